@@ -1,0 +1,1 @@
+"""Infrastructure on a laptop: what stands in for real Postgres, NATS and Stripe."""

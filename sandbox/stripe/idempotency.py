@@ -1,0 +1,60 @@
+"""Idempotency keys: the same key with the same parameters gets the first answer again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.faults import StripeFault
+
+KEPT_SECONDS = 24 * 3600
+"""Stripe forgets keys after a day at the earliest."""
+MAX_KEYS = 5_000
+"""The SDK makes a key for every POST; a sandbox need not remember more of them than this."""
+MAX_KEY_LENGTH = 255
+KIND = "_idempotency"
+
+
+def fingerprint(method: str, path: str, params: Json) -> str:
+    """What makes two requests the same."""
+    return hashlib.sha256(json.dumps([method, path, params], sort_keys=True).encode()).hexdigest()
+
+
+def stored_answer(account: Account, api_key: str, key: str, request: str) -> tuple[int, str, str] | None:
+    """Status, body and request id of the first answer to this key, or None. Raises for other parameters."""
+    if len(key) > MAX_KEY_LENGTH:
+        raise StripeFault(
+            f"Idempotency keys can be at most {MAX_KEY_LENGTH} characters.", type="idempotency_error"
+        )
+    record = account.peek(KIND, _record_id(api_key, key))
+    if record is None or record["at"] < account.now() - KEPT_SECONDS:
+        return None
+    if record["fingerprint"] != request:
+        raise StripeFault(
+            "Keys for idempotent requests can only be used with the same parameters they were first used with."
+            f" Try using a key other than '{key}' if you meant to execute a different request.",
+            type="idempotency_error",
+        )
+    return record["status"], record["body"], record["request_id"]
+
+
+def store_answer(account: Account, api_key: str, key: str, request: str, status: int, body: str) -> None:
+    """Keep an answer, and drop the oldest ones beyond the limit."""
+    record: dict[str, Any] = {
+        "id": _record_id(api_key, key),
+        "object": KIND,
+        "fingerprint": request,
+        "status": status,
+        "body": body,
+        "request_id": account.request["id"],
+        "at": account.now(),
+    }
+    account.insert(record)
+    for surplus in account.oldest(KIND, keep=MAX_KEYS):
+        account.remove(surplus)
+
+
+def _record_id(api_key: str, key: str) -> str:
+    return hashlib.sha256(f"{api_key}\n{key}".encode()).hexdigest()

@@ -1,0 +1,35 @@
+"""The list of resource modules. A module is found here by its routes, due work, listeners and includes.
+
+`ROUTES: list[Route]` is what it answers. Optional: `due(account, until, clock_id)` gives what is due by `until` as (time,
+callable) for objects on that test clock (None: on none); `LISTENERS: dict[event type, callable(account, obj)]` is called after
+each such event; `INCLUDES: dict[(object type, property), callable(account, obj)]` gives properties shown only when expanded.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from sandbox.stripe import (
+    deliveries,
+    events,
+    webhook_endpoints,
+)
+from sandbox.stripe.account import Account
+from sandbox.stripe.routing import Router
+
+MODULES: tuple[ModuleType, ...] = (
+    deliveries,
+    events,
+    webhook_endpoints,
+)
+
+
+def register(account: Account) -> Router:
+    """Connect every module to the account; gives the router of all their routes."""
+    for module in MODULES:
+        if hasattr(module, "due"):
+            account.due_sources.append(module.due)
+        for event_type, listener in getattr(module, "LISTENERS", {}).items():
+            account.on(event_type, listener)
+        account.includes.update(getattr(module, "INCLUDES", {}))
+    return Router(route for module in MODULES for route in module.ROUTES)

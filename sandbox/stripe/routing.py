@@ -1,0 +1,60 @@
+"""Which handler answers which method and path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.faults import StripeFault
+
+Handler = Callable[[Account, Json, dict[str, str]], Any]
+"""Takes the account, the checked parameters and the ids in the path; gives the object (a page: a `Page`)."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method of the API. `accepts` says which parameters it takes (see `parameters`); None takes anything."""
+
+    method: str
+    path: str
+    handler: Handler
+    accepts: dict[str, Any] | None = None
+    kind: str = "api"
+    """`api`: JSON, secret key needed. `page`: what a customer's browser opens. `knob`: the tests' own, open to all."""
+    pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.path))
+        object.__setattr__(self, "pattern", re.compile(pattern))
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page route answers: HTML, or a redirect where `location` is set."""
+
+    html: str = ""
+    status: int = 200
+    location: str | None = None
+
+
+class Router:
+    """Finds routes. Fixed paths go before those with ids, whatever the order in which they were given."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = sorted(routes, key=lambda route: route.path.count("{"))
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The route and the ids in the path. Raises Stripe's answer for an address it does not have."""
+        for route in self._routes:
+            match = route.pattern.fullmatch(path) if route.method == method else None
+            if match is not None:
+                return route, match.groupdict()
+        raise StripeFault(
+            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing"
+            " slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier"
+            " in your code. Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
+            status=404,
+        )

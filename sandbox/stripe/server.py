@@ -1,0 +1,87 @@
+"""The HTTP server: one Starlette application over one account, with its background work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+
+from sandbox.stripe.account import Account
+from sandbox.stripe.deliveries import Deliverer
+from sandbox.stripe.dispatch import Dispatcher, Request
+from sandbox.stripe.resources import register
+from sandbox.stripe.storage import Storage
+from sandbox.stripe.webhook_endpoints import set_default_endpoint
+
+DUE_EVERY_SECONDS = 1.0
+"""How often objects without a test clock are looked at."""
+MAX_BODY_BYTES = 1024 * 1024
+"""No request of Stripe's JSON API comes near."""
+METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+
+log = logging.getLogger("sandbox.stripe")
+
+
+def make_account(state: str | None, public_url: str, webhook: tuple[str, str] | None = None) -> Account:
+    """The account kept in the file `state` (None: in memory), delivering to `webhook` (URL and secret)."""
+    account = Account(Storage(state) if state else None, public_url=public_url)
+    if webhook is not None:
+        set_default_endpoint(account, *webhook)
+    return account
+
+
+def make_app(account: Account, secret_keys: list[str]) -> Starlette:
+    """The ASGI application."""
+    dispatcher = Dispatcher(account, register(account), secret_keys)
+
+    async def answer(http: HttpRequest) -> Response:
+        body = await http.body()
+        if len(body) > MAX_BODY_BYTES:
+            return _failure(413, "The request is too large.")
+        headers = {name.lower(): value for name, value in http.headers.items()}
+        request = Request(http.method, http.url.path, http.url.query.encode(), body, headers)
+        try:
+            result = dispatcher.answer(request)
+        except Exception:
+            log.exception("%s %s", http.method, http.url.path)
+            return _failure(500, "The stand-in has failed; its log says how.")
+        return Response(result.body, result.status, headers=result.headers)
+
+    return Starlette(
+        routes=[HttpRoute("/{path:path}", answer, methods=METHODS)], lifespan=lambda app: _background(account)
+    )
+
+
+@asynccontextmanager
+async def _background(account: Account) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(Deliverer(account).run()), asyncio.create_task(_do_due_work(account))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _do_due_work(account: Account) -> None:
+    """Once a second, everything due of objects that live in real time."""
+    while True:
+        await asyncio.sleep(DUE_EVERY_SECONDS)
+        try:
+            with account.unit():
+                account.run_due(account.now())
+        except Exception:
+            log.exception("due work failed")
+
+
+def _failure(status: int, message: str) -> Response:
+    body = {"error": {"type": "api_error", "message": message}}
+    return Response(json.dumps(body), status, media_type="application/json")
