@@ -1,0 +1,1 @@
+"""How the Stripe stand-in bills: pricing, proration, calendar, renewal and collection, apart from the HTTP resources."""

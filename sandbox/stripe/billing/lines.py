@@ -1,0 +1,181 @@
+"""Invoice lines: what a subscription item costs for a period, what a change credits and charges, and one-off items.
+
+A proration first becomes an invoice item, as with Stripe, and that a line; so a preview and the invoice that
+follows are made by the same functions.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from sandbox.stripe.account import Account, Json
+
+from . import calendar, pricing, shapes
+from .proration import Item, Proration
+
+
+def period_of(subscription: Json) -> tuple[int, int]:
+    """The running period. All items of a subscription share one here."""
+    item = subscription["items"]["data"][0]
+    return item["current_period_start"], item["current_period_end"]
+
+
+def set_period(subscription: Json, start: int, end: int) -> None:
+    """Move all items to a period."""
+    for item in subscription["items"]["data"]:
+        item["current_period_start"], item["current_period_end"] = start, end
+
+
+def billed_items(subscription: Json) -> list[Item]:
+    """The items as proration sees them."""
+    return [
+        Item(
+            item["id"],
+            item["price"],
+            item.get("quantity", 0),
+            item["current_period_start"],
+            item["current_period_end"],
+            subscription["billing_cycle_anchor"],
+        )
+        for item in subscription["items"]["data"]
+    ]
+
+
+def for_period(account: Account, subscription: Json, item: Json, quantity: Fraction, period: tuple[int, int]) -> list[Json]:
+    """The lines of one item for one full period: one for each tier and flat fee."""
+    price = item["price"]
+    name = product_name(account, price)
+    return [
+        _item_line(
+            account,
+            subscription,
+            item,
+            amount=pricing.round_minor(part.amount),
+            description=_describe(part, name, price),
+            period={"start": period[0], "end": period[1]},
+            quantity=int(part.quantity),
+            quantity_decimal=pricing.decimal_text(part.quantity),
+            pricing=price_details(price, part.unit_amount),
+        )
+        for part in pricing.parts(price, quantity)
+    ]
+
+
+def for_trial(account: Account, subscription: Json, item: Json, period: tuple[int, int]) -> Json:
+    """The line of a free trial: nothing to pay."""
+    quantity = item.get("quantity", 0)
+    name = product_name(account, item["price"])
+    return _item_line(
+        account,
+        subscription,
+        item,
+        amount=0,
+        description=f"Trial period for {_times(quantity, name)}",
+        period={"start": period[0], "end": period[1]},
+        quantity=quantity,
+        quantity_decimal=str(quantity),
+        pricing=price_details(item["price"], Fraction(0)),
+    )
+
+
+def proration_entry(account: Account, customer: Json, subscription: Json, proration: Proration, at: int) -> Json:
+    """The invoice item (not yet stored) of one proration line."""
+    item = proration.item
+    what = _times(item.quantity, product_name(account, item.price))
+    word = "Unused" if proration.amount < 0 else "Remaining"
+    return shapes.invoice_item(
+        account.new_id("ii"),
+        customer,
+        amount=proration.amount,
+        currency=subscription["currency"],
+        date=at,
+        description=f"{word} time on {what} after {calendar.day_name(proration.start)}",
+        discountable=False,
+        metadata=dict(subscription["metadata"]),
+        period={"start": proration.start, "end": proration.end},
+        pricing=price_details(item.price, None),
+        proration=True,
+        proration_details={"discount_amounts": []},
+        quantity=item.quantity,
+        parent={
+            "type": "subscription_details",
+            "subscription_details": {"subscription": subscription["id"], "subscription_item": item.id},
+        },
+    )
+
+
+def from_invoice_item(account: Account, entry: Json) -> Json:
+    """The line that an invoice item becomes on an invoice."""
+    owner = (entry["parent"] or {}).get("subscription_details") or {}
+    details = {
+        "invoice_item": entry["id"],
+        "proration": entry["proration"],
+        "proration_details": {"credited_items": None},
+        "subscription": owner.get("subscription"),
+    }
+    if owner.get("subscription_item"):
+        details["subscription_item"] = owner["subscription_item"]
+        parent = _parent("subscription_item_details", details)
+    else:
+        parent = _parent("invoice_item_details", details)
+    shared = "amount currency description discountable metadata period pricing quantity quantity_decimal".split()  # noqa: SIM905
+    return shapes.line(
+        account.new_id("il"),
+        **{name: entry[name] for name in shared},
+        parent=parent,
+        subscription=owner.get("subscription"),
+    )
+
+
+def price_details(price: Json, unit_amount: Fraction | None) -> Json:
+    """A line's `pricing`. A prorated line has no unit amount where the price has tiers."""
+    if unit_amount is None and price["billing_scheme"] != "tiered":
+        unit_amount = pricing.total({**price, "transform_quantity": None}, 1)
+    return {
+        "type": "price_details",
+        "price_details": {"price": price["id"], "product": price["product"]},
+        "unit_amount_decimal": None if unit_amount is None else pricing.decimal_text(unit_amount),
+    }
+
+
+def product_name(account: Account, price: Json) -> str:
+    """The name of a price's product."""
+    product = account.peek("product", price["product"])
+    return str(product["name"]) if product and product.get("name") else str(price["product"])
+
+
+def _item_line(account: Account, subscription: Json, item: Json, **values: object) -> Json:
+    details = {
+        "invoice_item": None,
+        "proration": False,
+        "proration_details": None,
+        "subscription": subscription["id"],
+        "subscription_item": item["id"],
+    }
+    return shapes.line(
+        account.new_id("il"),
+        currency=subscription["currency"],
+        metadata={**subscription["metadata"], **item["metadata"]},
+        parent=_parent("subscription_item_details", details),
+        subscription=subscription["id"],
+        **values,
+    )
+
+
+def _parent(kind: str, details: Json) -> Json:
+    return {"invoice_item_details": None, "subscription_item_details": None, "type": kind, kind: details}
+
+
+def _describe(part: pricing.Part, name: str, price: Json) -> str:
+    if part.label.endswith("flat fee"):
+        return f"{name} ({part.label})"
+    recurring = price["recurring"]
+    count = recurring["interval_count"]
+    every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
+    money = pricing.show(part.unit_amount, price["currency"])
+    tier = f"{part.label} at" if part.label else "at"
+    return f"{pricing.decimal_text(part.quantity)} × {name} ({tier} {money} / {every})"
+
+
+def _times(quantity: int, name: str) -> str:
+    return name if quantity == 1 else f"{quantity} × {name}"

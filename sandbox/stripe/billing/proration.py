@@ -1,0 +1,78 @@
+"""Proration by the second: what is credited for time not used and charged for time still to come, each line rounded by itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from . import calendar, pricing
+
+Price = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A subscription item at one moment: what is billed, and the cycle it is billed in (unix seconds)."""
+
+    id: str
+    price: Price
+    quantity: int
+    period_start: int
+    period_end: int
+    anchor: int
+
+
+@dataclass(frozen=True)
+class Proration:
+    """One line: negative for the unused time of what was, positive for the remaining time of what is now."""
+
+    item: Item
+    amount: int
+    start: int
+    end: int
+
+
+def share(item: Item, at: int) -> Fraction:
+    """The part of a full period between `at` and the period's end.
+
+    A period that was cut short, at its start by an anchor or at its end by a cancellation, counts against the whole
+    cycle in which it lies.
+    """
+    recurring = item.price["recurring"]
+    interval, count = recurring["interval"], int(recurring["interval_count"])
+    full_start = calendar.previous_boundary(item.anchor, interval, count, item.period_end)
+    full_end = calendar.next_boundary(item.anchor, interval, count, full_start)
+    left = min(max(item.period_end - at, 0), item.period_end - item.period_start)
+    return Fraction(left, full_end - full_start)
+
+
+def unused_time(item: Item, at: int) -> Proration:
+    """The credit for an item that stops being billed at a moment."""
+    amount = pricing.round_minor(pricing.total(item.price, item.quantity) * share(item, at))
+    return Proration(item, -amount, at, item.period_end)
+
+
+def remaining_time(item: Item, at: int) -> Proration:
+    """The charge for an item that starts being billed at a moment within its period."""
+    amount = pricing.round_minor(pricing.total(item.price, item.quantity) * share(item, at))
+    return Proration(item, amount, at, item.period_end)
+
+
+def between(before: list[Item], after: list[Item], at: int) -> list[Proration]:
+    """The lines for a change of items at a moment: credits and charges of each item that differs, in the items' order."""
+    old = {item.id: item for item in before}
+    new = {item.id: item for item in after}
+    lines: list[Proration] = []
+    for item_id in [*old, *(i for i in new if i not in old)]:
+        was, now = old.get(item_id), new.get(item_id)
+        if was is not None and now is not None and _same_bill(was, now):
+            continue
+        if was is not None and not pricing.is_metered(was.price):
+            lines.append(unused_time(was, at))
+        if now is not None and not pricing.is_metered(now.price):
+            lines.append(remaining_time(now, at))
+    return lines
+
+
+def _same_bill(was: Item, now: Item) -> bool:
+    return bool(was.price["id"] == now.price["id"] and was.quantity == now.quantity)
