@@ -1,0 +1,1 @@
+"""The workers: one folder each, alone with its tables and its subjects."""
