@@ -1,0 +1,165 @@
+"""From a body of bytes to an outcome: the same way for every command and question, however it came in."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_type_hints
+
+import structlog
+
+from shared.codec import command_id_of, parse
+from shared.database import is_away, is_conflict
+from shared.faults import Rejected, Unavailable
+from shared.inbox import AlreadyDecided, Inbox, Stored, failed, rejected, succeeded
+from shared.limits import DATABASE_CONFLICT_TRIES
+from shared.steps import Steps
+from shared.work import Transactions, Work
+from tallystick.messages.base import Command, Outcome, Question
+
+log = structlog.get_logger()
+
+AWAY = "The service cannot reach its database or payment provider. Ask again with the same command_id."
+BROKEN = "The service met an unexpected error, which is logged. Ask again with the same command_id."
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function and what it handles."""
+
+    kind: Literal["command", "external_command", "question"]
+    message: type[Command[Any]] | type[Question[Any]]
+    function: Callable[..., Awaitable[Any]]
+
+    @property
+    def name(self) -> str:
+        """The name under which it is asked for."""
+        return self.message.name
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Handles bodies for one service."""
+
+    transactions: Transactions
+    inbox: Inbox
+    provided: dict[type[Any], Any]
+
+    async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """What becomes of a command or question that came in as `body` at `now`."""
+        is_question = handler.kind == "question"
+        try:
+            message = parse(handler.message, body)
+        except Rejected as rejection:
+            return rejected(None if is_question else command_id_of(body), rejection)
+        command_id = None if is_question else message.command_id
+        try:
+            return await self.handle(handler, message, now)
+        except Unavailable as reason:
+            log.warning("unavailable", handler=handler.name, command_id=command_id, reason=str(reason))
+            return failed(command_id, str(reason) or AWAY)
+        except Exception as error:
+            if is_away(error):
+                log.warning("database away", handler=handler.name, command_id=command_id, error=str(error))
+                return failed(command_id, AWAY)
+            log.exception("handler broke", handler=handler.name, command_id=command_id)
+            return failed(command_id, BROKEN)
+
+    async def handle(self, handler: Handler, message: Any, now: datetime) -> Outcome:
+        """The same for a message that is checked already; raises Unavailable and database errors."""
+        ways = {"command": self._plain, "external_command": self._external, "question": self._question}
+        for _ in range(DATABASE_CONFLICT_TRIES - 1):
+            try:
+                return await ways[handler.kind](handler, message, now)
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+        return await ways[handler.kind](handler, message, now)
+
+    async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        try:
+            async with self._begin(command, now) as work:
+                stored = await self.inbox.find(work, command)
+                if stored is not None:
+                    return _outcome_of(stored)
+                outcome = succeeded(command, await self._call(handler, work, command))
+                await self._add_or_yield(work, command, outcome)
+                return outcome
+        except AlreadyDecided as decided:
+            return decided.outcome
+        except Rejected as rejection:
+            return await self._store_rejection(command, now, rejection)
+
+    async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        try:
+            async with self._begin(command, now) as work:
+                stored = await self.inbox.find(work, command)
+        except Rejected as rejection:
+            return rejected(command.command_id, rejection)
+        if stored is not None and stored.outcome is not None:
+            return _outcome_of(stored)
+        steps = Steps(command, stored.received_at if stored else now, self.inbox, self.transactions)
+        try:
+            result = await self._call(handler, steps, command)
+            if steps.outcome is None:
+                await steps.record(lambda _: _already(result))
+        except AlreadyDecided as decided:
+            return decided.outcome
+        except Rejected as rejection:
+            if rejection.error.code == "idempotency_conflict":
+                return rejected(command.command_id, rejection)
+            return await steps.reject(rejection)
+        return steps.outcome or succeeded(command, result)
+
+    async def _question(self, handler: Handler, question: Question[Any], now: datetime) -> Outcome:
+        try:
+            async with self.transactions.begin(caused_by=handler.name, now=now) as work:
+                result = await self._call(handler, work, question)
+        except Rejected as rejection:
+            return rejected(None, rejection)
+        return Outcome(status="succeeded", result=result.model_dump(mode="json"))
+
+    async def _store_rejection(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
+        outcome = rejected(command.command_id, rejection)
+        if rejection.error.code == "idempotency_conflict":
+            return outcome
+        try:
+            async with self._begin(command, now) as work:
+                await self._add_or_yield(work, command, outcome)
+        except AlreadyDecided as decided:
+            return decided.outcome
+        except Rejected as conflict:
+            return rejected(command.command_id, conflict)
+        return outcome
+
+    async def _add_or_yield(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
+        """Store the outcome; raise AlreadyDecided, undoing this work, if another handling was first."""
+        if await self.inbox.add(work, command, outcome=outcome):
+            return
+        stored = await self.inbox.find(work, command)
+        if stored is None:
+            raise Unavailable("the same command is being handled elsewhere")
+        raise AlreadyDecided(_outcome_of(stored))
+
+    async def _call(self, handler: Handler, first: Any, message: Any) -> Any:
+        return await handler.function(first, message, *injected(handler.function, self.provided))
+
+    def _begin(self, command: Command[Any], now: datetime) -> Any:
+        return self.transactions.begin(caused_by=command.command_id, now=now)
+
+
+def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:
+    """The arguments after a handler's first two, found by their types among what the service provides."""
+    hints = get_type_hints(function)
+    names = list(inspect.signature(function).parameters)[2:]
+    return [provided[hints[name]] for name in names]
+
+
+async def _already(result: Any) -> Any:
+    return result
+
+
+def _outcome_of(stored: Stored) -> Outcome:
+    if stored.outcome is None:
+        raise Unavailable("the same command is being handled elsewhere")
+    return Outcome.model_validate(stored.outcome)

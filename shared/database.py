@@ -1,0 +1,73 @@
+"""How a worker reaches Postgres: one pool of connections, and what counts as the database being away."""
+
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.limits import (
+    DATABASE_CONNECT_TIMEOUT_SECONDS,
+    DATABASE_CONNECTIONS,
+    DATABASE_POOL_TIMEOUT_SECONDS,
+    DATABASE_STATEMENT_TIMEOUT_SECONDS,
+)
+from shared.settings import sqlalchemy_url
+
+RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the same transaction succeeds when tried again."""
+
+
+def make_engine(database_url: str, application: str) -> AsyncEngine:
+    """The worker's engine; `application` names it in `pg_stat_activity`."""
+    return create_async_engine(
+        sqlalchemy_url(database_url),
+        pool_size=DATABASE_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=DATABASE_POOL_TIMEOUT_SECONDS,
+        # A connection that died with the server is found out before a transaction is trusted to it.
+        pool_pre_ping=False,
+        isolation_level="READ COMMITTED",
+        json_serializer=_dump_json,
+        json_deserializer=orjson.loads,
+        connect_args={
+            "connect_timeout": DATABASE_CONNECT_TIMEOUT_SECONDS,
+            "application_name": application,
+            "options": (
+                f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s "
+                f"-c idle_in_transaction_session_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s "
+                "-c timezone=UTC"
+            ),
+        },
+    )
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be used just now, rather than that we used it wrongly."""
+    if isinstance(error, PoolTimeoutError | InterfaceError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError) and sqlstate(error) not in RETRIED_SQLSTATES
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the same transaction may simply be tried again."""
+    return isinstance(error, DBAPIError) and sqlstate(error) in RETRIED_SQLSTATES
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """The five-character SQLSTATE behind an error, if the server gave one."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+async def is_reachable(engine: AsyncEngine) -> bool:
+    """Whether a trivial question gets an answer."""
+    async with engine.connect() as connection:
+        return (await connection.scalar(sa.text("SELECT 1"))) == 1
+
+
+def _dump_json(value: Any) -> str:
+    return orjson.dumps(value).decode()

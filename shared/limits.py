@@ -1,0 +1,55 @@
+"""Every limit of the plumbing, with its reason. Units are last in the names."""
+
+REQUESTS_AT_ONCE = 32
+"""Requests of one kind that one worker handles at the same time; more wait in its NATS subscription."""
+
+DATABASE_CONNECTIONS = 16
+"""Per worker. About what two cores of Postgres keep busy; more only queue inside the database."""
+DATABASE_CONNECT_TIMEOUT_SECONDS = 5
+DATABASE_POOL_TIMEOUT_SECONDS = 10
+"""Longer than any healthy wait; then the caller hears `unavailable` and asks again."""
+DATABASE_STATEMENT_TIMEOUT_SECONDS = 30
+"""No statement of ours takes this long unless it is stuck; it must not hold locks for ever."""
+DATABASE_CONFLICT_TRIES = 4
+"""Deadlocks and serialization failures resolve themselves on a second or third try."""
+
+PULL_BATCH_MESSAGES = 32
+"""Messages a worker takes from JetStream at a time; they are handled concurrently."""
+PULL_TIMEOUT_SECONDS = 5.0
+"""How long one pull waits on the server; also bounds how long a stop takes."""
+GRACEFUL_STOP_SECONDS = 10.0
+"""Handlers in flight may finish within this when a worker stops; below every consumer's `ack_wait`."""
+
+RETRY_DELAYS_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+"""Pauses before each redelivery of a message that failed: quick for a blip, patient for an outage."""
+DELIVERIES_MAX = len(RETRY_DELAYS_SECONDS) + 1
+"""After this many deliveries a message is a dead letter."""
+OUTAGE_RETRY_SECONDS = 2.0
+"""Pause before a redelivery when the fault is not the message's: database or payment provider away."""
+
+EXTERNAL_SWEEP_SECONDS = 30.0
+"""How often a worker looks for external commands that a crash left unfinished."""
+EXTERNAL_UNFINISHED_AFTER_SECONDS = 90
+"""An external command without an outcome for this long has lost its worker."""
+EXTERNAL_SWEEP_BATCH = 50
+
+RELAY_BATCH_MESSAGES = 1_000
+"""Messages in one atomic batch: the most that the server takes."""
+RELAY_WINDOW_ROWS = 5_000
+"""Outbox rows held in memory at a time: about 10 MB of typical events."""
+RELAY_POLL_SECONDS = 0.1
+"""How long a commit of another replica may wait for the relay; our own commits wake it at once."""
+RELAY_RETRY_SECONDS = 1.0
+RELAY_PUBLISH_TIMEOUT_SECONDS = 10.0
+
+GROUP_COMMIT_MAX_ITEMS = 512
+"""Commands in one group commit; beyond this, waiting longer gains nothing on the commit's cost."""
+GROUP_COMMIT_MAX_WAITING = 10_000
+"""Commands that may wait for a group; more are refused as `unavailable` rather than kept in memory."""
+
+PAYLOAD_MAX_BYTES = 524_288
+"""A message's body; anything larger is refused at the edge."""
+
+READY_CHECK_TIMEOUT_SECONDS = 3.0
+START_RETRY_SECONDS = 1.0
+"""Pause between attempts to reach the database and NATS when a worker starts before them."""

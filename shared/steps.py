@@ -1,0 +1,87 @@
+"""Commands that call somebody outside in three steps: intent first, call second, result third.
+
+The intent is committed in the inbox before the call, so that a crash in between is finished by whoever meets the row
+again: a caller that asks again with the same id, or the sweep. The call carries a key made from the command's id, so that
+the other side does it once as well.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel
+
+from shared.clock import utc_now
+from shared.inbox import AlreadyDecided, Inbox, rejected, succeeded
+from shared.faults import Rejected
+from shared.work import Transactions, Work
+from tallystick.messages.base import Command, Outcome
+
+Intent = TypeVar("Intent", bound=BaseModel)
+Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass(slots=True)
+class Steps:
+    """The steps of one external command."""
+
+    command: Command[Any]
+    received_at: datetime
+    """When the command first came in: the same on every re-run."""
+    inbox: Inbox
+    transactions: Transactions
+    outcome: Outcome | None = None
+
+    def key(self, label: str) -> str:
+        """An idempotency key for one call outside, the same on every re-run of this command."""
+        return f"{self.command.service}:{self.command.command_id}:{label}"
+
+    async def intend(self, plan: Callable[[Work], Awaitable[Intent]], model: type[Intent]) -> Intent:
+        """Decide what to do and commit the decision; on a re-run, what was decided the first time."""
+        async with self._begin(self.received_at) as work:
+            stored = await self.inbox.find(work, self.command)
+            if stored is None:
+                intent = await plan(work)
+                if await self.inbox.add(work, self.command, intent=intent):
+                    return intent
+                stored = await self.inbox.find(work, self.command)
+                # What was planned here is discarded with its rows: the other handling's intent counts.
+                await work.session.rollback()
+                work.outbox.clear()
+        if stored is None or stored.intent is None:
+            raise RuntimeError(f"command {self.command.command_id} has an inbox row without an intent")
+        return model.model_validate_json(_to_json(stored.intent))
+
+    async def record(self, save: Callable[[Work], Awaitable[Result]]) -> Result:
+        """Write the result and the command's outcome in one transaction."""
+        async with self._begin(utc_now()) as work:
+            await self._lock(work)
+            result = await save(work)
+            self.outcome = succeeded(self.command, result)
+            await self.inbox.finish(work, self.command, self.outcome)
+        return result
+
+    async def reject(self, rejection: Rejected) -> Outcome:
+        """Write a rejection as the command's outcome."""
+        async with self._begin(utc_now()) as work:
+            await self._lock(work)
+            outcome = rejected(self.command.command_id, rejection)
+            await self.inbox.finish(work, self.command, outcome)
+        return outcome
+
+    async def _lock(self, work: Work) -> None:
+        stored = await self.inbox.find(work, self.command, lock=True)
+        if stored is None:
+            await self.inbox.add(work, self.command)
+            stored = await self.inbox.find(work, self.command, lock=True)
+        if stored is not None and stored.outcome is not None:
+            raise AlreadyDecided(Outcome.model_validate(stored.outcome))
+
+    def _begin(self, now: datetime) -> Any:
+        return self.transactions.begin(caused_by=self.command.command_id, now=now)
+
+
+def _to_json(value: Any) -> bytes:
+    return orjson.dumps(value)

@@ -1,0 +1,106 @@
+"""The tables that every service has in its own schema: inbox, outbox and the relay's position."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import UserDefinedType
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Xid8(UserDefinedType[int]):
+    """Postgres' 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in DDL."""
+        return "xid8"
+
+
+def row_base(schema: str) -> type[DeclarativeBase]:
+    """The declarative base of one service's rows, all in `schema`, with the plumbing's tables beside them."""
+
+    class Row(DeclarativeBase):
+        metadata = MetaData(schema=schema, naming_convention=NAMING)
+        type_annotation_map = {  # noqa: RUF012
+            datetime: DateTime(timezone=True),
+            dict[str, Any]: JSONB,
+            list[Any]: JSONB,
+            str: Text,
+            int: BigInteger,
+            bytes: LargeBinary,
+        }
+
+    add_plumbing(Row.metadata)
+    return Row
+
+
+def add_plumbing(metadata: MetaData) -> None:
+    """Declare inbox, outbox and the relay's position in `metadata`."""
+    Table(
+        "inbox",
+        metadata,
+        Column("command_id", Text, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("fingerprint", LargeBinary, nullable=False),
+        Column("body", JSONB, nullable=False),
+        Column("received_at", DateTime(timezone=True), nullable=False),
+        Column("intent", JSONB),
+        Column("outcome", JSONB),
+        Index("ix_inbox_unfinished", "received_at", postgresql_where=text("outcome IS NULL")),
+        Index("ix_inbox_received_at", "received_at"),
+        comment="Every command, what it asked for and what became of it; the key of idempotency.",
+    )
+    Table(
+        "outbox",
+        metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+        Column("message_id", Text, nullable=False),
+        Column("stream", Text, nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("headers", JSONB, nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        Column("entity", Text),
+        Column("entity_id", Text),
+        Column("version", BigInteger),
+        Column("caused_by", Text, nullable=False),
+        Column("occurred_at", DateTime(timezone=True), nullable=False),
+        Index("ix_outbox_xid_id", "xid", "id"),
+        UniqueConstraint("entity", "entity_id", "version"),
+        comment="Every message this service has published or is about to; append-only, the audit trail.",
+    )
+    Table(
+        "relay_position",
+        metadata,
+        Column("one", Boolean, primary_key=True, server_default=text("true")),
+        Column("published_below", Xid8, nullable=False),
+        Column("window_below", Xid8),
+        Column("window_after_id", BigInteger, nullable=False, server_default=text("0")),
+        comment="How far the relay has come: rows of transactions below are published.",
+    )
+
+

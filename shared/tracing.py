@@ -1,0 +1,40 @@
+"""OpenTelemetry traces that follow a message from the request to the event it caused.
+
+The trace context travels in the W3C header `traceparent`, through the outbox too. Without an OTLP endpoint nothing is recorded
+or sent, but the context is still passed on.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+_tracer = trace.get_tracer("tallystick")
+
+
+def set_up_tracing(service: str, endpoint: str | None) -> None:
+    """Send spans to an OTLP endpoint over HTTP, if one is given."""
+    if endpoint is None:
+        return
+    provider = TracerProvider(resource=Resource.create({"service.name": f"tallystick-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+@contextmanager
+def handling(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
+    """A span around the handling of a message, child of the one in its headers."""
+    context = propagate.extract(headers or {})
+    with _tracer.start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER):
+        yield
+
+
+def outgoing_headers() -> dict[str, str]:
+    """The current trace context as headers; empty where there is none."""
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    return headers

@@ -1,0 +1,181 @@
+"""One transaction and all that is written in it: rows, and the messages that tell of them.
+
+Handlers change rows through `session` and speak through `tell`, `put` and `send`. They never commit: the boundary that
+opened the work does, and only then does anybody hear of it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, JsonValue
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from shared.faults import Rejected, Unavailable
+from shared.ids import new_id
+from shared.tracing import outgoing_headers
+from tallystick.messages.base import Command, Customer, Event
+from tallystick.subjects import (
+    CATALOG_TOKEN,
+    CHANGE_FEED_STREAM,
+    COMMANDS_STREAM,
+    Subjects,
+    kv_subject,
+)
+
+__all__ = ["Rejected", "Transactions", "Unavailable", "Work"]
+
+KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
+
+
+@dataclass(slots=True)
+class Work:
+    """A transaction in progress."""
+
+    session: AsyncSession
+    now: datetime
+    """When the message behind the work came in; aware UTC. Nothing in a handler reads the clock."""
+    caused_by: str
+    """The command id, Stripe event id or tick behind the work."""
+    subjects: Subjects
+    outbox: list[dict[str, Any]] = field(default_factory=list)
+
+    def tell(
+        self,
+        event: type[Event],
+        name: str,
+        *,
+        customer: Customer | None,
+        version: int,
+        **snapshot: BaseModel | JsonValue,
+    ) -> str:
+        """Put an event on the change feed; `snapshot` is the entity under its own name. Returns the event's id."""
+        if name not in event.names:
+            raise ValueError(f"{event.__name__} has no event {name!r}")
+        event_id = new_id("evt")
+        entity = snapshot[event.entity]
+        body = event(
+            event_id=event_id,
+            occurred_at=self.now,
+            version=version,
+            caused_by=self.caused_by,
+            customer=customer,
+            **snapshot,
+        )
+        token = customer.token if customer else CATALOG_TOKEN
+        event_type = f"{event.entity}.{name}V{event.schema_version}"
+        self._add(
+            stream=CHANGE_FEED_STREAM,
+            subject=self.subjects.event(event.entity, token, name, event.schema_version),
+            message_id=event_id,
+            payload=body.model_dump_json().encode(),
+            headers={
+                "ce-specversion": "1.0",
+                "ce-id": event_id,
+                "ce-source": f"/billing/{event.service}",
+                "ce-type": f"billing.{event_type}",
+                "ce-time": _rfc3339(self.now),
+                "ce-subject": token,
+                "content-type": "application/json",
+            },
+            entity=event.entity,
+            entity_id=_entity_id(event.entity, entity, token),
+            version=version,
+        )
+        return event_id
+
+    def put(self, bucket: str, key: str, value: BaseModel | bytes) -> None:
+        """Set a key of a JetStream bucket once this work is committed."""
+        payload = value if isinstance(value, bytes) else value.model_dump_json().encode()
+        self._add(stream=f"KV_{bucket}", subject=kv_subject(bucket, key), payload=payload, headers={})
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete a key of a JetStream bucket once this work is committed."""
+        headers = dict(KV_DELETE_HEADERS)
+        self._add(stream=f"KV_{bucket}", subject=kv_subject(bucket, key), payload=b"", headers=headers)
+
+    def send(self, command: Command[Any]) -> None:
+        """Queue a command for another service once this work is committed."""
+        self._add(
+            stream=COMMANDS_STREAM,
+            subject=self.subjects.command(command.service, command.name),
+            payload=command.model_dump_json().encode(),
+            headers={},
+        )
+
+    def publish(
+        self, stream: str, subject: str, payload: bytes, *, message_id: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish anything else to a stream once this work is committed."""
+        self._add(
+            stream=stream, subject=subject, payload=payload, headers=dict(headers or {}), message_id=message_id
+        )
+
+    def _add(
+        self,
+        *,
+        stream: str,
+        subject: str,
+        payload: bytes,
+        headers: dict[str, str],
+        message_id: str = "",
+        entity: str | None = None,
+        entity_id: str | None = None,
+        version: int | None = None,
+    ) -> None:
+        self.outbox.append(
+            {
+                "stream": stream,
+                "subject": subject,
+                "message_id": message_id or new_id("msg"),
+                "payload": payload,
+                "headers": headers | outgoing_headers(),
+                "entity": entity,
+                "entity_id": entity_id,
+                "version": version,
+                "caused_by": self.caused_by,
+                "occurred_at": self.now,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """Opens transactions for one service; its outbox rows are written last, in the order they were added."""
+
+    engine: AsyncEngine
+    outbox: sa.Table
+    subjects: Subjects
+    wake_relay: Any
+
+    @asynccontextmanager
+    async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[Work]:
+        """One transaction: committed when the block is left, rolled back when it raises."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            work = Work(session=session, now=now, caused_by=caused_by, subjects=self.subjects)
+            yield work
+            await session.flush()
+            if work.outbox:
+                # After the flush: by now every row lock is held, so ids follow the order of changes.
+                await session.execute(sa.insert(self.outbox), work.outbox)
+            await session.commit()
+        if work.outbox:
+            self.wake_relay()
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _entity_id(entity: str, snapshot: Any, token: str) -> str:
+    own_id = f"{entity.removeprefix('billing_')}_id"
+    for name in (own_id, "code"):
+        value = getattr(snapshot, name, None)
+        if isinstance(value, str):
+            return value
+    # An entity without an id of its own is one feature of one customer, or the customer itself.
+    feature = getattr(snapshot, "feature", None)
+    return f"{token}.{feature}" if feature else token
