@@ -10,16 +10,30 @@ from __future__ import annotations
 from types import ModuleType
 
 from sandbox.stripe import (
+    charges,
+    customers,
     deliveries,
     events,
+    payment_intents,
+    payment_methods,
+    prices,
+    products,
+    setup_intents,
     webhook_endpoints,
 )
 from sandbox.stripe.account import Account
 from sandbox.stripe.routing import Router
 
 MODULES: tuple[ModuleType, ...] = (
+    charges,
+    customers,
     deliveries,
     events,
+    payment_intents,
+    payment_methods,
+    prices,
+    products,
+    setup_intents,
     webhook_endpoints,
 )
 

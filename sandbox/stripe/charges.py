@@ -1,0 +1,209 @@
+"""Charges, the money that moved (or did not) for a payment intent, and refunds of them."""
+
+from __future__ import annotations
+
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.cards import MESSAGES, error_code
+from sandbox.stripe.faults import invalid
+from sandbox.stripe.lists import as_list, page
+from sandbox.stripe.parameters import LIST, integer, merge_metadata, metadata, one_of, text
+from sandbox.stripe.routing import Route
+
+
+def new_charge(account: Account, intent: Json, method: Json, reason: str | None) -> Json:
+    """The charge of an attempt to pay; `reason` says why it was declined, None that it was paid."""
+    paid = reason is None
+    charge_id = account.new_id("ch")
+    charge = account.insert(
+        {
+            "id": charge_id,
+            "object": "charge",
+            "amount": intent["amount"],
+            "amount_captured": intent["amount"] if paid else 0,
+            "amount_refunded": 0,
+            "application": None,
+            "application_fee": None,
+            "application_fee_amount": None,
+            "balance_transaction": account.new_id("txn") if paid else None,
+            "billing_details": dict(method["billing_details"]),
+            "calculated_statement_descriptor": None,
+            "captured": paid,
+            "created": account.now(intent),
+            "currency": intent["currency"],
+            "customer": intent["customer"],
+            "description": intent["description"],
+            "disputed": False,
+            "failure_balance_transaction": None,
+            "failure_code": None if reason is None else error_code(reason),
+            "failure_message": None if reason is None else MESSAGES[reason],
+            "fraud_details": {},
+            "livemode": False,
+            "metadata": dict(intent["metadata"]),
+            "on_behalf_of": None,
+            "outcome": _outcome(reason),
+            "paid": paid,
+            "payment_intent": intent["id"],
+            "payment_method": method["id"],
+            "payment_method_details": {"card": _card(method, intent["amount"]), "type": "card"},
+            "receipt_email": intent["receipt_email"],
+            "receipt_number": None,
+            "receipt_url": f"{account.public_url}/receipts/{charge_id}" if paid else None,
+            "refunded": False,
+            "refunds": as_list([], f"/v1/charges/{charge_id}/refunds"),
+            "review": None,
+            "shipping": None,
+            "source": None,
+            "source_transfer": None,
+            "statement_descriptor": None,
+            "statement_descriptor_suffix": None,
+            "status": "succeeded" if paid else "failed",
+            "transfer_data": None,
+            "transfer_group": None,
+        }
+    )
+    account.emit("charge.succeeded" if paid else "charge.failed", charge)
+    return charge
+
+
+def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """`GET /v1/charges/{id}`."""
+    return account.get("charge", ids["id"])
+
+
+def list_charges(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """`GET /v1/charges`, by `customer` and `payment_intent`."""
+    return page(_filtered(account, "charge", params, "customer", "payment_intent"), params, "/v1/charges")
+
+
+# -- refunds ----------------------------------------------------------------------------------------------
+
+
+def create_refund(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """`POST /v1/refunds`: of a charge or of a payment intent's charge, in whole or in part."""
+    charge = _refunded_charge(account, params)
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    amount = params.get("amount") or left
+    if left == 0:
+        raise invalid(
+            f"Charge {charge['id']} has already been refunded.", "charge", "charge_already_refunded"
+        )
+    if not 0 < amount <= left:
+        raise invalid(
+            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", "amount"
+        )
+    refund = account.insert(
+        {
+            "id": account.new_id("re"),
+            "object": "refund",
+            "amount": amount,
+            "balance_transaction": account.new_id("txn"),
+            "charge": charge["id"],
+            "created": account.now(charge),
+            "currency": charge["currency"],
+            "customer": charge["customer"],
+            "customer_account": None,
+            "destination_details": {"card": {"type": "refund"}, "type": "card"},
+            "metadata": merge_metadata(None, params.get("metadata")),
+            "payment_intent": charge["payment_intent"],
+            "payment_method": charge["payment_method"],
+            "reason": params.get("reason"),
+            "receipt_number": None,
+            "source_transfer_reversal": None,
+            "status": "succeeded",
+            "transfer_reversal": None,
+        }
+    )
+    account.emit("refund.created", refund)
+    refunded = charge["amount_refunded"] + amount
+    account.change(
+        charge, "charge.refunded", amount_refunded=refunded, refunded=refunded == charge["amount_captured"]
+    )
+    return refund
+
+
+def retrieve_refund(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """`GET /v1/refunds/{id}`."""
+    return account.get("refund", ids["id"])
+
+
+def list_refunds(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """`GET /v1/refunds`, by `charge` and `payment_intent`."""
+    return page(_filtered(account, "refund", params, "charge", "payment_intent"), params, "/v1/refunds")
+
+
+def _refunded_charge(account: Account, params: Json) -> Json:
+    if bool(params.get("charge")) == bool(params.get("payment_intent")):
+        raise invalid(
+            "One of the following params should be provided for this request: payment_intent or charge."
+        )
+    if params.get("charge"):
+        charge = account.refer("charge", params["charge"], "charge")
+    else:
+        intent = account.refer("payment_intent", params["payment_intent"], "payment_intent")
+        if intent["latest_charge"] is None:
+            raise invalid("This PaymentIntent does not have a successful charge to refund.", "payment_intent")
+        charge = account.get("charge", intent["latest_charge"])
+    if not charge["paid"]:
+        raise invalid(f"Charge {charge['id']} was not paid.", "charge")
+    return charge
+
+
+def _filtered(account: Account, kind: str, params: Json, *names: str) -> list[Json]:
+    return account.find(kind, **{name: params[name] for name in names if params.get(name)})
+
+
+def _outcome(reason: str | None) -> Json:
+    declined = reason is not None
+    return {
+        "advice_code": "try_again_later" if declined else None,
+        "network_advice_code": None,
+        "network_decline_code": "05" if declined else None,
+        "network_status": "declined_by_network" if declined else "approved_by_network",
+        "reason": reason,
+        "risk_level": "normal",
+        "seller_message": "The bank did not accept the payment." if declined else "Payment complete.",
+        "type": "issuer_declined" if declined else "authorized",
+    }
+
+
+def _card(method: Json, amount: int) -> Json:
+    card = method["card"]
+    copied = ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
+    return {
+        **{name: card[name] for name in copied},
+        "amount_authorized": amount,
+        "authorization_code": None,
+        "extended_authorization": {"status": "disabled"},
+        "incremental_authorization": {"status": "unavailable"},
+        "installments": None,
+        "mandate": None,
+        "multicapture": {"status": "unavailable"},
+        "network": card["brand"],
+        "network_token": {"used": False},
+        "network_transaction_id": None,
+        "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
+        "regulated_status": card["regulated_status"],
+        "three_d_secure": None,
+        "transaction_link_id": None,
+        "wallet": None,
+    }
+
+
+ROUTES = [
+    Route("GET", "/v1/charges", list_charges, {**LIST, "customer": text, "payment_intent": text}),
+    Route("GET", "/v1/charges/{id}", retrieve, {}),
+    Route(
+        "POST",
+        "/v1/refunds",
+        create_refund,
+        {
+            "amount": integer,
+            "charge": text,
+            "metadata": metadata,
+            "payment_intent": text,
+            "reason": one_of("duplicate", "fraudulent", "requested_by_customer"),
+        },
+    ),
+    Route("GET", "/v1/refunds", list_refunds, {**LIST, "charge": text, "payment_intent": text}),
+    Route("GET", "/v1/refunds/{id}", retrieve_refund, {}),
+]
