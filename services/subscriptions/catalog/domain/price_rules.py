@@ -1,0 +1,89 @@
+"""What makes a price sound: which fields belong to which model, and tiers that cover every quantity once."""
+
+from collections.abc import Iterator
+
+from services.subscriptions.catalog.domain.nodes import Node
+from tallystick.messages.catalog import AMOUNT_MAX, CatalogProblem
+
+TIERED = ("volume", "graduated")
+_MONEY_FIELDS = {
+    "free": (),
+    "flat": ("unit_amount",),
+    "per_seat": ("unit_amount", "base_amount"),
+    "volume": ("tiers", "base_amount"),
+    "graduated": ("tiers", "base_amount"),
+}
+"""The fields with which each model says its money."""
+
+
+def price_problems(price: Node) -> Iterator[CatalogProblem]:
+    """Everything wrong with one price, apart from its codes."""
+    model = price.text("model")
+    if model not in _MONEY_FIELDS:
+        return
+    yield from _misplaced_money(price, model)
+    if model == "free":
+        yield from _charged_though_free(price)
+        return
+    for field in ("currency", "interval"):
+        if not price.has(field):
+            yield price.problem(field, f"a price of model `{model}` needs it")
+    if model in TIERED:
+        yield from _tier_problems(price)
+    elif not price.has("unit_amount"):
+        yield price.problem("unit_amount", f"a price of model `{model}` needs it")
+
+
+def _misplaced_money(price: Node, model: str) -> Iterator[CatalogProblem]:
+    for field in ("unit_amount", "base_amount", "tiers"):
+        if price.has(field) and field not in _MONEY_FIELDS[model] and not _says_nothing(price, field, model):
+            yield price.problem(field, f"does not belong to a price of model `{model}`")
+
+
+def _says_nothing(price: Node, field: str, model: str) -> bool:
+    """A zero where zero is the default, or an empty list: superfluous, but not wrong."""
+    if field == "tiers":
+        return price.is_empty_list("tiers")
+    return price.number(field) == 0 and (model == "free" or field == "base_amount")
+
+
+def _charged_though_free(price: Node) -> Iterator[CatalogProblem]:
+    if price.number("trial_days"):
+        yield price.problem("trial_days", "a free price has no trial: it never costs anything")
+    if price.has("stripe_price_id"):
+        yield price.problem("stripe_price_id", "a free price has no counterpart in Stripe")
+
+
+def _tier_problems(price: Node) -> Iterator[CatalogProblem]:
+    """Tiers must follow one another without a gap or an overlap, the last one without an end."""
+    tiers = list(price.each("tiers"))
+    if not price.has("tiers") or price.is_empty_list("tiers"):
+        yield price.problem("tiers", f"a price of model `{price.text('model')}` needs at least one")
+    reached, reached_by = 0, 0
+    for number, tier in enumerate(tiers, start=1):
+        yield from _tier_money(price, tier, number)
+        up_to, is_last = tier.number("up_to"), number == len(tiers)
+        if tier.says_null("up_to") and not is_last:
+            yield tier.problem(
+                "up_to", f"tier {number} is unbounded but not the last: it hides those after it"
+            )
+        if up_to is None:
+            continue
+        if 0 < up_to <= reached:
+            within = f"tier {reached_by}, which ends at {reached}"
+            yield tier.problem("up_to", f"tier {number} ends at {up_to}, inside {within}: they overlap")
+        if is_last:
+            above = f"tier {number} is the last but ends at {up_to}"
+            yield tier.problem("up_to", f"{above}: larger quantities fall into a gap; it must be null")
+        if up_to > reached:
+            reached, reached_by = up_to, number
+
+
+def _tier_money(price: Node, tier: Node, number: int) -> Iterator[CatalogProblem]:
+    if not tier.has("unit_amount") and not tier.has("flat_amount"):
+        yield tier.problem(
+            "unit_amount", f"tier {number} has no price: give unit_amount, flat_amount or both"
+        )
+    base, flat = price.number("base_amount") or 0, tier.number("flat_amount") or 0
+    if max(base, flat) <= AMOUNT_MAX < base + flat:
+        yield tier.problem("flat_amount", f"tier {number} with the base_amount is above {AMOUNT_MAX}")

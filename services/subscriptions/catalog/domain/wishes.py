@@ -1,0 +1,89 @@
+"""What a document's entries mean once every default is filled in: the snapshots that should stand.
+
+An entity that stands already keeps its id, version and counterpart in Stripe, so that an entry which says
+nothing new gives an equal snapshot.
+"""
+
+from collections.abc import Callable
+
+from services.subscriptions.catalog.domain.price_rules import TIERED
+from tallystick.messages.catalog import (
+    Feature,
+    FeatureEntry,
+    Interval,
+    Price,
+    PriceEntry,
+    Product,
+    ProductEntry,
+    ProductFeature,
+    ProductFeatureEntry,
+    SeatRule,
+    Tier,
+)
+
+FREE_INTERVAL: Interval = "month"
+"""The period of a free price that names none; units of a free plan are granted by it or faster."""
+
+NewId = Callable[[str], str]
+"""Makes a fresh id for a prefix."""
+
+
+def wished_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -> Feature:
+    """The feature that an entry asks for."""
+    return Feature(
+        feature_id=before.feature_id if before else new_id("feature"),
+        version=before.version if before else 1,
+        code=entry.code,
+        name=entry.name,
+        description=entry.description,
+        kind=entry.kind,
+        unit_price=entry.unit_price,
+        archived=False,
+    )
+
+
+def wished_product(entry: ProductEntry, before: Product | None, new_id: NewId) -> Product:
+    """The product that an entry asks for, without its prices."""
+    return Product(
+        product_id=before.product_id if before else new_id("product"),
+        version=before.version if before else 1,
+        code=entry.code,
+        name=entry.name,
+        description=entry.description,
+        kind=entry.kind,
+        seats=SeatRule(**dict(entry.seats)) if entry.seats else None,
+        features=[_granted(grant, team_by_default=entry.seats is not None) for grant in entry.features],
+        required_details=entry.required_details,
+        archived=False,
+        stripe_product_id=before.stripe_product_id if before else None,
+    )
+
+
+def wished_price(entry: PriceEntry, product: str, before: Price | None, new_id: NewId) -> Price:
+    """The price that an entry asks for."""
+    return Price(
+        price_id=before.price_id if before else new_id("price"),
+        version=before.version if before else 1,
+        code=entry.code,
+        product=product,
+        model=entry.model,
+        currency=entry.currency,
+        interval=entry.interval or FREE_INTERVAL,
+        unit_amount=entry.unit_amount if entry.model in ("flat", "per_seat") else None,
+        base_amount=entry.base_amount,
+        tiers=[Tier(**dict(tier)) for tier in entry.tiers] if entry.model in TIERED else [],
+        trial_days=0 if entry.model == "free" else entry.trial_days,
+        listed=entry.listed,
+        archived=False,
+        stripe_price_id=before.stripe_price_id if before else None,
+    )
+
+
+def _granted(entry: ProductFeatureEntry, *, team_by_default: bool) -> ProductFeature:
+    return ProductFeature(
+        feature=entry.feature,
+        quantity=entry.quantity,
+        every=entry.every,
+        team_allowed=team_by_default if entry.team_allowed is None else entry.team_allowed,
+        rollover=entry.rollover,
+    )
