@@ -1,0 +1,42 @@
+"""The client: one place to import it from, its parts each in a module of their own."""
+
+from tallystick.client.core import Client, connect
+from tallystick.client.entitlements import EntitlementsMirror, MirroredEntitlement
+from tallystick.client.errors import (
+    CommandRejected,
+    ConsumerMismatch,
+    DeadlineExceeded,
+    FeedGap,
+    NotProvisioned,
+    QuestionRejected,
+    QueueRefused,
+    Rejected,
+    TallystickError,
+    UnexpectedReply,
+    Unreachable,
+)
+from tallystick.client.feed import Feed, FeedEvent
+from tallystick.client.queueing import Queued
+from tallystick.client.versions import Gap
+
+__all__ = [
+    "Client",
+    "CommandRejected",
+    "ConsumerMismatch",
+    "DeadlineExceeded",
+    "EntitlementsMirror",
+    "Feed",
+    "FeedEvent",
+    "FeedGap",
+    "Gap",
+    "MirroredEntitlement",
+    "NotProvisioned",
+    "QuestionRejected",
+    "QueueRefused",
+    "Queued",
+    "Rejected",
+    "TallystickError",
+    "UnexpectedReply",
+    "Unreachable",
+    "connect",
+]

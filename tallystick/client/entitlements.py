@@ -1,0 +1,238 @@
+"""A local copy of the entitlements bucket that answers from memory and says how fresh it is."""
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+
+from nats.aio.msg import Msg
+from nats.js import api
+from pydantic import JsonValue
+
+from tallystick.client.connection import Connection
+from tallystick.client.errors import TallystickError, Unreachable
+from tallystick.client.pulling import INACTIVE_SECONDS, Interrupted, PullReader
+from tallystick.messages.base import Customer
+from tallystick.subjects import ENTITLEMENTS_BUCKET, kv_subject
+
+logger = logging.getLogger("tallystick")
+
+FILL_BATCH = 1_000
+"""Keys on their way at a time while the copy fills."""
+FILL_TIMEOUT_SECONDS = 60.0
+"""How long the first fill may take: a bucket of a million keys takes about half of it."""
+CUSTOMERS_MAX = 500
+"""Filters on one consumer cost the server for each message; who needs more customers mirrors all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredEntitlement:
+    """What a customer has of a feature, as the bucket says."""
+
+    allowed: bool
+    quantity: int | None
+    """How many; None is unlimited (and means nothing for a flag)."""
+    expires_at: datetime | None
+    sources: tuple[Mapping[str, JsonValue], ...]
+    version: int
+    ends_at: float
+    """`expires_at` as seconds since 1970, infinity for never; cheap to compare."""
+
+
+class EntitlementsMirror:
+    """Holds the entitlements of some customers or of all: `async with client.entitlements() as mirror: …`.
+
+    Entering fills it completely. Afterwards a watch keeps it fresh; while NATS is away it goes on answering
+    with what it knows, and `age_seconds` grows.
+    """
+
+    def __init__(self, connection: Connection, customers: Iterable[Customer | str] | None) -> None:
+        self._connection = connection
+        self._customers = (
+            None if customers is None else sorted({token_of(customer) for customer in customers})
+        )
+        if self._customers is not None and not 0 < len(self._customers) <= CUSTOMERS_MAX:
+            raise ValueError(f"name 1 to {CUSTOMERS_MAX} customers, or none to mirror them all")
+        self._reader = PullReader(connection, f"KV_{ENTITLEMENTS_BUCKET}", batch_size=FILL_BATCH)
+        self._held: dict[tuple[str, str], MirroredEntitlement] = {}
+        self._seen_in_fill: set[tuple[str, str]] | None = None
+        self._confirmed_at = -math.inf
+        self._filled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.revision = 0
+        """The bucket's revision of the newest change that is in here."""
+
+    def check(self, customer: Customer | str, feature: str) -> bool:
+        """Whether the customer may use the feature now: from memory, in about half a microsecond."""
+        token = customer if isinstance(customer, str) else customer.token
+        held = self._held.get((token, feature))
+        return held is not None and held.allowed and held.ends_at > time.time()
+
+    def get(self, customer: Customer | str, feature: str) -> MirroredEntitlement | None:
+        """All the bucket says about a customer's feature; None when nothing grants it, or no longer."""
+        held = self._held.get((token_of(customer), feature))
+        return held if held is not None and held.ends_at > time.time() else None
+
+    def of(self, customer: Customer | str) -> dict[str, MirroredEntitlement]:
+        """A customer's features by code; goes through the whole mirror, so not for a hot path."""
+        token, now = token_of(customer), time.time()
+        return {
+            feature: held
+            for (owner, feature), held in self._held.items()
+            if owner == token and held.ends_at > now
+        }
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago this copy was last known to be complete: about a second while NATS is there."""
+        return time.monotonic() - self._confirmed_at
+
+    @property
+    def synced_at(self) -> datetime | None:
+        """When this copy was last known to be complete; None before the first fill."""
+        if math.isinf(self._confirmed_at):
+            return None
+        return datetime.fromtimestamp(time.time() - self.age_seconds, UTC)
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS can be heard right now."""
+        return self._connection.connected
+
+    @property
+    def pending(self) -> int:
+        """How many changes are known to be on their way."""
+        return self._reader.pending
+
+    async def open(self) -> "EntitlementsMirror":
+        """Fill completely; raises NotProvisioned without a bucket, Unreachable when it does not fill."""
+        await self._reader.start(self._config())
+        self._begin_fill()
+        self._task = asyncio.create_task(self._follow(), name="entitlements mirror")
+        filled = asyncio.ensure_future(self._filled.wait())
+        await asyncio.wait(
+            {filled, self._task}, timeout=FILL_TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not filled.done():
+            filled.cancel()
+            await self.aclose()
+            raise Unreachable(f"the entitlements did not arrive within {FILL_TIMEOUT_SECONDS:g} s")
+        return self
+
+    async def aclose(self) -> None:
+        """Stop following; what is held can still be read."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._reader.close()
+
+    async def __aenter__(self) -> "EntitlementsMirror":
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                for message in await self._reader.batch():
+                    self._apply(message)
+                if self._reader.pending == 0:
+                    self._complete()
+            except Interrupted as problem:
+                logger.info("filling the entitlements again: %s", problem)
+                try:
+                    await self._reader.restart(self._config())
+                except TallystickError:
+                    return
+                self._begin_fill()
+            except Unreachable:
+                return
+
+    def _begin_fill(self) -> None:
+        # Everything is read again, not only what came later: a key deleted long ago leaves no trace to be
+        # read.
+        self._seen_in_fill = set()
+        if self._reader.pending == 0:
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._seen_in_fill is not None:
+            for key in self._held.keys() - self._seen_in_fill:
+                del self._held[key]
+            self._seen_in_fill = None
+        self._confirmed_at = time.monotonic()
+        self._filled.set()
+
+    def _apply(self, message: Msg) -> None:
+        customer, _, feature = message.subject.removeprefix(kv_subject(ENTITLEMENTS_BUCKET, "")).partition(
+            "."
+        )
+        key = (customer, feature)
+        self.revision = message.metadata.sequence.stream
+        if is_deletion(message):
+            self._held.pop(key, None)
+            if self._seen_in_fill is not None:
+                self._seen_in_fill.discard(key)
+            return
+        try:
+            self._held[key] = _read(message.data)
+        except (ValueError, KeyError, TypeError) as error:
+            # Better to hold nothing than something that may not be true any more.
+            logger.error("the entitlement %s.%s cannot be read: %s", customer, feature, error)
+            self._held.pop(key, None)
+            return
+        if self._seen_in_fill is not None:
+            self._seen_in_fill.add(key)
+
+    def _config(self) -> api.ConsumerConfig:
+        config = api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
+            ack_policy=api.AckPolicy.NONE,
+            inactive_threshold=INACTIVE_SECONDS,
+            mem_storage=True,
+            num_replicas=1,
+            max_waiting=64,
+        )
+        filters = [kv_subject(ENTITLEMENTS_BUCKET, f"{customer}.>") for customer in self._customers or []]
+        if len(filters) > 1:
+            config.filter_subjects = filters
+        else:
+            config.filter_subject = filters[0] if filters else kv_subject(ENTITLEMENTS_BUCKET, ">")
+        return config
+
+
+def token_of(customer: Customer | str) -> str:
+    """The customer's token, whichever way it was given; raises ValueError when a text is none."""
+    if isinstance(customer, str):
+        return Customer.from_token(customer).token
+    return customer.token
+
+
+def is_deletion(message: Msg) -> bool:
+    """Whether a bucket's message says that its key is gone."""
+    headers = message.headers or {}
+    return headers.get("KV-Operation") in ("DEL", "PURGE") or "Nats-Marker-Reason" in headers
+
+
+def _read(data: bytes) -> MirroredEntitlement:
+    body = json.loads(data)
+    expires_at = datetime.fromisoformat(body["expires_at"]) if body.get("expires_at") else None
+    return MirroredEntitlement(
+        allowed=bool(body["allowed"]),
+        quantity=body.get("quantity"),
+        expires_at=expires_at,
+        sources=tuple(body.get("sources") or ()),
+        version=int(body.get("version", 0)),
+        ends_at=expires_at.timestamp() if expires_at else math.inf,
+    )

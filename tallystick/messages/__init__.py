@@ -1,0 +1,6 @@
+"""Every message of the product; importing this fills the registries `COMMANDS`, `QUESTIONS` and `EVENTS`."""
+
+from tallystick.messages import base, catalog, subscriptions, webhooks
+from tallystick.messages.base import COMMANDS, EVENTS, QUESTIONS
+
+__all__ = ["COMMANDS", "EVENTS", "QUESTIONS", "base", "catalog", "subscriptions", "webhooks"]
