@@ -277,7 +277,7 @@ class StartCheckout(
     cancel_url: Url
     trial: bool | None = Field(
         default=None,
-        description="False: none. True: the price's or the installation's. Absent: the same, but once per product.",
+        description="False: none. True: as the catalog offers. Absent: the same, once a product.",
     )
     promotion_code: (
         Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None

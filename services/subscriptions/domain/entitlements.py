@@ -1,0 +1,91 @@
+"""What a customer may use, computed from their subscriptions (the contract's catalog rules, section 2).
+
+Any one source is enough for a flag; limits and units add up; unlimited stays unlimited.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.subscriptions.domain.subscription import GRANTING, State
+from tallystick.messages.subscriptions import (
+    Allowance,
+    EntitlementSource,
+    ItemFeature,
+    SubscriptionItem,
+)
+
+NOTHING = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
+"""What a customer has of a feature that nothing gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one source gives of one feature."""
+
+    feature: str
+    quantity: int | None
+    source: EntitlementSource
+    expires_at: datetime | None
+
+
+def entitlements_of(subscriptions: Mapping[str, State]) -> dict[str, Allowance]:
+    """By feature code, what a paying customer has from their subscriptions, which are given by id."""
+    grants: dict[str, list[Grant]] = {}
+    for subscription_id, state in sorted(subscriptions.items()):
+        for grant in grants_of(subscription_id, state):
+            grants.setdefault(grant.feature, []).append(grant)
+    return {feature: merge(of_feature) for feature, of_feature in sorted(grants.items())}
+
+
+def grants_of(subscription_id: str, state: State) -> Iterator[Grant]:
+    """What one subscription gives to the customer who pays for it."""
+    if state.status not in GRANTING:
+        return
+    # Only an end that is already decided is certain; a period that renews is no end.
+    expires_at = state.current_period_end if state.cancel_at_period_end else None
+    for item in state.items:
+        source = EntitlementSource(subscription_id=subscription_id, product=item.product, through="owner")
+        for given in item.features:
+            if reaches_payer(item, given):
+                yield Grant(given.feature, _quantity(item, given), source, expires_at)
+
+
+def reaches_payer(item: SubscriptionItem, given: ItemFeature) -> bool:
+    """Whether the paying customer has a feature themselves.
+
+    What is not for the team is theirs alone; what is for the team they share only from a seat of their own.
+    """
+    if item.seats is None or not given.team_allowed:
+        return True
+    return item.seats.owner_seat != "none"
+
+
+def merge(grants: Iterable[Grant]) -> Allowance:
+    """One answer from everything that gives a feature; there must be at least one grant."""
+    given = list(grants)
+    quantities = [grant.quantity for grant in given]
+    known = [quantity for quantity in quantities if quantity is not None]
+    total = None if len(known) < len(quantities) else sum(known)
+    ends = [grant.expires_at for grant in given if grant.expires_at is not None]
+    return Allowance(
+        allowed=total is None or total > 0,
+        quantity=total,
+        sources=_distinct(grant.source for grant in given),
+        expires_at=max(ends) if len(ends) == len(given) else None,
+    )
+
+
+def _quantity(item: SubscriptionItem, given: ItemFeature) -> int | None:
+    if given.kind == "flag" or given.quantity is None:
+        return None
+    # Seats are multiplied by those who hold them; anything else is had as often as it was bought.
+    return given.quantity * (item.quantity if item.seats is None else 1)
+
+
+def _distinct(sources: Iterable[EntitlementSource]) -> list[EntitlementSource]:
+    kept: list[EntitlementSource] = []
+    for source in sources:
+        if source not in kept:
+            kept.append(source)
+    return kept

@@ -1,0 +1,146 @@
+"""Invoices as Stripe tells them: reading one, and which events lead from what we knew to what it says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, get_args
+
+from services.subscriptions.domain.shelf import Shelf
+from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_of
+from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
+
+REFERENCE_KEY = "tallystick_reference"
+"""Metadata of a Stripe invoice: the caller's own reference of a one-off charge."""
+LINES_MAX = 250
+"""Lines kept of one invoice; with more, the hosted invoice has the rest."""
+_PROGRESS: dict[InvoiceStatus, int] = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
+"""Statuses only ever move up."""
+_STATUSES: dict[str, InvoiceStatus] = {status: status for status in get_args(InvoiceStatus)}
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """All of an invoice that can change; amounts in the minor unit of `currency`."""
+
+    stripe_invoice_id: str
+    stripe_customer_id: str
+    stripe_subscription_id: str | None
+    number: str | None
+    status: InvoiceStatus
+    total: int
+    amount_due: int
+    amount_paid: int
+    currency: str
+    lines: tuple[InvoiceLine, ...]
+    reference: str | None
+    attempt_count: int
+    hosted_invoice_url: str | None
+    invoice_pdf: str | None
+    created_at: datetime
+
+    @property
+    def progress(self) -> tuple[int, int, int]:
+        """Grows as the invoice goes its way, so that two states of the same second can be put in order."""
+        return _PROGRESS[self.status], self.attempt_count, self.amount_paid
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceChange:
+    """An event to tell, and the invoice it tells."""
+
+    event: str
+    invoice: Invoice
+
+
+def read_invoice(body: Mapping[str, Any], shelf: Shelf) -> Invoice:
+    """An invoice from Stripe's JSON; raises Malformed."""
+    status = _STATUSES.get(str(body.get("status")))
+    created_at = moment(body.get("created"))
+    invoice_id, customer_id = body.get("id"), reference_of(body.get("customer"))
+    if status is None or created_at is None or customer_id is None:
+        raise Malformed("an invoice needs a status, a customer and the time it was created")
+    if not isinstance(invoice_id, str):
+        raise Malformed("the invoice has no id")
+    return Invoice(
+        stripe_invoice_id=invoice_id,
+        stripe_customer_id=customer_id,
+        stripe_subscription_id=_subscription(body),
+        number=body.get("number"),
+        status=status,
+        total=_amount(body, "total"),
+        amount_due=_amount(body, "amount_due"),
+        amount_paid=_amount(body, "amount_paid"),
+        currency=str(body.get("currency")),
+        lines=_lines(body, shelf),
+        reference=(body.get("metadata") or {}).get(REFERENCE_KEY),
+        attempt_count=_amount(body, "attempt_count"),
+        hosted_invoice_url=body.get("hosted_invoice_url"),
+        invoice_pdf=body.get("invoice_pdf"),
+        created_at=created_at,
+    )
+
+
+def invoice_changes(
+    before: Invoice | None, after: Invoice, *, told_failures: int, has_failed: bool
+) -> list[InvoiceChange]:
+    """The events that lead from one state of an invoice to another, each told once.
+
+    `told_failures` is the number of the last attempt whose failure was told; `has_failed` says that the
+    attempt which `after` counts has failed.
+    """
+    if before is None:
+        start = replace(after, status="draft" if after.status == "draft" else "open", amount_paid=0)
+        first = InvoiceChange("created", start)
+        return [first, *invoice_changes(start, after, told_failures=told_failures, has_failed=has_failed)]
+    if has_failed and after.status != "paid" and after.attempt_count > told_failures:
+        return [InvoiceChange("paymentFailed", after)]
+    if before == after:
+        return []
+    if after.status == "paid" and before.status != "paid":
+        return [InvoiceChange("paid", after)]
+    if after.status == "void" and before.status != "void":
+        return [InvoiceChange("voided", after)]
+    return [InvoiceChange("updated", after)]
+
+
+def _subscription(body: Mapping[str, Any]) -> str | None:
+    # Under `parent` in current API versions, on the invoice itself in older ones.
+    parent = body.get("parent") or {}
+    details = parent.get("subscription_details") or {}
+    return reference_of(details.get("subscription")) or reference_of(body.get("subscription"))
+
+
+def _lines(body: Mapping[str, Any], shelf: Shelf) -> tuple[InvoiceLine, ...]:
+    listed = (body.get("lines") or {}).get("data") or []
+    return tuple(_line(line, shelf) for line in listed[:LINES_MAX])
+
+
+def _line(line: Mapping[str, Any], shelf: Shelf) -> InvoiceLine:
+    period = line.get("period") or {}
+    start, end = moment(period.get("start")), moment(period.get("end"))
+    if start is None or end is None:
+        raise Malformed("a line of the invoice has no period")
+    parent = line.get("parent") or {}
+    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
+    return InvoiceLine(
+        description=line.get("description"),
+        amount=_amount(line, "amount"),
+        quantity=line.get("quantity"),
+        period=Span(start=start, end=end),
+        proration=bool(details.get("proration", line.get("proration", False))),
+        price=_price_code(line, shelf),
+    )
+
+
+def _price_code(line: Mapping[str, Any], shelf: Shelf) -> str | None:
+    pricing = (line.get("pricing") or {}).get("price_details") or {}
+    stripe_price_id = reference_of(pricing.get("price")) or reference_of(line.get("price"))
+    price = shelf.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
+    return price.code if price is not None else None
+
+
+def _amount(body: Mapping[str, Any], field: str) -> int:
+    value = body.get(field)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Malformed(f"{field} of the invoice is not a whole number")
+    return value

@@ -1,0 +1,92 @@
+"""What a customer may order: which prices, how many, with which trial, and not the same plan twice."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from services.subscriptions.domain.refusals import Refused
+from services.subscriptions.domain.shelf import Shelf
+from services.subscriptions.domain.subscription import State
+from tallystick.messages.catalog import SEATS_MAX, Price, Product
+from tallystick.messages.subscriptions import ItemToBuy
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A price and how many of it, checked against the catalog."""
+
+    price: Price
+    product: Product
+    quantity: int
+
+
+def order_lines(shelf: Shelf, items: Iterable[ItemToBuy], *, free: bool) -> list[Line]:
+    """The lines of an order of free prices, or of an order of prices that cost money.
+
+    Raises Refused `unknown_price` and `quantity_out_of_range`, and `invalid_message` for prices that one
+    subscription cannot hold together.
+    """
+    lines = [_line(shelf, item, free=free) for item in items]
+    first = lines[0].price
+    for line in lines[1:]:
+        if (line.price.currency, line.price.interval) != (first.currency, first.interval):
+            raise Refused(
+                "invalid_message",
+                "All prices of one subscription share a currency and an interval.",
+                prices=[first.code, line.price.code],
+            )
+    return lines
+
+
+def trial_days(
+    lines: Sequence[Line], default_days: int | None, *, wanted: bool | None, is_first: bool
+) -> int:
+    """Days of trial, 0 for none: the price's own, else the installation's.
+
+    Unless a trial is `wanted` expressly, a customer has one only with their first subscription to a product.
+    """
+    if wanted is False or (wanted is None and not is_first):
+        return 0
+    offered = [line.price.trial_days for line in lines if line.price.trial_days is not None]
+    return max(offered) if offered else default_days or 0
+
+
+def plans_of(lines: Iterable[Line]) -> list[str]:
+    """The codes of the plans in an order: what one customer has only once."""
+    return sorted({line.product.code for line in lines if line.product.kind == "plan"})
+
+
+def subscribed_to(plans: Iterable[str], subscriptions: Iterable[tuple[str, State]]) -> str | None:
+    """The id of a subscription that has not ended and holds one of the plans already."""
+    wanted = set(plans)
+    held = (found for found, state in subscriptions if not state.is_final and state.products & wanted)
+    return next(held, None)
+
+
+def _line(shelf: Shelf, item: ItemToBuy, *, free: bool) -> Line:
+    price = shelf.price(item.price)
+    if price is None or price.archived:
+        raise Refused("unknown_price", f"The catalog sells nothing at {item.price!r}.", price=item.price)
+    if free and price.model != "free":
+        raise Refused("unknown_price", f"{price.code!r} is not free. Use start_checkout.", price=price.code)
+    if not free and price.model == "free":
+        raise Refused("unknown_price", f"{price.code!r} is free. Use create_subscription.", price=price.code)
+    product = shelf.product_of(price)
+    minimum, maximum = _bounds(price, product)
+    quantity = item.quantity if item.quantity is not None else minimum
+    if not minimum <= quantity <= maximum:
+        raise Refused(
+            "quantity_out_of_range",
+            f"{price.code!r} is sold from {minimum} to {maximum} at a time.",
+            price=price.code,
+            quantity=quantity,
+            minimum=minimum,
+            maximum=maximum,
+        )
+    return Line(price, product, quantity)
+
+
+def _bounds(price: Price, product: Product) -> tuple[int, int]:
+    if product.seats is not None:
+        return product.seats.minimum, product.seats.maximum or SEATS_MAX
+    # A flat or free price is for the thing itself, of which there is one.
+    return 1, 1 if price.model in ("flat", "free") else SEATS_MAX

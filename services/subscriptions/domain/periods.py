@@ -1,0 +1,40 @@
+"""Billing periods counted from an anchor, by the calendar: a month from 31 January ends on 28 February."""
+
+import calendar
+from datetime import datetime, timedelta
+
+from tallystick.messages.catalog import Interval
+
+_FIXED = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
+_MONTHS = {"month": 1, "year": 12}
+
+
+def period_containing(anchor: datetime, interval: Interval, moment: datetime) -> tuple[datetime, datetime]:
+    """The period, counted from `anchor`, that `moment` is in: start, and end which belongs to the next.
+
+    A moment before the anchor is in the first period.
+    """
+    number = max(0, _estimate(anchor, interval, moment))
+    while number > 0 and boundary(anchor, interval, number) > moment:
+        number -= 1
+    while boundary(anchor, interval, number + 1) <= moment:
+        number += 1
+    return boundary(anchor, interval, number), boundary(anchor, interval, number + 1)
+
+
+def boundary(anchor: datetime, interval: Interval, number: int) -> datetime:
+    """When period `number` begins, counted from 0 at the anchor; days that a month lacks become its last."""
+    if interval in _FIXED:
+        return anchor + number * _FIXED[interval]
+    months = anchor.month - 1 + number * _MONTHS[interval]
+    year, month = anchor.year + months // 12, months % 12 + 1
+    day = min(anchor.day, calendar.monthrange(year, month)[1])
+    return anchor.replace(year=year, month=month, day=day)
+
+
+def _estimate(anchor: datetime, interval: Interval, moment: datetime) -> int:
+    # At most one off, so that a period far from its anchor is found without walking there.
+    if interval in _FIXED:
+        return (moment - anchor) // _FIXED[interval]
+    months = (moment.year - anchor.year) * 12 + moment.month - anchor.month
+    return months // _MONTHS[interval]

@@ -1,0 +1,79 @@
+"""Whether a Stripe event is to be applied, ignored, or settled by asking Stripe.
+
+Stripe sends events late, twice and in any order, and stamps them in whole seconds, so that two states of one
+object often share a moment. None of that may show.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+_RANKS = {"created": 0, "deleted": 2}
+_OTHER_RANK = 1
+"""In one second, an object is first created, then changed, then deleted."""
+
+
+class Verdict(Enum):
+    """What to do with an event."""
+
+    APPLY = "apply"
+    IGNORE = "ignore"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What we know an object's present state from."""
+
+    is_final: bool
+    event_id: str | None
+    """The newest event that was taken into account."""
+    event_at: datetime | None
+    event_rank: int
+    is_ahead: bool
+    """Whether the state came from Stripe itself and so may be newer than any event that has arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An event, as far as its place in the order of things goes."""
+
+    event_id: str
+    event_at: datetime
+    rank: int
+    is_final: bool
+    """Whether the state it tells is one that nothing comes after."""
+    is_same: bool
+    """Whether it tells the state that we have already."""
+
+
+def rank_of(event_type: str) -> int:
+    """Where events of a type stand among those of the same second."""
+    return _RANKS.get(event_type.rpartition(".")[2], _OTHER_RANK)
+
+
+def judge(seen: Seen | None, arrived: Arrived) -> Verdict:
+    """What to do with an event about an object, of which `seen` is None when it is new to us."""
+    if seen is None:
+        return Verdict.APPLY
+    if seen.is_final or arrived.event_id == seen.event_id:
+        return Verdict.IGNORE
+    if arrived.is_final:
+        # However late it comes: an end is never followed by anything.
+        return Verdict.APPLY
+    if seen.event_at is not None and arrived.event_at < seen.event_at:
+        return Verdict.IGNORE
+    if arrived.is_same:
+        return Verdict.APPLY
+    if seen.is_ahead or arrived.event_at == seen.event_at:
+        return Verdict.FETCH
+    return Verdict.APPLY
+
+
+def judge_alone(seen: Seen, arrived: Arrived) -> Verdict:
+    """The same where Stripe was to be asked but does not have the object (any more)."""
+    verdict = judge(seen, arrived)
+    if verdict is not Verdict.FETCH:
+        return verdict
+    is_tie = arrived.event_at == seen.event_at
+    return Verdict.IGNORE if is_tie and arrived.rank < seen.event_rank else Verdict.APPLY

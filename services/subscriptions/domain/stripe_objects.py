@@ -1,0 +1,216 @@
+"""Reading Stripe's JSON into small typed values, in the shapes of current and slightly older API versions.
+
+Anything missing or of the wrong kind raises `Malformed`, naming the field: it is reported, not guessed at.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+class Malformed(ValueError):
+    """Not the Stripe object that it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class StripeEvent:
+    """An event as Stripe sent it; `created` has whole seconds only."""
+
+    event_id: str
+    type: str
+    created: datetime
+    object: Json
+
+
+@dataclass(frozen=True, slots=True)
+class StripeItem:
+    """One line of a Stripe subscription."""
+
+    stripe_price_id: str
+    lookup_key: str | None
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class StripeSubscription:
+    """What we use of a Stripe subscription."""
+
+    stripe_subscription_id: str
+    stripe_customer_id: str
+    status: str
+    sends_invoice: bool
+    collection_is_paused: bool
+    items: tuple[StripeItem, ...]
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    trial_end: datetime | None
+    cancel_at: datetime | None
+    cancel_at_period_end: bool
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    created: datetime
+    checkout_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StripeCheckout:
+    """What we use of a Stripe checkout session."""
+
+    stripe_checkout_id: str
+    stripe_customer_id: str | None
+    stripe_subscription_id: str | None
+    checkout_id: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class StripeCustomer:
+    """What we use of a Stripe customer."""
+
+    stripe_customer_id: str
+    email: str | None
+    name: str | None
+    is_deleted: bool
+
+
+CHECKOUT_ID_KEY = "tallystick_checkout_id"
+"""Metadata of a checkout session and its subscription: which of our checkouts it belongs to."""
+CUSTOMER_KEY = "tallystick_customer"
+"""Metadata of a Stripe customer: whose it is."""
+
+
+def read_event(body: Any) -> StripeEvent:
+    """An event from its parsed JSON."""
+    data = _mapping(_mapping(body).get("data"), "data")
+    return StripeEvent(
+        event_id=_text(body, "id"),
+        type=_text(body, "type"),
+        created=_required_time(body, "created"),
+        object=_mapping(data.get("object"), "data.object"),
+    )
+
+
+def read_subscription(body: Json) -> StripeSubscription:
+    """A subscription; its period is on the items now, and was on the subscription before."""
+    items = _data(body, "items")
+    period_from = items[0] if items and items[0].get("current_period_end") is not None else body
+    return StripeSubscription(
+        stripe_subscription_id=_text(body, "id"),
+        stripe_customer_id=_reference(body, "customer"),
+        status=_text(body, "status"),
+        sends_invoice=body.get("collection_method") == "send_invoice",
+        collection_is_paused=body.get("pause_collection") is not None,
+        items=tuple(_read_item(item) for item in items),
+        current_period_start=_time(period_from, "current_period_start"),
+        current_period_end=_time(period_from, "current_period_end"),
+        trial_end=_time(body, "trial_end"),
+        cancel_at=_time(body, "cancel_at"),
+        cancel_at_period_end=body.get("cancel_at_period_end") is True,
+        canceled_at=_time(body, "canceled_at"),
+        ended_at=_time(body, "ended_at"),
+        created=_required_time(body, "created"),
+        checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
+    )
+
+
+def read_checkout(body: Json) -> StripeCheckout:
+    """A checkout session."""
+    return StripeCheckout(
+        stripe_checkout_id=_text(body, "id"),
+        stripe_customer_id=reference_of(body.get("customer")),
+        stripe_subscription_id=reference_of(body.get("subscription")),
+        checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
+        status=_text(body, "status"),
+    )
+
+
+def read_customer(body: Json) -> StripeCustomer:
+    """A customer, perhaps a deleted one, of which Stripe tells the id alone."""
+    return StripeCustomer(
+        stripe_customer_id=_text(body, "id"),
+        email=_optional_text(body, "email"),
+        name=_optional_text(body, "name"),
+        is_deleted=body.get("deleted") is True,
+    )
+
+
+def reference_of(value: Any) -> str | None:
+    """The id behind a reference, which Stripe gives as an id or, expanded, as the object."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, str) and value else None
+
+
+def moment(value: Any) -> datetime | None:
+    """A moment from Stripe's seconds since 1970; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        raise Malformed(f"{value} is not a moment") from error
+
+
+def _read_item(item: Json) -> StripeItem:
+    price = item.get("price")
+    price_id = reference_of(price)
+    if price_id is None:
+        raise Malformed("an item of the subscription has no price")
+    quantity = item.get("quantity")
+    return StripeItem(
+        stripe_price_id=price_id,
+        lookup_key=_optional_text(price, "lookup_key") if isinstance(price, Mapping) else None,
+        quantity=quantity if isinstance(quantity, int) else 1,
+    )
+
+
+def _data(body: Json, field: str) -> list[Json]:
+    listed = body.get(field)
+    data = listed.get("data") if isinstance(listed, Mapping) else None
+    if not isinstance(data, list):
+        raise Malformed(f"{field}.data is not a list")
+    return [_mapping(entry, field) for entry in data]
+
+
+def _metadata(body: Json) -> dict[str, str]:
+    metadata = body.get("metadata")
+    return dict(metadata) if isinstance(metadata, Mapping) else {}
+
+
+def _mapping(value: Any, field: str = "the event") -> Json:
+    if not isinstance(value, Mapping):
+        raise Malformed(f"{field} is not an object")
+    return value
+
+
+def _text(body: Json, field: str) -> str:
+    value = body.get(field)
+    if not isinstance(value, str) or not value:
+        raise Malformed(f"{field} is missing")
+    return value
+
+
+def _optional_text(body: Json, field: str) -> str | None:
+    value = body.get(field)
+    return value if isinstance(value, str) else None
+
+
+def _reference(body: Json, field: str) -> str:
+    found = reference_of(body.get(field))
+    if found is None:
+        raise Malformed(f"{field} is missing")
+    return found
+
+
+def _time(body: Json, field: str) -> datetime | None:
+    return moment(body.get(field))
+
+
+def _required_time(body: Json, field: str) -> datetime:
+    found = _time(body, field)
+    if found is None:
+        raise Malformed(f"{field} is missing")
+    return found

@@ -1,0 +1,156 @@
+"""The states of a subscription, and which events tell the way from one to the next."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tallystick.messages.subscriptions import Collection, ScheduledChange, Status, SubscriptionItem
+
+FINAL: frozenset[Status] = frozenset({"canceled", "expired"})
+"""An ended subscription never changes again."""
+GRANTING: frozenset[Status] = frozenset({"trialing", "active", "past_due"})
+"""Who has paid, need not yet, or is late: features are there. Contract, section 3."""
+_RENEWING: frozenset[Status] = frozenset({"trialing", "active"})
+_ARRIVALS: dict[Status, dict[Status, str]] = {
+    "active": {
+        "incomplete": "activated",
+        "trialing": "activated",
+        "past_due": "recovered",
+        "unpaid": "recovered",
+        "paused": "resumed",
+    },
+    "trialing": {"paused": "resumed", "past_due": "recovered", "unpaid": "recovered"},
+}
+"""Events named by where the subscription came from."""
+_NAMED: dict[Status, str] = {
+    "trialing": "trialStarted",
+    "past_due": "pastDue",
+    "paused": "paused",
+    "canceled": "canceled",
+    "expired": "expired",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All of a subscription that can change."""
+
+    status: Status
+    collection: Collection
+    items: tuple[SubscriptionItem, ...]
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    trial_end: datetime | None = None
+    cancel_at_period_end: bool = False
+    canceled_at: datetime | None = None
+    ended_at: datetime | None = None
+    grace_until: datetime | None = None
+    scheduled_change: ScheduledChange | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended for good."""
+        return self.status in FINAL
+
+    @property
+    def products(self) -> frozenset[str]:
+        """The codes of the products it is for."""
+        return frozenset(item.product for item in self.items if item.product is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event to tell, and the state it tells."""
+
+    event: str
+    state: State
+
+
+def changes(before: State | None, after: State) -> list[Change]:
+    """The events that lead from one state to another, in order; none when nothing differs or all is final.
+
+    Everybody starts `incomplete`: what is first seen later is told as created, then as having got there.
+    """
+    if before is None:
+        start = replace(
+            after,
+            status="incomplete",
+            cancel_at_period_end=False,
+            canceled_at=None,
+            ended_at=None,
+            grace_until=None,
+        )
+        return [Change("created", start), *changes(start, after)]
+    if before.is_final:
+        return []
+    return list(_steps(before, with_kept_terms(before, after)))
+
+
+def with_kept_terms(before: State, after: State) -> State:
+    """The later state, but with the features that its items were sold with.
+
+    What the catalog says of a product is taken over when an item is bought and when its period renews, so
+    that an edit of the catalog takes nothing away in the middle of a period.
+    """
+    if before.current_period_start != after.current_period_start:
+        return after
+    terms = {(item.product, item.price): item for item in before.items}
+    items = (
+        item.model_copy(update={"features": kept.features, "seats": kept.seats})
+        if (kept := terms.get((item.product, item.price))) and item.price is not None
+        else item
+        for item in after.items
+    )
+    return replace(after, items=tuple(items))
+
+
+def _steps(before: State, after: State) -> Iterator[Change]:
+    current = before
+    if _has_renewed(before, after):
+        # The old quantities with the new terms: a change of plan at the boundary is told by itself.
+        fresh = after.items if what_is_bought(before) == what_is_bought(after) else before.items
+        current = replace(
+            current,
+            items=fresh,
+            current_period_start=after.current_period_start,
+            current_period_end=after.current_period_end,
+        )
+        yield Change("renewed", current)
+    if what_is_bought(current) != what_is_bought(after):
+        period = (after.current_period_start, after.current_period_end)
+        current = replace(
+            current, items=after.items, current_period_start=period[0], current_period_end=period[1]
+        )
+        yield Change("changed", current)
+    if current.status != after.status:
+        kept_flag = current.cancel_at_period_end if not after.is_final else after.cancel_at_period_end
+        kept_wish = current.canceled_at if not after.is_final else after.canceled_at
+        current = replace(after, cancel_at_period_end=kept_flag, canceled_at=kept_wish)
+        yield Change(_arrival(before.status, after.status), current)
+    if current.cancel_at_period_end != after.cancel_at_period_end:
+        current = replace(
+            current, cancel_at_period_end=after.cancel_at_period_end, canceled_at=after.canceled_at
+        )
+        yield Change("cancelScheduled" if after.cancel_at_period_end else "reactivated", current)
+    if current != after:
+        yield Change("updated", after)
+
+
+def _has_renewed(before: State, after: State) -> bool:
+    """Whether a running subscription went on into a next period. A trial that ends is activated instead."""
+    if before.status not in _RENEWING or after.status != before.status:
+        return False
+    if before.current_period_end is None or after.current_period_start is None:
+        return False
+    return after.current_period_start >= before.current_period_end
+
+
+def what_is_bought(state: State) -> list[tuple[str | None, str | None, str | None, int]]:
+    """The items without their terms, in an order of their own."""
+    bought = [(item.product, item.price, item.stripe_price_id, item.quantity) for item in state.items]
+    return sorted(bought, key=lambda line: tuple(str(part) for part in line))
+
+
+def _arrival(origin: Status, status: Status) -> str:
+    by_origin = _ARRIVALS.get(status, {})
+    return by_origin.get(origin) or _NAMED.get(status, "updated")
