@@ -35,7 +35,9 @@ def parse(model: type[Model], body: bytes) -> Model:
 
 def invalid_message(problems: list[JsonValue]) -> Rejected:
     """The rejection of a body that is not what its subject asks for."""
-    return Rejected("invalid_message", "The message has missing, wrong or unknown fields.", {"fields": problems})
+    return Rejected(
+        "invalid_message", "The message has missing, wrong or unknown fields.", {"fields": problems}
+    )
 
 
 def command_id_of(body: bytes) -> str | None:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, get_type_hints
 
 import structlog
@@ -150,9 +151,13 @@ class Dispatcher:
 
 def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:
     """The arguments after a handler's first two, found by their types among what the service provides."""
+    return [provided[wanted] for wanted in _wanted(function)]
+
+
+@cache
+def _wanted(function: Callable[..., Any]) -> tuple[type[Any], ...]:
     hints = get_type_hints(function)
-    names = list(inspect.signature(function).parameters)[2:]
-    return [provided[hints[name]] for name in names]
+    return tuple(hints[name] for name in list(inspect.signature(function).parameters)[2:])
 
 
 async def _already(result: Any) -> Any:

@@ -93,9 +93,7 @@ class Inbox:
 
 def succeeded(command: Command[Any], result: BaseModel) -> Outcome:
     """The outcome of a command that took effect."""
-    return Outcome(
-        command_id=command.command_id, status="succeeded", result=result.model_dump(mode="json")
-    )
+    return Outcome(command_id=command.command_id, status="succeeded", result=result.model_dump(mode="json"))
 
 
 def rejected(command_id: str | None, rejection: Rejected) -> Outcome:

@@ -53,3 +53,5 @@ PAYLOAD_MAX_BYTES = 524_288
 READY_CHECK_TIMEOUT_SECONDS = 3.0
 START_RETRY_SECONDS = 1.0
 """Pause between attempts to reach the database and NATS when a worker starts before them."""
+PROGRESS_SECONDS = 20.0
+"""How often a long handling says that it goes on; a third of the shortest `ack_wait`."""

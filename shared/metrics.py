@@ -18,7 +18,10 @@ DURATION = Histogram(
     buckets=DURATION_BUCKETS_SECONDS,
 )
 GROUP_SIZE = Histogram(
-    "tallystick_group_commit_items", "Items that shared one commit.", ["service", "group"], buckets=GROUP_BUCKETS
+    "tallystick_group_commit_items",
+    "Items that shared one commit.",
+    ["service", "group"],
+    buckets=GROUP_BUCKETS,
 )
 OUTBOX_LAG = Gauge(
     "tallystick_outbox_lag_seconds", "Age of the oldest committed row that is not published.", ["service"]

@@ -14,8 +14,8 @@ import orjson
 from pydantic import BaseModel
 
 from shared.clock import utc_now
-from shared.inbox import AlreadyDecided, Inbox, rejected, succeeded
 from shared.faults import Rejected
+from shared.inbox import AlreadyDecided, Inbox, rejected, succeeded
 from shared.work import Transactions, Work
 from tallystick.messages.base import Command, Outcome
 

@@ -102,5 +102,3 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("window_after_id", BigInteger, nullable=False, server_default=text("0")),
         comment="How far the relay has come: rows of transactions below are published.",
     )
-
-

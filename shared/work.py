@@ -107,11 +107,21 @@ class Work:
         )
 
     def publish(
-        self, stream: str, subject: str, payload: bytes, *, message_id: str = "", headers: dict[str, str] | None = None
+        self,
+        stream: str,
+        subject: str,
+        payload: bytes,
+        *,
+        message_id: str = "",
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Publish anything else to a stream once this work is committed."""
         self._add(
-            stream=stream, subject=subject, payload=payload, headers=dict(headers or {}), message_id=message_id
+            stream=stream,
+            subject=subject,
+            payload=payload,
+            headers=dict(headers or {}),
+            message_id=message_id,
         )
 
     def _add(

@@ -1,0 +1,145 @@
+"""A message from JetStream and its fate: acknowledged, tried again later, or moved to the dead letters.
+
+Nothing is acknowledged before its handler has come back, and nothing is redelivered at once: a message that fails waits
+longer each time, and one that keeps failing leaves the way for its neighbours.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from faststream.nats import NatsMessage
+
+from shared.clock import utc_now
+from shared.database import is_away
+from shared.faults import Rejected, Unavailable
+from shared.limits import (
+    DELIVERIES_MAX,
+    OUTAGE_RETRY_SECONDS,
+    PROGRESS_SECONDS,
+    RETRY_DELAYS_SECONDS,
+)
+from shared.metrics import DURATION, HANDLED
+from shared.tracing import handling
+
+log = structlog.get_logger()
+
+ERROR_MAX_CHARACTERS = 1_000
+"""What fits a header and a person's patience."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message from JetStream as handlers see it."""
+
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+    attempt: int
+    """Which delivery this is, from 1."""
+    published_at: datetime
+    stream: str
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether a failure now makes it a dead letter."""
+        return self.attempt >= DELIVERIES_MAX
+
+    @classmethod
+    def of(cls, message: NatsMessage) -> "Incoming":
+        """The message behind FastStream's."""
+        raw = message.raw_message
+        metadata = raw.metadata
+        return cls(
+            subject=raw.subject,
+            headers=dict(raw.headers or {}),
+            body=raw.data,
+            attempt=metadata.num_delivered or 1,
+            published_at=metadata.timestamp or utc_now(),
+            stream=metadata.stream,
+        )
+
+
+class Undeliverable(Exception):
+    """The message can never be handled: it goes to the dead letters without further tries."""
+
+
+BuryDeadLetter = Callable[[Incoming, str, str], Awaitable[None]]
+"""Publishes a dead letter: the message, the handler's name, the error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Runs handlers over messages for one service."""
+
+    service: str
+    bury: BuryDeadLetter
+
+    async def deliver(
+        self,
+        message: NatsMessage,
+        name_of: Callable[[Incoming], str],
+        handle: Callable[[Incoming], Awaitable[None]],
+    ) -> None:
+        """Handle one message and settle it; never raises."""
+        incoming = Incoming.of(message)
+        handler = name_of(incoming)
+        started = time.perf_counter()
+        try:
+            with handling(f"{self.service}.{handler}", incoming.headers):
+                async with _kept_in_progress(message):
+                    await handle(incoming)
+        except Exception as error:
+            outcome = await self._settle_failure(message, incoming, handler, error)
+        else:
+            outcome = "succeeded"
+            await message.ack()
+        HANDLED.labels(self.service, handler, outcome).inc()
+        DURATION.labels(self.service, handler).observe(time.perf_counter() - started)
+
+    async def _settle_failure(
+        self, message: NatsMessage, incoming: Incoming, handler: str, error: Exception
+    ) -> str:
+        about = {"handler": handler, "subject": incoming.subject, "attempt": incoming.attempt}
+        if isinstance(error, Unavailable) or is_away(error):
+            log.warning("will be tried again", reason=str(error)[:ERROR_MAX_CHARACTERS], **about)
+            await message.nack(delay=OUTAGE_RETRY_SECONDS)
+            return "failed"
+        final = isinstance(error, Undeliverable | Rejected) or incoming.is_last_attempt
+        if not final:
+            delay = RETRY_DELAYS_SECONDS[incoming.attempt - 1]
+            log.warning("failed, will be tried again", delay_seconds=delay, exc_info=error, **about)
+            await message.nack(delay=delay)
+            return "retried"
+        log.error("moved to the dead letters", exc_info=error, **about)
+        try:
+            await self.bury(incoming, handler, f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARACTERS])
+        except Exception:
+            log.exception("could not store a dead letter, will be tried again", **about)
+            await message.nack(delay=OUTAGE_RETRY_SECONDS)
+            return "failed"
+        await message.ack()
+        return "dead_lettered"
+
+
+@asynccontextmanager
+async def _kept_in_progress(message: NatsMessage) -> AsyncIterator[None]:
+    """Tell JetStream now and then that a long handling goes on, so that nobody else is given the message."""
+    beating = asyncio.create_task(_beat(message))
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
+async def _beat(message: NatsMessage) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        with suppress(
+            Exception
+        ):  # Without it the message only comes again, which its handler must stand anyway.
+            await message.in_progress()

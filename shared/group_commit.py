@@ -1,0 +1,98 @@
+"""Group commit: whatever waits at the same moment shares one transaction, and each still gets its own answer.
+
+While one group is being committed the next one collects itself; nothing waits on a timer, so a lone item goes at once. When
+a group fails as a whole it is cut in halves, down to single items: one poisonous item never takes its neighbours with it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from shared.faults import Unavailable
+from shared.limits import GROUP_COMMIT_MAX_ITEMS, GROUP_COMMIT_MAX_WAITING
+from shared.metrics import GROUP_SIZE
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Collects items and has `commit` deal with many at once.
+
+    `commit` takes the items in the order of their arrival and returns one answer, or one exception, for each; when it raises,
+    none of them has taken effect. With `isolates(error)` true the group is halved and tried again; otherwise (the database
+    is away) everybody in it gets the error.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        service: str,
+        name: str,
+        isolates: Callable[[Exception], bool],
+        max_items: int = GROUP_COMMIT_MAX_ITEMS,
+        max_waiting: int = GROUP_COMMIT_MAX_WAITING,
+    ) -> None:
+        self._commit = commit
+        self._isolates = isolates
+        self._max_items = max_items
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._size = GROUP_SIZE.labels(service, name)
+
+    async def submit(self, item: Item) -> Answer:
+        """The answer to `item`, once its group is committed.
+
+        Raises what `commit` answered or raised for it, or Unavailable when too many wait already.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            raise Unavailable(f"{self._max_waiting} others are waiting already; try again in a moment")
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await future
+
+    async def close(self) -> None:
+        """Wait until everything submitted so far is answered."""
+        if self._running is not None:
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._max_items)
+                group = [self._waiting.popleft() for _ in range(size)]
+                self._size.observe(size)
+                await self._settle(group)
+        finally:
+            self._running = None
+
+    async def _settle(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._commit([item for item, _ in group])
+        except Exception as error:
+            if len(group) == 1 or not self._isolates(error):
+                for _, future in group:
+                    _answer(future, error)
+                return
+            half = len(group) // 2
+            await self._settle(group[:half])
+            await self._settle(group[half:])
+            return
+        for (_, future), answer in zip(group, answers, strict=True):
+            _answer(future, answer)
+
+
+def _answer(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+    if future.done():  # The one who asked has gone away.
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

@@ -1,0 +1,78 @@
+"""Health endpoints that tell the truth: ready means that work arriving now would be done."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from faststream.nats import NatsBroker
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from shared.database import is_reachable
+from shared.limits import READY_CHECK_TIMEOUT_SECONDS
+from shared.metrics import CONSUMER_LAG
+from shared.subscribing import Durable
+
+
+@dataclass(slots=True)
+class Health:
+    """What one worker needs in order to work."""
+
+    service: str
+    engine: AsyncEngine
+    broker: NatsBroker
+    durables: list[Durable]
+    started: bool = False
+
+    async def problems(self) -> dict[str, str]:
+        """Everything that keeps the worker from working, by what it concerns; empty when it is ready."""
+        checks = {"database": self._check_database(), "nats": self._check_nats()}
+        checks |= {f"consumer {durable.name}": self._check_durable(durable) for durable in self.durables}
+        found = await asyncio.gather(*(_within_timeout(check) for check in checks.values()))
+        problems = {about: problem for about, problem in zip(checks, found, strict=True) if problem}
+        if not self.started:
+            problems["worker"] = "has not started consuming yet"
+        return problems
+
+    async def _check_database(self) -> str | None:
+        return None if await is_reachable(self.engine) else "gives wrong answers"
+
+    async def _check_nats(self) -> str | None:
+        return None if await self.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS) else "not connected"
+
+    async def _check_durable(self, durable: Durable) -> str | None:
+        if not self.started:
+            return None
+        # Asked of the server each time: a deleted consumer is silence to whoever pulls from it.
+        info = await self.broker.config.connection_state.stream.consumer_info(durable.stream, durable.name)
+        pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        CONSUMER_LAG.labels(self.service, durable.name).set(pending)
+        return None
+
+
+def health_routes(health: Health) -> list[BaseRoute]:
+    """`/live` (the process runs), `/ready` (it can do its work) and `/metrics`."""
+
+    async def live(_: Request) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def ready(_: Request) -> Response:
+        problems = await health.problems()
+        status = "not ready" if problems else "ready"
+        return JSONResponse({"status": status, "problems": problems}, status_code=503 if problems else 200)
+
+    async def metrics(_: Request) -> Response:
+        await health.problems()  # also measures how far the consumers are behind
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)]
+
+
+async def _within_timeout(check: Awaitable[str | None]) -> str | None:
+    try:
+        return await asyncio.wait_for(check, READY_CHECK_TIMEOUT_SECONDS)
+    except Exception as error:
+        return str(error) or type(error).__name__

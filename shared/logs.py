@@ -1,0 +1,54 @@
+"""Structured logs without secrets: JSON for machines, or coloured lines for a terminal."""
+
+import logging
+import re
+from typing import Any
+
+import structlog
+
+SECRET_NAMES = re.compile(r"(secret|password|token|authorization|signature|api_key)", re.IGNORECASE)
+SECRET_VALUES = re.compile(
+    r"(sk_(live|test)_|rk_(live|test)_|whsec_)[A-Za-z0-9_]+|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
+)
+"""Stripe's keys and signing secrets, and credentials inside URLs, wherever they turn up."""
+HIDDEN = "[hidden]"
+
+
+def set_up_logs(service: str, *, style: str, level: str) -> None:
+    """Configure structlog, and the standard library's logs of others, for one process."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer = structlog.dev.ConsoleRenderer() if style == "console" else structlog.processors.JSONRenderer()
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    ending: list[Any] = [hide_secrets, renderer]
+    if style == "json":
+        ending.insert(0, structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*processors, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=processors, processors=[_drop_meta, *ending])
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def hide_secrets(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A structlog processor: nothing that looks like a secret leaves the process."""
+    return {name: HIDDEN if SECRET_NAMES.search(name) else _hidden(value) for name, value in event.items()}
+
+
+def _hidden(value: Any) -> Any:
+    return SECRET_VALUES.sub(HIDDEN, value) if isinstance(value, str) else value
+
+
+def _drop_meta(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    event.pop("_record", None)
+    event.pop("_from_structlog", None)
+    return event

@@ -1,0 +1,125 @@
+"""Prepares the infrastructure before any worker starts: roles, schemas, migrations, streams.
+
+Run as `python -m shared.provision` with the database's owner in DATABASE_URL and the NATS user `admin` in NATS_URL. Running it
+again changes nothing. Each service's password comes from TALLYSTICK_<SERVICE>_DATABASE_PASSWORD.
+"""
+
+import asyncio
+import os
+import sys
+
+import httpx
+import psycopg
+import sqlalchemy as sa
+import structlog
+from psycopg import sql
+
+from shared.broker import connect
+from shared.logs import set_up_logs
+from shared.migrations import ROOT, migrate
+from shared.settings import Settings, sqlalchemy_url
+from shared.streams import apply_layout, load_layout
+
+log = structlog.get_logger()
+
+LAYOUT_PATH = ROOT / "deploy" / "streams.yaml"
+APPEND_ONLY_TABLES = ("outbox",)
+"""Tables a service may add to and read, never change: the audit trail."""
+READ_ONLY_TABLES = ("migrations",)
+
+
+def services() -> list[str]:
+    """The services that have tables: those with migrations."""
+    return sorted(path.parent.name for path in (ROOT / "services").glob("*/migrations"))
+
+
+def role_name(service: str) -> str:
+    """The Postgres role of a service."""
+    return f"tallystick_{service}"
+
+
+def password_variable(service: str) -> str:
+    """The environment variable with the password of a service's Postgres role."""
+    return f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD"
+
+
+def provision_database(database_url: str, passwords: dict[str, str]) -> None:
+    """Make a role and a schema for each service, run its migrations as the owner, grant it no more than it needs."""
+    engine = sa.create_engine(sqlalchemy_url(database_url))
+    try:
+        for service, password in passwords.items():
+            with psycopg.connect(database_url) as connection:
+                _prepare_role(connection, service, password)
+            migrate(engine, service)
+            with psycopg.connect(database_url) as connection:
+                _grant(connection, service)
+            log.info("schema ready", service=service, role=role_name(service))
+    finally:
+        engine.dispose()
+
+
+def _prepare_role(connection: psycopg.Connection[tuple[object, ...]], service: str, password: str) -> None:
+    role, schema = sql.Identifier(role_name(service)), sql.Identifier(service)
+    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role_name(service),)).fetchone()
+    verb = sql.SQL("ALTER" if known else "CREATE")
+    connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(password)))
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+    connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(schema))
+
+
+def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> None:
+    role, schema = sql.Identifier(role_name(service)), sql.Identifier(service)
+    statements = [
+        "GRANT USAGE ON SCHEMA {schema} TO {role}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+        *(f"REVOKE UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in APPEND_ONLY_TABLES),
+        *(f"REVOKE INSERT, UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in READ_ONLY_TABLES),
+    ]
+    for statement in statements:
+        connection.execute(sql.SQL(statement).format(schema=schema, role=role))
+
+
+async def provision_nats(nats_url: str, *, prefix: str, webhook_subject: str, monitor_url: str | None) -> None:
+    """Create or update streams, buckets, consumers and schedules."""
+    if monitor_url is not None:
+        await check_sync_always(monitor_url)
+    connection = await connect(nats_url, "provision")
+    try:
+        layout = load_layout(LAYOUT_PATH, prefix=prefix, webhook_subject=webhook_subject)
+        await apply_layout(connection, layout)
+    finally:
+        await connection.close()
+    log.info("streams ready", streams=len(layout.streams), consumers=len(layout.consumers))
+
+
+async def check_sync_always(monitor_url: str) -> None:
+    """Refuse a JetStream that acknowledges before a message is on disk."""
+    async with httpx.AsyncClient(base_url=monitor_url) as client:
+        answer = (await client.get("/varz")).json()
+    if not answer.get("jetstream", {}).get("config", {}).get("sync_always", False):
+        raise SystemExit("NATS acknowledges before writing to disk: set `sync_interval: always` in its jetstream block.")
+
+
+def main() -> None:
+    """Provision what the environment names."""
+    settings = Settings()
+    set_up_logs("provision", style=settings.log_format, level=settings.log_level)
+    missing = [password_variable(service) for service in services() if not os.environ.get(password_variable(service))]
+    if missing:
+        sys.exit(f"Set {', '.join(missing)}: the passwords of the services' Postgres roles.")
+    passwords = {service: os.environ[password_variable(service)] for service in services()}
+    provision_database(settings.database_url.get_secret_value(), passwords)
+    asyncio.run(
+        provision_nats(
+            settings.nats_url.get_secret_value(),
+            prefix=settings.subject_prefix,
+            webhook_subject=settings.webhook_subject,
+            monitor_url=os.environ.get("NATS_MONITOR_URL"),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The relay: publishes committed outbox rows to JetStream, one relay at a time for each service.
+
+Identity numbers commit out of order in Postgres, so "everything after the last id" would lose rows. What is safe is all rows
+of transactions below the oldest one still running; within such a window, ordered by id, each entity's changes are in
+sequence, because the row lock under which a change is made is held until its commit.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import structlog
+from nats.aio.client import Client
+from psycopg.rows import dict_row
+
+from shared.clock import utc_now
+from shared.limits import RELAY_POLL_SECONDS, RELAY_RETRY_SECONDS, RELAY_WINDOW_ROWS
+from shared.metrics import OUTBOX_LAG, OUTBOX_PUBLISHED
+from shared.publishing import Message, publish_all
+
+log = structlog.get_logger()
+
+SETTINGS = """
+    SET synchronous_commit = off;  -- a lost position only means publishing a few rows again
+    SET enable_seqscan = off;      -- the outbox is large, what is due is small and at the end of an index
+"""
+
+DUE = """
+    SELECT due.message_id, due.stream, due.subject, due.headers, due.payload, due.occurred_at, due.id,
+           position.published_below::text AS published_below, position.window_after_id, horizon.below::text AS below
+    FROM {schema}.relay_position AS position,
+         LATERAL (SELECT coalesce(position.window_below, pg_snapshot_xmin(pg_current_snapshot())) AS below) AS horizon,
+         LATERAL (
+            SELECT * FROM {schema}.outbox
+            WHERE xid >= position.published_below AND xid < horizon.below AND id > position.window_after_id
+            ORDER BY id + 0  -- not by the primary key's index, which would be read from its beginning
+            LIMIT %(rows)s
+         ) AS due
+    ORDER BY due.id
+"""
+
+# Each change of the position holds only where it still is what was read: a replay may have set it back meanwhile.
+ADVANCE = """
+    UPDATE {schema}.relay_position
+    SET published_below = %(below)s::xid8, window_below = NULL, window_after_id = 0
+    WHERE published_below = %(published_below)s::xid8 AND window_after_id = %(window_after_id)s
+"""
+
+STAY_IN_WINDOW = """
+    UPDATE {schema}.relay_position SET window_below = %(below)s::xid8, window_after_id = %(id)s
+    WHERE published_below = %(published_below)s::xid8 AND window_after_id = %(window_after_id)s
+"""
+
+CLOSE_WINDOW = """
+    UPDATE {schema}.relay_position
+    SET published_below = window_below, window_below = NULL, window_after_id = 0
+    WHERE window_below IS NOT NULL
+"""
+
+
+class Relay:
+    """Publishes one service's outbox until it is stopped, whatever goes away in between."""
+
+    def __init__(
+        self, *, schema: str, database_url: str, connect_nats: Callable[[], Awaitable[Client]]
+    ) -> None:
+        self._schema = schema
+        self._database_url = database_url
+        self._connect_nats = connect_nats
+        self._awake = asyncio.Event()
+        self._window_may_be_open = True
+        self._lag = OUTBOX_LAG.labels(schema)
+        self._published = OUTBOX_PUBLISHED.labels(schema)
+
+    def wake(self) -> None:
+        """Say that there is something to publish."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Publish for ever; ends by cancellation."""
+        while True:
+            try:
+                await self._lead()
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                log.warning("relay interrupted", schema=self._schema, error=str(error))
+            except Exception:
+                log.exception("relay broke", schema=self._schema)
+            await asyncio.sleep(RELAY_RETRY_SECONDS)
+
+    async def _lead(self) -> None:
+        """Publish as long as both connections hold and the lock is ours."""
+        database = await psycopg.AsyncConnection.connect(
+            self._database_url,
+            autocommit=True,
+            row_factory=dict_row,
+            application_name=f"{self._schema}-relay",
+        )
+        async with database:
+            await database.execute(SETTINGS)
+            if not await self._lock(database):
+                return
+            connection = await self._connect_nats()
+            try:
+                while True:
+                    self._awake.clear()
+                    if not await self.publish_due(database, connection):
+                        await self._rest()
+            finally:
+                await connection.close()
+
+    async def publish_due(self, database: psycopg.AsyncConnection[Any], connection: Client) -> int:
+        """Publish the next rows that are safe to publish; how many there were."""
+        rows = await self._fetch(database)
+        if not rows:
+            self._lag.set(0)
+            if self._window_may_be_open:
+                await self._execute(database, CLOSE_WINDOW, {})
+                self._window_may_be_open = False
+            return 0
+        self._lag.set((utc_now() - rows[0]["occurred_at"]).total_seconds())
+        await publish_all(connection, [_message(row) for row in rows])
+        self._published.inc(len(rows))
+        self._window_may_be_open = len(rows) == RELAY_WINDOW_ROWS
+        await self._execute(database, STAY_IN_WINDOW if self._window_may_be_open else ADVANCE, rows[-1])
+        return len(rows)
+
+    async def _fetch(self, database: psycopg.AsyncConnection[Any]) -> list[dict[str, Any]]:
+        cursor = await database.execute(
+            DUE.format(schema=self._schema), {"rows": RELAY_WINDOW_ROWS}, prepare=True, binary=True
+        )
+        return await cursor.fetchall()
+
+    async def _execute(
+        self, database: psycopg.AsyncConnection[Any], statement: str, values: dict[str, Any]
+    ) -> None:
+        await database.execute(statement.format(schema=self._schema), values)
+
+    async def _lock(self, database: psycopg.AsyncConnection[Any]) -> bool:
+        number = int.from_bytes(hashlib.sha256(f"relay {self._schema}".encode()).digest()[:8], signed=True)
+        cursor = await database.execute("SELECT pg_try_advisory_lock(%s) AS ours", (number,))
+        row = await cursor.fetchone()
+        return bool(row and row["ours"])
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._awake.wait(), RELAY_POLL_SECONDS)
+        except TimeoutError:
+            return
+
+
+def _message(row: dict[str, Any]) -> Message:
+    return Message(
+        message_id=row["message_id"],
+        stream=row["stream"],
+        subject=row["subject"],
+        headers=row["headers"],
+        payload=row["payload"],
+    )

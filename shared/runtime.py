@@ -1,0 +1,98 @@
+"""A service's handlers bound to a database: everything a worker does except hearing from NATS.
+
+Tests of handlers use it as it is; the worker puts NATS in front of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.commands import Dispatcher, injected
+from shared.delivery import Incoming, Undeliverable
+from shared.faults import Unavailable
+from shared.inbox import Inbox
+from shared.service import Follower, Handler, Job, Service
+from shared.work import Transactions
+from tallystick.messages.base import Instant, Outcome
+from tallystick.subjects import Subjects
+
+
+class Tick(BaseModel):
+    """The body of a tick; without `at` the moment at which JetStream stored it counts."""
+
+    at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One service, ready to handle what comes in."""
+
+    service: Service
+    transactions: Transactions
+    dispatcher: Dispatcher
+    provided: dict[type[Any], Any]
+
+    @classmethod
+    def of(
+        cls,
+        service: Service,
+        engine: AsyncEngine,
+        *,
+        subjects: Subjects,
+        provided: list[Any],
+        wake_relay: Callable[[], None],
+    ) -> "Runtime":
+        """Bind a service's handlers to a database and to what they need beside it."""
+        transactions = Transactions(engine, service.table("outbox"), subjects, wake_relay)
+        by_type = {type(instance): instance for instance in provided}
+        dispatcher = Dispatcher(transactions, Inbox(service.table("inbox")), by_type)
+        return cls(service, transactions, dispatcher, by_type)
+
+    async def request(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """What becomes of a command or question."""
+        return await self.dispatcher.dispatch(handler, body, now)
+
+    async def follow(self, follower: Follower, incoming: Incoming) -> None:
+        """Handle a message of a durable consumer."""
+        extra = injected(follower.function, self.provided)
+        await follower.function(self.transactions, incoming, *extra)
+
+    async def tick(self, job: Job, incoming: Incoming) -> None:
+        """Do what is due by the moment that a tick carries."""
+        try:
+            tick = Tick.model_validate_json(incoming.body or b"{}")
+        except ValidationError as error:
+            raise Undeliverable(
+                f'a tick\'s body is {{"at": "<RFC 3339>"}}, not {incoming.body[:200]!r}'
+            ) from error
+        at = tick.at or incoming.published_at
+        await job.function(self.transactions, at, *injected(job.function, self.provided))
+
+    async def unfinished(self, before: datetime, limit: int) -> list[tuple[Handler, bytes]]:
+        """External commands that came in before a moment and have no outcome: their worker died in between."""
+        table = self.service.table("inbox")
+        query = (
+            sa.select(table.c.name, table.c.body)
+            .where(table.c.outcome.is_(None), table.c.received_at < before)
+            .order_by(table.c.received_at)
+            .limit(limit)
+        )
+        async with self.transactions.engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            (self.service.handlers[row.name], orjson.dumps(row.body))
+            for row in rows
+            if row.name in self.service.handlers
+        ]
+
+    async def finish(self, handler: Handler, body: bytes, now: datetime) -> None:
+        """Carry an unfinished external command to its outcome; raises Unavailable when that is not possible yet."""
+        outcome = await self.dispatcher.dispatch(handler, body, now)
+        if outcome.status == "failed":
+            raise Unavailable(f"{handler.name} {outcome.command_id} is still unfinished")

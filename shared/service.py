@@ -1,0 +1,107 @@
+"""What a service is made of: its tables, and the handlers it registers by decorator.
+
+A service's `handlers.py` reads as a table of contents of its commands, questions, followed events and jobs; how they are
+connected to NATS and Postgres is `shared.worker`'s business.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import sqlalchemy as sa
+
+from shared.commands import Handler
+from tallystick.messages.base import Command, Question
+
+Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A function that handles the messages of one durable consumer."""
+
+    consumer: str
+    stream: str
+    function: Callable[..., Awaitable[None]]
+
+    @property
+    def name(self) -> str:
+        """The handler's name, in metrics and dead letters."""
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A function that does all that is due by the moment a tick carries."""
+
+    name: str
+    function: Callable[..., Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Service:
+    """One service's name, tables and handlers."""
+
+    name: str
+    metadata: sa.MetaData
+    handlers: dict[str, Handler] = field(default_factory=dict)
+    followers: list[Follower] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> str:
+        """The Postgres schema that only this service may touch."""
+        return self.metadata.schema or self.name
+
+    def table(self, name: str) -> sa.Table:
+        """One of this service's tables."""
+        return self.metadata.tables[f"{self.schema}.{name}"]
+
+    def command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
+        """Handle a command in one transaction: `async (work, command, *provided) -> result`."""
+        return self._register("command", message)
+
+    def external_command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
+        """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""
+        return self._register("external_command", message)
+
+    def question(self, message: type[Question[Any]]) -> Callable[[Function], Function]:
+        """Answer a question: `async (work, question, *provided) -> result`."""
+        return self._register("question", message)
+
+    def follow(self, consumer: str, *, stream: str) -> Callable[[Function], Function]:
+        """Handle the messages of a stream's durable consumer: `async (transactions, incoming, *provided) -> None`.
+
+        Raise Undeliverable for a message that can never be handled; any other error is tried again with growing delay.
+        """
+
+        def register(function: Function) -> Function:
+            self.followers.append(Follower(consumer, stream, function))
+            return function
+
+        return register
+
+    def job(self, name: str) -> Callable[[Function], Function]:
+        """Do what is due when a tick comes: `async (transactions, at, *provided) -> None`."""
+
+        def register(function: Function) -> Function:
+            self.jobs[name] = Job(name, function)
+            return function
+
+        return register
+
+    def _register(
+        self,
+        kind: Literal["command", "external_command", "question"],
+        message: type[Command[Any]] | type[Question[Any]],
+    ) -> Callable[[Function], Function]:
+        if message.service != self.name:
+            raise ValueError(f"{message.__name__} belongs to {message.service}, not to {self.name}")
+        if message.name in self.handlers:
+            raise ValueError(f"{message.name} has a handler already")
+
+        def register(function: Function) -> Function:
+            self.handlers[message.name] = Handler(kind, message, function)
+            return function
+
+        return register

@@ -1,0 +1,91 @@
+"""Makes JetStream look as `deploy/streams.yaml` says: streams, buckets, durable consumers and tick schedules.
+
+Applied by provisioning alone. Workers declare nothing, so that no two of them can disagree.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import yaml
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
+from nats.js.errors import NotFoundError
+
+from tallystick.subjects import TICKS_STREAM
+
+log = structlog.get_logger()
+
+SCHEDULE_BODY = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The contents of `streams.yaml`, with the settings filled in and the defaults joined."""
+
+    streams: dict[str, dict[str, Any]]
+    consumers: dict[str, tuple[str, dict[str, Any]]]
+    schedules: dict[str, dict[str, str]]
+
+
+def load_layout(path: Path, *, prefix: str, webhook_subject: str) -> Layout:
+    """Read a layout file; `prefix` and `webhook_subject` take the place of their names in braces."""
+    text = path.read_text().replace("{prefix}", prefix).replace("{webhook_subject}", webhook_subject)
+    document = yaml.safe_load(text)
+    streams = {
+        name: document["stream_defaults"] | (entry or {}) | {"name": name}
+        for name, entry in document["streams"].items()
+    }
+    for bucket, entry in document["buckets"].items():
+        name = f"KV_{bucket}"
+        own = {"name": name, "subjects": [f"$KV.{bucket}.>"]}
+        streams[name] = document["stream_defaults"] | document["bucket_defaults"] | (entry or {}) | own
+    consumers = {}
+    for name, entry in document["consumers"].items():
+        config = document["consumer_defaults"] | entry | {"durable_name": name, "name": name}
+        consumers[name] = (config.pop("stream"), config)
+    return Layout(streams, consumers, document["schedules"])
+
+
+async def apply_layout(connection: Client, layout: Layout) -> None:
+    """Create what is missing and update what differs; applying it again changes nothing."""
+    jetstream = connection.jetstream()
+    for name, config in layout.streams.items():
+        await _apply_stream(jetstream, name, config)
+    for name, (stream, config) in layout.consumers.items():
+        # Creating a consumer that exists updates what may be updated and refuses the rest.
+        await jetstream.add_consumer(stream, ConsumerConfig(**config))
+        log.info("consumer", name=name, stream=stream)
+    for subject, schedule in layout.schedules.items():
+        await _apply_schedule(jetstream, subject, schedule)
+
+
+async def _apply_stream(jetstream: JetStreamContext, name: str, config: dict[str, Any]) -> None:
+    sources = [StreamSource(**source) for source in config.get("sources", [])]
+    wanted = StreamConfig(**(config | {"sources": sources or None}))
+    try:
+        present = (await jetstream.stream_info(name)).config
+    except NotFoundError:
+        await jetstream.add_stream(wanted)
+        log.info("stream created", name=name)
+        return
+    have, want = present.as_dict(), wanted.as_dict()
+    differing = sorted(field for field in config if have.get(field) != want.get(field))
+    if differing:
+        await jetstream.update_stream(present.evolve(**{field: getattr(wanted, field) for field in config}))
+        log.info("stream updated", name=name, fields=differing)
+
+
+async def _apply_schedule(jetstream: JetStreamContext, subject: str, schedule: dict[str, str]) -> None:
+    headers = {"Nats-Schedule": schedule["every"], "Nats-Schedule-Target": schedule["target"]}
+    try:
+        present = await jetstream.get_last_msg(TICKS_STREAM, subject)
+    except NotFoundError:
+        present = None
+    have = (present.headers or {}) if present else {}
+    if any(have.get(name) != value for name, value in headers.items()):
+        replacing = headers | {"Nats-Rollup": "sub"}
+        await jetstream.publish(subject, SCHEDULE_BODY, stream=TICKS_STREAM, headers=replacing)
+        log.info("schedule set", subject=subject, every=schedule["every"])

@@ -1,0 +1,138 @@
+"""Where a service's handlers are connected to NATS: requests, queued commands, ticks and followed streams.
+
+The only module that knows FastStream's subscribers. Bodies stay bytes up to our own strict parsing, so that every wrong one
+gets the same clear answer.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+
+from shared.clock import utc_now
+from shared.delivery import Delivery, Incoming, Undeliverable
+from shared.faults import Unavailable
+from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS, REQUESTS_AT_ONCE
+from shared.metrics import DURATION, HANDLED
+from shared.runtime import Runtime
+from shared.service import Handler
+from shared.tracing import handling, outgoing_headers
+from tallystick.messages.base import Outcome
+from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM, Subjects
+
+log = structlog.get_logger()
+
+REPLY_PREFIXES = ("_INBOX", "billing.replies.")
+"""Outcomes of queued commands go only where replies belong: nobody makes a worker publish elsewhere in its name."""
+
+Handle = Callable[[Incoming], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """A durable consumer that a worker depends on."""
+
+    stream: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribing:
+    """Connects one service's handlers to a broker."""
+
+    broker: NatsBroker
+    runtime: Runtime
+    delivery: Delivery
+    subjects: Subjects
+
+    def subscribe(self) -> list[Durable]:
+        """Connect everything; returns the durable consumers it depends on."""
+        service = self.runtime.service
+        for handler in service.handlers.values():
+            self._requests(handler)
+        durables = []
+        if any(handler.kind != "question" for handler in service.handlers.values()):
+            commands = Durable(COMMANDS_STREAM, f"{service.name}-commands")
+            durables.append(self._consume(commands, _last_token, self._queued))
+        if service.jobs:
+            ticks = Durable(TICKS_STREAM, f"{service.name}-ticks")
+            durables.append(self._consume(ticks, _last_token, self._tick))
+        for follower in service.followers:
+            followed = Durable(follower.stream, follower.consumer)
+            follow = partial(self.runtime.follow, follower)
+            durables.append(self._consume(followed, lambda _, name=follower.name: name, follow))
+        return durables
+
+    def _requests(self, handler: Handler) -> None:
+        service = self.runtime.service.name
+
+        async def answer(message: NatsMessage) -> bytes:
+            started = time.perf_counter()
+            with handling(f"{service}.{handler.name}", message.headers):
+                outcome = await self.runtime.request(handler, message.body, utc_now())
+            HANDLED.labels(service, handler.name, outcome.status).inc()
+            DURATION.labels(service, handler.name).observe(time.perf_counter() - started)
+            return outcome.to_json()
+
+        self.broker.subscriber(
+            self.subjects.request(service, handler.name),
+            queue=service,
+            decoder=_as_it_is,
+            max_workers=REQUESTS_AT_ONCE,
+            title=f"{handler.name} (requests)",
+        )(answer)
+
+    def _consume(self, durable: Durable, name_of: Callable[[Incoming], str], handle: Handle) -> Durable:
+        async def consume(message: NatsMessage) -> None:
+            await self.delivery.deliver(message, name_of, handle)
+
+        self.broker.subscriber(
+            durable.name,
+            durable=durable.name,
+            stream=JStream(durable.stream, declare=False),
+            pull_sub=PullSub(batch_size=PULL_BATCH_MESSAGES, timeout=PULL_TIMEOUT_SECONDS),
+            decoder=_as_it_is,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            title=durable.name,
+        )(consume)
+        return durable
+
+    async def _queued(self, incoming: Incoming) -> None:
+        handler = self.runtime.service.handlers.get(_last_token(incoming))
+        if handler is None or handler.kind == "question":
+            raise Undeliverable(f"nobody handles commands on {incoming.subject}")
+        outcome = await self.runtime.request(handler, incoming.body, utc_now())
+        if outcome.status == "failed":
+            raise Unavailable(outcome.error.message if outcome.error else "")
+        await self._reply(incoming, outcome)
+        if outcome.error and outcome.error.code == "invalid_message":
+            raise Undeliverable(f"invalid_message: {outcome.error.details}")
+
+    async def _reply(self, incoming: Incoming, outcome: Outcome) -> None:
+        subject = incoming.headers.get(REPLY_TO_HEADER)
+        if subject is None:
+            return
+        if not subject.startswith(REPLY_PREFIXES) or "*" in subject or ">" in subject:
+            log.warning("reply subject refused", subject=subject[:200], allowed=REPLY_PREFIXES)
+            return
+        await self.broker.publish(outcome.to_json(), subject, headers=outgoing_headers())
+
+    async def _tick(self, incoming: Incoming) -> None:
+        job = self.runtime.service.jobs.get(_last_token(incoming))
+        if job is None:
+            raise Undeliverable(f"nobody has the job of {incoming.subject}")
+        await self.runtime.tick(job, incoming)
+
+
+async def _as_it_is(message: NatsMessage) -> NatsMessage:
+    """A decoder that leaves the message as it is."""
+    return message
+
+
+def _last_token(incoming: Incoming) -> str:
+    return incoming.subject.rpartition(".")[2]

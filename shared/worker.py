@@ -1,0 +1,151 @@
+"""A worker process: one service's handlers, its relay and its sweep, behind one small HTTP server for health and metrics."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+import uvicorn
+from faststream.nats import NatsBroker
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from shared.broker import connect, make_broker
+from shared.clock import utc_now
+from shared.database import make_engine
+from shared.dead_letters import bury_in
+from shared.delivery import Delivery
+from shared.health import Health, health_routes
+from shared.limits import (
+    EXTERNAL_SWEEP_BATCH,
+    EXTERNAL_SWEEP_SECONDS,
+    EXTERNAL_UNFINISHED_AFTER_SECONDS,
+    GRACEFUL_STOP_SECONDS,
+    START_RETRY_SECONDS,
+)
+from shared.logs import set_up_logs
+from shared.metrics import UNFINISHED
+from shared.relay import Relay
+from shared.runtime import Runtime
+from shared.service import Service
+from shared.settings import Settings
+from shared.subscribing import Subscribing
+from shared.tracing import set_up_tracing
+from tallystick.subjects import Subjects
+
+log = structlog.get_logger()
+
+@dataclass(slots=True)
+class Worker:
+    """One service at work."""
+
+    service: Service
+    settings: Settings
+    provide: Callable[[Settings], list[Any]]
+    routes: Callable[[Runtime, Settings], list[BaseRoute]]
+    engine: AsyncEngine = field(init=False)
+    broker: NatsBroker = field(init=False)
+    health: Health = field(init=False)
+    relay: Relay = field(init=False)
+    runtime: Runtime = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = self.service.name
+        database_url = self.settings.database_url.get_secret_value()
+        nats_url = self.settings.nats_url.get_secret_value()
+        subjects = Subjects(self.settings.subject_prefix)
+        self.engine = make_engine(database_url, name)
+        self.broker = make_broker(nats_url, name)
+        self.relay = Relay(
+            schema=self.service.schema,
+            database_url=database_url,
+            connect_nats=lambda: connect(nats_url, f"{name}-relay"),
+        )
+        self.runtime = Runtime.of(
+            self.service,
+            self.engine,
+            subjects=subjects,
+            provided=self.provide(self.settings),
+            wake_relay=self.relay.wake,
+        )
+        delivery = Delivery(name, bury_in(self.broker, subjects, name))
+        durables = Subscribing(self.broker, self.runtime, delivery, subjects).subscribe()
+        self.health = Health(name, self.engine, self.broker, durables)
+
+    def application(self) -> Starlette:
+        """The worker as an ASGI application; its lifespan is the worker's life."""
+        routes = [*health_routes(self.health), *self.routes(self.runtime, self.settings)]
+        return Starlette(routes=routes, lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(self._start_consuming()),
+            asyncio.create_task(self.relay.run()),
+            asyncio.create_task(self._sweep()),
+        ]
+        try:
+            yield
+        finally:
+            await self.broker.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.engine.dispose()
+
+    async def _start_consuming(self) -> None:
+        while True:
+            try:
+                await self.broker.start()
+            except Exception as error:
+                log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
+                with contextlib.suppress(Exception):
+                    await self.broker.stop()
+                await asyncio.sleep(START_RETRY_SECONDS)
+            else:
+                self.health.started = True
+                log.info("consuming", durables=[durable.name for durable in self.health.durables])
+                return
+
+    async def _sweep(self) -> None:
+        """Finish external commands whose worker died between intent and result."""
+        unfinished = UNFINISHED.labels(self.service.name)
+        while True:
+            await asyncio.sleep(EXTERNAL_SWEEP_SECONDS)
+            with contextlib.suppress(Exception):
+                now = utc_now()
+                before = now - timedelta(seconds=EXTERNAL_UNFINISHED_AFTER_SECONDS)
+                found = await self.runtime.unfinished(before, EXTERNAL_SWEEP_BATCH)
+                unfinished.set(len(found))
+                for handler, body in found:
+                    await self.runtime.request(handler, body, now)
+
+
+def run(
+    service: Service,
+    *,
+    provide: Callable[[Settings], list[Any]] = lambda _: [],
+    routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
+) -> None:
+    """Run a service's worker until it is told to stop: what `python -m services.<name>.app` does."""
+    settings = Settings()
+    set_up_logs(service.name, style=settings.log_format, level=settings.log_level)
+    set_up_tracing(service.name, settings.otel_exporter_otlp_endpoint)
+    worker = Worker(service, settings, provide, routes)
+    uvicorn.run(
+        worker.application(),
+        host=settings.health_host,
+        port=settings.health_port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACEFUL_STOP_SECONDS),
+    )
+
