@@ -45,6 +45,10 @@ class CatalogPlan(Told):
     price_order: list[str]
     in_stripe: bool
     """Whether products and prices are made in Stripe as well."""
+    stripe_products: dict[str, str]
+    """The counterparts that products of the document have in Stripe already, by code."""
+    team_products: list[str]
+    """The codes of the document's products with seats."""
 
     @property
     def is_empty(self) -> bool:
@@ -57,6 +61,26 @@ class CatalogPlan(Told):
         return CatalogChanges(
             features=_codes(self.features), products=_codes(self.products), prices=_codes(self.prices)
         )
+
+
+def with_counterparts(
+    plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]
+) -> CatalogPlan:
+    """The plan with the ids that its products and prices were given in Stripe, by code."""
+
+    def product(step: Planned[Product]) -> Planned[Product]:
+        found = products.get(step.after.code, step.after.stripe_product_id)
+        return step.model_copy(update={"after": step.after.model_copy(update={"stripe_product_id": found})})
+
+    def price(step: Planned[Price]) -> Planned[Price]:
+        found = prices.get(step.after.code, step.after.stripe_price_id)
+        return step.model_copy(update={"after": step.after.model_copy(update={"stripe_price_id": found})})
+
+    update = {
+        "products": [product(step) for step in plan.products],
+        "prices": [price(step) for step in plan.prices],
+    }
+    return plan.model_copy(update=update)
 
 
 class Wish(Told, Generic[Entity]):
@@ -104,6 +128,7 @@ def plan_changes(wishes: Wishes, standing: CatalogView, *, in_stripe: bool) -> C
     def lacks_price(price: Price) -> bool:
         return in_stripe and price.stripe_price_id is None and price.model != "free"
 
+    sold = [wish.entity for wish in wishes.products]
     return CatalogPlan(
         features=[
             Planned[Feature](**step)
@@ -115,9 +140,11 @@ def plan_changes(wishes: Wishes, standing: CatalogView, *, in_stripe: bool) -> C
         ],
         prices=[Planned[Price](**step) for step in _difference(wishes.prices, standing.prices, lacks_price)],
         feature_order=[wish.entity.code for wish in wishes.features],
-        product_order=[wish.entity.code for wish in wishes.products],
+        product_order=[item.code for item in sold],
         price_order=[wish.entity.code for wish in wishes.prices],
         in_stripe=in_stripe,
+        stripe_products={item.code: item.stripe_product_id for item in sold if item.stripe_product_id},
+        team_products=[item.code for item in sold if item.seats],
     )
 
 

@@ -12,7 +12,7 @@ from tallystick.messages.catalog import Catalog, Feature, Price, Product, Produc
 
 @dataclass(frozen=True)
 class CatalogView:
-    """Features, products and prices by code, in their document's order; None is the answer to an unknown code."""
+    """Features, products and prices by code, in their document's order; None answers an unknown code."""
 
     features: Mapping[str, Feature] = field(default_factory=dict)
     products: Mapping[str, Product] = field(default_factory=dict)

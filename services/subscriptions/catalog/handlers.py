@@ -1,0 +1,33 @@
+"""The catalog's command and question."""
+
+from services.subscriptions.catalog.applying import plan_catalog, record_catalog, refuse
+from services.subscriptions.catalog.domain.changes import CatalogPlan
+from services.subscriptions.catalog.store import load_catalog
+from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
+from services.subscriptions.service import service
+from services.subscriptions.stripe_gateway import StripeGateway
+from shared.steps import Steps
+from shared.work import Work
+from tallystick.messages import catalog as m
+
+
+@service.external_command(m.ApplyCatalog)
+async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGateway) -> m.CatalogApplied:
+    """Plan the difference, carry it out in Stripe, and only then let it stand."""
+    plan = await steps.intend(
+        lambda work: plan_catalog(work, command, in_stripe=gateway.configured), CatalogPlan
+    )
+    counterparts = Counterparts()
+    if plan.in_stripe:
+        async with gateway.calls():
+            counterparts = await sync_with_stripe(gateway.client, plan, steps.key)
+    if counterparts.problems:
+        raise refuse(counterparts.problems)
+    return await steps.record(lambda work: record_catalog(work, plan, counterparts))
+
+
+@service.question(m.GetCatalog)
+async def get_catalog(work: Work, question: m.GetCatalog) -> m.CatalogFound:
+    """Everything that is sold, in its document's order."""
+    view = await load_catalog(work.session)
+    return m.CatalogFound(catalog=view.listing(include_archived=question.include_archived))

@@ -1,0 +1,109 @@
+"""How a price's money is said in Stripe's terms, and whether a price of Stripe's says the same.
+
+`flat` on a product with seats becomes one tier with a flat amount, because Stripe multiplies a unit amount by
+the number of seats. A base amount is a flat amount too: of the first tier where tiers add up (`graduated`), of
+every tier where the reached one alone counts (`volume`), and of a single tier for `per_seat`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from tallystick.messages.base import Told
+from tallystick.messages.catalog import Price, Tier
+
+UNBOUNDED = "inf"
+"""Stripe's word for a tier without an end, in requests; in answers it is null."""
+
+
+class StripeMoney(Told):
+    """What a price charges, as Stripe keeps it. Amounts in minor units."""
+
+    currency: str
+    interval: str
+    unit_amount: int | None
+    tiers_mode: Literal["volume", "graduated"] | None
+    tiers: list[Tier]
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that make such a price."""
+        recurring = {"interval": self.interval, "interval_count": 1, "usage_type": "licensed"}
+        common = {"currency": self.currency, "recurring": recurring}
+        if self.tiers_mode is None:
+            return common | {"billing_scheme": "per_unit", "unit_amount": self.unit_amount}
+        return common | {
+            "billing_scheme": "tiered",
+            "tiers_mode": self.tiers_mode,
+            "tiers": [
+                {
+                    "up_to": UNBOUNDED if tier.up_to is None else tier.up_to,
+                    "unit_amount": tier.unit_amount,
+                    "flat_amount": tier.flat_amount,
+                }
+                for tier in self.tiers
+            ],
+        }
+
+
+def stripe_money(price: Price, *, has_seats: bool) -> StripeMoney:
+    """A price's money in Stripe's terms; not for free prices, which Stripe does not know.
+
+    Raises ValueError for a free price.
+    """
+    unit, base = price.unit_amount or 0, price.base_amount
+    if price.model == "free" or price.currency is None:
+        raise ValueError(f"the free price {price.code} has no counterpart in Stripe")
+    mode: Literal["volume", "graduated"] | None = None
+    tiers: list[Tier] = []
+    if price.model == "flat" and has_seats:
+        mode, tiers = "graduated", [Tier(up_to=None, flat_amount=unit)]
+    elif price.model == "per_seat" and base:
+        mode, tiers = "graduated", [Tier(up_to=None, unit_amount=unit, flat_amount=base)]
+    elif price.model == "volume":
+        mode, tiers = "volume", [_with_base(tier, base) for tier in price.tiers]
+    elif price.model == "graduated":
+        mode, tiers = "graduated", [_with_base(price.tiers[0], base), *price.tiers[1:]]
+    return StripeMoney(
+        currency=price.currency,
+        interval=price.interval,
+        unit_amount=unit if mode is None else None,
+        tiers_mode=mode,
+        tiers=tiers,
+    )
+
+
+def disagreements(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str]:
+    """In which fields a price object of Stripe's (with its tiers expanded) charges something else."""
+    recurring = found.get("recurring") or {}
+    is_tiered = found.get("billing_scheme") == "tiered"
+    pairs = {
+        "currency": (wanted.currency, found.get("currency")),
+        "recurring.interval": (wanted.interval, recurring.get("interval")),
+        "recurring.interval_count": (1, recurring.get("interval_count", 1)),
+        "recurring.usage_type": ("licensed", recurring.get("usage_type", "licensed")),
+        "transform_quantity": (None, found.get("transform_quantity")),
+        "tiers_mode": (wanted.tiers_mode, found.get("tiers_mode")),
+        "unit_amount": (wanted.unit_amount, None if is_tiered else found.get("unit_amount")),
+        "tiers": (_steps(wanted.tiers), _found_steps(found)),
+    }
+    return [field for field, (ours, theirs) in pairs.items() if ours != theirs]
+
+
+def _with_base(tier: Tier, base: int) -> Tier:
+    return tier.model_copy(update={"flat_amount": tier.flat_amount + base})
+
+
+def _steps(tiers: list[Tier]) -> list[tuple[Any, ...]]:
+    return [(tier.up_to, tier.unit_amount, tier.flat_amount) for tier in tiers]
+
+
+def _found_steps(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (tier.get("up_to"), _exact(tier, "unit_amount"), _exact(tier, "flat_amount"))
+        for tier in found.get("tiers") or []
+    ]
+
+
+def _exact(tier: Mapping[str, Any], field: str) -> Any:
+    """A whole amount, 0 where there is none; a fraction of a cent stays text and so agrees with nothing."""
+    amount = tier.get(field)
+    return amount if amount is not None else tier.get(f"{field}_decimal") or 0

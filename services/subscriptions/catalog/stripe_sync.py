@@ -1,0 +1,225 @@
+"""Making Stripe's products and prices agree with a plan, so that a crash at any point is finished without duplicates.
+
+Adoptions are checked before anything is made, and everything is made before anything is archived: a refusal by
+Stripe leaves what is sold as it was, and what had been made is switched off again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import stripe
+
+from services.subscriptions.catalog.domain.changes import CatalogPlan, Planned
+from services.subscriptions.catalog.stripe_shape import disagreements, stripe_money
+from tallystick.messages.catalog import CatalogProblem, Price, Product
+
+CALLS_AT_ONCE = 8
+"""Stripe takes 25 calls a second in test mode; eight at a time keep a large catalog quick and below that."""
+PRODUCT_METADATA = "tallystick_product"
+PRICE_METADATA = "tallystick_price"
+"""The metadata under which Stripe's objects carry our codes."""
+
+IdempotencyKey = Callable[[str], str]
+"""Makes a call's key from its label; the same label gives the same key however often the command is run."""
+
+
+@dataclass(slots=True)
+class Counterparts:
+    """The ids in Stripe of a plan's products and prices, by code, and what Stripe refused."""
+
+    products: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, str] = field(default_factory=dict)
+    problems: list[CatalogProblem] = field(default_factory=list)
+
+
+async def sync_with_stripe(
+    client: stripe.StripeClient, plan: CatalogPlan, key: IdempotencyKey
+) -> Counterparts:
+    """Carry a plan out in Stripe; where it refused something, `problems` say what, and nothing is sold differently.
+
+    Raises Stripe's own errors where it could not be reached or would not talk to us.
+    """
+    sync = _Sync(client, plan, key)
+    phases = (
+        (sync.check_product(step) for step in plan.products if step.adopt),
+        (sync.check_price(step) for step in plan.prices if step.adopt),
+        (
+            sync.make_product(step)
+            for step in plan.products
+            if _is_missing(step, step.after.stripe_product_id)
+        ),
+        (sync.make_price(step) for step in plan.prices if _is_missing(step, step.after.stripe_price_id)),
+        (sync.update_product(step) for step in plan.products if step.adopt or step.after.stripe_product_id),
+        (sync.update_price(step) for step in plan.prices if step.adopt or step.after.stripe_price_id),
+    )
+    for phase in phases:
+        await _run_all(phase)
+        if sync.found.problems:
+            await _run_all(sync.undo())
+            break
+    return sync.found
+
+
+def _is_missing(step: Planned[Product] | Planned[Price], stripe_id: str | None) -> bool:
+    is_free = isinstance(step.after, Price) and step.after.model == "free"
+    return not (stripe_id or step.adopt or step.after.archived or is_free)
+
+
+async def _run_all(calls: Iterable[Awaitable[None]]) -> None:
+    """Let every call finish, also when one fails: what it did must be known before anything else is done."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+class _Sync:
+    """One run of a plan against Stripe."""
+
+    def __init__(self, client: stripe.StripeClient, plan: CatalogPlan, key: IdempotencyKey) -> None:
+        self._products = client.v1.products
+        self._prices = client.v1.prices
+        self._plan = plan
+        self._key = key
+        self._gate = asyncio.Semaphore(CALLS_AT_ONCE)
+        self.found = Counterparts()
+        self._made: list[tuple[str, str]] = []
+
+    async def check_product(self, step: Planned[Product]) -> None:
+        """An adopted product must exist."""
+        wanted = str(step.adopt)
+        found = await self._call(
+            step.path, "stripe_product_id", lambda: self._products.retrieve_async(wanted)
+        )
+        if found is not None and getattr(found, "deleted", False):
+            self._refuse(step.path, "stripe_product_id", f"{wanted} was deleted in Stripe")
+        elif found is not None:
+            self.found.products[step.after.code] = found.id
+
+    async def check_price(self, step: Planned[Price]) -> None:
+        """An adopted price must exist, belong to the product's counterpart and charge the same."""
+        wanted = str(step.adopt)
+        found = await self._call(
+            step.path,
+            "stripe_price_id",
+            lambda: self._prices.retrieve_async(wanted, {"expand": ["tiers"]}),
+        )
+        if found is None:
+            return
+        theirs = found.product if isinstance(found.product, str) else found.product.id
+        if theirs != self._stripe_product(step.after.product):
+            problem = f"{wanted} belongs to {theirs}; the product must name that as its stripe_product_id"
+            self._refuse(step.path, "stripe_price_id", problem)
+        money = stripe_money(step.after, has_seats=step.after.product in self._plan.team_products)
+        if other := disagreements(money, found.to_dict()):
+            self._refuse(step.path, "stripe_price_id", f"{wanted} has another {', '.join(other)} in Stripe")
+        self.found.prices[step.after.code] = found.id
+
+    async def make_product(self, step: Planned[Product]) -> None:
+        """Make the product, active."""
+        product = step.after
+        params: Any = {"name": product.name, "metadata": {PRODUCT_METADATA: product.code}}
+        if product.description:
+            params["description"] = product.description
+        made = await self._call(
+            step.path,
+            "",
+            lambda: self._products.create_async(params, self._once("product", product.code, "create")),
+        )
+        if made is not None:
+            self.found.products[product.code] = made.id
+            self._made.append(("product", product.code))
+
+    async def make_price(self, step: Planned[Price]) -> None:
+        """Make the price, active; its code is its lookup key."""
+        price = step.after
+        money = stripe_money(price, has_seats=price.product in self._plan.team_products)
+        params: Any = money.parameters() | _price_naming(price)
+        params["product"] = self._stripe_product(price.product)
+        made = await self._call(
+            step.path,
+            "",
+            lambda: self._prices.create_async(params, self._once("price", price.code, "create")),
+        )
+        if made is not None:
+            self.found.prices[price.code] = made.id
+            self._made.append(("price", price.code))
+
+    async def update_product(self, step: Planned[Product]) -> None:
+        """Bring name, description and whether it is sold up to date."""
+        product = step.after
+        params: Any = {
+            "name": product.name,
+            "description": product.description or "",
+            "active": not product.archived,
+            "metadata": {PRODUCT_METADATA: product.code},
+        }
+        target = step.adopt or str(product.stripe_product_id)
+        await self._call(
+            step.path,
+            "",
+            lambda: self._products.update_async(
+                target, params, self._once("product", product.code, "update")
+            ),
+            may_be_missing=product.archived,
+        )
+
+    async def update_price(self, step: Planned[Price]) -> None:
+        """Bring the lookup key and whether it is sold up to date; its money never changes."""
+        price = step.after
+        params: Any = {"active": not price.archived} | _price_naming(price)
+        target = step.adopt or str(price.stripe_price_id)
+        await self._call(
+            step.path,
+            "",
+            lambda: self._prices.update_async(target, params, self._once("price", price.code, "update")),
+            may_be_missing=price.archived,
+        )
+
+    def undo(self) -> Iterable[Awaitable[None]]:
+        """Switch off what this run made."""
+        for kind, code in self._made:
+            yield self._switch_off(kind, code)
+
+    async def _switch_off(self, kind: str, code: str) -> None:
+        options = self._once(kind, code, "undo")
+        async with self._gate:
+            if kind == "product":
+                await self._products.update_async(self.found.products[code], {"active": False}, options)
+            else:
+                await self._prices.update_async(self.found.prices[code], {"active": False}, options)
+
+    async def _call(
+        self,
+        path: str,
+        field_name: str,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        may_be_missing: bool = False,
+    ) -> Any:
+        """Stripe's answer; None where it refused, which is then one of the problems."""
+        try:
+            async with self._gate:
+                return await call()
+        except stripe.InvalidRequestError as refusal:
+            if not (may_be_missing and refusal.code == "resource_missing"):
+                self._refuse(path, field_name, f"Stripe refuses it: {refusal.user_message or refusal}")
+            return None
+
+    def _refuse(self, path: str, field_name: str, problem: str) -> None:
+        self.found.problems.append(
+            CatalogProblem(path=f"{path}.{field_name}" if field_name else path or "$", problem=problem)
+        )
+
+    def _stripe_product(self, code: str) -> str:
+        return self.found.products.get(code) or self._plan.stripe_products.get(code, "")
+
+    def _once(self, kind: str, code: str, action: str) -> stripe.RequestOptions:
+        return {"idempotency_key": self._key(f"{kind}:{code}:{action}")}
+
+
+def _price_naming(price: Price) -> dict[str, Any]:
+    # A key still held by a price of an earlier installation moves to the price that is sold now.
+    naming = {"lookup_key": price.code, "transfer_lookup_key": True}
+    return {"metadata": {PRICE_METADATA: price.code}} | ({} if price.archived else naming)
