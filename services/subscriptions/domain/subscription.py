@@ -142,6 +142,8 @@ def _has_renewed(before: State, after: State) -> bool:
         return False
     if before.current_period_end is None or after.current_period_start is None:
         return False
+    if before.current_period_start == after.current_period_start:
+        return False
     return after.current_period_start >= before.current_period_end
 
 

@@ -1,0 +1,128 @@
+"""Stripe's events in any order: which are applied, which are not, and when Stripe is asked."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.subscriptions.domain.stripe_events import (
+    Arrived,
+    Seen,
+    Verdict,
+    judge,
+    judge_alone,
+    rank_of,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def seen(at: datetime = NOON, *, rank: int = 1, is_final: bool = False, is_ahead: bool = False) -> Seen:
+    return Seen(is_final=is_final, event_id="evt_seen", event_at=at, event_rank=rank, is_ahead=is_ahead)
+
+
+def arrived(
+    at: datetime = NOON,
+    *,
+    rank: int = 1,
+    is_final: bool = False,
+    is_same: bool = False,
+    event_id: str = "evt_new",
+) -> Arrived:
+    return Arrived(event_id=event_id, event_at=at, rank=rank, is_final=is_final, is_same=is_same)
+
+
+def test_an_object_new_to_us_is_taken_in() -> None:
+    assert judge(None, arrived()) is Verdict.APPLY
+
+
+def test_a_newer_event_is_applied_and_an_older_one_is_not() -> None:
+    assert judge(seen(), arrived(NOON + timedelta(seconds=1))) is Verdict.APPLY
+    assert judge(seen(), arrived(NOON - timedelta(seconds=1))) is Verdict.IGNORE
+
+
+def test_another_state_of_the_same_second_is_settled_by_asking_stripe() -> None:
+    assert judge(seen(), arrived()) is Verdict.FETCH
+
+
+def test_the_same_state_of_the_same_second_needs_no_question() -> None:
+    assert judge(seen(), arrived(is_same=True)) is Verdict.APPLY
+
+
+def test_the_same_event_again_changes_nothing() -> None:
+    assert judge(seen(), arrived(event_id="evt_seen")) is Verdict.IGNORE
+
+
+def test_an_end_is_applied_however_late_it_comes() -> None:
+    assert judge(seen(NOON + timedelta(hours=1)), arrived(is_final=True)) is Verdict.APPLY
+
+
+def test_nothing_is_applied_after_the_end() -> None:
+    assert judge(seen(is_final=True), arrived(NOON + timedelta(hours=1))) is Verdict.IGNORE
+
+
+def test_a_state_from_stripe_itself_is_not_overwritten_by_an_event_that_may_be_older() -> None:
+    later = NOON + timedelta(seconds=5)
+
+    assert judge(seen(is_ahead=True), arrived(later)) is Verdict.FETCH
+    assert judge(seen(is_ahead=True), arrived(later, is_same=True)) is Verdict.APPLY
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ("created", "updated", Verdict.APPLY),
+        ("updated", "created", Verdict.IGNORE),
+        ("updated", "updated", Verdict.APPLY),
+    ],
+)
+def test_without_stripe_a_tie_goes_to_what_comes_later_in_a_life(
+    first: str, second: str, verdict: Verdict
+) -> None:
+    before = seen(rank=rank_of(f"customer.subscription.{first}"))
+    event = arrived(rank=rank_of(f"customer.subscription.{second}"))
+
+    assert judge_alone(before, event) is verdict
+
+
+LIFE = [
+    # (second, type, status): created and activated in one second, then overdue, then ended
+    (0, "created", "incomplete"),
+    (0, "updated", "active"),
+    (9, "updated", "past_due"),
+    (20, "deleted", "canceled"),
+]
+
+
+def settle(order: list[int], truth: str) -> str:
+    """Run events in an order; `truth` is what Stripe answers when it is asked."""
+    state, memory = "unknown", None
+    for index in order:
+        second, kind, status = LIFE[index]
+        at, rank = NOON + timedelta(seconds=second), rank_of(f"customer.subscription.{kind}")
+        is_final = status == "canceled"
+        verdict = judge(
+            memory, arrived(at, rank=rank, is_final=is_final, is_same=status == state, event_id=str(index))
+        )
+        if verdict is Verdict.IGNORE:
+            continue
+        fetched = verdict is Verdict.FETCH
+        state = truth if fetched else status
+        memory = Seen(state == "canceled", str(index), at, rank, fetched and truth != status)
+    return state
+
+
+@pytest.mark.parametrize("order", list(permutations(range(len(LIFE)))))
+def test_every_order_of_a_whole_life_leads_to_its_end(order: tuple[int, ...]) -> None:
+    assert settle(list(order), "canceled") == "canceled"
+
+
+@given(st.lists(st.integers(0, 2), min_size=3, max_size=12).filter(lambda order: {0, 1, 2} <= set(order)))
+def test_late_and_repeated_events_lead_to_what_stripe_says(order: list[int]) -> None:
+    assert settle(order, "past_due") == "past_due"
+
+
+def test_created_and_activated_in_the_same_second_lead_to_active_in_either_order() -> None:
+    assert (settle([0, 1], "active"), settle([1, 0], "active")) == ("active", "active")
