@@ -132,6 +132,15 @@ class Account:
             if not obj.get("deleted") and all(obj.get(name) == value for name, value in wanted)
         ]
 
+    def each(self, kind: str, **equals: Any) -> list[Json]:
+        """As `find`, but only to be read: looking at ten thousand objects every second must stay cheap."""
+        wanted = equals.items()
+        return [
+            obj
+            for obj in self._objects.get(kind, {}).values()
+            if not obj.get("deleted") and all(obj.get(name) == value for name, value in wanted)
+        ]
+
     def first(self, kind: str) -> Json | None:
         """The oldest object of a type, only to be read, or None."""
         return next(iter(self._objects.get(kind, {}).values()), None)

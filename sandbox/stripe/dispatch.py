@@ -7,10 +7,12 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 from sandbox.stripe import API_VERSION, idempotency
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.faults import StripeFault
+from sandbox.stripe.pages import page as error_page
 from sandbox.stripe.parameters import check, decode, text
 from sandbox.stripe.rendering import render
 from sandbox.stripe.routing import Page, Route, Router
@@ -112,8 +114,11 @@ class Dispatcher:
             return answer
 
     def _page(self, route: Route, sent: Json, ids: dict[str, str], headers: dict[str, str]) -> Answer:
-        with self._account.unit():
-            page = route.handler(self._account, sent, ids)
+        try:
+            with self._account.unit():
+                page = route.handler(self._account, sent, ids)
+        except StripeFault as fault:
+            page = error_page("This did not work", f"<p>{escape(fault.message)}</p>", fault.status)
         assert isinstance(page, Page)
         headers["content-type"] = "text/html; charset=utf-8"
         if page.location is not None:
