@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import UserDefinedType
 
@@ -66,10 +66,11 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("command_id", Text, primary_key=True),
         Column("name", Text, nullable=False),
         Column("fingerprint", LargeBinary, nullable=False),
-        Column("body", JSONB, nullable=False),
+        Column("body", JSON, nullable=False),
         Column("received_at", DateTime(timezone=True), nullable=False),
-        Column("intent", JSONB),
-        Column("outcome", JSONB),
+        Column("intent", JSON),
+        # As JSON text, not JSONB: an outcome asked for again is the same to the byte.
+        Column("outcome", JSON),
         Index("ix_inbox_unfinished", "received_at", postgresql_where=text("outcome IS NULL")),
         Index("ix_inbox_received_at", "received_at"),
         comment="Every command, what it asked for and what became of it; the key of idempotency.",

@@ -1,0 +1,131 @@
+"""What every command promises: once in effect, whatever the caller does."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from tests.plumbing.toy import Charge, GetCounter, Increment, Outside
+from tests.support.runtime import Bound
+
+
+async def test_a_command_takes_effect_and_tells_of_it(counters: Bound) -> None:
+    outcome = await counters.handle(Increment(command_id="a", counter="x", by=3))
+    assert orjson.loads(outcome.to_json()) == {
+        "command_id": "a",
+        "status": "succeeded",
+        "result": {"counter_id": "x", "value": 3},
+    }
+    [(subject, event)] = await counters.feed()
+    assert subject == "billing.change_feed.counter.organization_acme.movedV1"
+    assert event["version"] == 1
+    assert event["caused_by"] == "a"
+    assert event["counter"] == {"counter_id": "x", "value": 3}
+    assert event["customer"] == {"type": "organization", "id": "acme"}
+
+
+async def test_the_same_command_a_hundred_times_half_at_once_counts_once(counters: Bound) -> None:
+    command = Increment(command_id="once", counter="x", by=5)
+    first = await asyncio.gather(*(counters.handle(command) for _ in range(50)))
+    later = [await counters.handle(command) for _ in range(50)]
+    assert {outcome.to_json() for outcome in first + later} == {first[0].to_json()}
+    assert first[0].result == {"counter_id": "x", "value": 5}
+    assert len(await counters.feed()) == 1
+
+
+async def test_the_same_id_with_other_content_is_a_conflict(counters: Bound) -> None:
+    await counters.handle(Increment(command_id="a", counter="x", by=1))
+    outcome = await counters.handle(Increment(command_id="a", counter="x", by=2))
+    assert outcome.status == "rejected"
+    assert outcome.error is not None
+    assert outcome.error.code == "idempotency_conflict"
+    again = await counters.handle(Increment(command_id="a", counter="x", by=1, requested_by="somebody else"))
+    assert again.status == "succeeded"
+
+
+async def test_a_rejection_has_no_effect_and_is_final(counters: Bound) -> None:
+    await counters.handle(Increment(command_id="a", counter="x", by=999))
+    refused = await counters.handle(Increment(command_id="b", counter="x", by=2))
+    assert refused.error is not None
+    assert (refused.error.code, refused.error.details) == ("too_much", {"limit": 1000})
+    assert (await counters.handle(GetCounter(counter="x"))).result == {"counter_id": "x", "value": 999}
+    assert len(await counters.feed()) == 1
+    await counters.handle(Increment(command_id="c", counter="x", by=1))
+    assert (await counters.handle(Increment(command_id="b", counter="x", by=2))).to_json() == refused.to_json()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", ""),
+        (b"not json", ""),
+        (b"[]", ""),
+        (b'{"command_id": "a"}', "counter"),
+        (b'{"command_id": "a", "counter": 7}', "counter"),
+        (b'{"command_id": "a", "counter": "x", "by": "3"}', "by"),
+        (b'{"command_id": "a", "counter": "x", "by": 3.5}', "by"),
+        (b'{"command_id": "a", "counter": "x", "by": 9223372036854775808}', "by"),
+        (b'{"command_id": "a", "counter": "x", "by": 1e400}', "by"),
+        (b'{"command_id": "a", "counter": "x", "extra": 1}', "extra"),
+        (b'{"command_id": "a", "counter": "x\\u0000"}', "counter"),
+        (b'{"command_id": "a", "counter": "\\ud800"}', ""),
+        (b'{"command_id": "", "counter": "x"}', "command_id"),
+        (b'{"command_id": "a", "counter": "' + b"x" * 400_000 + b'"}', "counter"),
+        (b'{"command_id": "a", "counter": "' + b"x" * 1_000_000 + b'"}', ""),
+        (b"[" * 100_000, ""),
+        (b"\xff\xfe", ""),
+    ],
+)
+async def test_a_bad_body_gets_invalid_message_and_stores_nothing(counters: Bound, body: bytes, field: str) -> None:
+    outcome = await counters.handle_body("increment", body)
+    answer = orjson.loads(outcome.to_json())
+    assert answer["status"] == "rejected"
+    assert answer["error"]["code"] == "invalid_message"
+    assert field in [problem["field"] for problem in answer["error"]["details"]["fields"]]
+    assert len(outcome.to_json()) < 2_000
+    assert await counters.rows("SELECT * FROM toy.inbox") == []
+
+
+async def test_a_refused_body_still_names_the_command(counters: Bound) -> None:
+    outcome = await counters.handle_body("increment", b'{"command_id": "mine", "typo": 1}')
+    assert outcome.command_id == "mine"
+    assert (await counters.handle_body("increment", b"no json")).command_id is None
+
+
+async def test_an_external_command_records_what_was_agreed_outside(counters: Bound, outside: Outside) -> None:
+    outcome = await counters.handle(Charge(command_id="a", counter="x"))
+    assert outcome.result == {"counter_id": "x", "value": 1}
+    assert outside.charged == {"toy:a:charge": 1}
+
+
+async def test_an_external_command_that_was_cut_off_is_finished_with_its_first_intent(
+    counters: Bound, outside: Outside
+) -> None:
+    outside.away = True
+    failed = await counters.handle(Charge(command_id="a", counter="x"))
+    assert (failed.status, failed.error and failed.error.code) == ("failed", "unavailable")
+    await counters.handle(Increment(command_id="b", counter="x", by=100))
+    outside.away = False
+    [(handler, body)] = await counters.runtime.unfinished(counters.now.replace(hour=13), limit=10)
+    await counters.runtime.finish(handler, body, counters.now)
+    assert outside.charged == {"toy:a:charge": 1}
+    outcome = await counters.handle(Charge(command_id="a", counter="x"))
+    assert outcome.result == {"counter_id": "x", "value": 101}
+    assert await counters.runtime.unfinished(counters.now.replace(hour=13), limit=10) == []
+
+
+async def test_an_external_command_asked_for_twice_at_once_happens_once(counters: Bound, outside: Outside) -> None:
+    command = Charge(command_id="a", counter="x")
+    outcomes = await asyncio.gather(*(counters.handle(command) for _ in range(20)))
+    assert {outcome.to_json() for outcome in outcomes} == {outcomes[0].to_json()}
+    assert outcomes[0].result == {"counter_id": "x", "value": 1}
+    assert len(await counters.feed()) == 1
+
+
+async def test_an_external_refusal_is_stored(counters: Bound, outside: Outside) -> None:
+    outside.refuses = True
+    refused = await counters.handle(Charge(command_id="a", counter="x"))
+    assert (refused.status, refused.error and refused.error.code) == ("rejected", "payment_failed")
+    outside.refuses = False
+    assert (await counters.handle(Charge(command_id="a", counter="x"))).to_json() == refused.to_json()
+    assert outside.charged == {}

@@ -1,0 +1,136 @@
+"""A service that counts, small enough to see the plumbing through it."""
+
+
+import sqlalchemy as sa
+from pydantic import Field
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.faults import Rejected, Unavailable
+from shared.service import Service
+from shared.steps import Steps
+from shared.tables import row_base
+from shared.work import Work
+from tallystick.messages.base import Command, Count, Customer, Event, Question, Strict, Text, Told
+
+Row = row_base("toy")
+LIMIT = 1_000
+
+
+class Counter(Row):
+    """How far somebody has counted."""
+
+    __tablename__ = "counters"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+    version: Mapped[int]
+
+
+class CounterSnapshot(Told):
+    """A counter as told."""
+
+    counter_id: str
+    value: Count
+
+
+class CounterEvent(Event, service="toy", entity="counter", names=("moved",)):
+    """A counter moved."""
+
+    counter: CounterSnapshot
+
+
+class Increment(Command[CounterSnapshot], service="toy", rejections=("too_much",)):
+    """Count on."""
+
+    counter: Text
+    by: Count = 1
+
+
+class Charge(Command[CounterSnapshot], service="toy"):
+    """Count on, after somebody outside has agreed."""
+
+    counter: Text
+
+
+class GetCounter(Question[CounterSnapshot], service="toy"):
+    """How far?"""
+
+    counter: Text
+
+
+class ChargeIntent(Strict):
+    """What was decided before the call."""
+
+    amount: int = Field(ge=0)
+
+
+class Outside:
+    """Somebody outside who can be away, and who remembers idempotency keys as payment providers do."""
+
+    def __init__(self) -> None:
+        self.charged: dict[str, int] = {}
+        self.away = False
+        self.refuses = False
+
+    def charge(self, key: str, amount: int) -> int:
+        """Charge once for each key."""
+        if self.away:
+            raise Unavailable("the other side is away")
+        if self.refuses:
+            raise Rejected("payment_failed", "The card was declined.")
+        return self.charged.setdefault(key, amount)
+
+
+service = Service("toy", metadata=Row.metadata)
+ACME = Customer(type="organization", id="acme")
+
+
+@service.command(Increment)
+async def increment(work: Work, command: Increment) -> CounterSnapshot:
+    """Count on."""
+    return await _move(work, command.counter, command.by)
+
+
+@service.external_command(Charge)
+async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnapshot:
+    """Count on, after somebody outside has agreed."""
+
+    async def plan(work: Work) -> ChargeIntent:
+        counter = await work.session.get(Counter, command.counter)
+        return ChargeIntent(amount=(counter.value if counter else 0) + 1)
+
+    intent = await steps.intend(plan, ChargeIntent)
+    amount = outside.charge(steps.key("charge"), intent.amount)
+    return await steps.record(lambda work: _move(work, command.counter, amount))
+
+
+@service.question(GetCounter)
+async def get_counter(work: Work, question: GetCounter) -> CounterSnapshot:
+    """How far?"""
+    counter = await work.session.get(Counter, question.counter)
+    if counter is None:
+        raise Rejected("not_found", "Nobody has counted that.")
+    return CounterSnapshot(counter_id=counter.name, value=counter.value)
+
+
+async def _move(work: Work, name: str, by: int) -> CounterSnapshot:
+    await work.session.execute(
+        sa.text("INSERT INTO toy.counters VALUES (:name, 0, 0) ON CONFLICT DO NOTHING"), {"name": name}
+    )
+    counter = await work.session.get_one(Counter, name, with_for_update=True)
+    counter.value += by
+    counter.version += 1
+    if counter.value > LIMIT:
+        raise Rejected("too_much", f"At most {LIMIT}.", {"limit": LIMIT})
+    snapshot = CounterSnapshot(counter_id=name, value=counter.value)
+    work.tell(CounterEvent, "moved", customer=ACME, version=counter.version, counter=snapshot)
+    return snapshot
+
+
+def create(owner_url: str) -> None:
+    """Create the toy's tables, owned by the owner of the database."""
+    engine = sa.create_engine(owner_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA toy"))
+        Row.metadata.create_all(connection)
+        connection.execute(sa.text("INSERT INTO toy.relay_position (published_below) VALUES ('0')"))
+    engine.dispose()

@@ -1,0 +1,100 @@
+"""Services bound to a real database, without NATS in front: for tests of handlers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.rows import dict_row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database import make_engine
+from shared.delivery import Incoming
+from shared.provision import provision_database, role_name, services
+from shared.runtime import Runtime
+from shared.service import Service
+from tallystick.messages.base import Command, Outcome, Question
+from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
+from tests.support.servers import PostgresServer, database_name, with_user
+
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+"""When a test happens unless it says otherwise."""
+ROLE_PASSWORD = "role-of-the-tests"
+
+
+def make_template(postgres: PostgresServer) -> str:
+    """The name of a database with every service's schema, to be copied by each test."""
+    url = postgres.create_database()
+    provision_database(url, dict.fromkeys(services(), ROLE_PASSWORD))
+    return database_name(url)
+
+
+def role_url(owner_url: str, service: str) -> str:
+    """A service's own URL to the same database."""
+    return with_user(owner_url, role_name(service), ROLE_PASSWORD)
+
+
+@dataclass(slots=True)
+class Bound:
+    """A service at work on a database; `now` is the time at which everything comes in."""
+
+    service: Service
+    owner_url: str
+    provided: Sequence[Any] = ()
+    url: str = ""
+    now: datetime = NOON
+    engine: AsyncEngine = field(init=False)
+    runtime: Runtime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = make_engine(self.url or role_url(self.owner_url, self.service.name), "test")
+        self.runtime = Runtime.of(
+            self.service,
+            self.engine,
+            subjects=Subjects(),
+            provided=list(self.provided),
+            wake_relay=lambda: None,
+        )
+
+    async def handle(self, message: Command[Any] | Question[Any], now: datetime | None = None) -> Outcome:
+        """What becomes of a command or question."""
+        return await self.handle_body(message.name, message.model_dump_json().encode(), now)
+
+    async def handle_body(self, name: str, body: bytes, now: datetime | None = None) -> Outcome:
+        """The same for a body of bytes, which may be anything."""
+        return await self.runtime.request(self.service.handlers[name], body, now or self.now)
+
+    async def tick(self, job: str, at: datetime) -> None:
+        """Run a job as a tick would."""
+        body = orjson.dumps({"at": at})
+        incoming = Incoming(f"billing.ticks.{self.service.name}.{job}", {}, body, 1, at, "BILLING_TICKS")
+        await self.runtime.tick(self.service.jobs[job], incoming)
+
+    async def follow(
+        self, consumer: str, subject: str, body: bytes, *, attempt: int = 1, headers: dict[str, str] | None = None
+    ) -> None:
+        """Hand a message to the follower of a durable consumer; raises what the follower raises."""
+        follower = next(one for one in self.service.followers if one.consumer == consumer)
+        incoming = Incoming(subject, headers or {}, body, attempt, self.now, follower.stream)
+        await self.runtime.follow(follower, incoming)
+
+    async def outbox(self, stream: str | None = None) -> list[dict[str, Any]]:
+        """The outbox rows so far, in their order; `payload` as bytes."""
+        rows = await self.rows(f"SELECT * FROM {self.service.schema}.outbox ORDER BY id")
+        return [row for row in rows if stream in (None, row["stream"])]
+
+    async def feed(self) -> list[tuple[str, dict[str, Any]]]:
+        """The change-feed events so far: (subject, body)."""
+        return [(row["subject"], orjson.loads(row["payload"])) for row in await self.outbox(CHANGE_FEED_STREAM)]
+
+    async def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Whatever the owner of the database sees."""
+        connection = await psycopg.AsyncConnection.connect(self.owner_url, row_factory=dict_row, autocommit=True)
+        async with connection:
+            return await (await connection.execute(query, values)).fetchall()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self.engine.dispose()
