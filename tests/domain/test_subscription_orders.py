@@ -21,7 +21,7 @@ def price(code: str, product: str, model: str = "flat", **fields: Any) -> Price:
         version=1,
         code=code,
         product=product,
-        **{  # type: ignore[arg-type]
+        **{
             "model": model,
             "currency": "eur",
             "interval": "month",
@@ -44,7 +44,7 @@ def product(code: str, seats: SeatRule | None = None, kind: str = "plan") -> Pro
         code=code,
         name=code,
         description=None,
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         seats=seats,
         features=[ProductFeature(feature="api", quantity=None, every=None, team_allowed=False)],
         required_details=[],

@@ -1,0 +1,212 @@
+"""The only caller of Stripe's API for money: thin functions that take plain values and give small typed ones.
+
+Stripe's errors become the two that handlers know: refused for good, or not possible just now.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+import stripe
+import structlog
+
+from services.subscriptions.domain.stripe_objects import (
+    CUSTOMER_KEY,
+    Json,
+    Malformed,
+    StripeCustomer,
+    StripeSubscription,
+    moment,
+    read_customer,
+    read_subscription,
+)
+from shared.work import Rejected, Unavailable
+
+log = structlog.get_logger()
+
+TIMEOUT_SECONDS = 20.0
+"""Stripe answers in a second or two; a caller should not wait longer than a few of those."""
+NETWORK_RETRIES = 2
+"""Within one call, with the same idempotency key; after that the whole command is tried again."""
+CONNECTIONS = 32
+ADOPTED_SUBSCRIPTIONS_MAX = 100
+"""The newest subscriptions of an adopted customer: one page of Stripe's, more than anybody has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutPage:
+    """A checkout session that is open."""
+
+    stripe_checkout_id: str
+    url: str
+    expires_at: datetime
+
+
+class StripeGateway:
+    """Stripe, as far as this service uses it. Without a key nothing is called and `configured` is False."""
+
+    def __init__(self, secret_key: str | None, api_base: str = "https://api.stripe.com") -> None:
+        self.configured = bool(secret_key)
+        self._http = stripe.HTTPXClient(
+            timeout=httpx.Timeout(TIMEOUT_SECONDS), limits=httpx.Limits(max_connections=CONNECTIONS)
+        )
+        self._client = stripe.StripeClient(
+            secret_key or "not-configured",
+            base_addresses={"api": api_base},
+            max_network_retries=NETWORK_RETRIES,
+            http_client=self._http,
+        )
+
+    @property
+    def client(self) -> stripe.StripeClient:
+        """Stripe's own client.
+
+        Raises Rejected `payments_not_configured` where there is no key.
+        """
+        self.require()
+        return self._client
+
+    def require(self) -> None:
+        """Raise Rejected `payments_not_configured` unless Stripe can be called."""
+        if not self.configured:
+            raise Rejected(
+                "payments_not_configured",
+                "This installation has no STRIPE_SECRET_KEY: nothing can be charged.",
+            )
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[None]:
+        """Around any calls: what Stripe cannot answer now becomes Unavailable; its refusals pass through."""
+        try:
+            yield
+        except (stripe.InvalidRequestError, stripe.CardError):
+            raise
+        except (stripe.AuthenticationError, stripe.PermissionError) as error:
+            # Wrong until an operator changes the key: nothing that a caller did, so nothing final.
+            log.error("stripe refuses our key", error=str(error))
+            raise Unavailable("Stripe refuses this installation's key.") from error
+        except stripe.StripeError as error:
+            raise Unavailable("Stripe cannot be reached or is overloaded.") from error
+        except Malformed as error:
+            raise Unavailable(f"Stripe answered something unexpected: {error}") from error
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.close_async()
+
+    async def create_customer(self, token: str, *, email: str, name: str | None, key: str) -> StripeCustomer:
+        """A new Stripe customer for one of ours, `token`."""
+        params: dict[str, Any] = {"email": email, "metadata": {CUSTOMER_KEY: token}}
+        if name is not None:
+            params["name"] = name
+        async with self.calls(), _refusals():
+            made = await self.client.v1.customers.create_async(
+                params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+            return read_customer(made.to_dict())
+
+    async def find_customer(self, stripe_customer_id: str) -> StripeCustomer | None:
+        """A Stripe customer; None where there is none or it was deleted."""
+        async with self.calls():
+            try:
+                found = await self.client.v1.customers.retrieve_async(stripe_customer_id)
+            except stripe.InvalidRequestError as error:
+                _pass_on_unless_missing(error)
+                return None
+            customer = read_customer(found.to_dict())
+            return None if customer.is_deleted else customer
+
+    async def find_subscription(self, stripe_subscription_id: str) -> StripeSubscription | None:
+        """A subscription as it is now, ended ones too; None where Stripe has none with this id."""
+        async with self.calls():
+            try:
+                found = await self.client.v1.subscriptions.retrieve_async(stripe_subscription_id)
+            except stripe.InvalidRequestError as error:
+                _pass_on_unless_missing(error)
+                return None
+            return read_subscription(found.to_dict())
+
+    async def list_subscriptions(self, stripe_customer_id: str) -> list[StripeSubscription]:
+        """The subscriptions of a customer that have not ended."""
+        async with self.calls():
+            page = await self.client.v1.subscriptions.list_async(
+                {"customer": stripe_customer_id, "limit": ADOPTED_SUBSCRIPTIONS_MAX}
+            )
+            return [read_subscription(found.to_dict()) for found in page.data]
+
+    async def find_invoice(self, stripe_invoice_id: str) -> Json | None:
+        """An invoice as it is now; None where Stripe has none with this id."""
+        async with self.calls():
+            try:
+                found = await self.client.v1.invoices.retrieve_async(stripe_invoice_id)
+            except stripe.InvalidRequestError as error:
+                _pass_on_unless_missing(error)
+                return None
+            return found.to_dict()
+
+    async def find_promotion_code(self, code: str) -> str | None:
+        """Stripe's id of an active promotion code; None where the code does not exist or is over."""
+        async with self.calls():
+            page = await self.client.v1.promotion_codes.list_async({"code": code, "active": True, "limit": 1})
+            return page.data[0].id if page.data else None
+
+    async def create_checkout(self, params: dict[str, Any], *, key: str) -> CheckoutPage:
+        """Open a checkout session."""
+        async with self.calls(), _refusals():
+            session = await self.client.v1.checkout.sessions.create_async(
+                params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+            expires_at = moment(session.expires_at)
+            if session.url is None or expires_at is None:
+                raise Malformed("a checkout session without a page")
+            return CheckoutPage(session.id, session.url, expires_at)
+
+    async def cancel_at_period_end(
+        self, stripe_subscription_id: str, *, reason: str | None, key: str
+    ) -> StripeSubscription:
+        """Let a subscription run out; the subscription as it is then."""
+        params: dict[str, Any] = {"cancel_at_period_end": True, **_cancellation(reason)}
+        async with self.calls(), _refusals():
+            updated = await self.client.v1.subscriptions.update_async(
+                stripe_subscription_id,
+                params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+            return read_subscription(updated.to_dict())
+
+    async def cancel_now(
+        self, stripe_subscription_id: str, *, reason: str | None, key: str
+    ) -> StripeSubscription:
+        """End a subscription at once; the subscription as it is then."""
+        async with self.calls(), _refusals():
+            ended = await self.client.v1.subscriptions.cancel_async(
+                stripe_subscription_id,
+                _cancellation(reason),  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+            return read_subscription(ended.to_dict())
+
+
+def _cancellation(reason: str | None) -> dict[str, Any]:
+    return {"cancellation_details": {"comment": reason}} if reason else {}
+
+
+def _pass_on_unless_missing(error: stripe.InvalidRequestError) -> None:
+    if error.code != "resource_missing":
+        raise Rejected("invalid_message", f"Stripe refuses it: {error.user_message or error}") from error
+
+
+@asynccontextmanager
+async def _refusals() -> AsyncIterator[None]:
+    """What Stripe finds wrong with a request is wrong for good: asking again with the same would not help."""
+    try:
+        yield
+    except stripe.InvalidRequestError as error:
+        details = {"param": error.param, "stripe_code": error.code}
+        code = "not_found" if error.code == "resource_missing" else "invalid_message"
+        raise Rejected(code, f"Stripe refuses it: {error.user_message or error}", details) from error
