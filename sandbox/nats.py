@@ -53,14 +53,14 @@ class Nats:
 
     def start(self, log: Path) -> Child:
         """Start it and wait until JetStream has its streams back. Raises `NotReady`."""
-        self.store.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            child = Child(self.program(), output)
+            child = Child(self.prepare(), output)
         wait_until_ready(child, self.is_ready, log, START_TIMEOUT_SECONDS)
         return child
 
-    def program(self) -> Program:
-        """The server's command line and the variables its configuration asks for."""
+    def prepare(self) -> Program:
+        """Make the store directory if there is none; give the command line and the variables it asks for."""
+        self.store.mkdir(parents=True, exist_ok=True)
         environment = {
             "NATS_LISTEN": f"{HOST}:{self.port}",
             "NATS_MONITOR_LISTEN": f"{HOST}:{self.monitor_port}",

@@ -82,18 +82,12 @@ class Postgres:
         return f"postgresql://{user}:{secret}@{HOST}:{self.port}/{database}"
 
     def start(self, log: Path) -> Child:
-        """Start it and wait until it accepts connections. Raises `NotReady`.
-
-        A server left over by a supervisor that was killed is ended first; what was committed is recovered.
-        """
-        self._end_leftover()
-        self._hand_over(self.data.parent if not self.data.exists() else self.data)
-        if not (self.data / "PG_VERSION").exists():
-            self._initialise()
+        """Start it and wait until it accepts connections. Raises `NotReady`."""
+        program = self.prepare()
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while True:
             with log.open("ab") as output:
-                child = Child(self.program(), output)
+                child = Child(program, output)
             try:
                 wait_until_ready(child, self.is_ready, log, START_TIMEOUT_SECONDS)
             except NotReady:
@@ -104,8 +98,16 @@ class Postgres:
             else:
                 return child
 
-    def program(self) -> Program:
-        """The server's command line."""
+    def prepare(self) -> Program:
+        """Make the data directory if there is none, and give the server's command line.
+
+        A server left over by a supervisor that was killed is ended first; what was committed is recovered.
+        """
+        self._end_leftover()
+        if self.data.exists():
+            self._hand_over(self.data)
+        else:
+            self._initialise()
         command = [str(_PROGRAMS / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         for name, value in {**deployed_settings(), **self._settings}.items():
             command += ["-c", f"{name}={value}"]
@@ -193,8 +195,8 @@ class Postgres:
             process.kill()
 
     def _hand_over(self, path: Path) -> None:
-        """Give files to the account the server runs as; the directory above the data stays whose it is."""
-        if self._user is None or path == self.data.parent:
+        """Give files to the account the server runs as."""
+        if self._user is None:
             return
         account = pwd.getpwnam(self._user)
         if path.stat().st_uid == account.pw_uid:

@@ -1,0 +1,203 @@
+"""`./dev up`: the whole product on one machine, from the database to the checkout page, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+from sandbox import environments, first_steps, leftovers
+from sandbox.child import Program
+from sandbox.credentials import load_or_create, write_private
+from sandbox.endpoints import DATABASE, PORTS_USED, Places, Settings, document
+from sandbox.nats import Nats, users
+from sandbox.output import Output
+from sandbox.ports import HOST, answers, is_free
+from sandbox.postgres import Postgres
+from sandbox.supervisor import StartFailed, Stopped, Supervisor
+from sandbox.workers import ROOT, services_with_tables, worker_names
+
+_DEFAULT_PORT = 7400
+_HIGHEST_BASE_PORT = 65_535 - PORTS_USED
+# Generous: a cold start on a slow laptop reads every module from the disk first.
+_INFRASTRUCTURE_TIMEOUT_SECONDS = 60.0
+_PROVISION_TIMEOUT_SECONDS = 120.0
+_WORKER_TIMEOUT_SECONDS = 60.0
+_READY_TIMEOUT_SECONDS = 1.0
+_MEGABYTE = 1024 * 1024
+
+
+class Sandbox:
+    """One `./dev up`: the steps of its start, and what it tells when it stands."""
+
+    def __init__(self, directory: Path, places: Places, output: Output) -> None:
+        """Nothing is started yet."""
+        self._directory = directory
+        self._places = places
+        self._output = output
+        self.supervisor = Supervisor(directory, output)
+        secrets = places.credentials
+        self._postgres = Postgres(directory / "postgres", places.postgres_port, secrets.database_owner)
+        self._nats = Nats(
+            directory / "nats",
+            places.nats_port,
+            places.nats_monitor_port,
+            secrets.nats_users,
+            places.settings.subject_prefix,
+            places.settings.webhook_subject,
+        )
+
+    def start(self) -> tuple[str, str] | None:
+        """Start everything in order; gives the demo checkout. Raises `StartFailed` and `Stopped`."""
+        self._start_infrastructure()
+        self._output.step("schemas, roles, streams and consumers")
+        provision = Program(
+            "provision",
+            [sys.executable, "-m", "shared.provision"],
+            environments.of_provisioning(self._places),
+            directory=ROOT,
+        )
+        self.supervisor.run(provision, _PROVISION_TIMEOUT_SECONDS)
+        self._start_workers()
+        self._output.step(f"catalog {first_steps.CATALOG.relative_to(ROOT)}")
+        first_steps.apply_catalog(self.supervisor, self._places)
+        return first_steps.demo_checkout(self.supervisor, self._places)
+
+    def _start_infrastructure(self) -> None:
+        self._output.step("Postgres and NATS")
+        self.supervisor.start(self._postgres.prepare, shown=False)
+        self.supervisor.start(self._nats.prepare, shown=False)
+        if self._places.uses_stand_in:
+            self._output.step("Stripe stand-in")
+            self.supervisor.start(self._stripe, shown=True)
+        wait = self.supervisor.wait_until
+        wait(self._postgres.is_ready, _INFRASTRUCTURE_TIMEOUT_SECONDS, "postgres")
+        self._postgres.create_database(DATABASE)
+        wait(self._nats.is_ready, _INFRASTRUCTURE_TIMEOUT_SECONDS, "nats")
+        if self._places.uses_stand_in:
+            wait(lambda: answers(self._places.stripe_port), _INFRASTRUCTURE_TIMEOUT_SECONDS, "stripe")
+
+    def _start_workers(self) -> None:
+        self._output.step(f"workers: {', '.join(self._places.workers)}")
+        for worker in self._places.workers:
+            self.supervisor.start(partial(self._worker, worker), shown=True)
+        for worker in self._places.workers:
+            url = f"{self._places.worker_url(worker)}/ready"
+            self.supervisor.wait_until(partial(is_ready, url), _WORKER_TIMEOUT_SECONDS, worker)
+
+    def _worker(self, worker: str) -> Program:
+        command = [sys.executable, "-m", f"services.{worker}.app"]
+        return Program(worker, command, environments.of_worker(self._places, worker), directory=ROOT)
+
+    def _stripe(self) -> Program:
+        command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
+        command += ["--port", str(self._places.stripe_port), "--webhook-url", self._places.webhook_url]
+        command += ["--state", str(self._directory / "stripe.sqlite")]
+        return Program("stripe", command, environments.of_stripe(self._places), directory=ROOT)
+
+    def stop(self) -> None:
+        """Workers first, so that what they are doing can still be stored; then what they stand on."""
+        self._output.step("stopping")
+        self.supervisor.stop_all([self._places.workers, ["stripe"], ["nats"], ["postgres"]])
+        self._output.say("stopped")
+
+    def describe(self, demo: tuple[str, str] | None, seconds: float) -> None:
+        """Print what runs where, what to try first, and the line that says it is ready."""
+        places = self._places
+        what_for = {"webhooks": "receives Stripe's webhooks", "gateway": "HTTP API and billing page"}
+        rows = [
+            (worker, places.worker_url(worker), what_for.get(worker, "health and metrics"))
+            for worker in places.workers
+        ]
+        rows += [
+            ("stripe", places.stripe_url, "stand-in" if places.uses_stand_in else "the real one"),
+            ("nats", f"nats://{HOST}:{places.nats_port}", f"monitoring: {places.nats_monitor_url}"),
+            ("postgres", f"postgresql://{HOST}:{places.postgres_port}/{DATABASE}", "one schema a service"),
+            ("endpoints", str(endpoints_file(self._directory)), "URLs with passwords, for you and scripts"),
+            ("logs", str(self._directory / "logs"), "one file a program"),
+        ]
+        self._output.table("Tallystick is up", rows)
+        if demo:
+            customer, url = demo
+            self._output.say("Try it: open this checkout page and pay with card 4242 4242 4242 4242", "bold")
+            self._output.say(f"  {url}", "cyan")
+            self._output.say(f"and see what happens to {customer}:  ./dev watch", "bold")
+            self._output.say("")
+        megabytes = self.supervisor.resident_bytes() / _MEGABYTE
+        self._output.say(
+            f"ready after {seconds:.1f} s, {megabytes:,.0f} MB resident; Ctrl-C stops everything",
+            "bold green",
+        )
+
+
+def main() -> None:
+    """Start, keep running, stop; the exit code is 0 unless the start failed."""
+    parser = argparse.ArgumentParser(prog="./dev up", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, default=Path(".tallystick"), help="directory of everything it keeps"
+    )
+    parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help=f"the first of {PORTS_USED} ports")
+    options = parser.parse_args()
+    if not 1024 <= options.port <= _HIGHEST_BASE_PORT:
+        parser.error(f"--port must be between 1024 and {_HIGHEST_BASE_PORT}")
+    directory: Path = options.data.absolute()
+    directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    output = Output()
+    try:
+        with leftovers.exclusive(directory):
+            sys.exit(run(directory, options.port, output))
+    except leftovers.AlreadyRunning as error:
+        output.fail(str(error))
+        sys.exit(1)
+
+
+def run(directory: Path, base_port: int, output: Output) -> int:
+    """One sandbox from its start to its end; gives the exit code."""
+    began = time.monotonic()
+    endpoints_file(directory).unlink(missing_ok=True)
+    if ended := leftovers.end(directory / "running.json"):
+        output.step(f"ended {len(ended)} processes that an earlier run had left")
+    secrets = load_or_create(directory / "secrets.json", services_with_tables(), users())
+    places = Places(base_port, secrets, Settings.from_environment(), worker_names())
+    if taken := [f"{port} ({name})" for name, port in places.ports.items() if not is_free(port)]:
+        output.fail(f"Ports in use: {', '.join(taken)}. Choose others with --port.")
+        return 1
+    sandbox = Sandbox(directory, places, output)
+    sandbox.supervisor.listen_to_signals()
+    try:
+        demo = sandbox.start()
+        write_private(endpoints_file(directory), document(places))
+        sandbox.describe(demo, time.monotonic() - began)
+        sandbox.supervisor.keep_running()
+    except Stopped:
+        pass
+    except (StartFailed, RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        output.fail(str(error))
+        return 1
+    finally:
+        sandbox.stop()
+        endpoints_file(directory).unlink(missing_ok=True)
+    return 0
+
+
+def endpoints_file(directory: Path) -> Path:
+    """Where a sandbox tells others how to reach it."""
+    return directory / "endpoints.json"
+
+
+def is_ready(url: str) -> bool:
+    """Whether a worker says that it is ready."""
+    try:
+        with urllib.request.urlopen(url, timeout=_READY_TIMEOUT_SECONDS) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+if __name__ == "__main__":
+    main()
