@@ -95,7 +95,7 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def create_customer(self, token: str, *, email: str, name: str | None, key: str) -> StripeCustomer:
         """A new Stripe customer for one of ours, `token`."""

@@ -1,4 +1,4 @@
-"""This service's rows, apart from the catalog's. A customer's token (`organization_acme`) is the key to all of them."""
+"""The rows apart from the catalog's. A customer's token (`organization_acme`) is the key to all of them."""
 
 from datetime import datetime
 from typing import Any

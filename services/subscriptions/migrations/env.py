@@ -1,0 +1,8 @@
+"""Alembic's entry point for this service's schema."""
+
+import services.subscriptions.catalog.tables
+import services.subscriptions.tables  # noqa: F401 - both modules declare their tables when they are imported
+from services.subscriptions.base import Row
+from shared.migrations import run
+
+run(Row.metadata)
