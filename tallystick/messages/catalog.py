@@ -1,4 +1,4 @@
-"""The language of the catalog: features, products and prices as a document declares them and as they are told.
+"""The language of the catalog: features, products and prices, as a document says them and as they are told.
 
 What a document says (`…Entry`) is strict, so that a typo cannot pass; what is told to others (`Feature`,
 `Product`, `Price`) has every default filled in and may grow fields that older readers ignore.

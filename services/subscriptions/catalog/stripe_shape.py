@@ -1,8 +1,8 @@
 """How a price's money is said in Stripe's terms, and whether a price of Stripe's says the same.
 
 `flat` on a product with seats becomes one tier with a flat amount, because Stripe multiplies a unit amount by
-the number of seats. A base amount is a flat amount too: of the first tier where tiers add up (`graduated`), of
-every tier where the reached one alone counts (`volume`), and of a single tier for `per_seat`.
+the number of seats. A base amount is a flat amount too: of the first tier where tiers add up (`graduated`),
+of every tier where the reached one alone counts (`volume`), and of a single tier for `per_seat`.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Making Stripe's products and prices agree with a plan, so that a crash at any point is finished without duplicates.
+"""Making Stripe's products and prices agree with a plan; a crash at any point is finished without duplicates.
 
-Adoptions are checked before anything is made, and everything is made before anything is archived: a refusal by
-Stripe leaves what is sold as it was, and what had been made is switched off again.
+Adoptions are checked before anything is made, and everything is made before anything is archived: a refusal
+by Stripe leaves what is sold as it was, and what had been made is switched off again.
 """
 
 import asyncio
@@ -37,8 +37,9 @@ class Counterparts:
 async def sync_with_stripe(
     client: stripe.StripeClient, plan: CatalogPlan, key: IdempotencyKey
 ) -> Counterparts:
-    """Carry a plan out in Stripe; where it refused something, `problems` say what, and nothing is sold differently.
+    """Carry a plan out in Stripe.
 
+    Where Stripe refused something, the answer's `problems` say what, and nothing is sold differently.
     Raises Stripe's own errors where it could not be reached or would not talk to us.
     """
     sync = _Sync(client, plan, key)
