@@ -1,7 +1,7 @@
 """The state of the stand-in: every object by type and id, the events they give rise to, and their time.
 
-Objects are plain dicts shaped as Stripe's JSON. Keys that begin with `_` are the stand-in's own notes: they are
-kept, and never shown.
+Objects are plain dicts shaped as Stripe's JSON. Keys that begin with `_` are the stand-in's own notes: they
+are kept, and never shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Include = Callable[["Account", Json], Any]
 class Listener(Protocol):
     """Called right after an event was emitted, with the live object (not the snapshot)."""
 
-    def __call__(self, account: Account, obj: Json) -> object: ...
+    def __call__(self, account: Account, obj: Json) -> object:
+        """React to the event."""
 
 
 TEST_CLOCK = "test_helpers.test_clock"
@@ -184,7 +185,7 @@ class Account:
         return event
 
     def change(self, obj: Json, event_type: str | None = None, **values: Any) -> Json:
-        """Set values on an object; if any differs, emit the event with `previous_attributes`. Gives back what was."""
+        """Set values; if any differs, emit the event. Gives back (and tells) the previous attributes."""
         previous = {name: obj.get(name) for name, value in values.items() if obj.get(name) != value}
         if previous:
             obj.update(values)
@@ -211,7 +212,7 @@ class Account:
     # -- time ---------------------------------------------------------------------------------------------
 
     def now(self, obj: Json | None = None) -> int:
-        """Unix seconds: the frozen time of the object's (or its customer's) test clock, else the wall clock."""
+        """Unix seconds: the frozen time of the test clock it (or its customer) is on, else the wall clock."""
         clock = self.clock_of(obj)
         return int(self._wall_clock()) if clock is None else int(clock["frozen_time"])
 
@@ -228,7 +229,7 @@ class Account:
         return self.peek(TEST_CLOCK, clock_id)
 
     def run_due(self, until: int, clock_id: str | None = None) -> int:
-        """Run everything due by `until` in order of time; on a test clock its frozen time moves along. Counts steps."""
+        """Run everything due by `until` in order of time, a test clock moving along; gives how many steps."""
         for step in range(MAX_DUE_STEPS):
             waiting = [
                 item
@@ -249,7 +250,7 @@ class Account:
 
     @contextmanager
     def unit(self) -> Iterator[None]:
-        """All or nothing: what is changed inside is stored at the end, or undone by any error but a failed payment."""
+        """All or nothing: what is changed inside is stored, or undone by any error but a failed payment."""
         if self._before is not None:
             yield
             return

@@ -14,7 +14,8 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`GET /v1/account` and `GET /v1/accounts/{id}` of the own account."""
     if ids.get("id", ACCOUNT_ID) != ACCOUNT_ID:
         raise StripeFault(
-            f"The provided key does not have access to account '{ids['id']}' (or that account does not exist).",
+            f"The provided key does not have access to account '{ids['id']}' (or that account does not"
+            " exist).",
             status=403,
             code="account_invalid",
         )
@@ -24,7 +25,8 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
         "business_profile": {
             "annual_revenue": None, "estimated_worker_count": None, "mcc": None,
             "minority_owned_business_designation": None, "name": "Sandbox", "product_description": None,
-            "support_address": None, "support_email": None, "support_phone": None, "support_url": None, "url": None,
+            "support_address": None, "support_email": None, "support_phone": None,
+            "support_url": None, "url": None,
         },
         "business_type": None,
         "capabilities": {"card_payments": "active", "transfers": "active"},

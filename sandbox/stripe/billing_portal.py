@@ -61,7 +61,9 @@ def retrieve_configuration(account: Account, params: Json, ids: dict[str, str]) 
 def update_configuration(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`POST /v1/billing_portal/configurations/{id}`."""
     configuration = account.get(CONFIGURATION, ids["id"])
-    changes: Json = {name: params[name] for name in ("active", "name", "default_return_url") if name in params}
+    changes: Json = {
+        name: params[name] for name in ("active", "name", "default_return_url") if name in params
+    }
     if "metadata" in params:
         changes["metadata"] = merge_metadata(configuration["metadata"], params["metadata"])
     if params.get("features"):
@@ -153,6 +155,9 @@ ROUTES = [
     Route("GET", _PATH, list_configurations, {**LIST, "active": boolean, "is_default": boolean}),
     Route("GET", _PATH + "/{id}", retrieve_configuration, {}),
     Route(
-        "POST", _PATH + "/{id}", update_configuration, {**_CONFIGURATION, "features": anything, "active": boolean}
+        "POST",
+        _PATH + "/{id}",
+        update_configuration,
+        {**_CONFIGURATION, "features": anything, "active": boolean},
     ),
 ]

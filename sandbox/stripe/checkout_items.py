@@ -29,19 +29,22 @@ def line_items(account: Account, params: Json) -> list[Json]:
     recurring = [item for item in items if item["price"]["type"] == "recurring"]
     if mode == "payment" and recurring:
         raise invalid(
-            "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use"
+            "You specified `payment` mode but passed a recurring price. Either switch to `subscription`"
+            " mode or use"
             " only one-time prices.",
             "mode",
         )
     if mode == "subscription" and not recurring:
-        raise invalid("You must provide at least one recurring price in `subscription` mode when using prices.")
+        raise invalid(
+            "You must provide at least one recurring price in `subscription` mode when using prices."
+        )
     if len({item["currency"] for item in items}) > 1:
         raise invalid("All prices on a Checkout Session must use the same currency.", "line_items")
     return items
 
 
 def total(account: Account, session: Json) -> None:
-    """Write today's amounts on the session and its line items: nothing for what begins with a trial, less discounts."""
+    """Write today's amounts on the session: less discounts, and nothing for what begins with a trial."""
     items: list[Json] = session["_line_items"]
     if not items:
         return
@@ -82,7 +85,9 @@ def _line_item(account: Account, params: Json, path: str) -> Json:
     else:
         price = account.refer("price", params["price"], f"{path}[price]")
         if not price["active"]:
-            raise invalid("The price specified is inactive. This field only accepts active prices.", f"{path}[price]")
+            raise invalid(
+                "The price specified is inactive. This field only accepts active prices.", f"{path}[price]"
+            )
     quantity = params.get("quantity")
     if quantity is None and not pricing.is_metered(price):
         raise missing_parameter(f"{path}[quantity]")
@@ -120,7 +125,11 @@ def _take_off(coupon: Json, items: list[Json]) -> None:
 
 
 def _named(given: Json) -> Json:
-    return {"promotion_code": given["promotion_code"]} if given.get("promotion_code") else {"coupon": given["coupon"]}
+    return (
+        {"promotion_code": given["promotion_code"]}
+        if given.get("promotion_code")
+        else {"coupon": given["coupon"]}
+    )
 
 
 def _with_tiers(price: Json) -> Json:

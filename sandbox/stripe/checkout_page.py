@@ -1,8 +1,9 @@
 """The hosted page of a checkout session, at the session's `url`.
 
-A browser sees a form; a script posts the same fields to the same address: `card_number` (one of Stripe's test numbers;
-also `email`, `promotion_code`), or one of `decline`, `cancel`, or, when the card asks for authentication, `confirm` or `fail`.
-The answers: 303 to `success_url` or `cancel_url`; 402 with the page again when the card is declined; 200 for the next step.
+A browser sees a form; a script posts the same fields to the same address: `card_number` (one of Stripe's test
+numbers; also `email`, `promotion_code`), or one of `decline`, `cancel`, or, when the card asks for
+authentication, `confirm` or `fail`. The answers: 303 to `success_url` or `cancel_url`; 402 with the page
+again when the card is declined; 200 for the next step.
 """
 
 from __future__ import annotations
@@ -110,11 +111,14 @@ def _form(account: Account, session: Json, error: str | None = None, status: int
     email = ""
     if session["customer"] is None:
         known = escape(session["customer_email"] or "")
-        email = f'<label for="email">Email</label><input id="email" name="email" type="email" value="{known}">'
+        email = (
+            f'<label for="email">Email</label><input id="email" name="email" type="email" value="{known}">'
+        )
     code = ""
     if session["allow_promotion_codes"] and not session["discounts"]:
         code = (
-            '<label for="promotion_code">Promotion code</label><input id="promotion_code" name="promotion_code">'
+            '<label for="promotion_code">Promotion code</label>'
+            '<input id="promotion_code" name="promotion_code">'
             + pages.button("Apply", "apply", skip_checks=True)
         )
     needed = " required" if _needs_card(session) else ""

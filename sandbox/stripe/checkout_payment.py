@@ -1,4 +1,4 @@
-"""Completes a checkout session: the customer, the card, the payment or subscription, and the events of all that."""
+"""Completes a checkout session: its customer, its card, and its payment or subscription."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from sandbox.stripe.cards import TestCard
 
 
 def complete(
-    account: Account, session: Json, card: TestCard | None, *, email: str | None = None, authenticated: bool = False
+    account: Account,
+    session: Json,
+    card: TestCard | None,
+    *,
+    email: str | None = None,
+    authenticated: bool = False,
 ) -> None:
     """Pay for an open session with a card that was found good (None: none is needed), and tell of it."""
     customer = _customer(account, session, email)
@@ -53,7 +58,8 @@ def _method(account: Account, session: Json, card: TestCard, authenticated: bool
     method["allow_redisplay"] = "limited"
     if authenticated:
         method["_authenticated"] = True
-        # The payment made next was authenticated on the page; a later one is asked for again if the card wants it.
+        # The payment made next was authenticated on the page; a later one is asked for again if the
+        # card wants it.
         method["_authenticated_once"] = session["mode"] != "setup"
     return method
 

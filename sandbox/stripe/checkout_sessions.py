@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sandbox.stripe import checkout_items, discounts, promotion_codes, setup_intents
 from sandbox.stripe.account import Account, Action, Json
 from sandbox.stripe.faults import invalid, missing_parameter
@@ -64,14 +66,15 @@ def expire(account: Account, params: Json, ids: dict[str, str]) -> Json:
     session = account.get("checkout.session", ids["id"])
     if session["status"] != "open":
         raise invalid(
-            "Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status"
+            'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has'
+            " a status"
             f" of {session['status']}."
         )
     return _expire(account, session)
 
 
 def list_sessions(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/checkout/sessions`, by `customer`, `status`, `subscription`, `payment_intent`, `customer_details`."""
+    """`GET /v1/checkout/sessions`, filtered by what the session points to."""
     names = ("customer", "status", "subscription", "payment_intent")
     found = account.find("checkout.session", **{name: params[name] for name in names if params.get(name)})
     if params.get("customer_details"):
@@ -94,10 +97,10 @@ def line_items_of(account: Account, session: Json) -> Json:
 def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, Action]]:
     """Open sessions expire."""
     due_now: list[tuple[int, Action]] = []
-    for session in account.find("checkout.session", status="open"):
+    for session in account.each("checkout.session", status="open"):
         clock = account.clock_of(session)
         if session["expires_at"] <= until and (clock and clock["id"]) == clock_id:
-            due_now.append((session["expires_at"], lambda session=session: _expire(account, session)))
+            due_now.append((session["expires_at"], partial(_expire_by_id, account, session["id"])))
     return due_now
 
 
@@ -118,37 +121,36 @@ def _check(account: Account, params: Json) -> None:
         raise missing_parameter("success_url")
     if params.get("customer"):
         account.refer("customer", params["customer"], "customer")
-        for other in ("customer_email", "customer_creation"):
-            if params.get(other):
-                raise invalid(f"You may only specify one of these parameters: customer, {other}.", "customer")
-    for name, only in (("subscription_data", "subscription"), ("payment_intent_data", "payment"),
-                       ("setup_intent_data", "setup")):  # fmt: skip
-        if params.get(name) and mode != only:
+    for one, other in _EXCLUSIVE:
+        if params.get(one) and params.get(other):
+            raise invalid(f"You may only specify one of these parameters: {one}, {other}.", other)
+    for name, only in _ONLY_IN.items():
+        if params.get(name) and mode not in only:
             raise invalid(f"You can not pass `{name}` in `{mode}` mode.", name)
-    if params.get("customer_creation") and mode == "subscription":
-        raise invalid("`customer_creation` can only be used in `payment` and `setup` mode.", "customer_creation")
-    if params.get("discounts") and params.get("allow_promotion_codes"):
-        raise invalid("You may only specify one of these parameters: allow_promotion_codes, discounts.", "discounts")
     for index, given in enumerate(params.get("discounts") or []):
         discounts.resolve(account, given, f"discounts[{index}]", params.get("customer"))
-    data = params.get("subscription_data") or {}
-    if data.get("trial_period_days") is not None and data["trial_period_days"] < 1:
-        raise invalid(
-            "The minimum number of trial period days is 1.", "subscription_data[trial_period_days]"
-        )
+    days = (params.get("subscription_data") or {}).get("trial_period_days")
+    if days is not None and days < 1:
+        raise invalid("The minimum number of trial period days is 1.", "subscription_data[trial_period_days]")
 
 
 def _expiry(params: Json, now: int) -> int:
     expires_at: int = params.get("expires_at") or now + LONGEST_SECONDS
     if expires_at < now + SHORTEST_SECONDS:
         raise invalid(
-            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.", "expires_at"
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
+            "expires_at",
         )
     if expires_at > now + LONGEST_SECONDS:
         raise invalid(
-            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.", "expires_at"
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+            "expires_at",
         )
     return expires_at
+
+
+def _expire_by_id(account: Account, session_id: str) -> Json:
+    return _expire(account, account.get("checkout.session", session_id))
 
 
 def _expire(account: Account, session: Json) -> Json:
@@ -194,7 +196,8 @@ def _shape(params: Json) -> Json:
         "custom_text": dict.fromkeys(
             ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
         ),
-        "customer_creation": params.get("customer_creation") or ("if_required" if mode == "payment" else None),
+        "customer_creation": params.get("customer_creation")
+        or ("if_required" if mode == "payment" else None),
         "discounts": given,
         "invoice_creation": {"enabled": False, "invoice_data": None} if mode == "payment" else None,
         "livemode": False,
@@ -217,14 +220,28 @@ def _shape(params: Json) -> Json:
     }
 
 
+_EXCLUSIVE = (
+    ("customer", "customer_email"),
+    ("customer", "customer_creation"),
+    ("allow_promotion_codes", "discounts"),
+)
+_ONLY_IN = {
+    "subscription_data": ("subscription",),
+    "payment_intent_data": ("payment",),
+    "setup_intent_data": ("setup",),
+    "customer_creation": ("payment", "setup"),
+}
 _EMPTY = (
-    "after_expiration", "client_secret", "consent", "currency_conversion", "customer_account", "integration_identifier",
+    "after_expiration", "client_secret", "consent", "currency_conversion", "customer_account",
+    "integration_identifier",
     "invoice", "managed_payments", "origin_context", "payment_intent", "payment_link",
-    "payment_method_configuration_details", "permissions", "recovered_from", "setup_intent", "shipping_address_collection",
+    "payment_method_configuration_details", "permissions", "recovered_from", "setup_intent",
+    "shipping_address_collection",
     "shipping_cost", "subscription", "wallet_options",
 )  # fmt: skip
 _REPEATED = (
-    "allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id", "consent_collection",
+    "allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id",
+    "consent_collection",
     "customer_email", "locale", "mode", "submit_type", "success_url",
 )  # fmt: skip
 _TRIAL_END = {"end_behavior!": {"missing_payment_method!": one_of("cancel", "create_invoice", "pause")}}

@@ -88,7 +88,10 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/customers/{id}`: for good; cards are detached, and subscriptions end (by the listener of billing)."""
+    """`DELETE /v1/customers/{id}`: for good.
+
+    Cards are detached, and subscriptions end (by the listener of billing).
+    """
     customer = account.refer("customer", ids["id"], "id")
     for method in account.find("payment_method", customer=customer["id"]):
         method["customer"] = None
@@ -199,7 +202,8 @@ def _set_payment_methods(account: Account, customer: Json, params: Json) -> None
             method = payment_methods.of_customer(account, customer["id"])[-1]
         if method["customer"] != customer["id"]:
             raise invalid(
-                f"The customer does not have a payment method with the ID {default}. The payment method must be"
+                f"The customer does not have a payment method with the ID {default}. The payment method"
+                " must be"
                 " attached to the customer.",
                 "invoice_settings[default_payment_method]",
                 "resource_missing",

@@ -1,4 +1,4 @@
-"""Delivers events to webhook endpoints: signed, again with growing delay until answered 2xx, and badly on request.
+"""Delivers events to webhook endpoints: signed, retried with growing delay, and badly on request.
 
 Fault tests turn the knobs at `/_sandbox/deliveries` (no key; form or JSON). `POST` sets any of these:
 
@@ -21,6 +21,7 @@ import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,10 +120,8 @@ class Deliverer:
                 if due:
                     await asyncio.gather(*(self._drain(queue) for queue in due.values()))
                     continue
-                try:
+                with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
-                except TimeoutError:
-                    pass
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -137,7 +136,7 @@ class Deliverer:
                 queues.setdefault(delivery["endpoint"], []).append(delivery)
         if settings["shuffle"]:
             for queue in queues.values():
-                random.Random(settings["seed"]).shuffle(queue)
+                random.Random(settings["seed"]).shuffle(queue)  # noqa: S311 - a repeatable order is wanted
         return queues
 
     async def _drain(self, queue: list[Json]) -> None:

@@ -19,8 +19,13 @@ def is_valid(account: Account, coupon: Json) -> bool:
     return coupon["max_redemptions"] is None or coupon["times_redeemed"] < coupon["max_redemptions"]
 
 
-def resolve(account: Account, given: Json, param: str, customer: str | None = None) -> tuple[Json, Json | None]:
-    """The coupon (and the promotion code) that `{"coupon": …}` or `{"promotion_code": …}` names, if it can be redeemed."""
+def resolve(
+    account: Account, given: Json, param: str, customer: str | None = None
+) -> tuple[Json, Json | None]:
+    """The coupon (and the promotion code) that `{"coupon": …}` or `{"promotion_code".
+
+    …}` names, if it can be redeemed.
+    """
     if bool(given.get("coupon")) == bool(given.get("promotion_code")):
         raise invalid("You must pass either `coupon` or `promotion_code`.", param)
     code = None
@@ -29,7 +34,9 @@ def resolve(account: Account, given: Json, param: str, customer: str | None = No
         expired = code["expires_at"] is not None and code["expires_at"] < account.now()
         used_up = code["max_redemptions"] is not None and code["times_redeemed"] >= code["max_redemptions"]
         if not code["active"] or expired or used_up or code["customer"] not in (None, customer):
-            raise StripeFault("This promotion code cannot be redeemed.", code="promotion_code_invalid", param=param)
+            raise StripeFault(
+                "This promotion code cannot be redeemed.", code="promotion_code_invalid", param=param
+            )
     coupon_id = given.get("coupon") or (code or {})["promotion"]["coupon"]
     coupon = account.refer("coupon", coupon_id, f"{param}[coupon]")
     if not is_valid(account, coupon):
@@ -38,7 +45,10 @@ def resolve(account: Account, given: Json, param: str, customer: str | None = No
 
 
 def redeem(account: Account, coupon: Json, code: Json | None, customer: str, **owner: str) -> Json:
-    """The discount that a redeemed coupon becomes. `owner`: `subscription=…`, `checkout_session=…` or none (the customer)."""
+    """The discount that a redeemed coupon becomes.
+
+    `owner`: `subscription=…`, `checkout_session=…` or none (the customer).
+    """
     start = account.now({"customer": customer})
     coupon["times_redeemed"] += 1
     if code is not None:
@@ -59,7 +69,10 @@ def redeem(account: Account, coupon: Json, code: Json | None, customer: str, **o
         "subscription": None,
         "subscription_item": None,
         # The terms as they were: a coupon that is deleted later goes on for those who have it.
-        "_coupon": {**{name: coupon[name] for name in _TERMS}, "products": (coupon["_applies_to"] or {}).get("products")},
+        "_coupon": {
+            **{name: coupon[name] for name in _TERMS},
+            "products": (coupon["_applies_to"] or {}).get("products"),
+        },
     }
     discount.update(owner)
     account.insert(discount)
@@ -68,17 +81,13 @@ def redeem(account: Account, coupon: Json, code: Json | None, customer: str, **o
 
 
 def amount_off(coupon: Json, amount: int, currency: str) -> int:
-    """What a coupon (or a discount's `_coupon`) takes off an amount in minor units, never more than all of it."""
+    """What a coupon (or a discount's `_coupon`) takes off an amount in minor units, at most all of it."""
     if coupon["percent_off"] is not None:
         return round_minor(Fraction(amount) * Fraction(str(coupon["percent_off"])) / 100)
     return min(amount, int(coupon["amount_off"])) if coupon["currency"] == currency else 0
 
 
-
-
-def create(
-    account: Account, given: list[Json] | None, param: str, customer: str, **owner: str
-) -> list[str]:
+def create(account: Account, given: list[Json] | None, param: str, customer: str, **owner: str) -> list[str]:
     """Redeem what a `discounts` parameter lists; gives the ids of the discounts."""
     made = []
     for index, each in enumerate(given or []):
@@ -91,7 +100,7 @@ def create(
 
 
 def amounts(account: Account, discount_ids: list[str], lines: list[Json], currency: str) -> list[Json]:
-    """What each discount takes off these lines, one after the other, as an invoice's `total_discount_amounts`."""
+    """What each discount takes off these lines in turn: an invoice's `total_discount_amounts`."""
     left = {index: line["amount"] for index, line in enumerate(lines) if line.get("discountable")}
     taken = []
     for discount_id in discount_ids:

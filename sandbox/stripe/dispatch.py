@@ -135,7 +135,8 @@ class Dispatcher:
         value = value.strip()
         if not value:
             raise StripeFault(
-                "You did not provide an API key. You need to provide your API key in the Authorization header,"
+                "You did not provide an API key. You need to provide your API key in the Authorization"
+                " header,"
                 " using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
                 status=401,
             )

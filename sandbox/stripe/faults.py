@@ -19,7 +19,7 @@ class StripeFault(Exception):
         message: str,
         *,
         status: int = 400,
-        type: str = "invalid_request_error",
+        type: str = "invalid_request_error",  # noqa: A002 - Stripe's name
         code: str | None = None,
         param: str | None = None,
         decline_code: str | None = None,
@@ -33,7 +33,7 @@ class StripeFault(Exception):
         self.param = param
         self.decline_code = decline_code
         self.objects = objects
-        """Objects told along with the error: `payment_intent`, `setup_intent`, `payment_method`, `charge` …"""
+        """Objects told along with the error: `payment_intent`, `setup_intent`, `charge` …"""
 
     def body(self) -> dict[str, Any]:
         """The error as Stripe writes it, without what is absent."""

@@ -33,7 +33,8 @@ def stored_answer(account: Account, api_key: str, key: str, request: str) -> tup
         return None
     if record["fingerprint"] != request:
         raise StripeFault(
-            "Keys for idempotent requests can only be used with the same parameters they were first used with."
+            "Keys for idempotent requests can only be used with the same parameters they were first used"
+            " with."
             f" Try using a key other than '{key}' if you meant to execute a different request.",
             type="idempotency_error",
         )

@@ -15,7 +15,7 @@ _COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": ope
 
 
 def page(objects: Iterable[Json], params: Json, url: str, *, newest_first: bool = True) -> Json:
-    """One page of `objects` (given oldest first) by `limit`, `starting_after`, `ending_before`, `created[…]`."""
+    """One page of `objects` (given oldest first), by the parameters that every list takes."""
     found = list(objects)
     for name, bound in (params.get("created") or {}).items():
         found = [obj for obj in found if _COMPARE[name](obj["created"], bound)]

@@ -1,7 +1,8 @@
 """Reads request parameters: Stripe's nested form encoding, and the checks against what a method takes.
 
-What a method takes is written as a dict of names: `{"email": text, "items": [{"price!": text}]}`. A leaf is a function
-that reads one value, a dict is a hash, a one-element list is an array, and a name that ends in `!` is required.
+What a method takes is written as a dict of names: `{"email": text, "items": [{"price!": text}]}`. A leaf is a
+function that reads one value, a dict is a hash, a one-element list is an array, and a name that ends in `!`
+is required.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sandbox.stripe.faults import StripeFault, invalid, missing_parameter, unkno
 
 Leaf = Callable[[Any, str], Any]
 Schema = Any
-"""A leaf, a dict of schemas, or a list of one schema; mypy has no recursive name for it that stays readable."""
+"""A leaf, a dict of schemas, or a list of one schema: mypy has no readable name for that."""
 
 MAX_DEPTH = 10
 """Stripe's own parameters are at most six levels deep."""
@@ -29,7 +30,7 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 def decode(raw: bytes, content_type: str = "") -> dict[str, Any]:
-    """A form body or query string as nested dicts and lists of strings; JSON where the content type says so."""
+    """A form body or query string as nested dicts and lists of strings; JSON where its type says so."""
     if content_type.startswith("application/json"):
         try:
             decoded = json.loads(raw or b"{}")
@@ -41,7 +42,7 @@ def decode(raw: bytes, content_type: str = "") -> dict[str, Any]:
     root: dict[str, Any] = {}
     for name, value in parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True):
         _put(root, [name.split("[", 1)[0], *_BRACKETS.findall(name)], value)
-    return {name: _lists(value) for name, value in root.items()}
+    return {name: _lists(value, name) for name, value in root.items()}
 
 
 def _put(root: dict[str, Any], path: list[str], value: str) -> None:
@@ -55,13 +56,13 @@ def _put(root: dict[str, Any], path: list[str], value: str) -> None:
     node[path[-1] or str(len(node))] = value
 
 
-def _lists(value: Any) -> Any:
-    """Hashes whose keys are all numbers are arrays."""
-    if not isinstance(value, dict):
+def _lists(value: Any, name: str) -> Any:
+    """Hashes whose keys are all numbers are arrays, except in metadata, where any key is the caller's."""
+    if not isinstance(value, dict) or name == "metadata":
         return value
     if value and all(key.isdigit() for key in value):
-        return [_lists(value[key]) for key in sorted(value, key=int)]
-    return {key: _lists(item) for key, item in value.items()}
+        return [_lists(value[key], name) for key in sorted(value, key=int)]
+    return {key: _lists(item, key) for key, item in value.items()}
 
 
 # -- leaves -----------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sandbox.stripe import payments
-from sandbox.stripe.account import Account, Json
+from sandbox.stripe.account import Account, Json, public
+from sandbox.stripe.cards import decline
 from sandbox.stripe.faults import invalid
 from sandbox.stripe.lists import page
 from sandbox.stripe.parameters import LIST, anything, boolean, integer, merge_metadata, metadata, one_of, text
@@ -81,7 +82,7 @@ def _try(account: Account, intent: Json, params: Json, method: str | None = None
     payments.raise_if_declined(intent)
     if intent["status"] == "requires_action" and params.get("error_on_requires_action"):
         payments.authenticated(account, intent, successful=False)
-        raise payments.decline("authentication_required", payment_intent=payments.public(intent))
+        raise decline("authentication_required", payment_intent=public(intent))
     return intent
 
 

@@ -1,7 +1,8 @@
 """How a card payment goes: paid, declined, or waiting for the customer to authenticate it.
 
-Used by payment intents (the API), by invoices and by checkout. An invoice's payment intent carries the invoice's id in
-its private note `_invoice`; listeners of `payment_intent.succeeded` and `payment_intent.payment_failed` find it there.
+Used by payment intents (the API), by invoices and by checkout. An invoice's payment intent carries the
+invoice's id in its private note `_invoice`; listeners of `payment_intent.succeeded` and
+`payment_intent.payment_failed` find it there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,19 @@ from sandbox.stripe.cards import MESSAGES, decline, error_code
 from sandbox.stripe.faults import invalid
 from sandbox.stripe.payment_methods import attach_to, find_method, test_card
 
-AUTHENTICATION_FAILED = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+AUTHENTICATION_FAILED = (
+    "We are unable to authenticate your payment method."
+    " Please choose a different payment method and try again."
+)
+
+_OPTIONS = {
+    "card": {
+        "installments": None,
+        "mandate_options": None,
+        "network": None,
+        "request_three_d_secure": "automatic",
+    }
+}
 
 
 def new_intent(account: Account, params: Json, invoice: str | None = None) -> Json:
@@ -52,8 +65,7 @@ def new_intent(account: Account, params: Json, invoice: str | None = None) -> Js
             "on_behalf_of": None,
             "payment_method": method and method["id"],
             "payment_method_configuration_details": None,
-            "payment_method_options": {"card": {"installments": None, "mandate_options": None, "network": None,
-                                                "request_three_d_secure": "automatic"}},
+            "payment_method_options": _OPTIONS,
             "payment_method_types": params.get("payment_method_types") or ["card"],
             "processing": None,
             "receipt_email": params.get("receipt_email"),
@@ -68,7 +80,7 @@ def new_intent(account: Account, params: Json, invoice: str | None = None) -> Js
             "transfer_group": None,
             "_invoice": invoice,
         }
-    )  # fmt: skip
+    )
     account.emit("payment_intent.created", intent)
     return intent
 
@@ -85,7 +97,10 @@ def start_payment(
     off_session: bool = True,
     invoice: str | None = None,
 ) -> Json:
-    """Make a payment intent and try it, if there is a payment method. Never raises for a decline: see its `status`."""
+    """Make a payment intent and try it, if there is a payment method.
+
+    Never raises for a decline: see its `status`.
+    """
     params = {
         "amount": amount,
         "currency": currency,
@@ -172,7 +187,8 @@ def _usable(account: Account, method_id: str, customer: Json | None) -> Json:
     method = find_method(account, method_id)
     if method["customer"] is not None and method["customer"] != (customer and customer["id"]):
         raise invalid(
-            f"The provided PaymentMethod ({method['id']}) belongs to a Customer; supply that `customer` with it.",
+            f"The provided PaymentMethod ({method['id']}) belongs to a Customer; supply that `customer`"
+            " with it.",
             "payment_method",
         )
     return method

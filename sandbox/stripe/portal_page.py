@@ -1,7 +1,8 @@
 """The page of a billing portal session: plans, card and invoices.
 
-A script posts to the same address: `card_number` (a new default card), `cancel_subscription=<id>` (at the period's end) or
-`keep_subscription=<id>` (takes that back). The answer is 303 to the page, or 402 with the page when the card is declined.
+A script posts to the same address: `card_number` (a new default card), `cancel_subscription=<id>` (at the
+period end) or `keep_subscription=<id>` (takes that back). The answer is 303 to the page, or 402 with the page
+when the card is declined.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def _change_card(account: Account, customer: Json, number: str) -> None:
     account.change(customer, "customer.updated", invoice_settings=settings)
     for subscription in _open_subscriptions(account, customer):
         if subscription["default_payment_method"]:
-            subscriptions.update(account, {"default_payment_method": method["id"]}, {"id": subscription["id"]})
+            subscriptions.update(
+                account, {"default_payment_method": method["id"]}, {"id": subscription["id"]}
+            )
 
 
 def _open_subscriptions(account: Account, customer: Json) -> list[Json]:
@@ -82,7 +85,8 @@ def _page(
         f"{pages.alert(error)}<h2>Plans</h2>{plans or '<p>None at present.</p>'}"
         f"<h2>Card</h2>{_card(account, customer)}"
         '<form method="post"><label for="card_number">New card number</label>'
-        '<input id="card_number" name="card_number" required inputmode="numeric" placeholder="4242 4242 4242 4242">'
+        '<input id="card_number" name="card_number" required inputmode="numeric"'
+        ' placeholder="4242 4242 4242 4242">'
         f"{pages.button('Change card', 'change', main=True)}</form>"
         f"<h2>Invoices</h2>{_invoices(account, customer)}{_back(session)}"
     )
@@ -100,7 +104,11 @@ def _plan(account: Account, subscription: Json) -> str:
     if subscription["cancel_at_period_end"]:
         said, name, label = f"ends on {ends}", "keep_subscription", "Keep the plan"
     else:
-        said, name, label = f"{subscription['status']}, renews on {ends}", "cancel_subscription", "Cancel the plan"
+        said, name, label = (
+            f"{subscription['status']}, renews on {ends}",
+            "cancel_subscription",
+            "Cancel the plan",
+        )
     return (
         f'<form method="post"><p>{names} <span class="dim">({said})</span></p>'
         f'<button type="submit" name="{name}" value="{subscription["id"]}">{label}</button></form>'
@@ -126,7 +134,8 @@ def _invoices(account: Account, customer: Json) -> str:
     if not shown:
         return "<p>None yet.</p>"
     rows = "".join(
-        f'<tr><th scope="row">{_day(invoice["created"])}<br><span class="dim">{escape(invoice["number"] or "")}, '
+        f'<tr><th scope="row">{_day(invoice["created"])}'
+        f'<br><span class="dim">{escape(invoice["number"] or "")}, '
         f"{invoice['status']}</span></th><td>{pages.money(invoice['total'], invoice['currency'])}</td></tr>"
         for invoice in shown
     )

@@ -28,7 +28,10 @@ MAX_LOOKUP_KEYS = 10
 
 
 def create_price(account: Account, params: Json) -> Json:
-    """A new price. `product_data` makes its product too; `transfer_lookup_key` takes the key from another price."""
+    """A new price. `product_data` makes its product too.
+
+    `transfer_lookup_key` takes the key from another price.
+    """
     product_id = _product(account, params)
     recurring = _recurring(params.get("recurring"))
     tiers = _tiers(params)

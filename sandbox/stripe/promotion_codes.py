@@ -17,7 +17,9 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
     coupon = account.refer("coupon", promotion["coupon"], "promotion[coupon]")
     code = params.get("code") or account.new_id("x")[2:10].upper()
     if find_code(account, code) is not None:
-        raise invalid("An active promotion code with this code already exists.", "code", "resource_already_exists")
+        raise invalid(
+            "An active promotion code with this code already exists.", "code", "resource_already_exists"
+        )
     if params.get("customer"):
         account.refer("customer", params["customer"], "customer")
     restrictions = {"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None}

@@ -44,7 +44,7 @@ def _expand(account: Account, node: Any, parts: list[str], path: str) -> None:
 
 
 def _include(account: Account, node: Json, name: str, path: str) -> None:
-    """Properties that are only shown when asked for: a registered function, or the private note of that name."""
+    """Properties shown only when asked for: a registered function, or the private note of that name."""
     live = account.by_id(node.get("id", ""))
     include = account.includes.get((node.get("object", ""), name))
     if include is not None and live is not None:

@@ -1,8 +1,9 @@
 """The list of resource modules. A module is found here by its routes, due work, listeners and includes.
 
-`ROUTES: list[Route]` is what it answers. Optional: `due(account, until, clock_id)` gives what is due by `until` as (time,
-callable) for objects on that test clock (None: on none); `LISTENERS: dict[event type, callable(account, obj)]` is called after
-each such event; `INCLUDES: dict[(object type, property), callable(account, obj)]` gives properties shown only when expanded.
+`ROUTES: list[Route]` is what it answers. Optional: `due(account, until, clock_id)` gives what is due by
+`until` as (time, callable) for objects on that test clock (None: on none); `LISTENERS: dict[event type,
+callable(account, obj)]` is called after each such event; `INCLUDES: dict[(object type, property),
+callable(account, obj)]` gives properties shown only when expanded.
 """
 
 from __future__ import annotations
@@ -10,14 +11,22 @@ from __future__ import annotations
 from types import ModuleType
 
 from sandbox.stripe import (
+    account_details,
+    authentication,
+    billing_portal,
     charges,
+    checkout_page,
+    checkout_sessions,
+    coupons,
     customers,
     deliveries,
     events,
     payment_intents,
     payment_methods,
+    portal_page,
     prices,
     products,
+    promotion_codes,
     setup_intents,
     webhook_endpoints,
 )
@@ -25,14 +34,22 @@ from sandbox.stripe.account import Account
 from sandbox.stripe.routing import Router
 
 MODULES: tuple[ModuleType, ...] = (
+    account_details,
+    authentication,
+    billing_portal,
     charges,
+    checkout_page,
+    checkout_sessions,
+    coupons,
     customers,
     deliveries,
     events,
     payment_intents,
     payment_methods,
+    portal_page,
     prices,
     products,
+    promotion_codes,
     setup_intents,
     webhook_endpoints,
 )

@@ -16,14 +16,14 @@ Handler = Callable[[Account, Json, dict[str, str]], Any]
 
 @dataclass(frozen=True)
 class Route:
-    """A method of the API. `accepts` says which parameters it takes (see `parameters`); None takes anything."""
+    """A method of the API. `accepts`: the parameters it takes (see `parameters`); None takes anything."""
 
     method: str
     path: str
     handler: Handler
     accepts: dict[str, Any] | None = None
     kind: str = "api"
-    """`api`: JSON, secret key needed. `page`: what a customer's browser opens. `knob`: the tests' own, open to all."""
+    """`api`: JSON, with the secret key. `page`: for browsers. `knob`: the tests' own, open to all."""
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -53,8 +53,11 @@ class Router:
             if match is not None:
                 return route, match.groupdict()
         raise StripeFault(
-            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing"
-            " slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier"
-            " in your code. Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
+            f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the"
+            " trailing"
+            " slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty)"
+            " identifier"
+            " in your code. Please see https://stripe.com/docs or we can help at"
+            " https://support.stripe.com/.",
             status=404,
         )
