@@ -86,5 +86,5 @@ def _month_start(moment: datetime) -> int:
 
 
 def _days_in(year: int, month: int) -> int:
-    leap = month == 2 and (year % 4 == 0 and year % 100 != 0 or year % 400 == 0)
+    leap = month == 2 and ((year % 4 == 0 and year % 100 != 0) or year % 400 == 0)
     return 29 if leap else _MONTH_LENGTHS[month - 1]

@@ -13,6 +13,10 @@ from sandbox.stripe.account import Account, Json
 from . import calendar, pricing, shapes
 from .proration import Item, Proration
 
+_SHARED = (
+    "amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity", "quantity_decimal",
+)  # fmt: skip
+"""What a line takes over from its invoice item."""
 
 def period_of(subscription: Json) -> tuple[int, int]:
     """The running period. All items of a subscription share one here."""
@@ -41,7 +45,9 @@ def billed_items(subscription: Json) -> list[Item]:
     ]
 
 
-def for_period(account: Account, subscription: Json, item: Json, quantity: Fraction, period: tuple[int, int]) -> list[Json]:
+def for_period(
+    account: Account, subscription: Json, item: Json, quantity: Fraction, period: tuple[int, int]
+) -> list[Json]:
     """The lines of one item for one full period: one for each tier and flat fee."""
     price = item["price"]
     name = product_name(account, price)
@@ -78,7 +84,9 @@ def for_trial(account: Account, subscription: Json, item: Json, period: tuple[in
     )
 
 
-def proration_entry(account: Account, customer: Json, subscription: Json, proration: Proration, at: int) -> Json:
+def proration_entry(
+    account: Account, customer: Json, subscription: Json, proration: Proration, at: int
+) -> Json:
     """The invoice item (not yet stored) of one proration line."""
     item = proration.item
     what = _times(item.quantity, product_name(account, item.price))
@@ -118,7 +126,9 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
         parent = _parent("subscription_item_details", details)
     else:
         parent = _parent("invoice_item_details", details)
-    shared = "amount currency description discountable metadata period pricing quantity quantity_decimal".split()  # noqa: SIM905
+    shared = (
+        "amount currency description discountable metadata period pricing quantity quantity_decimal".split()
+    )  # noqa: SIM905
     return shapes.line(
         account.new_id("il"),
         **{name: entry[name] for name in shared},
@@ -127,7 +137,7 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
     )
 
 
-def price_details(price: Json, unit_amount: Fraction | None) -> Json:
+def price_details(price: pricing.Price, unit_amount: Fraction | None) -> Json:
     """A line's `pricing`. A prorated line has no unit amount where the price has tiers."""
     if unit_amount is None and price["billing_scheme"] != "tiered":
         unit_amount = pricing.total({**price, "transform_quantity": None}, 1)
@@ -138,7 +148,7 @@ def price_details(price: Json, unit_amount: Fraction | None) -> Json:
     }
 
 
-def product_name(account: Account, price: Json) -> str:
+def product_name(account: Account, price: pricing.Price) -> str:
     """The name of a price's product."""
     product = account.peek("product", price["product"])
     return str(product["name"]) if product and product.get("name") else str(price["product"])

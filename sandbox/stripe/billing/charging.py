@@ -1,0 +1,231 @@
+"""Collecting an invoice: payment attempts through payment intents, what their outcome does to the invoice, retries."""
+
+from __future__ import annotations
+
+from sandbox.stripe import payment_methods, payments
+from sandbox.stripe.account import Account, Json, public
+from sandbox.stripe.faults import StripeFault
+
+from . import invoicing
+from .calendar import DAY
+from .settings import RETRY_DAYS
+from .updates import updating
+
+RETRIED_REASONS = frozenset(["subscription_cycle", "subscription_update", "subscription_threshold"])
+"""A first invoice is never retried by itself: its subscription expires instead."""
+
+
+def payment_method_for(account: Account, invoice: Json) -> str | None:
+    """The invoice's own payment method, else its subscription's, else its customer's default."""
+    subscription = account.peek("subscription", invoicing.subscription_of(invoice))
+    customer = account.get("customer", invoice["customer"])
+    return invoice["default_payment_method"] or payment_methods.default_for(account, customer, subscription)
+
+
+def finalize(account: Account, invoice: Json) -> None:
+    """Finalize, and make the payment intent that an open invoice can be paid through."""
+    invoicing.finalize(account, invoice)
+    if invoice["status"] == "open":
+        params = {
+            "amount": invoice["amount_due"],
+            "currency": invoice["currency"],
+            "customer": invoice["customer"],
+            "payment_method": payment_method_for(account, invoice),
+            "description": description_of(invoice),
+            "setup_future_usage": "off_session" if invoicing.subscription_of(invoice) else None,
+        }
+        payments.new_intent(account, params, invoice["id"])
+
+
+def attempt(
+    account: Account, invoice: Json, payment_method: str | None = None, *, retry: bool = False
+) -> None:
+    """Try to collect an open invoice now. The outcome is on the invoice; a decline does not raise.
+
+    Billing asks for authentication where a card wants it, even when the customer is away: the intent then waits.
+    """
+    method = payment_method or payment_method_for(account, invoice)
+    invoice["_retry"] = retry
+    if method is None:
+        on_failed(account, invoice)
+        return
+    payments.attempt(account, account.get("payment_intent", invoice["_intent"]), method)
+
+
+def charge_first(account: Account, invoice: Json) -> Json | None:
+    """Pay for an invoice that exists only if it can be paid: gives the paid intent, or raises what went wrong."""
+    if invoice["amount_due"] == 0:
+        return None
+    method = payment_method_for(account, invoice)
+    if method is None:
+        raise missing_payment_method()
+    intent = payments.start_payment(
+        account,
+        amount=invoice["amount_due"],
+        currency=invoice["currency"],
+        customer=invoice["customer"],
+        payment_method=method,
+        description=description_of(invoice),
+        off_session=False,
+    )
+    if intent["status"] != "succeeded":
+        raise intent_failure(intent, "subscription_payment_intent_requires_action")
+    return intent
+
+
+def settle_with(account: Account, invoice: Json, intent: Json | None) -> None:
+    """Finalize an invoice that `charge_first` has paid."""
+    invoicing.finalize(account, invoice)
+    if intent is not None:
+        intent["_invoice"] = invoice["id"]
+        on_intent(account, intent)
+
+
+def description_of(invoice: Json) -> str:
+    """How Stripe words an invoice's payment."""
+    words = {"subscription_create": "Subscription creation", "manual": "Payment for Invoice"}
+    return words.get(invoice["billing_reason"], "Subscription update")
+
+
+def on_intent(account: Account, intent: Json) -> None:
+    """A payment intent of an invoice was made, paid, refused, or waits for the customer."""
+    invoice_id = intent.get("_invoice")
+    if invoice_id is None or account.peek("invoice", invoice_id) is None:
+        return
+    invoice = account.get("invoice", invoice_id)
+    invoice["_intent"] = intent["id"]
+    payment = payment_of(account, invoice, intent)
+    if invoice["status"] not in ("open", "uncollectible"):
+        return
+    if intent["status"] == "succeeded":
+        on_paid(account, invoice, payment)
+    elif intent["status"] == "requires_action":
+        _count_attempt(account, invoice)
+        account.emit("invoice.payment_action_required", invoice)
+        account.emit("invoice.payment_failed", invoice)
+    elif intent.get("last_payment_error"):
+        on_failed(account, invoice)
+
+
+def on_paid(account: Account, invoice: Json, payment: Json) -> None:
+    """A payment intent has paid the invoice."""
+    if invoice["attempt_count"] == 0 or invoice.get("_retry"):
+        invoice["attempt_count"] += 1
+    invoice["_retry"] = False
+    now = account.now(invoice)
+    payment.update(
+        status="paid",
+        amount_paid=invoice["amount_due"],
+        status_transitions={"canceled_at": None, "paid_at": now},
+    )
+    account.emit("invoice_payment.paid", payment)
+    _keep_payment_method(account, invoice)
+    invoicing.mark_paid(account, invoice)
+
+
+def on_failed(account: Account, invoice: Json) -> None:
+    """An attempt failed: count it, plan the next one, tell."""
+    _count_attempt(account, invoice)
+    account.emit("invoice.payment_failed", invoice)
+
+
+def payment_of(account: Account, invoice: Json, intent: Json) -> Json:
+    """The invoice payment that ties an intent to its invoice, made when first seen."""
+    for payment in account.find("invoice_payment", invoice=invoice["id"]):
+        if payment["payment"].get("payment_intent") == intent["id"]:
+            return payment
+    return account.insert(
+        {
+            "id": account.new_id("inpay"),
+            "object": "invoice_payment",
+            "amount_paid": None,
+            "amount_requested": invoice["amount_due"],
+            "created": account.now(invoice),
+            "currency": invoice["currency"],
+            "invoice": invoice["id"],
+            "is_default": True,
+            "livemode": False,
+            "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
+            "status": "open",
+            "status_transitions": {"canceled_at": None, "paid_at": None},
+        }
+    )
+
+
+def failure(account: Account, invoice: Json, waiting_code: str) -> StripeFault:
+    """Why an attempt did not pay the invoice, as the API answers it (402)."""
+    intent = account.peek("payment_intent", invoice.get("_intent"))
+    tried = intent is not None and (intent["last_payment_error"] or intent["status"] == "requires_action")
+    return intent_failure(intent, waiting_code) if intent is not None and tried else missing_payment_method()
+
+
+def missing_payment_method() -> StripeFault:
+    """Nothing to charge."""
+    return StripeFault(
+        "This customer has no attached payment source or default payment method. Please consider adding a default"
+        " payment method. For more information, visit"
+        " https://stripe.com/docs/billing/subscriptions/payment-methods-setting.",
+        code="resource_missing",
+    )
+
+
+def intent_failure(intent: Json, waiting_code: str) -> StripeFault:
+    """The fault of a payment intent that has not succeeded; `waiting_code` where it waits for the customer."""
+    error = intent["last_payment_error"]
+    if intent["status"] == "requires_action" or not error:
+        return StripeFault(
+            "The payment requires customer authentication before it can be completed.",
+            status=402,
+            type="card_error",
+            code=waiting_code,
+            payment_intent=public(intent),
+        )
+    return StripeFault(
+        error["message"],
+        status=402,
+        type="card_error",
+        code=error["code"],
+        decline_code=error.get("decline_code"),
+        payment_intent=public(intent),
+        payment_method=error["payment_method"],
+    )
+
+
+def _count_attempt(account: Account, invoice: Json) -> None:
+    """Any attempt is the first; after it only the automatic ones count and move the schedule."""
+    counts = invoice["attempt_count"] == 0 or bool(invoice.get("_retry"))
+    made = invoice["attempt_count"] + (1 if counts else 0)
+    following = invoice["next_payment_attempt"]
+    if counts:
+        following = None
+        if _is_retried(invoice) and made <= len(RETRY_DAYS):
+            following = account.now(invoice) + RETRY_DAYS[made - 1] * DAY
+    account.change(
+        invoice, "invoice.updated", attempted=True, attempt_count=made, next_payment_attempt=following
+    )
+    invoice["_retry"] = False
+
+
+def _keep_payment_method(account: Account, invoice: Json) -> None:
+    """`save_default_payment_method=on_subscription`: what paid an invoice pays the next ones."""
+    subscription = account.peek("subscription", invoicing.subscription_of(invoice))
+    if subscription is None or subscription["payment_settings"]["save_default_payment_method"] != "on_subscription":
+        return
+    intent = account.get("payment_intent", invoice["_intent"])
+    subscription = account.get("subscription", subscription["id"])
+    with updating(account, subscription):
+        subscription["default_payment_method"] = intent["payment_method"]
+
+
+def _is_retried(invoice: Json) -> bool:
+    return (
+        invoice["collection_method"] == "charge_automatically"
+        and invoice["auto_advance"]
+        and invoice["billing_reason"] in RETRIED_REASONS
+    )
+
+
+def has_payment_method(account: Account, subscription: Json) -> bool:
+    """Whether there is anything to charge for a subscription."""
+    customer = account.get("customer", subscription["customer"])
+    return payment_methods.default_for(account, customer, subscription) is not None

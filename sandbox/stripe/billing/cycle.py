@@ -1,0 +1,255 @@
+"""What time brings a subscription: the end of its trial, renewal, its schedule's next phase, its end; and the notices before.
+
+Each subscription tells the one thing it has to do next and when, so that everything happens in the order of time.
+"""
+
+from __future__ import annotations
+
+from sandbox.stripe.account import Account, Action, Json
+
+from . import changes, charging, entries, invoicing, lines, pending, phases, standing
+from .settings import (
+    DRAFT_SECONDS,
+    INCOMPLETE_SECONDS,
+    OVERDUE_END_SECONDS,
+    TRIAL_NOTICE_SECONDS,
+    UPCOMING_SECONDS,
+)
+from .updates import updating
+
+
+def next_step(account: Account, subscription: Json) -> tuple[int, Action] | None:
+    """The next thing due for a subscription, and its time."""
+    steps = _steps(account, subscription)
+    return min(steps, key=lambda step: step[0]) if steps else None
+
+
+def _steps(account: Account, subscription: Json) -> list[tuple[int, Action]]:
+    status = subscription["status"]
+    start, end = lines.period_of(subscription)
+    if status in standing.ENDED:
+        return []
+    if status == "incomplete":
+        return [
+            (subscription["created"] + INCOMPLETE_SECONDS, lambda: standing.expire(account, subscription))
+        ]
+    steps: list[tuple[int, Action]] = []
+    if subscription["pending_update"]:
+        steps.append(
+            (subscription["pending_update"]["expires_at"], lambda: pending.expire(account, subscription))
+        )
+    if subscription["cancel_at"] is not None and subscription["cancel_at"] <= end:
+        steps.append((subscription["cancel_at"], lambda: end_as_planned(account, subscription)))
+    if status == "paused":
+        return steps
+    boundary = phases.next_boundary(account, subscription)
+    if boundary is not None and boundary < end:
+        steps.append((boundary, lambda: phases.enter_next(account, subscription, boundary)))
+    steps.append((end, lambda: renew(account, subscription, end)))
+    steps += _notices(account, subscription, start, end)
+    pause = subscription["pause_collection"]
+    if pause and pause["resumes_at"]:
+        steps.append((pause["resumes_at"], lambda: _resume_collection(account, subscription)))
+    return steps
+
+
+def _notices(account: Account, subscription: Json, start: int, end: int) -> list[tuple[int, Action]]:
+    """Three days before a trial ends, seven before an invoice, once for each."""
+    found: list[tuple[int, Action]] = []
+    if (
+        subscription["status"] == "trialing"
+        and subscription.get("_trial_notice") != subscription["trial_end"]
+    ):
+        at = max(subscription["trial_end"] - TRIAL_NOTICE_SECONDS, start)
+        found.append((at, lambda: tell_trial_end(account, subscription)))
+    renews = subscription["cancel_at"] is None or subscription["cancel_at"] > end
+    if renews and end - start > UPCOMING_SECONDS and subscription.get("_upcoming_notice") != end:
+        found.append((end - UPCOMING_SECONDS, lambda: _tell_upcoming(account, subscription, end)))
+    return found
+
+
+def tell_trial_end(account: Account, subscription: Json) -> None:
+    """`customer.subscription.trial_will_end`, once for each trial end."""
+    subscription["_trial_notice"] = subscription["trial_end"]
+    account.emit("customer.subscription.trial_will_end", subscription)
+
+
+def renew(account: Account, subscription: Json, at: int) -> None:
+    """The period is over: the next one begins, and is invoiced. A trial that ends goes the same way."""
+    with updating(account, subscription):
+        old_start = lines.period_of(subscription)[0]
+        usage = changes.usage_lines(account, subscription, old_start, at)
+        if subscription["status"] == "trialing":
+            if _end_trial_without_payment_method(account, subscription, at):
+                return
+            subscription["status"] = "active"
+            usage = []
+        phases.enter_if_due(account, subscription, at)
+        if subscription["status"] in standing.ENDED:
+            return
+        lines.set_period(subscription, *changes.next_period(subscription, at))
+        _invoice_period(account, subscription, usage, (old_start, at))
+
+
+def upcoming(account: Account, subscription: Json, extra: list[Json]) -> list[Json]:
+    """The lines of the next renewal invoice: what waits, `extra` that a change would add, usage so far, the next period."""
+    start, end = lines.period_of(subscription)
+    found = [
+        lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)
+    ] + extra
+    if subscription["status"] != "trialing":
+        found += changes.usage_lines(account, subscription, start, end)
+    if subscription["cancel_at"] is None or subscription["cancel_at"] > end:
+        following = phases.preview_at(account, subscription, end)
+        following["status"] = "active"
+        lines.set_period(following, *changes.next_period(following, end))
+        found += changes.period_lines(account, following)
+    return found
+
+
+def end_as_planned(account: Account, subscription: Json) -> None:
+    """`cancel_at` (or the period's end, with `cancel_at_period_end`) has come: what is still open is invoiced, then it ends."""
+    with updating(account, subscription):
+        at = subscription["cancel_at"]
+        if at < lines.period_of(subscription)[1] and subscription.get("_prorate_end"):
+            entries.credit_unused(account, subscription, at)
+        last_invoice(account, subscription, usage_so_far(account, subscription, at))
+        standing.end(account, subscription, at, reason="cancellation_requested")
+
+
+def last_invoice(
+    account: Account, subscription: Json, usage: list[Json], *, now: bool = False
+) -> Json | None:
+    """An invoice of what still waits when a subscription ends: prorations and usage. None if there is nothing."""
+    found = [
+        lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)
+    ] + usage
+    if not found:
+        return None
+    customer = account.get("customer", subscription["customer"])
+    invoice = invoicing.compose(
+        account, customer, found, reason="subscription_cycle", subscription=subscription
+    )
+    invoicing.issue(account, invoice)
+    charging.finalize(account, invoice)
+    if invoice["status"] == "open" and invoice["collection_method"] == "charge_automatically":
+        charging.attempt(account, invoice)
+    return invoice
+
+
+def usage_so_far(account: Account, subscription: Json, at: int) -> list[Json]:
+    """The lines of what was used of metered prices in the running period."""
+    if subscription["status"] == "trialing":
+        return []
+    return changes.usage_lines(account, subscription, lines.period_of(subscription)[0], at)
+
+
+def _invoice_period(account: Account, subscription: Json, usage: list[Json], over: tuple[int, int]) -> None:
+    found = [lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)]
+    found += usage + changes.period_lines(account, subscription)
+    customer = account.get("customer", subscription["customer"])
+    invoice = invoicing.compose(
+        account,
+        customer,
+        found,
+        reason="subscription_cycle",
+        subscription=subscription,
+        period_start=over[0],
+        period_end=over[1],
+    )
+    pause = subscription["pause_collection"]
+    held = subscription["status"] == "unpaid" or (pause is not None and pause["behavior"] == "keep_as_draft")
+    invoice["_pause"] = pause and pause["behavior"]
+    invoicing.issue(account, invoice, advance=not held)
+
+
+def _end_trial_without_payment_method(account: Account, subscription: Json, at: int) -> bool:
+    """What `trial_settings` say where nobody has left a card. True if the subscription does not go on."""
+    behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    automatic = subscription["collection_method"] == "charge_automatically"
+    if not automatic or behavior == "create_invoice" or charging.has_payment_method(account, subscription):
+        return False
+    if behavior == "cancel":
+        standing.end(account, subscription, at, reason="cancellation_requested")
+    else:
+        paused = {"subscription": {"type": "trial_end_without_payment_method"}, "type": "subscription"}
+        subscription.update(status="paused", status_details={"paused": {**paused, "transitioned_at": at}})
+        account.emit("customer.subscription.paused", subscription)
+    return True
+
+
+def _tell_upcoming(account: Account, subscription: Json, end: int) -> None:
+    subscription["_upcoming_notice"] = end
+    customer = account.get("customer", subscription["customer"])
+    invoice = invoicing.compose(
+        account,
+        customer,
+        upcoming(account, subscription, []),
+        reason="upcoming",
+        subscription=subscription,
+        next_payment_attempt=end + DRAFT_SECONDS,
+    )
+    # Stripe's upcoming invoice is no object yet: it has no id.
+    account.emit("invoice.upcoming", {**invoice, "id": None})
+
+
+def _resume_collection(account: Account, subscription: Json) -> None:
+    with updating(account, subscription):
+        subscription["pause_collection"] = None
+
+
+# -- invoices ---------------------------------------------------------------------------------------------
+
+
+def next_invoice_step(account: Account, invoice: Json) -> tuple[int, Action] | None:
+    """The next thing due for an invoice, and its time."""
+    if invoice["status"] == "draft":
+        at = invoice["automatically_finalizes_at"]
+        return (
+            (at, lambda: finalize_automatically(account, invoice)) if invoice["auto_advance"] and at else None
+        )
+    if invoice["status"] != "open":
+        return None
+    if invoice["next_payment_attempt"] is not None:
+        return invoice["next_payment_attempt"], lambda: charging.attempt(account, invoice, retry=True)
+    if invoice["collection_method"] == "send_invoice" and invoice["due_date"] is not None:
+        return _overdue_step(account, invoice)
+    return None
+
+
+def finalize_automatically(account: Account, invoice: Json) -> None:
+    """An hour after it was made: finalized, then charged or sent, unless collection is paused."""
+    charging.finalize(account, invoice)
+    if invoice["status"] != "open":
+        return
+    if invoice.get("_pause") == "void":
+        invoicing.void(account, invoice)
+    elif invoice.get("_pause") == "mark_uncollectible":
+        invoicing.mark_uncollectible(account, invoice)
+    elif invoice["collection_method"] == "send_invoice":
+        account.emit("invoice.sent", invoice)
+    else:
+        charging.attempt(account, invoice)
+
+
+def _overdue_step(account: Account, invoice: Json) -> tuple[int, Action] | None:
+    told = invoice.get("_overdue")
+    if told is None:
+        return invoice["due_date"], lambda: _overdue(account, invoice)
+    if told == "first":
+        return invoice["due_date"] + OVERDUE_END_SECONDS, lambda: _overdue_for_good(account, invoice)
+    return None
+
+
+def _overdue(account: Account, invoice: Json) -> None:
+    invoice["_overdue"] = "first"
+    account.emit("invoice.overdue", invoice)
+
+
+def _overdue_for_good(account: Account, invoice: Json) -> None:
+    invoice["_overdue"] = "last"
+    subscription = account.peek("subscription", invoicing.subscription_of(invoice))
+    if subscription is not None and subscription["status"] == "past_due":
+        subscription = account.get("subscription", subscription["id"])
+        with updating(account, subscription):
+            standing.give_up(account, subscription, invoice)

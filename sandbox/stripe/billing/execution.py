@@ -1,0 +1,75 @@
+"""Carries out a planned change: prorations stored, the invoice made and collected as `payment_behavior` says."""
+
+from __future__ import annotations
+
+from sandbox.stripe.account import Account, Json
+
+from . import changes, charging, entries, invoicing, lines, pending
+from .changes import Change
+
+
+def execute(account: Account, subscription: Json, params: Json, at: int) -> None:
+    """Change items, trial or cycle of a subscription. Raises a card error, and changes nothing, with `error_if_incomplete`."""
+    change = changes.plan(account, subscription, params, at)
+    if not changes.bills_now(change, params):
+        entries.store(account, change.entries)
+        adopt(subscription, change.after)
+        return
+    invoice = immediate_invoice(account, subscription, change)
+    behavior = params.get("payment_behavior") or "allow_incomplete"
+    automatic = subscription["collection_method"] == "charge_automatically"
+    if automatic and behavior == "error_if_incomplete":
+        intent = charging.charge_first(account, invoice)
+        _issue(account, subscription, change, invoice)
+        adopt(subscription, change.after)
+        charging.settle_with(account, invoice, intent)
+        return
+    _issue(account, subscription, change, invoice)
+    if automatic and behavior == "pending_if_incomplete":
+        _collect_before(account, subscription, change, invoice)
+        return
+    adopt(subscription, change.after)
+    if automatic:
+        charging.finalize(account, invoice)
+        if invoice["status"] == "open" and behavior == "default_incomplete":
+            subscription["status"] = "past_due"
+        elif invoice["status"] == "open":
+            charging.attempt(account, invoice)
+
+
+def immediate_invoice(account: Account, subscription: Json, change: Change) -> Json:
+    """The invoice that a change makes at once: what waits, its prorations, usage so far, and the new period."""
+    waiting = [*entries.waiting(account, subscription), *change.entries]
+    found = [lines.from_invoice_item(account, entry) for entry in waiting] + change.usage + change.lines
+    return invoicing.compose(
+        account,
+        account.get("customer", subscription["customer"]),
+        found,
+        reason="subscription_update",
+        subscription=subscription,
+    )
+
+
+def adopt(subscription: Json, after: Json) -> None:
+    """Make the planned state the subscription's own."""
+    overdue = subscription["status"] in ("past_due", "unpaid") and after["status"] == subscription["status"]
+    for name in pending.CHANGED:
+        if name != "status" or not overdue:
+            subscription[name] = after[name]
+    if subscription["cancel_at_period_end"]:
+        subscription["cancel_at"] = lines.period_of(subscription)[1]
+
+
+def _issue(account: Account, subscription: Json, change: Change, invoice: Json) -> None:
+    entries.store(account, change.entries)
+    invoicing.issue(account, invoice)
+
+
+def _collect_before(account: Account, subscription: Json, change: Change, invoice: Json) -> None:
+    """The change takes effect by the listener of the paid invoice, now or later."""
+    charging.finalize(account, invoice)
+    if invoice["status"] == "paid":
+        adopt(subscription, change.after)
+        return
+    pending.hold(account, subscription, change.after, invoice)
+    charging.attempt(account, invoice)

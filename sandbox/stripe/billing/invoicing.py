@@ -1,0 +1,233 @@
+"""An invoice's life apart from its payment: composed, totalled, issued, finalized, paid, voided, given up."""
+
+from __future__ import annotations
+
+from sandbox.stripe import customers, discounts, payment_intents
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.faults import invalid
+
+from . import shapes
+from .calendar import DAY
+from .settings import DRAFT_SECONDS
+
+
+def compose(
+    account: Account,
+    customer: Json,
+    lines: list[Json],
+    *,
+    reason: str,
+    subscription: Json | None = None,
+    **values: object,
+) -> Json:
+    """A draft with its lines and totals, not stored yet: the next step is to issue it, or to show it as a preview."""
+    at = account.now(customer)
+    base: Json = {
+        "billing_reason": reason,
+        "created": at,
+        "currency": (subscription or {}).get("currency") or customer.get("currency") or "usd",
+        "period_start": at,
+        "period_end": at,
+        "automatically_finalizes_at": at + DRAFT_SECONDS,
+        "_days_until_due": None,
+        "_discounts": [],
+    }
+    if subscription is not None:
+        base |= {
+            "collection_method": subscription["collection_method"],
+            "description": subscription["description"],
+            "parent": {
+                "quote_details": None,
+                "subscription_details": {
+                    "metadata": dict(subscription["metadata"]),
+                    "subscription": subscription["id"],
+                },
+                "type": "subscription_details",
+            },
+            "_days_until_due": subscription["days_until_due"],
+            "discounts": _running_discounts(account, subscription, at),
+        }
+    invoice = shapes.invoice(account.new_id("in"), customer, **{**base, **values})
+    set_lines(account, invoice, lines)
+    return invoice
+
+
+def set_lines(account: Account, invoice: Json, lines: list[Json]) -> None:
+    """Give a draft these lines and count its totals."""
+    for line in lines:
+        line["invoice"] = invoice["id"]
+    invoice["lines"]["data"] = lines
+    invoice["lines"]["total_count"] = len(lines)
+    total(account, invoice)
+
+
+def total(account: Account, invoice: Json) -> None:
+    """Totals from lines, discounts and the customer's balance (credit is negative)."""
+    lines = invoice["lines"]["data"]
+    subtotal = sum(line["amount"] for line in lines)
+    amounts = discounts.amounts(account, invoice["discounts"], lines, invoice["currency"])
+    whole = subtotal - sum(entry["amount"] for entry in amounts)
+    customer = account.peek("customer", invoice["customer"]) or {}
+    balance = int(customer.get("balance") or 0)
+    due = max(0, whole + balance)
+    invoice.update(
+        subtotal=subtotal,
+        subtotal_excluding_tax=subtotal,
+        total=whole,
+        total_excluding_tax=whole,
+        total_discount_amounts=amounts,
+        starting_balance=balance,
+        amount_due=due,
+        amount_remaining=due,
+    )
+
+
+def issue(account: Account, invoice: Json, *, advance: bool = True) -> Json:
+    """Store a composed draft, take the invoice items on it, and tell of it."""
+    invoice["auto_advance"] = advance
+    if not advance:
+        invoice["automatically_finalizes_at"] = None
+    account.insert(invoice)
+    for line in invoice["lines"]["data"]:
+        entry_id = invoice_item_of(line)
+        if entry_id is not None and account.peek("invoiceitem", entry_id) is not None:
+            account.get("invoiceitem", entry_id)["invoice"] = invoice["id"]
+    subscription_id = subscription_of(invoice)
+    if subscription_id is not None and account.peek("subscription", subscription_id) is not None:
+        subscription = account.get("subscription", subscription_id)
+        subscription["latest_invoice"] = invoice["id"]
+        _use_up_discounts(account, subscription, invoice)
+    account.emit("invoice.created", invoice)
+    return invoice
+
+
+def finalize(account: Account, invoice: Json) -> None:
+    """Draft to open: a number, links, the customer's balance taken into account; nothing due means paid."""
+    if invoice["status"] != "draft":
+        raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
+    total(account, invoice)
+    now = account.now(invoice)
+    days = invoice["_days_until_due"]
+    invoice.update(
+        status="open",
+        number=_next_number(account, invoice),
+        effective_at=now,
+        due_date=invoice["due_date"] or (now + days * DAY if days is not None else None),
+        automatically_finalizes_at=None,
+        hosted_invoice_url=f"{account.public_url}/invoices/{invoice['id']}",
+        invoice_pdf=f"{account.public_url}/invoices/{invoice['id']}/pdf",
+        status_transitions={**invoice["status_transitions"], "finalized_at": now},
+    )
+    _settle_balance(account, invoice)
+    account.emit("invoice.finalized", invoice)
+    if invoice["amount_due"] == 0:
+        mark_paid(account, invoice)
+
+
+def mark_paid(account: Account, invoice: Json) -> None:
+    """The invoice is paid in full, by whatever way."""
+    transitions = {**invoice["status_transitions"], "paid_at": account.now(invoice)}
+    account.change(
+        invoice,
+        "invoice.updated",
+        status="paid",
+        amount_paid=invoice["amount_due"],
+        amount_remaining=0,
+        attempted=True,
+        auto_advance=False,
+        next_payment_attempt=None,
+        status_transitions=transitions,
+    )
+    account.emit("invoice.paid", invoice)
+    account.emit("invoice.payment_succeeded", invoice)
+
+
+def void(account: Account, invoice: Json) -> None:
+    """Open (or uncollectible) to void: as if it had never been, its number stays."""
+    if invoice["status"] not in ("open", "uncollectible"):
+        raise invalid(f"You can only void open or uncollectible invoices; this one is {invoice['status']}.")
+    intent = account.peek("payment_intent", invoice.get("_intent"))
+    if intent is not None and intent["status"] not in ("succeeded", "canceled"):
+        payment_intents.cancel_intent(account, account.get("payment_intent", intent["id"]), "void_invoice")
+    _close(account, invoice, "void", "voided_at", amount_remaining=0)
+    account.emit("invoice.voided", invoice)
+
+
+def mark_uncollectible(account: Account, invoice: Json) -> None:
+    """Open to uncollectible: bad debt, which may still be paid."""
+    if invoice["status"] != "open":
+        raise invalid(f"You can only mark open invoices as uncollectible; this one is {invoice['status']}.")
+    _close(account, invoice, "uncollectible", "marked_uncollectible_at")
+    account.emit("invoice.marked_uncollectible", invoice)
+
+
+def stop_collecting(account: Account, invoice: Json) -> None:
+    """No more automatic steps on an invoice; its status stays."""
+    account.change(
+        invoice,
+        "invoice.updated",
+        auto_advance=False,
+        next_payment_attempt=None,
+        automatically_finalizes_at=None,
+    )
+
+
+def subscription_of(invoice: Json) -> str | None:
+    """The id of the subscription an invoice is for."""
+    details = (invoice["parent"] or {}).get("subscription_details")
+    return details["subscription"] if details else None
+
+
+def invoice_item_of(line: Json) -> str | None:
+    """The id of the invoice item behind a line."""
+    parent = line["parent"]
+    details = parent["invoice_item_details"] or parent["subscription_item_details"] or {}
+    item: str | None = details.get("invoice_item")
+    return item
+
+
+def _running_discounts(account: Account, subscription: Json, at: int) -> list[str]:
+    found = [account.peek("discount", discount_id) for discount_id in subscription["discounts"]]
+    return [each["id"] for each in found if each is not None and (each["end"] is None or each["end"] > at)]
+
+
+def _use_up_discounts(account: Account, subscription: Json, invoice: Json) -> None:
+    """A coupon for once is gone with the first invoice that it takes something off; one for some months with its end."""
+    used = {entry["discount"] for entry in invoice["total_discount_amounts"] if entry["amount"]}
+    for discount_id in list(subscription["discounts"]):
+        discount = account.get("discount", discount_id)
+        over = discount["end"] is not None and discount["end"] <= account.now(invoice)
+        if over or (discount["_coupon"]["duration"] == "once" and discount_id in used):
+            subscription["discounts"].remove(discount_id)
+            account.emit("customer.discount.deleted", discount)
+
+
+def _settle_balance(account: Account, invoice: Json) -> None:
+    """Use up credit, collect debt, or keep what a negative invoice leaves over as credit."""
+    start, whole = invoice["starting_balance"], invoice["total"]
+    end = min(0, whole + start)
+    invoice["ending_balance"] = end
+    if end != start:
+        customer = account.get("customer", invoice["customer"])
+        customers.add_balance(account, customer, end - start, "applied_to_invoice", invoice=invoice["id"])
+        account.emit("customer.updated", customer, {"balance": start})
+
+
+def _close(account: Account, invoice: Json, status: str, moment: str, **values: object) -> None:
+    account.change(
+        invoice,
+        "invoice.updated",
+        status=status,
+        auto_advance=False,
+        next_payment_attempt=None,
+        status_transitions={**invoice["status_transitions"], moment: account.now(invoice)},
+        **values,
+    )
+
+
+def _next_number(account: Account, invoice: Json) -> str:
+    """`PREFIX-0001`, counted for each customer."""
+    customer = account.get("customer", invoice["customer"])
+    sequence = int(customer.get("next_invoice_sequence") or 1)
+    customer["next_invoice_sequence"] = sequence + 1
+    return f"{customer['invoice_prefix']}-{sequence:04d}"

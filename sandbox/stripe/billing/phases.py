@@ -1,0 +1,136 @@
+"""A schedule's phases, as they take hold of their subscription: at a renewal without proration, in a period with it."""
+
+from __future__ import annotations
+
+import copy
+
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.parameters import merge_metadata
+
+from . import changes, execution, items, standing
+from .updates import updating
+
+
+def schedule_of(account: Account, subscription: Json) -> Json | None:
+    """The schedule that drives a subscription now."""
+    if subscription["schedule"] is None:
+        return None
+    schedule = account.get("subscription_schedule", subscription["schedule"])
+    return schedule if schedule["status"] == "active" else None
+
+
+def next_boundary(account: Account, subscription: Json) -> int | None:
+    """When the running phase ends."""
+    schedule = schedule_of(account, subscription)
+    return int(schedule["current_phase"]["end_date"]) if schedule is not None else None
+
+
+def enter_if_due(account: Account, subscription: Json, at: int) -> None:
+    """At a renewal: switch to the phase that begins now, before the new period is billed."""
+    boundary = next_boundary(account, subscription)
+    if boundary is None or boundary > at:
+        return
+    phase = _step(account, subscription, at)
+    if phase is not None:
+        _switch(account, subscription, phase, at)
+
+
+def enter_next(account: Account, subscription: Json, at: int) -> None:
+    """Within a period: switch to the next phase as an update would, with the phase's proration."""
+    with updating(account, subscription):
+        phase = _step(account, subscription, at)
+        if phase is None:
+            return
+        params = {"items": item_params(subscription, phase), "proration_behavior": phase["proration_behavior"]}
+        execution.execute(account, subscription, params, at)
+        _take_settings(subscription, phase)
+
+
+def preview_at(account: Account, subscription: Json, at: int) -> Json:
+    """A copy of the subscription as its schedule will have made it at a renewal."""
+    following = copy.deepcopy(subscription)
+    schedule = schedule_of(account, subscription)
+    if schedule is not None and schedule["current_phase"]["end_date"] <= at:
+        later = [phase for phase in schedule["phases"] if phase["start_date"] >= schedule["current_phase"]["end_date"]]
+        if later:
+            _switch(account, following, later[0], at)
+    return following
+
+
+def item_params(subscription: Json, phase: Json) -> list[Json]:
+    """The `items` parameters that turn a subscription's items into a phase's: same prices keep their item."""
+    left = list(subscription["items"]["data"])
+    found: list[Json] = []
+    unmatched: list[Json] = []
+    for wanted in phase["items"]:
+        same = next((item for item in left if item["price"]["id"] == wanted["price"]), None)
+        if same is None:
+            unmatched.append(wanted)
+            continue
+        left.remove(same)
+        found.append({"id": same["id"], **_given(wanted)})
+    for wanted in unmatched:
+        reused = {"id": left.pop(0)["id"]} if left else {}
+        found.append({**reused, "price": wanted["price"], **_given(wanted)})
+    return found + [{"id": item["id"], "deleted": True} for item in left]
+
+
+def release(account: Account, schedule: Json, at: int) -> None:
+    """The schedule lets go; the subscription stays as it is."""
+    subscription = account.get("subscription", schedule["subscription"])
+    with updating(account, subscription):
+        subscription["schedule"] = None
+    schedule.update(
+        status="released",
+        released_at=at,
+        released_subscription=schedule["subscription"],
+        subscription=None,
+        current_phase=None,
+    )
+    account.emit("subscription_schedule.released", schedule)
+
+
+def _step(account: Account, subscription: Json, at: int) -> Json | None:
+    """Move the schedule on; after its last phase it lets go of the subscription, or cancels it. Gives the new phase."""
+    schedule = schedule_of(account, subscription)
+    assert schedule is not None
+    ended = schedule["current_phase"]["end_date"]
+    later = [phase for phase in schedule["phases"] if phase["start_date"] >= ended]
+    if later:
+        phase: Json = later[0]
+        current = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
+        account.change(schedule, "subscription_schedule.updated", current_phase=current)
+        return phase
+    if schedule["end_behavior"] == "cancel":
+        schedule.update(status="completed", completed_at=at, current_phase=None)
+        account.emit("subscription_schedule.completed", schedule)
+        standing.end(account, subscription, at, reason="cancellation_requested")
+    else:
+        release(account, schedule, at)
+    return None
+
+
+def _switch(account: Account, subscription: Json, phase: Json, at: int) -> None:
+    before = changes.cycle_of(subscription)
+    items.apply(account, subscription, item_params(subscription, phase), at)
+    _take_settings(subscription, phase)
+    if changes.cycle_of(subscription) != before or phase["billing_cycle_anchor"] == "phase_start":
+        subscription["billing_cycle_anchor"] = at
+
+
+def _take_settings(subscription: Json, phase: Json) -> None:
+    """What a phase sets besides its items."""
+    subscription["metadata"] = merge_metadata(subscription["metadata"], phase["metadata"] or {})
+    for name in ("collection_method", "default_payment_method", "description"):
+        if phase[name] is not None:
+            subscription[name] = phase[name]
+    days = (phase["invoice_settings"] or {}).get("days_until_due")
+    if days is not None:
+        subscription["days_until_due"] = days
+
+
+def _given(wanted: Json) -> Json:
+    params: Json = {"metadata": wanted["metadata"]} if wanted["metadata"] else {}
+    if wanted.get("quantity") is not None:
+        params["quantity"] = wanted["quantity"]
+    return params

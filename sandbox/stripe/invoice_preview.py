@@ -1,0 +1,148 @@
+"""Previews: the invoice that would come next, of a subscription as it is or as a change would make it.
+
+Made by the functions that make the real ones, so that a preview shows exactly what is then invoiced.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import changes, creation, cycle, entries, execution, invoicing, items, lines
+from sandbox.stripe.billing.settings import DRAFT_SECONDS
+from sandbox.stripe.faults import StripeFault, missing_parameter
+from sandbox.stripe.parameters import anything, boolean, integer, integer_or, one_of, text
+from sandbox.stripe.routing import Route
+
+
+def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """`POST /v1/invoices/create_preview`. Nothing is kept of it."""
+    if params.get("subscription"):
+        subscription = account.refer("subscription", params["subscription"], "subscription")
+        return _of_subscription(account, subscription, params.get("subscription_details") or {}, params)
+    if not params.get("customer"):
+        raise missing_parameter("customer")
+    customer = account.refer("customer", params["customer"], "customer")
+    details = params.get("subscription_details")
+    if details and details.get("items"):
+        return _of_new(account, customer, details)
+    running = [
+        each
+        for each in account.find("subscription", customer=customer["id"])
+        if each["status"] in ("active", "trialing", "past_due")
+    ]
+    if running:
+        soonest = min(running, key=lambda each: lines.period_of(each)[1])
+        return _of_subscription(account, soonest, {}, params)
+    raise nothing_upcoming(customer["id"])
+
+
+def nothing_upcoming(customer_id: str) -> StripeFault:
+    """What Stripe answers where no invoice will come."""
+    return StripeFault(
+        f"No upcoming invoices for customer: {customer_id}", status=404, code="invoice_upcoming_none"
+    )
+
+
+def _of_subscription(account: Account, subscription: Json, details: Json, params: Json) -> Json:
+    if subscription["status"] in ("canceled", "incomplete_expired"):
+        raise nothing_upcoming(subscription["customer"])
+    customer = account.get("customer", subscription["customer"])
+    at = account.now(subscription)
+    if details.get("cancel_now"):
+        return _of_end(account, customer, subscription, details, at)
+    change = changes.plan(account, subscription, details, at)
+    if changes.bills_now(change, details):
+        return _shown(execution.immediate_invoice(account, subscription, change))
+    after = change.after
+    creation.set_end(account, after, details, at)
+    extra = [lines.from_invoice_item(account, entry) for entry in change.entries]
+    found = cycle.upcoming(account, after, extra)
+    ends = after["cancel_at"] is not None and after["cancel_at"] <= lines.period_of(after)[1]
+    if not found and ends:
+        raise nothing_upcoming(customer["id"])
+    start, end = lines.period_of(after)
+    invoice = invoicing.compose(
+        account,
+        customer,
+        found,
+        reason="upcoming",
+        subscription=after,
+        created=end,
+        period_start=start,
+        period_end=end,
+        next_payment_attempt=end + DRAFT_SECONDS,
+    )
+    return _shown(invoice)
+
+
+def _of_end(account: Account, customer: Json, subscription: Json, details: Json, at: int) -> Json:
+    """The last invoice, were the subscription cancelled now."""
+    found = [lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)]
+    if (details.get("proration_behavior") or "create_prorations") != "none":
+        moment = details.get("proration_date") or at
+        unused = entries.unused(account, subscription, moment)
+        found += [lines.from_invoice_item(account, entry) for entry in unused]
+    found += cycle.usage_so_far(account, subscription, at)
+    return _shown(
+        invoicing.compose(account, customer, found, reason="upcoming", subscription=subscription)
+    )
+
+
+def _of_new(account: Account, customer: Json, details: Json) -> Json:
+    """The first invoice of a subscription that does not exist."""
+    subscription = creation.planned(account, customer, details)
+    invoice = invoicing.compose(
+        account,
+        customer,
+        [
+            *(lines.from_invoice_item(account, each) for each in entries.waiting(account, subscription)),
+            *changes.period_lines(account, subscription),
+        ],
+        reason="upcoming",
+        subscription=subscription,
+    )
+    invoice["parent"]["subscription_details"]["subscription"] = None
+    return _shown(invoice)
+
+
+def _shown(invoice: Json) -> Json:
+    """A preview is a draft that nobody can ask for again."""
+    shown = copy.deepcopy(invoice)
+    preview_id = f"upcoming_in_{invoice['id'].removeprefix('in_')}"
+    shown.update(id=preview_id, billing_reason="upcoming", automatically_finalizes_at=None)
+    shown["lines"]["url"] = "/v1/invoices/upcoming/lines"
+    for line in shown["lines"]["data"]:
+        line.update(id=line["id"].replace("il_", "il_tmp_", 1), invoice=preview_id)
+    return shown
+
+
+_ITEM = {name: leaf for name, leaf in items.UPDATE_ITEM.items() if name != "price_data"}
+_DETAILS = {
+    "billing_cycle_anchor": integer_or("now", "unchanged"),
+    "billing_mode": anything,
+    "cancel_at": integer_or("min_period_end", "max_period_end"),
+    "cancel_at_period_end": boolean,
+    "cancel_now": boolean,
+    "default_tax_rates": [text],
+    "items": [_ITEM],
+    "proration_behavior": one_of("always_invoice", "create_prorations", "none"),
+    "proration_date": integer,
+    "start_date": integer,
+    "trial_end": integer_or("now"),
+}
+
+ROUTES = [
+    Route(
+        "POST",
+        "/v1/invoices/create_preview",
+        create_preview,
+        {
+            "customer": text,
+            "currency": text,
+            "preview_mode": one_of("next", "recurring"),
+            "subscription": text,
+            "subscription_details": _DETAILS,
+        },
+    ),
+]
