@@ -49,4 +49,4 @@ def create_plumbing_tables(schema: str) -> None:
     metadata = sa.MetaData(schema=schema, naming_convention=NAMING)
     add_plumbing(metadata)
     metadata.create_all(op.get_bind())
-    op.execute(f"INSERT INTO {schema}.relay_position (published_below) VALUES ('0')")
+    op.execute(f"INSERT INTO {schema}.relay_position DEFAULT VALUES")

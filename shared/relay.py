@@ -1,8 +1,9 @@
 """The relay: publishes committed outbox rows to JetStream, one relay at a time for each service.
 
-Identity numbers commit out of order in Postgres, so "everything after the last id" would lose rows. What is safe is all rows
-of transactions below the oldest one still running; within such a window, ordered by id, each entity's changes are in
-sequence, because the row lock under which a change is made is held until its commit.
+Identity numbers commit out of order in Postgres, so "everything after the last id" would lose rows; and holding back
+everything above the oldest running transaction would let a later change of an entity overtake an earlier one. So the position
+is a snapshot: what is published next is exactly what was not visible in the last snapshot and is visible now, in the
+order of ids. A change can only be visible when the one before it is, because both were made under the same row lock.
 """
 
 import asyncio
@@ -29,12 +30,15 @@ SETTINGS = """
 
 DUE = """
     SELECT due.message_id, due.stream, due.subject, due.headers, due.payload, due.occurred_at, due.id,
-           position.published_below::text AS published_below, position.window_after_id, horizon.below::text AS below
+           position.published::text AS published, position.part_after_id,
+           coalesce(position.part_of, pg_current_snapshot())::text AS seen
     FROM {schema}.relay_position AS position,
-         LATERAL (SELECT coalesce(position.window_below, pg_snapshot_xmin(pg_current_snapshot())) AS below) AS horizon,
          LATERAL (
             SELECT * FROM {schema}.outbox
-            WHERE xid >= position.published_below AND xid < horizon.below AND id > position.window_after_id
+            WHERE xid >= pg_snapshot_xmin(position.published)
+              AND NOT pg_visible_in_snapshot(xid, position.published)
+              AND (position.part_of IS NULL OR pg_visible_in_snapshot(xid, position.part_of))
+              AND id > position.part_after_id
             ORDER BY id + 0  -- not by the primary key's index, which would be read from its beginning
             LIMIT %(rows)s
          ) AS due
@@ -44,20 +48,22 @@ DUE = """
 # Each change of the position holds only where it still is what was read: a replay may have set it back meanwhile.
 ADVANCE = """
     UPDATE {schema}.relay_position
-    SET published_below = %(below)s::xid8, window_below = NULL, window_after_id = 0
-    WHERE published_below = %(published_below)s::xid8 AND window_after_id = %(window_after_id)s
+    SET published = %(seen)s::pg_snapshot, part_of = NULL, part_after_id = 0
+    WHERE published::text = %(published)s AND part_after_id = %(part_after_id)s
 """
 
-STAY_IN_WINDOW = """
-    UPDATE {schema}.relay_position SET window_below = %(below)s::xid8, window_after_id = %(id)s
-    WHERE published_below = %(published_below)s::xid8 AND window_after_id = %(window_after_id)s
+REMEMBER_PART = """
+    UPDATE {schema}.relay_position SET part_of = %(seen)s::pg_snapshot, part_after_id = %(id)s
+    WHERE published::text = %(published)s AND part_after_id = %(part_after_id)s
 """
 
-CLOSE_WINDOW = """
-    UPDATE {schema}.relay_position
-    SET published_below = window_below, window_below = NULL, window_after_id = 0
-    WHERE window_below IS NOT NULL
+FINISH_PARTS = """
+    UPDATE {schema}.relay_position SET published = part_of, part_of = NULL, part_after_id = 0
+    WHERE part_of IS NOT NULL
 """
+
+START_OVER = "UPDATE {schema}.relay_position SET published = '3:3:', part_of = NULL, part_after_id = 0"
+"""The snapshot in which no transaction is visible yet."""
 
 
 class Relay:
@@ -70,7 +76,7 @@ class Relay:
         self._database_url = database_url
         self._connect_nats = connect_nats
         self._awake = asyncio.Event()
-        self._window_may_be_open = True
+        self._parts_may_be_open = True
         self._lag = OUTBOX_LAG.labels(schema)
         self._published = OUTBOX_PUBLISHED.labels(schema)
 
@@ -115,15 +121,15 @@ class Relay:
         rows = await self._fetch(database)
         if not rows:
             self._lag.set(0)
-            if self._window_may_be_open:
-                await self._execute(database, CLOSE_WINDOW, {})
-                self._window_may_be_open = False
+            if self._parts_may_be_open:
+                await self._execute(database, FINISH_PARTS, {})
+                self._parts_may_be_open = False
             return 0
         self._lag.set((utc_now() - rows[0]["occurred_at"]).total_seconds())
         await publish_all(connection, [_message(row) for row in rows])
         self._published.inc(len(rows))
-        self._window_may_be_open = len(rows) == RELAY_WINDOW_ROWS
-        await self._execute(database, STAY_IN_WINDOW if self._window_may_be_open else ADVANCE, rows[-1])
+        self._parts_may_be_open = len(rows) == RELAY_WINDOW_ROWS
+        await self._execute(database, REMEMBER_PART if self._parts_may_be_open else ADVANCE, rows[-1])
         return len(rows)
 
     async def _fetch(self, database: psycopg.AsyncConnection[Any]) -> list[dict[str, Any]]:
@@ -158,3 +164,12 @@ def _message(row: dict[str, Any]) -> Message:
         headers=row["headers"],
         payload=row["payload"],
     )
+
+
+async def start_over(database: psycopg.AsyncConnection[Any], schema: str) -> None:
+    """Have a service's whole outbox published again: the first step of rebuilding a lost stream.
+
+    What a stream still remembers as published (its `duplicate_window`) it ignores; older events come twice, which
+    consumers tell by their version.
+    """
+    await database.execute(START_OVER.format(schema=schema))

@@ -40,6 +40,16 @@ class Xid8(UserDefinedType[int]):
         return "xid8"
 
 
+class Snapshot(UserDefinedType[str]):
+    """Postgres' snapshot: which transactions were finished at a moment."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in DDL."""
+        return "pg_snapshot"
+
+
 def row_base(schema: str) -> type[DeclarativeBase]:
     """The declarative base of one service's rows, all in `schema`, with the plumbing's tables beside them."""
 
@@ -98,8 +108,8 @@ def add_plumbing(metadata: MetaData) -> None:
         "relay_position",
         metadata,
         Column("one", Boolean, primary_key=True, server_default=text("true")),
-        Column("published_below", Xid8, nullable=False),
-        Column("window_below", Xid8),
-        Column("window_after_id", BigInteger, nullable=False, server_default=text("0")),
-        comment="How far the relay has come: rows of transactions below are published.",
+        Column("published", Snapshot, nullable=False, server_default=text("'3:3:'")),
+        Column("part_of", Snapshot),
+        Column("part_after_id", BigInteger, nullable=False, server_default=text("0")),
+        comment="How far the relay has come: what is visible in the snapshot is published.",
     )

@@ -132,5 +132,5 @@ def create(owner_url: str) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE SCHEMA toy"))
         Row.metadata.create_all(connection)
-        connection.execute(sa.text("INSERT INTO toy.relay_position (published_below) VALUES ('0')"))
+        connection.execute(sa.text("INSERT INTO toy.relay_position DEFAULT VALUES"))
     engine.dispose()

@@ -1,0 +1,172 @@
+"""The relay: everything committed reaches the stream, once, each entity's changes in sequence."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import nats
+import psycopg
+import pytest
+from nats.aio.client import Client
+from psycopg.rows import dict_row
+
+from shared import relay as relay_module
+from shared.relay import SETTINGS, Relay
+from shared.streams import apply_layout, load_layout
+from shared.provision import LAYOUT_PATH
+from tests.plumbing.toy import Increment
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+from tests.support.waiting import eventually
+
+FEED = "BILLING_CHANGE_FEED"
+
+
+@pytest.fixture
+async def connection(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """A connection to a NATS with all streams, empty."""
+    client = await nats.connect(nats_server.url, inbox_prefix=b"_INBOX_admin")
+    await apply_layout(client, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def relay(counters: Bound, nats_server: NatsServer) -> Relay:
+    """The toy's relay, not running."""
+
+    async def connect() -> Client:
+        return await nats.connect(nats_server.url, inbox_prefix=b"_INBOX_admin")
+
+    return Relay(schema="toy", database_url=counters.owner_url, connect_nats=connect)
+
+
+@pytest.fixture
+async def publish(counters: Bound, relay: Relay, connection: Client) -> AsyncIterator[Callable[[], Any]]:
+    """Publishes one window of what is due; returns how many rows that were."""
+    database = await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True, row_factory=dict_row)
+    await database.execute(SETTINGS)
+    yield lambda: relay.publish_due(database, connection)
+    await database.close()
+
+
+async def messages(connection: Client) -> list[tuple[str, dict[str, Any]]]:
+    """All of the feed: (subject, body)."""
+    jetstream = connection.jetstream()
+    info = await jetstream.stream_info(FEED)
+    found = [await jetstream.get_msg(FEED, seq) for seq in range(info.state.first_seq, info.state.last_seq + 1)]
+    return [(message.subject or "", json.loads(message.data or b"")) for message in found]
+
+
+async def versions(connection: Client, counter: str) -> list[int]:
+    """The versions of one counter in the order of the feed."""
+    return [body["version"] for _, body in await messages(connection) if body["counter"]["counter_id"] == counter]
+
+
+async def test_publishes_what_is_committed_with_cloudevents_headers(
+    counters: Bound, connection: Client, publish: Callable[[], Any]
+) -> None:
+    await counters.handle(Increment(command_id="a", counter="x"))
+    assert await publish() == 1
+    assert await publish() == 0
+    message = await connection.jetstream().get_last_msg(FEED, "billing.change_feed.counter.organization_acme.movedV1")
+    event = json.loads(message.data or b"")
+    headers = dict(message.headers or {})
+    assert headers["Nats-Msg-Id"] == headers["ce-id"] == event["event_id"]
+    assert headers["ce-type"] == "billing.counter.movedV1"
+    assert headers["ce-source"] == "/billing/toy"
+    assert headers["ce-subject"] == "organization_acme"
+    assert headers["ce-time"] == event["occurred_at"] == "2026-01-15T12:00:00Z"
+    assert headers["ce-specversion"] == "1.0"
+    assert headers["content-type"] == "application/json"
+
+
+async def test_a_transaction_that_commits_late_is_neither_lost_nor_overtaken(
+    counters: Bound, connection: Client, publish: Callable[[], Any]
+) -> None:
+    slow = await psycopg.AsyncConnection.connect(counters.owner_url)
+    await slow.execute("SELECT pg_current_xact_id()")  # an older transaction, still running
+    for number in range(3):
+        await counters.handle(Increment(command_id=f"a{number}", counter="x"))
+    assert await publish() == 3, "a transaction that takes its time holds nobody up"
+    await slow.execute(
+        """INSERT INTO toy.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+           VALUES ('late', 'BILLING_CHANGE_FEED', 'billing.change_feed.counter.user_1.movedV1', '{}',
+                   '{"counter": {"counter_id": "late"}, "version": 1}', 'test', now())"""
+    )
+    await slow.commit()
+    await slow.close()
+    await eventually(publish)
+    assert await versions(connection, "x") == [1, 2, 3]
+    assert await versions(connection, "late") == [1]
+
+
+async def test_rows_published_twice_are_in_the_stream_once(
+    counters: Bound, connection: Client, publish: Callable[[], Any]
+) -> None:
+    for number in range(5):
+        await counters.handle(Increment(command_id=f"a{number}", counter="x"))
+    before = await counters.rows("SELECT published::text AS published FROM toy.relay_position")
+    await publish()
+    async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
+        # As after a crash between publishing and remembering how far it went.
+        await owner.execute("UPDATE toy.relay_position SET published = %s::pg_snapshot", (before[0]["published"],))
+    await counters.handle(Increment(command_id="more", counter="x"))
+    await publish()
+    assert await versions(connection, "x") == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_window_larger_than_memory_allows_goes_in_parts(
+    counters: Bound, connection: Client, publish: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "RELAY_WINDOW_ROWS", 4)
+    for number in range(10):
+        await counters.handle(Increment(command_id=f"a{number}", counter="x"))
+    parts = [await publish() for _ in range(4)]
+    assert parts == [4, 4, 2, 0]
+    await counters.handle(Increment(command_id="later", counter="x"))
+    assert await publish() == 1
+    assert await versions(connection, "x") == list(range(1, 12))
+
+
+async def test_two_relays_and_many_writers_lose_nothing(
+    counters: Bound, connection: Client, relay: Relay, nats_server: NatsServer
+) -> None:
+    async def connect() -> Client:
+        return await nats.connect(nats_server.url, inbox_prefix=b"_INBOX_admin")
+
+    other = Relay(schema="toy", database_url=counters.owner_url, connect_nats=connect)
+    running = [asyncio.create_task(one.run()) for one in (relay, other)]
+    try:
+        outcomes = await asyncio.gather(
+            *(counters.handle(Increment(command_id=f"a{n}", counter=f"c{n % 4}")) for n in range(200))
+        )
+        assert {outcome.status for outcome in outcomes} == {"succeeded"}
+
+        async def all_there() -> bool:
+            return (await connection.jetstream().stream_info(FEED)).state.messages == 200
+
+        await eventually(all_there)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    for counter in range(4):
+        assert await versions(connection, f"c{counter}") == list(range(1, 51))
+
+
+async def test_a_replay_brings_back_a_lost_stream(
+    counters: Bound, connection: Client, publish: Callable[[], Any]
+) -> None:
+    for number in range(3):
+        await counters.handle(Increment(command_id=f"a{number}", counter="x"))
+    await publish()
+    before = await messages(connection)
+    jetstream = connection.jetstream()
+    await jetstream.delete_stream(FEED)
+    await apply_layout(connection, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
+    async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
+        await relay_module.start_over(owner, "toy")
+    assert await publish() == 3
+    assert await messages(connection) == before

@@ -1,0 +1,33 @@
+"""Waiting for a condition instead of for a time."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+EVENTUALLY_SECONDS = 15.0
+"""Generous: a condition that holds is seen within milliseconds, one that does not fails the test anyway."""
+POLL_SECONDS = 0.02
+
+
+async def eventually(
+    look: Callable[[], Awaitable[Found] | Found], *, within_seconds: float = EVENTUALLY_SECONDS
+) -> Found:
+    """What `look` returns once it is true; fails with the last value or error when that takes too long."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        last: object
+        try:
+            found = look()
+            value: Found = await found if inspect.isawaitable(found) else found
+            if value:
+                return value
+            last = value
+        except Exception as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_seconds} s; last seen: {last!r}")
+        await asyncio.sleep(POLL_SECONDS)
