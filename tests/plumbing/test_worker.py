@@ -1,0 +1,245 @@
+"""A worker in front of real NATS: both ways in, retries, dead letters, ticks, and health that tells the truth."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import nats
+import psycopg
+import pytest
+from nats.aio.client import Client
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from shared import delivery
+from shared.delivery import Incoming, Undeliverable
+from shared.provision import LAYOUT_PATH
+from shared.service import Service
+from shared.settings import Settings
+from shared.streams import apply_layout, load_layout
+from shared.work import Transactions
+from tests.plumbing import toy
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+from tests.support.waiting import eventually
+from tests.support.workers import is_ready, running
+
+Start = Callable[[Service], AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture
+async def connection(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """NATS with all streams and the toy's consumers."""
+    client = await nats.connect(nats_server.url, inbox_prefix=b"_INBOX_admin")
+    await apply_layout(client, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
+    jetstream = client.jetstream()
+    await jetstream.add_stream(StreamConfig(name="THINGS", subjects=["things.>"]))
+    for stream, name, subjects in [
+        ("BILLING_COMMANDS", "toy-commands", ["billing.commands.toy.>"]),
+        ("BILLING_TICKS", "toy-ticks", ["billing.ticks.toy.>"]),
+        ("THINGS", "toy-things", ["things.>"]),
+    ]:
+        await jetstream.add_consumer(stream, ConsumerConfig(durable_name=name, filter_subjects=subjects, max_deliver=-1))
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def start(counters: Bound, outside: toy.Outside, nats_server: NatsServer, connection: Client) -> Start:
+    """Starts a worker for a service on the toy's tables."""
+    settings = Settings(database_url=counters.owner_url, nats_url=nats_server.url)
+    return lambda service: running(service, settings, provide=lambda _: [outside])
+
+
+async def request(connection: Client, name: str, body: Any) -> dict[str, Any]:
+    """The answer to a request to the toy."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer: dict[str, Any] = json.loads((await connection.request(f"billing.requests.toy.{name}", data, timeout=5)).data)
+    return answer
+
+
+async def test_a_request_is_answered_after_its_commit_and_its_event_is_on_the_feed(
+    start: Start, connection: Client
+) -> None:
+    async with start(toy.service):
+        feed = await connection.jetstream().subscribe("billing.change_feed.>", ordered_consumer=True)
+        answer = await request(connection, "increment", {"command_id": "a", "counter": "x", "by": 2})
+        assert answer["result"] == {"counter_id": "x", "value": 2}
+        event = await feed.next_msg(timeout=5)
+        assert json.loads(event.data)["counter"] == {"counter_id": "x", "value": 2}
+        assert (await request(connection, "get_counter", {"counter": "x"}))["result"]["value"] == 2
+        refused = await request(connection, "increment", b"nonsense")
+        assert refused["error"]["code"] == "invalid_message"
+
+
+async def test_a_queued_command_is_the_same_command_and_its_outcome_goes_where_it_asks(
+    start: Start, connection: Client
+) -> None:
+    async with start(toy.service):
+        replies = await connection.subscribe("_INBOX.mine")
+        body = json.dumps({"command_id": "a", "counter": "x"}).encode()
+        jetstream = connection.jetstream()
+        headers = {"Billing-Reply-To": "_INBOX.mine"}
+        await jetstream.publish("billing.commands.toy.increment", body, headers=headers)
+        queued = json.loads((await replies.next_msg(timeout=5)).data)
+        assert queued == await request(connection, "increment", body)
+
+        async def queue_is_empty() -> bool:
+            return (await jetstream.stream_info("BILLING_COMMANDS")).state.messages == 0
+
+        await eventually(queue_is_empty)
+
+
+async def test_a_queued_body_that_is_no_command_becomes_a_dead_letter_at_once(
+    start: Start, connection: Client
+) -> None:
+    async with start(toy.service):
+        jetstream = connection.jetstream()
+        await jetstream.publish("billing.commands.toy.increment", b"nonsense", headers={"Mine": "kept"})
+        await jetstream.publish("billing.commands.toy.no_such_thing", b"{}")
+
+        async def buried() -> bool:
+            return (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages == 2
+
+        await eventually(buried)
+        letter = await jetstream.get_last_msg("BILLING_DEAD_LETTERS", "billing.dead_letters.toy.increment")
+        headers = dict(letter.headers or {})
+        assert letter.data == b"nonsense"
+        assert headers["Billing-Origin-Subject"] == "billing.commands.toy.increment"
+        assert headers["Billing-Origin-Stream"] == "BILLING_COMMANDS"
+        assert "invalid_message" in headers["Billing-Error"]
+        assert headers["Mine"] == "kept"
+        assert (await jetstream.consumer_info("BILLING_COMMANDS", "toy-commands")).num_ack_pending == 0
+
+
+async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neighbours_pass(
+    start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_DELAYS_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 3)
+    tries: list[tuple[str, int]] = []
+    service = Service("toy", metadata=toy.Row.metadata)
+
+    @service.follow("toy-things", stream="THINGS")
+    async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
+        tries.append((incoming.subject, incoming.attempt))
+        if incoming.subject == "things.bad":
+            raise ValueError("no good")
+        if incoming.subject == "things.hopeless":
+            raise Undeliverable("never")
+
+    async with start(service):
+        jetstream = connection.jetstream()
+        for subject in ("things.bad", "things.good", "things.hopeless"):
+            await jetstream.publish(subject, b"body")
+
+        async def buried() -> bool:
+            return (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages == 2
+
+        await eventually(buried)
+        assert sorted(tries) == [
+            ("things.bad", 1),
+            ("things.bad", 2),
+            ("things.bad", 3),
+            ("things.good", 1),
+            ("things.hopeless", 1),
+        ]
+        letter = await jetstream.get_last_msg("BILLING_DEAD_LETTERS", "billing.dead_letters.toy.take_thing")
+        assert dict(letter.headers or {})["Billing-Origin-Subject"] == "things.bad"
+
+
+async def test_a_tick_carries_its_time_or_that_of_its_publication(start: Start, connection: Client) -> None:
+    moments: list[datetime] = []
+    service = Service("toy", metadata=toy.Row.metadata)
+
+    @service.job("tidy")
+    async def tidy(transactions: Transactions, at: datetime) -> None:
+        moments.append(at)
+
+    async with start(service):
+        jetstream = connection.jetstream()
+        await jetstream.publish("billing.ticks.toy.tidy", b'{"at": "2026-02-01T00:05:00Z"}')
+        await eventually(lambda: moments == [datetime(2026, 2, 1, 0, 5, tzinfo=UTC)])
+        before = datetime.now(UTC)
+        await jetstream.publish("billing.ticks.toy.tidy", b"{}")
+        await eventually(lambda: len(moments) == 2)
+        assert abs((moments[1] - before).total_seconds()) < 5
+
+
+async def test_a_schedule_of_jetstream_ticks_without_us(connection: Client) -> None:
+    jetstream = connection.jetstream()
+    headers = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "billing.ticks.toy.tidy"}
+    await jetstream.publish("billing.schedules.toy.tidy", b"{}", headers=headers)
+
+    async def ticked() -> bool:
+        return (await jetstream.consumer_info("BILLING_TICKS", "toy-ticks")).num_pending >= 2
+
+    await eventually(ticked)
+
+
+async def test_ready_tells_the_truth(
+    start: Start, connection: Client, counters: Bound, nats_server: NatsServer
+) -> None:
+    async with start(toy.service) as (_, http):
+        assert (await http.get("/live")).status_code == 200
+        assert (await http.get("/ready")).json() == {"status": "ready", "problems": {}}
+        await connection.jetstream().delete_consumer("BILLING_COMMANDS", "toy-commands")
+        answer = await http.get("/ready")
+        assert answer.status_code == 503
+        assert list(answer.json()["problems"]) == ["consumer toy-commands"]
+        metrics = (await http.get("/metrics")).text
+        assert "tallystick_outbox_lag_seconds" in metrics
+        await connection.jetstream().add_consumer(
+            "BILLING_COMMANDS", ConsumerConfig(durable_name="toy-commands", filter_subjects=["billing.commands.toy.>"])
+        )
+        await eventually(lambda: is_ready(http))
+        await _end_connections_for_good(counters.owner_url)
+        answer = await http.get("/ready")
+        assert "database" in answer.json()["problems"]
+        assert (await http.get("/live")).status_code == 200
+
+
+async def _end_connections_for_good(owner_url: str) -> None:
+    name = owner_url.rpartition("/")[2]
+    maintenance = owner_url.removesuffix(name) + "postgres"
+    async with await psycopg.AsyncConnection.connect(maintenance, autocommit=True) as owner:
+        await owner.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+async def test_a_worker_started_before_its_consumers_waits_for_them(
+    counters: Bound, outside: toy.Outside, nats_server: NatsServer, connection: Client
+) -> None:
+    await connection.jetstream().delete_stream("BILLING_COMMANDS")
+    settings = Settings(database_url=counters.owner_url, nats_url=nats_server.url)
+    async with running(toy.service, settings, provide=lambda _: [outside], ready=False) as (_, http):
+        answer: httpx.Response = await eventually(lambda: _not_ready(http))
+        assert "worker" in answer.json()["problems"]
+        await apply_layout(connection, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
+        await connection.jetstream().add_consumer(
+            "BILLING_COMMANDS", ConsumerConfig(durable_name="toy-commands", filter_subjects=["billing.commands.toy.>"])
+        )
+        await eventually(lambda: is_ready(http))
+        answer_to = await request(connection, "increment", {"command_id": "a", "counter": "x"})
+        assert answer_to["status"] == "succeeded"
+
+
+async def _not_ready(http: httpx.AsyncClient) -> httpx.Response | None:
+    answer = await http.get("/ready")
+    return answer if answer.status_code == 503 else None
+
+
+async def test_requests_in_flight_are_answered_when_a_worker_stops(start: Start, connection: Client) -> None:
+    async with start(toy.service):
+        bodies = [{"command_id": f"a{number}", "counter": "x"} for number in range(100)]
+        asking = [asyncio.create_task(request(connection, "increment", body)) for body in bodies]
+        await eventually(lambda: any(task.done() for task in asking))
+    answered = [task for task in asking if task.done() and not task.exception()]
+    assert answered
+    assert {task.result()["status"] for task in answered} == {"succeeded"}
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
