@@ -1,0 +1,345 @@
+"""Who may say and hear what on NATS, each right and each denial tried on a server with `deploy/nats.conf`."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import nats
+import pytest
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js.api import ConsumerConfig
+
+from sandbox.nats import users
+from shared.streams import apply_layout, load_layout
+from tests.deploy.nats_users import acting_as, plain_connection
+from tests.support.servers import NatsServer
+
+STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
+WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
+SERVICES = ["subscriptions", "webhooks", "seats", "consumables"]
+EVERYBODY_BUT_ADMIN = [user for user in users() if user != "admin"]
+
+ENTITY_OWNERS = {
+    "customer": "subscriptions",
+    "feature": "subscriptions",
+    "product": "subscriptions",
+    "price": "subscriptions",
+    "subscription": "subscriptions",
+    "add_on": "subscriptions",
+    "invoice": "subscriptions",
+    "entitlement": "subscriptions",
+    "billing_team": "seats",
+    "seat": "seats",
+    "consumable": "consumables",
+    "recharge": "consumables",
+}
+BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "consumables"}
+
+
+@pytest.fixture
+def any_server(nats_session: NatsServer) -> NatsServer:
+    """A NATS with the product's users; a refusal does not depend on what streams there are."""
+    if not nats_session.has_users:
+        pytest.skip("NATS_URL leads to a server whose users' passwords are not set")
+    return nats_session
+
+
+@pytest.fixture
+async def server(any_server: NatsServer, nats_server: NatsServer) -> AsyncIterator[NatsServer]:
+    """A NATS with every stream, bucket and consumer of `deploy/streams.yaml`."""
+    connection = await nats.connect(nats_server.url)
+    await apply_layout(connection, load_layout(STREAMS, prefix="billing", webhook_subject=WEBHOOK_SUBJECT))
+    yield nats_server
+    await connection.close()
+
+
+def test_every_user_of_the_contract_exists() -> None:
+    assert set(users()) == {"admin", "client", "ingress", "monitor", "clock", "gateway", *SERVICES}
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_events_are_published_by_the_owner_of_the_entity_alone(
+    any_server: NatsServer, user: str
+) -> None:
+    async with acting_as(any_server, user) as actor:
+        for entity, owner in ENTITY_OWNERS.items():
+            accepted = await actor.may_publish(f"billing.change_feed.{entity}.user_7.createdV1")
+            assert accepted == (user == owner), entity
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_buckets_are_written_by_their_owner_alone(any_server: NatsServer, user: str) -> None:
+    async with acting_as(any_server, user) as actor:
+        for bucket, owner in BUCKET_OWNERS.items():
+            assert await actor.may_publish(f"$KV.{bucket}.user_7.products") == (user == owner), bucket
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_requests_are_heard_by_the_service_they_are_for_alone(
+    any_server: NatsServer, user: str
+) -> None:
+    async with acting_as(any_server, user) as actor:
+        for service in SERVICES:
+            heard = await actor.may_subscribe(f"billing.requests.{service}.*", queue=service)
+            assert heard == (user == service), service
+        assert not await actor.may_subscribe("billing.requests.>")
+        assert not await actor.may_subscribe("billing.>")
+        assert not await actor.may_subscribe(">")
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_commands_ticks_webhooks_and_stripe_events_are_not_overheard(
+    any_server: NatsServer, user: str
+) -> None:
+    async with acting_as(any_server, user) as actor:
+        for subject in ("commands", "ticks", "schedules", "stripe_events", "dead_letters"):
+            assert not await actor.may_subscribe(f"billing.{subject}.>"), subject
+        assert not await actor.may_subscribe(WEBHOOK_SUBJECT)
+        assert not await actor.may_subscribe("$KV.>")
+        assert not await actor.may_subscribe("$JS.>")
+
+
+CONSUMER_OWNERS = {
+    ("BILLING_COMMANDS", "subscriptions-commands"): "subscriptions",
+    ("BILLING_STRIPE_EVENTS", "subscriptions-stripe-events"): "subscriptions",
+    ("BILLING_TICKS", "subscriptions-ticks"): "subscriptions",
+    ("BILLING_COMMANDS", "webhooks-commands"): "webhooks",
+    ("BILLING_WEBHOOKS", "webhooks-ingress"): "webhooks",
+    ("BILLING_TICKS", "webhooks-ticks"): "webhooks",
+    ("BILLING_COMMANDS", "seats-commands"): "seats",
+    ("BILLING_TICKS", "seats-ticks"): "seats",
+    ("BILLING_COMMANDS", "consumables-commands"): "consumables",
+    ("BILLING_TICKS", "consumables-ticks"): "consumables",
+}
+
+
+def test_every_provisioned_consumer_has_an_owner_here() -> None:
+    layout = load_layout(STREAMS, prefix="billing", webhook_subject=WEBHOOK_SUBJECT)
+    provisioned = {(stream, name) for name, (stream, _) in layout.consumers.items()}
+    assert provisioned <= set(CONSUMER_OWNERS)
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_a_consumer_is_pulled_and_acknowledged_by_its_owner_alone(
+    any_server: NatsServer, user: str
+) -> None:
+    async with acting_as(any_server, user) as actor:
+        for (stream, consumer), owner in CONSUMER_OWNERS.items():
+            own = user == owner
+            assert await actor.may_publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}") == own, consumer
+            assert await actor.may_publish(f"$JS.ACK.{stream}.{consumer}.1.1.1.1.0") == own, consumer
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_streams_and_private_consumers_are_changed_by_admin_alone(
+    any_server: NatsServer, user: str
+) -> None:
+    async with acting_as(any_server, user) as actor:
+        for stream in ("BILLING_COMMANDS", "BILLING_CHANGE_FEED", "KV_billing_entitlements"):
+            for verb in ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE"):
+                assert not await actor.may_publish(f"$JS.API.STREAM.{verb}.{stream}"), (verb, stream)
+        for stream, consumer in CONSUMER_OWNERS:
+            assert not await actor.may_publish(f"$JS.API.CONSUMER.CREATE.{stream}"), stream
+            assert not await actor.may_publish(f"$JS.API.CONSUMER.CREATE.{stream}.{consumer}"), consumer
+            assert not await actor.may_publish(f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{consumer}")
+            assert not await actor.may_publish(f"$JS.API.CONSUMER.DELETE.{stream}.{consumer}"), consumer
+        for stream in (
+            "BILLING_COMMANDS",
+            "BILLING_WEBHOOKS",
+            "BILLING_STRIPE_EVENTS",
+            "BILLING_DEAD_LETTERS",
+        ):
+            assert not await actor.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}"), stream
+            assert not await actor.may_publish(f"$JS.API.DIRECT.GET.{stream}"), stream
+
+
+@pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
+async def test_nobody_reads_the_inbox_of_another(any_server: NatsServer, user: str) -> None:
+    async with acting_as(any_server, user) as actor:
+        for other in users():
+            assert await actor.may_subscribe(f"_INBOX_{other}.>") == (user == other), other
+
+
+@pytest.mark.parametrize("user", SERVICES)
+async def test_dead_letters_are_a_services_own(any_server: NatsServer, user: str) -> None:
+    async with acting_as(any_server, user) as actor:
+        for service in SERVICES:
+            accepted = await actor.may_publish(f"billing.dead_letters.{service}.some_handler")
+            assert accepted == (user == service), service
+
+
+COMMANDS_BETWEEN_SERVICES = {
+    ("subscriptions", "billing.commands.webhooks.record_outcome"),
+    ("seats", "billing.commands.subscriptions.change_quantity"),
+    ("consumables", "billing.commands.subscriptions.charge_customer"),
+}
+
+
+@pytest.mark.parametrize("user", SERVICES)
+async def test_services_command_one_another_only_as_named(any_server: NatsServer, user: str) -> None:
+    others = {
+        "billing.commands.subscriptions.cancel_subscription",
+        "billing.commands.seats.assign_seat",
+        "billing.requests.subscriptions.cancel_subscription",
+    }
+    async with acting_as(any_server, user) as actor:
+        for subject in others | {subject for _, subject in COMMANDS_BETWEEN_SERVICES}:
+            accepted = await actor.may_publish(subject)
+            assert accepted == ((user, subject) in COMMANDS_BETWEEN_SERVICES), subject
+
+
+async def test_stripe_events_come_from_webhooks_alone(any_server: NatsServer) -> None:
+    for user in EVERYBODY_BUT_ADMIN:
+        async with acting_as(any_server, user) as actor:
+            accepted = await actor.may_publish("billing.stripe_events.invoice.paid")
+            assert accepted == (user == "webhooks"), user
+
+
+async def test_webhooks_come_from_the_ingress_alone(any_server: NatsServer) -> None:
+    for user in EVERYBODY_BUT_ADMIN:
+        async with acting_as(any_server, user) as actor:
+            assert await actor.may_publish(WEBHOOK_SUBJECT) == (user == "ingress"), user
+
+
+async def test_ticks_come_from_the_clock_alone_and_schedules_from_nobody(any_server: NatsServer) -> None:
+    for user in EVERYBODY_BUT_ADMIN:
+        async with acting_as(any_server, user) as actor:
+            assert await actor.may_publish("billing.ticks.webhooks.reconcile") == (user == "clock"), user
+            assert not await actor.may_publish("billing.schedules.webhooks.reconcile"), user
+
+
+async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None:
+    async with acting_as(any_server, "client") as actor:
+        assert await actor.may_publish("billing.requests.subscriptions.get_catalog")
+        assert await actor.may_publish("billing.commands.seats.assign_seat")
+        assert not await actor.may_publish("billing.commands.webhooks.record_outcome")
+        assert not await actor.may_publish("billing.requests.webhooks.record_outcome")
+
+
+async def test_monitor_and_ingress_command_and_ask_nobody(any_server: NatsServer) -> None:
+    for user in ("monitor", "ingress", "clock"):
+        async with acting_as(any_server, user) as actor:
+            assert not await actor.may_publish("billing.requests.subscriptions.get_catalog"), user
+            assert not await actor.may_publish("billing.commands.subscriptions.cancel_subscription"), user
+
+
+async def test_a_plain_client_sends_commands_and_gets_answers(server: NatsServer) -> None:
+    caller = await plain_connection(server, "client")
+    async with acting_as(server, "subscriptions") as service:
+        requests = await service.client.subscribe("billing.requests.subscriptions.*", "subscriptions")
+        await service.client.flush()
+        acknowledgement = await caller.jetstream().publish(
+            "billing.commands.subscriptions.cancel_subscription", b"{}", stream="BILLING_COMMANDS"
+        )
+        assert acknowledgement.stream == "BILLING_COMMANDS"
+
+        inbox = caller.new_inbox()
+        answers = await caller.subscribe(inbox)
+        await caller.publish("billing.requests.subscriptions.get_catalog", b"{}", reply=inbox)
+        await (await requests.next_msg(2)).respond(b"answer")
+        assert (await answers.next_msg(2)).data == b"answer"
+    await caller.close()
+
+
+async def test_a_service_takes_its_commands_and_acknowledges_them(server: NatsServer) -> None:
+    sender = await plain_connection(server, "client")
+    await sender.jetstream().publish("billing.commands.subscriptions.open_portal", b"mine")
+    await sender.jetstream().publish("billing.commands.webhooks.replay", b"another's")
+    async with acting_as(server, "subscriptions") as service:
+        pull = await service.client.jetstream().pull_subscribe(
+            "", durable="subscriptions-commands", stream="BILLING_COMMANDS"
+        )
+        (message,) = await pull.fetch(10, timeout=1)
+        assert message.data == b"mine"
+        await message.ack_sync()
+        info = await pull.consumer_info()
+        assert (info.num_ack_pending, info.num_pending) == (0, 0)
+    await sender.close()
+
+
+@pytest.mark.parametrize("user", ["client", "monitor"])
+async def test_readers_follow_the_feed_in_every_way(server: NatsServer, user: str) -> None:
+    async with acting_as(server, "subscriptions") as service:
+        await service.client.jetstream().publish("billing.change_feed.customer.user_7.createdV1", b"event")
+    reader = await plain_connection(server, user)
+    jetstream = reader.jetstream()
+    everything = "billing.change_feed.>"
+
+    ephemeral = await jetstream.pull_subscribe(everything, stream="BILLING_CHANGE_FEED")
+    durable = await jetstream.pull_subscribe(everything, durable=f"{user}-crm", stream="BILLING_CHANGE_FEED")
+    for pull in (ephemeral, durable):
+        (message,) = await pull.fetch(1, timeout=2)
+        assert message.data == b"event"
+        await message.ack_sync()
+    pushed = await jetstream.subscribe(everything, stream="BILLING_CHANGE_FEED", ordered_consumer=True)
+    assert (await pushed.next_msg(2)).data == b"event"
+    found = await jetstream.subscribe(everything)  # the stream looked up by its subject
+    assert (await found.next_msg(2)).data == b"event"
+    subject = "billing.change_feed.customer.user_7.createdV1"
+    last = await jetstream.get_last_msg("BILLING_CHANGE_FEED", subject)
+    assert last.data == b"event"
+    await reader.close()
+
+
+@pytest.mark.parametrize("user", ["client", "monitor"])
+async def test_readers_get_and_watch_the_buckets(server: NatsServer, user: str) -> None:
+    async with acting_as(server, "subscriptions") as service:
+        await service.client.jetstream().publish("$KV.billing_entitlements.user_7.products", b"ten")
+    reader = await plain_connection(server, user)
+    bucket = await reader.jetstream().key_value("billing_entitlements")
+    assert (await bucket.get("user_7.products")).value == b"ten"
+    watcher = await bucket.watch("user_7.*")
+    entry = await watcher.updates(timeout=2)  # type: ignore[no-untyped-call]
+    assert entry.key == "user_7.products"
+    await watcher.stop()  # type: ignore[no-untyped-call]
+    with pytest.raises(NatsTimeout):
+        await bucket.put("user_7.products", b"a million")
+    await reader.close()
+
+
+async def test_monitor_sees_how_streams_and_consumers_are_doing(server: NatsServer) -> None:
+    monitor = await plain_connection(server, "monitor")
+    jetstream = monitor.jetstream()
+    assert {stream.config.name for stream in await jetstream.streams_info()} >= {"BILLING_COMMANDS"}
+    assert (await jetstream.consumer_info("BILLING_COMMANDS", "webhooks-commands")).num_pending == 0
+    await monitor.close()
+
+
+async def test_a_service_sees_its_bucket_and_its_consumers(server: NatsServer) -> None:
+    async with acting_as(server, "subscriptions") as service:
+        jetstream = service.client.jetstream()
+        bucket = await jetstream.key_value("billing_entitlements")
+        await bucket.put("user_7.products", b"ten")
+        assert (await bucket.get("user_7.products")).value == b"ten"
+        assert (await jetstream.consumer_info("BILLING_TICKS", "subscriptions-ticks")).num_pending == 0
+
+
+async def test_the_ingress_knows_that_its_webhook_is_stored(server: NatsServer) -> None:
+    ingress = await plain_connection(server, "ingress")
+    acknowledgement = await ingress.jetstream().publish(WEBHOOK_SUBJECT, b"{}")
+    assert acknowledgement.stream == "BILLING_WEBHOOKS"
+    await ingress.close()
+
+
+async def test_the_clock_knows_that_its_tick_is_stored(server: NatsServer) -> None:
+    clock = await plain_connection(server, "clock")
+    acknowledgement = await clock.jetstream().publish(
+        "billing.ticks.webhooks.reconcile", b'{"at": "2026-02-01T00:00:00Z"}'
+    )
+    assert acknowledgement.stream == "BILLING_TICKS"
+    await clock.close()
+
+
+async def test_a_reader_cannot_change_how_a_service_follows_the_feed(server: NatsServer) -> None:
+    """Who may make consumers on a stream may change others' there; services follow a stream of their own."""
+    admin = await plain_connection(server, "admin")
+    await admin.jetstream().add_stream(name="BILLING_SERVICE_FEED", subjects=["not.published"])
+    await admin.jetstream().add_consumer("BILLING_SERVICE_FEED", ConsumerConfig(durable_name="seats-feed"))
+    for user in ("client", "monitor"):
+        async with acting_as(server, user) as actor:
+            for name in ("CREATE", "DURABLE.CREATE", "DELETE", "MSG.NEXT"):
+                subject = f"$JS.API.CONSUMER.{name}.BILLING_SERVICE_FEED"
+                assert not await actor.may_publish(subject), name
+                assert not await actor.may_publish(f"{subject}.seats-feed"), name
+    async with acting_as(server, "seats") as seats:
+        assert await seats.may_publish("$JS.API.CONSUMER.MSG.NEXT.BILLING_SERVICE_FEED.seats-feed")
+    await admin.close()
