@@ -11,9 +11,8 @@ from fractions import Fraction
 
 from sandbox.stripe import meters
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import calendar, items, lines, pricing, proration
 from sandbox.stripe.faults import invalid
-
-from . import calendar, items, lines, pricing, proration
 
 
 @dataclass

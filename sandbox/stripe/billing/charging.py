@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sandbox.stripe import payment_methods, payments
 from sandbox.stripe.account import Account, Json, public
+from sandbox.stripe.billing import invoicing
+from sandbox.stripe.billing.calendar import DAY
+from sandbox.stripe.billing.settings import RETRY_DAYS
+from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import StripeFault
-
-from . import invoicing
-from .calendar import DAY
-from .settings import RETRY_DAYS
-from .updates import updating
 
 RETRIED_REASONS = frozenset(["subscription_cycle", "subscription_update", "subscription_threshold"])
 """A first invoice is never retried by itself: its subscription expires instead."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from sandbox.stripe import discounts
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import (
+    calendar,
+    changes,
+    charging,
+    cycle,
+    entries,
+    invoicing,
+    items,
+    lines,
+    pricing,
+    shapes,
+)
+from sandbox.stripe.billing.calendar import DAY
+from sandbox.stripe.billing.settings import TRIAL_NOTICE_SECONDS
+from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import StripeFault, invalid, missing_parameter
 from sandbox.stripe.parameters import merge_metadata
-
-from . import calendar, changes, charging, cycle, entries, invoicing, items, lines, pricing, shapes
-from .calendar import DAY
-from .settings import TRIAL_NOTICE_SECONDS
-from .updates import updating
 
 MAX_TRIAL_DAYS = 730
 """Stripe's limit."""

@@ -6,16 +6,15 @@ Each subscription tells the one thing it has to do next and when, so that everyt
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Action, Json
-
-from . import changes, charging, entries, invoicing, lines, pending, phases, standing
-from .settings import (
+from sandbox.stripe.billing import changes, charging, entries, invoicing, lines, pending, phases, standing
+from sandbox.stripe.billing.settings import (
     DRAFT_SECONDS,
     INCOMPLETE_SECONDS,
     OVERDUE_END_SECONDS,
     TRIAL_NOTICE_SECONDS,
     UPCOMING_SECONDS,
 )
-from .updates import updating
+from sandbox.stripe.billing.updates import updating
 
 
 def next_step(account: Account, subscription: Json) -> tuple[int, Action] | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-
-from . import lines, pricing, proration
+from sandbox.stripe.billing import lines, pricing, proration
 
 MAX_WAITING = 250
 """Stripe's limit of pending invoice items a customer."""

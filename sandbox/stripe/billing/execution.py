@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-
-from . import changes, charging, entries, invoicing, lines, pending
-from .changes import Change
+from sandbox.stripe.billing import changes, charging, entries, invoicing, lines, pending
+from sandbox.stripe.billing.changes import Change
 
 
 def execute(account: Account, subscription: Json, params: Json, at: int) -> None:

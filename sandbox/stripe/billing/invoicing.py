@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from sandbox.stripe import customers, discounts, payment_intents
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import shapes
+from sandbox.stripe.billing.calendar import DAY
+from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import invalid
-
-from . import shapes
-from .calendar import DAY
-from .settings import DRAFT_SECONDS
 
 
 def compose(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from sandbox.stripe import prices
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import pricing, shapes
 from sandbox.stripe.faults import invalid, missing_object, missing_parameter
 from sandbox.stripe.parameters import boolean, integer, merge_metadata, metadata, text
-
-from . import pricing, shapes
 
 MAX_ITEMS = 20
 """Stripe's limit of items a subscription."""

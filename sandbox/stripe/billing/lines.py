@@ -9,9 +9,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from sandbox.stripe.account import Account, Json
-
-from . import calendar, pricing, shapes
-from .proration import Item, Proration
+from sandbox.stripe.billing import calendar, pricing, shapes
+from sandbox.stripe.billing.proration import Item, Proration
 
 _SHARED = (
     "amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity", "quantity_decimal",
@@ -127,8 +126,8 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
     else:
         parent = _parent("invoice_item_details", details)
     shared = (
-        "amount currency description discountable metadata period pricing quantity quantity_decimal".split()
-    )  # noqa: SIM905
+        ["amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity", "quantity_decimal"]
+    )
     return shapes.line(
         account.new_id("il"),
         **{name: entry[name] for name in shared},

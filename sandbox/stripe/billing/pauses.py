@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import calendar, changes, charging, cycle, entries, invoicing, lines, proration
+from sandbox.stripe.billing.updates import told, updating
 from sandbox.stripe.faults import invalid
 from sandbox.stripe.parameters import integer, one_of
-
-from . import calendar, changes, charging, cycle, entries, invoicing, lines, proration
-from .updates import told, updating
 
 PAUSE_FIELDS = {
     "bill_for": {

@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 
 from sandbox.stripe.account import Account, Json
-
-from . import invoicing
-from .lines import period_of
-from .settings import INCOMPLETE_SECONDS
-from .updates import updating
+from sandbox.stripe.billing import invoicing
+from sandbox.stripe.billing.lines import period_of
+from sandbox.stripe.billing.settings import INCOMPLETE_SECONDS
+from sandbox.stripe.billing.updates import updating
 
 CHANGED = ("items", "billing_cycle_anchor", "trial_start", "trial_end", "status")
 """What a change of items or of the cycle sets on a subscription."""

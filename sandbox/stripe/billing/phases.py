@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing import changes, execution, items, standing
+from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.parameters import merge_metadata
-
-from . import changes, execution, items, standing
-from .updates import updating
 
 
 def schedule_of(account: Account, subscription: Json) -> Json | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from . import calendar, pricing
+from sandbox.stripe.billing import calendar, pricing
 
 Price = Mapping[str, Any]
 

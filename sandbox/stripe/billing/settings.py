@@ -6,10 +6,9 @@ Retries follow a fixed schedule instead of Stripe's learned one, so that a test 
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
+from sandbox.stripe.billing.calendar import DAY, HOUR
 from sandbox.stripe.parameters import one_of
 from sandbox.stripe.routing import Route
-
-from .calendar import DAY, HOUR
 
 RETRY_DAYS = (3, 5, 7)
 """Days from each failed attempt to the next; after the last of them the subscription gets its end state."""

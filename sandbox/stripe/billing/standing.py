@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-
-from . import invoicing, pending, settings
-from .settings import RETRY_DAYS
-from .updates import told, updating
+from sandbox.stripe.billing import invoicing, pending, settings
+from sandbox.stripe.billing.settings import RETRY_DAYS
+from sandbox.stripe.billing.updates import told, updating
 
 ENDED = frozenset(["canceled", "incomplete_expired"])
 SETTLED = frozenset(["paid", "void", "uncollectible"])
