@@ -1,6 +1,6 @@
 """Connections to NATS with every option that matters set on purpose."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import nats
@@ -71,7 +71,7 @@ async def _log_error(error: Exception) -> None:
     log.warning("nats error", error=str(error) or type(error).__name__)
 
 
-def _noted(what: str) -> Callable[[], object]:
+def _noted(what: str) -> Callable[[], Awaitable[None]]:
     async def note() -> None:
         log.warning(what)
 

@@ -48,12 +48,11 @@ class Dispatcher:
 
     async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
         """What becomes of a command or question that came in as `body` at `now`."""
-        is_question = handler.kind == "question"
         try:
             message = parse(handler.message, body)
         except Rejected as rejection:
-            return rejected(None if is_question else command_id_of(body), rejection)
-        command_id = None if is_question else message.command_id
+            return rejected(command_id_of(body) if handler.kind != "question" else None, rejection)
+        command_id = message.command_id if isinstance(message, Command) else None
         try:
             return await self.handle(handler, message, now)
         except Unavailable as reason:
@@ -68,14 +67,17 @@ class Dispatcher:
 
     async def handle(self, handler: Handler, message: Any, now: datetime) -> Outcome:
         """The same for a message that is checked already; raises Unavailable and database errors."""
-        ways = {"command": self._plain, "external_command": self._external, "question": self._question}
+        way = self._ways()[handler.kind]
         for _ in range(DATABASE_CONFLICT_TRIES - 1):
             try:
-                return await ways[handler.kind](handler, message, now)
+                return await way(handler, message, now)
             except Exception as error:
                 if not is_conflict(error):
                     raise
-        return await ways[handler.kind](handler, message, now)
+        return await way(handler, message, now)
+
+    def _ways(self) -> dict[str, Callable[[Handler, Any, datetime], Awaitable[Outcome]]]:
+        return {"command": self._plain, "external_command": self._external, "question": self._question}
 
     async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
         try:

@@ -45,7 +45,10 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that the database cannot be used just now, rather than that we used it wrongly."""
+    """Whether an error says that the database cannot be used just now.
+
+    Rather than that we used it wrongly.
+    """
     if isinstance(error, PoolTimeoutError | InterfaceError):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -66,7 +69,7 @@ def sqlstate(error: DBAPIError) -> str | None:
 async def is_reachable(engine: AsyncEngine) -> bool:
     """Whether a trivial question gets an answer."""
     async with engine.connect() as connection:
-        return (await connection.scalar(sa.text("SELECT 1"))) == 1
+        return bool(await connection.scalar(sa.text("SELECT true")))
 
 
 def _dump_json(value: Any) -> str:

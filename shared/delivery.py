@@ -1,7 +1,7 @@
 """A message from JetStream and its fate: acknowledged, tried again later, or moved to the dead letters.
 
-Nothing is acknowledged before its handler has come back, and nothing is redelivered at once: a message that fails waits
-longer each time, and one that keeps failing leaves the way for its neighbours.
+Nothing is acknowledged before its handler has come back, and nothing is redelivered at once: a message that
+fails waits longer each time, and one that keeps failing leaves the way for its neighbours.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from datetime import datetime
 import structlog
 from faststream.nats import NatsMessage
 
-from shared.clock import utc_now
 from shared.database import is_away
 from shared.faults import Rejected, Unavailable
 from shared.limits import (
@@ -59,7 +58,7 @@ class Incoming:
             headers=dict(raw.headers or {}),
             body=raw.data,
             attempt=metadata.num_delivered or 1,
-            published_at=metadata.timestamp or utc_now(),
+            published_at=metadata.timestamp,
             stream=metadata.stream,
         )
 
@@ -93,7 +92,7 @@ class Delivery:
             with handling(f"{self.service}.{handler}", incoming.headers):
                 async with _kept_in_progress(message):
                     await handle(incoming)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message must be settled
             outcome = await self._settle_failure(message, incoming, handler, error)
         else:
             outcome = "succeeded"

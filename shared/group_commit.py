@@ -1,7 +1,8 @@
 """Group commit: whatever waits at the same moment shares one transaction, and each still gets its own answer.
 
-While one group is being committed the next one collects itself; nothing waits on a timer, so a lone item goes at once. When
-a group fails as a whole it is cut in halves, down to single items: one poisonous item never takes its neighbours with it.
+While one group is being committed the next one collects itself; nothing waits on a timer, so a lone item goes
+at once. When a group fails as a whole it is cut in halves, down to single items: one poisonous item never
+takes its neighbours with it.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ Answer = TypeVar("Answer")
 class GroupCommit(Generic[Item, Answer]):
     """Collects items and has `commit` deal with many at once.
 
-    `commit` takes the items in the order of their arrival and returns one answer, or one exception, for each; when it raises,
-    none of them has taken effect. With `isolates(error)` true the group is halved and tried again; otherwise (the database
-    is away) everybody in it gets the error.
+    `commit` takes the items in the order of their arrival and returns one answer, or one exception, for each;
+    when it raises, none of them has taken effect. With `isolates(error)` true the group is halved and tried
+    again; otherwise (the database is away) everybody in it gets the error.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._commit([item for item, _ in group])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - goes to whoever submitted the item
             if len(group) == 1 or not self._isolates(error):
                 for _, future in group:
                     _answer(future, error)

@@ -74,5 +74,5 @@ def health_routes(health: Health) -> list[BaseRoute]:
 async def _within_timeout(check: Awaitable[str | None]) -> str | None:
     try:
         return await asyncio.wait_for(check, READY_CHECK_TIMEOUT_SECONDS)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the problem
         return str(error) or type(error).__name__

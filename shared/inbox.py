@@ -1,7 +1,7 @@
 """The inbox: each command once, with what it asked for and what became of it.
 
-A row is written in the transaction of the command's effect. For commands that call somebody outside, it is written before
-the call, with the intent, and finished after it.
+A row is written in the transaction of the command's effect. For commands that call somebody outside, it is
+written before the call, with the intent, and finished after it.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,10 @@ class Inbox:
         intent: BaseModel | None = None,
         outcome: Outcome | None = None,
     ) -> bool:
-        """Write a command's row; False when it is there already (from another handling of the same command)."""
+        """Write a command's row.
+
+        False when it is there already (from another handling of the same command).
+        """
         statement = (
             insert(self.table)
             .values(

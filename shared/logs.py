@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -39,7 +40,7 @@ def set_up_logs(service: str, *, style: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
-def hide_secrets(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
     """A structlog processor: nothing that looks like a secret leaves the process."""
     return {name: HIDDEN if SECRET_NAMES.search(name) else _hidden(value) for name, value in event.items()}
 
@@ -48,7 +49,7 @@ def _hidden(value: Any) -> Any:
     return SECRET_VALUES.sub(HIDDEN, value) if isinstance(value, str) else value
 
 
-def _drop_meta(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _drop_meta(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event.pop("_record", None)
     event.pop("_from_structlog", None)
     return event

@@ -1,4 +1,7 @@
-"""Alembic, once for all services: each has its own history in its own schema, run by the owner of the database."""
+"""Alembic, once for all services: each has its own history in its own schema.
+
+Run by the owner of the database.
+"""
 
 from pathlib import Path
 

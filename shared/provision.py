@@ -1,7 +1,8 @@
 """Prepares the infrastructure before any worker starts: roles, schemas, migrations, streams.
 
-Run as `python -m shared.provision` with the database's owner in DATABASE_URL and the NATS user `admin` in NATS_URL. Running it
-again changes nothing. Each service's password comes from TALLYSTICK_<SERVICE>_DATABASE_PASSWORD.
+Run as `python -m shared.provision` with the database's owner in DATABASE_URL and the NATS user `admin` in
+NATS_URL. Running it again changes nothing. Each service's password comes from
+TALLYSTICK_<SERVICE>_DATABASE_PASSWORD.
 """
 
 import asyncio
@@ -44,7 +45,10 @@ def password_variable(service: str) -> str:
 
 
 def provision_database(database_url: str, passwords: dict[str, str]) -> None:
-    """Make a role and a schema for each service, run its migrations as the owner, grant it no more than it needs."""
+    """Make a role and a schema for each service, run its migrations as the owner.
+
+    Grant it no more than it needs.
+    """
     engine = sa.create_engine(sqlalchemy_url(database_url))
     try:
         for service, password in passwords.items():
@@ -81,7 +85,9 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
         connection.execute(sql.SQL(statement).format(schema=schema, role=role))
 
 
-async def provision_nats(nats_url: str, *, prefix: str, webhook_subject: str, monitor_url: str | None) -> None:
+async def provision_nats(
+    nats_url: str, *, prefix: str, webhook_subject: str, monitor_url: str | None
+) -> None:
     """Create or update streams, buckets, consumers and schedules."""
     if monitor_url is not None:
         await check_sync_always(monitor_url)
@@ -99,14 +105,18 @@ async def check_sync_always(monitor_url: str) -> None:
     async with httpx.AsyncClient(base_url=monitor_url) as client:
         answer = (await client.get("/varz")).json()
     if not answer.get("jetstream", {}).get("config", {}).get("sync_always", False):
-        raise SystemExit("NATS acknowledges before writing to disk: set `sync_interval: always` in its jetstream block.")
+        raise SystemExit(
+            "NATS acknowledges before writing to disk: set `sync_interval: always` in its jetstream block."
+        )
 
 
 def main() -> None:
     """Provision what the environment names."""
     settings = Settings()
     set_up_logs("provision", style=settings.log_format, level=settings.log_level)
-    missing = [password_variable(service) for service in services() if not os.environ.get(password_variable(service))]
+    missing = [
+        password_variable(service) for service in services() if not os.environ.get(password_variable(service))
+    ]
     if missing:
         sys.exit(f"Set {', '.join(missing)}: the passwords of the services' Postgres roles.")
     passwords = {service: os.environ[password_variable(service)] for service in services()}

@@ -1,9 +1,10 @@
 """The relay: publishes committed outbox rows to JetStream, one relay at a time for each service.
 
-Identity numbers commit out of order in Postgres, so "everything after the last id" would lose rows; and holding back
-everything above the oldest running transaction would let a later change of an entity overtake an earlier one. So the position
-is a snapshot: what is published next is exactly what was not visible in the last snapshot and is visible now, in the
-order of ids. A change can only be visible when the one before it is, because both were made under the same row lock.
+Identity numbers commit out of order in Postgres, so "everything after the last id" would lose rows; and
+holding back everything above the oldest running transaction would let a later change of an entity overtake an
+earlier one. So the position is a snapshot: what is published next is exactly what was not visible in the last
+snapshot and is visible now, in the order of ids. A change can only be visible when the one before it is,
+because both were made under the same row lock.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ DUE = """
     ORDER BY due.id
 """
 
-# Each change of the position holds only where it still is what was read: a replay may have set it back meanwhile.
+# Each change of the position holds only where it still is what was read: a replay may have set it back.
 ADVANCE = """
     UPDATE {schema}.relay_position
     SET published = %(seen)s::pg_snapshot, part_of = NULL, part_after_id = 0
@@ -169,7 +170,7 @@ def _message(row: dict[str, Any]) -> Message:
 async def start_over(database: psycopg.AsyncConnection[Any], schema: str) -> None:
     """Have a service's whole outbox published again: the first step of rebuilding a lost stream.
 
-    What a stream still remembers as published (its `duplicate_window`) it ignores; older events come twice, which
-    consumers tell by their version.
+    What a stream still remembers as published (its `duplicate_window`) it ignores; older events come twice,
+    which consumers tell by their version.
     """
     await database.execute(START_OVER.format(schema=schema))

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.commands import Dispatcher, injected
+from shared.commands import Dispatcher, Handler, injected
 from shared.delivery import Incoming, Undeliverable
 from shared.faults import Unavailable
 from shared.inbox import Inbox
-from shared.service import Follower, Handler, Job, Service
+from shared.service import Follower, Job, Service
 from shared.work import Transactions
 from tallystick.messages.base import Instant, Outcome
 from tallystick.subjects import Subjects
@@ -75,7 +75,10 @@ class Runtime:
         await job.function(self.transactions, at, *injected(job.function, self.provided))
 
     async def unfinished(self, before: datetime, limit: int) -> list[tuple[Handler, bytes]]:
-        """External commands that came in before a moment and have no outcome: their worker died in between."""
+        """External commands that came in before a moment and have no outcome.
+
+        Their worker died in between.
+        """
         table = self.service.table("inbox")
         query = (
             sa.select(table.c.name, table.c.body)
@@ -92,7 +95,10 @@ class Runtime:
         ]
 
     async def finish(self, handler: Handler, body: bytes, now: datetime) -> None:
-        """Carry an unfinished external command to its outcome; raises Unavailable when that is not possible yet."""
+        """Carry an unfinished external command to its outcome.
+
+        Raises Unavailable when that is not possible yet.
+        """
         outcome = await self.dispatcher.dispatch(handler, body, now)
         if outcome.status == "failed":
             raise Unavailable(f"{handler.name} {outcome.command_id} is still unfinished")

@@ -1,7 +1,7 @@
 """What a service is made of: its tables, and the handlers it registers by decorator.
 
-A service's `handlers.py` reads as a table of contents of its commands, questions, followed events and jobs; how they are
-connected to NATS and Postgres is `shared.worker`'s business.
+A service's `handlers.py` reads as a table of contents of its commands, questions, followed events and jobs;
+how they are connected to NATS and Postgres is `shared.worker`'s business.
 """
 
 from collections.abc import Awaitable, Callable
@@ -70,9 +70,10 @@ class Service:
         return self._register("question", message)
 
     def follow(self, consumer: str, *, stream: str) -> Callable[[Function], Function]:
-        """Handle the messages of a stream's durable consumer: `async (transactions, incoming, *provided) -> None`.
+        """Handle the messages of a stream's durable consumer.
 
-        Raise Undeliverable for a message that can never be handled; any other error is tried again with growing delay.
+        The function is `async (transactions, incoming, *provided) -> None`. It raises Undeliverable for a
+        message that can never be handled; any other error is tried again with growing delay.
         """
 
         def register(function: Function) -> Function:

@@ -1,8 +1,8 @@
 """Commands that call somebody outside in three steps: intent first, call second, result third.
 
-The intent is committed in the inbox before the call, so that a crash in between is finished by whoever meets the row
-again: a caller that asks again with the same id, or the sweep. The call carries a key made from the command's id, so that
-the other side does it once as well.
+The intent is committed in the inbox before the call, so that a crash in between is finished by whoever meets
+the row again: a caller that asks again with the same id, or the sweep. The call carries a key made from the
+command's id, so that the other side does it once as well.
 """
 
 from collections.abc import Awaitable, Callable

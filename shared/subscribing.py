@@ -1,7 +1,7 @@
 """Where a service's handlers are connected to NATS: requests, queued commands, ticks and followed streams.
 
-The only module that knows FastStream's subscribers. Bodies stay bytes up to our own strict parsing, so that every wrong one
-gets the same clear answer.
+The only module that knows FastStream's subscribers. Bodies stay bytes up to our own strict parsing, so that
+every wrong one gets the same clear answer.
 """
 
 import time
@@ -14,12 +14,12 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 
 from shared.clock import utc_now
+from shared.commands import Handler
 from shared.delivery import Delivery, Incoming, Undeliverable
 from shared.faults import Unavailable
 from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS, REQUESTS_AT_ONCE
 from shared.metrics import DURATION, HANDLED
 from shared.runtime import Runtime
-from shared.service import Handler
 from shared.tracing import handling, outgoing_headers
 from tallystick.messages.base import Outcome
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM, Subjects
@@ -27,7 +27,10 @@ from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM, 
 log = structlog.get_logger()
 
 REPLY_PREFIXES = ("_INBOX", "billing.replies.")
-"""Outcomes of queued commands go only where replies belong: nobody makes a worker publish elsewhere in its name."""
+"""Outcomes of queued commands go only where replies belong.
+
+Nobody makes a worker publish elsewhere in its name.
+"""
 
 Handle = Callable[[Incoming], Awaitable[None]]
 
@@ -64,7 +67,7 @@ class Subscribing:
         for follower in service.followers:
             followed = Durable(follower.stream, follower.consumer)
             follow = partial(self.runtime.follow, follower)
-            durables.append(self._consume(followed, lambda _, name=follower.name: name, follow))
+            durables.append(self._consume(followed, partial(_always, follower.name), follow))
         return durables
 
     def _requests(self, handler: Handler) -> None:
@@ -136,3 +139,7 @@ async def _as_it_is(message: NatsMessage) -> NatsMessage:
 
 def _last_token(incoming: Incoming) -> str:
     return incoming.subject.rpartition(".")[2]
+
+
+def _always(name: str, _: Incoming) -> str:
+    return name

@@ -18,7 +18,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
-from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import UserDefinedType
 
 NAMING = {
@@ -50,22 +49,22 @@ class Snapshot(UserDefinedType[str]):
         return "pg_snapshot"
 
 
-def row_base(schema: str) -> type[DeclarativeBase]:
-    """The declarative base of one service's rows, all in `schema`, with the plumbing's tables beside them."""
+TYPES: dict[Any, Any] = {
+    datetime: DateTime(timezone=True),
+    dict[str, Any]: JSONB,
+    list[Any]: JSONB,
+    str: Text,
+    int: BigInteger,
+    bytes: LargeBinary,
+}
+"""How Python's types are kept in Postgres; the `type_annotation_map` of every service's rows."""
 
-    class Row(DeclarativeBase):
-        metadata = MetaData(schema=schema, naming_convention=NAMING)
-        type_annotation_map = {  # noqa: RUF012
-            datetime: DateTime(timezone=True),
-            dict[str, Any]: JSONB,
-            list[Any]: JSONB,
-            str: Text,
-            int: BigInteger,
-            bytes: LargeBinary,
-        }
 
-    add_plumbing(Row.metadata)
-    return Row
+def service_metadata(schema: str) -> MetaData:
+    """The metadata of one service's tables, all in `schema`, with the plumbing's tables among them."""
+    metadata = MetaData(schema=schema, naming_convention=NAMING)
+    add_plumbing(metadata)
+    return metadata
 
 
 def add_plumbing(metadata: MetaData) -> None:

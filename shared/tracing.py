@@ -1,7 +1,7 @@
 """OpenTelemetry traces that follow a message from the request to the event it caused.
 
-The trace context travels in the W3C header `traceparent`, through the outbox too. Without an OTLP endpoint nothing is recorded
-or sent, but the context is still passed on.
+The trace context travels in the W3C header `traceparent`, through the outbox too. Without an OTLP endpoint
+nothing is recorded or sent, but the context is still passed on.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """One transaction and all that is written in it: rows, and the messages that tell of them.
 
-Handlers change rows through `session` and speak through `tell`, `put` and `send`. They never commit: the boundary that
-opened the work does, and only then does anybody hear of it.
+Handlers change rows through `session` and speak through `tell`, `put` and `send`. They never commit: the
+boundary that opened the work does, and only then does anybody hear of it.
 """
 
 from collections.abc import AsyncIterator
@@ -52,7 +52,10 @@ class Work:
         version: int,
         **snapshot: BaseModel | JsonValue,
     ) -> str:
-        """Put an event on the change feed; `snapshot` is the entity under its own name. Returns the event's id."""
+        """Put an event on the change feed; `snapshot` is the entity under its own name.
+
+        Returns the event's id.
+        """
         if name not in event.names:
             raise ValueError(f"{event.__name__} has no event {name!r}")
         event_id = new_id("evt")

@@ -1,4 +1,7 @@
-"""A worker process: one service's handlers, its relay and its sweep, behind one small HTTP server for health and metrics."""
+"""A worker process: one service's handlers, its relay and its sweep.
+
+Behind one small HTTP server for health and metrics.
+"""
 
 import asyncio
 import contextlib
@@ -39,6 +42,7 @@ from shared.tracing import set_up_tracing
 from tallystick.subjects import Subjects
 
 log = structlog.get_logger()
+
 
 @dataclass(slots=True)
 class Worker:
@@ -102,7 +106,7 @@ class Worker:
         while True:
             try:
                 await self.broker.start()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever is missing may come
                 log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
                 with contextlib.suppress(Exception):
                     await self.broker.stop()
@@ -148,4 +152,3 @@ def run(
         server_header=False,
         timeout_graceful_shutdown=int(GRACEFUL_STOP_SECONDS),
     )
-

@@ -2,13 +2,11 @@
 
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.tables import row_base
-
-_Base = row_base("subscriptions")
+from shared.tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):
     """What every row of this service derives from; a class of its own, so that type checkers can follow."""
 
-    metadata = _Base.metadata
-    type_annotation_map = _Base.registry.type_annotation_map
+    metadata = service_metadata("subscriptions")
+    type_annotation_map = TYPES

@@ -60,7 +60,9 @@ Url = Annotated[
 ]
 Email = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$"),
+    StringConstraints(
+        strip_whitespace=True, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$"
+    ),
 ]
 Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
 """Lower-case ISO 4217."""
@@ -158,11 +160,8 @@ class Asked(Strict, Generic[Result]):
         cls.service = service
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
         cls.rejections = rejections
-        cls.result = next(
-            base.__pydantic_generic_metadata__["args"][0]
-            for base in cls.__mro__
-            if getattr(base, "__pydantic_generic_metadata__", {}).get("args")
-        )
+        described = (getattr(base, "__pydantic_generic_metadata__", {}).get("args") for base in cls.__mro__)
+        cls.result = next(arguments[0] for arguments in described if arguments)
         cls.registry[service, cls.name] = cls
 
 

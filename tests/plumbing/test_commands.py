@@ -51,7 +51,9 @@ async def test_a_rejection_has_no_effect_and_is_final(counters: Bound) -> None:
     assert (await counters.handle(GetCounter(counter="x"))).result == {"counter_id": "x", "value": 999}
     assert len(await counters.feed()) == 1
     await counters.handle(Increment(command_id="c", counter="x", by=1))
-    assert (await counters.handle(Increment(command_id="b", counter="x", by=2))).to_json() == refused.to_json()
+    assert (
+        await counters.handle(Increment(command_id="b", counter="x", by=2))
+    ).to_json() == refused.to_json()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,9 @@ async def test_a_rejection_has_no_effect_and_is_final(counters: Bound) -> None:
         (b"\xff\xfe", ""),
     ],
 )
-async def test_a_bad_body_gets_invalid_message_and_stores_nothing(counters: Bound, body: bytes, field: str) -> None:
+async def test_a_bad_body_gets_invalid_message_and_stores_nothing(
+    counters: Bound, body: bytes, field: str
+) -> None:
     outcome = await counters.handle_body("increment", body)
     answer = orjson.loads(outcome.to_json())
     assert answer["status"] == "rejected"
@@ -114,7 +118,9 @@ async def test_an_external_command_that_was_cut_off_is_finished_with_its_first_i
     assert await counters.runtime.unfinished(counters.now.replace(hour=13), limit=10) == []
 
 
-async def test_an_external_command_asked_for_twice_at_once_happens_once(counters: Bound, outside: Outside) -> None:
+async def test_an_external_command_asked_for_twice_at_once_happens_once(
+    counters: Bound, outside: Outside
+) -> None:
     command = Charge(command_id="a", counter="x")
     outcomes = await asyncio.gather(*(counters.handle(command) for _ in range(20)))
     assert {outcome.to_json() for outcome in outcomes} == {outcomes[0].to_json()}

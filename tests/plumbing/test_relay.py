@@ -12,9 +12,9 @@ from nats.aio.client import Client
 from psycopg.rows import dict_row
 
 from shared import relay as relay_module
+from shared.provision import LAYOUT_PATH
 from shared.relay import SETTINGS, Relay
 from shared.streams import apply_layout, load_layout
-from shared.provision import LAYOUT_PATH
 from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
@@ -45,7 +45,9 @@ async def relay(counters: Bound, nats_server: NatsServer) -> Relay:
 @pytest.fixture
 async def publish(counters: Bound, relay: Relay, connection: Client) -> AsyncIterator[Callable[[], Any]]:
     """Publishes one window of what is due; returns how many rows that were."""
-    database = await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True, row_factory=dict_row)
+    database = await psycopg.AsyncConnection.connect(
+        counters.owner_url, autocommit=True, row_factory=dict_row
+    )
     await database.execute(SETTINGS)
     yield lambda: relay.publish_due(database, connection)
     await database.close()
@@ -55,13 +57,17 @@ async def messages(connection: Client) -> list[tuple[str, dict[str, Any]]]:
     """All of the feed: (subject, body)."""
     jetstream = connection.jetstream()
     info = await jetstream.stream_info(FEED)
-    found = [await jetstream.get_msg(FEED, seq) for seq in range(info.state.first_seq, info.state.last_seq + 1)]
+    found = [
+        await jetstream.get_msg(FEED, seq) for seq in range(info.state.first_seq, info.state.last_seq + 1)
+    ]
     return [(message.subject or "", json.loads(message.data or b"")) for message in found]
 
 
 async def versions(connection: Client, counter: str) -> list[int]:
     """The versions of one counter in the order of the feed."""
-    return [body["version"] for _, body in await messages(connection) if body["counter"]["counter_id"] == counter]
+    return [
+        body["version"] for _, body in await messages(connection) if body["counter"]["counter_id"] == counter
+    ]
 
 
 async def test_publishes_what_is_committed_with_cloudevents_headers(
@@ -70,7 +76,9 @@ async def test_publishes_what_is_committed_with_cloudevents_headers(
     await counters.handle(Increment(command_id="a", counter="x"))
     assert await publish() == 1
     assert await publish() == 0
-    message = await connection.jetstream().get_last_msg(FEED, "billing.change_feed.counter.organization_acme.movedV1")
+    message = await connection.jetstream().get_last_msg(
+        FEED, "billing.change_feed.counter.organization_acme.movedV1"
+    )
     event = json.loads(message.data or b"")
     headers = dict(message.headers or {})
     assert headers["Nats-Msg-Id"] == headers["ce-id"] == event["event_id"]
@@ -111,7 +119,9 @@ async def test_rows_published_twice_are_in_the_stream_once(
     await publish()
     async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
         # As after a crash between publishing and remembering how far it went.
-        await owner.execute("UPDATE toy.relay_position SET published = %s::pg_snapshot", (before[0]["published"],))
+        await owner.execute(
+            "UPDATE toy.relay_position SET published = %s::pg_snapshot", (before[0]["published"],)
+        )
     await counters.handle(Increment(command_id="more", counter="x"))
     await publish()
     assert await versions(connection, "x") == [1, 2, 3, 4, 5, 6]
@@ -165,7 +175,9 @@ async def test_a_replay_brings_back_a_lost_stream(
     before = await messages(connection)
     jetstream = connection.jetstream()
     await jetstream.delete_stream(FEED)
-    await apply_layout(connection, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
+    await apply_layout(
+        connection, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks")
+    )
     async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
         await relay_module.start_over(owner, "toy")
     assert await publish() == 3

@@ -1,18 +1,24 @@
 """A service that counts, small enough to see the plumbing through it."""
 
-
 import sqlalchemy as sa
 from pydantic import Field
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.faults import Rejected, Unavailable
 from shared.service import Service
 from shared.steps import Steps
-from shared.tables import row_base
+from shared.tables import TYPES, service_metadata
 from shared.work import Work
 from tallystick.messages.base import Command, Count, Customer, Event, Question, Strict, Text, Told
 
-Row = row_base("toy")
+
+class Row(DeclarativeBase):
+    """Base of this service's rows."""
+
+    metadata = service_metadata("toy")
+    type_annotation_map = TYPES
+
+
 LIMIT = 1_000
 
 

@@ -73,7 +73,13 @@ class Bound:
         await self.runtime.tick(self.service.jobs[job], incoming)
 
     async def follow(
-        self, consumer: str, subject: str, body: bytes, *, attempt: int = 1, headers: dict[str, str] | None = None
+        self,
+        consumer: str,
+        subject: str,
+        body: bytes,
+        *,
+        attempt: int = 1,
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Hand a message to the follower of a durable consumer; raises what the follower raises."""
         follower = next(one for one in self.service.followers if one.consumer == consumer)
@@ -87,11 +93,15 @@ class Bound:
 
     async def feed(self) -> list[tuple[str, dict[str, Any]]]:
         """The change-feed events so far: (subject, body)."""
-        return [(row["subject"], orjson.loads(row["payload"])) for row in await self.outbox(CHANGE_FEED_STREAM)]
+        return [
+            (row["subject"], orjson.loads(row["payload"])) for row in await self.outbox(CHANGE_FEED_STREAM)
+        ]
 
     async def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Whatever the owner of the database sees."""
-        connection = await psycopg.AsyncConnection.connect(self.owner_url, row_factory=dict_row, autocommit=True)
+        connection = await psycopg.AsyncConnection.connect(
+            self.owner_url, row_factory=dict_row, autocommit=True
+        )
         async with connection:
             return await (await connection.execute(query, values)).fetchall()
 

@@ -1,4 +1,7 @@
-"""Workers running inside the test's own event loop, with their HTTP server, against real Postgres and NATS."""
+"""Workers running inside the test's own event loop, with their HTTP server.
+
+Against real Postgres and NATS.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
