@@ -1,4 +1,4 @@
-"""Holds `docker-compose.yml` and the `Dockerfile` against the services, ports, settings and commands that exist."""
+"""Holds docker-compose.yml and the Dockerfile against the services, ports, settings, commands there are."""
 
 import importlib.util
 import re
