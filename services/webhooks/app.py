@@ -1,0 +1,46 @@
+"""Wiring: the webhooks worker, with the ingress beside its health endpoints."""
+
+from typing import Any
+
+from pydantic import SecretStr
+from starlette.routing import BaseRoute, Route
+
+from services.webhooks import handlers  # noqa: F401 - registers them
+from services.webhooks.ingest import Ingest
+from services.webhooks.ingress import PATH, StripeIngress
+from services.webhooks.nats_ingress import NatsIngress
+from services.webhooks.service import service
+from services.webhooks.signature import Verifier
+from services.webhooks.stripe_list import StripeEventList
+from shared.runtime import Runtime
+from shared.settings import Settings
+from shared.worker import run
+from tallystick.subjects import Subjects
+
+
+def provide(settings: Settings) -> list[Any]:
+    """What the handlers need beside their transaction."""
+    ingest = Ingest(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
+    ingress = NatsIngress(ingest, verifier(settings), is_verified=settings.webhook_ingress_verified)
+    return [ingest, ingress, StripeEventList(_secret(settings.stripe_secret_key), settings.stripe_api_base)]
+
+
+def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
+    """The route that Stripe posts to."""
+    ingest: Ingest = runtime.provided[Ingest]
+    ingress = StripeIngress(verifier(settings), ingest, runtime.transactions.wake_relay)
+    return [Route(PATH, ingress, methods=["POST"])]
+
+
+def verifier(settings: Settings) -> Verifier | None:
+    """Checks signatures; None where no secret is set."""
+    secret = _secret(settings.stripe_webhook_secret)
+    return Verifier.of(secret) if secret else None
+
+
+def _secret(setting: SecretStr | None) -> str | None:
+    return setting.get_secret_value() if setting else None
+
+
+if __name__ == "__main__":
+    run(service, provide=provide, routes=routes)

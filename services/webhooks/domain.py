@@ -1,0 +1,155 @@
+"""The rules of this service, without I/O: what a Stripe event is, and how a report changes its status."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEventStatus
+
+EVENT_ID = re.compile(r"[A-Za-z0-9_]{1,128}")
+"""Stripe's are about 30 long. It also becomes a message id of JetStream and a part of page cursors."""
+EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+){1,7}")
+"""`customer.subscription.updated`; it becomes the end of a subject, so nothing else may be in it."""
+EVENT_TYPE_MAX_CHARACTERS = 120
+CREATED_MAX_SECONDS = 253_402_300_799
+"""The last second of the year 9999: the last that a timestamp can hold."""
+DEPTH_MAX = 64
+"""Nesting of a payload; Stripe's deepest objects have about ten levels."""
+INT64_MAX = 2**63 - 1
+
+NUL_ESCAPE = rb"\u0000"
+SEEN_AS = bytes.maketrans(b"123456789E", b"000000000e")
+"""Every digit seen as 0: a plain search then finds a number by its shape, much faster than a pattern."""
+LARGE_NUMBERS = (b"0" * 19, b"0e00")
+"""The shapes of numbers beyond 64 bits: 19 digits, or an exponent of two."""
+OPENERS_ORDINARY = DEPTH_MAX
+"""A payload with fewer braces and brackets than this cannot be nested too deeply."""
+
+LISTED = timedelta(days=30)
+"""How long Stripe lists an event."""
+RECONCILE_OVERLAP = timedelta(hours=3)
+"""Compared again each time: an event can become listable later than its time stamp says."""
+
+
+class NotAnEvent(ValueError):
+    """The payload is not an event of Stripe's that could be stored and passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """A Stripe event on its way into the table."""
+
+    event_id: str
+    type: str
+    status: StoredEventStatus
+    created_at: datetime
+    received_at: datetime
+    payload: bytes
+
+
+def event_of(document: Any, payload: bytes, received_at: datetime) -> IncomingEvent:
+    """The event in a payload, `document` being the same parsed; raises NotAnEvent with the reason."""
+    if not isinstance(document, Mapping) or document.get("object") != "event":
+        raise NotAnEvent("not an object of the type event")
+    event_id, created = document.get("id"), document.get("created")
+    if not isinstance(event_id, str) or not EVENT_ID.fullmatch(event_id):
+        raise NotAnEvent("`id` is not the id of an event")
+    event_type = _event_type(document)
+    if type(created) is not int or not 0 <= created <= CREATED_MAX_SECONDS:
+        raise NotAnEvent("`created` is not a Unix time")
+    data = document.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("object"), Mapping):
+        raise NotAnEvent("`data.object` is missing")
+    _refuse_poison(document, payload)
+    return IncomingEvent(
+        event_id=event_id,
+        type=event_type,
+        status=initial_status(event_type),
+        created_at=datetime.fromtimestamp(created, UTC),
+        received_at=received_at,
+        payload=payload,
+    )
+
+
+def initial_status(event_type: str) -> StoredEventStatus:
+    """`received` where some service acts on the type, else `ignored`."""
+    return "received" if event_type in APPLIED_EVENT_TYPES else "ignored"
+
+
+def _event_type(document: Mapping[str, Any]) -> str:
+    value = document.get("type")
+    if isinstance(value, str) and len(value) <= EVENT_TYPE_MAX_CHARACTERS and EVENT_TYPE.fullmatch(value):
+        return value
+    raise NotAnEvent("`type` is not the type of an event")
+
+
+def _refuse_poison(document: Any, payload: bytes) -> None:
+    """Raise NotAnEvent for what a consumer would choke on; cheap for the ordinary payload."""
+    seen = payload.translate(SEEN_AS, b"+")
+    if (
+        NUL_ESCAPE in payload
+        or any(shape in seen for shape in LARGE_NUMBERS)
+        or payload.count(b"{") + payload.count(b"[") > OPENERS_ORDINARY
+    ):
+        _inspect(document)
+
+
+def _inspect(document: Any) -> None:
+    """Look at every value; raises NotAnEvent for NUL characters, numbers beyond 64 bits, endless nesting."""
+    level = [document]
+    for _ in range(DEPTH_MAX):
+        if not level:
+            return
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, Mapping):
+                below.extend(value)
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+            elif isinstance(value, str):
+                if "\x00" in value:
+                    raise NotAnEvent("a text contains a NUL character")
+            elif isinstance(value, int | float) and abs(value) > INT64_MAX:
+                raise NotAnEvent("a number does not fit 64 bits")
+        level = below
+    raise NotAnEvent(f"nested deeper than {DEPTH_MAX} levels")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a stored event so far."""
+
+    status: StoredEventStatus
+    attempts: int
+    last_error: str | None
+
+
+def after_report(
+    standing: Standing, status: StoredEventStatus, *, attempt: int, error: str | None
+) -> Standing | None:
+    """The standing after a service's report, or None where the report changes nothing.
+
+    Reports are queued and may overtake one another: `applied` is final until a replay, otherwise the later
+    attempt counts.
+    """
+    attempts = max(standing.attempts, attempt)
+    if status == "applied":
+        changed = Standing("applied", attempts, None)
+    elif standing.status == "applied":
+        changed = Standing("applied", attempts, standing.last_error)
+    elif attempt < standing.attempts:
+        return None
+    else:
+        changed = Standing(status, attempts, error)
+    return changed if changed != standing else None
+
+
+def reconcile_since(reconciled_until: datetime | None, at: datetime) -> datetime:
+    """From when on a run at `at` compares: from the end of the last one, with an overlap, at most 30 days."""
+    oldest = at - LISTED
+    if reconciled_until is None:
+        return oldest
+    return max(oldest, min(reconciled_until, at) - RECONCILE_OVERLAP)

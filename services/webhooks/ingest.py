@@ -1,0 +1,138 @@
+"""Where events enter the table: those that arrive together are committed together, each stored once."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg
+import structlog
+
+from services.webhooks.domain import IncomingEvent
+from shared.faults import Unavailable
+from shared.group_commit import GroupCommit
+from shared.limits import DATABASE_CONNECT_TIMEOUT_SECONDS
+from shared.tracing import handling, outgoing_headers
+from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
+
+log = structlog.get_logger()
+
+COMMIT_TIMEOUT_SECONDS = 10.0
+"""Stripe gives up on an endpoint after about this long; it hears 503 before that and sends again."""
+GROUP_MAX_EVENTS = 64
+"""Payloads may have 512 KiB each: a group stays below 32 MiB."""
+WAITING_MAX_EVENTS = 2_000
+"""Held in memory at the same time; more are refused with 503 and come again."""
+COMMIT_TRIES = 2
+"""A connection that died while it was idle is found out by using it; the second try opens a new one."""
+
+STORE = """
+    WITH incoming AS (
+        SELECT * FROM unnest(
+            %(ids)s::text[], %(types)s::text[], %(statuses)s::text[],
+            %(created)s::timestamptz[], %(received)s::timestamptz[],
+            %(payloads)s::bytea[], %(subjects)s::text[]
+        ) AS event (event_id, type, status, created_at, received_at, payload, subject)
+    ), stored AS (
+        INSERT INTO webhooks.stripe_events (event_id, type, status, created_at, received_at, payload)
+        SELECT event_id, type, status, created_at, received_at, payload FROM incoming
+        ON CONFLICT DO NOTHING
+        RETURNING event_id
+    ), told AS (
+        INSERT INTO webhooks.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+        SELECT event_id, %(stream)s, subject, %(headers)s::jsonb, payload, event_id, received_at
+        FROM incoming JOIN stored USING (event_id)
+    )
+    SELECT event_id FROM stored
+"""
+"""One statement, so one transaction and one round trip; RETURNING names the events that were new."""
+
+
+class Ingest:
+    """Stores Stripe's events. One connection is enough: there is one commit at a time, of all that wait."""
+
+    def __init__(self, database_url: str, subjects: Subjects) -> None:
+        self._database_url = database_url
+        self._subjects = subjects
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._group: GroupCommit[IncomingEvent, bool] = GroupCommit(
+            self._commit,
+            service="webhooks",
+            name="stripe_events",
+            isolates=lambda error: not isinstance(error, Unavailable),
+            max_items=GROUP_MAX_EVENTS,
+            max_waiting=WAITING_MAX_EVENTS,
+        )
+
+    async def store(self, event: IncomingEvent) -> bool:
+        """Store an event and queue it for publication, committed; False where it was there before.
+
+        Raises Unavailable when it could not be stored now.
+        """
+        return await self._group.submit(event)
+
+    async def close(self) -> None:
+        """Finish what is under way and give the connection back."""
+        await self._group.close()
+        await self._disconnect()
+
+    async def _commit(self, events: Sequence[IncomingEvent]) -> list[bool | Exception]:
+        with handling("webhooks.store_events", None):
+            values = self._values(events)
+            for attempt in range(1, COMMIT_TRIES + 1):
+                try:
+                    new = await asyncio.wait_for(self._store(values), COMMIT_TIMEOUT_SECONDS)
+                except (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError) as error:
+                    await self._disconnect()
+                    if attempt == COMMIT_TRIES or isinstance(error, TimeoutError):
+                        raise Unavailable(
+                            f"the database is away: {str(error) or type(error).__name__}"
+                        ) from error
+                else:
+                    return [_taken(new, event.event_id) for event in events]
+        raise AssertionError("the last try returns or raises")
+
+    def _values(self, events: Sequence[IncomingEvent]) -> dict[str, Any]:
+        # In the order of their ids, so that two replicas with the same events cannot wait for each other.
+        first = {event.event_id: event for event in reversed(events)}
+        unique = [first[event_id] for event_id in sorted(first)]
+        headers = {"content-type": "application/json"} | outgoing_headers()
+        return {
+            "ids": [event.event_id for event in unique],
+            "types": [event.type for event in unique],
+            "statuses": [event.status for event in unique],
+            "created": [event.created_at for event in unique],
+            "received": [event.received_at for event in unique],
+            "payloads": [event.payload for event in unique],
+            "subjects": [self._subjects.stripe_event(event.type) for event in unique],
+            "stream": STRIPE_EVENTS_STREAM,
+            "headers": orjson.dumps(headers).decode(),
+        }
+
+    async def _store(self, values: dict[str, Any]) -> set[str]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._connect()
+        cursor = await self._connection.execute(STORE, values, prepare=True, binary=True)
+        return {row[0] for row in await cursor.fetchall()}
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            self._database_url,
+            autocommit=True,
+            connect_timeout=DATABASE_CONNECT_TIMEOUT_SECONDS,
+            application_name="webhooks-ingest",
+            options=f"-c statement_timeout={int(COMMIT_TIMEOUT_SECONDS)}s -c timezone=UTC",
+        )
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+def _taken(new: set[str], event_id: str) -> bool:
+    """Whether this event is the new one; of several with the same id in one group only the first is."""
+    if event_id not in new:
+        return False
+    new.remove(event_id)
+    return True
