@@ -121,9 +121,13 @@ class Supervisor:
     def keep_running(self) -> None:
         """Until a stop is asked for: pass on output and restart what died."""
         while not self.stop_requested:
-            self.pass_on_output(_TICK_SECONDS)
-            for watched in self._watched.values():
-                self._look_after(watched)
+            self.look_after_all()
+
+    def look_after_all(self) -> None:
+        """One look: wait a moment for output, pass it on, restart what is due."""
+        self.pass_on_output(_TICK_SECONDS)
+        for watched in self._watched.values():
+            self._look_after(watched)
 
     def stop_all(self, together: list[list[str]]) -> None:
         """Stop the named groups one after the other, each group's programs at once; then whatever is left."""
