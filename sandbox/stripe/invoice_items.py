@@ -13,7 +13,10 @@ from sandbox.stripe.routing import Route
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoiceitems`: by `amount`, by `unit_amount_decimal` and `quantity`, or by a one-off price."""
+    """`POST /v1/invoiceitems`.
+
+    By `amount`, by `unit_amount_decimal` and `quantity`, or by a one-off price.
+    """
     customer = account.refer("customer", params["customer"], "customer")
     invoice = account.refer("invoice", params["invoice"], "invoice") if params.get("invoice") else None
     if invoice is not None and invoice["status"] != "draft":
@@ -79,7 +82,7 @@ def _compose(account: Account, customer: Json, params: Json) -> Json:
     if price_id:
         price = account.refer("price", price_id, "pricing[price]")
         if price["recurring"]:
-            raise invalid("The price specified is set to `type=recurring` but this field only accepts one-off prices.")
+            raise invalid("The price specified is recurring but this field only accepts one-off prices.")
         amount = pricing.round_minor(pricing.total(price, quantity))
         currency, pricing_details = price["currency"], lines.price_details(price, None)
         params = {"description": lines.product_name(account, price), **params}

@@ -1,4 +1,4 @@
-"""The hosted page of an invoice, where it can be read and paid, and its printable twin behind `invoice_pdf`."""
+"""The hosted page of an invoice, read and paid there, and its printable twin behind `invoice_pdf`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def pdf(account: Account, params: Json, ids: dict[str, str]) -> Page:
 def _page(invoice: Json, form: str) -> Page:
     currency = invoice["currency"]
     rows = "".join(
-        f"<tr><td>{escape(line['description'] or '')}</td><td>{pages.money(line['amount'], currency)}</td></tr>"
+        f"<tr><td>{escape(line['description'] or '')}</td>"
+        f"<td>{pages.money(line['amount'], currency)}</td></tr>"
         for line in invoice["lines"]["data"]
     )
     totals = "".join(

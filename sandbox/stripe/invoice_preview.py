@@ -84,9 +84,7 @@ def _of_end(account: Account, customer: Json, subscription: Json, details: Json,
         unused = entries.unused(account, subscription, moment)
         found += [lines.from_invoice_item(account, entry) for entry in unused]
     found += cycle.usage_so_far(account, subscription, at)
-    return _shown(
-        invoicing.compose(account, customer, found, reason="upcoming", subscription=subscription)
-    )
+    return _shown(invoicing.compose(account, customer, found, reason="upcoming", subscription=subscription))
 
 
 def _of_new(account: Account, customer: Json, details: Json) -> Json:

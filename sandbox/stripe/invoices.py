@@ -15,7 +15,7 @@ PLAIN = ("description", "footer", "default_payment_method", "statement_descripto
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoices`: a draft of what waits (`pending_invoice_items_behavior=include`), or an empty one."""
+    """`POST /v1/invoices`: an empty draft, or with `pending_invoice_items_behavior=include` what waits."""
     customer = account.refer("customer", params["customer"], "customer")
     subscription = None
     if params.get("subscription"):
@@ -25,7 +25,9 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
     if subscription is not None or params.get("pending_invoice_items_behavior") == "include":
         wanted = _waiting(account, customer, subscription, currency)
         if subscription is not None and not wanted:
-            raise StripeFault("Nothing to invoice for subscription", code="invoice_no_subscription_line_items")
+            raise StripeFault(
+                "Nothing to invoice for subscription", code="invoice_no_subscription_line_items"
+            )
     method = params.get("collection_method") or "charge_automatically"
     if method == "send_invoice" and params.get("days_until_due") is None and params.get("due_date") is None:
         raise invalid("Please supply `days_until_due` or `due_date` for `send_invoice`.", "days_until_due")
@@ -98,7 +100,10 @@ def finalize(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def pay(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoices/{id}/pay`. Raises the card error of a declined payment, which is counted all the same."""
+    """`POST /v1/invoices/{id}/pay`.
+
+    Raises the card error of a declined payment, which is counted all the same.
+    """
     invoice = account.get("invoice", ids["id"])
     if invoice["status"] == "paid":
         raise invalid("Invoice is already paid", code="invoice_already_paid")

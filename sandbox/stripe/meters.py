@@ -31,7 +31,9 @@ def usage(account: Account, meter_id: str, customer_id: str, start: int, end: in
     formula = meter["default_aggregation"]["formula"]
     if formula == "count":
         return Fraction(len(events))
-    values = [Fraction(Decimal(event["_value"])) for event in sorted(events, key=lambda each: each["timestamp"])]
+    values = [
+        Fraction(Decimal(event["_value"])) for event in sorted(events, key=lambda each: each["timestamp"])
+    ]
     if formula == "last":
         return values[-1] if values else Fraction(0)
     return sum(values, Fraction(0))
@@ -39,7 +41,10 @@ def usage(account: Account, meter_id: str, customer_id: str, start: int, end: in
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`POST /v1/billing/meters`."""
-    if any(meter["status"] == "active" for meter in account.find("billing.meter", event_name=params["event_name"])):
+    if any(
+        meter["status"] == "active"
+        for meter in account.find("billing.meter", event_name=params["event_name"])
+    ):
         raise invalid(f"A meter with event name {params['event_name']} already exists.", "event_name")
     now = account.now()
     mapping = params.get("customer_mapping") or {}
@@ -76,7 +81,9 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`POST /v1/billing/meters/{id}`: only its name."""
     meter = account.get("billing.meter", ids["id"])
     if params.get("display_name"):
-        account.change(meter, "billing.meter.updated", display_name=params["display_name"], updated=account.now())
+        account.change(
+            meter, "billing.meter.updated", display_name=params["display_name"], updated=account.now()
+        )
     return meter
 
 
@@ -140,7 +147,9 @@ def adjust(account: Account, params: Json, ids: dict[str, str]) -> Json:
     identifier = (params.get("cancel") or {}).get("identifier")
     found = account.find(_EVENT, identifier=identifier, event_name=params["event_name"])
     if not identifier or not found:
-        raise invalid(f"No event exists with identifier {identifier}.", "cancel[identifier]", "resource_missing")
+        raise invalid(
+            f"No event exists with identifier {identifier}.", "cancel[identifier]", "resource_missing"
+        )
     account.remove(found[-1])
     return {
         "object": "billing.meter_event_adjustment",
@@ -153,13 +162,18 @@ def adjust(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def summaries(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/billing/meters/{id}/event_summaries` of a customer: one for the whole time, or one an hour or day."""
+    """`GET /v1/billing/meters/{id}/event_summaries` of a customer.
+
+    One for the whole time, or one an hour or day.
+    """
     meter = account.get("billing.meter", ids["id"])
     start, end = params["start_time"], params["end_time"]
     window = params.get("value_grouping_window")
     size = _WINDOW_SECONDS.get(window or "", 60)
     if start % size or end % size or start >= end:
-        raise invalid(f"`start_time` and `end_time` must align with the start of a {window or 'minute'}.", "start_time")
+        raise invalid(
+            f"`start_time` and `end_time` must align with the start of a {window or 'minute'}.", "start_time"
+        )
     step = size if window else end - start
     found = []
     for begin in range(start, end, step):
@@ -167,7 +181,9 @@ def summaries(account: Account, params: Json, ids: dict[str, str]) -> Json:
         if amount or not window:
             found.append(_summary(meter, params["customer"], begin, min(begin + step, end), amount))
     listed = page(found, {name: value for name, value in params.items() if name != "created"}, "")
-    return as_list(listed["data"], f"/v1/billing/meters/{meter['id']}/event_summaries", has_more=listed["has_more"])
+    return as_list(
+        listed["data"], f"/v1/billing/meters/{meter['id']}/event_summaries", has_more=listed["has_more"]
+    )
 
 
 def _summary(meter: Json, customer_id: str, start: int, end: int, amount: Fraction) -> Json:
@@ -187,7 +203,9 @@ def _active_meter(account: Account, event_name: str) -> Json:
         if meter["status"] == "active":
             return meter
     raise invalid(
-        f"No active meter found for event name {event_name}.", "event_name", "billing_meter_event_no_active_meter"
+        f"No active meter found for event name {event_name}.",
+        "event_name",
+        "billing_meter_event_no_active_meter",
     )
 
 

@@ -62,7 +62,9 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
         changes["phases"] = _phases(account, params["phases"], start, schedule)
         if current is not None:
             now = account.now(schedule)
-            running = next((each for each in changes["phases"] if each["start_date"] <= now < each["end_date"]), None)
+            running = next(
+                (each for each in changes["phases"] if each["start_date"] <= now < each["end_date"]), None
+            )
             if running is None:
                 raise invalid("One of the phases must be the current one.", "phases")
             changes["current_phase"] = {"start_date": running["start_date"], "end_date": running["end_date"]}
@@ -193,7 +195,9 @@ def _phases(account: Account, given: list[Json], start: int, schedule: Json) -> 
     found: list[Json] = []
     for index, params in enumerate(given):
         path = f"phases[{index}]"
-        wanted = [_item(account, each, f"{path}[items][{at}]") for at, each in enumerate(params.get("items") or [])]
+        wanted = [
+            _item(account, each, f"{path}[items][{at}]") for at, each in enumerate(params.get("items") or [])
+        ]
         if not wanted:
             raise missing_parameter(f"{path}[items]")
         begin = params["start_date"] if isinstance(params.get("start_date"), int) else start

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Action, Json
-from sandbox.stripe.billing import creation, cycle, entries, execution, invoicing, lines, pauses, settings, shapes, standing
+from sandbox.stripe.billing import (
+    creation,
+    cycle,
+    entries,
+    execution,
+    invoicing,
+    lines,
+    pauses,
+    settings,
+    shapes,
+    standing,
+)
 from sandbox.stripe.billing.items import CREATE_ITEM, UPDATE_ITEM
 from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import StripeFault, invalid
@@ -53,7 +64,10 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/subscriptions/{id}`: ends it now; `prorate` credits unused time, `invoice_now` bills what waits."""
+    """`DELETE /v1/subscriptions/{id}`: ends it now.
+
+    `prorate` credits unused time, `invoice_now` bills what waits.
+    """
     subscription = account.get("subscription", ids["id"])
     if subscription["status"] in standing.ENDED:
         raise StripeFault(
@@ -66,7 +80,9 @@ def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
         if params.get("prorate"):
             entries.credit_unused(account, subscription, at)
         else:
-            entries.forget(account, [each for each in entries.own(account, subscription) if each["proration"]])
+            entries.forget(
+                account, [each for each in entries.own(account, subscription) if each["proration"]]
+            )
         if params.get("invoice_now"):
             cycle.last_invoice(account, subscription, cycle.usage_so_far(account, subscription, at))
         if subscription["status"] == "incomplete":
@@ -91,8 +107,13 @@ def resume(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def list_subscriptions(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/subscriptions`, by `customer`, `status`, `price`, `collection_method`, `test_clock`. Canceled ones only if asked."""
-    equals = {name: params[name] for name in ("customer", "collection_method", "test_clock") if params.get(name)}
+    """`GET /v1/subscriptions`, by `customer`, `status`, `price`, `collection_method`, `test_clock`.
+
+    Canceled ones only if asked.
+    """
+    equals = {
+        name: params[name] for name in ("customer", "collection_method", "test_clock") if params.get(name)
+    }
     if not params.get("customer") and "test_clock" not in equals:
         equals["test_clock"] = None
     found = account.find("subscription", **equals)
@@ -183,6 +204,15 @@ def _on_customer_deleted(account: Account, customer: Json) -> None:
             standing.end(account, subscription, account.now(customer), reason="cancellation_requested")
 
 
+def _on_price_updated(account: Account, price: Json) -> None:
+    """Items show their price as it is now; its money never changes."""
+    for subscription in account.each("subscription"):
+        if any(item["price"]["id"] == price["id"] for item in subscription["items"]["data"]):
+            for item in account.get("subscription", subscription["id"])["items"]["data"]:
+                if item["price"]["id"] == price["id"]:
+                    item.update(price=dict(price), plan=shapes.plan(price))
+
+
 def _on_overdue(account: Account, invoice: Json) -> None:
     subscription = account.peek("subscription", invoicing.subscription_of(invoice))
     if subscription is not None and subscription["status"] == "active":
@@ -198,6 +228,7 @@ LISTENERS = {
     "invoice.payment_failed": standing.on_invoice_failed,
     "invoice.overdue": _on_overdue,
     "customer.deleted": _on_customer_deleted,
+    "price.updated": _on_price_updated,
 }
 
 _DISCOUNTS = [{"coupon": text, "discount": text, "promotion_code": text}]
@@ -265,8 +296,8 @@ _LIST = {
     "customer": text,
     "price": text,
     "status": one_of(
-        "active", "all", "canceled", "ended", "incomplete", "incomplete_expired", "past_due", "paused", "trialing",
-        "unpaid",
+        "active", "all", "canceled", "ended", "incomplete", "incomplete_expired", "past_due", "paused",
+        "trialing", "unpaid",
     ),
     "test_clock": text,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Test clocks: a customer's own time, moved by hand, with everything that falls due on the way done in order."""
+"""Test clocks: a customer's own time, moved by hand, doing all that falls due on the way in order."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def advance(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/test_helpers/test_clocks/{id}/advance`. Done before the answer, which says `advancing` as Stripe's does."""
+    """`POST /v1/test_helpers/test_clocks/{id}/advance`.
+
+    Done before the answer, which says `advancing` as Stripe's does.
+    """
     clock = account.refer(TEST_CLOCK, ids["id"], "id")
     target = params["frozen_time"]
     if target <= clock["frozen_time"]:
@@ -86,8 +89,8 @@ def _check_distance(account: Account, clock: Json, target: int) -> None:
             furthest = min(furthest, calendar.boundary(now, interval, count, MAX_INTERVALS))
     if target > furthest:
         raise invalid(
-            "The new frozen time is too far in the future: a clock can be advanced by at most two intervals of the"
-            f" shortest subscription on it, until {furthest}.",
+            "The new frozen time is too far in the future: a clock can be advanced by at most two intervals"
+            f" of the shortest subscription on it, until {furthest}.",
             "frozen_time",
             "test_clock_advance_too_far",
         )

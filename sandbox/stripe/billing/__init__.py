@@ -1,1 +1,4 @@
-"""How the Stripe stand-in bills: pricing, proration, calendar, renewal and collection, apart from the HTTP resources."""
+"""How the Stripe stand-in bills.
+
+Pricing, proration, calendar, renewal and collection, apart from the HTTP resources.
+"""

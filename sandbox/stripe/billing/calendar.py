@@ -1,7 +1,7 @@
 """Billing cycles: where periods begin and end, for any interval, by the calendar in UTC.
 
-Boundaries are always counted from the anchor, never from the previous boundary, so that a subscription anchored
-on the 31st is billed on 28 February and again on 31 March.
+Boundaries are always counted from the anchor, never from the previous boundary, so that a subscription
+anchored on the 31st is billed on 28 February and again on 31 March.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,10 @@ _MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def boundary(anchor: int, interval: str, interval_count: int, index: int) -> int:
-    """The `index`-th cycle boundary (unix seconds) counted from the anchor; negative indexes lie before it."""
+    """The `index`-th cycle boundary (unix seconds) counted from the anchor.
+
+    Negative indexes lie before it.
+    """
     if interval in _DAYS_PER:
         return anchor + index * interval_count * _DAYS_PER[interval] * DAY
     return _add_months(anchor, index * interval_count * _MONTHS_PER[interval])

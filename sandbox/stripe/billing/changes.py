@@ -1,4 +1,6 @@
-"""What a change makes of a subscription, worked out on a copy: its items and period afterwards, and what is to be billed.
+"""What a change makes of a subscription, worked out on a copy.
+
+Its items and period afterwards, and what is to be billed.
 
 The same plan is shown by a preview and carried out by an update, so that they cannot differ.
 """
@@ -17,12 +19,15 @@ from sandbox.stripe.faults import invalid
 
 @dataclass
 class Change:
-    """`after`: the subscription as it will be; `entries`: invoice items of its prorations; `lines`: of a new period."""
+    """What a change would do: the subscription afterwards, and what would be billed for it."""
 
     after: Json
     entries: list[Json] = field(default_factory=list)
+    """Invoice items of its prorations, not stored yet."""
     lines: list[Json] = field(default_factory=list)
+    """Of the new period, where one begins."""
     usage: list[Json] = field(default_factory=list)
+    """Metered use until now, where a new period begins."""
     restarts: bool = False
     """A new billing period begins at once, which is always invoiced at once."""
 
@@ -69,7 +74,10 @@ def bills_now(change: Change, params: Json) -> bool:
 
 
 def next_period(subscription: Json, start: int) -> tuple[int, int]:
-    """The period that begins at `start`: to the next boundary of the cycle, or to the end set by `cancel_at`."""
+    """The period that begins at `start`.
+
+    To the next boundary of the cycle, or to the end set by `cancel_at`.
+    """
     recurring = subscription["items"]["data"][0]["price"]["recurring"]
     end = calendar.next_boundary(
         subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"], start
@@ -79,7 +87,10 @@ def next_period(subscription: Json, start: int) -> tuple[int, int]:
 
 
 def period_lines(account: Account, subscription: Json) -> list[Json]:
-    """What the running period of a subscription costs, paid in advance: licensed items, or the free lines of a trial."""
+    """What the running period of a subscription costs, paid in advance.
+
+    Licensed items, or the free lines of a trial.
+    """
     period = lines.period_of(subscription)
     found: list[Json] = []
     for item, billed in zip(subscription["items"]["data"], lines.billed_items(subscription), strict=True):
@@ -136,7 +147,10 @@ def _proration_moment(subscription: Json, params: Json, at: int) -> int:
 
 
 def _must_restart(before: Json, after: Json, params: Json) -> bool:
-    """A new anchor, another interval, or from free to paid: the first full period of the new begins at once."""
+    """A new anchor, another interval, or from free to paid.
+
+    The first full period of the new begins at once.
+    """
     if params.get("billing_cycle_anchor") == "now" or cycle_of(before) != cycle_of(after):
         return True
     return bool(params.get("items")) and _is_free(before) and not _is_free(after)

@@ -1,4 +1,7 @@
-"""Collecting an invoice: payment attempts through payment intents, what their outcome does to the invoice, retries."""
+"""Collecting an invoice.
+
+Payment attempts through payment intents, what their outcome does to the invoice, retries.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def attempt(
 ) -> None:
     """Try to collect an open invoice now. The outcome is on the invoice; a decline does not raise.
 
-    Billing asks for authentication where a card wants it, even when the customer is away: the intent then waits.
+    Billing asks for authentication where a card wants it, even when nobody is there: the intent then waits.
     """
     method = payment_method or payment_method_for(account, invoice)
     invoice["_retry"] = retry
@@ -52,7 +55,10 @@ def attempt(
 
 
 def charge_first(account: Account, invoice: Json) -> Json | None:
-    """Pay for an invoice that exists only if it can be paid: gives the paid intent, or raises what went wrong."""
+    """Pay for an invoice that exists only if it can be paid.
+
+    Gives the paid intent, or raises what went wrong.
+    """
     if invoice["amount_due"] == 0:
         return None
     method = payment_method_for(account, invoice)
@@ -161,15 +167,18 @@ def failure(account: Account, invoice: Json, waiting_code: str) -> StripeFault:
 def missing_payment_method() -> StripeFault:
     """Nothing to charge."""
     return StripeFault(
-        "This customer has no attached payment source or default payment method. Please consider adding a default"
-        " payment method. For more information, visit"
+        "This customer has no attached payment source or default payment method. Please consider adding a"
+        " default payment method. For more information, visit"
         " https://stripe.com/docs/billing/subscriptions/payment-methods-setting.",
         code="resource_missing",
     )
 
 
 def intent_failure(intent: Json, waiting_code: str) -> StripeFault:
-    """The fault of a payment intent that has not succeeded; `waiting_code` where it waits for the customer."""
+    """The fault of a payment intent that has not succeeded.
+
+    `waiting_code` where it waits for the customer.
+    """
     error = intent["last_payment_error"]
     if intent["status"] == "requires_action" or not error:
         return StripeFault(
@@ -208,7 +217,10 @@ def _count_attempt(account: Account, invoice: Json) -> None:
 def _keep_payment_method(account: Account, invoice: Json) -> None:
     """`save_default_payment_method=on_subscription`: what paid an invoice pays the next ones."""
     subscription = account.peek("subscription", invoicing.subscription_of(invoice))
-    if subscription is None or subscription["payment_settings"]["save_default_payment_method"] != "on_subscription":
+    if (
+        subscription is None
+        or subscription["payment_settings"]["save_default_payment_method"] != "on_subscription"
+    ):
         return
     intent = account.get("payment_intent", invoice["_intent"])
     subscription = account.get("subscription", subscription["id"])

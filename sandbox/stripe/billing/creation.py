@@ -27,7 +27,10 @@ MAX_TRIAL_DAYS = 730
 
 
 def create_subscription(account: Account, params: Json) -> Json:
-    """A new subscription with its first invoice. Takes the parameters of `POST /v1/subscriptions`; raises its faults."""
+    """A new subscription with its first invoice.
+
+    Takes the parameters of `POST /v1/subscriptions`; raises its faults.
+    """
     customer = account.refer("customer", params["customer"], "customer")
     at = account.now(customer)
     subscription = _new(account, customer, params, at)
@@ -42,7 +45,9 @@ def create_subscription(account: Account, params: Json) -> Json:
     if subscription["collection_method"] == "send_invoice":
         _announce(account, subscription, invoice, extra)
     else:
-        _collect_first(account, subscription, invoice, params.get("payment_behavior") or "allow_incomplete", extra)
+        _collect_first(
+            account, subscription, invoice, params.get("payment_behavior") or "allow_incomplete", extra
+        )
     if subscription["status"] == "trialing":
         tell_short_trial(account, subscription, at)
     return subscription
@@ -80,11 +85,12 @@ def set_end(account: Account, subscription: Json, params: Json, at: int) -> None
         return
     if planned is not None and planned <= at:
         raise invalid("The cancel_at timestamp must be in the future.", "cancel_at")
-    if planned == subscription["cancel_at"] and bool(params.get("cancel_at_period_end")) == subscription["cancel_at_period_end"]:
+    with_period = bool(params.get("cancel_at_period_end"))
+    if (planned, with_period) == (subscription["cancel_at"], subscription["cancel_at_period_end"]):
         return
     subscription.update(
         cancel_at=planned,
-        cancel_at_period_end=bool(params.get("cancel_at_period_end")),
+        cancel_at_period_end=with_period,
         canceled_at=None if planned is None else at,
         cancellation_details={
             **subscription["cancellation_details"],
@@ -141,7 +147,9 @@ def tell_short_trial(account: Account, subscription: Json, at: int) -> None:
 
 def _new(account: Account, customer: Json, params: Json, at: int) -> Json:
     if params.get("collection_method") == "send_invoice" and params.get("days_until_due") is None:
-        raise invalid("You must pass `days_until_due` when `collection_method=send_invoice`.", "days_until_due")
+        raise invalid(
+            "You must pass `days_until_due` when `collection_method=send_invoice`.", "days_until_due"
+        )
     if params.get("default_payment_method"):
         method = account.refer("payment_method", params["default_payment_method"], "default_payment_method")
         if method["customer"] != customer["id"]:
@@ -175,8 +183,8 @@ def _set_currency(customer: Json, subscription: Json) -> None:
     currency = subscription["items"]["data"][0]["price"]["currency"]
     if customer["currency"] not in (None, currency):
         raise invalid(
-            "You cannot combine currencies on a single customer. This customer has an active subscription, subscription"
-            f" schedule, discount, quote, or invoice item with currency {customer['currency']}.",
+            "You cannot combine currencies on a single customer. This customer has an active subscription,"
+            f" subscription schedule, discount, quote, or invoice item with currency {customer['currency']}.",
             "currency",
         )
     customer["currency"] = subscription["currency"] = currency
@@ -198,7 +206,9 @@ def _begin(account: Account, subscription: Json, params: Json, at: int) -> None:
 def _trial_end(subscription: Json, params: Json, at: int) -> int | None:
     given, days = params.get("trial_end"), params.get("trial_period_days")
     if given is not None and days is not None:
-        raise invalid("You may only specify one of these parameters: trial_end, trial_period_days.", "trial_end")
+        raise invalid(
+            "You may only specify one of these parameters: trial_end, trial_period_days.", "trial_end"
+        )
     if days is None and params.get("trial_from_plan"):
         days = subscription["items"]["data"][0]["price"]["recurring"]["trial_period_days"]
     if days:
@@ -227,20 +237,24 @@ def _anchor(subscription: Json, params: Json, at: int) -> int:
     interval, count = changes.cycle_of(subscription)
     if not at <= anchor <= calendar.boundary(at, interval, count, 1):
         raise invalid(
-            "billing_cycle_anchor cannot be in the past, or later than next natural billing date for the subscription.",
+            "billing_cycle_anchor cannot be in the past, or later than the next natural billing date.",
             "billing_cycle_anchor",
         )
     return int(anchor)
 
 
-def _first_invoice(account: Account, customer: Json, subscription: Json, params: Json, extra: list[Json]) -> Json:
+def _first_invoice(
+    account: Account, customer: Json, subscription: Json, params: Json, extra: list[Json]
+) -> Json:
     waiting = [*entries.waiting(account, subscription), *extra]
     found = [lines.from_invoice_item(account, entry) for entry in waiting]
     start = lines.period_of(subscription)[0]
     is_stub = subscription["status"] != "trialing" and subscription["billing_cycle_anchor"] > start
     if not (is_stub and params.get("proration_behavior") == "none"):
         found += changes.period_lines(account, subscription)
-    return invoicing.compose(account, customer, found, reason="subscription_create", subscription=subscription)
+    return invoicing.compose(
+        account, customer, found, reason="subscription_create", subscription=subscription
+    )
 
 
 def _announce(account: Account, subscription: Json, invoice: Json, extra: list[Json]) -> None:
@@ -250,8 +264,13 @@ def _announce(account: Account, subscription: Json, invoice: Json, extra: list[J
     invoicing.issue(account, invoice)
 
 
-def _collect_first(account: Account, subscription: Json, invoice: Json, behavior: str, extra: list[Json]) -> None:
-    """Nothing to pay starts the subscription at once; otherwise it is incomplete until the first invoice is paid."""
+def _collect_first(
+    account: Account, subscription: Json, invoice: Json, behavior: str, extra: list[Json]
+) -> None:
+    """Nothing to pay starts the subscription at once.
+
+    Otherwise it is incomplete until the first invoice is paid.
+    """
     due = invoice["amount_due"] > 0
     intent = None
     if due and behavior == "error_if_incomplete":
@@ -272,4 +291,3 @@ def _collect_first(account: Account, subscription: Json, invoice: Json, behavior
         charging.finalize(account, invoice)
         if invoice["status"] == "open" and behavior != "default_incomplete":
             charging.attempt(account, invoice)
-

@@ -1,6 +1,7 @@
-"""What time brings a subscription: the end of its trial, renewal, its schedule's next phase, its end; and the notices before.
+"""What time brings a subscription: the end of its trial, renewal, its next phase, notices, its end.
 
-Each subscription tells the one thing it has to do next and when, so that everything happens in the order of time.
+Each subscription tells the one thing it has to do next and when, so that everything happens in the order of
+time.
 """
 
 from __future__ import annotations
@@ -91,7 +92,10 @@ def renew(account: Account, subscription: Json, at: int) -> None:
 
 
 def upcoming(account: Account, subscription: Json, extra: list[Json]) -> list[Json]:
-    """The lines of the next renewal invoice: what waits, `extra` that a change would add, usage so far, the next period."""
+    """The lines of the next renewal invoice.
+
+    What waits, `extra` that a change would add, usage so far, the next period.
+    """
     start, end = lines.period_of(subscription)
     found = [
         lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)
@@ -107,7 +111,10 @@ def upcoming(account: Account, subscription: Json, extra: list[Json]) -> list[Js
 
 
 def end_as_planned(account: Account, subscription: Json) -> None:
-    """`cancel_at` (or the period's end, with `cancel_at_period_end`) has come: what is still open is invoiced, then it ends."""
+    """`cancel_at` (or the period's end, with `cancel_at_period_end`) has come.
+
+    What is still open is invoiced, then it ends.
+    """
     with updating(account, subscription):
         at = subscription["cancel_at"]
         if at < lines.period_of(subscription)[1] and subscription.get("_prorate_end"):
@@ -119,7 +126,10 @@ def end_as_planned(account: Account, subscription: Json) -> None:
 def last_invoice(
     account: Account, subscription: Json, usage: list[Json], *, now: bool = False
 ) -> Json | None:
-    """An invoice of what still waits when a subscription ends: prorations and usage. None if there is nothing."""
+    """An invoice of what still waits when a subscription ends: prorations and usage.
+
+    None if there is nothing.
+    """
     found = [
         lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)
     ] + usage

@@ -1,4 +1,7 @@
-"""Invoice items that wait for the next invoice: those of a subscription's changes, and those a customer was given."""
+"""Invoice items that wait for the next invoice.
+
+Those of a subscription's changes, and those a customer was given.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ MAX_WAITING = 250
 
 
 def waiting(account: Account, subscription: Json) -> list[Json]:
-    """What the subscription's next invoice takes along: its own items, and its customer's in the same currency."""
+    """What the subscription's next invoice takes along.
+
+    Its own items, and its customer's in the same currency.
+    """
     found = account.find("invoiceitem", customer=subscription["customer"], invoice=None)
     return [
         entry

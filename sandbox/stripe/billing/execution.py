@@ -1,4 +1,7 @@
-"""Carries out a planned change: prorations stored, the invoice made and collected as `payment_behavior` says."""
+"""Carries out a planned change.
+
+Prorations stored, the invoice made and collected as `payment_behavior` says.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from sandbox.stripe.billing.changes import Change
 
 
 def execute(account: Account, subscription: Json, params: Json, at: int) -> None:
-    """Change items, trial or cycle of a subscription. Raises a card error, and changes nothing, with `error_if_incomplete`."""
+    """Change items, trial or cycle of a subscription.
+
+    Raises a card error, and changes nothing, with `error_if_incomplete`.
+    """
     change = changes.plan(account, subscription, params, at)
     if not changes.bills_now(change, params):
         entries.store(account, change.entries)
@@ -37,7 +43,10 @@ def execute(account: Account, subscription: Json, params: Json, at: int) -> None
 
 
 def immediate_invoice(account: Account, subscription: Json, change: Change) -> Json:
-    """The invoice that a change makes at once: what waits, its prorations, usage so far, and the new period."""
+    """The invoice that a change makes at once.
+
+    What waits, its prorations, usage so far, and the new period.
+    """
     waiting = [*entries.waiting(account, subscription), *change.entries]
     found = [lines.from_invoice_item(account, entry) for entry in waiting] + change.usage + change.lines
     return invoicing.compose(

@@ -19,7 +19,10 @@ def compose(
     subscription: Json | None = None,
     **values: object,
 ) -> Json:
-    """A draft with its lines and totals, not stored yet: the next step is to issue it, or to show it as a preview."""
+    """A draft with its lines and totals, not stored yet.
+
+    The next step is to issue it, or to show it as a preview.
+    """
     at = account.now(customer)
     base: Json = {
         "billing_reason": reason,
@@ -191,7 +194,10 @@ def _running_discounts(account: Account, subscription: Json, at: int) -> list[st
 
 
 def _use_up_discounts(account: Account, subscription: Json, invoice: Json) -> None:
-    """A coupon for once is gone with the first invoice that it takes something off; one for some months with its end."""
+    """A coupon for once is gone with the first invoice that it takes something off.
+
+    One for some months with its end.
+    """
     used = {entry["discount"] for entry in invoice["total_discount_amounts"] if entry["amount"]}
     for discount_id in list(subscription["discounts"]):
         discount = account.get("discount", discount_id)

@@ -1,4 +1,7 @@
-"""Applies `items` parameters to a subscription: items added, changed, removed; one currency and one interval each."""
+"""Applies `items` parameters to a subscription: items added, changed, removed.
+
+One currency and one interval each.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ UPDATE_ITEM = {**CREATE_ITEM, "id": text, "deleted": boolean, "clear_usage": boo
 
 
 def apply(account: Account, subscription: Json, given: list[Json], at: int) -> None:
-    """Change a subscription's items (of a copy, where the change is only looked at). Raises for what cannot be."""
+    """Change a subscription's items (of a copy, where the change is only looked at).
+
+    Raises for what cannot be.
+    """
     items: list[Json] = subscription["items"]["data"]
     for index, params in enumerate(given):
         path = f"items[{index}]"
@@ -101,7 +107,7 @@ def _set_quantity(item: Json, quantity: int | None, default: int, path: str) -> 
 def _must_recur(price: Json, path: str, inline: bool) -> None:
     if not price["recurring"]:
         raise invalid(
-            "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.",
+            "The price specified is `type=one_time` but this field only accepts `type=recurring`.",
             f"{path}[price]",
         )
     if not price["active"] and not inline:

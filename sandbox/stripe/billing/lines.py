@@ -1,4 +1,4 @@
-"""Invoice lines: what a subscription item costs for a period, what a change credits and charges, and one-off items.
+"""Invoice lines: what a subscription item costs for a period, what a change adds, one-off items.
 
 A proration first becomes an invoice item, as with Stripe, and that a line; so a preview and the invoice that
 follows are made by the same functions.
@@ -13,9 +13,11 @@ from sandbox.stripe.billing import calendar, pricing, shapes
 from sandbox.stripe.billing.proration import Item, Proration
 
 _SHARED = (
-    "amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity", "quantity_decimal",
+    "amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity",
+    "quantity_decimal",
 )  # fmt: skip
 """What a line takes over from its invoice item."""
+
 
 def period_of(subscription: Json) -> tuple[int, int]:
     """The running period. All items of a subscription share one here."""
@@ -125,9 +127,17 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
         parent = _parent("subscription_item_details", details)
     else:
         parent = _parent("invoice_item_details", details)
-    shared = (
-        ["amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity", "quantity_decimal"]
-    )
+    shared = [
+        "amount",
+        "currency",
+        "description",
+        "discountable",
+        "metadata",
+        "period",
+        "pricing",
+        "quantity",
+        "quantity_decimal",
+    ]
     return shapes.line(
         account.new_id("il"),
         **{name: entry[name] for name in shared},

@@ -1,4 +1,4 @@
-"""Pending updates: a change that waits for its invoice to be paid (`payment_behavior=pending_if_incomplete`)."""
+"""A change that waits for its invoice to be paid: `payment_behavior=pending_if_incomplete`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A schedule's phases, as they take hold of their subscription: at a renewal without proration, in a period with it."""
+"""A schedule's phases, as they take hold of their subscription.
+
+At a renewal without proration, in a period with it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def enter_next(account: Account, subscription: Json, at: int) -> None:
         phase = _step(account, subscription, at)
         if phase is None:
             return
-        params = {"items": item_params(subscription, phase), "proration_behavior": phase["proration_behavior"]}
+        params = {
+            "items": item_params(subscription, phase),
+            "proration_behavior": phase["proration_behavior"],
+        }
         execution.execute(account, subscription, params, at)
         _take_settings(subscription, phase)
 
@@ -50,7 +56,11 @@ def preview_at(account: Account, subscription: Json, at: int) -> Json:
     following = copy.deepcopy(subscription)
     schedule = schedule_of(account, subscription)
     if schedule is not None and schedule["current_phase"]["end_date"] <= at:
-        later = [phase for phase in schedule["phases"] if phase["start_date"] >= schedule["current_phase"]["end_date"]]
+        later = [
+            phase
+            for phase in schedule["phases"]
+            if phase["start_date"] >= schedule["current_phase"]["end_date"]
+        ]
         if later:
             _switch(account, following, later[0], at)
     return following
@@ -90,7 +100,10 @@ def release(account: Account, schedule: Json, at: int) -> None:
 
 
 def _step(account: Account, subscription: Json, at: int) -> Json | None:
-    """Move the schedule on; after its last phase it lets go of the subscription, or cancels it. Gives the new phase."""
+    """Move the schedule on; after its last phase it lets go of the subscription, or cancels it.
+
+    Gives the new phase.
+    """
     schedule = schedule_of(account, subscription)
     assert schedule is not None
     ended = schedule["current_phase"]["end_date"]

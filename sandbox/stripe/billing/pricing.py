@@ -1,6 +1,8 @@
-"""What a price asks for a quantity, exactly: per unit, volume and graduated tiers, flat amounts, decimal amounts.
+"""What a price asks for a quantity, exactly.
 
-Works on Stripe's price objects. Amounts stay exact fractions of a minor unit until they are written on a line.
+Per unit, volume and graduated tiers, flat amounts, decimal amounts.
+
+Works on Stripe's price objects. Amounts stay exact fractions of a minor unit until they are on a line.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,7 +60,10 @@ def total(price: Price, quantity: Fraction | int) -> Fraction:
 
 
 def parts(price: Price, quantity: Fraction | int) -> list[Part]:
-    """The lines a price makes for a quantity: one for a per-unit or volume price (two with a flat fee), one a tier otherwise."""
+    """The lines a price makes for a quantity.
+
+    One for a per-unit or volume price (two with a flat fee), one a tier otherwise.
+    """
     units = _transformed(price, Fraction(quantity))
     if price.get("billing_scheme") != "tiered":
         unit = _decimal(price, "unit_amount")

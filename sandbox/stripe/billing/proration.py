@@ -1,4 +1,7 @@
-"""Proration by the second: what is credited for time not used and charged for time still to come, each line rounded by itself."""
+"""Proration by the second.
+
+What is credited for time not used and charged for time still to come, each line rounded by itself.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,8 +38,8 @@ class Proration:
 def share(item: Item, at: int) -> Fraction:
     """The part of a full period between `at` and the period's end.
 
-    A period that was cut short, at its start by an anchor or at its end by a cancellation, counts against the whole
-    cycle in which it lies.
+    A period that was cut short, at its start by an anchor or at its end by a cancellation, counts against the
+    whole cycle in which it lies.
     """
     recurring = item.price["recurring"]
     interval, count = recurring["interval"], int(recurring["interval_count"])
@@ -59,7 +62,10 @@ def remaining_time(item: Item, at: int) -> Proration:
 
 
 def between(before: list[Item], after: list[Item], at: int) -> list[Proration]:
-    """The lines for a change of items at a moment: credits and charges of each item that differs, in the items' order."""
+    """The lines for a change of items at a moment.
+
+    Credits and charges of each item that differs, in the items' order.
+    """
     old = {item.id: item for item in before}
     new = {item.id: item for item in after}
     lines: list[Proration] = []

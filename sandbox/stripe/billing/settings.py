@@ -1,6 +1,8 @@
-"""The account's billing settings that Stripe offers in its dashboard only: what happens when payments keep failing.
+"""The account's billing settings that Stripe offers in its dashboard only.
 
-Retries follow a fixed schedule instead of Stripe's learned one, so that a test knows when the next attempt is.
+What happens when payments keep failing.
+
+Retries follow a fixed schedule instead of Stripe's learned one, so that a test knows when the next one is.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ _WORDS = ("cancel", "unpaid", "past_due")
 
 
 def end_state(account: Account) -> str:
-    """What a subscription becomes when its retries are used up: `cancel` (the default), `unpaid` or `past_due`."""
+    """What a subscription becomes when its retries are used up.
+
+    `cancel` (the default), `unpaid` or `past_due`.
+    """
     stored = account.peek(_KIND, _ID)
     return "cancel" if stored is None else str(stored["failed_payments"])
 

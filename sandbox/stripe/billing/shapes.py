@@ -1,4 +1,7 @@
-"""Stripe's billing objects as they are when new: every field that current API versions show, with its default."""
+"""Stripe's billing objects as they are when new.
+
+Every field that current API versions show, with its default.
+"""
 
 from __future__ import annotations
 
@@ -177,7 +180,8 @@ def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
         "last_finalization_error": None,
         "latest_revision": None,
         "lines": {
-            "object": "list", "data": [], "has_more": False, "total_count": 0, "url": f"/v1/invoices/{invoice_id}/lines",
+            "object": "list", "data": [], "has_more": False, "total_count": 0,
+            "url": f"/v1/invoices/{invoice_id}/lines",
         },
         "livemode": False,
         "metadata": {},
@@ -185,7 +189,9 @@ def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
         "number": None,
         "on_behalf_of": None,
         "parent": None,
-        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
+        "payment_settings": {
+            "default_mandate": None, "payment_method_options": None, "payment_method_types": None,
+        },
         "period_end": None,
         "period_start": None,
         "post_payment_credit_notes_amount": 0,

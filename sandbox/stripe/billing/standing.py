@@ -12,7 +12,10 @@ SETTLED = frozenset(["paid", "void", "uncollectible"])
 
 
 def on_invoice_settled(account: Account, invoice: Json) -> None:
-    """An invoice was paid, voided or given up: an incomplete subscription starts, an overdue one is in order again."""
+    """An invoice was paid, voided or given up.
+
+    An incomplete subscription starts, an overdue one is in order again.
+    """
     subscription = _subscription_of(account, invoice)
     if subscription is None or subscription["status"] in ENDED:
         return

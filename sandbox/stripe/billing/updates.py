@@ -1,4 +1,4 @@
-"""One `customer.subscription.updated` for everything that one action changes on a subscription, as Stripe sends it."""
+"""One `customer.subscription.updated` for everything that one action changes on a subscription."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def told(subscription: Json) -> None:
 
 
 def difference(before: Json, after: Json) -> Json:
-    """`previous_attributes`: the old values of what differs; of metadata only the keys that do, null for new ones."""
+    """`previous_attributes`: the old values of what differs.
+
+    Of metadata only the keys that do, null for new ones.
+    """
     previous = {name: value for name, value in before.items() if after.get(name) != value}
     if "metadata" in previous:
         old, new = before["metadata"], after["metadata"]

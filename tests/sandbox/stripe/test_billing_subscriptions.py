@@ -28,7 +28,12 @@ def test_a_paid_first_invoice_makes_the_subscription_active(world: World) -> Non
     item = subscription["items"].data[0]
     assert (item.current_period_start, item.current_period_end) == (at("2026-01-01"), at("2026-02-01"))
     invoice = world.v1.invoices.retrieve(subscription.latest_invoice)
-    assert (invoice.status, invoice.total, invoice.amount_paid, invoice.amount_remaining) == ("paid", 3000, 3000, 0)
+    assert (invoice.status, invoice.total, invoice.amount_paid, invoice.amount_remaining) == (
+        "paid",
+        3000,
+        3000,
+        0,
+    )
     assert invoice.billing_reason == "subscription_create"
     assert invoice.parent.subscription_details.subscription == subscription.id
     assert invoice.parent.subscription_details.metadata.to_dict() == {"plan": "team"}
@@ -43,7 +48,11 @@ def test_the_events_of_a_first_payment_come_in_order(world: World) -> None:
     world.subscribe((world.price(), 1))
 
     told = [event.type for event in world.events() if not event.type.startswith(("customer.u", "customer.c"))]
-    relevant = [kind for kind in world.told() if kind.startswith(("customer.subscription", "invoice.", "payment_intent"))]
+    relevant = [
+        kind
+        for kind in world.told()
+        if kind.startswith(("customer.subscription", "invoice.", "payment_intent"))
+    ]
     assert told
     assert relevant == [
         "customer.subscription.created",
@@ -135,7 +144,9 @@ def test_a_payment_that_wants_authentication_waits_for_the_customer(url: str) ->
     subscription = world.subscribe((world.price(), 1), expand=["latest_invoice.payments"])
 
     assert subscription.status == "incomplete"
-    intent = world.v1.payment_intents.retrieve(subscription.latest_invoice.payments.data[0].payment.payment_intent)
+    intent = world.v1.payment_intents.retrieve(
+        subscription.latest_invoice.payments.data[0].payment.payment_intent
+    )
     assert intent.status == "requires_action"
     assert "invoice.payment_action_required" in world.told("invoice")
 

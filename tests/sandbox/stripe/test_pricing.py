@@ -20,12 +20,16 @@ VOLUME = tiered("volume", tier(10, 1000), tier(50, 800), tier(None, 600))
 SEATS = [tier(5, 1000), tier(10, 800), tier(None, 500)]
 
 
-@pytest.mark.parametrize(("quantity", "amount"), [(1, 1000), (10, 10000), (11, 8800), (50, 40000), (51, 30600)])
+@pytest.mark.parametrize(
+    ("quantity", "amount"), [(1, 1000), (10, 10000), (11, 8800), (50, 40000), (51, 30600)]
+)
 def test_volume_prices_every_unit_by_the_tier_of_the_whole(quantity: int, amount: int) -> None:
     assert pricing.total(VOLUME, quantity) == amount
 
 
-@pytest.mark.parametrize(("quantity", "amount"), [(3, 3000), (5, 5000), (6, 5800), (8, 7400), (10, 9000), (12, 10000)])
+@pytest.mark.parametrize(
+    ("quantity", "amount"), [(3, 3000), (5, 5000), (6, 5800), (8, 7400), (10, 9000), (12, 10000)]
+)
 def test_graduated_prices_each_unit_by_its_own_tier(quantity: int, amount: int) -> None:
     assert pricing.total(tiered("graduated", *SEATS), quantity) == amount
 
@@ -33,7 +37,10 @@ def test_graduated_prices_each_unit_by_its_own_tier(quantity: int, amount: int) 
 def test_graduated_makes_one_line_for_each_tier_reached() -> None:
     lines = pricing.parts(tiered("graduated", *SEATS), 8)
 
-    assert [(line.label, line.quantity, line.amount) for line in lines] == [("Tier 1", 5, 5000), ("Tier 2", 3, 2400)]
+    assert [(line.label, line.quantity, line.amount) for line in lines] == [
+        ("Tier 1", 5, 5000),
+        ("Tier 2", 3, 2400),
+    ]
 
 
 def test_flat_amounts_are_lines_of_their_own_and_come_once_for_each_tier_reached() -> None:
@@ -60,20 +67,31 @@ def test_decimal_unit_amounts_are_multiplied_before_they_are_rounded() -> None:
 
 
 def test_packages_round_as_the_price_says() -> None:
-    price = {"billing_scheme": "per_unit", "unit_amount": 500, "transform_quantity": {"divide_by": 10, "round": "up"}}
+    price = {
+        "billing_scheme": "per_unit",
+        "unit_amount": 500,
+        "transform_quantity": {"divide_by": 10, "round": "up"},
+    }
 
     assert pricing.total(price, 11) == 1000
     assert pricing.total({**price, "transform_quantity": {"divide_by": 10, "round": "down"}}, 19) == 500
 
 
-@pytest.mark.parametrize(("exact", "whole"), [("1/2", 1), ("-1/2", -1), ("49/100", 0), ("-149/100", -1), ("5/2", 3)])
+@pytest.mark.parametrize(
+    ("exact", "whole"), [("1/2", 1), ("-1/2", -1), ("49/100", 0), ("-149/100", -1), ("5/2", 3)]
+)
 def test_halves_round_away_from_zero(exact: str, whole: int) -> None:
     assert pricing.round_minor(Fraction(exact)) == whole
 
 
 @pytest.mark.parametrize(
     ("amount", "currency", "text"),
-    [("1000", "eur", "€10.00"), ("500", "jpy", "¥500"), ("1500", "kwd", "KWD 1.500"), ("0.05", "usd", "$0.0005")],
+    [
+        ("1000", "eur", "€10.00"),
+        ("500", "jpy", "¥500"),
+        ("1500", "kwd", "KWD 1.500"),
+        ("0.05", "usd", "$0.0005"),
+    ],
 )
 def test_money_is_shown_with_the_currency_s_own_decimals(amount: str, currency: str, text: str) -> None:
     assert pricing.show(Fraction(amount), currency) == text

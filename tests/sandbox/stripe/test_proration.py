@@ -25,8 +25,10 @@ def price(unit: int, name: str = "p", interval: str = "month", **more: Any) -> d
 JANUARY = (at("2026-01-01"), at("2026-02-01"))
 
 
-def item(of: dict[str, Any], quantity: int, period: tuple[int, int] = JANUARY, id: str = "si_1") -> proration.Item:
-    return proration.Item(id, of, quantity, period[0], period[1], period[0])
+def item(
+    of: dict[str, Any], quantity: int, period: tuple[int, int] = JANUARY, id: str = "si_1"
+) -> proration.Item:
+    return proration.Item(item_id, of, quantity, period[0], period[1], period[0])
 
 
 def amounts(lines: list[proration.Proration]) -> list[int]:
@@ -71,7 +73,7 @@ def test_the_same_item_makes_no_lines() -> None:
 
 def test_an_added_item_is_charged_and_a_removed_one_credited() -> None:
     half = at("2026-01-16T12:00:00")
-    added = item(price(500, "x"), 2, id="si_2")
+    added = item(price(500, "x"), 2, item_id="si_2")
 
     assert amounts(proration.between([item(VOLUME, 3)], [item(VOLUME, 3), added], half)) == [500]
     assert amounts(proration.between([item(VOLUME, 3), added], [added], half)) == [-1500]
@@ -86,14 +88,21 @@ def test_metered_items_are_never_prorated() -> None:
 
 def test_a_stub_period_counts_against_its_full_length() -> None:
     # from 16 January 12:00 to the anchor on 1 February: half a month of 1000
-    stub = proration.Item("si_1", price(1000), 1, at("2026-01-16T12:00:00"), at("2026-02-01"), at("2026-02-01"))
+    stub = proration.Item(
+        "si_1", price(1000), 1, at("2026-01-16T12:00:00"), at("2026-02-01"), at("2026-02-01")
+    )
 
     assert proration.remaining_time(stub, stub.period_start).amount == 500
 
 
 @pytest.mark.parametrize(
     ("after", "expected"),
-    [("2026-01-31", "2026-02-28"), ("2026-02-28", "2026-03-31"), ("2026-03-31", "2026-04-30"), ("2027-12-31", "2028-01-31")],
+    [
+        ("2026-01-31", "2026-02-28"),
+        ("2026-02-28", "2026-03-31"),
+        ("2026-03-31", "2026-04-30"),
+        ("2027-12-31", "2028-01-31"),
+    ],
 )
 def test_an_anchor_on_the_31st_keeps_to_the_31st(after: str, expected: str) -> None:
     assert calendar.next_boundary(at("2026-01-31"), "month", 1, at(after)) == at(expected)
@@ -108,7 +117,12 @@ def test_a_leap_day_is_kept_every_four_years() -> None:
 
 @pytest.mark.parametrize(
     ("interval", "count", "expected"),
-    [("day", 10, "2026-01-11"), ("week", 2, "2026-01-15"), ("month", 3, "2026-04-01"), ("year", 2, "2028-01-01")],
+    [
+        ("day", 10, "2026-01-11"),
+        ("week", 2, "2026-01-15"),
+        ("month", 3, "2026-04-01"),
+        ("year", 2, "2028-01-01"),
+    ],
 )
 def test_intervals_come_in_counts(interval: str, count: int, expected: str) -> None:
     assert calendar.next_boundary(at("2026-01-01"), interval, count, at("2026-01-01")) == at(expected)
