@@ -1,4 +1,4 @@
-"""The embedded Postgres and NATS keep what was committed, over a stop, a crash, and a supervisor that was killed."""
+"""The embedded Postgres and NATS keep what was committed: over a stop, a crash, a killed supervisor."""
 
 import json
 import os

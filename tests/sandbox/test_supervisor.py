@@ -1,5 +1,6 @@
 """The supervisor: what it starts it shows, restarts, and never leaves behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -115,7 +116,8 @@ def test_a_stop_while_starting_ends_the_start(supervisor: Supervisor) -> None:
 def test_programs_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
         "import time; from pathlib import Path; from sandbox.output import Output;"
-        "from sandbox.supervisor import Supervisor; from tests.sandbox.test_supervisor import SLEEPER, program;"
+        "from sandbox.supervisor import Supervisor;"
+        "from tests.sandbox.test_supervisor import SLEEPER, program;"
         f"supervisor = Supervisor(Path({str(tmp_path)!r}), Output());"
         "supervisor.start(lambda: program('worker', SLEEPER), shown=False);"
         "print(supervisor.pids()['worker'], flush=True); time.sleep(600)"
@@ -135,8 +137,9 @@ def test_what_an_earlier_run_left_is_ended_and_strangers_are_not(tmp_path: Path)
     try:
         note = tmp_path / "running.json"
         leftovers.note(note, [left, stranger])
-        started = psutil.Process(stranger.pid).create_time()
-        note.write_text(note.read_text().replace(str(started), str(started - 1000)))
+        entries = json.loads(note.read_text())
+        entries[1]["started"] -= 1000  # the process id has gone to somebody else since
+        note.write_text(json.dumps(entries))
         assert leftovers.end(note) == [left.pid]
         eventually(lambda: left.exit_code is not None)
         assert stranger.exit_code is None
@@ -147,8 +150,11 @@ def test_what_an_earlier_run_left_is_ended_and_strangers_are_not(tmp_path: Path)
 
 
 def test_a_directory_serves_one_supervisor_at_a_time(tmp_path: Path) -> None:
-    with leftovers.exclusive(tmp_path):
-        with pytest.raises(leftovers.AlreadyRunning), leftovers.exclusive(tmp_path):
-            pass
+    with (
+        leftovers.exclusive(tmp_path),
+        pytest.raises(leftovers.AlreadyRunning),
+        leftovers.exclusive(tmp_path),
+    ):
+        pass
     with leftovers.exclusive(tmp_path):
         pass
