@@ -14,6 +14,11 @@ from shared.tables import NAMING, add_plumbing
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def service_names() -> list[str]:
+    """The services that have tables: those with migrations."""
+    return sorted(path.parent.name for path in (ROOT / "services").glob("*/migrations"))
+
+
 def migrate(engine: sa.Engine, service: str) -> None:
     """Bring one service's schema up to date."""
     config = alembic_config(service)

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from shared.broker import connect
 from shared.logs import set_up_logs
-from shared.migrations import ROOT, migrate
+from shared.migrations import ROOT, migrate, service_names
 from shared.settings import Settings, sqlalchemy_url
 from shared.streams import apply_layout, load_layout
 
@@ -27,11 +27,6 @@ LAYOUT_PATH = ROOT / "deploy" / "streams.yaml"
 APPEND_ONLY_TABLES = ("outbox",)
 """Tables a service may add to and read, never change: the audit trail."""
 READ_ONLY_TABLES = ("migrations",)
-
-
-def services() -> list[str]:
-    """The services that have tables: those with migrations."""
-    return sorted(path.parent.name for path in (ROOT / "services").glob("*/migrations"))
 
 
 def role_name(service: str) -> str:
@@ -115,11 +110,13 @@ def main() -> None:
     settings = Settings()
     set_up_logs("provision", style=settings.log_format, level=settings.log_level)
     missing = [
-        password_variable(service) for service in services() if not os.environ.get(password_variable(service))
+        password_variable(service)
+        for service in service_names()
+        if not os.environ.get(password_variable(service))
     ]
     if missing:
         sys.exit(f"Set {', '.join(missing)}: the passwords of the services' Postgres roles.")
-    passwords = {service: os.environ[password_variable(service)] for service in services()}
+    passwords = {service: os.environ[password_variable(service)] for service in service_names()}
     provision_database(settings.database_url.get_secret_value(), passwords)
     asyncio.run(
         provision_nats(

@@ -99,6 +99,7 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("version", BigInteger),
         Column("caused_by", Text, nullable=False),
         Column("occurred_at", DateTime(timezone=True), nullable=False),
+        Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
         Index("ix_outbox_xid_id", "xid", "id"),
         UniqueConstraint("entity", "entity_id", "version"),
         comment="Every message this service has published or is about to; append-only, the audit trail.",

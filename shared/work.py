@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from shared.faults import Rejected, Unavailable
 from shared.ids import new_id
 from shared.tracing import outgoing_headers
-from tallystick.messages.base import Command, Customer, Event
+from tallystick.messages.base import Command, Customer, Event, entity_id
 from tallystick.subjects import (
     CATALOG_TOKEN,
     CHANGE_FEED_STREAM,
@@ -59,7 +60,6 @@ class Work:
         if name not in event.names:
             raise ValueError(f"{event.__name__} has no event {name!r}")
         event_id = new_id("evt")
-        entity = snapshot[event.entity]
         body = event(
             event_id=event_id,
             occurred_at=self.now,
@@ -68,13 +68,14 @@ class Work:
             customer=customer,
             **snapshot,
         )
+        fields = body.model_dump(mode="json")
         token = customer.token if customer else CATALOG_TOKEN
         event_type = f"{event.entity}.{name}V{event.schema_version}"
         self._add(
             stream=CHANGE_FEED_STREAM,
             subject=self.subjects.event(event.entity, token, name, event.schema_version),
             message_id=event_id,
-            payload=body.model_dump_json().encode(),
+            payload=orjson.dumps(fields),
             headers={
                 "ce-specversion": "1.0",
                 "ce-id": event_id,
@@ -85,7 +86,7 @@ class Work:
                 "content-type": "application/json",
             },
             entity=event.entity,
-            entity_id=_entity_id(event.entity, entity, token),
+            entity_id=entity_id(event.entity, fields[event.entity]),
             version=version,
         )
         return event_id
@@ -181,14 +182,3 @@ class Transactions:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _entity_id(entity: str, snapshot: Any, token: str) -> str:
-    own_id = f"{entity.removeprefix('billing_')}_id"
-    for name in (own_id, "code"):
-        value = getattr(snapshot, name, None)
-        if isinstance(value, str):
-            return value
-    # An entity without an id of its own is one feature of one customer, or the customer itself.
-    feature = getattr(snapshot, "feature", None)
-    return f"{token}.{feature}" if feature else token

@@ -6,16 +6,12 @@ from enum import Enum
 
 from pydantic import JsonValue
 
+from tallystick.messages.base import entity_id
+
 ENTITIES_MAX = 200_000
 """How many entities' versions are remembered, those that changed longest ago are forgotten: about 50 MB."""
 MISSING_MAX = 1_000
 """How many missing versions of one entity are remembered, to recognise them when they arrive late."""
-
-IDENTITIES: Mapping[str, tuple[str, ...]] = {
-    "billing_team": ("team_id",),
-    "consumable": ("account", "feature"),
-}
-"""What identifies an entity, where that is not `<entity>_id`."""
 
 
 class Verdict(Enum):
@@ -45,42 +41,48 @@ def entity_key(entity: str, body: Mapping[str, JsonValue]) -> str | None:
     snapshot = body.get(entity)
     if not isinstance(snapshot, dict):
         return None
-    parts = [snapshot.get(field) for field in IDENTITIES.get(entity, (f"{entity}_id",))]
-    if not all(isinstance(part, str) for part in parts):
-        return None
-    return "/".join((entity, *(str(part) for part in parts)))
+    identified = entity_id(entity, snapshot)
+    return f"{entity}/{identified}" if identified else None
+
+
+@dataclass(slots=True)
+class _Handled:
+    """The versions of one entity that were handled: from `first` to `last`, but for `missing`."""
+
+    first: int
+    last: int
+    missing: set[int] | None = None
 
 
 class Versions:
-    """The last handled version of each entity, and which ones before it never came."""
+    """Which versions of which entities were handled."""
 
     def __init__(self, known: Mapping[str, int] | None = None) -> None:
-        self._last: dict[str, int] = dict(known or {})
-        self._missing: dict[str, set[int]] = {}
+        self._entities = {key: _Handled(first=1, last=version) for key, version in (known or {}).items()}
 
     def look(self, key: str, version: int) -> tuple[Verdict, Gap | None]:
         """Judge an event before it is handled; changes nothing, so a redelivered one is judged the same."""
-        last = self._last.get(key)
-        if last is None or version == last + 1:
+        handled = self._entities.get(key)
+        if handled is None or version == handled.last + 1:
             return Verdict.IN_ORDER, None
-        if version > last:
-            return Verdict.AFTER_GAP, Gap(expected=last + 1, found=version)
-        if version in self._missing.get(key, ()):
+        if version > handled.last:
+            return Verdict.AFTER_GAP, Gap(expected=handled.last + 1, found=version)
+        if version < handled.first or version in (handled.missing or ()):
             return Verdict.LATE, None
         return Verdict.REPEATED, None
 
     def handled(self, key: str, version: int) -> None:
         """Remember an event once it has been handled."""
         # Taken out and put in again, so that the dictionary's order is the order of change.
-        last = self._last.pop(key, None)
-        if last is None:
-            if len(self._last) >= ENTITIES_MAX:
-                forgotten = next(iter(self._last))
-                del self._last[forgotten]
-                self._missing.pop(forgotten, None)
-        elif version > last + 1:
-            missing = self._missing.setdefault(key, set())
-            missing.update(range(max(last + 1, version - MISSING_MAX), version))
-        elif version <= last:
-            self._missing.get(key, set()).discard(version)
-        self._last[key] = version if last is None else max(version, last)
+        handled = self._entities.pop(key, None)
+        if handled is None:
+            if len(self._entities) >= ENTITIES_MAX:
+                del self._entities[next(iter(self._entities))]
+            handled = _Handled(first=version, last=version)
+        self._entities[key] = handled
+        skipped = range(handled.last + 1, version) or range(version + 1, handled.first)
+        if skipped:
+            handled.missing = (handled.missing or set()) | set(skipped[-MISSING_MAX:])
+        if handled.missing:
+            handled.missing.discard(version)
+        handled.first, handled.last = min(handled.first, version), max(handled.last, version)

@@ -5,6 +5,7 @@ that a field can be added without breaking anybody.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -193,6 +194,8 @@ class Event(Told):
     entity: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     schema_version: ClassVar[int]
+    identity: ClassVar[tuple[str, ...]]
+    """The snapshot's fields that together say which entity it is."""
 
     def __init_subclass__(cls, **_: Any) -> None:
         # pydantic passes class keywords on to here as well as to the hook below, which uses them.
@@ -205,11 +208,13 @@ class Event(Told):
         entity: str = "",
         names: tuple[str, ...] = (),
         schema_version: int = 1,
+        identity: tuple[str, ...] = (),
         **kwargs: Any,
     ) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if service:
             cls.service, cls.entity, cls.names, cls.schema_version = service, entity, names, schema_version
+            cls.identity = identity or (f"{entity}_id",)
             EVENTS[entity, schema_version] = cls
 
 
@@ -241,3 +246,14 @@ class Outcome(Told):
 
     def _absent(self) -> set[str]:
         return {field for field in ("command_id", "result", "error") if getattr(self, field) is None}
+
+
+def entity_id(entity: str, snapshot: Mapping[str, JsonValue]) -> str | None:
+    """Which entity a snapshot (as JSON) is of, unique among its kind; None where that is not said.
+
+    An entity that this version of the package does not know is taken to be identified by `<entity>_id`.
+    """
+    model = EVENTS.get((entity, 1))
+    parts = [snapshot.get(field) for field in (model.identity if model else (f"{entity}_id",))]
+    tokens = [f"{part.get('type')}_{part.get('id')}" if isinstance(part, dict) else part for part in parts]
+    return ".".join(map(str, tokens)) if all(isinstance(token, str) for token in tokens) else None

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import make_engine
 from shared.delivery import Incoming
-from shared.provision import provision_database, role_name, services
+from shared.migrations import service_names
+from shared.provision import provision_database, role_name
 from shared.runtime import Runtime
 from shared.service import Service
 from tallystick.messages.base import Command, Outcome, Question
@@ -27,7 +28,7 @@ ROLE_PASSWORD = "role-of-the-tests"
 def make_template(postgres: PostgresServer) -> str:
     """The name of a database with every service's schema, to be copied by each test."""
     url = postgres.create_database()
-    provision_database(url, dict.fromkeys(services(), ROLE_PASSWORD))
+    provision_database(url, dict.fromkeys(service_names(), ROLE_PASSWORD))
     return database_name(url)
 
 

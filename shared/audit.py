@@ -1,0 +1,230 @@
+"""The audit: what must hold of live data, checked against the data itself. Run as `python -m shared.audit`.
+
+Each invariant is a small class with a sentence for a name. The plumbing's are here; a service adds its own in
+`services/<name>/invariants.py`, in a tuple called INVARIANTS.
+"""
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+import psycopg
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
+from psycopg.rows import dict_row
+
+from shared.broker import connect
+from shared.migrations import ROOT, service_names
+from shared.settings import Settings
+from tallystick.messages.base import entity_id
+from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
+
+PENDING_MAX_SECONDS = 10
+"""How long a committed event may wait for its publication before something is wrong."""
+UNFINISHED_MAX_SECONDS = 600
+"""How long an external command may be without its outcome: several rounds of the sweep."""
+FEED_BATCH = 500
+FEED_TIMEOUT_SECONDS = 10
+SHOWN_VIOLATIONS = 20
+"""Of one invariant; more of the same teach nothing. The queries' LIMIT is the same number."""
+
+
+@dataclass(slots=True)
+class Live:
+    """The running system, as its owner sees it."""
+
+    database: psycopg.AsyncConnection[dict[str, Any]]
+    nats: Client
+    subjects: Subjects
+    feed: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    """The versions on the change feed in their order, by entity and its id; filled when first needed."""
+
+    async def rows(self, schema: str, query: str, *values: Any) -> list[dict[str, Any]]:
+        """The rows of a query about one service's tables; the query names them as `{schema}.table`."""
+        return await (await self.database.execute(query.format(schema=schema), values)).fetchall()
+
+
+class Invariant(Protocol):
+    """Something that always holds."""
+
+    @property
+    def name(self) -> str:
+        """What holds, in a few words."""
+        ...
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Where it does not hold; empty when all is well."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EveryEventIsPublished:
+    """What is committed is on its way within seconds."""
+
+    schema: str
+    name: str = "committed messages are published"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Rows that no snapshot of the relay's has covered for too long."""
+        rows = await live.rows(
+            self.schema,
+            """SELECT outbox.id, outbox.subject, outbox.recorded_at
+                FROM {schema}.outbox, {schema}.relay_position AS position
+                WHERE outbox.xid >= pg_snapshot_xmin(position.published)
+                  AND NOT pg_visible_in_snapshot(outbox.xid, position.published)
+                  AND outbox.recorded_at < now() - make_interval(secs => %s)
+                ORDER BY outbox.id LIMIT 20""",
+            PENDING_MAX_SECONDS,
+        )
+        return [
+            f"outbox row {row['id']} for {row['subject']} waits since {row['occurred_at']}" for row in rows
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionsHaveNoGaps:
+    """The versions of an entity count from 1, each once."""
+
+    schema: str
+    name: str = "versions count from 1 without gaps"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Entities whose number of events is not their last version."""
+        rows = await live.rows(
+            self.schema,
+            """SELECT entity, entity_id, count(*) AS events, min(version) AS first,
+                       max(version) AS last
+                FROM {schema}.outbox WHERE entity IS NOT NULL GROUP BY entity, entity_id
+                HAVING min(version) <> 1 OR max(version) <> count(*) LIMIT 20""",
+        )
+        return [
+            f"{row['entity']} {row['entity_id']}: {row['events']} events, versions {row['first']} to {row['last']}"
+            for row in rows
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class TheFeedTellsAllInOrder:
+    """Each entity's changes are on the feed, all of them, in sequence."""
+
+    schema: str
+    name: str = "the feed is complete and in order for each entity"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Entities whose versions on the feed are not those of the outbox, in their order."""
+        if not live.feed:
+            live.feed = await versions_on_the_feed(live)
+        rows = await live.rows(
+            self.schema,
+            """SELECT entity, entity_id, max(version) AS last
+                FROM {schema}.outbox, {schema}.relay_position AS position
+                WHERE entity IS NOT NULL AND pg_visible_in_snapshot(outbox.xid, position.published)
+                GROUP BY entity, entity_id""",
+        )
+        found = []
+        for row in rows:
+            told = live.feed.get(row["entity"], {}).get(row["entity_id"], [])
+            # What the stream dropped by age is missing at the beginning; what it has twice comes later.
+            newest: list[int] = []
+            for version in told:
+                if not newest or version > newest[-1]:
+                    newest.append(version)
+            if not newest or newest != list(range(newest[0], row["last"] + 1)):
+                found.append(
+                    f"{row['entity']} {row['entity_id']} at version {row['last']}: the feed tells {told[-10:]}"
+                )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class EveryCommandHasItsOutcome:
+    """A command that was taken up is finished."""
+
+    schema: str
+    name: str = "no command is left without its outcome"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Commands that were taken up long ago and are neither done nor refused."""
+        rows = await live.rows(
+            self.schema,
+            """SELECT command_id, name, received_at FROM {schema}.inbox
+                WHERE outcome IS NULL AND received_at < now() - make_interval(secs => %s)
+                ORDER BY received_at LIMIT 20""",
+            UNFINISHED_MAX_SECONDS,
+        )
+        return [f"{row['name']} {row['command_id']} since {row['received_at']}" for row in rows]
+
+
+async def versions_on_the_feed(live: Live) -> dict[str, dict[str, list[int]]]:
+    """The versions of every entity in the order of the change feed, by entity and its id."""
+    told: dict[str, dict[str, list[int]]] = {}
+    jetstream = live.nats.jetstream()
+    config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True)
+    reader = await jetstream.pull_subscribe(live.subjects.feed(), stream=CHANGE_FEED_STREAM, config=config)
+    remaining = (await reader.consumer_info()).num_pending or 0
+    while remaining > 0:
+        messages = await reader.fetch(min(remaining, FEED_BATCH), timeout=FEED_TIMEOUT_SECONDS)
+        remaining -= len(messages)
+        for message in messages:
+            entity = live.subjects.parse_event(message.subject).entity
+            event = orjson.loads(message.data)
+            identified = entity_id(entity, event[entity]) or ""
+            told.setdefault(entity, {}).setdefault(identified, []).append(event["version"])
+    await reader.unsubscribe()
+    return told
+
+
+def invariants() -> list[tuple[str, Invariant]]:
+    """All invariants, with the service each belongs to."""
+    found: list[tuple[str, Invariant]] = []
+    for service in service_names():
+        found.append((service, EveryEventIsPublished(service)))
+        found.append((service, VersionsHaveNoGaps(service)))
+        found.append((service, TheFeedTellsAllInOrder(service)))
+        found.append((service, EveryCommandHasItsOutcome(service)))
+        if (ROOT / "services" / service / "invariants.py").exists():
+            own = importlib.import_module(f"services.{service}.invariants").INVARIANTS
+            found += [(service, invariant) for invariant in own]
+    return found
+
+
+async def audit(database_url: str, nats_url: str, *, prefix: str) -> dict[str, list[str]]:
+    """The violations by invariant; all lists are empty when all is well."""
+    connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row)
+    nats = await connect(nats_url, "audit")
+    try:
+        live = Live(connection, nats, Subjects(prefix))
+        return {f"{service}: {one.name}": list(await one.violations(live)) for service, one in invariants()}
+    finally:
+        await nats.close()
+        await connection.close()
+
+
+def main() -> None:
+    """Audit what the environment names, print what was found, exit with 1 if anything is wrong."""
+    settings = Settings()
+    found = asyncio.run(
+        audit(
+            settings.database_url.get_secret_value(),
+            os.environ.get("NATS_ADMIN_URL", settings.nats_url.get_secret_value()),
+            prefix=settings.subject_prefix,
+        )
+    )
+    for name, violations in found.items():
+        print(f"{'✗' if violations else '✓'} {name}")
+        for violation in violations[:SHOWN_VIOLATIONS]:
+            print(f"    {violation}")
+    broken = sum(bool(violations) for violations in found.values())
+    print(
+        f"{len(found)} invariants hold." if not broken else f"{broken} of {len(found)} invariants are broken."
+    )
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()
