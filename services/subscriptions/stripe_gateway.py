@@ -93,10 +93,6 @@ class StripeGateway:
         except Malformed as error:
             raise Unavailable(f"Stripe answered something unexpected: {error}") from error
 
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
-
     async def create_customer(self, token: str, *, email: str, name: str | None, key: str) -> StripeCustomer:
         """A new Stripe customer for one of ours, `token`."""
         params: dict[str, Any] = {"email": email, "metadata": {CUSTOMER_KEY: token}}
@@ -108,6 +104,21 @@ class StripeGateway:
                 {"idempotency_key": key},
             )
             return read_customer(made.to_dict())
+
+    async def update_customer(
+        self, stripe_customer_id: str, *, email: str, name: str | None, key: str
+    ) -> None:
+        """Change what Stripe knows of a customer; one that was deleted there meanwhile is left alone."""
+        params: dict[str, Any] = {"email": email} | ({} if name is None else {"name": name})
+        async with self.calls():
+            try:
+                await self.client.v1.customers.update_async(
+                    stripe_customer_id,
+                    params,  # type: ignore[arg-type]
+                    {"idempotency_key": key},
+                )
+            except stripe.InvalidRequestError as error:
+                _pass_on_unless_missing(error)
 
     async def find_customer(self, stripe_customer_id: str) -> StripeCustomer | None:
         """A Stripe customer; None where there is none or it was deleted."""

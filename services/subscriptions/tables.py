@@ -23,9 +23,6 @@ class CustomerRow(Row):
     # Not called `metadata`, which is SQLAlchemy's own on a row.
     notes: Mapped[dict[str, Any]] = mapped_column("metadata")
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
-    stripe_customers_made: Mapped[int] = mapped_column(server_default=text("0"))
-    """Part of the idempotency key for making the next one."""
-    stripe_event_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 

@@ -39,8 +39,6 @@ def _create_customers() -> None:
         sa.Column("name", sa.Text),
         sa.Column("metadata", JSONB, nullable=False),
         sa.Column("stripe_customer_id", sa.Text),
-        sa.Column("stripe_customers_made", sa.BigInteger, server_default=sa.text("0"), nullable=False),
-        sa.Column("stripe_event_at", MOMENT),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("customer", name="pk_customers"),
         sa.UniqueConstraint("customer_id", name="uq_customers_customer_id"),

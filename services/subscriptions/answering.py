@@ -1,0 +1,101 @@
+"""Answers to the questions about customers, subscriptions, invoices and entitlements."""
+
+from datetime import datetime
+
+from services.subscriptions import store
+from services.subscriptions.canceling import not_found
+from services.subscriptions.cursors import decode_cursor, encode_cursor
+from services.subscriptions.domain.entitlements import NOTHING
+from services.subscriptions.snapshots import (
+    allowance_of_row,
+    customer_snapshot,
+    entitlement_snapshot,
+    invoice_snapshot,
+    subscription_snapshot,
+)
+from shared.work import Rejected, Work
+from tallystick.messages import subscriptions as m
+
+
+async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
+    """A customer; raises Rejected `not_found`."""
+    row = await store.find_customer(work.session, question.customer.token)
+    if row is None:
+        raise _unknown_customer(question.customer.token)
+    return m.CustomerFound(customer=customer_snapshot(row))
+
+
+async def get_subscription(work: Work, question: m.GetSubscription) -> m.SubscriptionFound:
+    """A subscription; raises Rejected `not_found`."""
+    if question.customer is not None:
+        row = await store.newest_subscription(work.session, question.customer.token)
+        if row is None:
+            raise _unknown_customer(question.customer.token, "has no subscription")
+    else:
+        wanted = str(question.subscription_id)
+        row = await store.find_subscription(work.session, wanted)
+        if row is None:
+            raise not_found(wanted)
+    return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+
+async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.SubscriptionPage:
+    """A page of subscriptions; one row more than shown tells whether there is a next page."""
+    before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
+    rows = await store.list_subscriptions(
+        work.session,
+        token=question.customer.token if question.customer else None,
+        status=question.status,
+        before=before,
+        limit=question.limit + 1,
+    )
+    shown = rows[: question.limit]
+    return m.SubscriptionPage(
+        items=[subscription_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].subscription_id) if len(rows) > question.limit else None,
+    )
+
+
+async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
+    """A page of a customer's invoices."""
+    before = _invoice_key(question.cursor) if question.cursor is not None else None
+    rows = await store.list_invoices(
+        work.session, question.customer.token, before=before, limit=question.limit + 1
+    )
+    shown = rows[: question.limit]
+    more = len(rows) > question.limit
+    return m.InvoicePage(
+        items=[invoice_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].created_at.isoformat(), shown[-1].invoice_id) if more else None,
+    )
+
+
+async def check_entitlement(work: Work, question: m.CheckEntitlement) -> m.Allowance:
+    """What a customer may use of a feature."""
+    row = await store.find_entitlement(work.session, question.customer.token, question.feature)
+    return NOTHING if row is None else allowance_of_row(row)
+
+
+async def list_entitlements(work: Work, question: m.ListEntitlements) -> m.EntitlementPage:
+    """A page of what a customer may use."""
+    after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
+    rows = await store.list_entitlements(
+        work.session, question.customer.token, after=after, limit=question.limit + 1
+    )
+    shown = rows[: question.limit]
+    return m.EntitlementPage(
+        items=[entitlement_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].feature) if len(rows) > question.limit else None,
+    )
+
+
+def _invoice_key(cursor: str) -> tuple[datetime, str]:
+    created_at, invoice_id = decode_cursor(cursor, 2)
+    try:
+        return datetime.fromisoformat(created_at), invoice_id
+    except ValueError:
+        raise Rejected("invalid_message", "The cursor is not one of ours.", {"field": "cursor"}) from None
+
+
+def _unknown_customer(token: str, problem: str = "is not registered") -> Rejected:
+    return Rejected("not_found", f"{token} {problem}.", {"customer": token})

@@ -1,0 +1,26 @@
+"""The worker of this service: wiring only."""
+
+from typing import Any
+
+from services.subscriptions import handlers
+from services.subscriptions.catalog import handlers as catalog_handlers
+from services.subscriptions.checkouts import Trials
+from services.subscriptions.service import service
+from services.subscriptions.stripe_gateway import StripeGateway
+from shared.settings import Settings
+from shared.worker import run
+
+__all__ = ["catalog_handlers", "handlers", "provide", "service"]
+
+
+def provide(settings: Settings) -> list[Any]:
+    """What handlers are given beside their message."""
+    key = settings.stripe_secret_key
+    return [
+        StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
+        Trials(settings.stripe_trial_days),
+    ]
+
+
+if __name__ == "__main__":
+    run(service, provide=provide)

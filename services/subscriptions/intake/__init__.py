@@ -1,0 +1,1 @@
+"""Applying Stripe's events, in whatever order and number they come."""

@@ -1,0 +1,84 @@
+"""Applying `customer.subscription.*`: also of subscriptions that were not made by a checkout of ours."""
+
+from dataclasses import replace
+
+from services.subscriptions.changing import change_subscription
+from services.subscriptions.domain.from_stripe import state_of
+from services.subscriptions.domain.stripe_events import (
+    Arrived,
+    Seen,
+    Verdict,
+    judge,
+    judge_alone,
+    rank_of,
+)
+from services.subscriptions.domain.stripe_objects import StripeEvent, read_subscription
+from services.subscriptions.domain.subscription import State, changes
+from services.subscriptions.intake.application import Application
+from services.subscriptions.linking import new_stripe_subscription
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.store import subscription_of_stripe
+from services.subscriptions.tables import SubscriptionRow
+
+
+async def apply_subscription(application: Application) -> None:
+    """Bring our row to what the event, or in doubt Stripe itself, says of the subscription."""
+    event, work = application.event, application.work
+    theirs = read_subscription(event.object)
+    customer = await application.customer(theirs.stripe_customer_id)
+    told = _told(event, state_of(theirs, await application.shelf()))
+    row = await subscription_of_stripe(work.session, theirs.stripe_subscription_id)
+    if row is None:
+        row = await new_stripe_subscription(work, customer, theirs)
+        _remember(row, event, is_ahead=False)
+        await change_subscription(work, row, told, is_new=True)
+        return
+    seen, arrived = _seen(row), _arrived(event, told, state_of_row(row))
+    verdict, is_ahead = judge(seen, arrived), False
+    if verdict is Verdict.FETCH:
+        answer = application.answers.subscription(theirs.stripe_subscription_id, row.stripe_revision)
+        if answer is None:
+            verdict = judge_alone(seen, arrived)
+        else:
+            verdict, is_ahead = Verdict.APPLY, answer != theirs
+            told = state_of(answer, await application.shelf())
+    if verdict is Verdict.APPLY:
+        _remember(row, event, is_ahead=is_ahead)
+        await change_subscription(work, row, told)
+
+
+def _told(event: StripeEvent, state: State) -> State:
+    """The state that an event tells; what is deleted has ended, whatever else its object says."""
+    if event.type != "customer.subscription.deleted" or state.is_final:
+        return state
+    return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
+
+
+def _seen(row: SubscriptionRow) -> Seen:
+    return Seen(
+        is_final=row.ended_at is not None,
+        event_id=row.stripe_event_id,
+        event_at=row.stripe_event_at,
+        event_rank=row.stripe_event_rank,
+        is_ahead=row.stripe_is_ahead,
+    )
+
+
+def _arrived(event: StripeEvent, told: State, present: State) -> Arrived:
+    return Arrived(
+        event_id=event.event_id,
+        event_at=event.created,
+        rank=rank_of(event.type),
+        is_final=told.is_final,
+        is_same=not changes(present, told),
+    )
+
+
+def _remember(row: SubscriptionRow, event: StripeEvent, *, is_ahead: bool) -> None:
+    """How far Stripe's events are taken into account now."""
+    row.stripe_is_ahead = is_ahead
+    row.stripe_revision += 1
+    if row.stripe_event_at is None or event.created >= row.stripe_event_at:
+        row.stripe_event_id = event.event_id
+        row.stripe_event_at = event.created
+        row.stripe_event_rank = rank_of(event.type)

@@ -1,0 +1,126 @@
+"""The steps of `register_customer`: what to do in Stripe, doing it, and letting the customer be known."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.dialects.postgresql import insert
+
+from services.subscriptions.catalog.store import load_catalog
+from services.subscriptions.changing import tell_customer
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.linking import adopt_subscription, link_stripe_customer, refuse_if_taken
+from services.subscriptions.snapshots import customer_snapshot
+from services.subscriptions.store import customer_of_stripe, find_customer, lock_customer
+from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.tables import CustomerRow
+from shared.ids import new_id
+from shared.work import Rejected, Work
+from tallystick.messages import subscriptions as m
+
+
+class Registration(BaseModel):
+    """What is to be done in Stripe for a customer who registers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    in_stripe: Literal["nothing", "create", "adopt", "update"]
+    stripe_customer_id: str | None = None
+
+
+class Counterpart(BaseModel):
+    """What was done in Stripe: the customer there, and the subscriptions that came with it."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    stripe_customer_id: str | None
+    subscriptions: list[StripeSubscription] = []
+
+
+async def plan_registration(work: Work, command: m.RegisterCustomer, *, payments: bool) -> Registration:
+    """Decide what Stripe must be asked.
+
+    Raises Rejected `stripe_customer_taken`, and `payments_not_configured` for an adoption without Stripe.
+    """
+    row = await find_customer(work.session, command.customer.token)
+    linked_to = row.stripe_customer_id if row else None
+    if command.stripe_customer_id is not None:
+        owner = await customer_of_stripe(work.session, command.stripe_customer_id)
+        refuse_if_taken(command.customer.token, linked_to, owner, command.stripe_customer_id)
+        if not payments:
+            raise Rejected("payments_not_configured", "Without a key no Stripe customer can be adopted.")
+        return Registration(in_stripe="adopt", stripe_customer_id=command.stripe_customer_id)
+    if not payments:
+        return Registration(in_stripe="nothing", stripe_customer_id=linked_to)
+    if row is None or linked_to is None:
+        return Registration(in_stripe="create")
+    is_same = (row.email, row.name) == (command.email, command.full_name or row.name)
+    return Registration(in_stripe="nothing" if is_same else "update", stripe_customer_id=linked_to)
+
+
+async def carry_out_in_stripe(
+    stripe: StripeGateway, command: m.RegisterCustomer, intent: Registration, key: str
+) -> Counterpart:
+    """Make, find or update the customer in Stripe; raises Rejected `not_found` for one that is not there."""
+    if intent.stripe_customer_id is None:
+        if intent.in_stripe == "nothing":
+            return Counterpart(stripe_customer_id=None)
+        made = await stripe.create_customer(
+            command.customer.token, email=command.email, name=command.full_name, key=key
+        )
+        return Counterpart(stripe_customer_id=made.stripe_customer_id)
+    if intent.in_stripe == "update":
+        await stripe.update_customer(
+            intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
+        )
+    if intent.in_stripe != "adopt":
+        return Counterpart(stripe_customer_id=intent.stripe_customer_id)
+    if await stripe.find_customer(intent.stripe_customer_id) is None:
+        raise Rejected(
+            "not_found",
+            f"Stripe has no customer {intent.stripe_customer_id}.",
+            {"stripe_customer_id": intent.stripe_customer_id},
+        )
+    theirs = await stripe.list_subscriptions(intent.stripe_customer_id)
+    return Counterpart(stripe_customer_id=intent.stripe_customer_id, subscriptions=theirs)
+
+
+async def record_registration(
+    work: Work, command: m.RegisterCustomer, counterpart: Counterpart
+) -> m.CustomerFound:
+    """Let the customer be known, linked, and with the subscriptions that Stripe knew of."""
+    row = await _lock_or_insert(work, command)
+    before = (row.email, row.name, row.notes, row.stripe_customer_id)
+    row.email = command.email
+    row.name = row.name if command.full_name is None else command.full_name
+    row.notes = dict(row.notes if command.metadata is None else command.metadata)
+    found = counterpart.stripe_customer_id
+    # Of two registrations at once the first keeps the customer that it made in Stripe.
+    may_link = row.stripe_customer_id is None or command.stripe_customer_id is not None
+    if found is not None and found != row.stripe_customer_id and may_link:
+        await link_stripe_customer(work, row, found)
+    if row.version == 0:
+        tell_customer(work, row, "created")
+    elif before != (row.email, row.name, row.notes, row.stripe_customer_id):
+        tell_customer(work, row, "updated")
+    if counterpart.subscriptions:
+        shelf = await load_catalog(work.session)
+        for subscription in counterpart.subscriptions:
+            await adopt_subscription(work, row, subscription, shelf)
+    return m.CustomerFound(customer=customer_snapshot(row))
+
+
+async def _lock_or_insert(work: Work, command: m.RegisterCustomer) -> CustomerRow:
+    """The customer's row, locked; a new one, of which nobody has heard, has version 0."""
+    values = {
+        "customer": command.customer.token,
+        "customer_id": new_id("customer"),
+        "version": 0,
+        "email": command.email,
+        "notes": {},
+        "created_at": work.now,
+    }
+    await work.session.execute(insert(CustomerRow).values(values).on_conflict_do_nothing())
+    row = await lock_customer(work.session, command.customer.token)
+    if row is None:
+        raise RuntimeError("customers are never deleted, but this one is gone")
+    return row

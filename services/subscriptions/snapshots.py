@@ -1,0 +1,144 @@
+"""From rows to what others see of them, and between a subscription's row and its state."""
+
+from collections.abc import Iterable
+
+from services.subscriptions.domain.invoices import Invoice
+from services.subscriptions.domain.subscription import State
+from services.subscriptions.tables import CustomerRow, EntitlementRow, InvoiceRow, SubscriptionRow
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+from tallystick.subjects import entitlement_key
+
+_STATE_FIELDS = (
+    "status",
+    "collection",
+    "current_period_start",
+    "current_period_end",
+    "trial_end",
+    "cancel_at_period_end",
+    "canceled_at",
+    "ended_at",
+    "grace_until",
+)
+_INVOICE_FIELDS = (
+    "stripe_invoice_id",
+    "stripe_customer_id",
+    "stripe_subscription_id",
+    "number",
+    "status",
+    "total",
+    "amount_due",
+    "amount_paid",
+    "currency",
+    "reference",
+    "attempt_count",
+    "hosted_invoice_url",
+    "invoice_pdf",
+    "created_at",
+)
+
+
+def customer_snapshot(row: CustomerRow) -> m.CustomerSnapshot:
+    """A customer as others see them."""
+    customer = Customer.from_token(row.customer)
+    return m.CustomerSnapshot(
+        type=customer.type,
+        id=customer.id,
+        customer_id=row.customer_id,
+        version=row.version,
+        email=row.email,
+        name=row.name,
+        metadata=row.notes,
+        stripe_customer_id=row.stripe_customer_id,
+        created_at=row.created_at,
+    )
+
+
+def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
+    """A subscription as others see it."""
+    state = state_of_row(row)
+    return m.SubscriptionSnapshot(
+        subscription_id=row.subscription_id,
+        version=row.version,
+        customer=Customer.from_token(row.customer),
+        items=list(state.items),
+        scheduled_change=state.scheduled_change,
+        stripe_subscription_id=row.stripe_subscription_id,
+        created_at=row.created_at,
+        **{field: getattr(state, field) for field in _STATE_FIELDS},
+    )
+
+
+def state_of_row(row: SubscriptionRow) -> State:
+    """The state that a row holds."""
+    scheduled = row.scheduled_change
+    return State(
+        items=tuple(m.SubscriptionItem.model_validate(item) for item in row.items),
+        scheduled_change=m.ScheduledChange.model_validate(scheduled, strict=False) if scheduled else None,
+        **{field: getattr(row, field) for field in _STATE_FIELDS},
+    )
+
+
+def put_state(row: SubscriptionRow, state: State) -> None:
+    """Write a state into a row."""
+    for field in _STATE_FIELDS:
+        setattr(row, field, getattr(state, field))
+    row.items = [item.model_dump(mode="json") for item in state.items]
+    scheduled = state.scheduled_change
+    row.scheduled_change = scheduled.model_dump(mode="json") if scheduled else None
+
+
+def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
+    """An invoice as others see it."""
+    shown = (field for field in _INVOICE_FIELDS if field in m.InvoiceSnapshot.model_fields)
+    return m.InvoiceSnapshot(
+        invoice_id=row.invoice_id,
+        version=row.version,
+        customer=Customer.from_token(row.customer),
+        subscription_id=row.subscription_id,
+        lines=_lines(row),
+        **{field: getattr(row, field) for field in shown},
+    )
+
+
+def invoice_of_row(row: InvoiceRow) -> Invoice:
+    """The invoice that a row holds."""
+    return Invoice(lines=tuple(_lines(row)), **{field: getattr(row, field) for field in _INVOICE_FIELDS})
+
+
+def put_invoice(row: InvoiceRow, invoice: Invoice) -> None:
+    """Write an invoice into a row."""
+    for field in _INVOICE_FIELDS:
+        setattr(row, field, getattr(invoice, field))
+    row.lines = [line.model_dump(mode="json") for line in invoice.lines]
+
+
+def entitlement_snapshot(row: EntitlementRow) -> m.EntitlementSnapshot:
+    """What a customer has of a feature, as others see it."""
+    return m.EntitlementSnapshot(
+        entitlement_id=entitlement_key(row.customer, row.feature),
+        version=row.version,
+        customer=Customer.from_token(row.customer),
+        feature=row.feature,
+        **dict(allowance_of_row(row)),
+    )
+
+
+def allowance_of_row(row: EntitlementRow) -> m.Allowance:
+    """What a row of an entitlement allows."""
+    return m.Allowance(
+        allowed=row.allowed,
+        quantity=row.quantity,
+        sources=sources_from(row.sources),
+        expires_at=row.expires_at,
+    )
+
+
+def sources_from(stored: Iterable[object]) -> list[m.EntitlementSource]:
+    """The sources of an entitlement, as stored."""
+    return [m.EntitlementSource.model_validate(source) for source in stored]
+
+
+def _lines(row: InvoiceRow) -> list[m.InvoiceLine]:
+    # Stored as JSON, where moments are text.
+    return [m.InvoiceLine.model_validate(line, strict=False) for line in row.lines]

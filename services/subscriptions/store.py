@@ -1,0 +1,224 @@
+"""All SQL of this service, apart from the catalog's.
+
+Whoever changes anything of a customer's locks the customer's row first, so that all changes of one customer
+are in a row and no two of them can wait for each other.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.subscriptions.domain.subscription import FINAL
+from services.subscriptions.tables import (
+    CheckoutRow,
+    CustomerRow,
+    EntitlementRow,
+    InvoiceRow,
+    ParkedEventRow,
+    SubscriptionRow,
+)
+
+
+async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None:
+    """A customer's row, locked until the end of the transaction."""
+    found: CustomerRow | None = await session.scalar(_locked().where(CustomerRow.customer == token))
+    return found
+
+
+async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
+    """The row of the customer behind a Stripe customer, locked.
+
+    None only if it is certain that nobody is just being linked to it: that waits for this transaction.
+    """
+    query = _locked().where(CustomerRow.stripe_customer_id == stripe_customer_id)
+    found: CustomerRow | None = await session.scalar(query)
+    if found is None:
+        await reserve_stripe_customer(session, stripe_customer_id)
+        found = await session.scalar(query)
+    return found
+
+
+async def reserve_stripe_customer(session: AsyncSession, stripe_customer_id: str) -> None:
+    """Let nobody else link or park for this Stripe customer until the end of the transaction."""
+    key = sa.func.hashtextextended(f"stripe customer {stripe_customer_id}", 0)
+    await session.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+
+
+async def find_customer(session: AsyncSession, token: str) -> CustomerRow | None:
+    """A customer's row, not locked."""
+    return await session.get(CustomerRow, token)
+
+
+async def customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> str | None:
+    """The token of the customer behind a Stripe customer."""
+    query = sa.select(CustomerRow.customer).where(CustomerRow.stripe_customer_id == stripe_customer_id)
+    return await session.scalar(query)
+
+
+async def find_subscription(session: AsyncSession, subscription_id: str) -> SubscriptionRow | None:
+    """A subscription's row as it is now; its customer's row is what is locked."""
+    query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == subscription_id)
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
+async def subscription_of_stripe(
+    session: AsyncSession, stripe_subscription_id: str
+) -> SubscriptionRow | None:
+    """The row of a Stripe subscription."""
+    query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id == stripe_subscription_id)
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
+async def live_subscriptions(session: AsyncSession, token: str) -> Sequence[SubscriptionRow]:
+    """A customer's subscriptions that have not ended, oldest first."""
+    query = (
+        sa.select(SubscriptionRow)
+        .where(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL))
+        .order_by(SubscriptionRow.subscription_id)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def newest_subscription(session: AsyncSession, token: str) -> SubscriptionRow | None:
+    """A customer's newest subscription that has not ended, else their newest."""
+    query = (
+        sa.select(SubscriptionRow)
+        .where(SubscriptionRow.customer == token)
+        .order_by(SubscriptionRow.status.in_(FINAL), SubscriptionRow.subscription_id.desc())
+        .limit(1)
+    )
+    return await session.scalar(query)
+
+
+async def had_products(session: AsyncSession, token: str) -> set[str]:
+    """The products that a customer has ever subscribed to."""
+    items = await session.scalars(sa.select(SubscriptionRow.items).where(SubscriptionRow.customer == token))
+    return {item["product"] for bought in items for item in bought if item["product"]}
+
+
+async def list_subscriptions(
+    session: AsyncSession, *, token: str | None, status: str | None, before: str | None, limit: int
+) -> Sequence[SubscriptionRow]:
+    """Subscriptions, newest first, from below an id."""
+    query = sa.select(SubscriptionRow).order_by(SubscriptionRow.subscription_id.desc()).limit(limit)
+    if token is not None:
+        query = query.where(SubscriptionRow.customer == token)
+    if status is not None:
+        query = query.where(SubscriptionRow.status == status)
+    if before is not None:
+        query = query.where(SubscriptionRow.subscription_id < before)
+    return (await session.scalars(query)).all()
+
+
+async def customers_with_due_periods(session: AsyncSession, at: datetime, limit: int) -> list[str]:
+    """Customers with subscriptions whose periods we move ourselves and are over; longest due first."""
+    due = SubscriptionRow.current_period_end <= at
+    query = (
+        sa.select(SubscriptionRow.customer)
+        .where(SubscriptionRow.stripe_subscription_id.is_(None), SubscriptionRow.ended_at.is_(None), due)
+        .group_by(SubscriptionRow.customer)
+        .order_by(sa.func.min(SubscriptionRow.current_period_end), SubscriptionRow.customer)
+        .limit(limit)
+    )
+    return list(await session.scalars(query))
+
+
+async def lock_customers(session: AsyncSession, tokens: Iterable[str]) -> None:
+    """Lock several customers' rows, in one order for everybody."""
+    query = sa.select(CustomerRow.customer).where(CustomerRow.customer.in_(tokens))
+    await session.execute(query.order_by(CustomerRow.customer).with_for_update())
+
+
+async def due_subscriptions(
+    session: AsyncSession, tokens: Iterable[str], at: datetime
+) -> Sequence[SubscriptionRow]:
+    """The subscriptions of some customers whose own period is over."""
+    query = (
+        sa.select(SubscriptionRow)
+        .where(
+            SubscriptionRow.customer.in_(tokens),
+            SubscriptionRow.stripe_subscription_id.is_(None),
+            SubscriptionRow.ended_at.is_(None),
+            SubscriptionRow.current_period_end <= at,
+        )
+        .order_by(SubscriptionRow.subscription_id)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def open_checkouts(session: AsyncSession, token: str) -> Sequence[CheckoutRow]:
+    """A customer's checkouts that are neither completed nor known to be over."""
+    query = sa.select(CheckoutRow).where(CheckoutRow.customer == token, CheckoutRow.status == "open")
+    return (await session.scalars(query.order_by(CheckoutRow.checkout_id))).all()
+
+
+async def find_checkout(
+    session: AsyncSession, *, checkout_id: str | None = None, stripe_checkout_id: str | None = None
+) -> CheckoutRow | None:
+    """A checkout by its id or by Stripe's."""
+    if checkout_id is not None:
+        return await session.get(CheckoutRow, checkout_id)
+    query = sa.select(CheckoutRow).where(CheckoutRow.stripe_checkout_id == stripe_checkout_id)
+    return await session.scalar(query)
+
+
+async def invoice_of_stripe(session: AsyncSession, stripe_invoice_id: str) -> InvoiceRow | None:
+    """The row of a Stripe invoice."""
+    query = sa.select(InvoiceRow).where(InvoiceRow.stripe_invoice_id == stripe_invoice_id)
+    return await session.scalar(query.execution_options(populate_existing=True))
+
+
+async def list_invoices(
+    session: AsyncSession, token: str, *, before: tuple[datetime, str] | None, limit: int
+) -> Sequence[InvoiceRow]:
+    """A customer's invoices, newest first, from below a moment and id."""
+    key = (InvoiceRow.created_at, InvoiceRow.invoice_id)
+    query = sa.select(InvoiceRow).where(InvoiceRow.customer == token)
+    query = query.order_by(*(column.desc() for column in key)).limit(limit)
+    if before is not None:
+        query = query.where(sa.tuple_(*key) < sa.tuple_(*before))
+    return (await session.scalars(query)).all()
+
+
+async def entitlement_rows(session: AsyncSession, token: str) -> dict[str, EntitlementRow]:
+    """A customer's entitlements by feature, those that nothing gives any more included."""
+    rows = await session.scalars(sa.select(EntitlementRow).where(EntitlementRow.customer == token))
+    return {row.feature: row for row in rows}
+
+
+async def find_entitlement(session: AsyncSession, token: str, feature: str) -> EntitlementRow | None:
+    """What a customer has of a feature."""
+    return await session.get(EntitlementRow, (token, feature))
+
+
+async def list_entitlements(
+    session: AsyncSession, token: str, *, after: str | None, limit: int
+) -> Sequence[EntitlementRow]:
+    """What is given to a customer, by feature, from above a feature."""
+    query = sa.select(EntitlementRow).where(EntitlementRow.customer == token, EntitlementRow.granted)
+    if after is not None:
+        query = query.where(EntitlementRow.feature > after)
+    return (await session.scalars(query.order_by(EntitlementRow.feature).limit(limit))).all()
+
+
+async def parked_events(session: AsyncSession, stripe_customer_id: str) -> Sequence[str]:
+    """The ids of the events that wait for a Stripe customer, in the order in which they came."""
+    query = (
+        sa.select(ParkedEventRow.event_id)
+        .where(ParkedEventRow.stripe_customer_id == stripe_customer_id)
+        .order_by(ParkedEventRow.parked_at, ParkedEventRow.event_id)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def forget_parked_events(session: AsyncSession, stripe_customer_id: str) -> None:
+    """Delete the marks of events that no longer wait."""
+    await session.execute(
+        sa.delete(ParkedEventRow).where(ParkedEventRow.stripe_customer_id == stripe_customer_id)
+    )
+
+
+def _locked() -> sa.Select[CustomerRow]:
+    return sa.select(CustomerRow).with_for_update().execution_options(populate_existing=True)
