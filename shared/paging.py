@@ -5,9 +5,8 @@ import binascii
 import json
 from collections.abc import Sequence
 
-from pydantic import JsonValue
-
-from shared.work import Rejected
+from shared.codec import invalid_message
+from shared.faults import Rejected
 
 
 def encode_cursor(*key: str) -> str:
@@ -31,5 +30,6 @@ def _is_plain(part: object) -> bool:
 
 
 def _invalid() -> Rejected:
-    problem: JsonValue = {"field": "cursor", "problem": "is not the next_cursor of a page of this listing"}
-    return Rejected("invalid_message", "The cursor is not one of ours.", {"fields": [problem]})
+    return invalid_message(
+        [{"field": "cursor", "problem": "is not the next_cursor of a page of this listing"}]
+    )
