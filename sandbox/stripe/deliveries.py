@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import logging
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from sandbox.stripe.account import Account, Json
 from sandbox.stripe.events import full_event
 from sandbox.stripe.parameters import boolean, integer
 from sandbox.stripe.routing import Route
+
+log = logging.getLogger("sandbox.stripe")
 
 KIND = "_delivery"
 TIMEOUT_SECONDS = 10
@@ -116,12 +119,15 @@ class Deliverer:
         try:
             while True:
                 self._wake.clear()
-                due = self._due()
-                if due:
+                try:
+                    due = self._due()
                     await asyncio.gather(*(self._drain(queue) for queue in due.values()))
-                    continue
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+                except Exception:
+                    log.exception("delivering has failed, and goes on")
+                    due = {}
+                if not due:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -131,7 +137,7 @@ class Deliverer:
         if settings["paused"]:
             return {}
         queues: dict[str, list[Json]] = {}
-        for delivery in self._account.find(KIND):
+        for delivery in self._account.each(KIND):
             if delivery["next_at"] <= time.time():
                 queues.setdefault(delivery["endpoint"], []).append(delivery)
         if settings["shuffle"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from sandbox.stripe.account import Account, Action, Json, public
 from sandbox.stripe.faults import invalid
@@ -45,7 +46,14 @@ def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, A
     oldest = account.first("event")
     if clock_id is not None or oldest is None or oldest["_kept_since"] + KEPT_SECONDS > until:
         return []
-    return [(until, lambda: account.remove(account.get("event", oldest["id"])))]
+    return [(until, partial(_forget, account, until - KEPT_SECONDS))]
+
+
+def _forget(account: Account, before: int) -> None:
+    for event in account.each("event"):
+        if event["_kept_since"] > before:
+            return
+        account.remove(event)
 
 
 def _matches(event_type: str, wanted: str) -> bool:

@@ -60,6 +60,7 @@ def new_intent(account: Account, params: Json, invoice: str | None = None) -> Js
             "last_payment_error": None,
             "latest_charge": None,
             "livemode": False,
+            "managed_payments": None,
             "metadata": {key: value for key, value in (params.get("metadata") or {}).items() if value != ""},
             "next_action": None,
             "on_behalf_of": None,

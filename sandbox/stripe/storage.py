@@ -12,7 +12,7 @@ class Storage:
     """One table of JSON documents by type and id, in the order in which they were made."""
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # A process killed at any moment loses nothing; only a power failure could, and this is a sandbox.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")

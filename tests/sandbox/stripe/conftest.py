@@ -1,0 +1,33 @@
+"""A Stripe stand-in on a free port, the real SDK pointed at it, and a receiver of its webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.sandbox.stripe.stand_in import Receiver, StandIn
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    """An empty account, served over HTTP."""
+    running = StandIn()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def browser() -> Iterator[httpx.Client]:
+    """What a customer opens the hosted pages with; it does not follow redirects, to look at them."""
+    with httpx.Client() as client:
+        yield client
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook endpoint that remembers what it got."""
+    running = Receiver()
+    yield running
+    running.stop()

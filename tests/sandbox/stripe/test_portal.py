@@ -1,0 +1,76 @@
+"""The billing portal: a customer changes the card, ends the plan, and keeps it after all."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import stripe
+
+from tests.sandbox.stripe.stand_in import StandIn
+
+
+@pytest.fixture
+def subscription(stand_in: StandIn) -> stripe.Subscription:
+    """An active plan."""
+    customer = stand_in.api.customers.create({"payment_method": "pm_card_visa"})
+    card = stand_in.api.customers.payment_methods.list(customer.id).data[0]
+    price = stand_in.api.prices.create(
+        {
+            "currency": "eur",
+            "unit_amount": 4900,
+            "recurring": {"interval": "month"},
+            "product_data": {"name": "Solo"},
+        }
+    )
+    made: stripe.Subscription = stand_in.api.subscriptions.create(
+        {"customer": customer.id, "items": [{"price": price.id}], "default_payment_method": card.id}
+    )
+    return made
+
+
+def open_portal(stand_in: StandIn, subscription: stripe.Subscription) -> str:
+    """The portal's address for the subscription's customer."""
+    session = stand_in.api.billing_portal.sessions.create(
+        {"customer": str(subscription.customer), "return_url": "https://shop.example/account"}
+    )
+    return str(session.url)
+
+
+def test_the_page_shows_plan_card_and_invoices(
+    stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
+) -> None:
+    page = browser.get(open_portal(stand_in, subscription)).text
+    for words in ("Solo", "Visa ending in 4242", "€49.00", "https://shop.example/account"):
+        assert words in page
+
+
+def test_a_plan_is_canceled_at_the_periods_end_and_kept_after_all(
+    stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
+) -> None:
+    url = open_portal(stand_in, subscription)
+    for button, expected in (("cancel_subscription", True), ("keep_subscription", False)):
+        assert browser.post(url, data={button: subscription.id}).status_code == 303
+        now = stand_in.api.subscriptions.retrieve(subscription.id)
+        assert (now.status, now.cancel_at_period_end) == ("active", expected)
+
+
+def test_a_new_card_pays_from_now_on(
+    stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
+) -> None:
+    url = open_portal(stand_in, subscription)
+    assert browser.post(url, data={"card_number": "4000000000000002"}).status_code == 402
+    assert browser.post(url, data={"card_number": "5555555555554444"}).status_code == 303
+    assert "Mastercard ending in 4444" in browser.get(url).text
+    now = stand_in.api.subscriptions.retrieve(subscription.id, {"expand": ["default_payment_method"]})
+    assert now.default_payment_method.card.last4 == "4444"
+
+
+def test_nobody_can_end_another_customers_plan(
+    stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
+) -> None:
+    other = stand_in.api.customers.create()
+    session = stand_in.api.billing_portal.sessions.create(
+        {"customer": other.id, "return_url": "https://a.example"}
+    )
+    assert browser.post(session.url, data={"cancel_subscription": subscription.id}).status_code == 404
+    assert stand_in.api.subscriptions.retrieve(subscription.id).cancel_at_period_end is False
