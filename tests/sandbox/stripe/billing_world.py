@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import stripe
-import uvicorn
+from tests.sandbox.stripe.stand_in import StandIn
 
-from sandbox.ports import free_port
-from sandbox.stripe.server import make_account, make_app
-
-SECRET_KEY = "sk_test_billing"
 START = "2026-01-01"
 
 
@@ -25,31 +18,21 @@ def at(text: str) -> int:
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """The URL of a server that runs in a thread."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    app = make_app(make_account(None, url), [SECRET_KEY])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.005)
+def running() -> Iterator[StandIn]:
+    """A stand-in for the tests of one module; each test has its own customer and clock there."""
+    stand_in = StandIn()
     try:
-        yield url
+        yield stand_in
     finally:
-        server.should_exit = True
-        thread.join(10)
+        stand_in.stop()
 
 
 class World:
     """One customer on one clock; money in euro cents; times as ISO text."""
 
-    def __init__(self, url: str, start: str = START, card: str | None = "pm_card_visa") -> None:
-        self.url = url
-        self.stripe = stripe.StripeClient(SECRET_KEY, base_addresses={"api": url}, max_network_retries=0)
-        self.v1: Any = self.stripe.v1
+    def __init__(self, stand_in: StandIn, start: str = START, card: str | None = "pm_card_visa") -> None:
+        self.url = stand_in.url
+        self.v1: Any = stand_in.api
         self.clock = self.v1.test_helpers.test_clocks.create({"frozen_time": at(start)}).id
         self.customer = self.v1.customers.create(
             {"email": "ada@example.com", "name": "Ada", "test_clock": self.clock}
@@ -123,6 +106,3 @@ class World:
     def told(self, prefix: str = "") -> list[str]:
         """The types of those events."""
         return [event.type for event in self.events(prefix)]
-
-
-__all__ = ["World", "at", "running", "stripe"]

@@ -9,20 +9,21 @@ import pytest
 import stripe
 
 from tests.sandbox.stripe.billing_world import World, at, running
+from tests.sandbox.stripe.stand_in import StandIn
 
 TIERS: tuple[tuple[int | str, int], ...] = ((5, 1000), (10, 800), ("inf", 500))
 HALF = "2026-01-16T12:00:00"
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def served() -> Iterator[StandIn]:
     with running() as found:
         yield found
 
 
 @pytest.fixture
-def world(url: str) -> World:
-    return World(url)
+def world(served: StandIn) -> World:
+    return World(served)
 
 
 def shown(invoice: Any) -> list[tuple[str, int, int, int, bool]]:

@@ -8,17 +8,18 @@ import pytest
 import stripe
 
 from tests.sandbox.stripe.billing_world import World, at, running
+from tests.sandbox.stripe.stand_in import StandIn
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def served() -> Iterator[StandIn]:
     with running() as found:
         yield found
 
 
 @pytest.fixture
-def world(url: str) -> World:
-    return World(url)
+def world(served: StandIn) -> World:
+    return World(served)
 
 
 def test_a_paid_first_invoice_makes_the_subscription_active(world: World) -> None:
@@ -71,8 +72,8 @@ def test_the_events_of_a_first_payment_come_in_order(world: World) -> None:
     assert {event.created for event in (created, updated)} == {at("2026-01-01")}
 
 
-def test_a_declined_first_payment_leaves_it_incomplete_until_it_is_paid(url: str) -> None:
-    world = World(url, card="pm_card_chargeCustomerFail")
+def test_a_declined_first_payment_leaves_it_incomplete_until_it_is_paid(served: StandIn) -> None:
+    world = World(served, card="pm_card_chargeCustomerFail")
     subscription = world.subscribe((world.price(), 1))
 
     assert subscription.status == "incomplete"
@@ -84,8 +85,8 @@ def test_a_declined_first_payment_leaves_it_incomplete_until_it_is_paid(url: str
     assert world.subscription(subscription).status == "active"
 
 
-def test_an_incomplete_subscription_expires_after_23_hours(url: str) -> None:
-    world = World(url, card="pm_card_chargeCustomerFail")
+def test_an_incomplete_subscription_expires_after_23_hours(served: StandIn) -> None:
+    world = World(served, card="pm_card_chargeCustomerFail")
     subscription = world.subscribe((world.price(), 1))
 
     world.advance("2026-01-01T22:59:59")
@@ -98,8 +99,8 @@ def test_an_incomplete_subscription_expires_after_23_hours(url: str) -> None:
     assert len(world.v1.subscriptions.list({"customer": world.customer, "status": "all"}).data) == 1
 
 
-def test_error_if_incomplete_makes_nothing(url: str) -> None:
-    world = World(url, card="pm_card_chargeCustomerFail")
+def test_error_if_incomplete_makes_nothing(served: StandIn) -> None:
+    world = World(served, card="pm_card_chargeCustomerFail")
 
     with pytest.raises(stripe.CardError) as caught:
         world.subscribe((world.price(), 1), payment_behavior="error_if_incomplete")
@@ -110,8 +111,8 @@ def test_error_if_incomplete_makes_nothing(url: str) -> None:
     assert world.told("customer.subscription") == []
 
 
-def test_without_a_card_an_automatic_subscription_is_refused(url: str) -> None:
-    world = World(url, card=None)
+def test_without_a_card_an_automatic_subscription_is_refused(served: StandIn) -> None:
+    world = World(served, card=None)
 
     with pytest.raises(stripe.InvalidRequestError, match="no attached payment source"):
         world.subscribe((world.price(), 1))
@@ -119,8 +120,8 @@ def test_without_a_card_an_automatic_subscription_is_refused(url: str) -> None:
     assert world.v1.subscriptions.list({"customer": world.customer, "status": "all"}).data == []
 
 
-def test_default_incomplete_waits_for_its_payment_intent(url: str) -> None:
-    world = World(url, card=None)
+def test_default_incomplete_waits_for_its_payment_intent(served: StandIn) -> None:
+    world = World(served, card=None)
     subscription = world.subscribe(
         (world.price(), 1),
         payment_behavior="default_incomplete",
@@ -139,8 +140,8 @@ def test_default_incomplete_waits_for_its_payment_intent(url: str) -> None:
     assert after.default_payment_method is not None
 
 
-def test_a_payment_that_wants_authentication_waits_for_the_customer(url: str) -> None:
-    world = World(url, card="pm_card_authenticationRequired")
+def test_a_payment_that_wants_authentication_waits_for_the_customer(served: StandIn) -> None:
+    world = World(served, card="pm_card_authenticationRequired")
     subscription = world.subscribe((world.price(), 1), expand=["latest_invoice.payments"])
 
     assert subscription.status == "incomplete"

@@ -10,25 +10,26 @@ import pytest
 import stripe
 
 from tests.sandbox.stripe.billing_world import World, at, running
+from tests.sandbox.stripe.stand_in import StandIn
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def served() -> Iterator[StandIn]:
     with running() as found:
         yield found
 
 
 @pytest.fixture
-def world(url: str) -> World:
-    return World(url)
+def world(served: StandIn) -> World:
+    return World(served)
 
 
 @pytest.fixture
-def failing(url: str) -> Iterator[World]:
+def failing(served: StandIn) -> Iterator[World]:
     """A world whose first payment works and whose later ones fail."""
-    world = World(url)
+    world = World(served)
     yield world
-    httpx.post(f"{url}/_sandbox/billing_settings", data={"failed_payments": "cancel"})
+    httpx.post(f"{served.url}/_sandbox/billing_settings", data={"failed_payments": "cancel"})
 
 
 def period(subscription: Any) -> tuple[int, int]:
@@ -55,8 +56,8 @@ def test_a_renewal_is_a_draft_for_an_hour_then_paid(world: World) -> None:
     assert paid.number != world.invoices()[0].number
 
 
-def test_an_anchor_on_the_31st_keeps_its_day(url: str) -> None:
-    world = World(url, start="2026-01-31")
+def test_an_anchor_on_the_31st_keeps_its_day(served: StandIn) -> None:
+    world = World(served, start="2026-01-31")
     subscription = world.subscribe((world.price(1000), 1))
     ends = []
     for day in ("2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31"):
@@ -114,8 +115,8 @@ def test_a_trial_with_a_card_becomes_active_and_is_paid(world: World) -> None:
 @pytest.mark.parametrize(
     ("behavior", "status"), [("cancel", "canceled"), ("pause", "paused"), ("create_invoice", "past_due")]
 )
-def test_a_trial_without_a_card_ends_as_its_settings_say(url: str, behavior: str, status: str) -> None:
-    world = World(url, card=None)
+def test_a_trial_without_a_card_ends_as_its_settings_say(served: StandIn, behavior: str, status: str) -> None:
+    world = World(served, card=None)
     subscription = world.subscribe(
         (world.price(1000), 1),
         trial_period_days=7,
@@ -127,8 +128,8 @@ def test_a_trial_without_a_card_ends_as_its_settings_say(url: str, behavior: str
     assert world.totals() == ([("paid", 0), ("open", 1000)] if status == "past_due" else [("paid", 0)])
 
 
-def test_a_paused_trial_is_resumed_with_a_card(url: str) -> None:
-    world = World(url, card=None)
+def test_a_paused_trial_is_resumed_with_a_card(served: StandIn) -> None:
+    world = World(served, card=None)
     subscription = world.subscribe(
         (world.price(1000), 1),
         trial_period_days=7,

@@ -26,7 +26,7 @@ JANUARY = (at("2026-01-01"), at("2026-02-01"))
 
 
 def item(
-    of: dict[str, Any], quantity: int, period: tuple[int, int] = JANUARY, id: str = "si_1"
+    of: dict[str, Any], quantity: int, period: tuple[int, int] = JANUARY, item_id: str = "si_1"
 ) -> proration.Item:
     return proration.Item(item_id, of, quantity, period[0], period[1], period[0])
 
