@@ -152,7 +152,7 @@ class EntitlementsMirror:
             except Interrupted as problem:
                 logger.info("filling the entitlements again: %s", problem)
                 try:
-                    await self._reader.restart(self._config())
+                    await self._reader.restart(self._config_again)
                 except TallystickError:
                     return
                 self._begin_fill()
@@ -194,6 +194,9 @@ class EntitlementsMirror:
             return
         if self._seen_in_fill is not None:
             self._seen_in_fill.add(key)
+
+    async def _config_again(self) -> api.ConsumerConfig:
+        return self._config()
 
     def _config(self) -> api.ConsumerConfig:
         config = api.ConsumerConfig(

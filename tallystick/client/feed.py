@@ -1,6 +1,7 @@
 """The change feed as an iterator: parsed events, acknowledged once handled, what is missing noticed."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import deque
@@ -29,6 +30,10 @@ PREFETCH_EVENTS = 200
 again."""
 ACK_WAIT_SECONDS = 60.0
 """How long a durable consumer waits for an event to be handled before it sends it again."""
+GIVE_BACK = b'-NAK {"delay": 100000000}'
+"""Given back after 100 ms (in ns): after a delay the server keeps their order, without one it does not."""
+FLUSH_SECONDS = 2
+"""How long leaving waits for the last acknowledgements to leave, too."""
 
 Start = Literal["new", "all"] | datetime | int
 """Where to begin: from now on, with all that is kept, at a moment, or at a sequence number."""
@@ -153,6 +158,7 @@ class Feed:
         self._fetched_at = 0.0
         self._current: tuple[Msg, FeedEvent] | None = None
         self._handled_sequence: int | None = None
+        self._stream_created: datetime | None = None
         self._state: Literal["new", "open", "closed"] = "new"
 
     @property
@@ -165,6 +171,9 @@ class Feed:
         if self._state == "new":
             await self._reader.start(self._config())
             await self._refuse_foreign_durable()
+            self._stream_created = (
+                await self._connection.jetstream().stream_info(CHANGE_FEED_STREAM)
+            ).created
             self._handled_sequence = self._reader.begins_after
             self._state = "open"
         return self
@@ -175,10 +184,13 @@ class Feed:
             return
         self._state = "closed"
         self._on_close(self)
-        unhandled = [*self._buffer, *([self._current[0]] if self._current else [])]
+        current = [self._current[0]] if self._current else []
+        await self._give_back([*current, *self._buffer, *await self._reader.close()])
         self._buffer.clear()
-        await self._give_back(unhandled)
-        await self._reader.close()
+        if self._durable and self._connection.connected:
+            # What was acknowledged stays so, even if the process ends now.
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                await self._connection.nats.flush(timeout=FLUSH_SECONDS)
 
     async def __aenter__(self) -> "Feed":
         return await self.open()
@@ -249,21 +261,20 @@ class Feed:
                 self._fetched_at = loop.time()
             except Interrupted as problem:
                 logger.info("reading the feed again: %s", problem)
-                await self._notice_rebuilt_stream()
-                await self._reader.restart(self._config())
+                await self._reader.restart(self._config_again)
         return self._buffer.popleft()
 
-    async def _notice_rebuilt_stream(self) -> None:
-        """A stream that was rebuilt counts from 1 again: go through all of it, versions show what is new."""
-        if self._handled_sequence is None or not self._connection.connected:
-            return
-        try:
-            info = await self._connection.jetstream().stream_info(CHANGE_FEED_STREAM)
-        except (TimeoutError, nats.errors.Error):
-            return
-        if info.state.last_seq < self._handled_sequence:
+    async def _config_again(self) -> api.ConsumerConfig:
+        """From where this feed stopped.
+
+        A stream that was rebuilt counts from 1 again: all of it is read, and versions show what is new.
+        """
+        info = await self._connection.jetstream().stream_info(CHANGE_FEED_STREAM)
+        stopped_at = self._handled_sequence or 0
+        if info.created != self._stream_created or info.state.last_seq < stopped_at:
             logger.warning("the feed was rebuilt; reading it from its beginning")
-            self._handled_sequence = 0
+            self._stream_created, self._handled_sequence = info.created, 0
+        return self._config()
 
     def _config(self) -> api.ConsumerConfig:
         config = api.ConsumerConfig(
@@ -302,7 +313,7 @@ class Feed:
     async def _give_back(self, messages: "deque[Msg] | list[Msg]") -> None:
         if self._durable and self._connection.connected:
             for message in messages:
-                await self._settle(message, b"-NAK")
+                await self._settle(message, GIVE_BACK)
 
     async def _settle(self, message: Msg, word: bytes) -> None:
         try:

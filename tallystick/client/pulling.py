@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import nats.errors
@@ -53,6 +54,7 @@ class PullReader:
         self._epoch = 0
         self._last_delivery = 0
         self._trouble = ""
+        self._idle = False
         self.pending = 0
         """How many messages of the stream are still to come, as far as the server has said."""
         self.begins_after = 0
@@ -92,14 +94,14 @@ class PullReader:
             self._subscription = await self._connection.nats.subscribe(self._inbox, cb=self._on_message)
         self._heard_at = asyncio.get_running_loop().time()
 
-    async def restart(self, config: api.ConsumerConfig) -> None:
+    async def restart(self, make_config: Callable[[], Awaitable[api.ConsumerConfig]]) -> None:
         """`start`, again and again until it works; raises Unreachable when the connection is closed."""
         for delay in growing_delays():
             if self._connection.closed:
                 raise Unreachable("the connection to NATS is closed")
             if self._connection.connected:
-                with contextlib.suppress(NotProvisioned, APIError, nats.errors.Error):
-                    await self.start(config)
+                with contextlib.suppress(NotProvisioned, APIError, nats.errors.Error, asyncio.TimeoutError):
+                    await self.start(await make_config())
                     return
             await asyncio.sleep(delay)
 
@@ -116,19 +118,23 @@ class PullReader:
             self._check()
             if self._outstanding <= self._batch_size // 2:
                 await self._ask_for_more()
-            heard_at = self._heard_at
             self._wake.clear()
+            self._idle = False
+            patience_seconds = self._heard_at + SILENCE_SECONDS - loop.time()
             try:
-                await asyncio.wait_for(
-                    self._wake.wait(), max(heard_at + SILENCE_SECONDS - loop.time(), 0.001)
-                )
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes with a message.
+                async with asyncio.timeout(max(patience_seconds, 0.001)):
+                    await self._wake.wait()
             except TimeoutError:
                 raise Interrupted("no word from the server") from None
-            if not self._arrived and self._heard_at > heard_at and not self._trouble:
+            if self._idle and not self._arrived and not self._trouble:
                 return []
 
-    async def close(self) -> None:
-        """Stop reading; a consumer without a name is deleted, a durable one stays where it is."""
+    async def close(self) -> list[Msg]:
+        """Stop reading; a consumer without a name is deleted, a durable one stays where it is.
+
+        Returns what has arrived and nobody has taken.
+        """
         self._connection.unlisten(self._wake.set)
         await self._unsubscribe()
         if self._consumer and self._ephemeral and self._connection.connected:
@@ -136,6 +142,8 @@ class PullReader:
             # Without waiting: where it is not allowed or does not arrive, the server forgets the consumer by
             # itself.
             await self._connection.nats.publish(subject, b"")
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     async def _ensure(self, config: api.ConsumerConfig) -> api.ConsumerInfo:
         jetstream = self._connection.jetstream()
@@ -187,7 +195,10 @@ class PullReader:
         if status == _REQUEST_OVER:
             unused = int(headers.get("Nats-Pending-Messages", self._outstanding))
             self._outstanding = max(self._outstanding - unused, 0)
-        elif status != _HEARTBEAT:
+        elif status == _HEARTBEAT:
+            # Sent only when there is nothing to deliver, whatever the last message said was pending.
+            self._idle, self.pending = True, 0
+        else:
             self._trouble = f"the server says {status} {headers.get('Description', '')}".strip()
 
     def _on_delivery(self, message: Msg) -> None:

@@ -1,0 +1,79 @@
+"""A provisioned NATS, and a client of it."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client as NatsClient
+
+import tallystick
+from sandbox.child import Child
+from sandbox.nats import Nats
+from shared.streams import apply_layout, load_layout
+from tests.support import servers
+
+STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
+
+
+async def provision(url: str) -> None:
+    """Make the streams and buckets, as `admin`."""
+    connection = await nats.connect(url, inbox_prefix="_INBOX_admin")
+    try:
+        layout = load_layout(
+            STREAMS, prefix="billing", webhook_subject="tunnel.incoming-webhook-events.stripe"
+        )
+        await apply_layout(connection, layout)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def provisioned(nats_server: servers.NatsServer) -> servers.NatsServer:
+    """The session's NATS with empty streams and buckets."""
+    await provision(nats_server.url)
+    return nats_server
+
+
+@pytest.fixture
+async def client(provisioned: servers.NatsServer) -> AsyncIterator[tallystick.Client]:
+    """A client as another team would have it."""
+    async with tallystick.connect(provisioned.users["client"], name="test") as client:
+        yield client
+
+
+@pytest.fixture
+async def admin(provisioned: servers.NatsServer) -> AsyncIterator[NatsClient]:
+    """A connection that may do everything, standing in for the services."""
+    connection = await nats.connect(provisioned.url, inbox_prefix="_INBOX_admin")
+    yield connection
+    await connection.close()
+
+
+class OwnNats:
+    """A NATS that the test may kill and start again."""
+
+    def __init__(self, server: Nats, child: Child) -> None:
+        self.server = server
+        self._child = child
+
+    def kill(self) -> None:
+        """Stop it, as a machine that goes down."""
+        self._child.kill()
+
+    def start(self) -> None:
+        """Start it again on the same files."""
+        self._child = self.server.start(self.server.store.parent / "log")
+
+    def end(self) -> None:
+        """Stop what the test left running."""
+        self._child.stop()
+
+
+@pytest.fixture
+def own_nats() -> Iterator[OwnNats]:
+    """A NATS of the test's own."""
+    with servers.embedded_nats() as (server, child):
+        own = OwnNats(server, child)
+        yield own
+        own.end()
