@@ -19,6 +19,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from tallystick.messages.base import (
+    INT64_MAX,
     Code,
     Command,
     Count,
@@ -285,20 +286,26 @@ class _DocumentSchema:
         return handler(CatalogDocument.__pydantic_core_schema__)
 
 
-def _refuse_unstorable(value: Any) -> Any:
-    # Postgres' JSON holds neither, so such a document could not even be remembered as refused.
+def _refuse_unstorable(value: Any, path: str) -> None:
+    # Not even a refusal of such a document could be stored: Postgres' JSON has no NUL, NaN or infinity.
     match value:
         case str() if "\x00" in value:
-            raise ValueError("must not contain NUL characters")
+            raise ValueError(f"{path or 'it'} must not contain NUL characters")
         case float() if not math.isfinite(value):
-            raise ValueError("must not contain infinite numbers or NaN")
+            raise ValueError(f"{path or 'it'} must not be infinite or NaN")
+        case int() if abs(value) > INT64_MAX:
+            raise ValueError(f"{path or 'it'} must fit into 64 bits")
         case list():
-            for item in value:
-                _refuse_unstorable(item)
+            for index, item in enumerate(value):
+                _refuse_unstorable(item, f"{path}[{index}]")
         case dict():
             for key, item in value.items():
-                _refuse_unstorable(key)
-                _refuse_unstorable(item)
+                _refuse_unstorable(key, path)
+                _refuse_unstorable(item, f"{path}.{key}" if path else key)
+
+
+def _storable(value: Any) -> Any:
+    _refuse_unstorable(value, "")
     return value
 
 
@@ -313,7 +320,7 @@ class ApplyCatalog(
     `price_immutable`: `details` is a list of `{path, price, fields}`; different money needs a new code.
     """
 
-    catalog: Annotated[JsonValue, AfterValidator(_refuse_unstorable), _DocumentSchema] = Field(
+    catalog: Annotated[JsonValue, AfterValidator(_storable), _DocumentSchema] = Field(
         description="The document; see `CatalogDocument`."
     )
 

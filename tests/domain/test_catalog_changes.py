@@ -1,5 +1,6 @@
 """What applying a document changes, and what it may not change."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ from tallystick.messages.catalog import CatalogChanges, CatalogDocument, CodeCha
 from tests.support.catalogs import team_catalog
 
 
+@dataclass(frozen=True)
+class Ids:
+    products: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, str] = field(default_factory=dict)
+
+
 def wish(document: Any, standing: CatalogView) -> Wishes:
     read = read_document(document)
     assert isinstance(read, CatalogDocument), read
@@ -28,12 +35,11 @@ def plan(document: Any, standing: CatalogView, *, in_stripe: bool = False) -> Ca
     return plan_changes(wish(document, standing), standing, in_stripe=in_stripe)
 
 
-def applied(document: Any, standing: CatalogView | None = None, **stripe: dict[str, str]) -> CatalogView:
-    """The catalog after a document was applied; `products` and `prices` are ids given by Stripe."""
-    before = standing or CatalogView()
-    steps = with_counterparts(
-        plan(document, before, in_stripe=bool(stripe)), stripe.get("products", {}), stripe.get("prices", {})
-    )
+def applied(document: Any, before: CatalogView | None = None, ids: Ids | None = None) -> CatalogView:
+    """The catalog after a document was applied; `ids` are those given by Stripe."""
+    before = before or CatalogView()
+    ids = ids or Ids()
+    steps = with_counterparts(plan(document, before, in_stripe=bool(ids.products)), ids.products, ids.prices)
     return CatalogView(
         features={**before.features, **{step.after.code: step.after for step in steps.features}},
         products={**before.products, **{step.after.code: step.after for step in steps.products}},
@@ -202,14 +208,14 @@ def test_with_payments_every_product_and_every_price_but_free_ones_get_a_counter
     )
 
 
-IN_STRIPE = {
-    "products": {"solo": "prod_1", "team": "prod_2"},
-    "prices": {"solo_monthly": "price_1", "team_yearly": "price_2"},
-}
+IN_STRIPE = Ids(
+    products={"solo": "prod_1", "team": "prod_2"},
+    prices={"solo_monthly": "price_1", "team_yearly": "price_2"},
+)
 
 
 def test_once_the_counterparts_are_known_the_same_document_changes_nothing() -> None:
-    standing = applied(team_catalog(), **IN_STRIPE)
+    standing = applied(team_catalog(), ids=IN_STRIPE)
     assert plan(team_catalog(), standing, in_stripe=True).is_empty
     assert price_of(standing, "solo_free").stripe_price_id is None
     found = standing.price_by_stripe_id("price_2")
@@ -218,7 +224,7 @@ def test_once_the_counterparts_are_known_the_same_document_changes_nothing() -> 
 
 
 def test_naming_the_counterpart_that_is_known_changes_nothing() -> None:
-    standing = applied(team_catalog(), **IN_STRIPE)
+    standing = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_1"
     document["products"][0]["prices"][0]["stripe_price_id"] = "price_1"
@@ -228,7 +234,7 @@ def test_naming_the_counterpart_that_is_known_changes_nothing() -> None:
 
 
 def test_a_counterpart_cannot_be_exchanged() -> None:
-    standing = applied(team_catalog(), **IN_STRIPE)
+    standing = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_9"
     document["products"][0]["prices"][0]["stripe_price_id"] = "price_9"
@@ -238,7 +244,7 @@ def test_a_counterpart_cannot_be_exchanged() -> None:
 
 
 def test_a_counterpart_that_belongs_to_another_code_cannot_be_adopted() -> None:
-    standing = applied(team_catalog(), **IN_STRIPE)
+    standing = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     more = {"code": "more", "name": "More", "kind": "plan", "stripe_product_id": "prod_1"}
     document["products"].append(more)

@@ -81,7 +81,7 @@ def test_a_free_price_has_no_money_to_tell_stripe() -> None:
         stripe_money(price("free", currency=None), has_seats=False)
 
 
-STRIPES_FLAT = {
+STRIPES_FLAT: dict[str, Any] = {
     "billing_scheme": "per_unit",
     "currency": "eur",
     "recurring": {"interval": "month", "interval_count": 1, "usage_type": "licensed"},
@@ -114,7 +114,7 @@ def test_other_money_disagrees(theirs: dict[str, Any], fields: list[str]) -> Non
 
 def test_tiers_agree_however_stripe_writes_an_amount_of_nothing() -> None:
     wanted = stripe_money(price("graduated", tiers=[tier(5, 1000), tier(None, 0, 20)]), has_seats=True)
-    theirs = STRIPES_FLAT | {
+    theirs: dict[str, Any] = STRIPES_FLAT | {
         "billing_scheme": "tiered",
         "tiers_mode": "graduated",
         "unit_amount": None,

@@ -185,11 +185,13 @@ class _Sync:
 
     async def _switch_off(self, kind: str, code: str) -> None:
         options = self._once(kind, code, "undo")
-        async with self._gate:
-            if kind == "product":
-                await self._products.update_async(self.found.products[code], {"active": False}, options)
-            else:
-                await self._prices.update_async(self.found.prices[code], {"active": False}, options)
+        off: Any = {"active": False}
+        if kind == "product":
+            made = self.found.products[code]
+            await self._call("", "", lambda: self._products.update_async(made, off, options))
+        else:
+            made = self.found.prices[code]
+            await self._call("", "", lambda: self._prices.update_async(made, off, options))
 
     async def _call(
         self,

@@ -15,7 +15,8 @@ def rule_problems(document: object) -> list[CatalogProblem]:
     root = Node(document)
     features, products = list(root.each("features")), list(root.each("products"))
     prices = [price for product in products for price in product.each("prices")]
-    kinds = {feature.text("code"): feature.text("kind") for feature in features}
+    # Of a code that is there twice the first counts, so that the rest is judged by it.
+    kinds = {feature.text("code"): feature.text("kind") for feature in reversed(features)}
     return [
         *_used_twice(features, "code"),
         *_used_twice(products, "code"),
