@@ -142,6 +142,10 @@ class Account:
             if not obj.get("deleted") and all(obj.get(name) == value for name, value in wanted)
         ]
 
+    def everything(self) -> list[Json]:
+        """All objects of all types, deleted ones too."""
+        return [self._track(obj) for objects in self._objects.values() for obj in list(objects.values())]
+
     def first(self, kind: str) -> Json | None:
         """The oldest object of a type, only to be read, or None."""
         return next(iter(self._objects.get(kind, {}).values()), None)
@@ -240,10 +244,11 @@ class Account:
             if not waiting:
                 return step
             at, action = min(waiting, key=lambda item: item[0])
-            if clock_id is not None:
-                clock = self.get(TEST_CLOCK, clock_id)
-                clock["frozen_time"] = max(clock["frozen_time"], at)
-            action()
+            with self.unit():
+                if clock_id is not None:
+                    clock = self.get(TEST_CLOCK, clock_id)
+                    clock["frozen_time"] = max(clock["frozen_time"], at)
+                action()
         raise RuntimeError("due work does not come to an end")
 
     # -- units --------------------------------------------------------------------------------------------

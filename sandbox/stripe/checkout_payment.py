@@ -47,7 +47,7 @@ def complete(
 
 def _customer(account: Account, session: Json, email: str | None) -> Json | None:
     if session["customer"]:
-        return account.get("customer", session["customer"])
+        return account.refer("customer", session["customer"], "customer")
     if session["mode"] == "subscription" or session["customer_creation"] == "always":
         return customers.create_customer(account, {"email": email or session["customer_email"]})
     return None

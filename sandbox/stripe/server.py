@@ -76,8 +76,7 @@ async def _do_due_work(account: Account) -> None:
     while True:
         await asyncio.sleep(DUE_EVERY_SECONDS)
         try:
-            with account.unit():
-                account.run_due(account.now())
+            account.run_due(account.now())
         except Exception:
             log.exception("due work failed")
 

@@ -10,12 +10,19 @@ import pytest
 from tests.sandbox.stripe.stand_in import Receiver, StandIn
 
 
-@pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    """An empty account, served over HTTP."""
+@pytest.fixture(scope="session")
+def shared_stand_in() -> Iterator[StandIn]:
+    """The one that tests share; they ask for `stand_in`."""
     running = StandIn()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def stand_in(shared_stand_in: StandIn) -> StandIn:
+    """An empty account, served over HTTP."""
+    shared_stand_in.forget_everything()
+    return shared_stand_in
 
 
 @pytest.fixture

@@ -62,6 +62,10 @@ class StandIn:
         """Set how webhooks are delivered."""
         httpx.post(self.url + "/_sandbox/deliveries", json=knobs).raise_for_status()
 
+    def forget_everything(self) -> None:
+        """Make the account empty again."""
+        httpx.delete(self.url + "/_sandbox/state").raise_for_status()
+
     def stop(self) -> None:
         """Stop serving."""
         self._http.close()

@@ -1,0 +1,17 @@
+"""Forgets everything, so that tests can share one running stand-in: `DELETE /_sandbox/state` (no key)."""
+
+from __future__ import annotations
+
+from sandbox.stripe.account import Account, Json
+from sandbox.stripe.routing import Route
+
+
+def forget_everything(account: Account, params: Json, ids: dict[str, str]) -> Json:
+    """All objects, events, keys and settings are gone; the webhook endpoint of the command line stays."""
+    for obj in account.everything():
+        if not obj.get("_from_command_line"):
+            account.remove(obj)
+    return {"object": "state", "deleted": True}
+
+
+ROUTES = [Route("DELETE", "/_sandbox/state", forget_everything, {}, kind="knob")]
