@@ -44,6 +44,14 @@ async def catalog_now(bound: Bound, *, include_archived: bool = False) -> m.Cata
     return m.CatalogFound.model_validate(outcome.result, strict=False).catalog
 
 
+def problems_of(outcome: Outcome) -> dict[str, str]:
+    """The problems of a refused document by their paths, in order."""
+    assert outcome.error
+    assert isinstance(outcome.error.details, list)
+    problems = [m.CatalogProblem.model_validate(problem) for problem in outcome.error.details]
+    return {problem.path: problem.problem for problem in problems}
+
+
 async def test_a_document_becomes_the_catalog_and_each_thing_is_told(bound: Bound) -> None:
     assert await changes(bound, team_catalog(), "apply-1") == {
         "products": {"created": ["solo", "team"], "updated": [], "archived": []},
@@ -156,8 +164,7 @@ async def test_a_bad_document_is_refused_whole_with_every_problem(bound: Bound) 
     assert outcome.error
     assert outcome.error.code == "invalid_catalog"
     tiers = "products[1].prices[0].tiers"
-    assert isinstance(outcome.error.details, list)
-    found = {problem["path"]: problem["problem"] for problem in outcome.error.details}  # type: ignore[call-overload, index]
+    found = problems_of(outcome)
     assert list(found) == [f"{tiers}[0].unit_amount", f"{tiers}[1].up_to", f"{tiers}[2].up_to"]
     assert [problem[:7] for problem in found.values()] == ["tier 1:", "tier 2 ", "tier 3 "]
     assert (await catalog_now(bound, include_archived=True)).features == []
@@ -208,7 +215,7 @@ async def test_a_kind_cannot_change(bound: Bound) -> None:
     outcome = await apply(bound, document, "apply-2")
     assert outcome.error
     assert outcome.error.code == "invalid_catalog"
-    assert [problem["path"] for problem in outcome.error.details] == ["features[0].kind"]  # type: ignore[union-attr, index, call-overload]
+    assert list(problems_of(outcome)) == ["features[0].kind"]
 
 
 async def test_ids_of_stripe_are_kept_back_until_payments_can_check_them(bound: Bound) -> None:

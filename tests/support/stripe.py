@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.ports import free_port
 from sandbox.stripe.account import Account
@@ -81,7 +81,7 @@ def _wait_until_started(server: uvicorn.Server) -> None:
         time.sleep(0.005)
 
 
-def _watched(app: Starlette, stand_in: StripeStandIn) -> object:
+def _watched(app: Starlette, stand_in: StripeStandIn) -> ASGIApp:
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not stand_in._takes(scope["method"], scope["path"]):
             body = {"error": {"type": "api_error", "message": "Stripe is away."}}
