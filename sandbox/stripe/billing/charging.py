@@ -136,12 +136,12 @@ def on_failed(account: Account, invoice: Json) -> None:
 
 def payment_of(account: Account, invoice: Json, intent: Json) -> Json:
     """The invoice payment that ties an intent to its invoice, made when first seen."""
-    for payment in account.find("invoice_payment", invoice=invoice["id"]):
-        if payment["payment"].get("payment_intent") == intent["id"]:
-            return payment
+    if intent.get("_invoice_payment"):
+        return account.get("invoice_payment", intent["_invoice_payment"])
+    intent["_invoice_payment"] = account.new_id("inpay")
     return account.insert(
         {
-            "id": account.new_id("inpay"),
+            "id": intent["_invoice_payment"],
             "object": "invoice_payment",
             "amount_paid": None,
             "amount_requested": invoice["amount_due"],

@@ -198,8 +198,9 @@ def _tell_upcoming(account: Account, subscription: Json, end: int) -> None:
         subscription=subscription,
         next_payment_attempt=end + DRAFT_SECONDS,
     )
-    # Stripe's upcoming invoice is no object yet: it has no id.
-    account.emit("invoice.upcoming", {**invoice, "id": None})
+    # No invoice yet: its id is that of a preview, which nobody can ask for.
+    preview_id = f"upcoming_in_{invoice['id'].removeprefix('in_')}"
+    account.emit("invoice.upcoming", {**invoice, "id": preview_id})
 
 
 def _resume_collection(account: Account, subscription: Json) -> None:

@@ -151,6 +151,10 @@ def void(account: Account, invoice: Json) -> None:
     intent = account.peek("payment_intent", invoice.get("_intent"))
     if intent is not None and intent["status"] not in ("succeeded", "canceled"):
         payment_intents.cancel_intent(account, account.get("payment_intent", intent["id"]), "void_invoice")
+        payment = account.get("invoice_payment", intent["_invoice_payment"])
+        payment.update(
+            status="canceled", status_transitions={"canceled_at": account.now(invoice), "paid_at": None}
+        )
     _close(account, invoice, "void", "voided_at", amount_remaining=0)
     account.emit("invoice.voided", invoice)
 

@@ -13,6 +13,7 @@ from sandbox.stripe.parameters import boolean, integer, merge_metadata, metadata
 
 MAX_ITEMS = 20
 """Stripe's limit of items a subscription."""
+_PERIOD = ("current_period_start", "current_period_end")
 PRICE_DATA = {
     "currency!": text,
     "product!": text,
@@ -39,6 +40,7 @@ def apply(account: Account, subscription: Json, given: list[Json], at: int) -> N
     Raises for what cannot be.
     """
     items: list[Json] = subscription["items"]["data"]
+    period = {name: items[0][name] for name in _PERIOD} if items else {}
     for index, params in enumerate(given):
         path = f"items[{index}]"
         if params.get("id"):
@@ -50,7 +52,7 @@ def apply(account: Account, subscription: Json, given: list[Json], at: int) -> N
             else:
                 _update(account, item, params, path)
         else:
-            items.append(_new(account, subscription, params, path, at))
+            items.append({**_new(account, subscription, params, path, at), **period})
     _check(items)
     subscription["items"]["total_count"] = len(items)
 
@@ -71,10 +73,6 @@ def _new(account: Account, subscription: Json, params: Json, path: str, at: int)
         raise missing_parameter(f"{path}[price]")
     _must_recur(price, path, "price_data" in params)
     item = shapes.subscription_item(account.new_id("si"), subscription["id"], dict(price), at)
-    if subscription["items"]["data"]:
-        first = subscription["items"]["data"][0]
-        for name in ("current_period_start", "current_period_end"):
-            item[name] = first[name]
     item["metadata"] = merge_metadata(None, params.get("metadata"))
     _set_quantity(item, params.get("quantity"), 1, path)
     return item

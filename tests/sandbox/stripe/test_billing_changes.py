@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import stripe
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.sandbox.stripe.billing_world import World, at, running
 from tests.sandbox.stripe.stand_in import StandIn
@@ -263,3 +265,29 @@ def test_cancelling_at_a_moment_within_the_period_credits_the_rest(world: World)
 
     assert world.subscription(subscription).status == "canceled"
     assert world.totals() == [("paid", 2000), ("paid", -1000)]
+
+
+HOURS_OF_JANUARY = st.integers(1, 31 * 24 - 1)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=st.integers(0, 12),
+    after=st.integers(0, 12),
+    hour=HOURS_OF_JANUARY,
+    mode=st.sampled_from(["volume", "graduated"]),
+    behavior=st.sampled_from(["always_invoice", "create_prorations", "none"]),
+)
+def test_whatever_is_previewed_is_invoiced(
+    served: StandIn, before: int, after: int, hour: int, mode: str, behavior: str
+) -> None:
+    world = World(served)
+    subscription = world.subscribe((world.tiered(mode, *TIERS), before))
+    world.advance(f"2026-01-{1 + hour // 24:02}T{hour % 24:02}:00:00")
+    foreseen = preview(world, subscription, after, proration_behavior=behavior)
+    world.change(subscription, after, proration_behavior=behavior)
+    if behavior != "always_invoice" or len(world.invoices()) == 1:
+        world.advance("2026-02-01T02:00:00")
+
+    assert shown(foreseen) == shown(world.invoices()[-1])
+    assert foreseen.total == world.invoices()[-1].total

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.stripe.billing import calendar, proration
 
@@ -139,3 +141,28 @@ def test_boundaries_before_the_anchor_are_found_too() -> None:
 def test_a_day_of_the_month_is_clamped_to_short_months() -> None:
     assert calendar.anchor_on_day(at("2026-02-10"), 31, None, None, None) == at("2026-02-28")
     assert calendar.anchor_on_day(at("2026-01-20"), 15, 0, 0, 0) == at("2026-02-15")
+
+
+MOMENTS = st.integers(JANUARY[0], JANUARY[1])
+
+
+@given(st.integers(0, 10**6), st.integers(0, 500), MOMENTS)
+def test_a_credit_mirrors_the_charge_of_the_same_time(amount: int, quantity: int, moment: int) -> None:
+    billed = item(price(amount), quantity)
+
+    assert proration.unused_time(billed, moment).amount == -proration.remaining_time(billed, moment).amount
+
+
+@given(st.integers(0, 10**6), st.lists(MOMENTS, min_size=1, max_size=5))
+def test_changing_back_and_forth_costs_no_more_than_the_rounding(amount: int, moments: list[int]) -> None:
+    small, large = item(price(amount), 1), item(price(amount), 3)
+    charged, holds = 0, small
+    for moment in sorted(moments):
+        wanted = large if holds is small else small
+        charged += sum(amounts(proration.between([holds], [wanted], moment)))
+        holds = wanted
+    edges = [*sorted(moments), JANUARY[1]]
+    seconds = sum(end - start for start, end in zip(edges[::2], edges[1::2], strict=False))
+    exact = 2 * amount * seconds / (JANUARY[1] - JANUARY[0])
+
+    assert abs(charged - exact) <= len(moments)
