@@ -9,7 +9,8 @@ from sandbox.ports import HOST
 from sandbox.workers import ROOT
 
 # Settings of the person's own shell that would lead a program elsewhere, or tell it what it must not know.
-_NOT_PASSED_ON = ("DATABASE_URL", "NATS_", "PG", "STRIPE_", "TALLYSTICK_")
+# Without compiled modules every start of a worker takes seconds longer.
+_NOT_PASSED_ON = ("DATABASE_URL", "NATS_", "PG", "STRIPE_", "TALLYSTICK_", "PYTHONDONTWRITEBYTECODE")
 # The services that talk to Stripe, or show its public key.
 _WITH_STRIPE = ("subscriptions", "webhooks", "gateway")
 _PUBLIC_STRIPE_SETTINGS = ("STRIPE_PUBLISHABLE_KEY", "STRIPE_TRIAL_DAYS")
