@@ -96,12 +96,9 @@ class World:
 
     def events(self, prefix: str = "") -> list[Any]:
         """This customer's events of types with a prefix, oldest first."""
-        found = list(self.v1.events.list({"limit": 100}).auto_paging_iter())[::-1]
-        return [
-            event
-            for event in found
-            if event.type.startswith(prefix) and event.data.object.to_dict().get("customer") == self.customer
-        ]
+        listed = self.v1.events.list({"limit": 100, "type": f"{prefix}*"}).auto_paging_iter()
+        found = [event for event in listed if getattr(event.data.object, "customer", None) == self.customer]
+        return found[::-1]
 
     def told(self, prefix: str = "") -> list[str]:
         """The types of those events."""

@@ -161,7 +161,7 @@ def test_a_pending_update_is_applied_when_it_is_paid(world: World) -> None:
 
     now = world.subscription(subscription)
     assert (now["items"].data[0].quantity, now.pending_update) == (8, None)
-    assert "customer.subscription.pending_update_applied" in world.told()
+    assert "customer.subscription.pending_update_applied" in world.told("customer.subscription")
 
 
 def test_a_pending_update_that_is_not_paid_is_forgotten_after_23_hours(world: World) -> None:
@@ -176,7 +176,7 @@ def test_a_pending_update_that_is_not_paid_is_forgotten_after_23_hours(world: Wo
     now = world.subscription(subscription)
     assert (now.status, now["items"].data[0].quantity, now.pending_update) == ("active", 3, None)
     assert world.totals() == [("paid", 3000), ("void", 2500)]
-    assert "customer.subscription.pending_update_expired" in world.told()
+    assert "customer.subscription.pending_update_expired" in world.told("customer.subscription")
 
 
 def test_another_interval_begins_a_new_cycle_at_once(world: World) -> None:

@@ -48,13 +48,11 @@ def test_a_paid_first_invoice_makes_the_subscription_active(world: World) -> Non
 def test_the_events_of_a_first_payment_come_in_order(world: World) -> None:
     world.subscribe((world.price(), 1))
 
-    told = [event.type for event in world.events() if not event.type.startswith(("customer.u", "customer.c"))]
     relevant = [
         kind
         for kind in world.told()
         if kind.startswith(("customer.subscription", "invoice.", "payment_intent"))
     ]
-    assert told
     assert relevant == [
         "customer.subscription.created",
         "invoice.created",
