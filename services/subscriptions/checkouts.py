@@ -31,7 +31,7 @@ from tallystick.messages.base import Customer
 Given = TypeVar("Given")
 
 CHECKOUT_LIFETIME = timedelta(hours=2)
-"""An open checkout holds its plan, so not for long; Stripe wants 30 minutes at least, and retries need some."""
+"""An open checkout holds its plan, so not for long; Stripe wants 30 minutes at least, retries some more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ TIMEOUT_SECONDS = 20.0
 """Stripe answers in a second or two; a caller should not wait longer than a few of those."""
 NETWORK_RETRIES = 2
 """Within one call, with the same idempotency key; after that the whole command is tried again."""
-CONNECTIONS = 32
 ADOPTED_SUBSCRIPTIONS_MAX = 100
 """The newest subscriptions of an adopted customer: one page of Stripe's, more than anybody has."""
 
@@ -50,9 +49,7 @@ class StripeGateway:
 
     def __init__(self, secret_key: str | None, api_base: str = "https://api.stripe.com") -> None:
         self.configured = bool(secret_key)
-        self._http = stripe.HTTPXClient(
-            timeout=httpx.Timeout(TIMEOUT_SECONDS), limits=httpx.Limits(max_connections=CONNECTIONS)
-        )
+        self._http = stripe.HTTPXClient(timeout=httpx.Timeout(TIMEOUT_SECONDS))
         self._client = stripe.StripeClient(
             secret_key or "not-configured",
             base_addresses={"api": api_base},
@@ -89,9 +86,14 @@ class StripeGateway:
             log.error("stripe refuses our key", error=str(error))
             raise Unavailable("Stripe refuses this installation's key.") from error
         except stripe.StripeError as error:
+            log.warning("stripe cannot be used", error=str(error), kind=type(error).__name__)
             raise Unavailable("Stripe cannot be reached or is overloaded.") from error
         except Malformed as error:
             raise Unavailable(f"Stripe answered something unexpected: {error}") from error
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def create_customer(self, token: str, *, email: str, name: str | None, key: str) -> StripeCustomer:
         """A new Stripe customer for one of ours, `token`."""

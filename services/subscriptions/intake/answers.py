@@ -29,7 +29,7 @@ class Answers:
     _given: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
 
     async def ask(self, question: AskStripe) -> None:
-        """Fetch what was asked for. Without a key there is no answer, as for an object Stripe does not have."""
+        """Fetch what was asked for. Without a key there is no answer, as for what Stripe does not have."""
         answer: Any = None
         if self.stripe.configured:
             find: Any = {
