@@ -9,7 +9,16 @@ from typing import Any
 
 Json = dict[str, Any]
 
-_CARD_OPTIONS = {"network": None, "request_three_d_secure": None}
+
+_INVOICE_NULLS = (
+    "account_tax_ids", "application", "automatically_finalizes_at", "created", "currency",
+    "custom_fields", "customer_account", "default_payment_method", "default_source", "description",
+    "due_date", "effective_at", "ending_balance", "footer", "from_invoice", "hosted_invoice_url",
+    "invoice_pdf", "last_finalization_error", "latest_revision", "next_payment_attempt", "number",
+    "on_behalf_of", "parent", "period_end", "period_start", "receipt_number", "rendering",
+    "shipping_cost", "shipping_details", "statement_descriptor", "webhooks_delivered_at",
+)  # fmt: skip
+"""What a new invoice does not have."""
 
 
 def payment_settings(given: Json | None) -> Json:
@@ -132,31 +141,25 @@ def plan(price: Json) -> Json:
 def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
     """A draft invoice of a customer, without lines and totals."""
     return {
+        **dict.fromkeys(_INVOICE_NULLS),
         "id": invoice_id,
         "object": "invoice",
         "account_country": "US",
         "account_name": "Stripe stand-in",
-        "account_tax_ids": None,
         "amount_due": 0,
         "amount_overpaid": 0,
         "amount_paid": 0,
         "amount_remaining": 0,
         "amount_shipping": 0,
-        "application": None,
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
         "automatic_tax": {
             "disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None,
         },
-        "automatically_finalizes_at": None,
         "billing_reason": "manual",
         "collection_method": "charge_automatically",
-        "created": None,
-        "currency": None,
-        "custom_fields": None,
         "customer": customer["id"],
-        "customer_account": None,
         "customer_address": customer.get("address"),
         "customer_email": customer.get("email"),
         "customer_name": customer.get("name"),
@@ -164,44 +167,21 @@ def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
         "customer_shipping": customer.get("shipping"),
         "customer_tax_exempt": customer.get("tax_exempt") or "none",
         "customer_tax_ids": [],
-        "default_payment_method": None,
-        "default_source": None,
         "default_tax_rates": [],
-        "description": None,
         "discounts": [],
-        "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
-        "footer": None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
         "issuer": {"type": "self"},
-        "last_finalization_error": None,
-        "latest_revision": None,
         "lines": {
             "object": "list", "data": [], "has_more": False, "total_count": 0,
             "url": f"/v1/invoices/{invoice_id}/lines",
         },
         "livemode": False,
         "metadata": {},
-        "next_payment_attempt": None,
-        "number": None,
-        "on_behalf_of": None,
-        "parent": None,
         "payment_settings": {
             "default_mandate": None, "payment_method_options": None, "payment_method_types": None,
         },
-        "period_end": None,
-        "period_start": None,
         "post_payment_credit_notes_amount": 0,
         "pre_payment_credit_notes_amount": 0,
-        "receipt_number": None,
-        "rendering": None,
-        "shipping_cost": None,
-        "shipping_details": None,
         "starting_balance": 0,
-        "statement_descriptor": None,
         "status": "draft",
         "status_transitions": {
             "finalized_at": None, "marked_uncollectible_at": None, "paid_at": None, "voided_at": None,
@@ -214,7 +194,6 @@ def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
         "total_excluding_tax": 0,
         "total_pretax_credit_amounts": [],
         "total_taxes": [],
-        "webhooks_delivered_at": None,
         **values,
     }  # fmt: skip
 
