@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 # One colour a worker, in the order they are first heard of.
@@ -48,15 +47,18 @@ class Output:
         self._print(Text.assemble((f"{name:<{_NAME_WIDTH}}", colour), " ", Text.from_ansi(line)))
 
     def table(self, title: str, rows: list[tuple[str, str, str]]) -> None:
-        """Names, addresses, and what each is for."""
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(style="cyan", no_wrap=True)
-        table.add_column(style="dim", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        table.show_header = False
-        self._print("", table, "")
+        """Names, addresses, what each is for. Nothing is cut off in a narrow terminal: it is there to be copied."""
+        self._print("", Text(title, style="bold"))
+        address_width = max(len(address) for _, address, _ in rows)
+        for name, address, purpose in rows:
+            self._print(
+                Text.assemble(
+                    (f"{name:<{_NAME_WIDTH}} ", "bold"),
+                    (f"{address:<{address_width}}  ", "cyan"),
+                    (purpose, "dim"),
+                )
+            )
+        self._print("")
 
     def _print(self, *parts: object) -> None:
         # Whoever read our output may have left (`./dev up | head`): the sandbox runs on without a reader.
