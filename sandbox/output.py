@@ -47,7 +47,7 @@ class Output:
         self._print(Text.assemble((f"{name:<{_NAME_WIDTH}}", colour), " ", Text.from_ansi(line)))
 
     def table(self, title: str, rows: list[tuple[str, str, str]]) -> None:
-        """Names, addresses, what each is for. Nothing is cut off in a narrow terminal: it is there to be copied."""
+        """Names, addresses, what each is for. Nothing is cut off in a narrow terminal: one copies it."""
         self._print("", Text(title, style="bold"))
         address_width = max(len(address) for _, address, _ in rows)
         for name, address, purpose in rows:
