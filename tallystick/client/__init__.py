@@ -15,7 +15,8 @@ from tallystick.client.errors import (
     UnexpectedReply,
     Unreachable,
 )
-from tallystick.client.feed import Feed, FeedEvent
+from tallystick.client.feed import Feed
+from tallystick.client.feed_events import FeedEvent
 from tallystick.client.queueing import Queued
 from tallystick.client.versions import Gap
 

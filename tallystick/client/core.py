@@ -109,9 +109,19 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Result:
         """The answer to a question; raises QuestionRejected (`not_found`, say) and DeadlineExceeded."""
-        outcome = await self._request(question, deadline_seconds, headers)
+        outcome = await self.answer(question, deadline_seconds=deadline_seconds, headers=headers)
         _raise_if_rejected(question, outcome, QuestionRejected)
         return asking.result_of(question, outcome)
+
+    async def answer(
+        self,
+        question: Question[Any],
+        *,
+        deadline_seconds: float = ASK_DEADLINE_SECONDS,
+        headers: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """As `ask`, with the outcome as it came, a rejection included."""
+        return await self._request(question, deadline_seconds, headers)
 
     async def send(
         self,
@@ -123,8 +133,8 @@ class Client:
     ) -> Queued:
         """Hand a command over: once this returns it is on JetStream's disk, and is carried out in its turn.
 
-        The outcome is published to the subject `reply_to`, if given. Raises QueueRefused and
-        DeadlineExceeded.
+        The outcome is published to the subject `reply_to`, if given: one that begins with `_INBOX`. Raises
+        QueueRefused and DeadlineExceeded.
         """
         return await queueing.queue_one(
             self.connection,

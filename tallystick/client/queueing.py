@@ -61,6 +61,8 @@ def pack(
     id of its own, since a queue that drops a repeated command would also drop the answer to it; the service
     itself carries it out once.
     """
+    if reply_to is not None and not reply_to.startswith("_INBOX"):
+        raise ValueError(f"an outcome can only be sent to an inbox (_INBOX…), not to {reply_to!r}")
     subject = subjects.command(command.service, command.name)
     body = body_of(command)
     digest = hashlib.sha256(f"{subject}\n".encode() + body).hexdigest()

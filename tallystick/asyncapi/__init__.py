@@ -1,0 +1,98 @@
+"""The AsyncAPI 3.0 document of the product, made from the message types themselves so that it cannot differ.
+
+It is written from the side of the billing services: what they receive and what they send.
+"""
+
+import json
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from tallystick.asyncapi.own import (
+    add_entitlements,
+    add_event,
+    add_queued,
+    add_request,
+    cloud_event,
+)
+from tallystick.asyncapi.parts import SCHEMA_REFERENCE, Json, outcome, outcome_name
+from tallystick.asyncapi.surroundings import add_dead_letters, add_stripe, add_ticks
+from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
+from tallystick.messages.base import Asked, Outcome
+from tallystick.messages.subscriptions import BucketEntry
+from tallystick.subjects import DEFAULT_PREFIX, Subjects
+
+
+def rendered(prefix: str = DEFAULT_PREFIX) -> str:
+    """The document as the text that is stored."""
+    return json.dumps(document(prefix), indent=2, ensure_ascii=False) + "\n"
+
+
+def document(prefix: str = DEFAULT_PREFIX) -> Json:
+    """The whole document."""
+    subjects = Subjects(prefix)
+    asked: list[type[Asked[Any]]] = [model for _, model in sorted(COMMANDS.items())]
+    asked += [model for _, model in sorted(QUESTIONS.items())]
+    events = [model for _, model in sorted(EVENTS.items())]
+    parts: Json = {"channels": {}, "operations": {}, "messages": {}}
+    for model in asked:
+        add_request(parts, subjects, model)
+    for model in asked:
+        if model.registry is COMMANDS:
+            add_queued(parts, subjects, model)
+    for event in events:
+        add_event(parts, subjects, event)
+    add_entitlements(parts)
+    add_stripe(parts, subjects)
+    add_ticks(parts, subjects)
+    add_dead_letters(parts, subjects)
+    return {
+        "asyncapi": "3.0.0",
+        "info": _info(),
+        "defaultContentType": "application/json",
+        "servers": {
+            "nats": {"host": "localhost:4222", "protocol": "nats", "description": "NATS with JetStream."}
+        },
+        "channels": parts["channels"],
+        "operations": parts["operations"],
+        "components": {
+            "schemas": _schemas([*asked, *events]),
+            "messages": parts["messages"],
+            "messageTraits": {"cloudEvent": cloud_event()},
+        },
+    }
+
+
+def _info() -> Json:
+    try:
+        number = version("tallystick")
+    except PackageNotFoundError:
+        number = "0.1.0"
+    return {
+        "title": "Tallystick",
+        "version": number,
+        "description": (
+            "Billing over NATS: commands and questions as requests, commands through a work queue, and a feed "
+            "of every change. Adding an optional field keeps a message's version; any other change is a new "
+            "version beside the old one. Consumers ignore fields they do not know."
+        ),
+        "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+    }
+
+
+def _schemas(models: Iterable[type[BaseModel]]) -> Json:
+    wanted: list[tuple[type[BaseModel], Any]] = []
+    for model in models:
+        wanted.append((model, "validation"))
+        if issubclass(model, Asked):
+            wanted.append((model.result, "validation"))
+    wanted += [(Outcome, "validation"), (BucketEntry, "validation")]
+    _, found = models_json_schema(list(dict.fromkeys(wanted)), ref_template=SCHEMA_REFERENCE)
+    schemas: Json = found["$defs"]
+    for model in models:
+        if issubclass(model, Asked):
+            schemas[outcome_name(model)] = outcome(model)
+    return dict(sorted(schemas.items()))

@@ -1,0 +1,91 @@
+"""The pieces an AsyncAPI document is put together from: messages, channels, operations and outcomes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from tallystick.messages import COMMANDS
+from tallystick.messages.base import COMMON_REJECTIONS, Asked
+
+Json = dict[str, Any]
+
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+QUESTION_REJECTIONS = ("invalid_message", "not_found")
+"""Codes that any question can meet."""
+TRACE = {"type": "string", "description": "W3C trace context, where there is a trace."}
+
+
+def message(name: str, schema: str, summary: str, headers: Json | None = None) -> Json:
+    """A message with its payload's schema by name."""
+    message: Json = {
+        "name": name,
+        "title": name,
+        "summary": summary,
+        "contentType": "application/json",
+        "payload": {"$ref": SCHEMA_REFERENCE.format(model=schema)},
+    }
+    if headers:
+        message["headers"] = {"type": "object", "properties": headers}
+    return message
+
+
+def first_line(model: type[BaseModel]) -> str:
+    """What a message is for, in a sentence."""
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def channel(parts: Json, name: str, address: str | None, messages: Iterable[str], **more: Any) -> None:
+    """Add a channel over which these messages go."""
+    refs = {message: {"$ref": f"#/components/messages/{message}"} for message in messages}
+    parts["channels"][name] = {"address": address, "messages": refs, **more}
+
+
+def operation(parts: Json, name: str, action: str, channel: str, summary: str, **more: Any) -> None:
+    """Add something the services do on a channel: `receive` or `send`."""
+    here = {"$ref": f"#/channels/{channel}"}
+    parts["operations"][name] = {"action": action, "channel": here, "summary": summary, **more}
+
+
+def outcome_name(model: type[Asked[Any]]) -> str:
+    """The name of the schema of a message's outcome."""
+    return f"{model.__name__}Outcome"
+
+
+def outcome(model: type[Asked[Any]]) -> Json:
+    """The schema of a message's outcome, with the error codes it can have."""
+    is_command = model.registry is COMMANDS
+    common = COMMON_REJECTIONS if is_command else QUESTION_REJECTIONS
+    codes = sorted({*common, *model.rejections})
+    identity: Json = {"command_id": {"type": "string"}} if is_command else {}
+    error: Json = {
+        "type": "object",
+        "required": ["code"],
+        "properties": {
+            "code": {"enum": codes},
+            "message": {"type": "string", "description": "For people."},
+            "details": {"description": "The facts behind it, by code."},
+        },
+    }
+    failure = {**error, "properties": {**error["properties"], "code": {"const": "unavailable"}}}
+    return {
+        "description": f"What became of `{model.service}.{model.name}`.",
+        "oneOf": [
+            _variant(
+                "succeeded",
+                identity,
+                "result",
+                {"$ref": SCHEMA_REFERENCE.format(model=model.result.__name__)},
+            ),
+            _variant("rejected", identity, "error", error),
+            _variant("failed", identity, "error", failure),
+        ],
+    }
+
+
+def _variant(status: str, identity: Json, part: str, schema: Json) -> Json:
+    return {
+        "type": "object",
+        "required": ["status", part],
+        "properties": {**identity, "status": {"const": status}, part: schema},
+    }

@@ -1,0 +1,56 @@
+"""Puts the commands together and turns every expected error into one clear line and an exit code."""
+
+import logging
+import sys
+
+import nats.errors
+import typer
+
+from tallystick.cli import catalog, contract, dead_letters, doctor, messages, replay, watch
+from tallystick.cli.output import CommandFailed, errors
+from tallystick.client.errors import DeadlineExceeded, TallystickError, Unreachable
+
+EXIT_FAILED = 1
+EXIT_UNREACHABLE = 3
+"""Apart from 1, so that a script can tell "try again later" from "no". 2 is wrong usage."""
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tallystick",
+    help="Talk to the billing services: send commands, ask questions, watch what changes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+app.command("request")(messages.request)
+app.command("send")(messages.send)
+app.command("messages")(messages.describe)
+app.command("watch")(watch.watch)
+app.command("replay")(replay.replay)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(catalog.app, name="catalog")
+app.command("doctor")(doctor.doctor)
+app.command("asyncapi")(contract.asyncapi)
+
+
+def main() -> None:
+    """Run what the command line says and leave with its exit code."""
+    # The library logs each lost connection with a traceback; what matters of it is in our own messages.
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    logging.getLogger("tallystick").setLevel(logging.CRITICAL)
+    try:
+        app()
+    except CommandFailed as failure:
+        if str(failure):
+            errors.print(f"[red]✗[/] {failure}", highlight=False)
+        sys.exit(failure.exit_code)
+    except (Unreachable, DeadlineExceeded) as error:
+        errors.print("[red]✗[/]", str(error), markup=True, highlight=False)
+        errors.print("  `doctor` says what is reachable and what is not.", style="dim")
+        sys.exit(EXIT_UNREACHABLE)
+    except (TimeoutError, TallystickError, nats.errors.Error, OSError) as error:
+        errors.print("[red]✗[/]", str(error) or type(error).__name__, highlight=False)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

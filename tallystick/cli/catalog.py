@@ -1,0 +1,126 @@
+"""`catalog`: apply a YAML document, and show what is on sale."""
+
+import asyncio
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from tallystick.cli.fields import read_yaml
+from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.output import CommandFailed, WrongUsage, errors, output, print_json, print_table
+from tallystick.cli.summaries import price_in_words
+from tallystick.client.errors import CommandRejected
+from tallystick.messages.catalog import ApplyCatalog, Catalog, CatalogApplied, CodeChanges, GetCatalog
+
+APPLY_DEADLINE_SECONDS = 120.0
+"""A first application makes each product and price in Stripe, a few each second."""
+
+app = typer.Typer(help="What is on sale: apply a document, show what is applied.", no_args_is_help=True)
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="The catalog, as YAML.", show_default=False)],
+    nats: NatsOption = None,
+    endpoints: EndpointsOption = None,
+) -> None:
+    """Make the catalog what a file says, all or nothing. Applied again it changes nothing."""
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"{escape(str(file))} cannot be read: {error}") from None
+    document = read_yaml(text, str(file))
+    if not isinstance(document, dict):
+        raise WrongUsage(f"{escape(str(file))} is no catalog: it has no `products:`.")
+    # The content in the id shows in the audit trail what was applied. It is not the whole id: a catalog that
+    # is applied, changed and applied again as it was must take effect again.
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+    command = ApplyCatalog(command_id=f"catalog-{digest}-{uuid.uuid4().hex[:12]}", catalog=document)
+    applied = asyncio.run(_apply(locate(nats, endpoints), command, file))
+    _show_changes(applied)
+
+
+async def _apply(place: Place, command: ApplyCatalog, file: Path) -> CatalogApplied:
+    async with place.connect() as client:
+        with errors.status(f"applying {escape(str(file))} …"):
+            try:
+                return await client.call(command, deadline_seconds=APPLY_DEADLINE_SECONDS)
+            except CommandRejected as rejected:
+                _show_problems(rejected)
+                raise CommandFailed(f"{escape(str(file))} was not applied; nothing has changed.") from None
+
+
+def _show_problems(rejected: CommandRejected) -> None:
+    errors.print(f"[red]✗[/] [bold]{rejected.code}[/] {escape(rejected.message)}", highlight=False)
+    if isinstance(rejected.details, list):
+        problems = [each for each in rejected.details if isinstance(each, dict)]
+        rows = [(each.get("path", ""), each.get("problem") or _money_problem(each)) for each in problems]
+        print_table("", ("where", "what is wrong"), rows, to=errors)
+
+
+def _money_problem(problem: dict[str, Any]) -> str:
+    fields = ", ".join(str(field) for field in problem.get("fields", []))
+    return f"{fields} of {problem.get('price')} cannot change; a new price needs a new code"
+
+
+def _show_changes(applied: CatalogApplied) -> None:
+    if not output.is_terminal:
+        print_json(applied.model_dump(mode="json"))
+        return
+    rows = []
+    for kind in ("features", "products", "prices"):
+        changes: CodeChanges = getattr(applied.changes, kind)
+        for change in ("created", "updated", "archived"):
+            codes: list[str] = getattr(changes, change)
+            if codes:
+                rows.append((kind, change, len(codes), ", ".join(codes)))
+    if rows:
+        output.print("[green]✓[/] applied")
+        print_table("", ("", "", "", "codes"), rows)
+    else:
+        output.print("[green]✓[/] the catalog says this already; nothing has changed")
+
+
+@app.command()
+def show(
+    archived: Annotated[bool, typer.Option("--archived", help="Also what is no longer sold.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
+    nats: NatsOption = None,
+    endpoints: EndpointsOption = None,
+) -> None:
+    """Show the catalog as it stands."""
+    catalog = asyncio.run(_ask(locate(nats, endpoints), GetCatalog(include_archived=archived)))
+    if as_json or not output.is_terminal:
+        print_json(catalog.model_dump(mode="json"))
+        return
+    if not catalog.products and not catalog.features:
+        output.print("The catalog is empty. `catalog apply FILE` fills it.")
+        return
+    rows = []
+    for product in catalog.products:
+        name = f"{product.code}{' (archived)' if product.archived else ''}"
+        gives = ", ".join(
+            feature.feature + (f" × {feature.quantity}" if feature.quantity is not None else "")
+            for feature in product.features
+        )
+        for number, price in enumerate(product.prices or [None]):
+            code = "" if price is None else f"{price.code}{' (archived)' if price.archived else ''}"
+            words = "" if price is None else price_in_words(price.model_dump())
+            rows.append(
+                ("" if number else name, "" if number else product.kind, code, words, "" if number else gives)
+            )
+    print_table("", ("product", "kind", "price", "", "features"), rows)
+    output.print()
+    print_table(
+        "", ("feature", "kind", "name"), [(each.code, each.kind, each.name) for each in catalog.features]
+    )
+
+
+async def _ask(place: Place, question: GetCatalog) -> Catalog:
+    async with place.connect() as client:
+        return (await client.ask(question)).catalog

@@ -1,0 +1,69 @@
+"""`doctor`: what is reachable, what lags, what is misconfigured, and what to do about each."""
+
+import asyncio
+
+from rich.markup import escape
+
+from tallystick.cli.checks import infrastructure, jetstream, services
+from tallystick.cli.checks.findings import Finding, Level
+from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.output import CommandFailed, output, print_json
+from tallystick.client.connection import without_password
+from tallystick.client.errors import TallystickError
+
+_MARKS = {
+    Level.GOOD: "[green]✓[/]",
+    Level.ODD: "[yellow]![/]",
+    Level.BROKEN: "[red]✗[/]",
+    Level.UNKNOWN: "[dim]–[/]",
+}
+WHAT_WIDTH = 30
+
+
+def doctor(nats: NatsOption = None, endpoints: EndpointsOption = None) -> None:
+    """Examine the installation; ends with 1 when something is broken.
+
+    Sees most with the endpoints file of `./dev up`, or as the NATS user `admin` or `monitor`.
+    """
+    place = locate(nats, endpoints)
+    findings = asyncio.run(examine(place))
+    broken = sum(finding.level is Level.BROKEN for finding in findings)
+    odd = sum(finding.level is Level.ODD for finding in findings)
+    if output.is_terminal:
+        output.print(f"{escape(without_password(place.nats_url))}, found by {place.source}\n", style="dim")
+        for finding in findings:
+            _show(finding)
+        output.print()
+    else:
+        print_json([finding.document() for finding in findings])
+    if broken:
+        raise CommandFailed(f"{broken} broken" + (f", {odd} odd" if odd else ""))
+    if output.is_terminal:
+        output.print("[green]all well[/]" if not odd else f"[yellow]works, {odd} odd[/]")
+
+
+def _show(finding: Finding) -> None:
+    output.print(
+        f"{_MARKS[finding.level]} {finding.what:<{WHAT_WIDTH}} {escape(finding.detail)}", highlight=False
+    )
+    if finding.advice:
+        output.print(f"  {'':<{WHAT_WIDTH}} → {escape(finding.advice)}", style="yellow", highlight=False)
+
+
+async def examine(place: Place) -> list[Finding]:
+    """Everything that can be found out from here, in the order in which things depend on one another."""
+    try:
+        async with place.connect(connect_timeout_seconds=3.0) as client:
+            watcher = place.as_user("admin") or place.as_user("monitor") or place
+            async with watcher.connect(connect_timeout_seconds=3.0) as overseer:
+                return [
+                    *await infrastructure.nats_server(client, place),
+                    *await infrastructure.database(place),
+                    *await jetstream.examine(overseer),
+                    *await services.examine(client, place),
+                ]
+    except TallystickError as error:
+        unreachable = Finding(
+            Level.BROKEN, "NATS", str(error), "Start it (`./dev up`), or correct NATS_URL; the rest needs it."
+        )
+        return [unreachable, *await infrastructure.database(place)]

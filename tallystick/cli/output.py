@@ -1,0 +1,51 @@
+"""How the command line speaks: results on stdout, everything else on stderr.
+
+Plain JSON where nobody looks.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+output = Console(soft_wrap=False)
+errors = Console(stderr=True)
+
+
+class CommandFailed(Exception):
+    """An expected end of a command; the message is markup for people, empty where all is said already."""
+
+    def __init__(self, message: str = "", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class WrongUsage(CommandFailed):
+    """The command line itself is wrong; nothing was sent."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, exit_code=2)
+
+
+def print_json(document: Any, *, compact: bool = False) -> None:
+    """JSON on stdout: coloured and indented on a terminal, one plain line otherwise."""
+    if output.is_terminal and not compact:
+        output.print_json(data=document)
+    else:
+        output.file.write(json.dumps(document, ensure_ascii=False) + "\n")
+        output.file.flush()
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, to: Console = output
+) -> None:
+    """A table of plain values; the last column takes what room is left."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", ratio=1 if number == len(columns) - 1 else None)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row))
+    to.print(table)

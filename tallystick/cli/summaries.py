@@ -1,0 +1,86 @@
+"""What matters of an entity in a few words, for lists and for the feed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Snapshot = Mapping[str, Any]
+
+_WITHOUT_MINOR_UNIT = frozenset(
+    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
+)
+_THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())  # noqa: SIM905
+
+
+def money(amount: int | None, currency: str | None) -> str:
+    """An amount in minor units as people write it: `49.00 EUR`, `4900 JPY`, `4.900 KWD`."""
+    if amount is None or currency is None:
+        return "–"
+    digits = 0 if currency in _WITHOUT_MINOR_UNIT else 3 if currency in _THREE_DECIMALS else 2
+    whole, fraction = divmod(abs(amount), 10**digits)
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole}{f'.{fraction:0{digits}d}' if digits else ''} {currency.upper()}"
+
+
+def _subscription(snapshot: Snapshot) -> str:
+    items = ", ".join(
+        f"{item.get('price') or item.get('stripe_price_id')}"
+        + (f" × {item['quantity']}" if item.get("quantity", 1) != 1 else "")
+        for item in snapshot.get("items", [])
+    )
+    ending = " · ends with its period" if snapshot.get("cancel_at_period_end") else ""
+    return f"{snapshot.get('status')} · {items or 'no items'}{ending} · {snapshot.get('subscription_id')}"
+
+
+def _invoice(snapshot: Snapshot) -> str:
+    number = snapshot.get("number") or snapshot.get("invoice_id")
+    return f"{snapshot.get('status')} · {money(snapshot.get('total'), snapshot.get('currency'))} · {number}"
+
+
+def _entitlement(snapshot: Snapshot) -> str:
+    if not snapshot.get("allowed"):
+        return f"{snapshot.get('feature')} · no longer allowed"
+    quantity = snapshot.get("quantity")
+    return f"{snapshot.get('feature')} · allowed{'' if quantity is None else f' · {quantity}'}"
+
+
+def _named(snapshot: Snapshot) -> str:
+    return f"{snapshot.get('code')} · {snapshot.get('name')}"
+
+
+def _price(snapshot: Snapshot) -> str:
+    return f"{snapshot.get('code')} · {price_in_words(snapshot)}"
+
+
+def price_in_words(price: Snapshot) -> str:
+    """`49.00 EUR a month`, `free`, `graduated, 3 tiers, EUR a year`."""
+    if price.get("model") == "free":
+        return "free"
+    interval = f"a {price.get('interval')}"
+    if price.get("tiers"):
+        currency = str(price.get("currency")).upper()
+        return f"{price.get('model')}, {len(price['tiers'])} tiers, {currency} {interval}"
+    per = " a seat" if price.get("model") == "per_seat" else ""
+    return f"{money(price.get('unit_amount'), price.get('currency'))}{per} {interval}"
+
+
+_SUMMARIES: Mapping[str, Callable[[Snapshot], str]] = {
+    "subscription": _subscription,
+    "invoice": _invoice,
+    "entitlement": _entitlement,
+    "product": _named,
+    "feature": _named,
+    "price": _price,
+    "customer": lambda snapshot: str(snapshot.get("email")),
+}
+
+
+def summary(entity: str, snapshot: Snapshot) -> str:
+    """A few words about a snapshot; of an unknown entity its first plain fields."""
+    if entity in _SUMMARIES:
+        return _SUMMARIES[entity](snapshot)
+    plain = [
+        f"{name}={value}"
+        for name, value in snapshot.items()
+        if name != "version" and isinstance(value, str | int) and not name.endswith("_at")
+    ]
+    return " · ".join(plain[:4])
