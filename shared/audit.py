@@ -102,10 +102,8 @@ class VersionsHaveNoGaps:
                 FROM {schema}.outbox WHERE entity IS NOT NULL GROUP BY entity, entity_id
                 HAVING min(version) <> 1 OR max(version) <> count(*) LIMIT 20""",
         )
-        return [
-            f"{row['entity']} {row['entity_id']}: {row['events']} events, versions {row['first']} to {row['last']}"
-            for row in rows
-        ]
+        said = "{entity} {entity_id}: {events} events, versions {first} to {last}"
+        return [said.format(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +133,8 @@ class TheFeedTellsAllInOrder:
                 if not newest or version > newest[-1]:
                     newest.append(version)
             if not newest or newest != list(range(newest[0], row["last"] + 1)):
-                found.append(
-                    f"{row['entity']} {row['entity_id']} at version {row['last']}: the feed tells {told[-10:]}"
-                )
+                said = "{entity} {entity_id} at version {last}: the feed tells {told}"
+                found.append(said.format(told=told[-10:], **row))
         return found
 
 

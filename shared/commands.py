@@ -12,10 +12,10 @@ import structlog
 from shared.codec import command_id_of, parse
 from shared.database import is_away, is_conflict
 from shared.faults import Rejected, Unavailable
-from shared.inbox import AlreadyDecided, Inbox, Stored, failed, rejected, succeeded
+from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.limits import DATABASE_CONFLICT_TRIES
 from shared.steps import Steps
-from shared.work import Transactions, Work
+from shared.work import Transactions
 from tallystick.messages.base import Command, Outcome, Question
 
 log = structlog.get_logger()
@@ -84,9 +84,9 @@ class Dispatcher:
             async with self._begin(command, now) as work:
                 stored = await self.inbox.find(work, command)
                 if stored is not None:
-                    return _outcome_of(stored)
+                    return outcome_of(stored)
                 outcome = succeeded(command, await self._call(handler, work, command))
-                await self._add_or_yield(work, command, outcome)
+                await self.inbox.settle(work, command, outcome)
                 return outcome
         except AlreadyDecided as decided:
             return decided.outcome
@@ -94,14 +94,7 @@ class Dispatcher:
             return await self._store_rejection(command, now, rejection)
 
     async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        try:
-            async with self._begin(command, now) as work:
-                stored = await self.inbox.find(work, command)
-        except Rejected as rejection:
-            return rejected(command.command_id, rejection)
-        if stored is not None and stored.outcome is not None:
-            return _outcome_of(stored)
-        steps = Steps(command, stored.received_at if stored else now, self.inbox, self.transactions)
+        steps = Steps(command, now, self.inbox, self.transactions)
         try:
             result = await self._call(handler, steps, command)
             if steps.outcome is None:
@@ -116,7 +109,7 @@ class Dispatcher:
 
     async def _question(self, handler: Handler, question: Question[Any], now: datetime) -> Outcome:
         try:
-            async with self.transactions.begin(caused_by=handler.name, now=now) as work:
+            async with self.transactions.read(asked=handler.name, now=now) as work:
                 result = await self._call(handler, work, question)
         except Rejected as rejection:
             return rejected(None, rejection)
@@ -128,21 +121,12 @@ class Dispatcher:
             return outcome
         try:
             async with self._begin(command, now) as work:
-                await self._add_or_yield(work, command, outcome)
+                await self.inbox.settle(work, command, outcome)
         except AlreadyDecided as decided:
             return decided.outcome
         except Rejected as conflict:
             return rejected(command.command_id, conflict)
         return outcome
-
-    async def _add_or_yield(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
-        """Store the outcome; raise AlreadyDecided, undoing this work, if another handling was first."""
-        if await self.inbox.add(work, command, outcome=outcome):
-            return
-        stored = await self.inbox.find(work, command)
-        if stored is None:
-            raise Unavailable("the same command is being handled elsewhere")
-        raise AlreadyDecided(_outcome_of(stored))
 
     async def _call(self, handler: Handler, first: Any, message: Any) -> Any:
         return await handler.function(first, message, *injected(handler.function, self.provided))
@@ -164,9 +148,3 @@ def _wanted(function: Callable[..., Any]) -> tuple[type[Any], ...]:
 
 async def _already(result: Any) -> Any:
     return result
-
-
-def _outcome_of(stored: Stored) -> Outcome:
-    if stored.outcome is None:
-        raise Unavailable("the same command is being handled elsewhere")
-    return Outcome.model_validate(stored.outcome)

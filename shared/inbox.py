@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.codec import fingerprint
-from shared.faults import Rejected
+from shared.faults import Rejected, Unavailable
 from shared.work import Work
 from tallystick.messages.base import Command, ErrorBody, Outcome
 
@@ -85,6 +85,18 @@ class Inbox:
         )
         return (await work.session.execute(statement)).one_or_none() is not None
 
+    async def settle(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
+        """Store a new command with its outcome.
+
+        Raises AlreadyDecided, which undoes the work, when another handling of the same command was first.
+        """
+        if await self.add(work, command, outcome=outcome):
+            return
+        stored = await self.find(work, command)
+        if stored is None:
+            raise Unavailable("the same command is being handled elsewhere")
+        raise AlreadyDecided(outcome_of(stored))
+
     async def finish(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
         """Write the outcome of a command whose row is there, locked by this work."""
         await work.session.execute(
@@ -92,6 +104,13 @@ class Inbox:
             .where(self.table.c.command_id == command.command_id)
             .values(outcome=outcome.model_dump(mode="json"))
         )
+
+
+def outcome_of(stored: Stored) -> Outcome:
+    """The outcome of a stored command; raises Unavailable while it has none."""
+    if stored.outcome is None:
+        raise Unavailable("the same command is being handled elsewhere")
+    return Outcome.model_validate(stored.outcome)
 
 
 def succeeded(command: Command[Any], result: BaseModel) -> Outcome:

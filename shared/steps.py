@@ -14,8 +14,8 @@ import orjson
 from pydantic import BaseModel
 
 from shared.clock import utc_now
-from shared.faults import Rejected
-from shared.inbox import AlreadyDecided, Inbox, rejected, succeeded
+from shared.faults import Rejected, Unavailable
+from shared.inbox import AlreadyDecided, Inbox, Stored, outcome_of, rejected, succeeded
 from shared.work import Transactions, Work
 from tallystick.messages.base import Command, Outcome
 
@@ -39,49 +39,51 @@ class Steps:
         return f"{self.command.service}:{self.command.command_id}:{label}"
 
     async def intend(self, plan: Callable[[Work], Awaitable[Intent]], model: type[Intent]) -> Intent:
-        """Decide what to do and commit the decision; on a re-run, what was decided the first time."""
+        """Decide what to do and commit the decision; on a re-run, what was decided the first time.
+
+        The first step of every external command. Raises AlreadyDecided when the command has its outcome.
+        """
         async with self._begin(self.received_at) as work:
-            stored = await self.inbox.find(work, self.command)
+            stored = await self._find(work)
             if stored is None:
                 intent = await plan(work)
                 if await self.inbox.add(work, self.command, intent=intent):
                     return intent
-                stored = await self.inbox.find(work, self.command)
-                # What was planned here is discarded with its rows: the other handling's intent counts.
-                await work.session.rollback()
-                work.outbox.clear()
+                # Planned twice at once: what was planned here is undone, the other handling's intent counts.
+                await work.undo()
+                stored = await self._find(work)
         if stored is None or stored.intent is None:
-            raise RuntimeError(f"command {self.command.command_id} has an inbox row without an intent")
-        return model.model_validate_json(_to_json(stored.intent))
+            raise Unavailable("the same command is being handled elsewhere")
+        self.received_at = stored.received_at
+        return model.model_validate_json(orjson.dumps(stored.intent))
 
     async def record(self, save: Callable[[Work], Awaitable[Result]]) -> Result:
         """Write the result and the command's outcome in one transaction."""
         async with self._begin(utc_now()) as work:
-            await self._lock(work)
+            stored = await self._find(work, lock=True)
             result = await save(work)
             self.outcome = succeeded(self.command, result)
-            await self.inbox.finish(work, self.command, self.outcome)
+            await self._settle(work, stored, self.outcome)
         return result
 
     async def reject(self, rejection: Rejected) -> Outcome:
         """Write a rejection as the command's outcome."""
+        outcome = rejected(self.command.command_id, rejection)
         async with self._begin(utc_now()) as work:
-            await self._lock(work)
-            outcome = rejected(self.command.command_id, rejection)
-            await self.inbox.finish(work, self.command, outcome)
+            await self._settle(work, await self._find(work, lock=True), outcome)
         return outcome
 
-    async def _lock(self, work: Work) -> None:
-        stored = await self.inbox.find(work, self.command, lock=True)
-        if stored is None:
-            await self.inbox.add(work, self.command)
-            stored = await self.inbox.find(work, self.command, lock=True)
+    async def _find(self, work: Work, *, lock: bool = False) -> Stored | None:
+        stored = await self.inbox.find(work, self.command, lock=lock)
         if stored is not None and stored.outcome is not None:
-            raise AlreadyDecided(Outcome.model_validate(stored.outcome))
+            raise AlreadyDecided(outcome_of(stored))
+        return stored
+
+    async def _settle(self, work: Work, stored: Stored | None, outcome: Outcome) -> None:
+        if stored is None:
+            await self.inbox.settle(work, self.command, outcome)
+        else:
+            await self.inbox.finish(work, self.command, outcome)
 
     def _begin(self, now: datetime) -> Any:
         return self.transactions.begin(caused_by=self.command.command_id, now=now)
-
-
-def _to_json(value: Any) -> bytes:
-    return orjson.dumps(value)

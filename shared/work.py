@@ -44,6 +44,11 @@ class Work:
     subjects: Subjects
     outbox: list[dict[str, Any]] = field(default_factory=list)
 
+    async def undo(self) -> None:
+        """Undo everything done so far; the work goes on in a new transaction."""
+        await self.session.rollback()
+        self.outbox.clear()
+
     def tell(
         self,
         event: type[Event],
@@ -178,6 +183,13 @@ class Transactions:
             await session.commit()
         if work.outbox:
             self.wake_relay()
+
+    @asynccontextmanager
+    async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
+        """For questions: each statement sees what is committed when it runs, and nothing is written."""
+        reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with AsyncSession(reading, expire_on_commit=False, autoflush=False) as session:
+            yield Work(session=session, now=now, caused_by=asked, subjects=self.subjects)
 
 
 def _rfc3339(moment: datetime) -> str:

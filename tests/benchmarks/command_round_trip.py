@@ -1,0 +1,69 @@
+"""How long one caller waits for a command on an idle system, against a bare round trip and a bare commit."""
+
+import asyncio
+from typing import Any
+
+import tallystick
+from tallystick.messages.base import Customer
+from tallystick.messages.subscriptions import CreateSubscription, RegisterCustomer
+from tallystick.messages.catalog import ApplyCatalog
+from tests.benchmarks.floors import median_ms, nats_round_trip_ms, one_row_commit_ms
+from tests.support.stack import Stack, stack
+
+TIMES_FLOOR_WANTED = 4.0
+COMMANDS = 300
+CATALOG = {
+    "features": [{"code": "reading", "name": "Reading", "kind": "flag"}],
+    "products": [
+        {
+            "code": "free",
+            "name": "Free",
+            "kind": "plan",
+            "features": [{"feature": "reading"}],
+            "prices": [{"code": "free", "model": "free", "interval": "month"}],
+        }
+    ],
+}
+
+
+def run() -> dict[str, Any]:
+    """Measure floor, command, floor; the floor's better half counts against us."""
+    with stack() as running, running.worker("subscriptions"):
+        return asyncio.run(_measure(running))
+
+
+async def _measure(running: Stack) -> dict[str, Any]:
+    async with tallystick.connect(running.nats.users["client"]) as billing:
+        await billing.call(ApplyCatalog(command_id="catalog", catalog=CATALOG))
+        floors = [await _floor_ms(running)]
+
+        async def register(number: int) -> object:
+            customer = Customer(type="user", id=f"u{number}")
+            return await billing.call(
+                RegisterCustomer(command_id=f"register-{number}", customer=customer, email="somebody@example.com")
+            )
+
+        async def subscribe(number: int) -> object:
+            customer = Customer(type="user", id=f"u{number}")
+            items = [{"price": "free"}]
+            command = {"command_id": f"subscribe-{number}", "customer": customer.model_dump(), "items": items}
+            return await billing.call(CreateSubscription.model_validate(command))
+
+        register_ms = await median_ms(register, COMMANDS)
+        subscribe_ms = await median_ms(subscribe, COMMANDS)
+        floors.append(await _floor_ms(running))
+    floor = min(floors)
+    return {
+        "benchmark": "command_round_trip",
+        "ratio": round(register_ms / floor, 2),
+        "wanted": TIMES_FLOOR_WANTED,
+        "lower_is_better": True,
+        "register_customer_p50_ms": round(register_ms, 2),
+        "create_subscription_p50_ms": round(subscribe_ms, 2),
+        "floor_ms": round(floor, 2),
+    }
+
+
+async def _floor_ms(running: Stack) -> float:
+    round_trip = await nats_round_trip_ms(running.nats.url)
+    return round_trip + await one_row_commit_ms(running.owner_url)

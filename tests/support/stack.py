@@ -1,0 +1,170 @@
+"""The whole system as processes: durable Postgres and NATS, the Stripe stand-in, workers, any of which can be killed."""
+
+import asyncio
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox import nats as sandbox_nats
+from sandbox.child import Child, NotReady, Program, last_lines
+from sandbox.nats import Nats
+from sandbox.ports import HOST, free_port
+from sandbox.postgres import Postgres
+from shared.migrations import ROOT, service_names
+from shared.provision import provision_database, provision_nats, role_name
+from tests.support.servers import NatsServer, described, scratch_directory, with_user
+
+PASSWORD = "role-of-the-stack"
+WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
+WEBHOOK_SECRET = "whsec_of_the_stack"
+STRIPE_KEY = "sk_test_of_the_stack"
+READY_SECONDS = 60.0
+RESTART_TRIES = 10
+
+
+@dataclass(slots=True)
+class Stack:
+    """Postgres and NATS with everything that provisioning makes, and what else was started."""
+
+    directory: Path
+    postgres: Postgres
+    nats_process: Nats
+    nats: NatsServer
+    children: dict[str, Child] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)
+    health_ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def owner_url(self) -> str:
+        """The URL of the database's owner."""
+        return self.postgres.url("postgres")
+
+    def role_url(self, service: str) -> str:
+        """A service's own URL to the database."""
+        return with_user(self.owner_url, role_name(service), PASSWORD)
+
+    def log(self, name: str) -> Path:
+        """Where a process writes."""
+        return self.directory / f"{name}.log"
+
+    @contextmanager
+    def worker(self, service: str, *, module: str = "", **environment: str) -> Iterator[int]:
+        """A worker process, ready; the port of its HTTP server. `BENCH_PROFILE=file` profiles it."""
+        port = free_port()
+        settings = {
+            "DATABASE_URL": self.role_url(service),
+            "NATS_URL": self.nats.users[service],
+            "HEALTH_PORT": str(port),
+            "LOG_LEVEL": "warning",
+            "PYTHONPATH": str(ROOT),
+        }
+        profile = os.environ.get("BENCH_PROFILE")
+        profiling = ["-m", "cProfile", "-o", profile] if profile else []
+        command = [sys.executable, *profiling, "-m", module or f"services.{service}.app"]
+        environment = {**os.environ, **settings, **environment}
+        self.health_ports[service] = port
+        with self.process(Program(service, command, environment, directory=ROOT)):
+            self.wait_until_ready(service)
+            yield port
+
+    @contextmanager
+    def stripe(self, webhook_url: str) -> Iterator[str]:
+        """The Stripe stand-in, keeping its state in a file; its URL."""
+        port = free_port()
+        command = [sys.executable, "-m", "sandbox.stripe", "--port", str(port), "--webhook-url", webhook_url]
+        command += ["--state", str(self.directory / "stripe.state")]
+        secrets = {"STRIPE_SECRET_KEY": STRIPE_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+        environment = {**os.environ, **secrets, "PYTHONPATH": str(ROOT)}
+        with self.process(Program("stripe", command, environment, directory=ROOT)):
+            _wait_until(lambda: _answers(f"http://{HOST}:{port}/"), "stripe", self.log("stripe"))
+            yield f"http://{HOST}:{port}"
+
+    @contextmanager
+    def process(self, program: Program) -> Iterator[None]:
+        """A program, running until the block is left."""
+        self.programs[program.name] = program
+        self._start(program.name)
+        try:
+            yield
+        finally:
+            self.children.pop(program.name).stop()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a process: a worker, `stripe`, `postgres` or `nats`."""
+        self.children[name].kill()
+
+    def restart(self, name: str) -> None:
+        """Start a killed process again; returns once a server accepts connections."""
+        if name == "postgres":
+            self.children[name] = _persistently(lambda: self.postgres.start(self.log(name)))
+        elif name == "nats":
+            self.children[name] = _persistently(lambda: self.nats_process.start(self.log(name)))
+        else:
+            self._start(name)
+
+    def wait_until_ready(self, service: str) -> None:
+        """Wait until a worker says that it can do its work."""
+        url = f"http://{HOST}:{self.health_ports[service]}/ready"
+        _wait_until(lambda: _answers(url), service, self.log(service))
+
+    def _start(self, name: str) -> None:
+        with self.log(name).open("ab") as log:
+            self.children[name] = Child(self.programs[name], log)
+
+
+@contextmanager
+def stack() -> Iterator[Stack]:
+    """Postgres and NATS with real durability, provisioned."""
+    with scratch_directory("stack") as directory:
+        passwords = {user: f"stack-{user}" for user in sandbox_nats.users()}
+        postgres = Postgres(directory / "postgres", free_port(), "owner-of-the-stack")
+        nats = Nats(directory / "nats", free_port(), free_port(), passwords)
+        running = Stack(directory, postgres, nats, described(nats))
+        try:
+            running.restart("postgres")
+            running.restart("nats")
+            provision_database(running.owner_url, dict.fromkeys(service_names(), PASSWORD))
+            admin, monitor_url = nats.url("admin"), nats.monitor_url
+            asyncio.run(
+                provision_nats(
+                    admin, prefix="billing", webhook_subject=WEBHOOK_SUBJECT, monitor_url=monitor_url
+                )
+            )
+            yield running
+        finally:
+            for name in ("nats", "postgres"):
+                if name in running.children:
+                    running.children[name].stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def _wait_until(holds: Callable[[], bool], name: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} is not ready; the end of its log:\n{last_lines(log)}")
+        time.sleep(0.05)
+
+
+def _persistently(start: Callable[[], Child]) -> Child:
+    """Start a server whose killed predecessor may still be ending."""
+    for _ in range(RESTART_TRIES):
+        with suppress(NotReady):
+            return start()
+        time.sleep(0.2)
+    return start()
