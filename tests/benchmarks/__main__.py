@@ -1,7 +1,8 @@
 """Runs benchmarks and prints one JSON line for each: `python -m tests.benchmarks [NAME …]`.
 
-A benchmark is a module here with a function `run() -> dict`. Its `ratio` is against a floor measured in the same run, because
-machines differ and are noisy; `wanted` is what the ratio should reach (or stay under, where `lower_is_better`).
+A benchmark is a module here with a function `run() -> dict`. Its `ratio` is against a floor measured in the
+same run, because machines differ and are noisy; `wanted` is what it should reach (or stay under, where
+`lower_is_better`).
 """
 
 import importlib

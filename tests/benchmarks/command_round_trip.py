@@ -3,16 +3,18 @@
 import asyncio
 from typing import Any
 
+from pydantic import JsonValue
+
 import tallystick
 from tallystick.messages.base import Customer
-from tallystick.messages.subscriptions import CreateSubscription, RegisterCustomer
 from tallystick.messages.catalog import ApplyCatalog
+from tallystick.messages.subscriptions import CreateSubscription, RegisterCustomer
 from tests.benchmarks.floors import median_ms, nats_round_trip_ms, one_row_commit_ms
 from tests.support.stack import Stack, stack
 
 TIMES_FLOOR_WANTED = 4.0
 COMMANDS = 300
-CATALOG = {
+CATALOG: dict[str, JsonValue] = {
     "features": [{"code": "reading", "name": "Reading", "kind": "flag"}],
     "products": [
         {
@@ -40,7 +42,9 @@ async def _measure(running: Stack) -> dict[str, Any]:
         async def register(number: int) -> object:
             customer = Customer(type="user", id=f"u{number}")
             return await billing.call(
-                RegisterCustomer(command_id=f"register-{number}", customer=customer, email="somebody@example.com")
+                RegisterCustomer(
+                    command_id=f"register-{number}", customer=customer, email="somebody@example.com"
+                )
             )
 
         async def subscribe(number: int) -> object:

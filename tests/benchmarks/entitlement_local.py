@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 import nats
-import tallystick
 from nats.js.api import KeyValueConfig
 
+import tallystick
 from tallystick.messages.base import Customer
 from tests.support.servers import described, embedded_nats
 
@@ -27,7 +27,13 @@ def run() -> dict[str, Any]:
 async def _measure(users: dict[str, str]) -> dict[str, Any]:
     admin = await nats.connect(users["admin"], inbox_prefix=b"_INBOX_admin")
     bucket = await admin.jetstream().create_key_value(KeyValueConfig(bucket="billing_entitlements"))
-    value = {"allowed": True, "quantity": None, "sources": [], "expires_at": None, "version": 1}
+    value: dict[str, Any] = {
+        "allowed": True,
+        "quantity": None,
+        "sources": [],
+        "expires_at": None,
+        "version": 1,
+    }
     customers = [Customer(type="user", id=str(number)) for number in range(CUSTOMERS)]
     for customer in customers:
         for feature in range(FEATURES):

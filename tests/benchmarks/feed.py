@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
+from asyncio.subprocess import PIPE
 from statistics import quantiles
 from typing import Any
 
@@ -42,20 +42,22 @@ async def _measure(running: Stack) -> dict[str, Any]:
     }
 
 
-async def _follow(billing: tallystick.Client, running: Stack, events: int, *, per_second: int) -> dict[str, float]:
+async def _follow(
+    billing: tallystick.Client, running: Stack, events: int, *, per_second: int
+) -> dict[str, float]:
     lags_ms: list[float] = []
     async with billing.events(entity="subscription", start="new") as feed:
         started = time.time()
         command = [sys.executable, "-m", "tests.benchmarks.feed_writer"]
         arguments = [running.role_url("subscriptions"), str(events), str(per_second)]
-        writer = subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE)
+        writer = await asyncio.create_subprocess_exec(*command, *arguments, cwd=ROOT, stdout=PIPE)
         async for event in feed:
             # The writer stamps `ce-time` right before the commit.
             lags_ms.append((time.time() - float(event.headers["Bench-Written-At"])) * 1000)
             if len(lags_ms) == events:
                 break
         seconds = time.time() - started
-        written = json.loads(writer.communicate()[0])
+        written = json.loads((await writer.communicate())[0])
     cuts = quantiles(lags_ms, n=100)
     return {
         "per_second": events / (seconds - written["started_after"]),

@@ -1,4 +1,4 @@
-"""Commits events into a service's outbox, as fast as that goes or at a given rate; a process of the feed's benchmark."""
+"""Commits events into a service's outbox, as fast as that goes or at a given rate; a process of its own."""
 
 import json
 import sys
@@ -18,7 +18,13 @@ ITEM = {
     "quantity": 5,
     "seats": {"strategy": "per_seat", "owner_seat": "free", "minimum": 1, "maximum": 1000},
     "features": [
-        {"feature": f"feature_{number}", "kind": "flag", "quantity": None, "every": None, "team_allowed": True}
+        {
+            "feature": f"feature_{number}",
+            "kind": "flag",
+            "quantity": None,
+            "every": None,
+            "team_allowed": True,
+        }
         for number in range(5)
     ],
 }

@@ -1,12 +1,12 @@
 """The floors: what the servers themselves take, measured in the same run as what is built on them."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
 
 import nats
 import psycopg
+from nats.aio.msg import Msg
 
 SAMPLES = 300
 WARM_UP = 50
@@ -29,7 +29,7 @@ async def nats_round_trip_ms(url: str, *, samples: int = SAMPLES) -> float:
     responder = await nats.connect(url)
     caller = await nats.connect(url)
 
-    async def reply(message: nats.aio.msg.Msg) -> None:
+    async def reply(message: Msg) -> None:
         await message.respond(message.data)
 
     await responder.subscribe("floor.echo", cb=reply)
@@ -48,14 +48,8 @@ async def one_row_commit_ms(owner_url: str, *, samples: int = SAMPLES) -> float:
         await connection.execute("CREATE TABLE IF NOT EXISTS floor_commit (id text PRIMARY KEY, body text)")
         await connection.execute("TRUNCATE floor_commit")
         statement = "INSERT INTO floor_commit VALUES (%s, %s)"
-        found = await median_ms(lambda number: connection.execute(statement, (str(number), "x" * 200)), samples)
+        found = await median_ms(
+            lambda number: connection.execute(statement, (str(number), "x" * 200)), samples
+        )
         await connection.execute("DROP TABLE floor_commit")
     return found
-
-
-def run_async(main: Awaitable[object]) -> object:
-    """Run on uvloop, as the workers do."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)  # type: ignore[arg-type]

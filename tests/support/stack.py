@@ -1,4 +1,4 @@
-"""The whole system as processes: durable Postgres and NATS, the Stripe stand-in, workers, any of which can be killed."""
+"""The whole system as processes, any of which can be killed: Postgres, NATS, the Stripe stand-in, workers."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ WEBHOOK_SECRET = "whsec_of_the_stack"
 STRIPE_KEY = "sk_test_of_the_stack"
 READY_SECONDS = 60.0
 RESTART_TRIES = 10
+NO_SETTINGS: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -54,10 +55,17 @@ class Stack:
         return self.directory / f"{name}.log"
 
     @contextmanager
-    def worker(self, service: str, *, module: str = "", **environment: str) -> Iterator[int]:
+    def worker(
+        self,
+        service: str,
+        settings: Mapping[str, str] = NO_SETTINGS,
+        *,
+        module: str = "",
+        port: int = 0,
+    ) -> Iterator[int]:
         """A worker process, ready; the port of its HTTP server. `BENCH_PROFILE=file` profiles it."""
-        port = free_port()
-        settings = {
+        port = port or free_port()
+        own = {
             "DATABASE_URL": self.role_url(service),
             "NATS_URL": self.nats.users[service],
             "HEALTH_PORT": str(port),
@@ -67,7 +75,7 @@ class Stack:
         profile = os.environ.get("BENCH_PROFILE")
         profiling = ["-m", "cProfile", "-o", profile] if profile else []
         command = [sys.executable, *profiling, "-m", module or f"services.{service}.app"]
-        environment = {**os.environ, **settings, **environment}
+        environment = {**os.environ, **own, **settings}
         self.health_ports[service] = port
         with self.process(Program(service, command, environment, directory=ROOT)):
             self.wait_until_ready(service)
