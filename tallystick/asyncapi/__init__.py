@@ -75,7 +75,7 @@ def _info() -> Json:
         "title": "Tallystick",
         "version": number,
         "description": (
-            "Billing over NATS: commands and questions as requests, commands through a work queue, and a feed "
+            "Billing over NATS: commands and questions as requests, commands through a work queue, a feed "
             "of every change. Adding an optional field keeps a message's version; any other change is a new "
             "version beside the old one. Consumers ignore fields they do not know."
         ),

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 
-from tallystick.cli.fields import read_yaml
+from tallystick.cli.fields import read_yaml, show_problems
 from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import CommandFailed, WrongUsage, errors, output, print_json, print_table
 from tallystick.cli.summaries import price_in_words
@@ -40,19 +41,24 @@ def apply(
     # The content in the id shows in the audit trail what was applied. It is not the whole id: a catalog that
     # is applied, changed and applied again as it was must take effect again.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
-    command = ApplyCatalog(command_id=f"catalog-{digest}-{uuid.uuid4().hex[:12]}", catalog=document)
-    applied = asyncio.run(_apply(locate(nats, endpoints), command, file))
+    try:
+        command = ApplyCatalog(command_id=f"catalog-{digest}-{uuid.uuid4().hex[:12]}", catalog=document)
+    except ValidationError as error:
+        show_problems(ApplyCatalog, error)
+        raise WrongUsage("Nothing was sent.") from None
+    place = locate(nats, endpoints)
+    try:
+        with errors.status(f"applying {escape(str(file))} …"):
+            applied = asyncio.run(_apply(place, command))
+    except CommandRejected as rejected:
+        _show_problems(rejected)
+        raise CommandFailed(f"{escape(str(file))} was not applied; nothing has changed.") from None
     _show_changes(applied)
 
 
-async def _apply(place: Place, command: ApplyCatalog, file: Path) -> CatalogApplied:
+async def _apply(place: Place, command: ApplyCatalog) -> CatalogApplied:
     async with place.connect() as client:
-        with errors.status(f"applying {escape(str(file))} …"):
-            try:
-                return await client.call(command, deadline_seconds=APPLY_DEADLINE_SECONDS)
-            except CommandRejected as rejected:
-                _show_problems(rejected)
-                raise CommandFailed(f"{escape(str(file))} was not applied; nothing has changed.") from None
+        return await client.call(command, deadline_seconds=APPLY_DEADLINE_SECONDS)
 
 
 def _show_problems(rejected: CommandRejected) -> None:
@@ -105,7 +111,9 @@ def show(
     for product in catalog.products:
         name = f"{product.code}{' (archived)' if product.archived else ''}"
         gives = ", ".join(
-            feature.feature + (f" × {feature.quantity}" if feature.quantity is not None else "")
+            feature.feature
+            + (f" × {feature.quantity}" if feature.quantity is not None else "")
+            + (f" a {feature.every}" if feature.every else "")
             for feature in product.features
         )
         for number, price in enumerate(product.prices or [None]):

@@ -30,7 +30,11 @@ def doctor(nats: NatsOption = None, endpoints: EndpointsOption = None) -> None:
     broken = sum(finding.level is Level.BROKEN for finding in findings)
     odd = sum(finding.level is Level.ODD for finding in findings)
     if output.is_terminal:
-        output.print(f"{escape(without_password(place.nats_url))}, found by {place.source}\n", style="dim")
+        output.print(
+            f"{escape(without_password(place.nats_url))}, found by {place.source}\n",
+            style="dim",
+            highlight=False,
+        )
         for finding in findings:
             _show(finding)
         output.print()
@@ -63,7 +67,5 @@ async def examine(place: Place) -> list[Finding]:
                     *await services.examine(client, place),
                 ]
     except TallystickError as error:
-        unreachable = Finding(
-            Level.BROKEN, "NATS", str(error), "Start it (`./dev up`), or correct NATS_URL; the rest needs it."
-        )
+        unreachable = Finding(Level.BROKEN, "NATS", str(error), "Everything needs it: `./dev up` starts one.")
         return [unreachable, *await infrastructure.database(place)]

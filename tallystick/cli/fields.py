@@ -83,6 +83,10 @@ def _in_words(model: type[BaseModel], kind: str, message: str, path: str) -> str
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(path, names, n=1)
         return f"no such field{f'; did you mean {close[0]}?' if close else ''}"
+    if kind == "model_type" and any(
+        name == path and info.annotation is Customer for name, info in _named(model)
+    ):
+        return "no customer; write user_7 or organization_acme"
     return message.removeprefix("Value error, ")
 
 
@@ -139,7 +143,8 @@ def _value(info: FieldInfo | None, text: str) -> Any:
     """What the text means for the field: JSON, a customer's token, a list with commas, or just the text."""
     candidates = list(_readings(text))
     if info is not None:
-        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, *info.metadata])  # type: ignore[arg-type]
+        wanted: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        adapter: TypeAdapter[Any] = TypeAdapter(wanted)
         for candidate in candidates:
             try:
                 adapter.validate_json(json.dumps(candidate), strict=True)

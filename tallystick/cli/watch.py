@@ -106,7 +106,7 @@ def show(event: FeedEvent, *, as_json: bool) -> None:
             f"  versions {missing[0]} to {missing[-1]} of {event.entity_key} never came", style="yellow"
         )
     occurred_at = str(event.body.get("occurred_at", ""))
-    line = Text(no_wrap=True, overflow="ellipsis")
+    line = Text()
     line.append(_local_time(occurred_at), style="dim")
     name = f"{event.entity}.{event.event}"
     line.append(f"  {name:<{ENTITY_WIDTH}}", style=_COLOURS.get(event.event, "cyan"))
@@ -116,12 +116,16 @@ def show(event: FeedEvent, *, as_json: bool) -> None:
     if event.late:
         line.append("  (late)", style="yellow")
     # A narrow terminal cuts a line short; a pipe gets all of it.
-    output.print(line, soft_wrap=not output.is_terminal, highlight=False)
+    if output.is_terminal:
+        output.print(line, no_wrap=True, overflow="ellipsis", crop=True, highlight=False)
+    else:
+        output.print(line, soft_wrap=True, highlight=False)
 
 
 def _local_time(occurred_at: str) -> str:
+    """The time of day, with the date where that is not today's."""
     try:
-        at = datetime.fromisoformat(occurred_at)
+        at = datetime.fromisoformat(occurred_at).astimezone()
     except ValueError:
-        return f"{occurred_at:<19}"
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+        return occurred_at
+    return f"{at:%H:%M:%S}" if at.date() == datetime.now(at.tzinfo).date() else f"{at:%Y-%m-%d %H:%M:%S}"

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
-from tallystick.client.feed import FeedEvent
+from tallystick.client.feed_events import FeedEvent
 from tallystick.messages.subscriptions import SubscriptionEvent
 from tests.client.conftest import OwnNats, provision
 from tests.client.helpers import eventually, subscription_event, tell

@@ -50,11 +50,16 @@ async def test_the_same_id_with_other_content_reaches_the_service(
 async def test_whoever_asks_for_the_outcome_again_gets_it_again(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await client.send(replay(1), reply_to="crm.outcomes")
-    await client.send(replay(1), reply_to="crm.outcomes")
+    await client.send(replay(1), reply_to="_INBOX.crm")
+    await client.send(replay(1), reply_to="_INBOX.crm")
     message = await admin.jetstream().get_msg("BILLING_COMMANDS", seq=2)
     assert message.headers is not None
-    assert message.headers["Billing-Reply-To"] == "crm.outcomes"
+    assert message.headers["Billing-Reply-To"] == "_INBOX.crm"
+
+
+async def test_an_outcome_goes_to_inboxes_only(client: tallystick.Client) -> None:
+    with pytest.raises(ValueError, match="only be sent to an inbox"):
+        await client.send(replay(1), reply_to="billing.change_feed.seat.user_7.assignedV1")
 
 
 async def test_many_commands_keep_their_order(client: tallystick.Client, admin: NatsClient) -> None:
