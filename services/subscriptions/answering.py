@@ -4,7 +4,6 @@ from datetime import datetime
 
 from services.subscriptions import store
 from services.subscriptions.canceling import not_found
-from services.subscriptions.cursors import decode_cursor, encode_cursor
 from services.subscriptions.domain.entitlements import NOTHING
 from services.subscriptions.snapshots import (
     allowance_of_row,
@@ -13,6 +12,7 @@ from services.subscriptions.snapshots import (
     invoice_snapshot,
     subscription_snapshot,
 )
+from shared.paging import decode_cursor, encode_cursor
 from shared.work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
