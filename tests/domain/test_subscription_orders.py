@@ -11,7 +11,15 @@ from services.subscriptions.domain.periods import period_containing
 from services.subscriptions.domain.refusals import Refused
 from services.subscriptions.domain.shelf import item_of
 from services.subscriptions.domain.subscription import State
-from tallystick.messages.catalog import Feature, Interval, Price, Product, ProductFeature, SeatRule
+from tallystick.messages.catalog import (
+    Feature,
+    Interval,
+    Price,
+    Product,
+    ProductFeature,
+    ProductKind,
+    SeatRule,
+)
 from tallystick.messages.subscriptions import ItemToBuy
 
 
@@ -37,7 +45,7 @@ def price(code: str, product: str, model: str = "flat", **fields: Any) -> Price:
     )
 
 
-def product(code: str, seats: SeatRule | None = None, kind: str = "plan") -> Product:
+def product(code: str, seats: SeatRule | None = None, kind: ProductKind = "plan") -> Product:
     return Product(
         product_id=f"product_{code}",
         version=1,

@@ -12,7 +12,7 @@ import stripe
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import catalog, webhooks
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Command, Customer, Outcome
+from tallystick.messages.base import Command, Customer, Question
 from tallystick.subjects import COMMANDS_STREAM
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
@@ -141,18 +141,20 @@ class World:
         rows = await self.bound.outbox(COMMANDS_STREAM)
         return [json.loads(row["payload"]) for row in rows if row["subject"].endswith(name)]
 
+    async def asks(self, question: Question[Any]) -> dict[str, Any]:
+        """The answer to a question that has one."""
+        outcome = await self.bound.handle(question)
+        assert outcome.result is not None, outcome
+        return outcome.result
+
     async def subscription(self, customer: Customer = ACME) -> dict[str, Any]:
         """The customer's newest."""
-        outcome = await self.bound.handle(m.GetSubscription(customer=customer))
-        assert outcome.result is not None, outcome
-        found: dict[str, Any] = outcome.result["subscription"]
+        found: dict[str, Any] = (await self.asks(m.GetSubscription(customer=customer)))["subscription"]
         return found
 
     async def allowed(self, feature: str, customer: Customer = ACME) -> dict[str, Any]:
         """What check_entitlement says."""
-        outcome = await self.bound.handle(m.CheckEntitlement(customer=customer, feature=feature))
-        assert outcome.result is not None
-        return outcome.result
+        return await self.asks(m.CheckEntitlement(customer=customer, feature=feature))
 
 
 def gapless(told: list[tuple[str, dict[str, Any]]], entity: str, key: str) -> bool:
@@ -177,9 +179,3 @@ def stripe_event(
         "created": at,
         "data": {"object": {**copy.deepcopy(subscription), **fields}},
     }
-
-
-def rejected(outcome: Outcome) -> str:
-    """The code of a refusal."""
-    assert outcome.error is not None, outcome
-    return outcome.error.code

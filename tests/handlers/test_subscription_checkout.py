@@ -77,9 +77,8 @@ async def test_the_invoice_of_a_checkout_is_told_and_listed(world: World) -> Non
     await world.buys("solo_monthly")
     await world.catches_up()
 
-    outcome = await world.bound.handle(m.ListInvoices(customer=ACME))
-    assert outcome.result is not None
-    [invoice] = outcome.result["items"]
+    outcome = await world.asks(m.ListInvoices(customer=ACME))
+    [invoice] = outcome["items"]
     assert (invoice["status"], invoice["total"], invoice["amount_paid"], invoice["currency"]) == (
         "paid",
         4900,
@@ -243,12 +242,8 @@ async def test_two_subscriptions_add_up(world: World) -> None:
         "sources": [],
         "expires_at": None,
     }
-    outcome = await world.bound.handle(m.ListEntitlements(customer=ACME, limit=2))
-    assert outcome.result is not None
-    assert [item["feature"] for item in outcome.result["items"]] == ["hours", "members"]
-    rest = await world.bound.handle(
-        m.ListEntitlements(customer=ACME, limit=2, cursor=outcome.result["next_cursor"])
-    )
-    assert rest.result is not None
-    assert [item["feature"] for item in rest.result["items"]] == ["transcription"]
-    assert rest.result["next_cursor"] is None
+    outcome = await world.asks(m.ListEntitlements(customer=ACME, limit=2))
+    assert [item["feature"] for item in outcome["items"]] == ["hours", "members"]
+    rest = await world.asks(m.ListEntitlements(customer=ACME, limit=2, cursor=outcome["next_cursor"]))
+    assert [item["feature"] for item in rest["items"]] == ["transcription"]
+    assert rest["next_cursor"] is None
