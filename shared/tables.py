@@ -18,6 +18,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
 NAMING = {
@@ -48,6 +49,10 @@ class Snapshot(UserDefinedType[str]):
         """The type's name in DDL."""
         return "pg_snapshot"
 
+
+# So that reflection, with which Alembic compares, knows them too.
+ischema_names["xid8"] = Xid8
+ischema_names["pg_snapshot"] = Snapshot
 
 TYPES: dict[Any, Any] = {
     datetime: DateTime(timezone=True),

@@ -113,7 +113,8 @@ async def _is_clean(running: Stack) -> bool:
 
 async def _check_stripe(stripe_url: str, traffic: Traffic) -> None:
     """Stripe has one customer for each of ours, and one subscription for each that was paid."""
-    client = stripe.StripeClient(STRIPE_KEY, base_addresses={"api": stripe_url})
+    http = stripe.HTTPXClient()
+    client = stripe.StripeClient(STRIPE_KEY, base_addresses={"api": stripe_url}, http_client=http)
     customers = await client.v1.customers.list_async({"limit": 100})
     ids = {customer.id async for customer in customers.auto_paging_iter()}
     assert len(ids) == len(traffic.answered.registered)
@@ -121,6 +122,7 @@ async def _check_stripe(stripe_url: str, traffic: Traffic) -> None:
     payers = Counter([one.customer async for one in subscriptions.auto_paging_iter()])
     assert set(payers.values()) == {1}
     assert len(payers) == len(traffic.answered.paid)
+    await http.close_async()
 
 
 async def _check_buckets(billing: tallystick.Client, traffic: Traffic) -> None:

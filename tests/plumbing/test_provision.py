@@ -1,0 +1,84 @@
+"""Provisioning: each service alone with its tables, the audit trail append-only, twice is once."""
+
+import importlib
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.util import CommandError
+from psycopg import errors
+
+from shared.migrations import alembic_config, service_names
+from shared.provision import check_sync_always, provision_database, provision_nats
+from shared.settings import sqlalchemy_url
+from tests.support.runtime import ROLE_PASSWORD, role_url
+from tests.support.servers import NatsServer
+
+SERVICES = service_names()
+OTHERS = [(one, other) for one in SERVICES for other in SERVICES if one != other]
+
+
+@pytest.mark.parametrize(("service", "other"), OTHERS)
+def test_a_services_role_cannot_see_another_schema(service_database: str, service: str, other: str) -> None:
+    with psycopg.connect(role_url(service_database, service), autocommit=True) as connection:
+        for statement in (
+            f"SELECT * FROM {other}.inbox",
+            f"INSERT INTO {other}.relay_position DEFAULT VALUES",
+            f"CREATE TABLE {other}.mine (id int)",
+            "CREATE TABLE public.mine (id int)",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_adds_to_its_outbox_and_never_changes_it(service_database: str, service: str) -> None:
+    with psycopg.connect(role_url(service_database, service), autocommit=True) as connection:
+        connection.execute(
+            f"""INSERT INTO {service}.outbox
+                    (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+                VALUES ('m', 's', 'x', '{{}}', '', 'test', now())"""
+        )
+        for statement in (
+            f"UPDATE {service}.outbox SET subject = 'y'",
+            f"DELETE FROM {service}.outbox",
+            f"TRUNCATE {service}.outbox",
+            f"DROP TABLE {service}.outbox",
+            f"ALTER TABLE {service}.outbox ADD COLUMN mine int",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_provisioning_again_keeps_what_is_there(service_database: str) -> None:
+    with psycopg.connect(service_database, autocommit=True) as owner:
+        owner.execute("UPDATE subscriptions.relay_position SET published = '7:7:'")
+    provision_database(service_database, dict.fromkeys(SERVICES, ROLE_PASSWORD))
+    with psycopg.connect(service_database) as owner:
+        row = owner.execute("SELECT published::text FROM subscriptions.relay_position").fetchone()
+    assert row == ("7:7:",)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_tables_are_those_that_the_code_declares(service_database: str, service: str) -> None:
+    importlib.import_module(f"services.{service}.app")
+    engine = sa.create_engine(sqlalchemy_url(service_database))
+    config = alembic_config(service)
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.check(config)
+    except CommandError as error:
+        pytest.fail(f"{service}: the migrations and the rows differ: {error}")
+    finally:
+        engine.dispose()
+
+
+async def test_streams_are_provisioned_twice_without_a_change(nats_server: NatsServer) -> None:
+    if nats_server.monitor_url:
+        await check_sync_always(nats_server.monitor_url)
+    for _ in range(2):
+        await provision_nats(
+            nats_server.url, prefix="billing", webhook_subject="tunnel.webhooks", monitor_url=None
+        )
