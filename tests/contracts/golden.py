@@ -1,0 +1,18 @@
+"""The golden files: one example of each message, written once, that every later version must take."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+DIRECTORY = Path(__file__).with_name("golden")
+
+
+def read(name: str) -> dict[str, Any]:
+    """A message's example: `{message, result}` of a command or question, `{subject, body}` of an event."""
+    document: dict[str, Any] = json.loads((DIRECTORY / f"{name}.json").read_text())
+    return document
+
+
+def names() -> set[str]:
+    """The messages there is an example of."""
+    return {path.stem for path in DIRECTORY.glob("*.json")}
