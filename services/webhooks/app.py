@@ -28,14 +28,14 @@ def provide(settings: Settings) -> list[Any]:
 def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
     """The route that Stripe posts to."""
     ingest: Ingest = runtime.provided[Ingest]
-    ingress = StripeIngress(verifier(settings), ingest, runtime.transactions.wake_relay)
-    return [Route(PATH, ingress, methods=["POST"])]
+    ingest.wake_relay = runtime.transactions.wake_relay
+    return [Route(PATH, StripeIngress(verifier(settings), ingest), methods=["POST"])]
 
 
 def verifier(settings: Settings) -> Verifier | None:
     """Checks signatures; None where no secret is set."""
-    secret = _secret(settings.stripe_webhook_secret)
-    return Verifier.of(secret) if secret else None
+    found = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
+    return found if found.secrets else None
 
 
 def _secret(setting: SecretStr | None) -> str | None:

@@ -1,14 +1,13 @@
 """The rules of this service, without I/O: what a Stripe event is, and how a report changes its status."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEventStatus
 
-EVENT_ID = re.compile(r"[A-Za-z0-9_]{1,128}")
+EVENT_ID = re.compile(r"[A-Za-z0-9_]{1,100}")
 """Stripe's are about 30 long. It also becomes a message id of JetStream and a part of page cursors."""
 EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+){1,7}")
 """`customer.subscription.updated`; it becomes the end of a subject, so nothing else may be in it."""
@@ -20,10 +19,10 @@ DEPTH_MAX = 64
 INT64_MAX = 2**63 - 1
 
 NUL_ESCAPE = rb"\u0000"
-SEEN_AS = bytes.maketrans(b"123456789E", b"000000000e")
+SEEN_AS = bytes.maketrans(b"123456789", b"000000000")
 """Every digit seen as 0: a plain search then finds a number by its shape, much faster than a pattern."""
-LARGE_NUMBERS = (b"0" * 19, b"0e00")
-"""The shapes of numbers beyond 64 bits: 19 digits, or an exponent of two."""
+LARGE_NUMBER = b"0" * 19
+"""The shape of a whole number beyond 64 bits."""
 OPENERS_ORDINARY = DEPTH_MAX
 """A payload with fewer braces and brackets than this cannot be nested too deeply."""
 
@@ -51,7 +50,7 @@ class IncomingEvent:
 
 def event_of(document: Any, payload: bytes, received_at: datetime) -> IncomingEvent:
     """The event in a payload, `document` being the same parsed; raises NotAnEvent with the reason."""
-    if not isinstance(document, Mapping) or document.get("object") != "event":
+    if not isinstance(document, dict) or document.get("object") != "event":
         raise NotAnEvent("not an object of the type event")
     event_id, created = document.get("id"), document.get("created")
     if not isinstance(event_id, str) or not EVENT_ID.fullmatch(event_id):
@@ -60,7 +59,7 @@ def event_of(document: Any, payload: bytes, received_at: datetime) -> IncomingEv
     if type(created) is not int or not 0 <= created <= CREATED_MAX_SECONDS:
         raise NotAnEvent("`created` is not a Unix time")
     data = document.get("data")
-    if not isinstance(data, Mapping) or not isinstance(data.get("object"), Mapping):
+    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
         raise NotAnEvent("`data.object` is missing")
     _refuse_poison(document, payload)
     return IncomingEvent(
@@ -78,7 +77,7 @@ def initial_status(event_type: str) -> StoredEventStatus:
     return "received" if event_type in APPLIED_EVENT_TYPES else "ignored"
 
 
-def _event_type(document: Mapping[str, Any]) -> str:
+def _event_type(document: dict[str, Any]) -> str:
     value = document.get("type")
     if isinstance(value, str) and len(value) <= EVENT_TYPE_MAX_CHARACTERS and EVENT_TYPE.fullmatch(value):
         return value
@@ -87,10 +86,9 @@ def _event_type(document: Mapping[str, Any]) -> str:
 
 def _refuse_poison(document: Any, payload: bytes) -> None:
     """Raise NotAnEvent for what a consumer would choke on; cheap for the ordinary payload."""
-    seen = payload.translate(SEEN_AS, b"+")
     if (
         NUL_ESCAPE in payload
-        or any(shape in seen for shape in LARGE_NUMBERS)
+        or LARGE_NUMBER in payload.translate(SEEN_AS)
         or payload.count(b"{") + payload.count(b"[") > OPENERS_ORDINARY
     ):
         _inspect(document)
@@ -104,7 +102,7 @@ def _inspect(document: Any) -> None:
             return
         below: list[Any] = []
         for value in level:
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 below.extend(value)
                 below.extend(value.values())
             elif isinstance(value, list):

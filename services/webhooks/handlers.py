@@ -87,7 +87,6 @@ async def list_events(work: Work, question: m.ListEvents) -> m.EventPage:
 async def nats_ingress(transactions: Transactions, incoming: Incoming, ingress: NatsIngress) -> None:
     """Take in an event that came over NATS."""
     await ingress.take_in(incoming)
-    transactions.wake_relay()
 
 
 @service.job("reconcile")
@@ -103,7 +102,6 @@ async def reconcile_due(
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         since = reconcile_since(await store.reconciled_until(work.session), now)
     await compare_with_stripe(events, ingest, since=since, now=now)
-    transactions.wake_relay()
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         await store.save_reconciled_until(work.session, now)
 

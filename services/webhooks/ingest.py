@@ -1,7 +1,7 @@
 """Where events enter the table: those that arrive together are committed together, each stored once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -29,9 +29,9 @@ COMMIT_TRIES = 2
 STORE = """
     WITH incoming AS (
         SELECT * FROM unnest(
-            %(ids)s::text[], %(types)s::text[], %(statuses)s::text[],
-            %(created)s::timestamptz[], %(received)s::timestamptz[],
-            %(payloads)s::bytea[], %(subjects)s::text[]
+            %(ids)b::text[], %(types)b::text[], %(statuses)b::text[],
+            %(created)b::timestamptz[], %(received)b::timestamptz[],
+            %(payloads)b::bytea[], %(subjects)b::text[]
         ) AS event (event_id, type, status, created_at, received_at, payload, subject)
     ), stored AS (
         INSERT INTO webhooks.stripe_events (event_id, type, status, created_at, received_at, payload)
@@ -54,6 +54,8 @@ class Ingest:
     def __init__(self, database_url: str, subjects: Subjects) -> None:
         self._database_url = database_url
         self._subjects = subjects
+        self.wake_relay: Callable[[], None] = _nobody
+        """Called after each commit; whoever runs a relay puts its bell here."""
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._group: GroupCommit[IncomingEvent, bool] = GroupCommit(
             self._commit,
@@ -89,6 +91,7 @@ class Ingest:
                             f"the database is away: {str(error) or type(error).__name__}"
                         ) from error
                 else:
+                    self.wake_relay()
                     return [_taken(new, event.event_id) for event in events]
         raise AssertionError("the last try returns or raises")
 
@@ -128,6 +131,10 @@ class Ingest:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _nobody() -> None:
+    """Nobody waits: the relay looks by itself now and then."""
 
 
 def _taken(new: set[str], event_id: str) -> bool:

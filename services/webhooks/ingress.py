@@ -4,7 +4,6 @@ Plain ASGI: this is the busiest route of the product, and it needs nothing of a 
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +76,9 @@ class Gone(Exception):
 class StripeIngress:
     """The ASGI application behind `POST /api/v1/webhooks/stripe`."""
 
-    def __init__(self, verifier: Verifier | None, ingest: Ingest, wake_relay: Callable[[], None]) -> None:
+    def __init__(self, verifier: Verifier | None, ingest: Ingest) -> None:
         self._verifier = verifier
         self._ingest = ingest
-        self._wake_relay = wake_relay
         self._counters = {
             outcome: HANDLED.labels("webhooks", HANDLER, outcome)
             for outcome in ("succeeded", "rejected", "failed")
@@ -124,7 +122,6 @@ class StripeIngress:
         except Exception:
             log.exception("event not stored", event_id=event.event_id)
             return _refusal(503, "unavailable", NOT_STORED)
-        self._wake_relay()
         return STORED
 
 
