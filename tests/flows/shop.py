@@ -7,11 +7,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import psycopg
 import stripe
+from nats import connect
 from nats.js.errors import KeyNotFoundError
 from psycopg import sql
 
@@ -147,7 +149,7 @@ class Shop:
         command = m.CancelSubscription(command_id=fresh_id("cancel"), subscription_id=subscription_id, at=at)
         return (await self.billing.call(command)).subscription
 
-    # -- the checkout page ------------------------------------------------------------------------------------
+    # -- the checkout page ----------------------------------------------------------------------------------
 
     async def page(self, url: str, **form: str) -> httpx.Response:
         """Post the form of the checkout page."""
@@ -168,7 +170,7 @@ class Shop:
         bought: m.SubscriptionSnapshot = await eventually(runs)
         return bought
 
-    # -- Stripe -------------------------------------------------------------------------------------------------
+    # -- Stripe ---------------------------------------------------------------------------------------------
 
     async def deliveries(self, **knobs: Any) -> dict[str, Any]:
         """Turn the knobs of the stand-in's deliveries, or only look at them."""
@@ -219,6 +221,35 @@ class Shop:
         answer = await self.browser.post(self.system.ingress_url, content=payload, headers=headers or signed)
         return answer.status_code
 
+    async def on_a_clock(self, card: str = "pm_card_visa") -> str:
+        """Adopt a Stripe customer who lives on a test clock that shows the present; the clock's id."""
+        clock = self.stripe.v1.test_helpers.test_clocks.create({"frozen_time": int(time.time())})
+        theirs = self.stripe.v1.customers.create({"email": "pay@acme.example", "test_clock": clock.id})
+        self.saves_card(theirs.id, card)
+        await self.register(stripe_customer_id=theirs.id)
+        return clock.id
+
+    def saves_card(self, stripe_customer_id: str, card: str = "pm_card_visa") -> None:
+        """Save a card at Stripe for all that is charged from now on."""
+        method = self.stripe.v1.payment_methods.attach(card, {"customer": stripe_customer_id})
+        settings: Any = {"invoice_settings": {"default_payment_method": method.id}}
+        self.stripe.v1.customers.update(stripe_customer_id, settings)
+
+    def advance(self, clock: str, to: datetime | None) -> None:
+        """Let a test clock's time pass until an hour and a minute after a moment: drafts are final then."""
+        assert to is not None
+        params: Any = {"frozen_time": int((to + timedelta(minutes=61)).timestamp())}
+        self.stripe.v1.test_helpers.test_clocks.advance(clock, params)
+
+    async def tick(self, service: str, job: str, at: datetime) -> None:
+        """Have a job do all that is due by a moment."""
+        nats = await connect(self.system.stack.nats.users["clock"])
+        try:
+            body = json.dumps({"at": at.isoformat()}).encode()
+            await nats.request(f"billing.ticks.{service}.{job}", body, timeout=10)
+        finally:
+            await nats.close()
+
     # -- what others see ------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -259,7 +290,7 @@ class Shop:
         schema, _, name = table.partition(".")
         query = sql.SQL("SELECT count(*) FROM {} WHERE ").format(sql.Identifier(schema, name))
         async with await psycopg.AsyncConnection.connect(self.system.stack.owner_url) as connection:
-            cursor = await connection.execute(query + sql.SQL(where), values)  # type: ignore[arg-type]
+            cursor = await connection.execute(query + sql.SQL(where), values)
             found = await cursor.fetchone()
         assert found is not None
         return int(found[0])

@@ -36,7 +36,8 @@ async def test_paying_makes_active_with_everything_in_the_bucket_and_on_the_feed
             "team_members": 1,
         }
         assert bought.collection == "automatic"
-        assert bought.current_period_start and bought.current_period_end
+        assert bought.current_period_start is not None
+        assert bought.current_period_end is not None
         assert bought.current_period_end - bought.current_period_start >= timedelta(days=28)
 
         source = {"subscription_id": bought.subscription_id, "product": "essential", "through": "owner"}
