@@ -298,6 +298,9 @@ class CreateSubscription(
 
     customer: Customer
     items: ItemsToBuy
+    collection: Collection = Field(
+        default="none", description="Free prices have nothing to collect: the subscription says `none`."
+    )
 
     @model_validator(mode="after")
     def _each_price_once(self) -> "CreateSubscription":

@@ -152,6 +152,14 @@ async def test_a_free_plan_is_active_at_once_and_needs_no_stripe(unpaid: World) 
     assert (await unpaid.allowed("hours"))["quantity"] == 5
 
 
+@pytest.mark.parametrize("collection", ["none", "automatic", "invoice"])
+async def test_a_free_plan_collects_nothing_whatever_is_asked(unpaid: World, collection: Any) -> None:
+    await unpaid.register()
+    command = free(unpaid).model_copy(update={"collection": collection})
+
+    assert (await unpaid.does(command))["subscription"]["collection"] == "none"
+
+
 async def test_a_free_plan_is_had_once(unpaid: World) -> None:
     held = await subscribed_for_free(unpaid)
 

@@ -1,0 +1,168 @@
+"""What must hold of this service's live data, for `./dev audit`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from services.subscriptions.domain.entitlements import NOTHING, entitlements_of
+from services.subscriptions.domain.subscription import State
+from services.subscriptions.snapshots import allowance_of_row, state_of_row
+from services.subscriptions.tables import EntitlementRow, SubscriptionRow
+from shared.audit import PENDING_MAX_SECONDS, Live
+from tallystick.messages.subscriptions import Allowance, BucketEntry
+from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key, kv_subject
+
+SCHEMA = "subscriptions"
+BATCH_KEYS = 500
+FETCH_TIMEOUT_SECONDS = 10
+RETRY_SECONDS = 0.5
+"""Between two looks: on a running system, what is read first may have changed before the rest is read."""
+
+_KEYS = {
+    ("customer", "customers"): "customer_id",
+    ("subscription", "subscriptions"): "subscription_id",
+    ("invoice", "invoices"): "invoice_id",
+    ("entitlement", "entitlements"): "customer || '.' || feature",
+}
+"""By entity and table, how the outbox names a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class TheBucketIsWhatTheTablesSay:
+    """Every key of `billing_entitlements` has the value of its row, and no other key is there."""
+
+    name: str = "the entitlements bucket equals the tables"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Keys that still differ after everything committed has had the time to be published."""
+        return await _lasting(lambda: self._differences(live))
+
+    async def _differences(self, live: Live) -> list[str]:
+        rows = await _entitlements(live)
+        wanted = {
+            entitlement_key(row.customer, row.feature): BucketEntry(
+                version=row.version, **dict(allowance_of_row(row))
+            )
+            for row in rows
+            if row.granted
+        }
+        found = await _bucket(live)
+        return [
+            f"{key}: the tables say {wanted.get(key)!r}, the bucket {found.get(key)!r}"
+            for key in sorted(wanted.keys() | found.keys())
+            if wanted.get(key) != found.get(key)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class EntitlementsFollowSubscriptions:
+    """What is stored for each customer is what their subscriptions give."""
+
+    name: str = "entitlements are what the subscriptions give"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Entitlements that a computation from the subscriptions does not confirm."""
+        return await _lasting(lambda: self._differences(live))
+
+    async def _differences(self, live: Live) -> list[str]:
+        states: dict[str, dict[str, State]] = {}
+        for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.subscriptions WHERE ended_at IS NULL"):
+            subscription = SubscriptionRow(**row)
+            states.setdefault(subscription.customer, {})[subscription.subscription_id] = state_of_row(
+                subscription
+            )
+        wanted: dict[tuple[str, str], Allowance] = {
+            (customer, feature): allowance
+            for customer, of_customer in states.items()
+            for feature, allowance in entitlements_of(of_customer).items()
+        }
+        stored = {(row.customer, row.feature): row for row in await _entitlements(live)}
+        return [
+            f"{customer}.{feature} should be {wanted.get((customer, feature), NOTHING)!r}"
+            for customer, feature in sorted(wanted.keys() | stored.keys())
+            if not _is_right(stored.get((customer, feature)), wanted.get((customer, feature)))
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAreAtTheirLastVersion:
+    """No row was changed without telling, and nothing was told that is not in a row."""
+
+    name: str = "rows are at the version that was told last"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Rows whose version is not that of their last event."""
+        found = []
+        for (entity, table), key in _KEYS.items():
+            rows = await live.rows(
+                SCHEMA,
+                f"""SELECT row.id, row.version, told.version AS told
+                    FROM (SELECT {key} AS id, version FROM {{schema}}.{table}) AS row
+                    LEFT JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
+                               WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = row.id
+                    WHERE row.version IS DISTINCT FROM told.version LIMIT 20""",  # noqa: S608 - our own names
+                entity,
+            )
+            found += [f"{entity} {row['id']} is at {row['version']}, told {row['told']}" for row in rows]
+        return found
+
+
+INVARIANTS = (
+    TheBucketIsWhatTheTablesSay(),
+    EntitlementsFollowSubscriptions(),
+    RowsAreAtTheirLastVersion(),
+)
+
+
+def _is_right(row: EntitlementRow | None, wanted: Allowance | None) -> bool:
+    if row is None:
+        return wanted is None
+    return row.granted == (wanted is not None) and allowance_of_row(row) == (wanted or NOTHING)
+
+
+async def _lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """What is found again and again, for as long as a commit may take to be published."""
+    lasting = await look()
+    for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
+        if not lasting:
+            break
+        await asyncio.sleep(RETRY_SECONDS)
+        again = set(await look())
+        lasting = [violation for violation in lasting if violation in again]
+    return lasting
+
+
+async def _entitlements(live: Live) -> list[EntitlementRow]:
+    rows = await live.rows(SCHEMA, "SELECT * FROM {schema}.entitlements")
+    return [EntitlementRow(**row) for row in rows]
+
+
+async def _bucket(live: Live) -> dict[str, Any]:
+    """The bucket's keys and values; one that does not read as an entry is given as it is."""
+    found: dict[str, Any] = {}
+    config = ConsumerConfig(
+        ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, mem_storage=True
+    )
+    reader = await live.nats.jetstream().pull_subscribe(
+        kv_subject(ENTITLEMENTS_BUCKET, ">"), stream=f"KV_{ENTITLEMENTS_BUCKET}", config=config
+    )
+    remaining = (await reader.consumer_info()).num_pending or 0
+    while remaining > 0:
+        messages = await reader.fetch(min(remaining, BATCH_KEYS), timeout=FETCH_TIMEOUT_SECONDS)
+        remaining -= len(messages)
+        for message in messages:
+            if (message.headers or {}).get("KV-Operation") is None:
+                key = message.subject.removeprefix(kv_subject(ENTITLEMENTS_BUCKET, ""))
+                found[key] = _entry(message.data)
+    await reader.unsubscribe()
+    return found
+
+
+def _entry(value: bytes) -> Any:
+    try:
+        return BucketEntry.model_validate_json(value)
+    except ValueError:
+        return value

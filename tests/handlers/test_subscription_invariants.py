@@ -1,0 +1,95 @@
+"""The audit of live data says nothing when all is well, and what is wrong when something is."""
+
+from collections.abc import AsyncIterator, Callable
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from services.subscriptions import invariants
+from services.subscriptions.app import service
+from services.subscriptions.checkouts import Trials
+from services.subscriptions.stripe_gateway import StripeGateway
+from shared.audit import Live
+from shared.broker import connect
+from shared.provision import provision_nats
+from tallystick.messages import subscriptions as m
+from tallystick.subjects import Subjects
+from tests.handlers.subscription_world import ACME, World
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+from tests.support.stripe import stripe_stand_in
+
+
+def _free(world: World) -> m.CreateSubscription:
+    return m.CreateSubscription(
+        command_id=world.command_id(), customer=ACME, items=[m.ItemToBuy(price="solo_free")]
+    )
+
+
+@pytest.fixture
+async def world(bind: Callable[..., Bound]) -> AsyncIterator[World]:
+    """A customer with a free plan, after another that was cancelled."""
+    gateway = StripeGateway(None)
+    with stripe_stand_in() as stand_in:
+        world = World(bind(service, gateway, Trials(None)), stand_in, gateway)
+    await world.apply_catalog()
+    await world.register()
+    ended = (await world.does(_free(world)))["subscription"]["subscription_id"]
+    await world.does(m.CancelSubscription(command_id=world.command_id(), subscription_id=ended, at="now"))
+    await world.does(_free(world))
+    yield world
+    await gateway.close()
+
+
+@pytest.fixture
+async def live(world: World, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
+    # What is wrong in these tests stays wrong: one second look is enough.
+    monkeypatch.setattr(invariants, "PENDING_MAX_SECONDS", invariants.RETRY_SECONDS)
+    await provision_nats(
+        nats_server.url, prefix="billing", webhook_subject="tunnel.incoming", monitor_url=None
+    )
+    nats = await connect(nats_server.url, "test")
+    for row in await world.bound.outbox("KV_billing_entitlements"):
+        await nats.jetstream().publish(row["subject"], row["payload"], headers=row["headers"])
+    database = await psycopg.AsyncConnection.connect(
+        world.bound.owner_url, autocommit=True, row_factory=dict_row
+    )
+    yield Live(database, nats, Subjects())
+    await nats.close()
+    await database.close()
+
+
+async def broken(live: Live) -> list[str]:
+    """The names of the invariants that do not hold."""
+    return [one.name for one in invariants.INVARIANTS if await one.violations(live)]
+
+
+async def test_all_is_well(live: Live) -> None:
+    assert await broken(live) == []
+
+
+async def test_a_key_that_differs_from_its_row_is_found(live: Live) -> None:
+    await live.nats.jetstream().publish(
+        "$KV.billing_entitlements.organization_acme.hours", b'{"allowed": true}'
+    )
+
+    assert await broken(live) == ["the entitlements bucket equals the tables"]
+
+
+async def test_a_key_that_no_row_gives_is_found(live: Live) -> None:
+    await live.nats.jetstream().publish("$KV.billing_entitlements.user_ann.hours", b"{}")
+
+    assert await broken(live) == ["the entitlements bucket equals the tables"]
+
+
+async def test_an_entitlement_that_no_subscription_gives_is_found(live: Live) -> None:
+    await live.database.execute("UPDATE subscriptions.subscriptions SET status = 'paused'")
+
+    assert await broken(live) == ["entitlements are what the subscriptions give"]
+
+
+async def test_a_change_that_was_not_told_is_found(live: Live) -> None:
+    await live.database.execute("UPDATE subscriptions.customers SET version = version + 1")
+
+    assert await broken(live) == ["rows are at the version that was told last"]
