@@ -1,5 +1,6 @@
 """From a checkout to an entitlement, against the Stripe stand-in through the real SDK."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -119,6 +120,15 @@ async def test_a_second_checkout_for_a_plan_is_refused_while_the_subscription_ru
     await world.catches_up()
     assert (await world.subscription())["status"] == "active"
     assert (await world.subscription())["subscription_id"] != held
+
+
+async def test_of_two_checkouts_at_once_one_is_refused(world: World) -> None:
+    await world.register()
+    commands = [world.checkout("solo_monthly") for _ in range(4)]
+
+    outcomes = await asyncio.gather(*(world.bound.handle(command, datetime.now(UTC)) for command in commands))
+
+    assert sorted(outcome.status for outcome in outcomes) == ["rejected"] * 3 + ["succeeded"]
 
 
 async def test_an_expired_checkout_frees_its_plan(world: World) -> None:

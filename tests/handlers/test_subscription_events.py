@@ -1,5 +1,6 @@
 """Stripe's events in any order, about customers known and unknown, and the reports of how they went."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -140,6 +141,18 @@ async def test_any_order_of_all_events_leads_to_the_same_state(world: World, see
     assert (names.count("createdV1"), names.count("paidV1")) == (1, 1)
     assert gapless(await world.told("invoice"), "invoice", "invoice_id")
     assert (await world.bucket())["organization_acme.members"]["quantity"] == 10
+
+
+async def test_all_events_at_once_lead_to_the_same_state(world: World) -> None:
+    await world.register()
+    await world.buys("solo_monthly")
+
+    await asyncio.gather(*(world.hears(event) for event in world.new_events() * 2))
+
+    assert (await world.subscription())["status"] == "active"
+    assert await world.names("subscription") == ["createdV1", "activatedV1"]
+    assert (await world.names("invoice")).count("paidV1") == 1
+    assert gapless(await world.told("entitlement"), "entitlement", "entitlement_id")
 
 
 async def test_a_change_and_its_doubt_are_settled_by_what_stripe_has(world: World) -> None:
