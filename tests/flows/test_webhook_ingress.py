@@ -1,0 +1,312 @@
+"""Stripe's events over HTTP and NATS into a running worker: stored once, published once, refused with a reason."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import nats
+import psycopg
+import pytest
+from nats.aio.client import Client
+from pydantic import SecretStr
+
+from services.webhooks import app
+from services.webhooks.ingest import Ingest
+from services.webhooks.ingress import PATH
+from services.webhooks.service import service
+from shared.provision import provision_nats
+from shared.settings import Settings
+from tallystick.subjects import DEAD_LETTERS_STREAM, STRIPE_EVENTS_STREAM, WEBHOOKS_STREAM
+from tests.support.runtime import role_url
+from tests.support.servers import NatsServer
+from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+from tests.support.waiting import eventually
+from tests.support.webhook_events import WEBHOOK_SECRET, body, signature, stripe_event
+from tests.support.workers import running
+
+SUBJECT = "tunnel.incoming-webhook-events.stripe"
+MAX_BYTES = 512 * 1024
+
+
+@dataclass(slots=True)
+class Ingress:
+    """A running worker and what can be seen of it."""
+
+    http: httpx.AsyncClient
+    client: Client
+    owner_url: str
+    url: str
+
+    async def post(self, payload: bytes, header: str | None = None) -> httpx.Response:
+        """Send a payload as Stripe would; signed now unless a header is given."""
+        headers = {"Stripe-Signature": signature(payload) if header is None else header}
+        return await self.http.post(PATH, content=payload, headers=headers)
+
+    async def stored(self) -> dict[str, str]:
+        """Every stored event and its status."""
+        connection = await psycopg.AsyncConnection.connect(self.owner_url)
+        async with connection:
+            cursor = await connection.execute("SELECT event_id, status FROM webhooks.stripe_events")
+            return dict(await cursor.fetchall())
+
+    async def published(self) -> list[str]:
+        """The message ids on the stream of Stripe's events, in their order."""
+        return [message.headers["Nats-Msg-Id"] for message in await self.messages(STRIPE_EVENTS_STREAM)]
+
+    async def messages(self, stream: str) -> list[Any]:
+        """Everything in a stream."""
+        jetstream = self.client.jetstream()
+        state = (await jetstream.stream_info(stream)).state
+        numbers = range(state.first_seq, state.last_seq + 1) if state.messages else range(0)
+        return [await jetstream.get_msg(stream, number) for number in numbers]
+
+    async def ask(self, name: str, **fields: Any) -> dict[str, Any]:
+        """The outcome of a command or question."""
+        reply = await self.client.request(
+            f"billing.requests.webhooks.{name}", json.dumps(fields).encode(), timeout=20
+        )
+        outcome: dict[str, Any] = json.loads(reply.data)
+        return outcome
+
+
+@pytest.fixture
+def stripe_api() -> Iterator[StripeStandIn]:
+    with stripe_stand_in() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+async def start(
+    service_database: str, nats_server: NatsServer, stripe_api: StripeStandIn
+) -> AsyncIterator[Callable[..., Any]]:
+    await provision_nats(nats_server.url, prefix="billing", webhook_subject=SUBJECT, monitor_url=None)
+    client = await nats.connect(nats_server.url, inbox_prefix="_INBOX_admin")
+    started: list[Any] = []
+
+    async def start_worker(**changes: Any) -> Ingress:
+        settings = Settings(
+            database_url=SecretStr(role_url(service_database, "webhooks")),
+            nats_url=SecretStr(nats_server.users["webhooks"]),
+            **{
+                "stripe_webhook_secret": SecretStr(WEBHOOK_SECRET),
+                "stripe_secret_key": SecretStr(SECRET_KEY),
+                "stripe_api_base": stripe_api.url,
+                **changes,
+            },
+        )
+        worker = running(service, settings, provide=app.provide, routes=app.routes)
+        at_work, http = await worker.__aenter__()
+        started.append((worker, at_work.runtime.provided[Ingest]))
+        return Ingress(http, client, service_database, str(http.base_url))
+
+    yield start_worker
+    for worker, ingest in started:
+        await worker.__aexit__(None, None, None)
+        await ingest.close()
+    await client.close()
+
+
+@pytest.fixture
+async def ingress(start: Callable[..., Any]) -> Ingress:
+    started: Ingress = await start()
+    return started
+
+
+async def test_a_signed_event_is_stored_and_published_as_it_came(ingress: Ingress) -> None:
+    payload = body(stripe_event("evt_1", "customer.updated"))
+    answer = await ingress.post(payload)
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert await ingress.stored() == {"evt_1": "received"}
+    (message,) = await eventually(lambda: ingress.messages(STRIPE_EVENTS_STREAM))
+    assert message.subject == "billing.stripe_events.customer.updated"
+    assert message.data == payload
+    assert message.headers["Nats-Msg-Id"] == "evt_1"
+
+
+async def test_a_changed_byte_an_old_or_a_missing_signature_store_nothing(ingress: Ingress) -> None:
+    payload = body(stripe_event("evt_1"))
+    changed = payload.replace(b'"active"', b'"activf"')
+    refusals = [
+        await ingress.post(changed, signature(payload)),
+        await ingress.post(payload, signature(payload, age_seconds=360)),
+        await ingress.http.post(PATH, content=payload),
+        await ingress.post(payload, signature(payload, secret="whsec_other")),
+        await ingress.post(b'{"hello": "world"}'),
+        await ingress.post(b"not json"),
+    ]
+    assert [answer.status_code for answer in refusals] == [400] * 6
+    codes = [answer.json()["error"]["code"] for answer in refusals]
+    assert codes == ["invalid_signature"] * 4 + ["invalid_event"] * 2
+    assert await ingress.stored() == {}
+
+
+async def test_the_same_event_ten_times_five_at_once_is_stored_and_published_once(ingress: Ingress) -> None:
+    payload = body(stripe_event("evt_1"))
+    answers = [await ingress.post(payload) for _ in range(5)]
+    answers += await asyncio.gather(*(ingress.post(payload) for _ in range(5)))
+    assert [answer.status_code for answer in answers] == [200] * 10
+    await ingress.post(body(stripe_event("evt_2")))
+    assert sorted(await ingress.stored()) == ["evt_1", "evt_2"]
+    assert await eventually(lambda: _when(ingress.published(), 2)) == ["evt_1", "evt_2"]
+
+
+async def test_poison_is_refused_and_its_neighbours_are_stored(ingress: Ingress) -> None:
+    poison = [
+        stripe_event("evt_nul", data={"object": {"text": "\x00"}}),
+        stripe_event("evt_*"),
+        stripe_event("evt_type", "customer.>"),
+        stripe_event("evt_number", created=10**40),
+    ]
+    good = [stripe_event(f"evt_good{number}") for number in range(20)]
+    mixed = good[:10] + poison + good[10:]
+    answers = await asyncio.gather(*(ingress.post(body(event)) for event in mixed))
+    assert [answer.status_code for answer in answers] == [200] * 10 + [400] * 4 + [200] * 10
+    assert sorted(await ingress.stored()) == sorted(f"evt_good{number}" for number in range(20))
+
+
+async def test_bodies_over_the_limit_are_not_read_to_their_end(ingress: Ingress) -> None:
+    at_limit = body(stripe_event("evt_1", note=""))
+    at_limit = body(stripe_event("evt_1", note="x" * (MAX_BYTES - len(at_limit))))
+    assert len(at_limit) == MAX_BYTES
+    assert (await ingress.post(at_limit)).status_code == 200
+    over = at_limit + b" "
+    assert (await ingress.post(over)).status_code == 413
+    status, sent = await _post_endlessly(ingress.url)
+    assert status == b"413"
+    assert sent < 100 * MAX_BYTES
+    assert await ingress.stored() == {"evt_1": "received"}
+
+
+async def test_only_posts_are_taken(ingress: Ingress) -> None:
+    assert (await ingress.http.get(PATH)).status_code == 405
+
+
+async def test_without_a_secret_the_ingress_says_so(start: Callable[..., Any]) -> None:
+    ingress: Ingress = await start(stripe_webhook_secret=None)
+    answer = await ingress.post(body(stripe_event()))
+    assert answer.status_code == 503
+    assert "STRIPE_WEBHOOK_SECRET" in answer.json()["error"]["message"]
+
+
+async def test_what_cannot_be_stored_is_answered_with_503_and_taken_later(ingress: Ingress) -> None:
+    payload = body(stripe_event("evt_1"))
+    async with await psycopg.AsyncConnection.connect(ingress.owner_url, autocommit=True) as owner:
+        await owner.execute("ALTER TABLE webhooks.stripe_events RENAME TO gone")
+        assert (await ingress.post(payload)).status_code == 503
+        await owner.execute("ALTER TABLE webhooks.gone RENAME TO stripe_events")
+        assert (await ingress.post(payload)).status_code == 200
+        # A connection that was cut while nothing was going on is not the sender's trouble.
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'webhooks-ingest'"
+        )
+        assert (await ingress.post(body(stripe_event("evt_2")))).status_code == 200
+    assert sorted(await ingress.stored()) == ["evt_1", "evt_2"]
+
+
+async def test_events_over_nats_are_checked_by_the_time_they_were_taken_in(ingress: Ingress) -> None:
+    jetstream = ingress.client.jetstream()
+    good, old = body(stripe_event("evt_good")), body(stripe_event("evt_old"))
+    for payload, header in [(good, signature(good)), (old, signature(old, age_seconds=360)), (b"{", "")]:
+        await jetstream.publish(SUBJECT, payload, headers={"Stripe-Signature": header} if header else None)
+    letters = await eventually(lambda: _when(ingress.messages(DEAD_LETTERS_STREAM), 2))
+    assert {letter.subject for letter in letters} == {"billing.dead_letters.webhooks.nats_ingress"}
+    errors = sorted(letter.headers["Billing-Error"] for letter in letters)
+    assert errors == [
+        "Undeliverable: the header Stripe-Signature is missing",
+        "Undeliverable: the signature is older than 300 seconds",
+    ]
+    assert await eventually(ingress.stored) == {"evt_good": "received"}
+    assert await eventually(ingress.published) == ["evt_good"]
+    await eventually(lambda: _when(ingress.messages(WEBHOOKS_STREAM), 0, at_all=True))
+
+
+async def test_an_ingress_that_has_verified_may_send_without_a_signature(start: Callable[..., Any]) -> None:
+    ingress: Ingress = await start(webhook_ingress_verified=True, stripe_webhook_secret=None)
+    await ingress.client.jetstream().publish(SUBJECT, body(stripe_event("evt_1")))
+    assert await eventually(ingress.stored) == {"evt_1": "received"}
+
+
+async def test_a_replay_reaches_the_stream_in_spite_of_its_memory(ingress: Ingress) -> None:
+    await ingress.post(body(stripe_event("evt_1")))
+    await eventually(ingress.published)
+    for command_id in ("first", "first", "second"):
+        outcome = await ingress.ask("replay", command_id=command_id, event_ids=["evt_1"])
+        assert outcome["result"] == {"replayed": 1}
+    published = await eventually(lambda: _when(ingress.published(), 3))
+    assert len(set(published)) == 3
+    assert {message.data for message in await ingress.messages(STRIPE_EVENTS_STREAM)} == {
+        body(stripe_event("evt_1"))
+    }
+
+
+async def test_events_that_never_arrived_are_found_by_reconciliation(
+    ingress: Ingress, stripe_api: StripeStandIn
+) -> None:
+    async with httpx.AsyncClient(base_url=stripe_api.url, auth=(SECRET_KEY, "")) as stripe:
+        for number in range(120):
+            await stripe.post("/v1/customers", data={"email": f"{number}@example.com"})
+        listed = (await stripe.get("/v1/events", params={"limit": 1})).json()["data"]
+    arrived = json.dumps(listed[0]).encode()
+    assert (await ingress.post(arrived)).status_code == 200
+
+    outcome = await ingress.ask("reconcile", command_id="r1", since="2026-01-01T00:00:00Z")
+    assert outcome["result"] == {"listed": 120, "ingested": 119}
+    stored = await ingress.stored()
+    assert len(stored) == 120
+    assert set(stored.values()) == {"ignored"}  # nobody acts on `customer.created`
+    assert sorted(await eventually(lambda: _when(ingress.published(), 120))) == sorted(stored)
+    again = await ingress.ask("reconcile", command_id="r2", since="2026-01-01T00:00:00Z")
+    assert again["result"] == {"listed": 120, "ingested": 0}
+
+
+async def test_the_hourly_tick_reconciles_and_remembers_how_far_it_came(
+    ingress: Ingress, stripe_api: StripeStandIn
+) -> None:
+    async with httpx.AsyncClient(base_url=stripe_api.url, auth=(SECRET_KEY, "")) as stripe:
+        await stripe.post("/v1/customers", data={"email": "missed@example.com"})
+    await ingress.client.jetstream().publish("billing.ticks.webhooks.reconcile", b"{}")
+    assert len(await eventually(ingress.stored)) == 1
+
+    async def remembered() -> list[Any]:
+        async with await psycopg.AsyncConnection.connect(ingress.owner_url) as connection:
+            return await (await connection.execute("SELECT until FROM webhooks.reconciled")).fetchall()
+
+    assert len(await eventually(remembered)) == 1
+
+
+async def test_while_stripe_is_away_reconciliation_may_be_asked_for_again(
+    ingress: Ingress, stripe_api: StripeStandIn
+) -> None:
+    stripe_api.goes_away_after(0)
+    outcome = await ingress.ask("reconcile", command_id="r1", since="2026-01-01T00:00:00Z")
+    assert (outcome["status"], outcome["error"]["code"]) == ("failed", "unavailable")
+    stripe_api.comes_back()
+    outcome = await ingress.ask("reconcile", command_id="r1", since="2026-01-01T00:00:00Z")
+    assert outcome["result"] == {"listed": 0, "ingested": 0}
+
+
+async def _when(looking: Any, count: int, *, at_all: bool = False) -> Any:
+    """What was found once there are that many of them."""
+    found = await looking
+    return (found or True) if len(found) == count else None
+
+
+async def _post_endlessly(url: str) -> tuple[bytes, int]:
+    """Post a body without a length until there is an answer; its status, and how much was sent."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+    answer = asyncio.create_task(reader.readline())
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    sent = 0
+    while not answer.done() and sent < 100 * MAX_BYTES:
+        writer.write(chunk)
+        await writer.drain()
+        sent += len(chunk)
+        await asyncio.sleep(0)
+    status = (await answer).split()[1]
+    writer.transport.abort()
+    return status, sent
