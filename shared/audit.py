@@ -82,7 +82,7 @@ class EveryEventIsPublished:
             PENDING_MAX_SECONDS,
         )
         return [
-            f"outbox row {row['id']} for {row['subject']} waits since {row['occurred_at']}" for row in rows
+            f"outbox row {row['id']} for {row['subject']} waits since {row['recorded_at']}" for row in rows
         ]
 
 
