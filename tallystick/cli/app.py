@@ -43,14 +43,14 @@ def main() -> None:
         app()
     except CommandFailed as failure:
         if str(failure):
-            errors.print(f"[red]✗[/] {failure}", highlight=False)
+            errors.print(f"[red]✗[/] {failure}", highlight=False, soft_wrap=True)
         sys.exit(failure.exit_code)
     except (Unreachable, DeadlineExceeded) as error:
-        errors.print("[red]✗[/]", str(error), markup=True, highlight=False)
+        errors.print("[red]✗[/]", str(error), markup=True, highlight=False, soft_wrap=True)
         errors.print("  `doctor` says what is reachable and what is not.", style="dim")
         sys.exit(EXIT_UNREACHABLE)
     except (TimeoutError, TallystickError, nats.errors.Error, OSError) as error:
-        errors.print("[red]✗[/]", str(error) or type(error).__name__, highlight=False)
+        errors.print("[red]✗[/]", str(error) or type(error).__name__, highlight=False, soft_wrap=True)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -64,6 +64,10 @@ def locate(nats: str | None, endpoints: Path | None, user: str = "client") -> Pl
         document = json.loads(path.read_text())
         url = document.get("nats_users", {}).get(user) or document["nats"]
     except FileNotFoundError:
+        if endpoints is not None:
+            raise WrongUsage(
+                f"There is no {path}; `./dev up` writes it, and removes it when it stops."
+            ) from None
         raise WrongUsage(
             f"Where is NATS? There is no {path} (run `./dev up` here), and NATS_URL is not set."
         ) from None

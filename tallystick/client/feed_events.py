@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from nats.aio.msg import Msg
 from pydantic import JsonValue, ValidationError
@@ -16,7 +17,7 @@ from tallystick.subjects import EventSubject, Subjects
 logger = logging.getLogger("tallystick")
 
 
-@dataclass(slots=True)
+@dataclass
 class FeedEvent:
     """One change as it was told, and what is odd about it."""
 
@@ -29,8 +30,8 @@ class FeedEvent:
     """CloudEvents 1.0 attributes (`ce-id`, `ce-type`, …), and `traceparent` where there is one."""
     body: Mapping[str, JsonValue]
     """All that was sent, with fields this version of the package does not know."""
-    model: Event | None
-    """The body as a typed message; None where this version of the package does not know the event."""
+    data: bytes
+    """The body as it was sent."""
     entity_key: str | None
     """The entity as one text, `subscription/sub_01h…`; the key of `known_versions`."""
     gap: Gap | None = None
@@ -38,6 +39,11 @@ class FeedEvent:
     late: bool = False
     """It arrived after a newer version of its entity: add it to a history, but do not let it overwrite
     anything."""
+
+    @cached_property
+    def model(self) -> Event | None:
+        """The body as a typed message; None where this version of the package does not know the event."""
+        return _typed(self.name, self.data)
 
     @property
     def entity(self) -> str:
@@ -82,7 +88,7 @@ def read_event(message: Msg, subjects: Subjects) -> FeedEvent:
         published_at=metadata.timestamp,
         headers=message.headers or {},
         body=body,
-        model=_typed(name, message.data),
+        data=message.data,
         entity_key=entity_key(name.entity, body),
     )
 
