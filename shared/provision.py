@@ -18,6 +18,7 @@ from psycopg import sql
 from shared.broker import connect
 from shared.logs import set_up_logs
 from shared.migrations import ROOT, migrate, service_names
+from shared.restored import put_right
 from shared.settings import Settings, sqlalchemy_url
 from shared.streams import apply_layout, load_layout
 
@@ -52,6 +53,8 @@ def provision_database(database_url: str, passwords: dict[str, str]) -> None:
             migrate(engine, service)
             with psycopg.connect(database_url) as connection:
                 _grant(connection, service)
+                if put_right(connection, service):
+                    log.warning("restored from a dump: transaction ids numbered anew", service=service)
             log.info("schema ready", service=service, role=role_name(service))
     finally:
         engine.dispose()

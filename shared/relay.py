@@ -63,8 +63,17 @@ FINISH_PARTS = """
     WHERE part_of IS NOT NULL
 """
 
+IS_AHEAD = """
+    SELECT pg_snapshot_xmax(published) > pg_snapshot_xmax(pg_current_snapshot()) AS ahead
+    FROM {schema}.relay_position
+"""
+
 START_OVER = "UPDATE {schema}.relay_position SET published = '3:3:', part_of = NULL, part_after_id = 0"
 """The snapshot in which no transaction is visible yet."""
+
+
+class PositionAhead(Exception):
+    """The database was restored from another cluster's dump: transaction ids mean something else here."""
 
 
 class Relay:
@@ -92,6 +101,8 @@ class Relay:
                 await self._lead()
             except (psycopg.Error, OSError, TimeoutError) as error:
                 log.warning("relay interrupted", schema=self._schema, error=str(error))
+            except PositionAhead as error:
+                log.error("nothing is published", schema=self._schema, error=str(error))
             except Exception:
                 log.exception("relay broke", schema=self._schema)
             await asyncio.sleep(RELAY_RETRY_SECONDS)
@@ -108,6 +119,7 @@ class Relay:
             await database.execute(SETTINGS)
             if not await self._lock(database):
                 return
+            await self._refuse_foreign_position(database)
             connection = await self._connect_nats()
             try:
                 while True:
@@ -149,6 +161,15 @@ class Relay:
         cursor = await database.execute("SELECT pg_try_advisory_lock(%s) AS ours", (number,))
         row = await cursor.fetchone()
         return bool(row and row["ours"])
+
+    async def _refuse_foreign_position(self, database: psycopg.AsyncConnection[Any]) -> None:
+        cursor = await database.execute(IS_AHEAD.format(schema=self._schema))
+        row = await cursor.fetchone()
+        if row and row["ahead"]:
+            raise PositionAhead(
+                "The outbox speaks of transactions that this database has not come to: it was restored from "
+                "a dump. Stop the workers and run `python -m shared.provision`, which puts that right."
+            )
 
     async def _rest(self) -> None:
         try:

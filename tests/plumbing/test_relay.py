@@ -110,6 +110,26 @@ async def test_a_transaction_that_commits_late_is_neither_lost_nor_overtaken(
     assert await versions(connection, "late") == [1]
 
 
+async def test_a_change_is_not_overtaken_by_the_next_one_with_an_older_transaction_id(
+    counters: Bound, connection: Client, publish: Callable[[], Any]
+) -> None:
+    second = await psycopg.AsyncConnection.connect(counters.owner_url)
+    await second.execute("SELECT pg_current_xact_id()")
+    between = await psycopg.AsyncConnection.connect(counters.owner_url)
+    await between.execute("SELECT pg_current_xact_id()")  # runs on: whoever waits for it sees only `second`
+    await counters.handle(Increment(command_id="first", counter="x"))
+    await second.execute(
+        """INSERT INTO toy.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+           VALUES ('second', 'BILLING_CHANGE_FEED', 'billing.change_feed.counter.user_1.movedV1', '{}',
+                   '{"counter": {"counter_id": "x"}, "version": 2}', 'test', now())"""
+    )
+    await second.commit()
+    assert await publish() == 2
+    assert await versions(connection, "x") == [1, 2]
+    await between.close()
+    await second.close()
+
+
 async def test_rows_published_twice_are_in_the_stream_once(
     counters: Bound, connection: Client, publish: Callable[[], Any]
 ) -> None:

@@ -1,0 +1,54 @@
+"""Puts the outbox right after a dump was restored into another cluster, where transaction ids begin again.
+
+The ids in the outbox and in the relay's position would mean transactions that are still to come. Provisioning
+looks for that each time, before any worker starts.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+PUBLISHED_XID = "3"
+"""The first transaction id that a cluster gives to anybody; long past in every cluster."""
+DUE_XID = "4"
+POSITION = "4:4:"
+"""The snapshot between the two."""
+
+AHEAD = """
+    SELECT pg_snapshot_xmax(published) > pg_snapshot_xmax(pg_current_snapshot())
+           OR (SELECT max(xid) FROM {schema}.outbox) >= pg_snapshot_xmax(pg_current_snapshot())
+    FROM {schema}.relay_position
+"""
+
+RENUMBER = """
+    UPDATE {schema}.outbox SET xid =
+        CASE WHEN pg_visible_in_snapshot(xid, position.published)
+                  OR (id <= position.part_after_id AND pg_visible_in_snapshot(xid, position.part_of))
+             THEN {published}::xid8 ELSE {due}::xid8 END
+    FROM {schema}.relay_position AS position
+"""
+
+RESET = "UPDATE {schema}.relay_position SET published = {position}, part_of = NULL, part_after_id = 0"
+
+
+def is_ahead(connection: psycopg.Connection[Any], schema: str) -> bool:
+    """Whether a service's outbox speaks of transactions that this cluster has not come to yet."""
+    found = connection.execute(sql.SQL(AHEAD).format(schema=sql.Identifier(schema))).fetchone()
+    return bool(found and found[0])
+
+
+def put_right(connection: psycopg.Connection[Any], schema: str) -> bool:
+    """Number what is published and what is due anew, if that is needed; whether it was.
+
+    What had been published when the dump was made is not published again. To be called by the owner, before
+    workers write.
+    """
+    named = {"schema": sql.Identifier(schema)}
+    connection.execute(sql.SQL("LOCK TABLE {schema}.outbox, {schema}.relay_position").format(**named))
+    if not is_ahead(connection, schema):
+        return False
+    published, due = sql.Literal(PUBLISHED_XID), sql.Literal(DUE_XID)
+    connection.execute(sql.SQL(RENUMBER).format(published=published, due=due, **named))
+    connection.execute(sql.SQL(RESET).format(position=sql.Literal(POSITION), **named))
+    return True
