@@ -20,9 +20,8 @@ from sandbox.workers import ROOT
 
 CATALOG = ROOT / "catalogs" / "example.yaml"
 _CLIENT_TIMEOUT_SECONDS = 30.0
-# The stand-in redirects here; the pages need not exist for the payment to have happened.
-_SUCCESS_URL = "https://example.com/paid"
-_CANCEL_URL = "https://example.com/not-paid"
+# Where the real Stripe redirects to; the stand-in has pages of its own for that.
+_NO_SHOP = "https://example.com"
 
 
 def apply_catalog(supervisor: Supervisor, places: Places) -> None:
@@ -35,6 +34,7 @@ def demo_checkout(supervisor: Supervisor, places: Places) -> tuple[str, str] | N
 
     The sandbox is of use without it, so a failure is not one of the start.
     """
+    shop = f"{places.stripe_url}/_sandbox" if places.uses_stand_in else _NO_SHOP
     customer = {"type": "organization", "id": f"demo-{secrets.token_hex(3)}"}
     try:
         request(
@@ -50,8 +50,8 @@ def demo_checkout(supervisor: Supervisor, places: Places) -> tuple[str, str] | N
             {
                 "customer": customer,
                 "items": [{"price": demo_price(CATALOG)}],
-                "success_url": _SUCCESS_URL,
-                "cancel_url": _CANCEL_URL,
+                "success_url": f"{shop}/paid",
+                "cancel_url": f"{shop}/not-paid",
             },
         )
         return f"{customer['type']}_{customer['id']}", str(answer["checkout_url"])

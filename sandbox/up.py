@@ -22,6 +22,7 @@ from sandbox.postgres import Postgres
 from sandbox.supervisor import StartFailed, Stopped, Supervisor
 from sandbox.workers import ROOT, services_with_tables, worker_names
 
+DEFAULT_DIRECTORY = Path(".tallystick")
 _DEFAULT_PORT = 7400
 _HIGHEST_BASE_PORT = 65_535 - PORTS_USED
 # Generous: a cold start on a slow laptop reads every module from the disk first.
@@ -124,9 +125,10 @@ class Sandbox:
         self._output.table("Tallystick is up", rows)
         if demo:
             customer, url = demo
-            self._output.say("Try it: open this checkout page and pay with card 4242 4242 4242 4242", "bold")
+            self._output.say(f"Try it: see in another terminal what happens to {customer},", "bold")
+            self._output.say(f"  ./dev watch{self._client_option()}", "cyan")
+            self._output.say("then open its checkout page and pay with card 4242 4242 4242 4242", "bold")
             self._output.say(f"  {url}", "cyan")
-            self._output.say(f"and see what happens to {customer}:  ./dev watch", "bold")
             self._output.say("")
         megabytes = self.supervisor.resident_bytes() / _MEGABYTE
         self._output.say(
@@ -134,12 +136,18 @@ class Sandbox:
             "bold green",
         )
 
+    def _client_option(self) -> str:
+        """What the command line client must be told to find this sandbox."""
+        if self._directory == DEFAULT_DIRECTORY.absolute():
+            return ""
+        return f" --endpoints {endpoints_file(self._directory)}"
+
 
 def main() -> None:
     """Start, keep running, stop; the exit code is 0 unless the start failed."""
     parser = argparse.ArgumentParser(prog="./dev up", description=__doc__)
     parser.add_argument(
-        "--data", type=Path, default=Path(".tallystick"), help="directory of everything it keeps"
+        "--data", type=Path, default=DEFAULT_DIRECTORY, help="directory of everything it keeps"
     )
     parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help=f"the first of {PORTS_USED} ports")
     options = parser.parse_args()
