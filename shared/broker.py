@@ -1,6 +1,5 @@
 """Connections to NATS with every option that matters set on purpose."""
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import nats
@@ -39,8 +38,6 @@ def make_broker(nats_url: str, name: str) -> NatsBroker:
         ack_policy=AckPolicy.MANUAL,
         apply_types=False,
         error_cb=_log_error,
-        disconnected_cb=_noted("nats disconnected"),
-        reconnected_cb=_noted("nats reconnected"),
         logger=None,
     )
 
@@ -69,10 +66,3 @@ def inbox_prefix(nats_url: str) -> str:
 
 async def _log_error(error: Exception) -> None:
     log.warning("nats error", error=str(error) or type(error).__name__)
-
-
-def _noted(what: str) -> Callable[[], Awaitable[None]]:
-    async def note() -> None:
-        log.warning(what)
-
-    return note

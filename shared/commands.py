@@ -47,26 +47,27 @@ class Dispatcher:
     provided: dict[type[Any], Any]
 
     async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
-        """What becomes of a command or question that came in as `body` at `now`."""
+        """What becomes of a command or question that came in as `body` at `now`; never raises."""
+        about = {"handler": handler.name, "command_id": command_id_of(body)}
+        try:
+            return await self.attempt(handler, body, now)
+        except Unavailable as reason:
+            log.warning("unavailable", reason=str(reason), **about)
+            problem = str(reason) or AWAY
+        except Exception as error:
+            problem = AWAY if is_away(error) else BROKEN
+            if problem is AWAY:
+                log.warning("database away", error=str(error), **about)
+            else:
+                log.exception("handler broke", **about)
+        return failed(None if handler.kind == "question" else about["command_id"], problem)
+
+    async def attempt(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """The same; raises when nobody can tell: Unavailable, the database's errors, the handler's own."""
         try:
             message = parse(handler.message, body)
         except Rejected as rejection:
-            return rejected(command_id_of(body) if handler.kind != "question" else None, rejection)
-        command_id = message.command_id if isinstance(message, Command) else None
-        try:
-            return await self.handle(handler, message, now)
-        except Unavailable as reason:
-            log.warning("unavailable", handler=handler.name, command_id=command_id, reason=str(reason))
-            return failed(command_id, str(reason) or AWAY)
-        except Exception as error:
-            if is_away(error):
-                log.warning("database away", handler=handler.name, command_id=command_id, error=str(error))
-                return failed(command_id, AWAY)
-            log.exception("handler broke", handler=handler.name, command_id=command_id)
-            return failed(command_id, BROKEN)
-
-    async def handle(self, handler: Handler, message: Any, now: datetime) -> Outcome:
-        """The same for a message that is checked already; raises Unavailable and database errors."""
+            return rejected(None if handler.kind == "question" else command_id_of(body), rejection)
         way = self._ways()[handler.kind]
         for _ in range(DATABASE_CONFLICT_TRIES - 1):
             try:

@@ -18,6 +18,7 @@ from shared.database import is_away
 from shared.faults import Rejected, Unavailable
 from shared.limits import (
     DELIVERIES_MAX,
+    DELIVERIES_WITHOUT_END_MAX,
     OUTAGE_RETRY_SECONDS,
     PROGRESS_SECONDS,
     RETRY_DELAYS_SECONDS,
@@ -88,15 +89,15 @@ class Delivery:
         incoming = Incoming.of(message)
         handler = name_of(incoming)
         started = time.perf_counter()
-        try:
-            with handling(f"{self.service}.{handler}", incoming.headers):
+        with handling(f"{self.service}.{handler}", incoming.headers):
+            try:
                 async with _kept_in_progress(message):
-                    await handle(incoming)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the message must be settled
-            outcome = await self._settle_failure(message, incoming, handler, error)
-        else:
-            outcome = "succeeded"
-            await message.ack()
+                    await _handle_once_possible(incoming, handle)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the message must be settled
+                outcome = await self._settle_failure(message, incoming, handler, error)
+            else:
+                outcome = "succeeded"
+                await message.ack()
         HANDLED.labels(self.service, handler, outcome).inc()
         DURATION.labels(self.service, handler).observe(time.perf_counter() - started)
 
@@ -104,16 +105,17 @@ class Delivery:
         self, message: NatsMessage, incoming: Incoming, handler: str, error: Exception
     ) -> str:
         about = {"handler": handler, "subject": incoming.subject, "attempt": incoming.attempt}
-        if isinstance(error, Unavailable) or is_away(error):
-            log.warning("will be tried again", reason=str(error)[:ERROR_MAX_CHARACTERS], **about)
-            await message.nack(delay=OUTAGE_RETRY_SECONDS)
-            return "failed"
-        final = isinstance(error, Undeliverable | Rejected) or incoming.is_last_attempt
-        if not final:
-            delay = RETRY_DELAYS_SECONDS[incoming.attempt - 1]
-            log.warning("failed, will be tried again", delay_seconds=delay, exc_info=error, **about)
-            await message.nack(delay=delay)
-            return "retried"
+        if isinstance(error, Undeliverable | Rejected):
+            return await self._bury(message, incoming, handler, error)
+        if incoming.is_last_attempt and not isinstance(error, Unavailable):
+            return await self._bury(message, incoming, handler, error)
+        delay = retry_delay_seconds(incoming.attempt)
+        log.warning("will be tried again", delay_seconds=delay, exc_info=error, **about)
+        await message.nack(delay=delay)
+        return "failed" if isinstance(error, Unavailable) else "retried"
+
+    async def _bury(self, message: NatsMessage, incoming: Incoming, handler: str, error: Exception) -> str:
+        about = {"handler": handler, "subject": incoming.subject, "attempt": incoming.attempt}
         log.error("moved to the dead letters", exc_info=error, **about)
         try:
             await self.bury(incoming, handler, f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARACTERS])
@@ -125,9 +127,30 @@ class Delivery:
         return "dead_lettered"
 
 
+def retry_delay_seconds(attempt: int) -> float:
+    """The pause after the given delivery, from 1: growing, then as long as it gets."""
+    return RETRY_DELAYS_SECONDS[min(attempt, len(RETRY_DELAYS_SECONDS)) - 1]
+
+
+async def _handle_once_possible(incoming: Incoming, handle: Callable[[Incoming], Awaitable[None]]) -> None:
+    """Handle a message; while the database is away it is held here, so an outage costs it no delivery."""
+    if incoming.attempt > DELIVERIES_WITHOUT_END_MAX:
+        raise Undeliverable(f"delivered {incoming.attempt} times without an end; it may end the worker")
+    while True:
+        try:
+            await handle(incoming)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("database away, message held", subject=incoming.subject)
+            await asyncio.sleep(OUTAGE_RETRY_SECONDS)
+        else:
+            return
+
+
 @asynccontextmanager
 async def _kept_in_progress(message: NatsMessage) -> AsyncIterator[None]:
-    """Tell JetStream now and then that a long handling goes on, so that nobody else is given the message."""
+    """Tell JetStream now and then that a long handling goes on, before somebody else gets the message."""
     beating = asyncio.create_task(_beat(message))
     try:
         yield

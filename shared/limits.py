@@ -25,7 +25,10 @@ RETRY_DELAYS_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 DELIVERIES_MAX = len(RETRY_DELAYS_SECONDS) + 1
 """After this many deliveries a message is a dead letter."""
 OUTAGE_RETRY_SECONDS = 2.0
-"""Pause before a redelivery when the fault is not the message's: database or payment provider away."""
+"""Pause before the next try while the database is away; the message is held, it has done nothing wrong."""
+DELIVERIES_WITHOUT_END_MAX = 300
+"""After so many deliveries a message is buried unhandled: it may be what ends the worker each time.
+Waiting for a provider that is away takes about a day to come this far."""
 
 EXTERNAL_SWEEP_SECONDS = 30.0
 """How often a worker looks for external commands that a crash left unfinished."""

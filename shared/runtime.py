@@ -58,6 +58,10 @@ class Runtime:
         """What becomes of a command or question."""
         return await self.dispatcher.dispatch(handler, body, now)
 
+    async def command(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """The same for a queued command: raises when nobody can tell, so that it is tried again."""
+        return await self.dispatcher.attempt(handler, body, now)
+
     async def follow(self, follower: Follower, incoming: Incoming) -> None:
         """Handle a message of a durable consumer."""
         extra = injected(follower.function, self.provided)

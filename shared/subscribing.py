@@ -16,7 +16,6 @@ from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from shared.clock import utc_now
 from shared.commands import Handler
 from shared.delivery import Delivery, Incoming, Undeliverable
-from shared.faults import Unavailable
 from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS, REQUESTS_AT_ONCE
 from shared.metrics import DURATION, HANDLED
 from shared.runtime import Runtime
@@ -51,6 +50,7 @@ class Subscribing:
     runtime: Runtime
     delivery: Delivery
     subjects: Subjects
+    inbox_prefix: str
 
     def subscribe(self) -> list[Durable]:
         """Connect everything; returns the durable consumers it depends on."""
@@ -98,6 +98,8 @@ class Subscribing:
             durable=durable.name,
             stream=JStream(durable.stream, declare=False),
             pull_sub=PullSub(batch_size=PULL_BATCH_MESSAGES, timeout=PULL_TIMEOUT_SECONDS),
+            # Not taken from the connection: without it replies would come to the inbox everybody may read.
+            inbox_prefix=self.inbox_prefix.encode() + b".",
             decoder=_as_it_is,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
@@ -109,9 +111,7 @@ class Subscribing:
         handler = self.runtime.service.handlers.get(_last_token(incoming))
         if handler is None or handler.kind == "question":
             raise Undeliverable(f"nobody handles commands on {incoming.subject}")
-        outcome = await self.runtime.request(handler, incoming.body, utc_now())
-        if outcome.status == "failed":
-            raise Unavailable(outcome.error.message if outcome.error else "")
+        outcome = await self.runtime.command(handler, incoming.body, utc_now())
         await self._reply(incoming, outcome)
         if outcome.error and outcome.error.code == "invalid_message":
             raise Undeliverable(f"invalid_message: {outcome.error.details}")

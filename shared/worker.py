@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from shared.broker import connect, make_broker
+from shared.broker import connect, inbox_prefix, make_broker
 from shared.clock import utc_now
 from shared.database import make_engine
 from shared.dead_letters import bury_in
@@ -78,8 +78,8 @@ class Worker:
             wake_relay=self.relay.wake,
         )
         delivery = Delivery(name, bury_in(self.broker, subjects, name))
-        durables = Subscribing(self.broker, self.runtime, delivery, subjects).subscribe()
-        self.health = Health(name, self.engine, self.broker, durables)
+        subscribing = Subscribing(self.broker, self.runtime, delivery, subjects, inbox_prefix(nats_url))
+        self.health = Health(name, self.engine, self.broker, subscribing.subscribe())
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""

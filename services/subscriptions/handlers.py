@@ -21,6 +21,7 @@ from services.subscriptions.checkouts import (
 from services.subscriptions.free_plans import move_due_periods, subscribe_for_free
 from services.subscriptions.intake.taking_in import take_in
 from services.subscriptions.registering import (
+    NOBODY,
     Registration,
     carry_out_in_stripe,
     plan_registration,
@@ -40,6 +41,8 @@ async def register_customer(
     steps: Steps, command: m.RegisterCustomer, stripe: StripeGateway
 ) -> m.CustomerFound:
     """Plan what Stripe must do, have it done, and let the customer be known."""
+    if not stripe.configured and command.stripe_customer_id is None:
+        return await steps.record(lambda work: record_registration(work, command, NOBODY))
     intent = await steps.intend(
         lambda work: plan_registration(work, command, payments=stripe.configured), Registration
     )

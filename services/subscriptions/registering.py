@@ -36,6 +36,10 @@ class Counterpart(BaseModel):
     subscriptions: list[StripeSubscription] = []
 
 
+NOBODY = Counterpart(stripe_customer_id=None)
+"""Where payments are off there is nobody in Stripe."""
+
+
 async def plan_registration(work: Work, command: m.RegisterCustomer, *, payments: bool) -> Registration:
     """Decide what Stripe must be asked.
 
@@ -63,7 +67,7 @@ async def carry_out_in_stripe(
     """Make, find or update the customer in Stripe; raises Rejected `not_found` for one that is not there."""
     if intent.stripe_customer_id is None:
         if intent.in_stripe == "nothing":
-            return Counterpart(stripe_customer_id=None)
+            return NOBODY
         made = await stripe.create_customer(
             command.customer.token, email=command.email, name=command.full_name, key=key
         )

@@ -210,6 +210,43 @@ async def test_ready_tells_the_truth(
         assert (await http.get("/live")).status_code == 200
 
 
+async def test_a_message_waits_out_an_outage_of_the_database_without_losing_a_delivery(
+    start: Start, connection: Client, counters: Bound
+) -> None:
+    async with start(toy.service):
+        jetstream = connection.jetstream()
+        await _end_connections_for_good(counters.owner_url)
+        body = json.dumps({"command_id": "a", "counter": "x"}).encode()
+        await jetstream.publish("billing.commands.toy.increment", body)
+
+        async def taken() -> bool:
+            return await _count(jetstream, "num_ack_pending") == 1
+
+        await eventually(taken)
+        for _ in range(3):
+            refused = await request(connection, "increment", {"command_id": "b", "counter": "x"})
+        assert (refused["status"], refused["error"]["code"]) == ("failed", "unavailable")
+        assert await _count(jetstream, "num_redelivered") == 0
+        await _allow_connections(counters.owner_url)
+
+        async def done() -> bool:
+            return (await jetstream.stream_info("BILLING_COMMANDS")).state.messages == 0
+
+        await eventually(done)
+        assert (await request(connection, "get_counter", {"counter": "x"}))["result"]["value"] == 1
+
+
+async def _count(jetstream: Any, what: str) -> int:
+    return int(getattr(await jetstream.consumer_info("BILLING_COMMANDS", "toy-commands"), what))
+
+
+async def _allow_connections(owner_url: str) -> None:
+    name = owner_url.rpartition("/")[2]
+    maintenance = owner_url.removesuffix(name) + "postgres"
+    async with await psycopg.AsyncConnection.connect(maintenance, autocommit=True) as owner:
+        await owner.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
 async def _end_connections_for_good(owner_url: str) -> None:
     name = owner_url.rpartition("/")[2]
     maintenance = owner_url.removesuffix(name) + "postgres"

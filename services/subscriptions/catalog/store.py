@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from pydantic import BaseModel
@@ -16,12 +17,22 @@ from shared.work import Work
 from tallystick.messages.catalog import Feature, Price, Product
 
 Snapshot = TypeVar("Snapshot", Feature, Product, Price)
+_known: WeakKeyDictionary[sa.Pool, CatalogView] = WeakKeyDictionary()
+"""The last catalog read through each pool of connections, that is, from each database."""
 _INBOX = Row.metadata.tables["subscriptions.inbox"]
 
 
 async def load_catalog(session: AsyncSession) -> CatalogView:
-    """The catalog as it stands, archived things included."""
+    """The catalog as it stands, archived things included; read again only when its revision has changed."""
     revision = await session.scalar(sa.select(StateRow.revision)) or 0
+    pool = session.get_bind().engine.pool
+    known = _known.get(pool)
+    if known is None or known.revision != revision:
+        known = _known[pool] = await _read_catalog(session, revision)
+    return known
+
+
+async def _read_catalog(session: AsyncSession, revision: int) -> CatalogView:
     # Each statement sees what is committed by then: in this order, whatever is referred to is read as well.
     prices = await _load(session, PriceRow, Price)
     products = await _load(session, ProductRow, Product)
