@@ -3,7 +3,9 @@
 Plain ASGI: this is the busiest route of the product, and it needs nothing of a framework's request object.
 """
 
+import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,10 @@ PATH = "/api/v1/webhooks/stripe"
 HANDLER = "http_ingress"
 CLOSING = [(b"connection", b"close")]
 """A sender whose body was not read to its end cannot use the connection again."""
+LINGER_MAX_BYTES = 4 * 1024 * 1024
+LINGER_SECONDS = 2.0
+"""Of a body that is too large, so much is still received and thrown away: a connection that is closed while
+the other side is sending takes the answer with it."""
 CONTENT_LENGTH_MAX_DIGITS = 18
 
 UNSET = "STRIPE_WEBHOOK_SECRET is not set: signatures cannot be checked."
@@ -49,10 +55,16 @@ class Answer:
         length = (b"content-length", str(len(encoded)).encode())
         return cls(status, outcome, encoded, [(b"content-type", b"application/json"), length, *headers])
 
-    async def send(self, send: Send) -> None:
-        """Send it."""
+    async def send(self, send: Send, receive: Receive) -> None:
+        """Send it, and close the connection gently where the request was not read to its end."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": self.body})
+        if self is not TOO_LARGE:
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_throw_away_the_rest(receive), LINGER_SECONDS)
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _refusal(status: int, code: str, message: str, headers: Headers | None = None) -> Answer:
@@ -92,7 +104,7 @@ class StripeIngress:
             answer = await self._answer(scope, receive)
         except Gone:
             return
-        await answer.send(send)
+        await answer.send(send, receive)
         self._counters[answer.outcome].inc()
         self._duration.observe(time.perf_counter() - started)
 
@@ -133,6 +145,15 @@ def _headers(scope: Scope) -> tuple[str | None, bytes]:
         elif name == b"content-length":
             length = value
     return signature, length
+
+
+async def _throw_away_the_rest(receive: Receive) -> None:
+    thrown_away = 0
+    while thrown_away < LINGER_MAX_BYTES:
+        message = await receive()
+        if not message.get("more_body", False):
+            return
+        thrown_away += len(message["body"])
 
 
 async def _body(receive: Receive, length: bytes) -> bytes:

@@ -25,11 +25,12 @@ class StripeEventList:
 
     def __init__(self, secret_key: str | None, api_base: str) -> None:
         self.configured = bool(secret_key)
+        self._http = stripe.HTTPXClient(timeout=httpx.Timeout(TIMEOUT_SECONDS))
         self._client = stripe.StripeClient(
             secret_key or "not-configured",
             base_addresses={"api": api_base},
             max_network_retries=NETWORK_RETRIES,
-            http_client=stripe.HTTPXClient(timeout=httpx.Timeout(TIMEOUT_SECONDS)),
+            http_client=self._http,
         )
 
     def require(self) -> None:
@@ -39,6 +40,10 @@ class StripeEventList:
                 "payments_not_configured",
                 "This installation has no STRIPE_SECRET_KEY: Stripe's events cannot be listed.",
             )
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def pages(self, since: datetime) -> AsyncIterator[list[bytes]]:
         """The payloads of all events that Stripe lists since a moment, newest first, a page at a time.

@@ -33,7 +33,7 @@ def test_an_event_that_waits_for_its_customer_says_so() -> None:
 def test_applied_is_final() -> None:
     applied = Standing("applied", 2, None)
     for status in ("failed", "received", "ignored"):
-        assert after_report(applied, status, attempt=1, error="late") is None  # type: ignore[arg-type]
+        assert after_report(applied, status, attempt=1, error="late") is None
     assert after_report(applied, "failed", attempt=3, error="late") == Standing("applied", 3, None)
 
 

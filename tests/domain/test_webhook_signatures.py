@@ -1,7 +1,5 @@
 """Signatures: exactly what Stripe signed, not older than five minutes, by any of the secrets."""
 
-import hashlib
-import hmac
 import time
 
 import pytest
@@ -22,10 +20,8 @@ def test_what_stripe_signed_passes() -> None:
 
 def test_the_figure_of_a_signature_made_by_hand() -> None:
     # printf '1700000000.{}' | openssl dgst -sha256 -hmac whsec_of_the_tests
-    header = (
-        "t=1700000000,v1=" + hmac.new(b"whsec_of_the_tests", b"1700000000.{}", hashlib.sha256).hexdigest()
-    )
-    ONE.verify(b"{}", header, arrived_at=1_700_000_000)
+    by_hand = "bf10dda095e07beab0acefea98feb777178fc95ead834011f35f396383943af3"
+    ONE.verify(b"{}", f"t=1700000000,v1={by_hand}", arrived_at=1_700_000_000)
 
 
 def test_any_byte_that_changed_is_noticed() -> None:
