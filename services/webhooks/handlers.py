@@ -74,7 +74,7 @@ async def list_events(work: Work, question: m.ListEvents) -> m.EventPage:
         event_type=question.type,
         status=question.status,
         since=question.since,
-        before=decode_cursor(question.cursor) if question.cursor else None,
+        before=decode_cursor(question.cursor) if question.cursor is not None else None,
         limit=question.limit + 1,
     )
     page = items[: question.limit]
