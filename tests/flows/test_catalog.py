@@ -70,7 +70,7 @@ async def test_the_example_is_in_stripe_and_applying_it_again_changes_nothing(sh
 
 
 async def test_what_leaves_the_document_is_archived_and_can_come_back(shop: Shop) -> None:
-    # One product with two prices and a feature: made, renamed, archived, and made again without a second copy.
+    # One product with two prices and a feature: made, renamed, archived, and back without a second copy.
     async with shop.feed(CATALOG_TOKEN) as told:
         first = (await shop.billing.call(applied(with_wax()))).changes
         assert first.products.created == ["sealing_wax"]

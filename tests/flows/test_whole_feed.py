@@ -1,0 +1,21 @@
+"""All that the stories before this one have told, read once more from the beginning by somebody new."""
+
+from tests.flows.shop import Shop, Told
+
+
+async def test_every_entity_is_told_without_a_gap(shop: Shop) -> None:
+    # Also alone: registering and the example catalog's products, prices and features are on the feed.
+    await shop.register()
+    told = Told()
+    async with shop.billing.events(start="all", repeated="yield", on_gap="raise") as feed:
+        async for event in feed:
+            told.events.append(event)
+            if event.customer == shop.acme.token:
+                break
+    told.check()
+    assert {"customer", "feature", "product", "price"} <= {event.entity for event in told.events}
+    assert len({event.headers["ce-id"] for event in told.events}) == len(told.events)
+    for event in told.events:
+        assert event.headers["ce-type"] == f"billing.{event.entity}.{event.event}V1"
+        assert event.headers["ce-source"] == "/billing/subscriptions"
+        assert event.headers["ce-subject"] == event.customer
