@@ -82,6 +82,8 @@ class Shop:
     system: System
     billing: Client
     browser: httpx.AsyncClient
+    begun_at: int = field(default_factory=lambda: int(time.time()))
+    """In Unix seconds; a test that lives in the past sets it back."""
     acme: Customer = field(default_factory=lambda: Customer(type="organization", id=fresh_id("acme")))
 
     @property
@@ -199,8 +201,9 @@ class Shop:
         await eventually(nothing_to_do)
 
     def stripe_events(self, stripe_customer_id: str) -> list[dict[str, Any]]:
-        """What Stripe lists about one of its customers, oldest first."""
-        listed = self.stripe.v1.events.list({"limit": 100}).auto_paging_iter()
+        """What Stripe lists about a customer who was made in this test, oldest first."""
+        params: Any = {"limit": 100, "created": {"gte": self.begun_at}}
+        listed = self.stripe.v1.events.list(params).auto_paging_iter()
         events = [event.to_dict(for_json=True) for event in listed]
         return [event for event in reversed(events) if _customer_of(event) == stripe_customer_id]
 

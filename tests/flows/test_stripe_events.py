@@ -129,7 +129,8 @@ async def test_the_same_event_ten_times_is_one_event(shop: Shop) -> None:
 async def test_what_was_lost_for_two_days_is_found(shop: Shop) -> None:
     # 20: a subscription began two days ago, and not one of its events arrived.
     two_days_ago = datetime.now(UTC) - timedelta(days=2)
-    clock = shop.stripe.v1.test_helpers.test_clocks.create({"frozen_time": int(two_days_ago.timestamp())})
+    shop.begun_at = int(two_days_ago.timestamp())
+    clock = shop.stripe.v1.test_helpers.test_clocks.create({"frozen_time": shop.begun_at})
     theirs = shop.stripe.v1.customers.create({"email": "pay@acme.example", "test_clock": clock.id})
     shop.saves_card(theirs.id)
     await shop.register(stripe_customer_id=theirs.id)
@@ -209,7 +210,7 @@ async def test_events_of_an_unknown_customer_wait_and_then_apply_by_themselves(s
 async def test_a_replay_has_no_second_effect(shop: Shop) -> None:
     async with shop.feed() as told:
         registered = await shop.register()
-        since = datetime.now(UTC) - timedelta(seconds=1)
+        since = datetime.now(UTC)
         bought = await shop.buys("essential_monthly")
         await shop.all_applied()
         events = [
