@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -49,21 +50,17 @@ def is_away(error: BaseException) -> bool:
 
     Rather than that we used it wrongly.
     """
-    if isinstance(error, PoolTimeoutError | InterfaceError):
-        return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError) and sqlstate(error) not in RETRIED_SQLSTATES
+    if isinstance(error, PoolTimeoutError | InterfaceError | psycopg.InterfaceError):
+        return True
+    return isinstance(error, OperationalError | psycopg.OperationalError) and not is_conflict(error)
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the same transaction may simply be tried again."""
-    return isinstance(error, DBAPIError) and sqlstate(error) in RETRIED_SQLSTATES
-
-
-def sqlstate(error: DBAPIError) -> str | None:
-    """The five-character SQLSTATE behind an error, if the server gave one."""
-    return getattr(error.orig, "sqlstate", None)
+    behind = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(behind, psycopg.Error) and behind.sqlstate in RETRIED_SQLSTATES
 
 
 async def is_reachable(engine: AsyncEngine) -> bool:

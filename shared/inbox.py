@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy.dialects.postgresql import insert
 
 from shared.codec import fingerprint
 from shared.faults import Rejected, Unavailable
@@ -25,7 +23,9 @@ class Stored:
     fingerprint: bytes
     received_at: datetime
     intent: Any
+    """As JSON says it; None where the command has none."""
     outcome: Any
+    """As JSON says it; None while the command has none."""
 
 
 class AlreadyDecided(Exception):
@@ -36,26 +36,35 @@ class AlreadyDecided(Exception):
         self.outcome = outcome
 
 
+FIND = "SELECT fingerprint, received_at, intent, outcome FROM {schema}.inbox WHERE command_id = %s"
+FIND_AND_LOCK = FIND + " FOR UPDATE"
+ADD = """
+    INSERT INTO {schema}.inbox (command_id, name, fingerprint, body, received_at, intent, outcome)
+    VALUES (%s, %s, %s, %s::json, %s, %s::json, %s::json)
+    ON CONFLICT DO NOTHING
+"""
+FINISH = "UPDATE {schema}.inbox SET outcome = %s::json WHERE command_id = %s"
+
+
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Reads and writes one service's inbox table."""
+    """Reads and writes one service's inbox, past SQLAlchemy: it is on the way of every command."""
 
-    table: sa.Table
+    schema: str
 
     async def find(self, work: Work, command: Command[Any], *, lock: bool = False) -> Stored | None:
         """The row of a command that came in before.
 
         Raises Rejected `idempotency_conflict` when it came with other content.
         """
-        columns = self.table.c
-        query = sa.select(columns.fingerprint, columns.received_at, columns.intent, columns.outcome)
-        query = query.where(columns.command_id == command.command_id)
-        row = (await work.session.execute(query.with_for_update() if lock else query)).one_or_none()
+        statement = FIND_AND_LOCK if lock else FIND
+        cursor = await work.driver.execute(statement.format(schema=self.schema), (command.command_id,))
+        row = await cursor.fetchone()
         if row is None:
             return None
-        if row.fingerprint != fingerprint(command):
+        if row[0] != fingerprint(command):
             raise idempotency_conflict(command.command_id)
-        return Stored(row.fingerprint, row.received_at, row.intent, row.outcome)
+        return Stored(*row)
 
     async def add(
         self,
@@ -65,25 +74,18 @@ class Inbox:
         intent: BaseModel | None = None,
         outcome: Outcome | None = None,
     ) -> bool:
-        """Write a command's row.
-
-        False when it is there already (from another handling of the same command).
-        """
-        statement = (
-            insert(self.table)
-            .values(
-                command_id=command.command_id,
-                name=command.name,
-                fingerprint=fingerprint(command),
-                body=command.model_dump(mode="json"),
-                received_at=work.now,
-                intent=sa.null() if intent is None else intent.model_dump(mode="json"),
-                outcome=sa.null() if outcome is None else outcome.model_dump(mode="json"),
-            )
-            .on_conflict_do_nothing()
-            .returning(self.table.c.command_id)
+        """Write a command's row; False when another handling of the same command has written it."""
+        values = (
+            command.command_id,
+            command.name,
+            fingerprint(command),
+            command.model_dump_json(),
+            work.now,
+            intent.model_dump_json() if intent else None,
+            outcome.model_dump_json() if outcome else None,
         )
-        return (await work.session.execute(statement)).one_or_none() is not None
+        cursor = await work.driver.execute(ADD.format(schema=self.schema), values)
+        return cursor.rowcount == 1
 
     async def settle(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
         """Store a new command with its outcome.
@@ -99,11 +101,8 @@ class Inbox:
 
     async def finish(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
         """Write the outcome of a command whose row is there, locked by this work."""
-        await work.session.execute(
-            sa.update(self.table)
-            .where(self.table.c.command_id == command.command_id)
-            .values(outcome=outcome.model_dump(mode="json"))
-        )
+        values = (outcome.model_dump_json(), command.command_id)
+        await work.driver.execute(FINISH.format(schema=self.schema), values)
 
 
 def outcome_of(stored: Stored) -> Outcome:

@@ -49,9 +49,9 @@ class Runtime:
         wake_relay: Callable[[], None],
     ) -> "Runtime":
         """Bind a service's handlers to a database and to what they need beside it."""
-        transactions = Transactions(engine, service.table("outbox"), subjects, wake_relay)
+        transactions = Transactions(engine, service.schema, subjects, wake_relay)
         by_type = {type(instance): instance for instance in provided}
-        dispatcher = Dispatcher(transactions, Inbox(service.table("inbox")), by_type)
+        dispatcher = Dispatcher(transactions, Inbox(service.schema), by_type)
         return cls(service, transactions, dispatcher, by_type)
 
     async def request(self, handler: Handler, body: bytes, now: datetime) -> Outcome:

@@ -1,10 +1,9 @@
-"""Where a service's handlers are connected to NATS: requests, queued commands, ticks and followed streams.
+"""Where a service's handlers are connected to JetStream: queued commands, ticks and followed streams.
 
 The only module that knows FastStream's subscribers. Bodies stay bytes up to our own strict parsing, so that
 every wrong one gets the same clear answer.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +13,12 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 
 from shared.clock import utc_now
-from shared.commands import Handler
 from shared.delivery import Delivery, Incoming, Undeliverable
-from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS, REQUESTS_AT_ONCE
-from shared.metrics import DURATION, HANDLED
+from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
 from shared.runtime import Runtime
-from shared.tracing import handling, outgoing_headers
+from shared.tracing import outgoing_headers
 from tallystick.messages.base import Outcome
-from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM, Subjects
+from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM
 
 log = structlog.get_logger()
 
@@ -49,14 +46,11 @@ class Subscribing:
     broker: NatsBroker
     runtime: Runtime
     delivery: Delivery
-    subjects: Subjects
     inbox_prefix: str
 
     def subscribe(self) -> list[Durable]:
         """Connect everything; returns the durable consumers it depends on."""
         service = self.runtime.service
-        for handler in service.handlers.values():
-            self._requests(handler)
         durables = []
         if any(handler.kind != "question" for handler in service.handlers.values()):
             commands = Durable(COMMANDS_STREAM, f"{service.name}-commands")
@@ -69,25 +63,6 @@ class Subscribing:
             follow = partial(self.runtime.follow, follower)
             durables.append(self._consume(followed, partial(_always, follower.name), follow))
         return durables
-
-    def _requests(self, handler: Handler) -> None:
-        service = self.runtime.service.name
-
-        async def answer(message: NatsMessage) -> bytes:
-            started = time.perf_counter()
-            with handling(f"{service}.{handler.name}", message.headers):
-                outcome = await self.runtime.request(handler, message.body, utc_now())
-            HANDLED.labels(service, handler.name, outcome.status).inc()
-            DURATION.labels(service, handler.name).observe(time.perf_counter() - started)
-            return outcome.to_json()
-
-        self.broker.subscriber(
-            self.subjects.request(service, handler.name),
-            queue=service,
-            decoder=_as_it_is,
-            max_workers=REQUESTS_AT_ONCE,
-            title=f"{handler.name} (requests)",
-        )(answer)
 
     def _consume(self, durable: Durable, name_of: Callable[[Incoming], str], handle: Handle) -> Durable:
         async def consume(message: NatsMessage) -> None:

@@ -28,6 +28,9 @@ def set_up_tracing(service: str, endpoint: str | None) -> None:
 @contextmanager
 def handling(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
     """A span around the handling of a message, child of the one in its headers."""
+    if not headers and not isinstance(trace.get_tracer_provider(), TracerProvider):
+        yield  # nobody records, and there is nothing to pass on
+        return
     context = propagate.extract(headers or {})
     with _tracer.start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER):
         yield

@@ -4,17 +4,18 @@ Handlers change rows through `session` and speak through `tell`, `put` and `send
 boundary that opened the work does, and only then does anybody hear of it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
-import sqlalchemy as sa
+import psycopg
 from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from shared.database import is_conflict
 from shared.faults import Rejected, Unavailable
 from shared.ids import new_id
 from shared.tracing import outgoing_headers
@@ -32,21 +33,47 @@ __all__ = ["Rejected", "Transactions", "Unavailable", "Work"]
 KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
 
 
+Driver = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class OutboxMessage:
+    """A message that is published once the work is committed."""
+
+    stream: str
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+    message_id: str = field(default_factory=lambda: new_id("msg"))
+    entity: str | None = None
+    entity_id: str | None = None
+    version: int | None = None
+
+    def columns(self) -> tuple[Any, ...]:
+        """The values of the outbox row, as `ADD_TO_OUTBOX` wants them."""
+        headers = orjson.dumps(self.headers).decode()
+        about = (self.entity, self.entity_id, self.version)
+        return (self.message_id, self.stream, self.subject, headers, self.payload, *about)
+
+
 @dataclass(slots=True)
 class Work:
     """A transaction in progress."""
 
     session: AsyncSession
+    driver: Driver
+    """The connection under the session, in the same transaction, at a quarter of the time a statement."""
     now: datetime
     """When the message behind the work came in; aware UTC. Nothing in a handler reads the clock."""
     caused_by: str
     """The command id, Stripe event id or tick behind the work."""
     subjects: Subjects
-    outbox: list[dict[str, Any]] = field(default_factory=list)
+    outbox: list[OutboxMessage] = field(default_factory=list)
 
     async def undo(self) -> None:
         """Undo everything done so far; the work goes on in a new transaction."""
         await self.session.rollback()
+        self.driver = await _driver_of(self.session)
         self.outbox.clear()
 
     def tell(
@@ -133,32 +160,20 @@ class Work:
             message_id=message_id,
         )
 
-    def _add(
-        self,
-        *,
-        stream: str,
-        subject: str,
-        payload: bytes,
-        headers: dict[str, str],
-        message_id: str = "",
-        entity: str | None = None,
-        entity_id: str | None = None,
-        version: int | None = None,
-    ) -> None:
-        self.outbox.append(
-            {
-                "stream": stream,
-                "subject": subject,
-                "message_id": message_id or new_id("msg"),
-                "payload": payload,
-                "headers": headers | outgoing_headers(),
-                "entity": entity,
-                "entity_id": entity_id,
-                "version": version,
-                "caused_by": self.caused_by,
-                "occurred_at": self.now,
-            }
-        )
+    def _add(self, stream: str, subject: str, payload: bytes, headers: dict[str, str], **more: Any) -> None:
+        self.outbox.append(OutboxMessage(stream, subject, payload, headers | outgoing_headers(), **more))
+
+
+ADD_TO_OUTBOX = """
+    INSERT INTO {schema}.outbox
+        (message_id, stream, subject, headers, payload, entity, entity_id, version, caused_by, occurred_at)
+    SELECT message_id, stream, subject, headers::jsonb, payload, entity, entity_id, version, %s, %s
+    FROM unnest(
+            %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::bigint[]
+        ) WITH ORDINALITY
+        AS new (message_id, stream, subject, headers, payload, entity, entity_id, version, place)
+    ORDER BY place
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,30 +181,55 @@ class Transactions:
     """Opens transactions for one service; its outbox rows are written last, in the order they were added."""
 
     engine: AsyncEngine
-    outbox: sa.Table
+    schema: str
     subjects: Subjects
-    wake_relay: Any
+    wake_relay: Callable[[], None]
 
     @asynccontextmanager
     async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[Work]:
         """One transaction: committed when the block is left, rolled back when it raises."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            work = Work(session=session, now=now, caused_by=caused_by, subjects=self.subjects)
+        async with self._session(self.engine) as session:
+            driver = await _driver_of(session)
+            work = Work(session, driver, now=now, caused_by=caused_by, subjects=self.subjects)
             yield work
-            await session.flush()
+            if session.new or session.dirty or session.deleted:
+                await session.flush()
             if work.outbox:
                 # After the flush: by now every row lock is held, so ids follow the order of changes.
-                await session.execute(sa.insert(self.outbox), work.outbox)
+                await self._write_outbox(work)
             await session.commit()
         if work.outbox:
             self.wake_relay()
+
+    async def _write_outbox(self, work: Work) -> None:
+        columns = zip(*(message.columns() for message in work.outbox), strict=True)
+        values = (work.caused_by, work.now, *(list(column) for column in columns))
+        await work.driver.execute(ADD_TO_OUTBOX.format(schema=self.schema), values)
 
     @asynccontextmanager
     async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
         """For questions: each statement sees what is committed when it runs, and nothing is written."""
         reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with AsyncSession(reading, expire_on_commit=False, autoflush=False) as session:
-            yield Work(session=session, now=now, caused_by=asked, subjects=self.subjects)
+        async with self._session(reading) as session:
+            driver = await _driver_of(session)
+            yield Work(session, driver, now=now, caused_by=asked, subjects=self.subjects)
+
+    @asynccontextmanager
+    async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            try:
+                yield session
+            except psycopg.OperationalError as error:
+                if not is_conflict(error):
+                    # Found out past SQLAlchemy: what else lies in the pool is as dead as this connection.
+                    await session.invalidate()
+                    await self.engine.dispose()
+                raise
+
+
+async def _driver_of(session: AsyncSession) -> Driver:
+    connection = await (await session.connection()).get_raw_connection()
+    return cast(Driver, connection.driver_connection)
 
 
 def _rfc3339(moment: datetime) -> str:

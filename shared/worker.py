@@ -34,6 +34,7 @@ from shared.limits import (
 from shared.logs import set_up_logs
 from shared.metrics import UNFINISHED
 from shared.relay import Relay
+from shared.requests import Requests
 from shared.runtime import Runtime
 from shared.service import Service
 from shared.settings import Settings
@@ -57,6 +58,7 @@ class Worker:
     health: Health = field(init=False)
     relay: Relay = field(init=False)
     runtime: Runtime = field(init=False)
+    requests: Requests = field(init=False)
 
     def __post_init__(self) -> None:
         name = self.service.name
@@ -78,7 +80,8 @@ class Worker:
             wake_relay=self.relay.wake,
         )
         delivery = Delivery(name, bury_in(self.broker, subjects, name))
-        subscribing = Subscribing(self.broker, self.runtime, delivery, subjects, inbox_prefix(nats_url))
+        subscribing = Subscribing(self.broker, self.runtime, delivery, inbox_prefix(nats_url))
+        self.requests = Requests(self.runtime, subjects)
         self.health = Health(name, self.engine, self.broker, subscribing.subscribe())
 
     def application(self) -> Starlette:
@@ -96,7 +99,7 @@ class Worker:
         try:
             yield
         finally:
-            await self.broker.stop()
+            await asyncio.gather(self.broker.stop(), self.requests.stop())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -106,6 +109,8 @@ class Worker:
         while True:
             try:
                 await self.broker.start()
+                nats_url = self.settings.nats_url.get_secret_value()
+                await self.requests.start(await connect(nats_url, f"{self.service.name}-requests"))
             except Exception as error:  # noqa: BLE001 - whatever is missing may come
                 log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
                 with contextlib.suppress(Exception):
