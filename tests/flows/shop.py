@@ -288,6 +288,14 @@ class Shop:
         found: dict[str, Any] = json.loads(entry.value or b"")
         return found
 
+    async def leaves_bucket(self, feature: str) -> None:
+        """Wait until the bucket has no such key for this test's customer."""
+
+        async def is_gone() -> bool:
+            return await self.bucket(feature) is None
+
+        await eventually(is_gone)
+
     async def rows(self, table: str, where: str = "true", *values: Any) -> int:
         """How many rows a table has, as the database's owner sees it."""
         schema, _, name = table.partition(".")

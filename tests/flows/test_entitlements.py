@@ -1,8 +1,10 @@
 """What customers may use, as other services see it: in the bucket, in a local mirror, and on the feed."""
 
+from functools import partial
+
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
+from tests.flows.shop import Shop, Told, fresh_id
 from tests.flows.test_subscriptions import subscribe_for_free
 from tests.support.waiting import eventually
 
@@ -70,10 +72,14 @@ async def test_bucket_mirror_question_and_feed_agree(shop: Shop) -> None:
             asked = await shop.allowed(feature)
             assert entry is not None
             assert m.BucketEntry(version=each.version, **dict(asked)).model_dump(mode="json") == entry
-            last = [e for e in told.of("entitlement") if e.snapshot["feature"] == feature][-1]
-            assert last.snapshot == each.model_dump(mode="json")
+            await eventually(partial(_is_told, told, feature, each.model_dump(mode="json")))
             sources = [source.subscription_id for source in each.sources]
             assert sources == [paid.subscription_id]
+
+
+def _is_told(told: Told, feature: str, snapshot: dict[str, object]) -> bool:
+    of_feature = [event.snapshot for event in told.of("entitlement") if event.snapshot["feature"] == feature]
+    return of_feature[-1] == snapshot
 
 
 async def test_what_nobody_sold_is_not_allowed(shop: Shop) -> None:
