@@ -3,14 +3,13 @@
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.dialects.postgresql import insert
 
 from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.changing import tell_customer
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.linking import adopt_subscription, link_stripe_customer, refuse_if_taken
 from services.subscriptions.snapshots import customer_snapshot
-from services.subscriptions.store import customer_of_stripe, find_customer, lock_customer
+from services.subscriptions.store import add_customer, customer_of_stripe, find_customer, lock_customer
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import CustomerRow
 from shared.ids import new_id
@@ -92,7 +91,12 @@ async def record_registration(
     work: Work, command: m.RegisterCustomer, counterpart: Counterpart
 ) -> m.CustomerFound:
     """Let the customer be known, linked, and with the subscriptions that Stripe knew of."""
-    row = await _lock_or_insert(work, command)
+    row = _new_row(work, command)
+    is_new = await add_customer(work, row)
+    if is_new and counterpart == NOBODY:
+        work.tell(m.CustomerEvent, "created", version=row.version, customer=customer_snapshot(row))
+        return m.CustomerFound(customer=customer_snapshot(row))
+    row = await _lock(work, command)
     before = (row.email, row.name, row.notes, row.stripe_customer_id)
     row.email = command.email
     row.name = row.name if command.full_name is None else command.full_name
@@ -102,7 +106,8 @@ async def record_registration(
     may_link = row.stripe_customer_id is None or command.stripe_customer_id is not None
     if found is not None and found != row.stripe_customer_id and may_link:
         await link_stripe_customer(work, row, found)
-    if row.version == 0:
+    if is_new:
+        row.version = 0
         tell_customer(work, row, "created")
     elif before != (row.email, row.name, row.notes, row.stripe_customer_id):
         tell_customer(work, row, "updated")
@@ -113,17 +118,19 @@ async def record_registration(
     return m.CustomerFound(customer=customer_snapshot(row))
 
 
-async def _lock_or_insert(work: Work, command: m.RegisterCustomer) -> CustomerRow:
-    """The customer's row, locked; a new one, of which nobody has heard, has version 0."""
-    values = {
-        "customer": command.customer.token,
-        "customer_id": new_id("customer"),
-        "version": 0,
-        "email": command.email,
-        "notes": {},
-        "created_at": work.now,
-    }
-    await work.session.execute(insert(CustomerRow).values(values).on_conflict_do_nothing())
+def _new_row(work: Work, command: m.RegisterCustomer) -> CustomerRow:
+    return CustomerRow(
+        customer=command.customer.token,
+        customer_id=new_id("customer"),
+        version=1,
+        email=command.email,
+        name=command.full_name,
+        notes=dict(command.metadata or {}),
+        created_at=work.now,
+    )
+
+
+async def _lock(work: Work, command: m.RegisterCustomer) -> CustomerRow:
     row = await lock_customer(work.session, command.customer.token)
     if row is None:
         raise RuntimeError("customers are never deleted, but this one is gone")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.domain.subscription import FINAL
@@ -19,12 +20,37 @@ from services.subscriptions.tables import (
     ParkedEventRow,
     SubscriptionRow,
 )
+from shared.work import Work
+
+ADD_CUSTOMER = """
+    INSERT INTO subscriptions.customers (customer, customer_id, version, email, name, metadata, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT DO NOTHING
+"""
 
 
 async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None:
     """A customer's row, locked until the end of the transaction."""
     found: CustomerRow | None = await session.scalar(_locked().where(CustomerRow.customer == token))
     return found
+
+
+async def add_customer(work: Work, row: CustomerRow) -> bool:
+    """Write a customer nobody has heard of; False when they are there already.
+
+    Most registrations are first ones and somebody waits for them: this takes the connection's short way.
+    """
+    values = (
+        row.customer,
+        row.customer_id,
+        row.version,
+        row.email,
+        row.name,
+        Jsonb(row.notes),
+        row.created_at,
+    )
+    cursor = await work.driver.execute(ADD_CUSTOMER, values)
+    return cursor.rowcount == 1
 
 
 async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
