@@ -111,7 +111,7 @@ class TheFeedTellsAllInOrder:
     """Each entity's changes are on the feed, all of them, in sequence."""
 
     schema: str
-    name: str = "the feed is complete and in order for each entity"
+    name: str = "the feed tells all of each entity's changes in sequence"
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Entities whose versions on the feed are not those of the outbox, in their order."""

@@ -1,8 +1,8 @@
-"""Group commit: whatever waits at the same moment shares one transaction, and each still gets its own answer.
+"""Group commit: items that arrive together are committed together, and each gets an answer of its own.
 
-While one group is being committed the next one collects itself; nothing waits on a timer, so a lone item goes
-at once. When a group fails as a whole it is cut in halves, down to single items: one poisonous item never
-takes its neighbours with it.
+A lone item goes at once. What arrives during a commit makes up the next one, so groups grow with the load by
+themselves. When a group fails as a whole it is cut in halves, down to single items: a poisonous item is found
+and takes no neighbour with it.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""Catalog, customers, subscriptions, invoices and entitlements; the only caller of Stripe's API for money."""
+"""Catalog, customers, subscriptions, invoices and entitlements. No other service asks Stripe for anything that costs."""

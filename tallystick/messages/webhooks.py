@@ -11,7 +11,6 @@ from tallystick.messages.base import (
     Page,
     Question,
     StripeId,
-    Strict,
     Text,
     Told,
 )
@@ -145,5 +144,3 @@ class ListEvents(Page, Question[EventPage], service=SERVICE):
     type: EventType | None = None
     status: StoredEventStatus | None = None
     since: Instant | None = Field(default=None, description="Received at or after.")
-
-

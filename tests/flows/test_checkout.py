@@ -8,7 +8,7 @@ from tests.support.waiting import eventually
 
 
 async def test_paying_makes_active_with_everything_in_the_bucket_and_on_the_feed(shop: Shop) -> None:
-    # Essential: 49.00 a month; basic support, 200 products, 100 orders a month, 1 team member. Behaviour 9.
+    # Essential: 49.00 a month; basic support, 200 products, 100 orders a month, 1 team member.
     async with shop.feed() as told:
         registered = await shop.register()
         started = await shop.billing.call(shop.checkout("essential_monthly"))

@@ -1,4 +1,4 @@
-"""What is malformed, huge or hostile costs its sender a clear error and nobody else anything (46)."""
+"""What is malformed, huge or hostile is its sender's problem alone (46)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a customer may use, computed from their subscriptions (the contract's catalog rules, section 2).
+"""What a customer may use, computed from their subscriptions.
 
 Any one source is enough for a flag; limits and units add up; unlimited stays unlimited.
 """

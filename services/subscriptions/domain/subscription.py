@@ -9,7 +9,7 @@ from tallystick.messages.subscriptions import Collection, ScheduledChange, Statu
 FINAL: frozenset[Status] = frozenset({"canceled", "expired"})
 """An ended subscription never changes again."""
 GRANTING: frozenset[Status] = frozenset({"trialing", "active", "past_due"})
-"""Who has paid, need not yet, or is late: features are there. Contract, section 3."""
+"""Who has paid, need not yet, or is late: features are there."""
 _RENEWING: frozenset[Status] = frozenset({"trialing", "active"})
 _ARRIVALS: dict[Status, dict[Status, str]] = {
     "active": {
