@@ -1,6 +1,6 @@
 """What a service is made of: its tables, and the handlers it registers by decorator.
 
-A service's `handlers.py` reads as a table of contents of its commands, questions, followed events and jobs;
+A service's `handlers` read as a table of contents of its commands, questions, followed events and jobs;
 how they are connected to NATS and Postgres is `shared.worker`'s business.
 """
 

@@ -1,0 +1,5 @@
+"""The commands, questions, followed events and jobs of this service, apart from the catalog's."""
+
+from services.subscriptions.handlers import canceling, checkouts, customers, jobs, questions, stripe_events
+
+__all__ = ["canceling", "checkouts", "customers", "jobs", "questions", "stripe_events"]

@@ -1,0 +1,42 @@
+"""Every question but the catalog's."""
+
+from services.subscriptions import answering
+from services.subscriptions.service import service
+from shared.work import Work
+from tallystick.messages import subscriptions as m
+
+
+@service.question(m.GetCustomer)
+async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
+    """A customer as they stand."""
+    return await answering.get_customer(work, question)
+
+
+@service.question(m.GetSubscription)
+async def get_subscription(work: Work, question: m.GetSubscription) -> m.SubscriptionFound:
+    """A subscription as it stands."""
+    return await answering.get_subscription(work, question)
+
+
+@service.question(m.ListSubscriptions)
+async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.SubscriptionPage:
+    """Newest first."""
+    return await answering.list_subscriptions(work, question)
+
+
+@service.question(m.ListInvoices)
+async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
+    """Newest first."""
+    return await answering.list_invoices(work, question)
+
+
+@service.question(m.CheckEntitlement)
+async def check_entitlement(work: Work, question: m.CheckEntitlement) -> m.Allowance:
+    """The same that the bucket says, by request."""
+    return await answering.check_entitlement(work, question)
+
+
+@service.question(m.ListEntitlements)
+async def list_entitlements(work: Work, question: m.ListEntitlements) -> m.EntitlementPage:
+    """By feature."""
+    return await answering.list_entitlements(work, question)

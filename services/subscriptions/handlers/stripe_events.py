@@ -1,0 +1,14 @@
+"""What Stripe tells, as stored and published by `webhooks`."""
+
+from services.subscriptions.intake.taking_in import take_in
+from services.subscriptions.service import service
+from services.subscriptions.stripe_gateway import StripeGateway
+from shared.delivery import Incoming
+from shared.work import Transactions
+from tallystick.subjects import STRIPE_EVENTS_STREAM
+
+
+@service.follow("subscriptions-stripe-events", stream=STRIPE_EVENTS_STREAM)
+async def apply_stripe_event(transactions: Transactions, incoming: Incoming, stripe: StripeGateway) -> None:
+    """Stripe's events, as stored and published by webhooks."""
+    await take_in(transactions, incoming, stripe)

@@ -1,0 +1,102 @@
+"""The language of `subscriptions`: customers, subscriptions, invoices and entitlements.
+
+The catalog, which the same service keeps, has its own module.
+"""
+
+from tallystick.messages.subscriptions.buying import (
+    CheckoutStarted,
+    CreateSubscription,
+    ItemsToBuy,
+    ItemToBuy,
+    StartCheckout,
+)
+from tallystick.messages.subscriptions.customers import (
+    CustomerEvent,
+    CustomerFound,
+    CustomerSnapshot,
+    GetCustomer,
+    RegisterCustomer,
+)
+from tallystick.messages.subscriptions.entitlements import (
+    Allowance,
+    BucketEntry,
+    CheckEntitlement,
+    EntitlementEvent,
+    EntitlementPage,
+    EntitlementSnapshot,
+    EntitlementSource,
+    ListEntitlements,
+)
+from tallystick.messages.subscriptions.invoices import (
+    InvoiceEvent,
+    InvoiceLine,
+    InvoicePage,
+    InvoiceSnapshot,
+    ListInvoices,
+    Span,
+)
+from tallystick.messages.subscriptions.subscriptions import (
+    CancelSubscription,
+    GetSubscription,
+    ItemFeature,
+    ListSubscriptions,
+    ScheduledChange,
+    SubscriptionEvent,
+    SubscriptionFound,
+    SubscriptionItem,
+    SubscriptionPage,
+    SubscriptionSnapshot,
+)
+from tallystick.messages.subscriptions.words import (
+    ITEMS_MAX,
+    SERVICE,
+    Collection,
+    InvoiceStatus,
+    Quantity,
+    Status,
+    Through,
+)
+
+__all__ = [
+    "ITEMS_MAX",
+    "SERVICE",
+    "Allowance",
+    "BucketEntry",
+    "CancelSubscription",
+    "CheckEntitlement",
+    "CheckoutStarted",
+    "Collection",
+    "CreateSubscription",
+    "CustomerEvent",
+    "CustomerFound",
+    "CustomerSnapshot",
+    "EntitlementEvent",
+    "EntitlementPage",
+    "EntitlementSnapshot",
+    "EntitlementSource",
+    "GetCustomer",
+    "GetSubscription",
+    "InvoiceEvent",
+    "InvoiceLine",
+    "InvoicePage",
+    "InvoiceSnapshot",
+    "InvoiceStatus",
+    "ItemFeature",
+    "ItemToBuy",
+    "ItemsToBuy",
+    "ListEntitlements",
+    "ListInvoices",
+    "ListSubscriptions",
+    "Quantity",
+    "RegisterCustomer",
+    "ScheduledChange",
+    "Span",
+    "StartCheckout",
+    "Status",
+    "SubscriptionEvent",
+    "SubscriptionFound",
+    "SubscriptionItem",
+    "SubscriptionPage",
+    "SubscriptionSnapshot",
+    "Through",
+]

@@ -1,0 +1,18 @@
+"""The words that all messages of `subscriptions` share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tallystick.messages.catalog import SEATS_MAX
+
+SERVICE = "subscriptions"
+ITEMS_MAX = 20
+"""As many items as Stripe takes on one subscription."""
+Status = Literal["incomplete", "trialing", "active", "past_due", "unpaid", "paused", "canceled", "expired"]
+"""`canceled` and `expired` are final."""
+Collection = Literal["none", "automatic", "invoice"]
+"""Who collects the money: nobody here, the saved payment method, or an invoice that is sent."""
+InvoiceStatus = Literal["draft", "open", "paid", "void", "uncollectible"]
+Through = Literal["owner", "seat", "override"]
+Quantity = Annotated[int, Field(ge=1, le=SEATS_MAX)]
