@@ -5,6 +5,7 @@ Behind one small HTTP server for health and metrics.
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from shared.limits import (
     EXTERNAL_SWEEP_BATCH,
     EXTERNAL_SWEEP_SECONDS,
     EXTERNAL_UNFINISHED_AFTER_SECONDS,
+    GC_ALLOCATIONS,
     GRACEFUL_STOP_SECONDS,
     START_RETRY_SECONDS,
 )
@@ -117,6 +119,9 @@ class Worker:
                     await self.broker.stop()
                 await asyncio.sleep(START_RETRY_SECONDS)
             else:
+                # All that is loaded now stays: the collector need not look at it again and again.
+                gc.collect()
+                gc.freeze()
                 self.health.started = True
                 log.info("consuming", durables=[durable.name for durable in self.health.durables])
                 return
@@ -142,6 +147,7 @@ def run(
     routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
 ) -> None:
     """Run a service's worker until it is told to stop: what `python -m services.<name>.app` does."""
+    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
     settings = Settings()
     set_up_logs(service.name, style=settings.log_format, level=settings.log_level)
     set_up_tracing(service.name, settings.otel_exporter_otlp_endpoint)

@@ -1,1 +1,1 @@
-"""Catalog, customers, subscriptions, invoices and entitlements. No other service asks Stripe for anything that costs."""
+"""Catalog, customers, subscriptions, invoices and entitlements; what costs money is asked of Stripe here."""

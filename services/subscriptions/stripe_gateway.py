@@ -1,4 +1,4 @@
-"""Everything that is asked of Stripe about money: thin functions that take plain values and give small typed ones.
+"""Everything that is asked of Stripe about money: thin functions, plain values in, small typed ones out.
 
 Stripe's errors become the two that handlers know: refused for good, or not possible just now.
 """

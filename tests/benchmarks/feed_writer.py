@@ -9,8 +9,8 @@ import psycopg
 from shared.clock import utc_now
 from shared.ids import new_id
 
-EVENTS_PER_COMMIT = 25
-"""What a busy worker's group commit holds."""
+EVENTS_PER_COMMIT = 100
+"""What a busy worker's group commit holds; fewer, and the commits are what is measured."""
 CUSTOMER = {"type": "user", "id": "1"}
 ITEM = {
     "product": "team",

@@ -122,7 +122,7 @@ async def _check_stripe(stripe_url: str, traffic: Traffic) -> None:
     payers = Counter([one.customer async for one in subscriptions.auto_paging_iter()])
     assert set(payers.values()) == {1}
     assert len(payers) == len(traffic.answered.paid)
-    await http.close_async()
+    await http.close_async()  # type: ignore[no-untyped-call]
 
 
 async def _check_buckets(billing: tallystick.Client, traffic: Traffic) -> None:
