@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -30,8 +30,11 @@ from tallystick.messages.base import Customer
 
 Given = TypeVar("Given")
 
-CHECKOUT_LIFETIME = timedelta(hours=2)
-"""An open checkout holds its plan, so not for long; Stripe wants 30 minutes at least, retries some more."""
+CHECKOUT_LIFETIME = timedelta(hours=24)
+"""How long a plan is held for an open page at least: as long as Stripe keeps a page open by itself.
+
+Stripe is not told a time: a customer on a test clock lives in another one than we do.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,6 @@ class CheckoutIntent(BaseModel):
     stripe_customer_id: str | None
     lines: list[LineIntent]
     trial_days: int
-    expires_at: datetime
 
 
 class Opened(BaseModel):
@@ -103,7 +105,6 @@ async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) ->
         stripe_customer_id=row.stripe_customer_id,
         lines=[_line_intent(line) for line in lines],
         trial_days=trial_days(lines, trials.default_days, wanted=command.trial, is_first=is_first),
-        expires_at=checkout.expires_at,
     )
 
 
@@ -134,7 +135,8 @@ async def record_checkout(work: Work, intent: CheckoutIntent, opened: Opened) ->
         tell_customer(work, row, "updated")
     page = opened.page
     checkout.stripe_checkout_id, checkout.url = page.stripe_checkout_id, page.url
-    checkout.expires_at = page.expires_at
+    # Never shorter: Stripe says when a page has expired, this is for when that does not reach us.
+    checkout.expires_at = max(checkout.expires_at, page.expires_at)
     return m.CheckoutStarted(
         checkout_url=page.url, checkout_id=checkout.checkout_id, expires_at=page.expires_at
     )
@@ -163,7 +165,6 @@ def session_params(
         "line_items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
         "success_url": command.success_url,
         "cancel_url": command.cancel_url,
-        "expires_at": int(intent.expires_at.timestamp()),
         "metadata": metadata,
         "subscription_data": subscription,
     }
