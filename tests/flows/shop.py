@@ -224,11 +224,12 @@ class Shop:
         answer = await self.browser.post(self.system.ingress_url, content=payload, headers=headers or signed)
         return answer.status_code
 
-    async def on_a_clock(self, card: str = "pm_card_visa") -> str:
-        """Adopt a Stripe customer who lives on a test clock that shows the present; the clock's id."""
-        clock = self.stripe.v1.test_helpers.test_clocks.create({"frozen_time": int(time.time())})
+    async def on_a_clock(self, days: int = 0) -> str:
+        """Adopt a Stripe customer with a card on a test clock, some days from the present; the clock's id."""
+        frozen_time = int(time.time()) + days * 24 * 3600
+        clock = self.stripe.v1.test_helpers.test_clocks.create({"frozen_time": frozen_time})
         theirs = self.stripe.v1.customers.create({"email": "pay@acme.example", "test_clock": clock.id})
-        self.saves_card(theirs.id, card)
+        self.saves_card(theirs.id)
         await self.register(stripe_customer_id=theirs.id)
         return clock.id
 

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tallystick.messages import subscriptions as m
 from tests.flows.shop import CANCEL_URL, DECLINED_CARD, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
@@ -152,6 +154,23 @@ async def test_the_same_plan_cannot_be_bought_twice_until_it_has_ended(shop: Sho
     second = await shop.buys("essential_monthly")
     assert second.subscription_id != first.subscription_id
     assert (await shop.allowed("products")).quantity == 200
+
+
+@pytest.mark.parametrize("days", [-300, 300])
+async def test_a_customer_of_another_time_buys_and_buys_again(shop: Shop, days: int) -> None:
+    # On a test clock ten months ago or ahead: 15 holds there too.
+    clock = await shop.on_a_clock(days=days)
+    started = await shop.billing.call(shop.checkout("essential_monthly"))
+    code, details = await shop.refused(shop.checkout("essential_monthly"))
+    assert (code, details["checkout_id"]) == ("already_subscribed", started.checkout_id)
+    assert (await shop.page(started.checkout_url, card_number=GOOD_CARD)).status_code == 303
+    first = await shop.becomes("active")
+    assert (await shop.refused(shop.checkout("essential_monthly")))[0] == "already_subscribed"
+    await shop.cancel(first.subscription_id, at="period_end")
+    shop.advance(clock, first.current_period_end)
+    await shop.becomes("canceled")
+    second = await shop.buys("essential_monthly")
+    assert second.subscription_id != first.subscription_id
 
 
 async def test_what_cannot_be_bought_is_refused_with_its_reason(shop: Shop) -> None:

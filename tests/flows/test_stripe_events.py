@@ -238,6 +238,63 @@ async def test_a_replay_has_no_second_effect(shop: Shop) -> None:
     assert await shop.refused(unknown) == ("not_found", {"event_ids": ["evt_never_seen"]})
 
 
+async def test_seats_bought_in_stripe_are_a_change(shop: Shop) -> None:
+    # Studio, 3 seats, made 5 on Stripe's side: one event, the new number, and what others need with it.
+    async with shop.feed() as told:
+        await shop.register()
+        bought = await shop.buys("studio_monthly", 3)
+        theirs = shop.stripe.v1.subscriptions.retrieve(str(bought.stripe_subscription_id))
+        item = theirs["items"].data[0]
+        shop.stripe.v1.subscriptions.update(theirs.id, {"items": [{"id": item.id, "quantity": 5}]})
+
+        async def has_five() -> bool:
+            return (await shop.subscription()).items[0].quantity == 5
+
+        await eventually(has_five)
+        await shop.all_applied()
+        await eventually(lambda: "changed" in told.names("subscription"))
+        changed: list[Any] = [e.snapshot for e in told.of("subscription") if e.event == "changed"]
+        assert [snapshot["items"][0]["quantity"] for snapshot in changed] == [5]
+        assert changed[0]["items"][0]["seats"]["strategy"] == "per_team"
+
+
+async def test_paused_in_stripe_takes_away_and_gives_back(shop: Shop) -> None:
+    async with shop.feed() as told:
+        await shop.register()
+        bought = await shop.buys("essential_monthly")
+        theirs = str(bought.stripe_subscription_id)
+        shop.stripe.v1.subscriptions.update(theirs, {"pause_collection": {"behavior": "void"}})
+        await shop.becomes("paused")
+        assert not (await shop.allowed("products")).allowed
+        await shop.leaves_bucket("products")
+        shop.stripe.v1.subscriptions.update(theirs, {"pause_collection": ""})
+        await shop.becomes("active")
+        assert (await shop.allowed("products")).quantity == 200
+        await eventually(lambda: "resumed" in told.names("subscription"))
+        assert [name for name in told.names("subscription") if name in ("paused", "resumed")] == [
+            "paused",
+            "resumed",
+        ]
+
+
+async def test_a_first_payment_that_never_comes_expires(shop: Shop) -> None:
+    # Stripe gives 23 hours for the first payment; afterwards the plan is free to be bought again.
+    clock = await shop.on_a_clock()
+    customer = (await shop.billing.ask(m.GetCustomer(customer=shop.acme))).customer
+    made = _subscribe(shop, str(customer.stripe_customer_id), payment_behavior="default_incomplete")
+
+    async def has(status: str) -> bool:
+        answer = await shop.billing.answer(m.GetSubscription(customer=shop.acme))
+        return answer.status == "succeeded" and (await shop.subscription()).status == status
+
+    await eventually(lambda: has("incomplete"))
+    assert not (await shop.allowed("products")).allowed
+    assert (await shop.refused(shop.checkout("essential_monthly")))[0] == "already_subscribed"
+    shop.advance(clock, datetime.fromtimestamp(made.created, UTC) + timedelta(hours=23))
+    await shop.becomes("expired")
+    assert (await shop.billing.call(shop.checkout("essential_monthly"))).checkout_url
+
+
 async def _lost(shop: Shop, happens: Any) -> list[dict[str, Any]]:
     """Register, have something happen in Stripe of which no webhook arrives, and return its events."""
     registered = await shop.register()
