@@ -1,4 +1,4 @@
-"""What a customer may use, computed from their subscriptions.
+"""What a customer may use, computed from their subscriptions and the exceptions made for them.
 
 Any one source is enough for a flag; limits and units add up; unlimited stays unlimited.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.subscriptions.domain.overrides import SOURCE, Override
 from services.subscriptions.domain.subscription import GRANTING, State
 from tallystick.messages.subscriptions import (
     Allowance,
@@ -17,6 +18,8 @@ from tallystick.messages.subscriptions import (
 
 NOTHING = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
 """What a customer has of a feature that nothing gives them."""
+TAKEN_AWAY = Allowance(allowed=False, quantity=0, sources=[SOURCE], expires_at=None)
+"""What a customer has of a feature that an override takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +32,27 @@ class Grant:
     expires_at: datetime | None
 
 
-def entitlements_of(subscriptions: Mapping[str, State]) -> dict[str, Allowance]:
-    """By feature code, what a paying customer has from their subscriptions, which are given by id."""
+def entitlements_of(
+    subscriptions: Mapping[str, State], overrides: Iterable[Override] = ()
+) -> dict[str, Allowance]:
+    """By feature code, what a customer has from their subscriptions, given by id, and from overrides."""
+    exceptions = list(overrides)
     grants: dict[str, list[Grant]] = {}
     for subscription_id, state in sorted(subscriptions.items()):
         for grant in grants_of(subscription_id, state):
             grants.setdefault(grant.feature, []).append(grant)
-    return {feature: merge(of_feature) for feature, of_feature in sorted(grants.items())}
+    for exception in exceptions:
+        if exception.allowed:
+            grant = Grant(exception.feature, exception.quantity, SOURCE, exception.until)
+            grants.setdefault(exception.feature, []).append(grant)
+    merged = {feature: merge(of_feature) for feature, of_feature in grants.items()}
+    taken = {exception.feature: TAKEN_AWAY for exception in exceptions if not exception.allowed}
+    return dict(sorted((merged | taken).items()))
 
 
 def grants_of(subscription_id: str, state: State) -> Iterator[Grant]:
     """What one subscription gives to the customer who pays for it."""
-    if state.status not in GRANTING:
+    if state.status not in GRANTING or state.restricted:
         return
     # Only an end that is already decided is certain; a period that renews is no end.
     expires_at = state.current_period_end if state.cancel_at_period_end else None

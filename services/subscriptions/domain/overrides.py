@@ -1,0 +1,52 @@
+"""Exceptions made for one customer: giving a feature that nobody sold them, more of it, or taking it away.
+
+What an override gives is added to what subscriptions give; one that takes away is stronger than any of them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.subscriptions.domain.refusals import Refused
+from tallystick.messages.catalog import FeatureKind
+from tallystick.messages.subscriptions import EntitlementSource
+
+SOURCE = EntitlementSource(subscription_id=None, product=None, through="override")
+"""How an entitlement says that an override is behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """An exception in force."""
+
+    feature: str
+    allowed: bool
+    quantity: int | None
+    """Null: unlimited, and for flags; without meaning where it takes away."""
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for."""
+
+    feature: str
+    kind: FeatureKind
+    allowed: bool | None
+    quantity: int | None
+    until: datetime | None
+
+
+def decided(wish: Wish, now: datetime) -> Override | None:
+    """The override that a wish asks for; None where its time is over, which ends the one in force.
+
+    Raises Refused `invalid_message` for a wish that means nothing.
+    """
+    if wish.until is not None and wish.until <= now:
+        return None
+    if wish.allowed is None and wish.quantity is None:
+        raise Refused("invalid_message", "Say how much there is, or whether it is allowed.", field="allowed")
+    if wish.kind == "flag" and wish.quantity is not None:
+        raise Refused(
+            "invalid_message", f"{wish.feature!r} is a flag: a customer has it or not.", field="quantity"
+        )
+    return Override(wish.feature, wish.allowed is not False, wish.quantity, wish.until)
