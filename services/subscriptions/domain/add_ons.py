@@ -1,0 +1,102 @@
+"""What may be bought beside a plan, and what its buyer must tell: a domain name has to be one."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from pydantic import JsonValue
+
+from services.subscriptions.domain.refusals import Refused
+from services.subscriptions.domain.shelf import Shelf
+from services.subscriptions.domain.subscription import GRANTING, State
+from tallystick.messages.catalog import Price, Product
+
+DOMAIN_MAX_CHARACTERS = 253
+"""RFC 1035 has 255 octets on the wire, which leaves this many characters of text."""
+EMAIL_MAX_CHARACTERS = 254
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+def add_on_at(shelf: Shelf, code: str) -> tuple[Price, Product]:
+    """The price and the add-on that it sells; raises Refused `unknown_price` and `not_an_add_on`."""
+    price = shelf.price(code)
+    if price is None or price.archived or not price.listed:
+        raise Refused("unknown_price", f"The catalog sells nothing at {code!r}.", price=code)
+    product = shelf.product_of(price)
+    if product.kind != "add_on":
+        raise Refused(
+            "not_an_add_on", f"{code!r} sells the plan {product.code!r}. Use start_checkout.", price=code
+        )
+    return price, product
+
+
+def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
+    """What the buyer told, trimmed and in one form.
+
+    Raises Refused `add_on_details_required` with all that is `missing` or `invalid`.
+    """
+    told = {name: value.strip() for name, value in details.items()}
+    missing: list[JsonValue] = [name for name in product.required_details if not told.get(name)]
+    invalid: list[JsonValue] = []
+    for name, value in told.items():
+        form = _form_of(name)
+        if form is None or not value:
+            continue
+        try:
+            told[name] = form(value)
+        except ValueError as problem:
+            invalid.append({"detail": name, "problem": str(problem)})
+    if missing or invalid:
+        raise Refused(
+            "add_on_details_required",
+            f"{product.name} needs to know more: give these details.",
+            missing=missing,
+            invalid=invalid,
+        )
+    return told
+
+
+def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> None:
+    """Raise Refused `no_active_subscription` unless one of the subscriptions runs and is to a plan.
+
+    `add_ons` are the codes of the products that are none.
+    """
+    if not any(state.status in GRANTING and state.products - add_ons for state in subscriptions):
+        raise Refused("no_active_subscription", "Add-ons are for customers with a running subscription.")
+
+
+def as_domain_name(text: str) -> str:
+    """A domain name in lower-case ASCII, without the final dot; raises ValueError saying what is wrong."""
+    try:
+        name = text.rstrip(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        raise ValueError("is not a domain name") from None
+    labels = name.split(".")
+    if len(name) > DOMAIN_MAX_CHARACTERS:
+        raise ValueError(f"is longer than {DOMAIN_MAX_CHARACTERS} characters")
+    if len(labels) < 2:
+        raise ValueError("is not a whole domain name, such as shop.example")
+    if not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError("is not a domain name")
+    return name
+
+
+def as_email(text: str) -> str:
+    """An email address as it was given; raises ValueError for what cannot be one."""
+    if len(text) > EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(text):
+        raise ValueError("is not an email address")
+    return text
+
+
+_FORMS: dict[str, Callable[[str], str]] = {
+    "domain": as_domain_name,
+    "domain_name": as_domain_name,
+    "email": as_email,
+    "email_address": as_email,
+}
+"""What a detail has to be, by how its code ends: `domain_name`, `shop_domain`, `contact_email`."""
+
+
+def _form_of(detail: str) -> Callable[[str], str] | None:
+    ends = (form for end, form in _FORMS.items() if detail == end or detail.endswith(f"_{end}"))
+    return next(ends, None)

@@ -1,0 +1,165 @@
+"""What add-ons ask their buyers for."""
+
+from typing import Any
+
+import pytest
+
+from services.subscriptions.catalog.domain.view import CatalogView
+from services.subscriptions.domain.add_ons import add_on_at, as_domain_name, checked_details, require_plan
+from services.subscriptions.domain.refusals import Refused
+from tallystick.messages.catalog import Price, Product
+from tests.domain.test_entitlements import subscribed
+
+
+def product(code: str, kind: Any, *required: str) -> Product:
+    return Product(
+        product_id=f"product_{code}",
+        version=1,
+        code=code,
+        name=code.title(),
+        description=None,
+        kind=kind,
+        seats=None,
+        features=[],
+        required_details=list(required),
+        archived=False,
+        stripe_product_id=None,
+    )
+
+
+def price(code: str, of: str, **fields: Any) -> Price:
+    known = {
+        "price_id": f"price_{code}",
+        "version": 1,
+        "code": code,
+        "product": of,
+        "model": "flat",
+        "currency": "eur",
+        "interval": "year",
+        "unit_amount": 1500,
+        "base_amount": 0,
+        "tiers": [],
+        "trial_days": None,
+        "listed": True,
+        "archived": False,
+        "stripe_price_id": None,
+    }
+    return Price(**(known | fields))
+
+
+DOMAIN = product("domain", "add_on", "domain_name", "contact_email")
+SHELF = CatalogView(
+    products={"domain": DOMAIN, "solo": product("solo", "plan")},
+    prices={
+        "domain_yearly": price("domain_yearly", "domain"),
+        "domain_old": price("domain_old", "domain", archived=True),
+        "domain_special": price("domain_special", "domain", listed=False),
+        "solo_monthly": price("solo_monthly", "solo"),
+    },
+)
+
+
+def test_a_listed_price_of_an_add_on_is_found() -> None:
+    found, sold = add_on_at(SHELF, "domain_yearly")
+    assert (found.code, sold.code) == ("domain_yearly", "domain")
+
+
+@pytest.mark.parametrize(
+    ("code", "refusal"),
+    [
+        ("nothing", "unknown_price"),
+        ("domain_old", "unknown_price"),
+        ("domain_special", "unknown_price"),
+        ("solo_monthly", "not_an_add_on"),
+    ],
+)
+def test_anything_else_is_refused(code: str, refusal: str) -> None:
+    with pytest.raises(Refused) as refused:
+        add_on_at(SHELF, code)
+    assert refused.value.code == refusal
+
+
+def test_details_are_kept_in_one_form() -> None:
+    told = {"domain_name": " Shop.Example. ", "contact_email": "me@shop.example", "note": " gift "}
+    assert checked_details(DOMAIN, told) == {
+        "domain_name": "shop.example",
+        "contact_email": "me@shop.example",
+        "note": "gift",
+    }
+
+
+def test_everything_that_is_missing_or_wrong_is_named_at_once() -> None:
+    with pytest.raises(Refused) as refused:
+        checked_details(DOMAIN, {"domain_name": "not a domain", "contact_email": "  "})
+    assert refused.value.code == "add_on_details_required"
+    assert refused.value.details == {
+        "missing": ["contact_email"],
+        "invalid": [{"detail": "domain_name", "problem": "is not a whole domain name, such as shop.example"}],
+    }
+
+
+def test_what_needs_no_details_takes_none() -> None:
+    assert checked_details(product("ssl", "add_on"), {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("example.com", "example.com"),
+        ("EXAMPLE.com.", "example.com"),
+        ("a.b-c.example", "a.b-c.example"),
+        ("1und1.de", "1und1.de"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("x" * 63 + ".example", "x" * 63 + ".example"),
+    ],
+)
+def test_a_domain_name_is_taken(text: str, name: str) -> None:
+    assert as_domain_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "example",
+        "",
+        ".",
+        "-a.example",
+        "a-.example",
+        "a..example",
+        ".example.com",
+        "a_b.example",
+        "a b.example",
+        "https://a.example",
+        "a.example/path",
+        "me@a.example",
+        "127.0.0.1",
+        "*.example",
+        "x" * 64 + ".example",
+        ".".join(["x" * 60] * 5),
+        "a\x00.example",
+    ],
+)
+def test_anything_else_is_no_domain_name(text: str) -> None:
+    with pytest.raises(ValueError, match="is "):
+        as_domain_name(text)
+
+
+@pytest.mark.parametrize("status", ["trialing", "active", "past_due"])
+def test_a_running_plan_allows_add_ons(status: Any) -> None:
+    require_plan([subscribed(product="solo", status=status)], frozenset({"domain"}))
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [],
+        [subscribed(product="solo", status="canceled")],
+        [subscribed(product="solo", status="unpaid")],
+        [subscribed(product="solo", status="incomplete")],
+        [subscribed(product="domain")],
+    ],
+)
+def test_without_a_running_plan_there_are_no_add_ons(states: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        require_plan(states, frozenset({"domain"}))
+    assert refused.value.code == "no_active_subscription"
