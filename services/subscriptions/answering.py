@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from services.subscriptions import store
-from services.subscriptions.canceling import not_found
 from services.subscriptions.domain.entitlements import NOTHING
+from services.subscriptions.in_stripe import not_found
 from services.subscriptions.snapshots import (
     allowance_of_row,
     customer_snapshot,

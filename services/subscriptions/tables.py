@@ -39,6 +39,13 @@ class SubscriptionRow(Row):
             "current_period_end",
             postgresql_where=text("stripe_subscription_id IS NULL AND ended_at IS NULL"),
         ),
+        Index(
+            "ix_subscriptions_own_scheduled_change",
+            "current_period_end",
+            postgresql_where=text(
+                "stripe_subscription_id IS NULL AND ended_at IS NULL AND scheduled_change IS NOT NULL"
+            ),
+        ),
     )
 
     subscription_id: Mapped[str] = mapped_column(primary_key=True)
@@ -57,7 +64,15 @@ class SubscriptionRow(Row):
     canceled_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     grace_until: Mapped[datetime | None]
+    restricted: Mapped[bool] = mapped_column(server_default=text("false"))
+    trial_end_told_for: Mapped[datetime | None]
+    """The end of the trial that was announced last; likewise that of the period."""
+    renewal_told_for: Mapped[datetime | None]
+    synced_at: Mapped[datetime | None]
+    """When it was last compared with what Stripe has."""
     scheduled_change: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    seats_occupied: Mapped[int] = mapped_column(server_default=text("0"))
+    """Seats that are given away or promised; fewer than these cannot be bought."""
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
     # How far Stripe's events about it have been taken into account.

@@ -5,15 +5,18 @@ from typing import get_args
 from services.subscriptions.domain.shelf import Shelf, foreign_item, item_of
 from services.subscriptions.domain.stripe_objects import Malformed, StripeItem, StripeSubscription
 from services.subscriptions.domain.subscription import FINAL, State
-from tallystick.messages.subscriptions import Status, SubscriptionItem
+from tallystick.messages.subscriptions import ScheduledChange, Status, SubscriptionItem
 
 _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} | {
     "incomplete_expired": "expired"
 }
 
 
-def state_of(subscription: StripeSubscription, shelf: Shelf) -> State:
-    """The state that Stripe's object describes; raises Malformed for a status that Stripe does not have."""
+def state_of(subscription: StripeSubscription, shelf: Shelf, before: State | None = None) -> State:
+    """The state that Stripe's object describes, with what we alone know carried over from `before`.
+
+    Raises Malformed for a status that Stripe does not have.
+    """
     status = _status(subscription)
     is_final = status in FINAL
     return State(
@@ -26,6 +29,7 @@ def state_of(subscription: StripeSubscription, shelf: Shelf) -> State:
         cancel_at_period_end=not is_final and _ends_with_period(subscription),
         canceled_at=subscription.canceled_at,
         ended_at=(subscription.ended_at or subscription.canceled_at) if is_final else None,
+        scheduled_change=None if is_final else _still_scheduled(subscription, before),
     )
 
 
@@ -45,6 +49,15 @@ def _trial_ran_out(subscription: StripeSubscription) -> bool:
     if subscription.trial_end is None or subscription.cancel_at_period_end:
         return False
     return subscription.ended_at == subscription.trial_end
+
+
+def _still_scheduled(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:
+    """The change that waits, unless Stripe has carried it out or its schedule has let go."""
+    if before is None or before.scheduled_change is None or subscription.schedule_id is None:
+        return None
+    start = subscription.current_period_start
+    is_over = start is not None and start >= before.scheduled_change.at
+    return None if is_over else before.scheduled_change
 
 
 def _ends_with_period(subscription: StripeSubscription) -> bool:

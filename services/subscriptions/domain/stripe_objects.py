@@ -29,6 +29,7 @@ class StripeEvent:
 class StripeItem:
     """One line of a Stripe subscription."""
 
+    stripe_item_id: str
     stripe_price_id: str
     lookup_key: str | None
     quantity: int
@@ -53,6 +54,7 @@ class StripeSubscription:
     ended_at: datetime | None
     created: datetime
     checkout_id: str | None
+    schedule_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def read_subscription(body: Json) -> StripeSubscription:
         ended_at=_time(body, "ended_at"),
         created=_required_time(body, "created"),
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
+        schedule_id=reference_of(body.get("schedule")),
     )
 
 
@@ -161,6 +164,7 @@ def _read_item(item: Json) -> StripeItem:
         raise Malformed("an item of the subscription has no price")
     quantity = item.get("quantity")
     return StripeItem(
+        stripe_item_id=_text(item, "id"),
         stripe_price_id=price_id,
         lookup_key=_optional_text(price, "lookup_key") if isinstance(price, Mapping) else None,
         quantity=quantity if isinstance(quantity, int) else 1,

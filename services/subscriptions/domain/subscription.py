@@ -10,6 +10,8 @@ FINAL: frozenset[Status] = frozenset({"canceled", "expired"})
 """An ended subscription never changes again."""
 GRANTING: frozenset[Status] = frozenset({"trialing", "active", "past_due"})
 """Who has paid, need not yet, or is late: features are there."""
+OVERDUE: frozenset[Status] = frozenset({"past_due", "unpaid"})
+"""Who owes something that is being asked for, or no longer is."""
 _RENEWING: frozenset[Status] = frozenset({"trialing", "active"})
 _ARRIVALS: dict[Status, dict[Status, str]] = {
     "active": {
@@ -45,6 +47,8 @@ class State:
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
     grace_until: datetime | None = None
+    restricted: bool = False
+    """Whether grace is over: it gives nothing until what is owed is paid."""
     scheduled_change: ScheduledChange | None = None
 
     @property
@@ -79,11 +83,21 @@ def changes(before: State | None, after: State) -> list[Change]:
             canceled_at=None,
             ended_at=None,
             grace_until=None,
+            restricted=False,
         )
         return [Change("created", start), *changes(start, after)]
     if before.is_final:
         return []
-    return list(_steps(before, with_kept_terms(before, after)))
+    return list(_steps(before, with_kept_grace(before, with_kept_terms(before, after))))
+
+
+def with_kept_grace(before: State, after: State) -> State:
+    """The later state with the grace that was given when it became overdue, for as long as it is."""
+    if after.status not in OVERDUE:
+        return replace(after, grace_until=None, restricted=False)
+    if after.grace_until is not None or before.status not in OVERDUE:
+        return after
+    return replace(after, grace_until=before.grace_until, restricted=before.restricted)
 
 
 def with_kept_terms(before: State, after: State) -> State:
@@ -119,19 +133,35 @@ def _steps(before: State, after: State) -> Iterator[Change]:
     if what_is_bought(current) != what_is_bought(after):
         period = (after.current_period_start, after.current_period_end)
         current = replace(
-            current, items=after.items, current_period_start=period[0], current_period_end=period[1]
+            current,
+            items=after.items,
+            current_period_start=period[0],
+            current_period_end=period[1],
+            # What takes effect, or is overtaken, waits no longer.
+            scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change("changed", current)
     if current.status != after.status:
         kept_flag = current.cancel_at_period_end if not after.is_final else after.cancel_at_period_end
         kept_wish = current.canceled_at if not after.is_final else after.canceled_at
-        current = replace(after, cancel_at_period_end=kept_flag, canceled_at=kept_wish)
+        current = replace(
+            after,
+            cancel_at_period_end=kept_flag,
+            canceled_at=kept_wish,
+            scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
+        )
         yield Change(_arrival(before.status, after.status), current)
     if current.cancel_at_period_end != after.cancel_at_period_end:
         current = replace(
             current, cancel_at_period_end=after.cancel_at_period_end, canceled_at=after.canceled_at
         )
         yield Change("cancelScheduled" if after.cancel_at_period_end else "reactivated", current)
+    if after.restricted and not current.restricted:
+        current = replace(current, restricted=True)
+        yield Change("restricted", current)
+    if after.scheduled_change is not None and current.scheduled_change != after.scheduled_change:
+        current = replace(current, scheduled_change=after.scheduled_change)
+        yield Change("changeScheduled", current)
     if current != after:
         yield Change("updated", after)
 

@@ -5,8 +5,8 @@ from services.subscriptions.canceling import (
     cancel_in_stripe,
     plan_cancellation,
     record_cancellation,
-    record_until_current,
 )
+from services.subscriptions.in_stripe import record_until_current
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
 from shared.steps import Steps
@@ -23,4 +23,10 @@ async def cancel_subscription(
     if stripe_id is None:
         return await steps.record(lambda work: record_cancellation(work, command, intent.revision, None))
     answer = await cancel_in_stripe(stripe, command, stripe_id, steps.key("cancel"))
-    return await record_until_current(steps, command, stripe, intent.revision, answer)
+    return await record_until_current(
+        steps,
+        stripe,
+        intent.revision,
+        answer,
+        lambda work, revision, current: record_cancellation(work, command, revision, current),
+    )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from services.subscriptions.changing import change_subscription
+from services.subscriptions.domain.dunning import with_grace
 from services.subscriptions.domain.from_stripe import state_of
 from services.subscriptions.domain.stripe_events import (
     Arrived,
@@ -12,22 +13,25 @@ from services.subscriptions.domain.stripe_events import (
     judge_alone,
     rank_of,
 )
-from services.subscriptions.domain.stripe_objects import StripeEvent, read_subscription
+from services.subscriptions.domain.stripe_objects import StripeEvent, StripeSubscription, read_subscription
 from services.subscriptions.domain.subscription import State, changes
 from services.subscriptions.intake.application import Application
 from services.subscriptions.linking import new_stripe_subscription
+from services.subscriptions.reminding import announce_trial_end
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import subscription_of_stripe
 from services.subscriptions.tables import SubscriptionRow
 
+TRIAL_ENDS_SOON = "customer.subscription.trial_will_end"
 
 async def apply_subscription(application: Application) -> None:
     """Bring our row to what the event, or in doubt Stripe itself, says of the subscription."""
     event, work = application.event, application.work
     theirs = read_subscription(event.object)
     customer = await application.customer(theirs.stripe_customer_id)
-    told = _told(event, state_of(theirs, await application.shelf()))
     row = await subscription_of_stripe(work.session, theirs.stripe_subscription_id)
+    before = state_of_row(row) if row is not None else None
+    told = await _told(application, before, theirs)
     if row is None:
         row = await new_stripe_subscription(work, customer, theirs)
         _remember(row, event, is_ahead=False)
@@ -41,17 +45,20 @@ async def apply_subscription(application: Application) -> None:
             verdict = judge_alone(seen, arrived)
         else:
             verdict, is_ahead = Verdict.APPLY, answer != theirs
-            told = state_of(answer, await application.shelf())
+            told = await _told(application, before, answer)
     if verdict is Verdict.APPLY:
         _remember(row, event, is_ahead=is_ahead)
         await change_subscription(work, row, told)
+        if event.type == TRIAL_ENDS_SOON:
+            await announce_trial_end(work, row, event.created)
 
 
-def _told(event: StripeEvent, state: State) -> State:
-    """The state that an event tells; what is deleted has ended, whatever else its object says."""
-    if event.type != "customer.subscription.deleted" or state.is_final:
-        return state
-    return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
+async def _told(application: Application, before: State | None, theirs: StripeSubscription) -> State:
+    """The state that an object tells; what is deleted has ended, whatever else it says."""
+    event, state = application.event, state_of(theirs, await application.shelf(), before)
+    if event.type == "customer.subscription.deleted" and not state.is_final:
+        return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
+    return with_grace(before, state, since=event.created, days=application.dunning.grace_days)
 
 
 def _seen(row: SubscriptionRow) -> Seen:

@@ -66,6 +66,9 @@ class SubscriptionSnapshot(Told):
     canceled_at: Instant | None = Field(description="When the end was asked for; null while none is.")
     ended_at: Instant | None = Field(description="When it became `canceled` or `expired`.")
     grace_until: Instant | None = Field(description="Until when an overdue customer keeps everything.")
+    restricted: bool = Field(
+        default=False, description="Grace is over: nothing may be used until what is owed is paid."
+    )
     scheduled_change: ScheduledChange | None
     stripe_subscription_id: str | None = Field(description="Null: it has no Stripe object.")
     created_at: Instant
@@ -120,9 +123,13 @@ class SubscriptionEvent(
         "created",
         "activated",
         "trialStarted",
+        "trialEnding",
         "changed",
+        "changeScheduled",
         "renewed",
+        "renewalUpcoming",
         "pastDue",
+        "restricted",
         "recovered",
         "paused",
         "resumed",
