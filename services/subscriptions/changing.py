@@ -6,6 +6,7 @@ The caller has locked the customer's row, so versions follow one another and no 
 from services.subscriptions.domain.entitlements import NOTHING, entitlements_of
 from services.subscriptions.domain.invoices import InvoiceChange
 from services.subscriptions.domain.subscription import State, changes
+from services.subscriptions.overrides.store import overrides_in_force
 from services.subscriptions.snapshots import (
     allowance_of_row,
     customer_snapshot,
@@ -41,15 +42,8 @@ async def change_subscription(
     """
     told = changes(None if is_new else state_of_row(row), after)
     for change in told:
-        row.version += 1
         put_state(row, change.state)
-        work.tell(
-            m.SubscriptionEvent,
-            change.event,
-            customer=Customer.from_token(row.customer),
-            version=row.version,
-            subscription=subscription_snapshot(row),
-        )
+        tell_subscription(work, row, change.event)
     if is_new:
         work.session.add(row)
     if told:
@@ -58,11 +52,24 @@ async def change_subscription(
     return bool(told)
 
 
+def tell_subscription(work: Work, row: SubscriptionRow, event: str) -> None:
+    """Count an event of a subscription and tell it with all that the row says."""
+    row.version += 1
+    work.tell(
+        m.SubscriptionEvent,
+        event,
+        customer=Customer.from_token(row.customer),
+        version=row.version,
+        subscription=subscription_snapshot(row),
+    )
+
+
 async def refresh_entitlements(work: Work, token: str) -> None:
-    """Compute what a customer may use from their subscriptions; tell and put in the bucket what differs."""
+    """Compute what a customer may use; tell and put in the bucket what differs."""
     rows = await entitlement_rows(work.session, token)
     live = await live_subscriptions(work.session, token)
-    wanted = entitlements_of({row.subscription_id: state_of_row(row) for row in live})
+    exceptions = await overrides_in_force(work.session, token)
+    wanted = entitlements_of({row.subscription_id: state_of_row(row) for row in live}, exceptions)
     for feature in sorted(rows.keys() | wanted.keys()):
         row, allowance = rows.get(feature), wanted.get(feature)
         if row is None:

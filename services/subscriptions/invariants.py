@@ -8,7 +8,10 @@ from typing import Any
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from services.subscriptions.domain.entitlements import NOTHING, entitlements_of
+from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription import State
+from services.subscriptions.overrides.store import override_of
+from services.subscriptions.overrides.tables import OverrideRow
 from services.subscriptions.snapshots import allowance_of_row, state_of_row
 from services.subscriptions.tables import EntitlementRow, SubscriptionRow
 from shared.audit import PENDING_MAX_SECONDS, Live
@@ -59,9 +62,9 @@ class TheBucketIsWhatTheTablesSay:
 
 @dataclass(frozen=True, slots=True)
 class EntitlementsFollowSubscriptions:
-    """What is stored for each customer is what their subscriptions give."""
+    """What is stored for each customer is what their subscriptions and overrides give."""
 
-    name: str = "entitlements are what the subscriptions give"
+    name: str = "entitlements are what subscriptions and overrides give"
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Entitlements that a computation from the subscriptions does not confirm."""
@@ -74,10 +77,15 @@ class EntitlementsFollowSubscriptions:
             states.setdefault(subscription.customer, {})[subscription.subscription_id] = state_of_row(
                 subscription
             )
+        overrides: dict[str, list[Override]] = {}
+        for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.overrides WHERE ended_at IS NULL"):
+            overrides.setdefault(row["customer"], []).append(override_of(OverrideRow(**row)))
         wanted: dict[tuple[str, str], Allowance] = {
             (customer, feature): allowance
-            for customer, of_customer in states.items()
-            for feature, allowance in entitlements_of(of_customer).items()
+            for customer in states.keys() | overrides.keys()
+            for feature, allowance in entitlements_of(
+                states.get(customer, {}), overrides.get(customer, [])
+            ).items()
         }
         stored = {(row.customer, row.feature): row for row in await _entitlements(live)}
         return [

@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 from services.subscriptions import invariants
 from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from shared.audit import Live
 from shared.broker import connect
@@ -32,7 +33,7 @@ async def world(bind: Callable[..., Bound]) -> AsyncIterator[World]:
     """A customer with a free plan, after another that was cancelled."""
     gateway = StripeGateway(None)
     with stripe_stand_in() as stand_in:
-        world = World(bind(service, gateway, Trials(None)), stand_in, gateway)
+        world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
     await world.apply_catalog()
     await world.register()
     ended = (await world.does(_free(world)))["subscription"]["subscription_id"]
@@ -86,7 +87,7 @@ async def test_a_key_that_no_row_gives_is_found(live: Live) -> None:
 async def test_an_entitlement_that_no_subscription_gives_is_found(live: Live) -> None:
     await live.database.execute("UPDATE subscriptions.subscriptions SET status = 'paused'")
 
-    assert await broken(live) == ["entitlements are what the subscriptions give"]
+    assert await broken(live) == ["entitlements are what subscriptions and overrides give"]
 
 
 async def test_a_change_that_was_not_told_is_found(live: Live) -> None:

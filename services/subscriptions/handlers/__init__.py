@@ -1,5 +1,23 @@
 """The commands, questions, followed events and jobs of this service, apart from the catalog's."""
 
-from services.subscriptions.handlers import canceling, checkouts, customers, jobs, questions, stripe_events
+from services.subscriptions.handlers import (
+    canceling,
+    checkouts,
+    customers,
+    jobs,
+    life,
+    overrides,
+    questions,
+    stripe_events,
+)
 
-__all__ = ["canceling", "checkouts", "customers", "jobs", "questions", "stripe_events"]
+__all__ = [
+    "canceling",
+    "checkouts",
+    "customers",
+    "jobs",
+    "life",
+    "overrides",
+    "questions",
+    "stripe_events",
+]

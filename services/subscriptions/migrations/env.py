@@ -1,7 +1,9 @@
 """Alembic's entry point for this service's schema."""
 
+import services.subscriptions.add_ons.tables
 import services.subscriptions.catalog.tables
-import services.subscriptions.tables  # noqa: F401 - both modules declare their tables when they are imported
+import services.subscriptions.overrides.tables
+import services.subscriptions.tables  # noqa: F401 - all of them declare their tables when they are imported
 from services.subscriptions.base import Row
 from shared.migrations import run
 

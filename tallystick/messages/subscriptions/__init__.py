@@ -35,6 +35,7 @@ from tallystick.messages.subscriptions.invoices import (
     ListInvoices,
     Span,
 )
+from tallystick.messages.subscriptions.overrides import EntitlementFound, OverrideFeature
 from tallystick.messages.subscriptions.subscriptions import (
     CancelSubscription,
     GetSubscription,
@@ -71,6 +72,7 @@ __all__ = [
     "CustomerFound",
     "CustomerSnapshot",
     "EntitlementEvent",
+    "EntitlementFound",
     "EntitlementPage",
     "EntitlementSnapshot",
     "EntitlementSource",
@@ -87,6 +89,7 @@ __all__ = [
     "ListEntitlements",
     "ListInvoices",
     "ListSubscriptions",
+    "OverrideFeature",
     "Quantity",
     "RegisterCustomer",
     "ScheduledChange",

@@ -1,0 +1,1 @@
+"""Add-ons: what is bought beside a plan, each as a subscription of its own with the details its buyer gave."""

@@ -1,0 +1,82 @@
+"""Setting an override, and ending those whose time is over."""
+
+from datetime import datetime
+
+from services.subscriptions.catalog.store import load_catalog
+from services.subscriptions.changing import refresh_entitlements
+from services.subscriptions.checkouts import as_rejection, require_customer
+from services.subscriptions.domain.overrides import Override, Wish, decided
+from services.subscriptions.overrides.store import (
+    customers_with_due_overrides,
+    end_due_overrides_of,
+    end_override,
+)
+from services.subscriptions.overrides.tables import OverrideRow
+from services.subscriptions.snapshots import entitlement_snapshot
+from services.subscriptions.store import find_entitlement, lock_customers
+from shared.ids import new_id
+from shared.work import Rejected, Transactions, Work
+from tallystick.messages import subscriptions as m
+
+DUE_CUSTOMERS_BATCH = 100
+"""Customers whose overrides end in one transaction: enough to be cheap, few enough to wait for."""
+
+
+async def override(work: Work, command: m.OverrideFeature) -> m.EntitlementFound:
+    """Put an override in the place of the one in force, or end that.
+
+    Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.
+    """
+    customer = await require_customer(work, command.customer)
+    feature = (await load_catalog(work.session)).feature(command.feature)
+    if feature is None:
+        raise Rejected(
+            "unknown_feature",
+            f"The catalog has no feature {command.feature!r}.",
+            {"feature": command.feature},
+        )
+    wish = Wish(feature.code, feature.kind, command.allowed, command.quantity, command.until)
+    wanted = as_rejection(lambda: decided(wish, work.now))
+    await end_override(work, customer.customer, feature.code)
+    if wanted is not None:
+        work.session.add(_new_row(work, command, wanted))
+        await work.session.flush()
+    await refresh_entitlements(work, customer.customer)
+    # Written by this work, perhaps not yet to the database.
+    await work.session.flush()
+    row = await find_entitlement(work.session, customer.customer, feature.code)
+    if row is None:
+        raise Rejected(
+            "not_found",
+            f"{customer.customer} never had {feature.code!r}: there is no override to end.",
+            {"feature": feature.code},
+        )
+    return m.EntitlementFound(entitlement=entitlement_snapshot(row))
+
+
+async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
+    """End every override whose time is over by then. A doubled tick finds nothing due."""
+    caused_by = f"subscriptions.move_periods {at.isoformat().replace('+00:00', 'Z')}"
+    while True:
+        async with transactions.begin(caused_by=caused_by, now=at) as work:
+            tokens = await customers_with_due_overrides(work.session, at, DUE_CUSTOMERS_BATCH)
+            if tokens:
+                await lock_customers(work.session, tokens)
+            for token in await end_due_overrides_of(work, tokens):
+                await refresh_entitlements(work, token)
+        if len(tokens) < DUE_CUSTOMERS_BATCH:
+            return
+
+
+def _new_row(work: Work, command: m.OverrideFeature, wanted: Override) -> OverrideRow:
+    return OverrideRow(
+        override_id=new_id("override"),
+        customer=command.customer.token,
+        feature=wanted.feature,
+        allowed=wanted.allowed,
+        quantity=wanted.quantity,
+        until=wanted.until,
+        reason=command.reason,
+        set_at=work.now,
+        set_by=work.caused_by,
+    )

@@ -1,0 +1,58 @@
+"""The SQL of overrides. The caller has locked the customer's row."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.subscriptions.domain.overrides import Override
+from services.subscriptions.overrides.tables import OverrideRow
+from shared.work import Work
+
+
+async def overrides_in_force(session: AsyncSession, token: str) -> list[Override]:
+    """A customer's overrides that have not ended."""
+    query = sa.select(OverrideRow).where(OverrideRow.customer == token, OverrideRow.ended_at.is_(None))
+    return [override_of(row) for row in await session.scalars(query.order_by(OverrideRow.feature))]
+
+
+async def end_override(work: Work, token: str, feature: str) -> bool:
+    """End the override in force, if there is one."""
+    ended = await work.session.scalars(
+        sa.update(OverrideRow)
+        .where(OverrideRow.customer == token, OverrideRow.feature == feature, OverrideRow.ended_at.is_(None))
+        .values(ended_at=work.now, ended_by=work.caused_by)
+        .returning(OverrideRow.override_id)
+    )
+    return ended.first() is not None
+
+
+async def customers_with_due_overrides(session: AsyncSession, at: datetime, limit: int) -> Sequence[str]:
+    """Customers with overrides whose time is over, longest due first."""
+    query = (
+        sa.select(OverrideRow.customer)
+        .where(OverrideRow.ended_at.is_(None), OverrideRow.until <= at)
+        .group_by(OverrideRow.customer)
+        .order_by(sa.func.min(OverrideRow.until), OverrideRow.customer)
+        .limit(limit)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def end_due_overrides_of(work: Work, tokens: Iterable[str]) -> Sequence[str]:
+    """End the overrides of some customers whose time is over by now; the customers of those that were."""
+    ended = await work.session.scalars(
+        sa.update(OverrideRow)
+        .where(
+            OverrideRow.customer.in_(tokens), OverrideRow.ended_at.is_(None), OverrideRow.until <= work.now
+        )
+        .values(ended_at=OverrideRow.until, ended_by=work.caused_by)
+        .returning(OverrideRow.customer)
+    )
+    return sorted(set(ended))
+
+
+def override_of(row: OverrideRow) -> Override:
+    """The override that a row holds."""
+    return Override(row.feature, row.allowed, row.quantity, row.until)
