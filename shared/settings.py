@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr | None = Field(default=None, description="Signs Stripe's webhooks.")
     stripe_api_base: str = Field(default="https://api.stripe.com", description="Another one for tests.")
     stripe_trial_days: int | None = Field(default=None, ge=0, le=730)
+    grace_days: int = Field(default=7, ge=0, le=90, description="Before an overdue customer is restricted.")
     subject_prefix: Prefix = DEFAULT_PREFIX
     webhook_subject: str = "tunnel.incoming-webhook-events.stripe"
     webhook_ingress_verified: bool = Field(

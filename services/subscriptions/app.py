@@ -5,6 +5,7 @@ from typing import Any
 from services.subscriptions import handlers
 from services.subscriptions.catalog import handlers as catalog_handlers
 from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
 from shared.settings import Settings
@@ -19,6 +20,7 @@ def provide(settings: Settings) -> list[Any]:
     return [
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
         Trials(settings.stripe_trial_days),
+        Dunning(settings.grace_days),
     ]
 
 

@@ -19,6 +19,7 @@ _STATE_FIELDS = (
     "canceled_at",
     "ended_at",
     "grace_until",
+    "restricted",
 )
 _INVOICE_FIELDS = (
     "stripe_invoice_id",

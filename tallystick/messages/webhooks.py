@@ -32,6 +32,7 @@ APPLIED_EVENT_TYPES = frozenset(
         "customer.subscription.deleted",
         "customer.subscription.paused",
         "customer.subscription.resumed",
+        "customer.subscription.trial_will_end",
         "customer.updated",
         "customer.deleted",
         "invoice.created",

@@ -8,6 +8,7 @@ import pytest
 
 from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tests.handlers.subscription_world import ACME, World, gapless
@@ -27,7 +28,7 @@ def stand_in() -> Iterator[StripeStandIn]:
 @pytest.fixture
 async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
     gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None)), stand_in, gateway)
+    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
     world._applied.update(event["id"] for event in world.stripe_events())
     await world.apply_catalog()
     yield world
@@ -146,7 +147,7 @@ async def test_an_expired_checkout_frees_its_plan(world: World) -> None:
 async def test_a_checkout_whose_time_is_over_frees_its_plan_without_any_event(world: World) -> None:
     await world.register()
     await world.does(world.checkout("solo_monthly"))
-    later = datetime.now(UTC) + timedelta(hours=3)
+    later = datetime.now(UTC) + timedelta(hours=25)
 
     outcome = await world.bound.handle(world.checkout("solo_monthly"), later)
 
@@ -215,7 +216,7 @@ async def test_what_is_not_sold_like_that_is_refused(
 async def test_a_trial_begins_with_the_checkout_and_only_the_first_time(
     bind: Callable[..., Bound], world: World
 ) -> None:
-    with_trial = World(bind(service, world.gateway, Trials(30)), world.stand_in, world.gateway)
+    with_trial = World(bind(service, world.gateway, Trials(30), Dunning()), world.stand_in, world.gateway)
     with_trial._commands = 100
     with_trial._applied = world._applied
     await with_trial.register()

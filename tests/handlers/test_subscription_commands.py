@@ -9,6 +9,7 @@ import pytest
 
 from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
@@ -32,7 +33,7 @@ def stand_in() -> Iterator[StripeStandIn]:
 @pytest.fixture
 async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
     gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None)), stand_in, gateway)
+    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
     await world.apply_catalog()
     yield world
     await gateway.close()
@@ -42,7 +43,7 @@ async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIte
 async def unpaid(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
     """The same without a Stripe key."""
     gateway = StripeGateway(None)
-    world = World(bind(service, gateway, Trials(None)), stand_in, gateway)
+    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
     await world.apply_catalog()
     yield world
     await gateway.close()

@@ -11,6 +11,7 @@ import pytest
 
 from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from shared.delivery import Undeliverable
 from tallystick.messages import subscriptions as m
@@ -34,7 +35,7 @@ def stand_in() -> Iterator[StripeStandIn]:
 @pytest.fixture
 async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
     gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None)), stand_in, gateway)
+    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
     await world.apply_catalog()
     yield world
     await gateway.close()

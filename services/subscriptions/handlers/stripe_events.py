@@ -1,5 +1,6 @@
 """What Stripe tells, as stored and published by `webhooks`."""
 
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.intake.taking_in import take_in
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
@@ -9,6 +10,8 @@ from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 
 @service.follow("subscriptions-stripe-events", stream=STRIPE_EVENTS_STREAM)
-async def apply_stripe_event(transactions: Transactions, incoming: Incoming, stripe: StripeGateway) -> None:
+async def apply_stripe_event(
+    transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
+) -> None:
     """Stripe's events, as stored and published by webhooks."""
-    await take_in(transactions, incoming, stripe)
+    await take_in(transactions, incoming, stripe, dunning)

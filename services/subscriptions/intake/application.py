@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.subscriptions.catalog.domain.view import CatalogView
 from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.domain.stripe_objects import StripeEvent
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.intake.answers import Answers
 from services.subscriptions.store import lock_customer_of_stripe
 from services.subscriptions.tables import CustomerRow
@@ -30,6 +31,7 @@ class Application:
     work: Work
     event: StripeEvent
     answers: Answers
+    dunning: Dunning
     _shelf: CatalogView | None = None
 
     async def shelf(self) -> CatalogView:

@@ -24,6 +24,7 @@ from services.subscriptions.tables import SubscriptionRow
 
 TRIAL_ENDS_SOON = "customer.subscription.trial_will_end"
 
+
 async def apply_subscription(application: Application) -> None:
     """Bring our row to what the event, or in doubt Stripe itself, says of the subscription."""
     event, work = application.event, application.work

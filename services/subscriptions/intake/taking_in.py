@@ -6,6 +6,7 @@ import orjson
 from sqlalchemy.dialects.postgresql import insert
 
 from services.subscriptions.domain.stripe_objects import Malformed, StripeEvent, read_event
+from services.subscriptions.dunning import Dunning
 from services.subscriptions.intake.answers import Answers, AskStripe
 from services.subscriptions.intake.application import Application, NotOurs, Parked
 from services.subscriptions.intake.checkouts import apply_checkout
@@ -32,7 +33,9 @@ _APPLIERS: dict[str, Callable[[Application], Awaitable[None]]] = {
 }
 
 
-async def take_in(transactions: Transactions, incoming: Incoming, stripe: StripeGateway) -> None:
+async def take_in(
+    transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
+) -> None:
     """Apply the Stripe event in a message and report how it went; raises what made it fail.
 
     Types that nobody applies are passed over in silence: they are stored as ignored already.
@@ -44,7 +47,7 @@ async def take_in(transactions: Transactions, incoming: Incoming, stripe: Stripe
     if event.type not in APPLIED_EVENT_TYPES:
         return
     try:
-        await _apply(transactions, incoming, event, stripe)
+        await _apply(transactions, incoming, event, Answers(stripe), dunning)
     except Malformed as error:
         await _report_failure(transactions, incoming, event, error)
         raise Undeliverable(str(error)) from error
@@ -54,14 +57,14 @@ async def take_in(transactions: Transactions, incoming: Incoming, stripe: Stripe
 
 
 async def _apply(
-    transactions: Transactions, incoming: Incoming, event: StripeEvent, stripe: StripeGateway
+    transactions: Transactions, incoming: Incoming, event: StripeEvent, answers: Answers, dunning: Dunning
 ) -> None:
-    apply, answers = _APPLIERS[event.type.rpartition(".")[0]], Answers(stripe)
+    apply = _APPLIERS[event.type.rpartition(".")[0]]
     for _ in range(ASKS_MAX):
         try:
             async with transactions.begin(caused_by=event.event_id, now=incoming.published_at) as work:
                 try:
-                    await apply(Application(work, event, answers))
+                    await apply(Application(work, event, answers, dunning))
                 except Parked as parked:
                     await _park(work, incoming, event, parked.stripe_customer_id)
                 except NotOurs:

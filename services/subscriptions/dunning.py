@@ -1,0 +1,34 @@
+"""What becomes of subscriptions that are not paid: grace, and its end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from services.subscriptions.changing import change_subscription
+from services.subscriptions.domain.dunning import GRACE_DAYS, restricted
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.tables import SubscriptionRow
+from services.subscriptions.ticking import for_each_due
+from shared.work import Transactions, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Dunning:
+    """The installation's terms for who is late; how often a payment is tried is set in Stripe."""
+
+    grace_days: int = GRACE_DAYS
+
+
+async def end_due_grace(transactions: Transactions, at: datetime) -> None:
+    """Restrict every overdue subscription whose grace is over by then."""
+
+    async def restrict(work: Work, row: SubscriptionRow) -> None:
+        await change_subscription(work, row, restricted(state_of_row(row), at))
+
+    due = sa.and_(
+        SubscriptionRow.status == "past_due",
+        sa.not_(SubscriptionRow.restricted),
+        SubscriptionRow.grace_until <= at,
+    )
+    await for_each_due(transactions, "end_grace", at, due, SubscriptionRow.grace_until, restrict)

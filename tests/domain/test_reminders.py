@@ -1,0 +1,58 @@
+"""Who is reminded of what, and when."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from services.subscriptions.domain.reminders import renewal_is_near, trial_is_ending
+from services.subscriptions.domain.subscription import State
+
+JANUARY, FEBRUARY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+TRIAL_END = datetime(2026, 1, 15, 12, tzinfo=UTC)
+TRIAL = State("trialing", "automatic", (), JANUARY, TRIAL_END, trial_end=TRIAL_END)
+ACTIVE = State("active", "automatic", (), JANUARY, FEBRUARY)
+
+
+@pytest.mark.parametrize(
+    ("at", "is_near"),
+    [
+        (datetime(2026, 1, 12, 11, 59, tzinfo=UTC), False),
+        (datetime(2026, 1, 12, 12, tzinfo=UTC), True),
+        (datetime(2026, 1, 15, 11, tzinfo=UTC), True),
+        (TRIAL_END, False),
+    ],
+)
+def test_a_trial_is_announced_three_days_before_its_end(at: datetime, is_near: bool) -> None:
+    assert trial_is_ending(TRIAL, at) == (TRIAL_END if is_near else None)
+
+
+@pytest.mark.parametrize(
+    ("at", "is_near"),
+    [
+        (datetime(2026, 1, 24, 23, 59, tzinfo=UTC), False),
+        (datetime(2026, 1, 25, tzinfo=UTC), True),
+        (FEBRUARY, False),
+    ],
+)
+def test_a_renewal_is_announced_seven_days_before(at: datetime, is_near: bool) -> None:
+    assert renewal_is_near(ACTIVE, at) == (FEBRUARY if is_near else None)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        replace(ACTIVE, cancel_at_period_end=True),
+        replace(ACTIVE, status="past_due"),
+        replace(ACTIVE, status="paused"),
+        replace(ACTIVE, current_period_end=datetime(2026, 1, 8, tzinfo=UTC)),
+    ],
+)
+def test_no_renewal_is_announced_where_none_comes_or_they_come_every_week(state: State) -> None:
+    assert renewal_is_near(state, datetime(2026, 1, 7, tzinfo=UTC)) is None
+
+
+def test_a_trial_that_will_not_go_on_is_not_announced() -> None:
+    assert (
+        trial_is_ending(replace(TRIAL, cancel_at_period_end=True), datetime(2026, 1, 14, tzinfo=UTC)) is None
+    )
