@@ -35,7 +35,7 @@ def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
 def verifier(settings: Settings) -> Verifier | None:
     """Checks signatures; None where no secret is set."""
     found = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
-    return found if found.secrets else None
+    return found if found.keys else None
 
 
 def _secret(setting: SecretStr | None) -> str | None:

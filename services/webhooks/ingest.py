@@ -83,7 +83,8 @@ class Ingest:
             values = self._values(events)
             for attempt in range(1, COMMIT_TRIES + 1):
                 try:
-                    new = await asyncio.wait_for(self._store(values), COMMIT_TIMEOUT_SECONDS)
+                    async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                        new = await self._store(values)
                 except (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError) as error:
                     await self._disconnect()
                     if attempt == COMMIT_TRIES or isinstance(error, TimeoutError):

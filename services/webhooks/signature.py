@@ -22,26 +22,30 @@ class BadSignature(ValueError):
 class Verifier:
     """Checks signatures against one secret, or several while they are being changed."""
 
-    secrets: tuple[bytes, ...]
+    keys: tuple[hmac.HMAC, ...]
+    """One a secret, with the secret already taken in; copied for each payload."""
 
     @classmethod
     def of(cls, setting: str) -> "Verifier":
         """From the setting: `whsec_…`, several separated by commas."""
-        return cls(tuple(secret.strip().encode() for secret in setting.split(",") if secret.strip()))
+        secrets = [secret.strip() for secret in setting.split(",")]
+        return cls(tuple(hmac.new(secret.encode(), digestmod="sha256") for secret in secrets if secret))
 
     def verify(self, payload: bytes, header: str | None, *, arrived_at: float) -> None:
         """Raise BadSignature unless the header vouches for the payload; `arrived_at` is in Unix seconds."""
         signed_at, signatures = _parse(header)
-        signed = b"%d.%b" % (signed_at, payload)
-        if not any(self._matches(secret, signed, signatures) for secret in self.secrets):
+        if not any(_made_with(key, signed_at, payload, signatures) for key in self.keys):
             raise BadSignature("the signature does not fit the payload")
         if signed_at < arrived_at - TOLERANCE_SECONDS:
             raise BadSignature(f"the signature is older than {TOLERANCE_SECONDS} seconds")
 
-    @staticmethod
-    def _matches(secret: bytes, signed: bytes, signatures: list[bytes]) -> bool:
-        expected = hmac.digest(secret, signed, "sha256").hex().encode()
-        return any(hmac.compare_digest(expected, signature) for signature in signatures)
+
+def _made_with(key: hmac.HMAC, signed_at: int, payload: bytes, signatures: list[bytes]) -> bool:
+    digest = key.copy()
+    digest.update(b"%d." % signed_at)
+    digest.update(payload)
+    expected = digest.hexdigest().encode()
+    return any(hmac.compare_digest(expected, signature) for signature in signatures)
 
 
 def _parse(header: str | None) -> tuple[int, list[bytes]]:
