@@ -1,4 +1,4 @@
-"""The webhooks worker as it is, with a route beside it for the floor, which receives requests and answers 200."""
+"""The webhooks worker as it is, and a route beside it for the floor: it receives requests and answers 200."""
 
 from starlette.requests import Request
 from starlette.responses import Response
