@@ -83,7 +83,7 @@ class Shop:
     billing: Client
     browser: httpx.AsyncClient
     begun_at: int = field(default_factory=lambda: int(time.time()))
-    """In Unix seconds; a test that lives in the past sets it back."""
+    """In Unix seconds."""
     acme: Customer = field(default_factory=lambda: Customer(type="organization", id=fresh_id("acme")))
 
     @property

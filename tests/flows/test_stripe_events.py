@@ -129,8 +129,8 @@ async def test_the_same_event_ten_times_is_one_event(shop: Shop) -> None:
 async def test_what_was_lost_for_two_days_is_found(shop: Shop) -> None:
     # 20: a subscription began two days ago, and not one of its events arrived.
     two_days_ago = datetime.now(UTC) - timedelta(days=2)
-    shop.begun_at = int(two_days_ago.timestamp())
-    clock = shop.stripe.v1.test_helpers.test_clocks.create({"frozen_time": shop.begun_at})
+    then = int(two_days_ago.timestamp())
+    clock = shop.stripe.v1.test_helpers.test_clocks.create({"frozen_time": then})
     theirs = shop.stripe.v1.customers.create({"email": "pay@acme.example", "test_clock": clock.id})
     shop.saves_card(theirs.id)
     await shop.register(stripe_customer_id=theirs.id)
@@ -143,13 +143,14 @@ async def test_what_was_lost_for_two_days_is_found(shop: Shop) -> None:
 
     command = w.Reconcile(command_id=fresh_id("reconcile"), since=two_days_ago - timedelta(hours=1))
     result = await shop.billing.call(command)
-    missed = [event for event in shop.stripe_events(theirs.id) if event["type"].startswith("customer.sub")]
+    listed = shop.stripe.v1.events.list({"limit": 100, "created": {"lte": then}}).data
+    missed = [event for event in listed if event.type.startswith("customer.subscription.")]
     assert missed
     assert result.ingested >= len(missed)
     found = await shop.becomes("active")
     assert found.stripe_subscription_id == made.id
     for event in missed:
-        assert (await shop.event_is(event["id"], "applied")).created_at <= two_days_ago + timedelta(hours=1)
+        assert (await shop.event_is(event.id, "applied")).created_at <= two_days_ago
     assert await shop.billing.call(command) == result
     again = await shop.billing.call(command.model_copy(update={"command_id": fresh_id("reconcile")}))
     assert again.listed >= result.listed
