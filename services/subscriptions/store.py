@@ -138,40 +138,10 @@ async def list_subscriptions(
     return (await session.scalars(query)).all()
 
 
-async def customers_with_due_periods(session: AsyncSession, at: datetime, limit: int) -> list[str]:
-    """Customers with subscriptions whose periods we move ourselves and are over; longest due first."""
-    due = SubscriptionRow.current_period_end <= at
-    query = (
-        sa.select(SubscriptionRow.customer)
-        .where(SubscriptionRow.stripe_subscription_id.is_(None), SubscriptionRow.ended_at.is_(None), due)
-        .group_by(SubscriptionRow.customer)
-        .order_by(sa.func.min(SubscriptionRow.current_period_end), SubscriptionRow.customer)
-        .limit(limit)
-    )
-    return list(await session.scalars(query))
-
-
 async def lock_customers(session: AsyncSession, tokens: Iterable[str]) -> None:
     """Lock several customers' rows, in one order for everybody."""
     query = sa.select(CustomerRow.customer).where(CustomerRow.customer.in_(tokens))
     await session.execute(query.order_by(CustomerRow.customer).with_for_update())
-
-
-async def due_subscriptions(
-    session: AsyncSession, tokens: Iterable[str], at: datetime
-) -> Sequence[SubscriptionRow]:
-    """The subscriptions of some customers whose own period is over."""
-    query = (
-        sa.select(SubscriptionRow)
-        .where(
-            SubscriptionRow.customer.in_(tokens),
-            SubscriptionRow.stripe_subscription_id.is_(None),
-            SubscriptionRow.ended_at.is_(None),
-            SubscriptionRow.current_period_end <= at,
-        )
-        .order_by(SubscriptionRow.subscription_id)
-    )
-    return (await session.scalars(query)).all()
 
 
 async def open_checkouts(session: AsyncSession, token: str) -> Sequence[CheckoutRow]:

@@ -100,7 +100,7 @@ class StripeGateway:
         params: dict[str, Any] = {"email": email, "metadata": {CUSTOMER_KEY: token}}
         if name is not None:
             params["name"] = name
-        async with self.calls(), _refusals():
+        async with self.calls(), refusals():
             made = await self.client.v1.customers.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -169,7 +169,7 @@ class StripeGateway:
 
     async def create_checkout(self, params: dict[str, Any], *, key: str) -> CheckoutPage:
         """Open a checkout session."""
-        async with self.calls(), _refusals():
+        async with self.calls(), refusals():
             session = await self.client.v1.checkout.sessions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -179,24 +179,30 @@ class StripeGateway:
                 raise Malformed("a checkout session without a page")
             return CheckoutPage(session.id, session.url, expires_at)
 
+    async def update_subscription(
+        self, stripe_subscription_id: str, change: dict[str, Any], *, key: str
+    ) -> StripeSubscription:
+        """Change a subscription's settings; the subscription as it is then."""
+        async with self.calls(), refusals():
+            updated = await self.client.v1.subscriptions.update_async(
+                stripe_subscription_id,
+                change,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+            return read_subscription(updated.to_dict())
+
     async def cancel_at_period_end(
         self, stripe_subscription_id: str, *, reason: str | None, key: str
     ) -> StripeSubscription:
         """Let a subscription run out; the subscription as it is then."""
-        params: dict[str, Any] = {"cancel_at_period_end": True, **_cancellation(reason)}
-        async with self.calls(), _refusals():
-            updated = await self.client.v1.subscriptions.update_async(
-                stripe_subscription_id,
-                params,  # type: ignore[arg-type]
-                {"idempotency_key": key},
-            )
-            return read_subscription(updated.to_dict())
+        change = {"cancel_at_period_end": True, **_cancellation(reason)}
+        return await self.update_subscription(stripe_subscription_id, change, key=key)
 
     async def cancel_now(
         self, stripe_subscription_id: str, *, reason: str | None, key: str
     ) -> StripeSubscription:
         """End a subscription at once; the subscription as it is then."""
-        async with self.calls(), _refusals():
+        async with self.calls(), refusals():
             ended = await self.client.v1.subscriptions.cancel_async(
                 stripe_subscription_id,
                 _cancellation(reason),  # type: ignore[arg-type]
@@ -215,7 +221,7 @@ def _pass_on_unless_missing(error: stripe.InvalidRequestError) -> None:
 
 
 @asynccontextmanager
-async def _refusals() -> AsyncIterator[None]:
+async def refusals() -> AsyncIterator[None]:
     """What Stripe finds wrong with a request is wrong for good: asking again with the same would not help."""
     try:
         yield

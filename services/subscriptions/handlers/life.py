@@ -1,11 +1,39 @@
-"""What time brings a subscription, apart from its periods: reminders, and the end of grace."""
+"""Commands that keep or interrupt a subscription, and what time brings it apart from its periods."""
 
 from datetime import datetime
 
 from services.subscriptions.dunning import end_due_grace
+from services.subscriptions.interrupting import Interrupting
 from services.subscriptions.reminding import remind
 from services.subscriptions.service import service
+from services.subscriptions.stripe_gateway import StripeGateway
+from shared.steps import Steps
 from shared.work import Transactions
+from tallystick.messages import subscriptions as m
+
+
+@service.external_command(m.ReactivateSubscription)
+async def reactivate_subscription(
+    steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Take back the wish to end with the period."""
+    return await Interrupting(steps, command, stripe).carry_out()
+
+
+@service.external_command(m.PauseSubscription)
+async def pause_subscription(
+    steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Collect nothing and give nothing until it is resumed."""
+    return await Interrupting(steps, command, stripe).carry_out()
+
+
+@service.external_command(m.ResumeSubscription)
+async def resume_subscription(
+    steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Collect and give again."""
+    return await Interrupting(steps, command, stripe).carry_out()
 
 
 @service.job("end_grace")

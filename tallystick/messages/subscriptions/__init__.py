@@ -10,6 +10,7 @@ from tallystick.messages.subscriptions.buying import (
     ItemToBuy,
     StartCheckout,
 )
+from tallystick.messages.subscriptions.charges import Charge, ChargeCustomer, InvoiceFound
 from tallystick.messages.subscriptions.customers import (
     CustomerEvent,
     CustomerFound,
@@ -35,7 +36,13 @@ from tallystick.messages.subscriptions.invoices import (
     ListInvoices,
     Span,
 )
+from tallystick.messages.subscriptions.life import (
+    PauseSubscription,
+    ReactivateSubscription,
+    ResumeSubscription,
+)
 from tallystick.messages.subscriptions.overrides import EntitlementFound, OverrideFeature
+from tallystick.messages.subscriptions.portal import OpenPortal, PortalOpened
 from tallystick.messages.subscriptions.subscriptions import (
     CancelSubscription,
     GetSubscription,
@@ -64,6 +71,8 @@ __all__ = [
     "Allowance",
     "BucketEntry",
     "CancelSubscription",
+    "Charge",
+    "ChargeCustomer",
     "CheckEntitlement",
     "CheckoutStarted",
     "Collection",
@@ -79,6 +88,7 @@ __all__ = [
     "GetCustomer",
     "GetSubscription",
     "InvoiceEvent",
+    "InvoiceFound",
     "InvoiceLine",
     "InvoicePage",
     "InvoiceSnapshot",
@@ -89,9 +99,14 @@ __all__ = [
     "ListEntitlements",
     "ListInvoices",
     "ListSubscriptions",
+    "OpenPortal",
     "OverrideFeature",
+    "PortalOpened",
+    "PauseSubscription",
     "Quantity",
+    "ReactivateSubscription",
     "RegisterCustomer",
+    "ResumeSubscription",
     "ScheduledChange",
     "Span",
     "StartCheckout",

@@ -1,0 +1,144 @@
+"""Reactivating, pausing and resuming, in Stripe and on our own periods."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.subscriptions.app import service
+from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
+from services.subscriptions.stripe_gateway import StripeGateway
+from tallystick.messages import subscriptions as m
+from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.runtime import Bound
+from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+
+# The SDK's own way of calling httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StripeStandIn]:
+    with stripe_stand_in() as running:
+        yield running
+
+
+@pytest.fixture
+async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
+    gateway = StripeGateway(SECRET_KEY, stand_in.url)
+    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
+    await world.apply_catalog()
+    await world.register()
+    yield world
+    await gateway.close()
+
+
+async def bought(world: World) -> dict[str, Any]:
+    await world.buys()
+    await world.catches_up()
+    return await world.subscription()
+
+
+async def free(world: World, at: datetime | None = None) -> dict[str, Any]:
+    command = m.CreateSubscription(
+        command_id=world.command_id(), customer=ACME, items=[m.ItemToBuy(price="solo_free")]
+    )
+    outcome = await world.bound.handle(command, at or datetime.now(UTC))
+    assert outcome.result is not None, outcome
+    return await world.subscription()
+
+
+def wish(world: World, kind: type[Any], subscription: dict[str, Any], **fields: Any) -> Any:
+    return kind(command_id=world.command_id(), subscription_id=subscription["subscription_id"], **fields)
+
+
+@pytest.mark.parametrize("make", [bought, free])
+async def test_thinking_better_of_an_end_undoes_it(world: World, make: Any) -> None:
+    subscription = await make(world)
+    await world.does(wish(world, m.CancelSubscription, subscription, at="period_end"))
+    assert (await world.allowed("hours"))["expires_at"] == subscription["current_period_end"]
+
+    result = await world.does(wish(world, m.ReactivateSubscription, subscription))
+    await world.catches_up()
+
+    found = result["subscription"]
+    assert (found["status"], found["cancel_at_period_end"], found["canceled_at"]) == ("active", False, None)
+    assert (await world.names("subscription"))[2:] == ["cancelScheduledV1", "reactivatedV1"]
+    assert (await world.allowed("hours"))["expires_at"] is None
+    if subscription["stripe_subscription_id"]:
+        theirs = world.stripe.v1.subscriptions.retrieve(subscription["stripe_subscription_id"])
+        assert theirs.cancel_at_period_end is False
+
+
+@pytest.mark.parametrize("make", [bought, free])
+async def test_only_what_is_to_end_can_be_reactivated(world: World, make: Any) -> None:
+    subscription = await make(world)
+    mine = {"subscription_id": subscription["subscription_id"]}
+
+    assert await world.refuses(wish(world, m.ReactivateSubscription, subscription)) == (
+        "subscription_not_canceling",
+        mine,
+    )
+    await world.does(wish(world, m.CancelSubscription, subscription, at="now"))
+    assert await world.refuses(wish(world, m.ReactivateSubscription, subscription)) == (
+        "subscription_ended",
+        mine,
+    )
+
+
+async def test_what_ended_in_stripe_before_we_heard_of_it_is_not_reactivated(world: World) -> None:
+    subscription = await bought(world)
+    await world.does(wish(world, m.CancelSubscription, subscription, at="period_end"))
+    world.stripe.v1.subscriptions.cancel(subscription["stripe_subscription_id"])
+
+    assert (await world.refuses(wish(world, m.ReactivateSubscription, subscription)))[
+        0
+    ] == "subscription_ended"
+
+
+@pytest.mark.parametrize("make", [bought, free])
+async def test_a_pause_takes_everything_and_its_end_gives_it_back(world: World, make: Any) -> None:
+    subscription = await make(world)
+
+    paused = await world.does(wish(world, m.PauseSubscription, subscription))
+    await world.catches_up()
+    assert paused["subscription"]["status"] == "paused"
+    assert (await world.allowed("hours"))["allowed"] is False
+    assert await world.bucket() == {}
+    assert (await world.refuses(wish(world, m.PauseSubscription, subscription)))[
+        0
+    ] == "subscription_not_active"
+
+    resumed = await world.does(wish(world, m.ResumeSubscription, subscription))
+    await world.catches_up()
+    assert resumed["subscription"]["status"] == "active"
+    assert (await world.allowed("hours"))["quantity"] == 5
+    assert (await world.refuses(wish(world, m.ResumeSubscription, subscription)))[
+        0
+    ] == "subscription_not_paused"
+    assert (await world.names("subscription"))[2:] == ["pausedV1", "resumedV1"]
+    assert gapless(await world.told("subscription"), "subscription", "subscription_id")
+
+
+async def test_the_same_command_again_does_nothing_more(world: World) -> None:
+    subscription = await bought(world)
+    command = wish(world, m.PauseSubscription, subscription)
+
+    assert await world.does(command) == await world.does(command)
+    assert (await world.names("subscription")).count("pausedV1") == 1
+
+
+async def test_a_paused_period_of_our_own_is_not_renewed_but_ends_if_asked(world: World) -> None:
+    subscription = await free(world, datetime(2026, 1, 31, 9, tzinfo=UTC))
+    pause = wish(world, m.PauseSubscription, subscription)
+    await world.bound.handle(pause, datetime(2026, 2, 10, tzinfo=UTC))
+
+    await world.bound.tick("move_periods", datetime(2026, 3, 1, tzinfo=UTC))
+    assert (await world.subscription())["current_period_end"] == "2026-02-28T09:00:00Z"
+    await world.does(wish(world, m.CancelSubscription, subscription, at="period_end"))
+    await world.bound.tick("move_periods", datetime(2026, 3, 2, tzinfo=UTC))
+
+    ended = await world.subscription()
+    assert (ended["status"], ended["ended_at"]) == ("canceled", "2026-02-28T09:00:00Z")
