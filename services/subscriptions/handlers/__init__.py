@@ -2,6 +2,7 @@
 
 from services.subscriptions.handlers import (
     canceling,
+    charges,
     checkouts,
     customers,
     jobs,
@@ -13,6 +14,7 @@ from services.subscriptions.handlers import (
 
 __all__ = [
     "canceling",
+    "charges",
     "checkouts",
     "customers",
     "jobs",

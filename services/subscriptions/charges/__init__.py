@@ -1,0 +1,1 @@
+"""One-off charges for other services: intent first, Stripe second, result third, and never twice."""

@@ -1,0 +1,27 @@
+"""Stripe's saved payment methods: what can be charged while nobody is there."""
+
+import stripe
+
+from services.subscriptions.domain.stripe_objects import reference_of
+from services.subscriptions.stripe_gateway import StripeGateway
+
+
+async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) -> str | None:
+    """What a customer's charges go to: their default, else what they saved last; None without either."""
+    async with gateway.calls():
+        try:
+            customer = await gateway.client.v1.customers.retrieve_async(stripe_customer_id)
+            if customer.to_dict().get("deleted"):
+                return None
+            settings = customer.to_dict().get("invoice_settings") or {}
+            default = reference_of(settings.get("default_payment_method"))
+            if default is not None:
+                return default
+            page = await gateway.client.v1.payment_methods.list_async(
+                {"customer": stripe_customer_id, "limit": 1}
+            )
+        except stripe.InvalidRequestError as error:
+            if error.code == "resource_missing":
+                return None
+            raise
+        return page.data[0].id if page.data else None
