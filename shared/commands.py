@@ -81,11 +81,9 @@ class Dispatcher:
         return {"command": self._plain, "external_command": self._external, "question": self._question}
 
     async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        """Handle a command as if it were new; a repetition comes to light when it is settled, and to nothing."""
         try:
             async with self._begin(command, now) as work:
-                stored = await self.inbox.find(work, command)
-                if stored is not None:
-                    return outcome_of(stored)
                 outcome = succeeded(command, await self._call(handler, work, command))
                 await self.inbox.settle(work, command, outcome)
                 return outcome
@@ -93,6 +91,13 @@ class Dispatcher:
             return decided.outcome
         except Rejected as rejection:
             return await self._store_rejection(command, now, rejection)
+        except Exception:
+            # It may have failed over what its own first handling has done.
+            async with self.transactions.read(asked=command.command_id, now=now) as work:
+                stored = await self.inbox.find(work, command)
+            if stored is None:
+                raise
+            return outcome_of(stored)
 
     async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
         steps = Steps(command, now, self.inbox, self.transactions)

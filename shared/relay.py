@@ -12,13 +12,21 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import psycopg
 import structlog
 from nats.aio.client import Client
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from shared.clock import utc_now
-from shared.limits import RELAY_POLL_SECONDS, RELAY_RETRY_SECONDS, RELAY_WINDOW_ROWS
+from shared.limits import (
+    RELAY_GATHER_ROWS,
+    RELAY_GATHER_SECONDS,
+    RELAY_POLL_SECONDS,
+    RELAY_RETRY_SECONDS,
+    RELAY_WINDOW_ROWS,
+)
 from shared.metrics import OUTBOX_LAG, OUTBOX_PUBLISHED
 from shared.publishing import Message, publish_all
 
@@ -116,18 +124,28 @@ class Relay:
             application_name=f"{self._schema}-relay",
         )
         async with database:
+            set_json_loads(orjson.loads, database)
             await database.execute(SETTINGS)
             if not await self._lock(database):
                 return
             await self._refuse_foreign_position(database)
             connection = await self._connect_nats()
             try:
-                while True:
-                    self._awake.clear()
-                    if not await self.publish_due(database, connection):
-                        await self._rest()
+                await self._publish_for_ever(database, connection)
             finally:
                 await connection.close()
+
+    async def _publish_for_ever(self, database: psycopg.AsyncConnection[Any], connection: Client) -> None:
+        """Publish at once what comes alone; under load let some gather, which is many times cheaper."""
+        is_busy = False
+        while True:
+            self._awake.clear()
+            published = await self.publish_due(database, connection)
+            if not published:
+                await self._rest()
+            elif is_busy and published < RELAY_GATHER_ROWS:
+                await asyncio.sleep(RELAY_GATHER_SECONDS)
+            is_busy = published > 0
 
     async def publish_due(self, database: psycopg.AsyncConnection[Any], connection: Client) -> int:
         """Publish the next rows that are safe to publish; how many there were."""

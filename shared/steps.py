@@ -33,6 +33,8 @@ class Steps:
     inbox: Inbox
     transactions: Transactions
     outcome: Outcome | None = None
+    intended: bool = False
+    """Whether the command has a row already: one that needs nobody outside is recorded without an intent."""
 
     def key(self, label: str) -> str:
         """An idempotency key for one call outside, the same on every re-run of this command."""
@@ -43,6 +45,7 @@ class Steps:
 
         The first step of every external command. Raises AlreadyDecided when the command has its outcome.
         """
+        self.intended = True
         async with self._begin(self.received_at) as work:
             stored = await self._find(work)
             if stored is None:
@@ -60,7 +63,7 @@ class Steps:
     async def record(self, save: Callable[[Work], Awaitable[Result]]) -> Result:
         """Write the result and the command's outcome in one transaction."""
         async with self._begin(utc_now()) as work:
-            stored = await self._find(work, lock=True)
+            stored = await self._find(work, lock=True) if self.intended else None
             result = await save(work)
             self.outcome = succeeded(self.command, result)
             await self._settle(work, stored, self.outcome)

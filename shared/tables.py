@@ -14,7 +14,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB
@@ -106,7 +105,14 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("occurred_at", DateTime(timezone=True), nullable=False),
         Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
         Index("ix_outbox_xid_id", "xid", "id"),
-        UniqueConstraint("entity", "entity_id", "version"),
+        Index(
+            "ix_outbox_entity_version",
+            "entity",
+            "entity_id",
+            "version",
+            unique=True,
+            postgresql_where=text("entity IS NOT NULL"),
+        ),
         comment="Every message this service has published or is about to; append-only, the audit trail.",
     )
     Table(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, cast
 
 import orjson
@@ -167,13 +168,11 @@ class Work:
 ADD_TO_OUTBOX = """
     INSERT INTO {schema}.outbox
         (message_id, stream, subject, headers, payload, entity, entity_id, version, caused_by, occurred_at)
-    SELECT message_id, stream, subject, headers::jsonb, payload, entity, entity_id, version, %s, %s
-    FROM unnest(
-            %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::bigint[]
-        ) WITH ORDINALITY
-        AS new (message_id, stream, subject, headers, payload, entity, entity_id, version, place)
-    ORDER BY place
+    VALUES {rows}
 """
+OUTBOX_ROW = "(%s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s)"
+OUTBOX_ROWS_MAX = 200
+"""Rows in one statement, which may have 65,535 values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +201,11 @@ class Transactions:
             self.wake_relay()
 
     async def _write_outbox(self, work: Work) -> None:
-        columns = zip(*(message.columns() for message in work.outbox), strict=True)
-        values = (work.caused_by, work.now, *(list(column) for column in columns))
-        await work.driver.execute(ADD_TO_OUTBOX.format(schema=self.schema), values)
+        for start in range(0, len(work.outbox), OUTBOX_ROWS_MAX):
+            part = work.outbox[start : start + OUTBOX_ROWS_MAX]
+            statement = ADD_TO_OUTBOX.format(schema=self.schema, rows=", ".join([OUTBOX_ROW] * len(part)))
+            values = [(*message.columns(), work.caused_by, work.now) for message in part]
+            await work.driver.execute(statement, list(chain.from_iterable(values)))
 
     @asynccontextmanager
     async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:

@@ -88,7 +88,7 @@ class Worker:
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""
-        routes = [*health_routes(self.health), *self.routes(self.runtime, self.settings)]
+        routes = [*self.routes(self.runtime, self.settings), *health_routes(self.health)]
         return Starlette(routes=routes, lifespan=self._lifespan)
 
     @asynccontextmanager
@@ -105,6 +105,9 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for instance in self.runtime.provided.values():
+                if hasattr(instance, "close"):
+                    await instance.close()
             await self.engine.dispose()
 
     async def _start_consuming(self) -> None:
@@ -159,6 +162,7 @@ def run(
         loop="uvloop",
         http="httptools",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=int(GRACEFUL_STOP_SECONDS),
