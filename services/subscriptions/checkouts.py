@@ -84,6 +84,16 @@ async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) ->
     row = await require_customer(work, command.customer)
     shelf = await load_catalog(work.session)
     lines = as_rejection(lambda: order_lines(shelf, command.items, free=False))
+    return await hold_order(work, row, lines, trials, wanted=command.trial)
+
+
+async def hold_order(
+    work: Work, row: CustomerRow, lines: list[Line], trials: Trials, *, wanted: bool | None
+) -> CheckoutIntent:
+    """Hold the plans of an order for a customer, whose row is locked; `wanted` says whether with a trial.
+
+    Raises Rejected `already_subscribed`.
+    """
     plans = plans_of(lines)
     await refuse_second(work, row.customer, plans)
     had = await had_products(work.session, row.customer)
@@ -104,7 +114,7 @@ async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) ->
         name=row.name,
         stripe_customer_id=row.stripe_customer_id,
         lines=[_line_intent(line) for line in lines],
-        trial_days=trial_days(lines, trials.default_days, wanted=command.trial, is_first=is_first),
+        trial_days=trial_days(lines, trials.default_days, wanted=wanted, is_first=is_first),
     )
 
 

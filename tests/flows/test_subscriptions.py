@@ -87,7 +87,7 @@ async def test_the_life_of_a_free_plan(shop: Shop) -> None:
             {"subscription_id": begun.subscription_id},
         )
         code, details = await shop.refused(subscribe_for_free(shop, "essential_monthly"))
-        assert (code, details) == ("unknown_price", {"price": "essential_monthly"})
+        assert (code, details) == ("payment_method_required", {"customer": shop.acme.token})
 
         first_end = begun.current_period_end
         assert first_end is not None

@@ -8,11 +8,11 @@ from services.subscriptions.checkouts import (
     record_checkout,
     release_checkout,
 )
-from services.subscriptions.free_plans import subscribe_for_free
+from services.subscriptions.creating import Creating
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
 from shared.steps import Steps
-from shared.work import Rejected, Work
+from shared.work import Rejected
 from tallystick.messages import subscriptions as m
 
 
@@ -33,7 +33,9 @@ async def start_checkout(
     return await steps.record(lambda work: record_checkout(work, intent, opened))
 
 
-@service.command(m.CreateSubscription)
-async def create_subscription(work: Work, command: m.CreateSubscription) -> m.SubscriptionFound:
-    """Free plans need nobody outside."""
-    return await subscribe_for_free(work, command)
+@service.external_command(m.CreateSubscription)
+async def create_subscription(
+    steps: Steps, command: m.CreateSubscription, stripe: StripeGateway, trials: Trials
+) -> m.SubscriptionFound:
+    """Free plans, and what is paid outside, need nobody else; everything else is made in Stripe."""
+    return await Creating(steps, command, stripe, trials).carry_out()

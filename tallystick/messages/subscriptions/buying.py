@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from tallystick.messages.base import Code, Command, Customer, EntityId, Instant, Strict, Told, Url
+from tallystick.messages.catalog import TrialDays
 from tallystick.messages.subscriptions.subscriptions import SubscriptionFound
 from tallystick.messages.subscriptions.words import ITEMS_MAX, SERVICE, Collection, Quantity
 
@@ -62,14 +63,31 @@ class StartCheckout(
 class CreateSubscription(
     Command[SubscriptionFound],
     service=SERVICE,
-    rejections=("unknown_price", "quantity_out_of_range", "already_subscribed"),
+    rejections=(
+        "unknown_price",
+        "quantity_out_of_range",
+        "already_subscribed",
+        "payment_method_required",
+        "payment_failed",
+    ),
 ):
-    """Subscribe a registered customer to free prices; active at once, without a Stripe object."""
+    """Subscribe a registered customer at once, without a checkout page."""
 
     customer: Customer
     items: ItemsToBuy
-    collection: Collection = Field(
-        default="none", description="Free prices have nothing to collect: the subscription says `none`."
+    trial_days: TrialDays | None = Field(
+        default=None,
+        description="0: no trial. Absent: as the catalog offers, once a product; none where nobody collects.",
+    )
+    collection: Collection | None = Field(
+        default=None,
+        description=(
+            "`automatic` charges what the customer has saved, `invoice` sends one, `none`: paid outside, "
+            "without a Stripe object. Absent: `automatic`; free prices are `none` whatever is said."
+        ),
+    )
+    period_start: Instant | None = Field(
+        default=None, description="Where nobody collects: when the first period, or trial, begins or began."
     )
 
     @model_validator(mode="after")
