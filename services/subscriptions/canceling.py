@@ -10,6 +10,7 @@ from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription import FINAL
 from services.subscriptions.in_stripe import locked, take_over
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.stripe_changes import release_schedule
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
 from shared.work import Rejected, Work
@@ -45,9 +46,14 @@ async def cancel_in_stripe(
 ) -> StripeSubscription:
     """Cancel in Stripe; the subscription as it is then.
 
+    What a schedule drives, Stripe does not let run out: the change that waits is dropped first.
+
     Raises Rejected `subscription_ended` if it ended there before it could be told to run out.
     """
     cancel = stripe.cancel_now if command.at == "now" else stripe.cancel_at_period_end
+    present = await stripe.find_subscription(stripe_subscription_id) if command.at == "period_end" else None
+    if present is not None:
+        await release_schedule(stripe, present, f"{key}:release")
     try:
         return await cancel(stripe_subscription_id, reason=command.reason, key=key)
     except Rejected:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.changing import change_subscription, tell_subscription
+from services.subscriptions.domain.own_changes import take_scheduled
 from services.subscriptions.domain.own_periods import moved_on
 from services.subscriptions.domain.shelf import Shelf
 from services.subscriptions.domain.subscription import State, changes
@@ -56,6 +57,13 @@ async def end_due_trials(transactions: Transactions, at: datetime) -> None:
     await _move_all(transactions, "end_trials", at, due)
 
 
+async def apply_due_changes(transactions: Transactions, at: datetime) -> None:
+    """Change what was scheduled for the end of a period of our own, which is moved with that."""
+    waits = SubscriptionRow.scheduled_change.is_not(None)
+    due = sa.and_(IS_OURS, MOVES, waits, SubscriptionRow.current_period_end <= at)
+    await _move_all(transactions, "apply_changes", at, due)
+
+
 async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.ColumnElement[bool]) -> None:
     nearest = (
         sa.select(SubscriptionRow.customer)
@@ -95,7 +103,9 @@ async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: d
 def _moved(row: SubscriptionRow, state: State, shelf: Shelf, at: datetime) -> State:
     if row.period_interval is None or row.period_anchor is None:
         raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
-    return moved_on(state, shelf, row.period_anchor, row.period_interval, at)
+    taken, anchor, interval = take_scheduled(state, shelf, row.period_anchor, row.period_interval, at)
+    row.period_anchor, row.period_interval = anchor, interval
+    return moved_on(taken, shelf, anchor, interval, at)
 
 
 def _only_renews(before: State, after: State) -> bool:

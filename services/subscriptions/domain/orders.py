@@ -71,7 +71,7 @@ def _line(shelf: Shelf, item: ItemToBuy, *, free: bool) -> Line:
     if not free and price.model == "free":
         raise Refused("unknown_price", f"{price.code!r} is free. Use create_subscription.", price=price.code)
     product = shelf.product_of(price)
-    minimum, maximum = _bounds(price, product)
+    minimum, maximum = bounds_of(price, product)
     quantity = item.quantity if item.quantity is not None else minimum
     if not minimum <= quantity <= maximum:
         raise Refused(
@@ -85,7 +85,8 @@ def _line(shelf: Shelf, item: ItemToBuy, *, free: bool) -> Line:
     return Line(price, product, quantity)
 
 
-def _bounds(price: Price, product: Product) -> tuple[int, int]:
+def bounds_of(price: Price, product: Product) -> tuple[int, int]:
+    """The fewest and the most that are sold at a time."""
     if product.seats is not None:
         return product.seats.minimum, product.seats.maximum or SEATS_MAX
     # A flat or free price is for the thing itself, of which there is one.

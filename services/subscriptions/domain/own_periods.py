@@ -48,12 +48,13 @@ def canceled(state: State, *, at: datetime) -> State:
         cancel_at_period_end=False,
         canceled_at=state.canceled_at or at,
         ended_at=at,
+        scheduled_change=None,
     )
 
 
 def canceling(state: State, *, now: datetime) -> State:
-    """The state after it was asked to end with its period."""
-    return replace(state, cancel_at_period_end=True, canceled_at=now)
+    """The state after it was asked to end with its period; what was to change then, no longer is."""
+    return replace(state, cancel_at_period_end=True, canceled_at=now, scheduled_change=None)
 
 
 def reactivated(state: State) -> State:

@@ -1,7 +1,9 @@
 """The commands, questions, followed events and jobs of this service, apart from the catalog's."""
 
 from services.subscriptions.handlers import (
+    add_ons,
     canceling,
+    changing,
     charges,
     checkouts,
     customers,
@@ -13,7 +15,9 @@ from services.subscriptions.handlers import (
 )
 
 __all__ = [
+    "add_ons",
     "canceling",
+    "changing",
     "charges",
     "checkouts",
     "customers",

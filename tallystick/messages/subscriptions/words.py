@@ -16,3 +16,6 @@ Collection = Literal["none", "automatic", "invoice"]
 InvoiceStatus = Literal["draft", "open", "paid", "void", "uncollectible"]
 Through = Literal["owner", "seat", "override"]
 Quantity = Annotated[int, Field(ge=1, le=SEATS_MAX)]
+When = Literal["now", "period_end"]
+Proration = Literal["prorate", "invoice", "none"]
+"""What a change at once costs: settled with the next invoice, invoiced at once, or nothing until then."""

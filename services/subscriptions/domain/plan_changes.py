@@ -1,0 +1,194 @@
+"""What becomes of the wish for another plan or quantity: no, nothing, at once, or at the period's end."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.subscriptions.domain.orders import bounds_of
+from services.subscriptions.domain.pricing import PERIODS_A_YEAR, yearly_amount
+from services.subscriptions.domain.refusals import Refused
+from services.subscriptions.domain.shelf import Shelf
+from services.subscriptions.domain.subscription import State
+from tallystick.messages.catalog import Price, Product
+from tallystick.messages.subscriptions import SubscriptionItem, When
+
+CHANGEABLE = frozenset({"trialing", "active"})
+"""Who owes something settles that first; what is paused or has ended is not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for; None: as it is, or as the rules say."""
+
+    price: str | None
+    quantity: int | None
+    when: When | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """What is to be done.
+
+    `nothing`: it is so already, or scheduled already. `unschedule`: what was scheduled is dropped, because
+    what runs now is what is wanted.
+    """
+
+    how: Literal["nothing", "unschedule", "now", "period_end"]
+    item: SubscriptionItem
+    price: Price
+    product: Product
+    quantity: int
+    is_restart: bool
+    """Whether the new price has another interval, with which a new period begins."""
+
+
+def decide(shelf: Shelf, state: State, wish: Wish, *, seats_occupied: int) -> PlanChange:
+    """What a wish comes to for a subscription.
+
+    Raises Refused `subscription_not_active`, `unknown_price`, `same_price`, `quantity_out_of_range`,
+    `seats_in_use`, and `invalid_message` for a price that cannot be on this subscription.
+    """
+    if state.status not in CHANGEABLE:
+        raise Refused("subscription_not_active", f"The subscription is {state.status}.", status=state.status)
+    item = plan_item(shelf, state, wish.price)
+    current = _current_price(shelf, item)
+    price = current if wish.price is None else _wanted_price(shelf, current, wish.price)
+    product = shelf.product_of(price)
+    quantity = _quantity(price, product, item, wish)
+    is_restart = price.interval != current.interval
+    change = PlanChange("now", item, price, product, quantity, is_restart)
+    if (price.code, quantity) == (item.price, item.quantity):
+        return _as_it_is(state, change, wish)
+    _refuse_bad_fit(shelf, state, item, current, price)
+    _refuse_out_of_range(price, product, quantity)
+    if quantity < seats_occupied or (product.seats is None and seats_occupied):
+        raise Refused(
+            "seats_in_use",
+            f"{seats_occupied} seats are taken. Free some first.",
+            occupied=seats_occupied,
+            quantity=quantity,
+        )
+    when = wish.when or _fitting_time(state, change, current)
+    return change if when == "now" else _at_period_end(state, change)
+
+
+def _as_it_is(state: State, change: PlanChange, wish: Wish) -> PlanChange:
+    if state.scheduled_change is not None:
+        return _done(change, "unschedule")
+    if wish.price is not None:
+        raise Refused(
+            "same_price", f"The subscription is at {change.price.code!r} already.", price=change.price.code
+        )
+    return _done(change, "nothing")
+
+
+def _at_period_end(state: State, change: PlanChange) -> PlanChange:
+    if state.cancel_at_period_end:
+        raise Refused(
+            "subscription_not_active",
+            "The subscription ends with this period; reactivate it first, or change it now.",
+            status=state.status,
+            cancel_at_period_end=True,
+        )
+    waiting = state.scheduled_change
+    if waiting is not None and (waiting.price, waiting.quantity) == (change.price.code, change.quantity):
+        return _done(change, "nothing")
+    return _done(change, "period_end")
+
+
+def _fitting_time(state: State, change: PlanChange, current: Price) -> When:
+    """More is given at once; less waits for the end of what is paid for. In a trial nothing is paid yet."""
+    if state.status == "trialing":
+        return "now"
+    if change.product.code == change.item.product and change.is_restart:
+        is_longer = PERIODS_A_YEAR[change.price.interval] < PERIODS_A_YEAR[current.interval]
+        return "now" if is_longer else "period_end"
+    is_less = yearly_amount(change.price, change.quantity) < yearly_amount(current, change.item.quantity)
+    return "period_end" if is_less else "now"
+
+
+def plan_item(shelf: Shelf, state: State, wanted: str | None) -> SubscriptionItem:
+    """The item that is meant: of the wanted product, else the plan with seats, else the only plan."""
+    price = shelf.price(wanted) if wanted is not None else None
+    same = [item for item in state.items if price is not None and item.product == price.product]
+    plans = [item for item in state.items if _is_plan(shelf, item)]
+    seated = [item for item in plans if item.seats is not None]
+    for candidates in (same, plans, seated):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise Refused(
+        "invalid_message",
+        "It is not clear which item of the subscription is meant." if plans else "It is not for a plan.",
+        items=[item.price for item in state.items],
+    )
+
+
+def _is_plan(shelf: Shelf, item: SubscriptionItem) -> bool:
+    price = shelf.price(item.price) if item.price is not None else None
+    return price is not None and shelf.product_of(price).kind == "plan"
+
+
+def _current_price(shelf: Shelf, item: SubscriptionItem) -> Price:
+    price = shelf.price(item.price) if item.price is not None else None
+    if price is None:
+        raise Refused("unknown_price", "The subscription is at a price that the catalog does not know.")
+    return price
+
+
+def _wanted_price(shelf: Shelf, current: Price, code: str) -> Price:
+    if code == current.code:
+        # Even if it is sold no more: who has it may have more or less of it.
+        return current
+    price = shelf.price(code)
+    if price is None or price.archived or shelf.product_of(price).kind != "plan":
+        raise Refused("unknown_price", f"The catalog sells no plan at {code!r}.", price=code)
+    return price
+
+
+def _quantity(price: Price, product: Product, item: SubscriptionItem, wish: Wish) -> int:
+    """What was asked for; else as many as now, if the new price is sold in such numbers."""
+    if wish.quantity is not None:
+        return wish.quantity
+    minimum, maximum = bounds_of(price, product)
+    return minimum if minimum == maximum else max(item.quantity, minimum)
+
+
+def _refuse_bad_fit(shelf: Shelf, state: State, item: SubscriptionItem, current: Price, price: Price) -> None:
+    if (price.model == "free") != (current.model == "free"):
+        how = (
+            "Cancel this subscription, then create_subscription."
+            if price.model == "free"
+            else "Use start_checkout."
+        )
+        raise Refused(
+            "unknown_price", f"Nobody changes between free and paid prices. {how}", price=price.code
+        )
+    if None not in (price.currency, current.currency) and price.currency != current.currency:
+        raise Refused(
+            "invalid_message",
+            "A subscription keeps its currency.",
+            price=price.code,
+            currency=current.currency,
+        )
+    if len(state.items) > 1 and price.interval != current.interval:
+        raise Refused(
+            "invalid_message",
+            "All prices of one subscription share an interval.",
+            prices=[item.price for item in state.items],
+        )
+
+
+def _refuse_out_of_range(price: Price, product: Product, quantity: int) -> None:
+    minimum, maximum = bounds_of(price, product)
+    if not minimum <= quantity <= maximum:
+        raise Refused(
+            "quantity_out_of_range",
+            f"{price.code!r} is sold from {minimum} to {maximum} at a time.",
+            price=price.code,
+            quantity=quantity,
+            minimum=minimum,
+            maximum=maximum,
+        )
+
+
+def _done(change: PlanChange, how: Literal["nothing", "unschedule", "period_end"]) -> PlanChange:
+    return PlanChange(how, change.item, change.price, change.product, change.quantity, change.is_restart)

@@ -1,0 +1,109 @@
+"""What a change costs a subscription that nobody but we count the periods of; what is paid, is paid outside.
+
+The amounts are those that Stripe would come to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.subscriptions.domain.periods import period_containing
+from services.subscriptions.domain.plan_changes import PlanChange
+from services.subscriptions.domain.pricing import price_parts
+from services.subscriptions.domain.proration import Bought, ProratedLine, proration_lines, share_left
+from services.subscriptions.domain.shelf import Shelf
+from services.subscriptions.domain.subscription import State
+from tallystick.messages.subscriptions import InvoiceLine, Proration, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What is due at once, what the next period comes to, and the lines of the first of these."""
+
+    due_now: int
+    next_invoice: int
+    lines: list[InvoiceLine]
+
+
+def preview_own(
+    state: State, shelf: Shelf, change: PlanChange, *, proration: Proration, anchor: datetime, at: datetime
+) -> Preview:
+    """What a change comes to; `anchor` is from where the periods are counted."""
+    wanted = Bought(change.price, change.quantity)
+    others = [
+        Bought(price, item.quantity)
+        for item in state.items
+        if item is not change.item and item.price is not None and (price := shelf.price(item.price))
+    ]
+    running = Span(start=state.current_period_start or at, end=state.current_period_end or at)
+    if change.how == "now" and change.is_restart and state.status != "trialing":
+        return _preview_restart(shelf, change, running, wanted, at, proration)
+    following = _following(anchor, change, running)
+    regular = [line for bought in (wanted, *others) for line in _whole(bought, following)]
+    settled: list[InvoiceLine] = []
+    if change.how == "now" and proration != "none" and state.status != "trialing":
+        settled = _settled(shelf, change, wanted, running, at)
+    if settled and proration == "invoice":
+        return Preview(max(_sum(settled), 0), _sum(regular), settled)
+    lines = [*settled, *regular]
+    return Preview(0, max(_sum(lines), 0), lines)
+
+
+def _preview_restart(
+    shelf: Shelf, change: PlanChange, running: Span, wanted: Bought, at: datetime, proration: Proration
+) -> Preview:
+    """A new period begins at once: what is left of the old one is credited, the new one is due."""
+    start, end = period_containing(at, change.price.interval, at)
+    whole = _whole(wanted, Span(start=start, end=end))
+    settled = _settled(shelf, change, wanted, running, at) if proration != "none" else []
+    lines = [*(line for line in settled if line.amount < 0), *whole]
+    return Preview(max(_sum(lines), 0), _sum(whole), lines)
+
+
+def _following(anchor: datetime, change: PlanChange, running: Span) -> Span:
+    counted_from = running.end if change.is_restart else anchor
+    start, end = period_containing(counted_from, change.price.interval, running.end)
+    return Span(start=start, end=end)
+
+
+def _settled(
+    shelf: Shelf, change: PlanChange, wanted: Bought, running: Span, at: datetime
+) -> list[InvoiceLine]:
+    before = shelf.price(change.item.price) if change.item.price is not None else None
+    if before is None or running.end <= running.start:
+        return []
+    share = share_left(running.start, running.end, at)
+    rest = Span(start=at, end=running.end)
+    lines = proration_lines(Bought(before, change.item.quantity), wanted, share)
+    return [_prorated(line, rest) for line in lines]
+
+
+def _prorated(line: ProratedLine, rest: Span) -> InvoiceLine:
+    price, quantity = line.bought.price, line.bought.quantity
+    word = "Unused" if line.amount < 0 else "Remaining"
+    return InvoiceLine(
+        description=f"{word} time on {quantity} × {price.code}",
+        amount=line.amount,
+        quantity=quantity,
+        period=rest,
+        proration=True,
+        price=price.code,
+    )
+
+
+def _whole(bought: Bought, period: Span) -> list[InvoiceLine]:
+    return [
+        InvoiceLine(
+            description=" ".join(filter(None, (f"{part.quantity} × {bought.price.code}", part.label))),
+            amount=part.amount,
+            quantity=part.quantity,
+            period=period,
+            proration=False,
+            price=bought.price.code,
+        )
+        for part in price_parts(bought.price, bought.quantity)
+    ]
+
+
+def _sum(lines: Sequence[InvoiceLine]) -> int:
+    return sum(line.amount for line in lines)

@@ -1,0 +1,61 @@
+"""What a change in the middle of a period costs: a credit for what is not used, a charge for what comes.
+
+By the second, each line rounded by itself with halves away from zero, as Stripe does, so that a credit undoes
+the charge for the same time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from services.subscriptions.domain.pricing import period_amount
+from tallystick.messages.catalog import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A price and how many of it."""
+
+    price: Price
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProratedLine:
+    """A credit (negative) or a charge for the rest of a period; minor units."""
+
+    bought: Bought
+    amount: int
+
+
+def share_left(start: datetime, end: datetime, at: datetime) -> Fraction:
+    """The part of a period that is still to come, by whole seconds; between 0 and 1.
+
+    Raises ValueError for a period without a length.
+    """
+    whole = _seconds(start, end)
+    if whole <= 0:
+        raise ValueError("a period must end after it starts")
+    return Fraction(min(max(_seconds(at, end), 0), whole), whole)
+
+
+def prorated(bought: Bought, share: Fraction) -> int:
+    """What a share of a period costs, rounded to the minor unit."""
+    return _rounded(period_amount(bought.price, bought.quantity) * share)
+
+
+def proration_lines(before: Bought, after: Bought, share: Fraction) -> list[ProratedLine]:
+    """The lines for going from one to the other with a share of the period left; none that are zero."""
+    if (before.price.code, before.quantity) == (after.price.code, after.quantity):
+        return []
+    lines = [ProratedLine(before, -prorated(before, share)), ProratedLine(after, prorated(after, share))]
+    return [line for line in lines if line.amount]
+
+
+def _rounded(amount: Fraction) -> int:
+    """To the nearest whole number, halves up; amounts are never negative here."""
+    return int(amount + Fraction(1, 2))
+
+
+def _seconds(start: datetime, end: datetime) -> int:
+    return int(end.timestamp()) - int(start.timestamp())

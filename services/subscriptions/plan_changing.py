@@ -1,0 +1,245 @@
+"""The steps of changing a plan or quantity, and of taking a scheduled change back.
+
+Stripe changes first and we write what it says then; what fails there, a payment above all, has changed
+nothing. Subscriptions without a Stripe object are changed by us alone.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from services.subscriptions.catalog.domain.view import CatalogView
+from services.subscriptions.catalog.store import load_catalog
+from services.subscriptions.changing import change_subscription
+from services.subscriptions.checkouts import as_rejection
+from services.subscriptions.domain.orders import subscribed_to
+from services.subscriptions.domain.own_changes import changed_now, scheduled
+from services.subscriptions.domain.plan_changes import PlanChange, Wish, decide
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.domain.subscription import State
+from services.subscriptions.in_stripe import locked, record_until_current, take_over
+from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.store import live_subscriptions
+from services.subscriptions.stripe_changes import (
+    ItemChange,
+    change_now,
+    find,
+    release_schedule,
+    schedule_change,
+)
+from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.tables import SubscriptionRow
+from shared.steps import Steps
+from shared.work import Rejected, Unavailable, Work
+from tallystick.messages import subscriptions as m
+
+ChangeCommand = m.ChangePlan | m.ChangeQuantity
+
+
+class ChangeIntent(BaseModel):
+    """What is to be done; without a Stripe id nobody outside has to be asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    how: Literal["nothing", "unschedule", "now", "period_end"]
+    stripe_subscription_id: str | None
+    revision: int
+    product: str
+    price: str
+    quantity: int
+    in_stripe: ItemChange | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """One change on its way."""
+
+    steps: Steps
+    command: ChangeCommand
+    stripe: StripeGateway
+
+    async def carry_out(self) -> m.SubscriptionChanged:
+        """Decide, have Stripe do it where it has the subscription, and write what it is then.
+
+        Raises Rejected with the codes of `decide`, `not_found`, `already_subscribed` and `payment_failed`.
+        """
+        intent = await self.steps.intend(self._plan, ChangeIntent)
+        if intent.stripe_subscription_id is None or intent.how == "nothing":
+            return await self.steps.record(self._change_own)
+        answer = await self._ask(intent, intent.stripe_subscription_id)
+        save = partial(self._record, intent)
+        return await record_until_current(self.steps, self.stripe, intent.revision, answer, save)
+
+    async def _plan(self, work: Work) -> ChangeIntent:
+        row = await locked(work, self.command.subscription_id)
+        change = await plan_change(work, row, wish_of(self.command))
+        return ChangeIntent(
+            how=change.how,
+            stripe_subscription_id=row.stripe_subscription_id,
+            revision=row.stripe_revision,
+            product=change.product.code,
+            price=change.price.code,
+            quantity=change.quantity,
+            in_stripe=item_change(change) if row.stripe_subscription_id is not None else None,
+        )
+
+    async def _ask(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
+        present, key = await find(self.stripe, stripe_id), self.steps.key
+        if intent.how == "unschedule" or intent.in_stripe is None:
+            return await release_schedule(self.stripe, present, key("release"))
+        if intent.how == "now":
+            answer = await change_now(
+                self.stripe, present, intent.in_stripe, self.command.proration, key("change")
+            )
+            # Only now: had the payment failed, what was scheduled would still be.
+            return await release_schedule(self.stripe, answer, key("release"))
+        keys = (key("schedule"), key("phases"))
+        await schedule_change(self.stripe, present, intent.in_stripe, keys)
+        return await find(self.stripe, stripe_id)
+
+    async def _record(
+        self, intent: ChangeIntent, work: Work, revision: int, answer: StripeSubscription
+    ) -> m.SubscriptionChanged:
+        row = await locked(work, self.command.subscription_id)
+        await take_over(work, row, revision, answer, partial(_with_wait, intent, answer))
+        return _changed(row)
+
+    async def _change_own(self, work: Work) -> m.SubscriptionChanged:
+        row = await locked(work, self.command.subscription_id)
+        change = await plan_change(work, row, wish_of(self.command))
+        if change.how != "nothing" and row.stripe_subscription_id is not None:
+            raise Unavailable("The subscription has just changed.")
+        await _carry_out_own(work, row, change)
+        return _changed(row)
+
+
+async def plan_change(work: Work, row: SubscriptionRow, wish: Wish) -> PlanChange:
+    """What a wish comes to for a subscription as it stands.
+
+    Raises Rejected with the codes of `decide`, and `already_subscribed` where another subscription of the
+    customer's is for the wanted plan.
+    """
+    shelf, state = await load_catalog(work.session), state_of_row(row)
+    change = as_rejection(lambda: decide(shelf, state, wish, seats_occupied=row.seats_occupied))
+    if change.product.code not in state.products:
+        await _refuse_held(work, row, change.product.code)
+    return change
+
+
+def wish_of(asked: ChangeCommand | m.PreviewChange) -> Wish:
+    """What a command or preview asks for."""
+    price = None if isinstance(asked, m.ChangeQuantity) else asked.price
+    return Wish(price=price, quantity=asked.quantity, when=asked.when)
+
+
+def item_change(change: PlanChange) -> ItemChange:
+    """A change in Stripe's terms; raises Rejected `payments_not_configured` for prices it does not have."""
+    before, after = change.item.stripe_price_id, change.price.stripe_price_id
+    if before is None or after is None:
+        raise Rejected(
+            "payments_not_configured",
+            f"{change.price.code!r} is not in Stripe yet. Apply the catalog again.",
+            {"price": change.price.code},
+        )
+    return ItemChange(before=before, after=after, quantity=change.quantity, interval=change.price.interval)
+
+
+async def _refuse_held(work: Work, row: SubscriptionRow, plan: str) -> None:
+    others = [other for other in await live_subscriptions(work.session, row.customer) if other is not row]
+    held = subscribed_to([plan], ((other.subscription_id, state_of_row(other)) for other in others))
+    if held is not None:
+        raise Rejected(
+            "already_subscribed",
+            "Another subscription of this customer is for that plan.",
+            {"subscription_id": held},
+        )
+
+
+def _with_wait(intent: ChangeIntent, answer: StripeSubscription, state: State) -> State:
+    """Stripe's state, with what waits there in our words."""
+    end = answer.current_period_end
+    if intent.how != "period_end" or end is None or answer.schedule_id is None:
+        return replace(state, scheduled_change=None)
+    if _is_taken(intent, answer):
+        return state
+    waiting = m.ScheduledChange(product=intent.product, price=intent.price, quantity=intent.quantity, at=end)
+    return replace(state, scheduled_change=waiting)
+
+
+def _is_taken(intent: ChangeIntent, answer: StripeSubscription) -> bool:
+    """Whether Stripe has carried out what was scheduled before we could write that it waits."""
+    wanted = intent.in_stripe
+    return wanted is not None and any(
+        (item.stripe_price_id, item.quantity) == (wanted.after, wanted.quantity) for item in answer.items
+    )
+
+
+async def _carry_out_own(work: Work, row: SubscriptionRow, change: PlanChange) -> None:
+    state = state_of_row(row)
+    if change.how == "unschedule":
+        await change_subscription(work, row, replace(state, scheduled_change=None))
+    elif change.how == "period_end":
+        await change_subscription(work, row, scheduled(state, change))
+    elif change.how == "now":
+        shelf: CatalogView = await load_catalog(work.session)
+        if change.is_restart:
+            row.period_interval = change.price.interval
+            row.period_anchor = state.trial_end if state.status == "trialing" else work.now
+        await change_subscription(work, row, changed_now(state, shelf, change, work.now))
+
+
+def _changed(row: SubscriptionRow) -> m.SubscriptionChanged:
+    snapshot = subscription_snapshot(row)
+    return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
+
+
+class Unscheduling(BaseModel):
+    """Whose schedule is to be let go; without a Stripe id nobody outside has to be asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stripe_subscription_id: str | None
+    revision: int
+
+
+async def cancel_scheduled(
+    steps: Steps, command: m.CancelScheduledChange, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Take back what was scheduled.
+
+    Raises Rejected `not_found`, `nothing_scheduled` and `subscription_ended`.
+    """
+    intent = await steps.intend(partial(_plan_unscheduling, command), Unscheduling)
+    stripe_id = intent.stripe_subscription_id
+    if stripe_id is None:
+        return await steps.record(partial(_unschedule_own, command))
+    answer = await release_schedule(stripe, await find(stripe, stripe_id), steps.key("release"))
+    save = partial(_record_unscheduling, command)
+    return await record_until_current(steps, stripe, intent.revision, answer, save)
+
+
+async def _plan_unscheduling(command: m.CancelScheduledChange, work: Work) -> Unscheduling:
+    row = await locked(work, command.subscription_id)
+    details: JsonValue = {"subscription_id": command.subscription_id}
+    state = state_of_row(row)
+    if state.is_final:
+        raise Rejected("subscription_ended", "The subscription has ended.", details)
+    if state.scheduled_change is None:
+        raise Rejected("nothing_scheduled", "No change waits for the end of the period.", details)
+    return Unscheduling(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
+
+
+async def _record_unscheduling(
+    command: m.CancelScheduledChange, work: Work, revision: int, answer: StripeSubscription
+) -> m.SubscriptionFound:
+    row = await locked(work, command.subscription_id)
+    await take_over(work, row, revision, answer)
+    return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+
+async def _unschedule_own(command: m.CancelScheduledChange, work: Work) -> m.SubscriptionFound:
+    row = await locked(work, command.subscription_id)
+    await change_subscription(work, row, replace(state_of_row(row), scheduled_change=None))
+    return m.SubscriptionFound(subscription=subscription_snapshot(row))

@@ -1,0 +1,177 @@
+"""What a change would cost and what comes next to pay, as Stripe works it out for what it knows of."""
+
+from collections.abc import Iterable
+
+from services.subscriptions.catalog.domain.view import CatalogView
+from services.subscriptions.catalog.store import load_catalog
+from services.subscriptions.domain.invoices import Invoice, read_invoice
+from services.subscriptions.domain.periods import period_containing
+from services.subscriptions.domain.plan_changes import PlanChange
+from services.subscriptions.domain.previews import preview_own
+from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
+from services.subscriptions.domain.subscription import State
+from services.subscriptions.in_stripe import not_found
+from services.subscriptions.plan_changing import item_change, plan_change, wish_of
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.store import find_customer, find_subscription, subscription_of_stripe
+from services.subscriptions.stripe_changes import find, preview_purchase, upcoming_invoice
+from services.subscriptions.stripe_changes import preview_change as preview_in_stripe
+from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.tables import SubscriptionRow
+from shared.work import Rejected, Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Money
+from tallystick.messages.catalog import Price
+
+
+async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGateway) -> m.ChangePreview:
+    """What a change would cost; raises Rejected as the change would, but for its payment."""
+    row = await find_subscription(work.session, question.subscription_id)
+    if row is None:
+        raise not_found(question.subscription_id)
+    shelf = await load_catalog(work.session)
+    if question.add_price is not None:
+        return await _preview_add_on(work, row, shelf, question.add_price, stripe)
+    change = await plan_change(work, row, wish_of(question))
+    if row.stripe_subscription_id is None:
+        return _preview_own(work, row, shelf, change, question.proration)
+    wanted, state = item_change(change), state_of_row(row)
+    await _let_go(work)
+    present = await find(stripe, row.stripe_subscription_id)
+    proration: m.Proration = question.proration if change.how == "now" else "none"
+    if change.how in ("nothing", "unschedule"):
+        return await _as_it_is(present, shelf, stripe)
+    first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
+    if change.how == "period_end" and change.is_restart:
+        return _shown(0, first.amount_due, first, _moved(first.lines, present, change))
+    if not _is_due_now(state, change, proration, first):
+        return _shown(0, first.amount_due, first)
+    if change.is_restart:
+        regular = sum(line.amount for line in first.lines if not line.proration)
+        return _shown(first.amount_due, regular, first)
+    following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), shelf)
+    return _shown(first.amount_due, following.amount_due, first)
+
+
+async def get_upcoming_invoice(
+    work: Work, question: m.UpcomingInvoice, stripe: StripeGateway
+) -> m.ComingInvoiceFound:
+    """The invoice that a customer gets next; raises Rejected `not_found` where none will come."""
+    token = question.customer.token
+    customer = await find_customer(work.session, token)
+    if customer is None or customer.stripe_customer_id is None:
+        raise _nothing_upcoming(token)
+    shelf = await load_catalog(work.session)
+    stripe.require()
+    await _let_go(work)
+    body = await upcoming_invoice(stripe, customer=customer.stripe_customer_id)
+    if body is None:
+        raise _nothing_upcoming(token)
+    invoice = read_invoice(body, shelf)
+    row = None
+    if invoice.stripe_subscription_id is not None:
+        row = await subscription_of_stripe(work.session, invoice.stripe_subscription_id)
+    return m.ComingInvoiceFound(
+        invoice=m.ComingInvoice(
+            subscription_id=row.subscription_id if row is not None else None,
+            currency=invoice.currency,
+            total=invoice.total,
+            amount_due=invoice.amount_due,
+            due_at=moment(body.get("period_end")) or moment(body.get("next_payment_attempt")),
+            lines=list(invoice.lines),
+        )
+    )
+
+
+async def _preview_add_on(
+    work: Work, row: SubscriptionRow, shelf: CatalogView, code: str, stripe: StripeGateway
+) -> m.ChangePreview:
+    """An add-on has periods of its own, which begin when it is bought."""
+    price = shelf.price(code)
+    if price is None or price.archived or price.stripe_price_id is None or not _is_add_on(shelf, price):
+        raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
+    customer = await find_customer(work.session, row.customer)
+    if customer is None or customer.stripe_customer_id is None:
+        raise Rejected(
+            "payments_not_configured", "The customer is not known to Stripe.", {"customer": row.customer}
+        )
+    await _let_go(work)
+    body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
+    invoice = read_invoice(body, shelf)
+    regular = sum(line.amount for line in invoice.lines if line.price == code)
+    return _shown(invoice.amount_due, regular, invoice)
+
+
+def _preview_own(
+    work: Work, row: SubscriptionRow, shelf: CatalogView, change: PlanChange, proration: m.Proration
+) -> m.ChangePreview:
+    currency = change.price.currency
+    if currency is None:
+        raise Rejected("unknown_price", "A free price costs nothing.", {"price": change.price.code})
+    preview = preview_own(
+        state_of_row(row),
+        shelf,
+        change,
+        proration=proration,
+        anchor=row.period_anchor or work.now,
+        at=work.now,
+    )
+    return m.ChangePreview(
+        due_now=Money(amount=preview.due_now, currency=currency),
+        next_invoice=Money(amount=preview.next_invoice, currency=currency),
+        lines=preview.lines,
+    )
+
+
+async def _as_it_is(
+    present: StripeSubscription, shelf: CatalogView, stripe: StripeGateway
+) -> m.ChangePreview:
+    body: Json | None = await upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
+    if body is None:
+        raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
+    invoice = read_invoice(body, shelf)
+    return _shown(0, invoice.amount_due, invoice)
+
+
+def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
+    """Whether Stripe would make this invoice at once instead of with the next period."""
+    if change.how != "now" or state.status == "trialing":
+        return False
+    if change.is_restart:
+        return True
+    return proration == "invoice" and any(line.proration for line in invoice.lines)
+
+
+def _moved(
+    lines: Iterable[m.InvoiceLine], present: StripeSubscription, change: PlanChange
+) -> list[m.InvoiceLine]:
+    """Lines of a period that would begin now, for the one that begins when the running one ends."""
+    end = present.current_period_end
+    if end is None:
+        return list(lines)
+    start, after = period_containing(end, change.price.interval, end)
+    period = m.Span(start=start, end=after)
+    return [line if line.proration else line.model_copy(update={"period": period}) for line in lines]
+
+
+def _shown(
+    due_now: int, next_invoice: int, invoice: Invoice, lines: Iterable[m.InvoiceLine] | None = None
+) -> m.ChangePreview:
+    return m.ChangePreview(
+        due_now=Money(amount=due_now, currency=invoice.currency),
+        next_invoice=Money(amount=next_invoice, currency=invoice.currency),
+        lines=list(invoice.lines if lines is None else lines),
+    )
+
+
+def _is_add_on(shelf: CatalogView, price: Price) -> bool:
+    return shelf.product_of(price).kind == "add_on"
+
+
+def _nothing_upcoming(token: str) -> Rejected:
+    return Rejected("not_found", f"No invoice is coming for {token}.", {"customer": token})
+
+
+async def _let_go(work: Work) -> None:
+    """Give the connection back: Stripe may take seconds, and others need one meanwhile."""
+    await work.session.close()

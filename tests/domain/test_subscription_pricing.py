@@ -1,0 +1,165 @@
+"""What prices ask for, and what a part of a period costs: figures by hand, and what always holds."""
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.subscriptions.domain.pricing import Part, period_amount, price_parts, yearly_amount
+from services.subscriptions.domain.proration import Bought, prorated, proration_lines, share_left
+from tallystick.messages.catalog import Price, Tier
+
+JANUARY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def price(model: Any, *tiers: tuple[int | None, int, int], **fields: Any) -> Price:
+    values: dict[str, Any] = {
+        "price_id": "price_1",
+        "version": 1,
+        "code": "plan_monthly",
+        "product": "plan",
+        "model": model,
+        "currency": "eur",
+        "interval": "month",
+        "unit_amount": None,
+        "base_amount": 0,
+        "tiers": [Tier(up_to=up_to, unit_amount=unit, flat_amount=flat) for up_to, unit, flat in tiers],
+        "trial_days": None,
+        "listed": True,
+        "archived": False,
+        "stripe_price_id": None,
+    }
+    return Price(**{**values, **fields})
+
+
+VOLUME = price("volume", (10, 1000, 0), (50, 800, 0), (None, 600, 0))
+STEPS = ((5, 1000, 0), (10, 800, 0), (None, 500, 0))
+
+
+@pytest.mark.parametrize(("seats", "amount"), [(1, 1000), (10, 10000), (11, 8800), (50, 40000), (51, 30600)])
+def test_volume_charges_every_seat_at_the_reached_tier(seats: int, amount: int) -> None:
+    assert period_amount(VOLUME, seats) == amount
+
+
+@pytest.mark.parametrize(("seats", "amount"), [(3, 3000), (5, 5000), (8, 7400), (10, 9000), (12, 10000)])
+def test_graduated_charges_each_seat_at_its_own_tier(seats: int, amount: int) -> None:
+    assert period_amount(price("graduated", *STEPS), seats) == amount
+
+
+@pytest.mark.parametrize(
+    ("wanted", "quantity", "amount"),
+    [
+        (price("free"), 5, 0),
+        (price("flat", unit_amount=4900), 1, 4900),
+        (price("flat", unit_amount=4900), 7, 4900),
+        (price("per_seat", unit_amount=1000), 7, 7000),
+        (price("per_seat", unit_amount=1000, base_amount=2500), 7, 9500),
+        # 20.00 for being in the tier, 8 × 8.00, and 5.00 as a base.
+        (price("volume", (5, 1000, 500), (None, 800, 2000), base_amount=500), 8, 8900),
+        # 5.00 + 5 × 10.00 + 20.00 + 3 × 8.00, and 5.00 as a base.
+        (price("graduated", (5, 1000, 500), (None, 800, 2000), base_amount=500), 8, 10400),
+        # The second tier is not reached: its fee is not due.
+        (price("graduated", (5, 1000, 500), (None, 800, 2000)), 5, 5500),
+        (price("graduated", (5, 0, 9900), (None, 1500, 0)), 7, 12900),
+        (price("per_seat", unit_amount=500, currency="jpy"), 3, 1500),
+        (price("per_seat", unit_amount=1500, currency="kwd"), 3, 4500),
+    ],
+)
+def test_what_each_model_asks_for(wanted: Price, quantity: int, amount: int) -> None:
+    assert period_amount(wanted, quantity) == amount
+
+
+def test_an_amount_is_told_in_its_parts() -> None:
+    graduated = price("graduated", (5, 1000, 500), (None, 800, 0), base_amount=250)
+    assert price_parts(graduated, 8) == [
+        Part("base", 1, 250),
+        Part("tier 1", 5, 1000),
+        Part("tier 1 fee", 1, 500),
+        Part("tier 2", 3, 800),
+    ]
+
+
+def test_nothing_cannot_be_bought() -> None:
+    with pytest.raises(ValueError, match="0 units"):
+        period_amount(VOLUME, 0)
+
+
+def test_prices_of_different_intervals_are_compared_by_the_year() -> None:
+    assert yearly_amount(price("flat", unit_amount=4900), 1) == 58800
+    assert yearly_amount(price("flat", unit_amount=49000, interval="year"), 1) == 49000
+
+
+def test_half_a_month_is_settled_by_the_second() -> None:
+    # From 3 seats (30.00) to 8 (64.00) at noon on the 16th of a month of 31 days: half is left.
+    seats = price("volume", *STEPS)
+    share = share_left(*JANUARY, datetime(2026, 1, 16, 12, tzinfo=UTC))
+    assert share == Fraction(1, 2)
+    lines = proration_lines(Bought(seats, 3), Bought(seats, 8), share)
+    assert [(line.bought.quantity, line.amount) for line in lines] == [(3, -1500), (8, 3200)]
+
+
+def test_half_a_minor_unit_is_rounded_away_from_zero_on_either_side() -> None:
+    odd, half = price("flat", unit_amount=4901), Fraction(1, 2)
+    dearer = price("flat", unit_amount=9903, code="other_monthly")
+    lines = proration_lines(Bought(odd, 1), Bought(dearer, 1), half)
+    assert [line.amount for line in lines] == [-2451, 4952]
+
+
+def test_a_period_that_is_over_leaves_nothing_to_settle_and_one_to_come_leaves_all() -> None:
+    start, end = JANUARY
+    assert share_left(start, end, end + timedelta(days=3)) == 0
+    assert share_left(start, end, start - timedelta(days=3)) == 1
+    assert proration_lines(Bought(VOLUME, 3), Bought(VOLUME, 8), Fraction(0)) == []
+    with pytest.raises(ValueError, match="must end after"):
+        share_left(end, end, end)
+
+
+def test_the_same_again_makes_no_lines() -> None:
+    assert proration_lines(Bought(VOLUME, 3), Bought(VOLUME, 3), Fraction(1, 2)) == []
+
+
+amounts = st.integers(0, 10**7)
+unit_amounts = st.integers(1, 10**7)
+prices = st.one_of(
+    st.builds(
+        lambda unit, base: price("per_seat", unit_amount=unit, base_amount=base), unit_amounts, amounts
+    ),
+    st.builds(
+        lambda model, rows, last, base: price(
+            model,
+            *((up_to, unit, flat) for up_to, (unit, flat) in zip(range(5, 500, 7), rows, strict=False)),
+            (None, *last),
+            base_amount=base,
+        ),
+        st.sampled_from(["volume", "graduated"]),
+        st.lists(st.tuples(unit_amounts, amounts), max_size=6),
+        st.tuples(unit_amounts, amounts),
+        amounts,
+    ),
+)
+
+
+@given(prices, st.integers(1, 1_000_000))
+def test_the_parts_are_the_whole_and_count_every_unit_once(wanted: Price, quantity: int) -> None:
+    parts = price_parts(wanted, quantity)
+    assert sum(part.amount for part in parts) == period_amount(wanted, quantity)
+    units = sum(part.quantity for part in parts if part.label not in ("base",) and "fee" not in part.label)
+    assert units == quantity
+
+
+@given(prices, st.integers(1, 1000), st.integers(1, 1000), st.fractions(0, 1))
+def test_there_and_back_at_once_costs_nothing(wanted: Price, few: int, many: int, share: Fraction) -> None:
+    there = proration_lines(Bought(wanted, few), Bought(wanted, many), share)
+    back = proration_lines(Bought(wanted, many), Bought(wanted, few), share)
+    assert sum(line.amount for line in [*there, *back]) == 0
+
+
+@given(prices, st.integers(1, 1000), st.integers(0, 10**6))
+def test_a_period_cut_in_two_costs_what_it_costs_whole(wanted: Price, quantity: int, cut: int) -> None:
+    # Each of the two roundings is half a minor unit off at most.
+    share, bought = Fraction(cut, 10**6), Bought(wanted, quantity)
+    total = prorated(bought, share) + prorated(bought, 1 - share)
+    assert abs(total - period_amount(wanted, quantity)) <= 1
