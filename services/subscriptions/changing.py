@@ -3,6 +3,7 @@
 The caller has locked the customer's row, so versions follow one another and no subscription is overlooked.
 """
 
+from services.subscriptions.add_ons.following import follow_subscription
 from services.subscriptions.domain.entitlements import NOTHING, entitlements_of
 from services.subscriptions.domain.invoices import InvoiceChange
 from services.subscriptions.domain.subscription import State, changes
@@ -36,7 +37,7 @@ def tell_customer(work: Work, row: CustomerRow, event: str) -> None:
 async def change_subscription(
     work: Work, row: SubscriptionRow, after: State, *, is_new: bool = False
 ) -> bool:
-    """Lead a subscription to a state, telling each step, and bring its customer's entitlements up to date.
+    """Lead a subscription to a state, telling each step; its add-on and its customer's entitlements follow.
 
     Gives whether anything changed.
     """
@@ -48,6 +49,7 @@ async def change_subscription(
         work.session.add(row)
     if told:
         await work.session.flush()
+        await follow_subscription(work, row)
         await refresh_entitlements(work, row.customer)
     return bool(told)
 

@@ -29,6 +29,7 @@ _KEYS = {
     ("subscription", "subscriptions"): "subscription_id",
     ("invoice", "invoices"): "invoice_id",
     ("entitlement", "entitlements"): "customer || '.' || feature",
+    ("add_on", "add_ons"): "add_on_id",
 }
 """By entity and table, how the outbox names a row."""
 
@@ -111,7 +112,7 @@ class RowsAreAtTheirLastVersion:
                     FROM (SELECT {key} AS id, version FROM {{schema}}.{table}) AS row
                     LEFT JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
                                WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = row.id
-                    WHERE row.version IS DISTINCT FROM told.version LIMIT 20""",  # noqa: S608 - our own names
+                    WHERE row.version IS DISTINCT FROM coalesce(told.version, 0) LIMIT 20""",  # noqa: S608 - our own names
                 entity,
             )
             found += [f"{entity} {row['id']} is at {row['version']}, told {row['told']}" for row in rows]

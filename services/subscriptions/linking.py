@@ -1,5 +1,6 @@
 """Linking a customer to one of Stripe's, and taking in what came from there before."""
 
+from services.subscriptions.add_ons.store import find_add_on
 from services.subscriptions.changing import change_subscription
 from services.subscriptions.domain.from_stripe import state_of
 from services.subscriptions.domain.shelf import Shelf
@@ -64,11 +65,15 @@ async def adopt_subscription(
 async def new_stripe_subscription(
     work: Work, customer: CustomerRow, subscription: StripeSubscription
 ) -> SubscriptionRow:
-    """A row for a Stripe subscription; if one of our checkouts led to it, that is completed."""
+    """A row for a Stripe subscription, tied to the checkout or the add-on that led to it."""
     checkout = await find_checkout(work.session, checkout_id=subscription.checkout_id or "")
     if checkout is not None and checkout.customer == customer.customer:
         checkout.status = "completed"
-    return new_subscription(work, customer, stripe_subscription_id=subscription.stripe_subscription_id)
+    row = new_subscription(work, customer, stripe_subscription_id=subscription.stripe_subscription_id)
+    add_on = await find_add_on(work.session, subscription.add_on_id) if subscription.add_on_id else None
+    if add_on is not None and add_on.customer == customer.customer and add_on.subscription_id is None:
+        add_on.subscription_id = row.subscription_id
+    return row
 
 
 def new_subscription(

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.subscriptions.add_ons.tables import AddOnRow
 from services.subscriptions.domain.subscription import FINAL
 from services.subscriptions.tables import (
     CheckoutRow,
@@ -108,11 +109,12 @@ async def live_subscriptions(session: AsyncSession, token: str) -> Sequence[Subs
 
 
 async def newest_subscription(session: AsyncSession, token: str) -> SubscriptionRow | None:
-    """A customer's newest subscription that has not ended, else their newest."""
+    """A customer's newest subscription that has not ended, else their newest; add-ons' come last."""
+    for_add_on = sa.exists().where(AddOnRow.subscription_id == SubscriptionRow.subscription_id)
     query = (
         sa.select(SubscriptionRow)
         .where(SubscriptionRow.customer == token)
-        .order_by(SubscriptionRow.status.in_(FINAL), SubscriptionRow.subscription_id.desc())
+        .order_by(for_add_on, SubscriptionRow.status.in_(FINAL), SubscriptionRow.subscription_id.desc())
         .limit(1)
     )
     return await session.scalar(query)

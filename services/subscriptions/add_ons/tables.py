@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.subscriptions.base import Row
-from services.subscriptions.tables import CustomerRow, SubscriptionRow
+from services.subscriptions.tables import CustomerRow
 
 
 class AddOnRow(Row):
@@ -26,8 +26,6 @@ class AddOnRow(Row):
     status: Mapped[str]
     """As of its subscription."""
     cancel_at: Mapped[datetime | None]
-    subscription_id: Mapped[str | None] = mapped_column(
-        ForeignKey(SubscriptionRow.subscription_id), unique=True
-    )
-    """Null while its checkout is open."""
+    subscription_id: Mapped[str | None] = mapped_column(unique=True)
+    """Null while its checkout is open. No foreign key: it is tied before its subscription is written."""
     created_at: Mapped[datetime]

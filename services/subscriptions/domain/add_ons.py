@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import JsonValue
 
 from services.subscriptions.domain.refusals import Refused
 from services.subscriptions.domain.shelf import Shelf
-from services.subscriptions.domain.subscription import GRANTING, State
+from services.subscriptions.domain.subscription import FINAL, GRANTING, State
 from tallystick.messages.catalog import Price, Product
 
 DOMAIN_MAX_CHARACTERS = 253
@@ -15,6 +17,34 @@ DOMAIN_MAX_CHARACTERS = 253
 EMAIL_MAX_CHARACTERS = 254
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What changes of an add-on."""
+
+    status: str
+    cancel_at: datetime | None
+
+
+def standing_of(subscription: State) -> Standing:
+    """An add-on's standing, which follows from its subscription's."""
+    if subscription.is_final:
+        return Standing(subscription.status, subscription.ended_at)
+    ends = subscription.current_period_end if subscription.cancel_at_period_end else None
+    return Standing(subscription.status, ends)
+
+
+def event_between(before: Standing | None, after: Standing) -> str | None:
+    """The event that leads from one standing to the next; `before` is None until it was told first.
+
+    Nothing is told of an add-on before it is paid for, and nothing after its end.
+    """
+    if before is None:
+        return "purchased" if after.status in GRANTING else None
+    if before == after or before.status in FINAL:
+        return None
+    return "canceled" if after.status in FINAL else "updated"
 
 
 def add_on_at(shelf: Shelf, code: str) -> tuple[Price, Product]:

@@ -55,6 +55,7 @@ class StripeSubscription:
     created: datetime
     checkout_id: str | None
     schedule_id: str | None
+    add_on_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class StripeCustomer:
 
 CHECKOUT_ID_KEY = "tallystick_checkout_id"
 """Metadata of a checkout session and its subscription: which of our checkouts it belongs to."""
+ADD_ON_ID_KEY = "tallystick_add_on_id"
+"""Metadata of a Stripe subscription: which of our add-ons it is for."""
 CUSTOMER_KEY = "tallystick_customer"
 """Metadata of a Stripe customer: whose it is."""
 
@@ -115,6 +118,7 @@ def read_subscription(body: Json) -> StripeSubscription:
         ended_at=_time(body, "ended_at"),
         created=_required_time(body, "created"),
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
+        add_on_id=_metadata(body).get(ADD_ON_ID_KEY),
         schedule_id=reference_of(body.get("schedule")),
     )
 

@@ -28,12 +28,7 @@ def upgrade() -> None:
         sa.Column("details", JSONB, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("cancel_at", MOMENT),
-        sa.Column(
-            "subscription_id",
-            sa.Text,
-            sa.ForeignKey(f"{SCHEMA}.subscriptions.subscription_id"),
-            unique=True,
-        ),
+        sa.Column("subscription_id", sa.Text, unique=True),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Index("ix_add_ons_customer", "customer", "add_on_id"),
         schema=SCHEMA,

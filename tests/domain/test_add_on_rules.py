@@ -1,11 +1,21 @@
 """What add-ons ask their buyers for."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from services.subscriptions.catalog.domain.view import CatalogView
-from services.subscriptions.domain.add_ons import add_on_at, as_domain_name, checked_details, require_plan
+from services.subscriptions.domain.add_ons import (
+    Standing,
+    add_on_at,
+    as_domain_name,
+    checked_details,
+    event_between,
+    require_plan,
+    standing_of,
+)
 from services.subscriptions.domain.refusals import Refused
 from tallystick.messages.catalog import Price, Product
 from tests.domain.test_entitlements import subscribed
@@ -28,7 +38,7 @@ def product(code: str, kind: Any, *required: str) -> Product:
 
 
 def price(code: str, of: str, **fields: Any) -> Price:
-    known = {
+    known: dict[str, Any] = {
         "price_id": f"price_{code}",
         "version": 1,
         "code": code,
@@ -163,3 +173,35 @@ def test_without_a_running_plan_there_are_no_add_ons(states: Any) -> None:
     with pytest.raises(Refused) as refused:
         require_plan(states, frozenset({"domain"}))
     assert refused.value.code == "no_active_subscription"
+
+
+MAY = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "event"),
+    [
+        (None, Standing("incomplete", None), None),
+        (None, Standing("trialing", None), "purchased"),
+        (None, Standing("active", None), "purchased"),
+        (None, Standing("expired", MAY), None),
+        (Standing("active", None), Standing("active", None), None),
+        (Standing("active", None), Standing("active", MAY), "updated"),
+        (Standing("active", MAY), Standing("active", None), "updated"),
+        (Standing("active", None), Standing("past_due", None), "updated"),
+        (Standing("active", MAY), Standing("canceled", MAY), "canceled"),
+        (Standing("trialing", None), Standing("expired", MAY), "canceled"),
+        (Standing("canceled", MAY), Standing("active", None), None),
+    ],
+)
+def test_an_add_on_is_told_once_paid_for_and_never_after_its_end(
+    before: Standing | None, after: Standing, event: str | None
+) -> None:
+    assert event_between(before, after) == event
+
+
+def test_an_add_on_ends_when_its_subscription_does() -> None:
+    running = replace(subscribed(product="domain"), current_period_end=MAY)
+    assert standing_of(running) == Standing("active", None)
+    assert standing_of(replace(running, cancel_at_period_end=True)) == Standing("active", MAY)
+    assert standing_of(replace(running, status="canceled", ended_at=MAY)) == Standing("canceled", MAY)

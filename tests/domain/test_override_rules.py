@@ -15,7 +15,13 @@ MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def wish(kind: Any = "limit", **fields: Any) -> Wish:
-    known = {"feature": "members", "kind": kind, "allowed": None, "quantity": None, "until": None}
+    known: dict[str, Any] = {
+        "feature": "members",
+        "kind": kind,
+        "allowed": None,
+        "quantity": None,
+        "until": None,
+    }
     return Wish(**(known | fields))
 
 
