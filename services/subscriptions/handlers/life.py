@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
-from services.subscriptions.dunning import end_due_grace
+from services.subscriptions.cleaning import clean_up as put_away
+from services.subscriptions.dunning import Dunning, end_due_grace
 from services.subscriptions.interrupting import Interrupting
 from services.subscriptions.reminding import remind
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.syncing import Sync
 from shared.steps import Steps
 from shared.work import Transactions
 from tallystick.messages import subscriptions as m
@@ -46,3 +48,17 @@ async def end_grace(transactions: Transactions, at: datetime) -> None:
 async def send_reminders(transactions: Transactions, at: datetime) -> None:
     """Trials that end and periods that renew are told before."""
     await remind(transactions, at)
+
+
+@service.job("sync_stripe")
+async def sync_stripe(
+    transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning
+) -> None:
+    """What Stripe has is right, whatever its events have told us."""
+    await Sync(transactions, stripe, dunning, at).compare_all()
+
+
+@service.job("clean_up")
+async def clean_up(transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning) -> None:
+    """What nobody will finish is ended or forgotten."""
+    await put_away(Sync(transactions, stripe, dunning, at, job="clean_up"))

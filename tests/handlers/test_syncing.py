@@ -1,0 +1,158 @@
+"""The hourly comparison with Stripe and the weekly clean-up: what no event has told is found all the same."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.subscriptions.app import service
+from services.subscriptions.checkouts import Trials
+from services.subscriptions.dunning import Dunning
+from services.subscriptions.stripe_gateway import StripeGateway
+from tests.handlers.subscription_world import World, gapless
+from tests.support.runtime import Bound
+from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+
+# The SDK's own way of calling httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+TICK = datetime(2026, 6, 1, 12, tzinfo=UTC)
+CAUSE = "subscriptions.sync_stripe 2026-06-01T12:00:00Z"
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StripeStandIn]:
+    with stripe_stand_in() as running:
+        yield running
+
+
+@pytest.fixture
+async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
+    gateway = StripeGateway(SECRET_KEY, stand_in.url)
+    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
+    await world.apply_catalog()
+    await world.register()
+    yield world
+    await gateway.close()
+
+
+async def bought(world: World) -> dict[str, Any]:
+    await world.buys()
+    await world.catches_up()
+    return await world.subscription()
+
+
+async def test_what_was_changed_in_stripe_without_a_word_is_corrected_and_says_why(world: World) -> None:
+    subscription = await bought(world)
+    world.stripe.v1.subscriptions.update(
+        subscription["stripe_subscription_id"], {"cancel_at_period_end": True}
+    )
+
+    for _ in range(2):
+        await world.bound.tick("sync_stripe", TICK)
+
+    assert (await world.subscription())["cancel_at_period_end"] is True
+    told = await world.told("subscription")
+    assert [(name, body["caused_by"]) for name, body in told][2:] == [("cancelScheduledV1", CAUSE)]
+    await world.catches_up()
+    assert len(await world.told("subscription")) == 3
+    assert gapless(told, "subscription", "subscription_id")
+
+
+async def test_what_has_ended_in_stripe_is_no_longer_listed_but_found(world: World) -> None:
+    subscription = await bought(world)
+    world.stripe.v1.subscriptions.cancel(subscription["stripe_subscription_id"])
+
+    await world.bound.tick("sync_stripe", TICK)
+
+    assert (await world.subscription())["status"] == "canceled"
+    assert (await world.told("subscription"))[-1][1]["caused_by"] == CAUSE
+    assert (await world.allowed("hours"))["allowed"] is False
+
+
+async def test_what_stripe_has_forgotten_has_ended(world: World) -> None:
+    subscription = await bought(world)
+    world.stand_in.account.remove(
+        world.stand_in.account.get("subscription", subscription["stripe_subscription_id"])
+    )
+
+    await world.bound.tick("sync_stripe", TICK)
+
+    ended = await world.subscription()
+    assert (ended["status"], ended["ended_at"]) == ("canceled", "2026-06-01T12:00:00Z")
+
+
+async def test_a_subscription_that_we_never_heard_of_is_taken_in(world: World) -> None:
+    await world.buys()
+
+    await world.bound.tick("sync_stripe", TICK)
+
+    assert (await world.subscription())["status"] == "active"
+    assert await world.names("subscription") == ["createdV1", "activatedV1"]
+    await world.catches_up()
+    assert await world.names("subscription") == ["createdV1", "activatedV1"]
+
+
+async def test_where_nothing_differs_nothing_is_told_or_asked_one_by_one(world: World) -> None:
+    await bought(world)
+    before = len(await world.bound.outbox())
+
+    await world.bound.tick("sync_stripe", TICK)
+
+    assert len(await world.bound.outbox()) == before
+    [row] = await world.bound.rows("SELECT synced_at, stripe_revision FROM subscriptions.subscriptions")
+    assert row["synced_at"] == TICK
+
+
+async def test_who_became_overdue_unheard_has_grace_from_when_it_was_found(world: World) -> None:
+    subscription = await bought(world)
+    stripe_id = subscription["stripe_subscription_id"]
+    world.stand_in.account.get("subscription", stripe_id)["status"] = "past_due"
+
+    await world.bound.tick("sync_stripe", TICK)
+
+    found = await world.subscription()
+    assert (found["status"], found["grace_until"]) == ("past_due", "2026-06-08T12:00:00Z")
+
+
+async def test_a_first_payment_that_never_came_is_given_up(world: World) -> None:
+    customer_id = (await world.register())["stripe_customer_id"]
+    prices = world.stripe.v1.prices.list({"lookup_keys": ["solo_monthly"]})
+    wanted: Any = {
+        "customer": customer_id,
+        "items": [{"price": prices.data[0].id}],
+        "payment_behavior": "default_incomplete",
+    }
+    theirs = world.stripe.v1.subscriptions.create(wanted)
+    await world.catches_up()
+    assert (await world.subscription())["status"] == "incomplete"
+
+    await world.bound.tick("clean_up", world.bound.now + timedelta(days=1))
+    assert (await world.subscription())["status"] == "incomplete"
+    for _ in range(2):
+        await world.bound.tick("clean_up", world.bound.now + timedelta(days=3))
+
+    assert (await world.subscription())["status"] == "expired"
+    assert world.stripe.v1.subscriptions.retrieve(theirs.id).status == "incomplete_expired"
+    assert (await world.names("subscription")).count("expiredV1") == 1
+
+
+async def test_events_that_waited_for_a_month_are_forgotten(world: World) -> None:
+    prices = world.stripe.v1.prices.list({"lookup_keys": ["solo_monthly"]})
+    stranger = world.stripe.v1.customers.create({"email": "x@y.example"})
+    wanted: Any = {
+        "customer": stranger.id,
+        "items": [{"price": prices.data[0].id}],
+        "payment_behavior": "default_incomplete",
+    }
+    world.stripe.v1.subscriptions.create(wanted)
+    await world.catches_up()
+    parked = "SELECT event_id FROM subscriptions.parked_events"
+    assert await world.bound.rows(parked)
+
+    await world.bound.tick("clean_up", world.bound.now + timedelta(days=29))
+    assert await world.bound.rows(parked)
+    await world.bound.tick("clean_up", world.bound.now + timedelta(days=30))
+
+    assert await world.bound.rows(parked) == []
