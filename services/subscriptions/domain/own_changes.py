@@ -13,7 +13,7 @@ from tallystick.messages.subscriptions import ScheduledChange
 def changed_now(state: State, shelf: Shelf, change: PlanChange, now: datetime) -> State:
     """The state after a change at once; with another interval, a new period begins now unless in a trial."""
     items = tuple(
-        item_of(shelf, change.price, change.quantity) if item is change.item else item for item in state.items
+        item_of(shelf, change.price, change.quantity) if item == change.item else item for item in state.items
     )
     after = replace(state, items=items, scheduled_change=None)
     if not change.is_restart or state.status == "trialing":

@@ -33,7 +33,7 @@ def preview_own(
     others = [
         Bought(price, item.quantity)
         for item in state.items
-        if item is not change.item and item.price is not None and (price := shelf.price(item.price))
+        if item != change.item and item.price is not None and (price := shelf.price(item.price))
     ]
     running = Span(start=state.current_period_start or at, end=state.current_period_end or at)
     if change.how == "now" and change.is_restart and state.status != "trialing":
