@@ -81,7 +81,7 @@ class Dispatcher:
         return {"command": self._plain, "external_command": self._external, "question": self._question}
 
     async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        """Handle a command as if it were new; a repetition comes to light when it is settled, and to nothing."""
+        """Handle a command as if it were new; a repetition is noticed, and undone, when it is settled."""
         try:
             async with self._begin(command, now) as work:
                 outcome = succeeded(command, await self._call(handler, work, command))

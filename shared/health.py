@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from shared.database import is_reachable
 from shared.limits import READY_CHECK_TIMEOUT_SECONDS
 from shared.metrics import CONSUMER_LAG
+from shared.relay import Relay
 from shared.subscribing import Durable
 
 
@@ -25,6 +26,7 @@ class Health:
     engine: AsyncEngine
     broker: NatsBroker
     durables: list[Durable]
+    relay: Relay
     started: bool = False
 
     async def problems(self) -> dict[str, str]:
@@ -33,6 +35,8 @@ class Health:
         checks |= {f"consumer {durable.name}": self._check_durable(durable) for durable in self.durables}
         found = await asyncio.gather(*(_within_timeout(check) for check in checks.values()))
         problems = {about: problem for about, problem in zip(checks, found, strict=True) if problem}
+        if self.relay.problem:
+            problems["relay"] = self.relay.problem
         if not self.started:
             problems["worker"] = "has not started consuming yet"
         return problems

@@ -95,6 +95,8 @@ class Relay:
         self._connect_nats = connect_nats
         self._awake = asyncio.Event()
         self._parts_may_be_open = True
+        self.problem: str | None = None
+        """Why nothing is published just now, if that is so."""
         self._lag = OUTBOX_LAG.labels(schema)
         self._published = OUTBOX_PUBLISHED.labels(schema)
 
@@ -107,11 +109,11 @@ class Relay:
         while True:
             try:
                 await self._lead()
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                log.warning("relay interrupted", schema=self._schema, error=str(error))
-            except PositionAhead as error:
-                log.error("nothing is published", schema=self._schema, error=str(error))
-            except Exception:
+            except (psycopg.Error, OSError, TimeoutError, PositionAhead) as error:
+                self.problem = str(error) or type(error).__name__
+                log.warning("relay interrupted", schema=self._schema, error=self.problem)
+            except Exception as error:
+                self.problem = str(error) or type(error).__name__
                 log.exception("relay broke", schema=self._schema)
             await asyncio.sleep(RELAY_RETRY_SECONDS)
 
@@ -136,16 +138,14 @@ class Relay:
                 await connection.close()
 
     async def _publish_for_ever(self, database: psycopg.AsyncConnection[Any], connection: Client) -> None:
-        """Publish at once what comes alone; under load let some gather, which is many times cheaper."""
-        is_busy = False
         while True:
             self._awake.clear()
             published = await self.publish_due(database, connection)
+            self.problem = None
             if not published:
                 await self._rest()
-            elif is_busy and published < RELAY_GATHER_ROWS:
+            if published < RELAY_GATHER_ROWS:
                 await asyncio.sleep(RELAY_GATHER_SECONDS)
-            is_busy = published > 0
 
     async def publish_due(self, database: psycopg.AsyncConnection[Any], connection: Client) -> int:
         """Publish the next rows that are safe to publish; how many there were."""

@@ -14,9 +14,9 @@ from typing import Any, cast
 import orjson
 import psycopg
 from pydantic import BaseModel, JsonValue
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from shared.database import is_conflict
 from shared.faults import Rejected, Unavailable
 from shared.ids import new_id
 from shared.tracing import outgoing_headers
@@ -61,20 +61,35 @@ class OutboxMessage:
 class Work:
     """A transaction in progress."""
 
-    session: AsyncSession
+    connection: AsyncConnection
     driver: Driver
-    """The connection under the session, in the same transaction, at a quarter of the time a statement."""
+    """The connection below SQLAlchemy, in the same transaction; statements take a quarter of the time."""
     now: datetime
     """When the message behind the work came in; aware UTC. Nothing in a handler reads the clock."""
     caused_by: str
     """The command id, Stripe event id or tick behind the work."""
     subjects: Subjects
     outbox: list[OutboxMessage] = field(default_factory=list)
+    _session: AsyncSession | None = None
+
+    @property
+    def session(self) -> AsyncSession:
+        """SQLAlchemy's session in this transaction; made when a handler first wants it."""
+        if self._session is None:
+            self._session = AsyncSession(self.connection, expire_on_commit=False)
+        return self._session
+
+    async def flush(self) -> None:
+        """Write what the session holds and has not written yet."""
+        session = self._session
+        if session is not None and (session.new or session.dirty or session.deleted):
+            await session.flush()
 
     async def undo(self) -> None:
         """Undo everything done so far; the work goes on in a new transaction."""
-        await self.session.rollback()
-        self.driver = await _driver_of(self.session)
+        if self._session is not None:
+            self._session.expunge_all()
+        await self.driver.rollback()
         self.outbox.clear()
 
     def tell(
@@ -187,18 +202,42 @@ class Transactions:
     @asynccontextmanager
     async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[Work]:
         """One transaction: committed when the block is left, rolled back when it raises."""
-        async with self._session(self.engine) as session:
-            driver = await _driver_of(session)
-            work = Work(session, driver, now=now, caused_by=caused_by, subjects=self.subjects)
+        async with self._connected() as (connection, driver):
+            work = Work(connection, driver, now=now, caused_by=caused_by, subjects=self.subjects)
             yield work
-            if session.new or session.dirty or session.deleted:
-                await session.flush()
+            await work.flush()
             if work.outbox:
                 # After the flush: by now every row lock is held, so ids follow the order of changes.
                 await self._write_outbox(work)
-            await session.commit()
+            await driver.commit()
         if work.outbox:
             self.wake_relay()
+
+    @asynccontextmanager
+    async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
+        """For questions: each statement sees what is committed when it runs, and nothing is written."""
+        async with self._connected() as (connection, driver):
+            await driver.set_autocommit(True)
+            try:
+                yield Work(connection, driver, now=now, caused_by=asked, subjects=self.subjects)
+            finally:
+                if not driver.closed:
+                    await driver.set_autocommit(False)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
+        async with self.engine.connect() as connection:
+            driver = cast(Driver, (await connection.get_raw_connection()).driver_connection)
+            try:
+                yield connection, driver
+            except BaseException as error:
+                if driver.closed:
+                    # Found out past SQLAlchemy: what else lies in the pool is as dead as this connection.
+                    await connection.invalidate()
+                    await self.engine.dispose()
+                elif not isinstance(error, DBAPIError):
+                    await driver.rollback()
+                raise
 
     async def _write_outbox(self, work: Work) -> None:
         for start in range(0, len(work.outbox), OUTBOX_ROWS_MAX):
@@ -206,31 +245,6 @@ class Transactions:
             statement = ADD_TO_OUTBOX.format(schema=self.schema, rows=", ".join([OUTBOX_ROW] * len(part)))
             values = [(*message.columns(), work.caused_by, work.now) for message in part]
             await work.driver.execute(statement, list(chain.from_iterable(values)))
-
-    @asynccontextmanager
-    async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
-        """For questions: each statement sees what is committed when it runs, and nothing is written."""
-        reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with self._session(reading) as session:
-            driver = await _driver_of(session)
-            yield Work(session, driver, now=now, caused_by=asked, subjects=self.subjects)
-
-    @asynccontextmanager
-    async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(engine, expire_on_commit=False) as session:
-            try:
-                yield session
-            except psycopg.OperationalError as error:
-                if not is_conflict(error):
-                    # Found out past SQLAlchemy: what else lies in the pool is as dead as this connection.
-                    await session.invalidate()
-                    await self.engine.dispose()
-                raise
-
-
-async def _driver_of(session: AsyncSession) -> Driver:
-    connection = await (await session.connection()).get_raw_connection()
-    return cast(Driver, connection.driver_connection)
 
 
 def _rfc3339(moment: datetime) -> str:

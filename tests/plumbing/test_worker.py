@@ -257,6 +257,21 @@ async def _end_connections_for_good(owner_url: str) -> None:
         )
 
 
+async def test_a_message_that_cannot_be_published_is_seen_from_outside(start: Start, counters: Bound) -> None:
+    async with start(toy.service) as (_, http):
+        async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
+            await owner.execute(
+                """INSERT INTO toy.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+                   VALUES ('m', 'NOWHERE', 'nowhere.at.all', '{}', '', 'test', now())"""
+            )
+
+        async def is_told() -> bool:
+            answer = await http.get("/ready")
+            return answer.status_code == 503 and "relay" in answer.json()["problems"]
+
+        await eventually(is_told)
+
+
 async def test_a_worker_started_before_its_consumers_waits_for_them(
     counters: Bound, outside: toy.Outside, nats_server: NatsServer, connection: Client
 ) -> None:
