@@ -9,7 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.changing import tell_customer
-from services.subscriptions.domain.orders import Line, order_lines, plans_of, subscribed_to, trial_days
+from services.subscriptions.domain.orders import (
+    Line,
+    order_lines,
+    plans_of,
+    refuse_what_people_sell,
+    subscribed_to,
+    trial_days,
+)
 from services.subscriptions.domain.refusals import Refused
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
 from services.subscriptions.linking import link_stripe_customer
@@ -79,11 +86,13 @@ class Opened(BaseModel):
 async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) -> CheckoutIntent:
     """Check the order and hold its plans for the customer.
 
-    Raises Rejected `not_found`, `unknown_price`, `quantity_out_of_range` and `already_subscribed`.
+    Raises Rejected `not_found`, `unknown_price`, `quantity_out_of_range`, `add_on_details_required` and
+    `already_subscribed`.
     """
     row = await require_customer(work, command.customer)
     shelf = await load_catalog(work.session)
     lines = as_rejection(lambda: order_lines(shelf, command.items, free=False))
+    as_rejection(lambda: refuse_what_people_sell(lines))
     return await hold_order(work, row, lines, trials, wanted=command.trial)
 
 

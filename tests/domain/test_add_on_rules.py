@@ -16,8 +16,10 @@ from services.subscriptions.domain.add_ons import (
     require_plan,
     standing_of,
 )
+from services.subscriptions.domain.orders import Line, order_lines, refuse_what_people_sell
 from services.subscriptions.domain.refusals import Refused
 from tallystick.messages.catalog import Price, Product
+from tallystick.messages.subscriptions import ItemToBuy
 from tests.domain.test_entitlements import subscribed
 
 
@@ -65,6 +67,7 @@ SHELF = CatalogView(
         "domain_old": price("domain_old", "domain", archived=True),
         "domain_special": price("domain_special", "domain", listed=False),
         "solo_monthly": price("solo_monthly", "solo"),
+        "solo_special": price("solo_special", "solo", listed=False),
     },
 )
 
@@ -205,3 +208,22 @@ def test_an_add_on_ends_when_its_subscription_does() -> None:
     assert standing_of(running) == Standing("active", None)
     assert standing_of(replace(running, cancel_at_period_end=True)) == Standing("active", MAY)
     assert standing_of(replace(running, status="canceled", ended_at=MAY)) == Standing("canceled", MAY)
+
+
+def test_what_asks_for_details_is_not_sold_without_them() -> None:
+    with pytest.raises(Refused) as refused:
+        order_lines(SHELF, [ItemToBuy(price="domain_yearly")], free=False)
+    assert refused.value.code == "add_on_details_required"
+    assert refused.value.details == {
+        "price": "domain_yearly",
+        "missing": ["domain_name", "contact_email"],
+    }
+
+
+def test_what_people_sell_is_not_sold_at_checkout() -> None:
+    special = [Line(SHELF.prices["solo_special"], SHELF.products["solo"], 1)]
+    assert order_lines(SHELF, [ItemToBuy(price="solo_special")], free=False) == special
+    with pytest.raises(Refused) as refused:
+        refuse_what_people_sell(special)
+    assert (refused.value.code, refused.value.details) == ("unknown_price", {"price": "solo_special"})
+    refuse_what_people_sell([Line(SHELF.prices["solo_monthly"], SHELF.products["solo"], 1)])

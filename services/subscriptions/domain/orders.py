@@ -22,8 +22,8 @@ class Line:
 def order_lines(shelf: Shelf, items: Iterable[ItemToBuy], *, free: bool) -> list[Line]:
     """The lines of an order of free prices, or of an order of prices that cost money.
 
-    Raises Refused `unknown_price` and `quantity_out_of_range`, and `invalid_message` for prices that one
-    subscription cannot hold together.
+    Raises Refused `unknown_price`, `quantity_out_of_range` and `add_on_details_required`, and
+    `invalid_message` for prices that one subscription cannot hold together.
     """
     lines = [_line(shelf, item, free=free) for item in items]
     first = lines[0].price
@@ -35,6 +35,17 @@ def order_lines(shelf: Shelf, items: Iterable[ItemToBuy], *, free: bool) -> list
                 prices=[first.code, line.price.code],
             )
     return lines
+
+
+def refuse_what_people_sell(lines: Iterable[Line]) -> None:
+    """Raise Refused `unknown_price` for a price that customers are not shown and so cannot check out."""
+    for line in lines:
+        if not line.price.listed:
+            raise Refused(
+                "unknown_price",
+                f"{line.price.code!r} is sold by people, not at checkout.",
+                price=line.price.code,
+            )
 
 
 def trial_days(
@@ -71,6 +82,13 @@ def _line(shelf: Shelf, item: ItemToBuy, *, free: bool) -> Line:
     if not free and price.model == "free":
         raise Refused("unknown_price", f"{price.code!r} is free. Use create_subscription.", price=price.code)
     product = shelf.product_of(price)
+    if product.required_details:
+        raise Refused(
+            "add_on_details_required",
+            f"{product.name} asks for details. Use purchase_add_on.",
+            price=price.code,
+            missing=list(product.required_details),
+        )
     minimum, maximum = bounds_of(price, product)
     quantity = item.quantity if item.quantity is not None else minimum
     if not minimum <= quantity <= maximum:

@@ -38,7 +38,7 @@ ItemsToBuy = Annotated[list[ItemToBuy], Field(min_length=1, max_length=ITEMS_MAX
 class StartCheckout(
     Command[CheckoutStarted],
     service=SERVICE,
-    rejections=("unknown_price", "quantity_out_of_range", "already_subscribed"),
+    rejections=("unknown_price", "quantity_out_of_range", "already_subscribed", "add_on_details_required"),
 ):
     """Open a checkout page where a registered customer buys a subscription."""
 
@@ -67,6 +67,7 @@ class CreateSubscription(
         "unknown_price",
         "quantity_out_of_range",
         "already_subscribed",
+        "add_on_details_required",
         "payment_method_required",
         "payment_failed",
     ),
