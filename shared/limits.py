@@ -14,7 +14,8 @@ DATABASE_CONFLICT_TRIES = 4
 """Deadlocks and serialization failures resolve themselves on a second or third try."""
 
 PULL_BATCH_MESSAGES = 32
-"""Messages a worker takes from JetStream at a time; they are handled concurrently."""
+"""Messages a worker takes from JetStream at a time; they are handled concurrently, then the next are taken.
+None wait in memory, where a worker that stops would leave them until their `ack_wait` is over."""
 PULL_TIMEOUT_SECONDS = 5.0
 """How long one pull waits on the server; also bounds how long a stop takes."""
 GRACEFUL_STOP_SECONDS = 10.0

@@ -22,11 +22,8 @@ from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM
 
 log = structlog.get_logger()
 
-REPLY_PREFIXES = ("_INBOX", "billing.replies.")
-"""Outcomes of queued commands go only where replies belong.
-
-Nobody makes a worker publish elsewhere in its name.
-"""
+REPLY_PREFIX = "_INBOX"
+"""Outcomes of queued commands go to inboxes alone: nobody has a worker publish elsewhere in its name."""
 
 Handle = Callable[[Incoming], Awaitable[None]]
 
@@ -95,8 +92,8 @@ class Subscribing:
         subject = incoming.headers.get(REPLY_TO_HEADER)
         if subject is None:
             return
-        if not subject.startswith(REPLY_PREFIXES) or "*" in subject or ">" in subject:
-            log.warning("reply subject refused", subject=subject[:200], allowed=REPLY_PREFIXES)
+        if not subject.startswith(REPLY_PREFIX) or "*" in subject or ">" in subject:
+            log.warning("reply subject refused", subject=subject[:200], allowed=f"{REPLY_PREFIX}…")
             return
         await self.broker.publish(outcome.to_json(), subject, headers=outgoing_headers())
 

@@ -261,7 +261,8 @@ async def test_a_message_that_cannot_be_published_is_seen_from_outside(start: St
     async with start(toy.service) as (_, http):
         async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
             await owner.execute(
-                """INSERT INTO toy.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+                """INSERT INTO toy.outbox
+                       (message_id, stream, subject, headers, payload, caused_by, occurred_at)
                    VALUES ('m', 'NOWHERE', 'nowhere.at.all', '{}', '', 'test', now())"""
             )
 
