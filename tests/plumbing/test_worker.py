@@ -82,6 +82,19 @@ async def test_a_request_is_answered_after_its_commit_and_its_event_is_on_the_fe
         assert refused["error"]["code"] == "invalid_message"
 
 
+async def test_a_trace_goes_on_from_the_request_to_the_event_it_caused(
+    start: Start, connection: Client
+) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    async with start(toy.service):
+        feed = await connection.jetstream().subscribe("billing.change_feed.>", ordered_consumer=True)
+        body = b'{"command_id": "a", "counter": "x"}'
+        await connection.request("billing.requests.toy.increment", body, headers=headers, timeout=5)
+        event = await feed.next_msg(timeout=5)
+        assert trace_id in (event.headers or {})["traceparent"]
+
+
 async def test_a_queued_command_is_the_same_command_and_its_outcome_goes_where_it_asks(
     start: Start, connection: Client
 ) -> None:
