@@ -224,9 +224,14 @@ class Shop:
         answer = await self.browser.post(self.system.ingress_url, content=payload, headers=headers or signed)
         return answer.status_code
 
-    async def on_a_clock(self, days: int = 0) -> str:
-        """Adopt a Stripe customer with a card on a test clock, some days from the present; the clock's id."""
-        frozen_time = int(time.time()) + days * 24 * 3600
+    async def on_a_clock(self, days: int = 0, *, since: datetime | None = None) -> str:
+        """Adopt a Stripe customer with a card on a test clock, some days from the present; the clock's id.
+
+        `since` is a moment instead of days.
+        """
+        begin = since.timestamp() if since is not None else time.time()
+        frozen_time = int(begin) + days * 24 * 3600
+        self.begun_at = min(self.begun_at, frozen_time)
         clock = self.stripe.v1.test_helpers.test_clocks.create({"frozen_time": frozen_time})
         theirs = self.stripe.v1.customers.create({"email": "pay@acme.example", "test_clock": clock.id})
         self.saves_card(theirs.id)
@@ -244,6 +249,12 @@ class Shop:
         assert to is not None
         params: Any = {"frozen_time": int((to + timedelta(minutes=61)).timestamp())}
         self.stripe.v1.test_helpers.test_clocks.advance(clock, params)
+
+    async def lives_until(self, clock: str, moment: datetime) -> None:
+        """Let a test clock's time pass until a moment, and wait until all that happened has been applied."""
+        params: Any = {"frozen_time": int(moment.timestamp())}
+        self.stripe.v1.test_helpers.test_clocks.advance(clock, params)
+        await self.all_applied()
 
     async def tick(self, service: str, job: str, at: datetime) -> None:
         """Have a job do all that is due by a moment."""
