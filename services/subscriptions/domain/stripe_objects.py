@@ -168,7 +168,7 @@ def _read_item(item: Json) -> StripeItem:
         raise Malformed("an item of the subscription has no price")
     quantity = item.get("quantity")
     return StripeItem(
-        stripe_item_id=_text(item, "id"),
+        stripe_item_id=_optional_text(item, "id") or "",
         stripe_price_id=price_id,
         lookup_key=_optional_text(price, "lookup_key") if isinstance(price, Mapping) else None,
         quantity=quantity if isinstance(quantity, int) else 1,
