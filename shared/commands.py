@@ -1,10 +1,10 @@
 """From a body of bytes to an outcome: the same way for every command and question, however it came in."""
 
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, get_type_hints
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from shared.codec import command_id_of, parse
 from shared.database import is_away, is_conflict
 from shared.faults import Rejected, Unavailable
+from shared.group_commit import GroupCommit
 from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.limits import DATABASE_CONFLICT_TRIES
 from shared.steps import Steps
@@ -31,6 +32,8 @@ class Handler:
     kind: Literal["command", "external_command", "question"]
     message: type[Command[Any]] | type[Question[Any]]
     function: Callable[..., Awaitable[Any]]
+    together: bool = False
+    """Questions only: whether those that wait at the same moment are answered in one reading."""
 
     @property
     def name(self) -> str:
@@ -45,16 +48,19 @@ class Dispatcher:
     transactions: Transactions
     inbox: Inbox
     provided: dict[type[Any], Any]
+    groups: dict[str, GroupCommit[Any, Any]] = field(default_factory=dict)
+    """By name, the questions that are answered together."""
 
     async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
         """What becomes of a command or question that came in as `body` at `now`; never raises."""
-        about = {"handler": handler.name, "command_id": command_id_of(body)}
         try:
             return await self.attempt(handler, body, now)
         except Unavailable as reason:
+            about = _about(handler, body)
             log.warning("unavailable", reason=str(reason), **about)
             problem = str(reason) or AWAY
         except Exception as error:
+            about = _about(handler, body)
             problem = AWAY if is_away(error) else BROKEN
             if problem is AWAY:
                 log.warning("database away", error=str(error), **about)
@@ -115,11 +121,32 @@ class Dispatcher:
 
     async def _question(self, handler: Handler, question: Question[Any], now: datetime) -> Outcome:
         try:
-            async with self.transactions.read(asked=handler.name, now=now) as work:
-                result = await self._call(handler, work, question)
+            if handler.together:
+                result = await self._group(handler).submit((question, now))
+            else:
+                async with self.transactions.read(asked=handler.name, now=now) as work:
+                    result = await self._call(handler, work, question)
         except Rejected as rejection:
             return rejected(None, rejection)
-        return Outcome(status="succeeded", result=result.model_dump(mode="json"))
+        return Outcome.model_construct(status="succeeded", result=result.model_dump(mode="json"))
+
+    def _group(self, handler: Handler) -> GroupCommit[Any, Any]:
+        group = self.groups.get(handler.name)
+        if group is None:
+            service = handler.message.service
+            group = GroupCommit(
+                partial(self._answer, handler), service=service, name=handler.name, isolates=_is_ours
+            )
+            self.groups[handler.name] = group
+        return group
+
+    async def _answer(
+        self, handler: Handler, asked: Sequence[tuple[Question[Any], datetime]]
+    ) -> Sequence[Any]:
+        # Whoever waited longest was asked first; the others lose nothing by being told of that moment.
+        async with self.transactions.read(asked=handler.name, now=asked[0][1]) as work:
+            answers: Sequence[Any] = await self._call(handler, work, [question for question, _ in asked])
+        return answers
 
     async def _store_rejection(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
         outcome = rejected(command.command_id, rejection)
@@ -139,6 +166,15 @@ class Dispatcher:
 
     def _begin(self, command: Command[Any], now: datetime) -> Any:
         return self.transactions.begin(caused_by=command.command_id, now=now)
+
+
+def _about(handler: Handler, body: bytes) -> dict[str, str | None]:
+    return {"handler": handler.name, "command_id": command_id_of(body)}
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether a question may be to blame for an error, and not the database that is away."""
+    return not is_away(error)
 
 
 def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:

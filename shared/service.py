@@ -65,9 +65,15 @@ class Service:
         """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""
         return self._register("external_command", message)
 
-    def question(self, message: type[Question[Any]]) -> Callable[[Function], Function]:
-        """Answer a question: `async (work, question, *provided) -> result`."""
-        return self._register("question", message)
+    def question(
+        self, message: type[Question[Any]], *, together: bool = False
+    ) -> Callable[[Function], Function]:
+        """Answer a question: `async (work, question, *provided) -> result`.
+
+        With `together`, for what is asked thousands of times a second: those that wait at one moment come
+        as one list, `async (work, questions, *provided) -> [result or exception, …]`, in the same order.
+        """
+        return self._register("question", message, together=together)
 
     def follow(self, consumer: str, *, stream: str) -> Callable[[Function], Function]:
         """Handle the messages of a stream's durable consumer.
@@ -95,6 +101,8 @@ class Service:
         self,
         kind: Literal["command", "external_command", "question"],
         message: type[Command[Any]] | type[Question[Any]],
+        *,
+        together: bool = False,
     ) -> Callable[[Function], Function]:
         if message.service != self.name:
             raise ValueError(f"{message.__name__} belongs to {message.service}, not to {self.name}")
@@ -102,7 +110,7 @@ class Service:
             raise ValueError(f"{message.name} has a handler already")
 
         def register(function: Function) -> Function:
-            self.handlers[message.name] = Handler(kind, message, function)
+            self.handlers[message.name] = Handler(kind, message, function, together)
             return function
 
         return register

@@ -1,12 +1,12 @@
 """Answers to the questions about customers, subscriptions, invoices and entitlements."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from services.subscriptions import store
 from services.subscriptions.domain.entitlements import NOTHING
 from services.subscriptions.in_stripe import not_found
 from services.subscriptions.snapshots import (
-    allowance_of_row,
     customer_snapshot,
     entitlement_snapshot,
     invoice_snapshot,
@@ -70,10 +70,11 @@ async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
     )
 
 
-async def check_entitlement(work: Work, question: m.CheckEntitlement) -> m.Allowance:
-    """What a customer may use of a feature."""
-    row = await store.find_entitlement(work.session, question.customer.token, question.feature)
-    return NOTHING if row is None else allowance_of_row(row)
+async def check_entitlements(work: Work, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
+    """For each question, what a customer may use of a feature."""
+    wanted = [(question.customer.token, question.feature) for question in questions]
+    found = await store.allowances(work, wanted)
+    return [found.get(key, NOTHING) for key in wanted]
 
 
 async def list_entitlements(work: Work, question: m.ListEntitlements) -> m.EntitlementPage:

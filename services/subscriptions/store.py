@@ -22,11 +22,19 @@ from services.subscriptions.tables import (
     SubscriptionRow,
 )
 from shared.work import Work
+from tallystick.messages.subscriptions import Allowance
 
 ADD_CUSTOMER = """
     INSERT INTO subscriptions.customers (customer, customer_id, version, email, name, metadata, created_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT DO NOTHING
+"""
+
+
+FIND_ALLOWANCES = """
+    SELECT customer, feature, allowed, quantity, sources, expires_at
+    FROM subscriptions.entitlements JOIN unnest(%s::text[], %s::text[]) AS wanted (customer, feature)
+    USING (customer, feature)
 """
 
 
@@ -189,6 +197,18 @@ async def entitlement_rows(session: AsyncSession, token: str) -> dict[str, Entit
 async def find_entitlement(session: AsyncSession, token: str, feature: str) -> EntitlementRow | None:
     """What a customer has of a feature."""
     return await session.get(EntitlementRow, (token, feature))
+
+
+async def allowances(work: Work, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Allowance]:
+    """What customers have of features, by both; on the connection's short way, which is asked the most."""
+    columns = zip(*set(keys), strict=True)
+    cursor = await work.driver.execute(FIND_ALLOWANCES, [list(column) for column in columns])
+    return {
+        (customer, feature): Allowance(
+            allowed=allowed, quantity=quantity, sources=sources, expires_at=expires_at
+        )
+        for customer, feature, allowed, quantity, sources, expires_at in await cursor.fetchall()
+    }
 
 
 async def list_entitlements(

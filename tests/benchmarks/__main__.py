@@ -11,7 +11,14 @@ import sys
 
 from shared.logs import set_up_logs
 
-BENCHMARKS = ("webhook_ingress", "entitlement_local", "feed", "command_round_trip")
+BENCHMARKS = (
+    "webhook_ingress",
+    "entitlement_local",
+    "feed",
+    "command_round_trip",
+    "renewal",
+    "check_entitlement",
+)
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Every question but the catalog's."""
 
+from collections.abc import Sequence
+
 from services.subscriptions import answering
 from services.subscriptions.service import service
 from shared.work import Work
@@ -30,10 +32,10 @@ async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
     return await answering.list_invoices(work, question)
 
 
-@service.question(m.CheckEntitlement)
-async def check_entitlement(work: Work, question: m.CheckEntitlement) -> m.Allowance:
+@service.question(m.CheckEntitlement, together=True)
+async def check_entitlement(work: Work, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
     """The same that the bucket says, by request."""
-    return await answering.check_entitlement(work, question)
+    return await answering.check_entitlements(work, questions)
 
 
 @service.question(m.ListEntitlements)

@@ -1,0 +1,94 @@
+"""Questions that are answered together: one reading for those that wait, and each gets its own answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from shared.faults import Rejected
+from shared.service import Service
+from shared.tables import service_metadata
+from shared.work import Work
+from tallystick.messages.base import QUESTIONS, Count, Question, Told
+from tests.support.runtime import Bound
+
+FORBIDDEN, BROKEN = 7, 13
+
+
+class Doubled(Told):
+    """Twice as many."""
+
+    value: Count
+
+
+class Double(Question[Doubled], service="doubler", rejections=("unlucky",)):
+    """How many are twice as many?"""
+
+    number: Count
+
+
+# Known in this module only; the registry is everybody's.
+del QUESTIONS["doubler", "double"]
+
+
+class Groups:
+    """The groups in which questions came."""
+
+    def __init__(self) -> None:
+        self.numbers: list[list[int]] = []
+
+
+service = Service("doubler", metadata=service_metadata("doubler"))
+
+
+@service.question(Double, together=True)
+async def double(work: Work, questions: Sequence[Double], groups: Groups) -> list[Doubled | Exception]:
+    """Twice each; one number is refused, one breaks whoever meets it."""
+    numbers = [question.number for question in questions]
+    groups.numbers.append(numbers)
+    await work.driver.execute("SELECT 1")
+    if BROKEN in numbers:
+        raise RuntimeError("this number breaks everything")
+    return [
+        Rejected("unlucky", "Not that one.") if number == FORBIDDEN else Doubled(value=2 * number)
+        for number in numbers
+    ]
+
+
+@pytest.fixture
+def groups() -> Groups:
+    return Groups()
+
+
+@pytest.fixture
+async def doubler(database_url: str, groups: Groups) -> AsyncIterator[Bound]:
+    bound = Bound(service, database_url, [groups], url=database_url)
+    yield bound
+    await bound.close()
+
+
+async def answers(doubler: Bound, *numbers: int) -> list[object]:
+    """The value or the error's code that each question gets, all asked at once."""
+    outcomes = await asyncio.gather(*(doubler.handle(Double(number=number)) for number in numbers))
+    return [
+        outcome.error.code if outcome.error is not None else (outcome.result or {}).get("value")
+        for outcome in outcomes
+    ]
+
+
+async def test_questions_at_one_moment_share_a_reading_and_keep_their_order(
+    doubler: Bound, groups: Groups
+) -> None:
+    assert await answers(doubler, *range(6)) == [0, 2, 4, 6, 8, 10]
+    # The six were submitted before the first group could begin.
+    assert groups.numbers == [[0, 1, 2, 3, 4, 5]]
+    assert await answers(doubler, 20) == [40]
+    assert groups.numbers[1:] == [[20]]
+
+
+async def test_one_refusal_is_nobody_elses(doubler: Bound) -> None:
+    assert await answers(doubler, 1, FORBIDDEN, 2) == [2, "unlucky", 4]
+
+
+async def test_one_that_breaks_takes_no_neighbour_with_it(doubler: Bound) -> None:
+    assert await answers(doubler, 1, 2, BROKEN, 4) == [2, 4, "unavailable", 8]
