@@ -70,6 +70,8 @@ class Work:
     """The command id, Stripe event id or tick behind the work."""
     subjects: Subjects
     outbox: list[OutboxMessage] = field(default_factory=list)
+    _trace: dict[str, str] | None = None
+    """The headers of the trace that all of it belongs to, once asked for."""
     _session: AsyncSession | None = None
 
     @property
@@ -177,7 +179,9 @@ class Work:
         )
 
     def _add(self, stream: str, subject: str, payload: bytes, headers: dict[str, str], **more: Any) -> None:
-        self.outbox.append(OutboxMessage(stream, subject, payload, headers | outgoing_headers(), **more))
+        if self._trace is None:
+            self._trace = outgoing_headers()
+        self.outbox.append(OutboxMessage(stream, subject, payload, headers | self._trace, **more))
 
 
 ADD_TO_OUTBOX = """

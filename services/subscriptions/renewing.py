@@ -1,21 +1,20 @@
 """Moving the periods that no payment provider moves: renewals, ends, and trials that become subscriptions.
 
-Most of what is due only goes on into its next period, and there may be very many of those at once, the first
-of a month: they are written together, without looking at entitlements, which a plain renewal leaves alone.
+What does more than go on into its next period is changed here, one by one.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from services.subscriptions.catalog.store import load_catalog
-from services.subscriptions.changing import change_subscription, tell_subscription
+from services.subscriptions.changing import change_subscription
 from services.subscriptions.domain.own_changes import take_scheduled
 from services.subscriptions.domain.own_periods import moved_on
 from services.subscriptions.domain.shelf import Shelf
-from services.subscriptions.domain.subscription import State, changes
-from services.subscriptions.snapshots import put_state, state_of_row
+from services.subscriptions.domain.subscription import State
+from services.subscriptions.plain_renewals import renew_plainly
+from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import lock_customers
 from services.subscriptions.tables import SubscriptionRow
 from services.subscriptions.ticking import cause
@@ -29,14 +28,6 @@ IS_OURS = sa.and_(SubscriptionRow.stripe_subscription_id.is_(None), Subscription
 """What has no Stripe object and has not ended."""
 MOVES = sa.or_(SubscriptionRow.status != "paused", SubscriptionRow.cancel_at_period_end)
 """A paused subscription has no next period, but still ends if that was asked for."""
-
-UPDATE_PERIODS = """
-    UPDATE subscriptions.subscriptions AS old
-    SET version = new.version, current_period_start = new.period_start, current_period_end = new.period_end
-    FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-        AS new (subscription_id, version, period_start, period_end)
-    WHERE old.subscription_id = new.subscription_id
-"""
 
 
 async def move_due_periods(transactions: Transactions, at: datetime) -> None:
@@ -83,21 +74,12 @@ async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.
 async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:
     await lock_customers(work.session, tokens)
     shelf = await load_catalog(work.session)
+    await renew_plainly(work, tokens, shelf, at)
+    # What was renewed is due no longer.
     query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer.in_(tokens))
-    rows = (await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))).all()
-    renewed = []
-    for row in rows:
-        before = state_of_row(row)
-        after = _moved(row, before, shelf, at)
-        if _only_renews(before, after):
-            # Written below with its like; the session need not look for changes in it.
-            work.session.expunge(row)
-            put_state(row, after)
-            tell_subscription(work, row, "renewed")
-            renewed.append(row)
-        else:
-            await change_subscription(work, row, after)
-    await _write(work, renewed)
+    rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
+    for row in rows.all():
+        await change_subscription(work, row, _moved(row, state_of_row(row), shelf, at))
 
 
 def _moved(row: SubscriptionRow, state: State, shelf: Shelf, at: datetime) -> State:
@@ -106,21 +88,3 @@ def _moved(row: SubscriptionRow, state: State, shelf: Shelf, at: datetime) -> St
     taken, anchor, interval = take_scheduled(state, shelf, row.period_anchor, row.period_interval, at)
     row.period_anchor, row.period_interval = anchor, interval
     return moved_on(taken, shelf, anchor, interval, at)
-
-
-def _only_renews(before: State, after: State) -> bool:
-    if after.items != before.items or after.scheduled_change is not None:
-        return False
-    return [change.event for change in changes(before, after)] == ["renewed"]
-
-
-async def _write(work: Work, rows: Sequence[SubscriptionRow]) -> None:
-    if not rows:
-        return
-    columns: tuple[list[object], ...] = (
-        [row.subscription_id for row in rows],
-        [row.version for row in rows],
-        [row.current_period_start for row in rows],
-        [row.current_period_end for row in rows],
-    )
-    await work.driver.execute(UPDATE_PERIODS, columns)

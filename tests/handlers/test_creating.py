@@ -13,7 +13,9 @@ from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
+from tallystick.messages.catalog import ApplyCatalog
 from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
@@ -258,6 +260,22 @@ async def test_many_are_renewed_together_each_with_its_own_event(world: World) -
     assert sorted(body["customer"]["id"] for body in renewed) == [f"u{number}" for number in range(7)]
     assert {body["subscription"]["current_period_end"] for body in renewed} == {"2026-03-01T00:00:00Z"}
     assert gapless(told, "subscription", "subscription_id")
+    for body in renewed:
+        assert body["subscription"] == await world.subscription(Customer.model_validate(body["customer"]))
+
+
+async def test_a_renewal_takes_over_what_the_catalog_says_by_then(world: World) -> None:
+    await world.register()
+    await world.does(create(world, collection="none", period_start=JANUARY))
+    document = team_catalog()
+    document["products"][0]["features"][1]["quantity"] = 8
+    await world.does(ApplyCatalog(command_id=world.command_id(), catalog=document))
+    assert (await world.allowed("hours"))["quantity"] == 5
+
+    await world.bound.tick("move_periods", datetime(2026, 2, 1, tzinfo=UTC))
+
+    assert (await world.allowed("hours"))["quantity"] == 8
+    assert (await world.names("subscription"))[2:] == ["renewedV1"]
 
 
 async def test_only_what_is_paid_outside_has_a_period_of_its_own(world: World) -> None:

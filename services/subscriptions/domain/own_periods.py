@@ -36,7 +36,7 @@ def moved_on(state: State, shelf: Shelf, anchor: datetime, interval: str, at: da
     if state.cancel_at_period_end:
         return canceled(state, at=state.current_period_end or at)
     start, end = period_containing(anchor, cast(Interval, interval), at)
-    items = tuple(_with_present_terms(shelf, item) for item in state.items)
+    items = tuple(with_present_terms(shelf, item) for item in state.items)
     return replace(state, status="active", items=items, current_period_start=start, current_period_end=end)
 
 
@@ -75,6 +75,7 @@ def resumed(state: State, shelf: Shelf, anchor: datetime, interval: str, at: dat
     return replace(state, status="trialing" if in_trial else "active")
 
 
-def _with_present_terms(shelf: Shelf, item: SubscriptionItem) -> SubscriptionItem:
+def with_present_terms(shelf: Shelf, item: SubscriptionItem) -> SubscriptionItem:
+    """The item as the catalog sells it now."""
     price = shelf.price(item.price) if item.price is not None else None
     return item if price is None else item_of(shelf, price, item.quantity)

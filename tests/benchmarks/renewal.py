@@ -1,0 +1,150 @@
+"""How fast one tick renews very many offline subscriptions, with an event each that the relay publishes."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nats
+import psycopg
+
+import tallystick
+from tallystick.messages.base import Customer
+from tallystick.messages.catalog import ApplyCatalog
+from tallystick.messages.subscriptions import CreateSubscription, ItemToBuy, RegisterCustomer
+from tests.support.catalogs import example_catalog
+from tests.support.stack import Stack, stack
+
+FEW, MANY = 10_000, 100_000
+FEW_ARE_DUE = datetime(2026, 2, 1, tzinfo=UTC)
+MANY_ARE_DUE = datetime(2026, 2, 10, tzinfo=UTC)
+WANTED_PER_SECOND = 3_000
+FLOOR_ROWS = 10_000
+FLOOR_BATCH = 500
+POLL_SECONDS = 0.1
+TIMEOUT_SECONDS = 300.0
+
+CLONE_CUSTOMERS = """
+    INSERT INTO subscriptions.customers
+        (customer, customer_id, version, email, metadata, created_at)
+    SELECT 'user_' || %(tag)s || n, 'customer_' || %(tag)s || n, version, email, metadata, created_at
+    FROM subscriptions.customers, generate_series(1, %(count)s) AS n WHERE customer = 'user_template'
+"""
+CLONE_SUBSCRIPTIONS = """
+    INSERT INTO subscriptions.subscriptions
+        (subscription_id, customer, version, status, collection, items, current_period_start,
+         current_period_end, period_anchor, period_interval, cancel_at_period_end, created_at)
+    SELECT 'sub_' || %(tag)s || n, 'user_' || %(tag)s || n, version, status, collection, items,
+           %(due)s::timestamptz - interval '1 month', %(due)s, %(due)s::timestamptz - interval '1 month',
+           period_interval, false, created_at
+    FROM subscriptions.subscriptions, generate_series(1, %(count)s) AS n WHERE customer = 'user_template'
+"""
+STILL_DUE = """
+    SELECT EXISTS (
+        SELECT FROM subscriptions.subscriptions
+        WHERE current_period_end <= %s AND ended_at IS NULL AND stripe_subscription_id IS NULL
+    )
+"""
+FLOOR_UPDATE = """
+    UPDATE floor_renewal AS old SET version = new.version, body = new.body
+    FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS new (id, version, body) WHERE old.id = new.id
+"""
+FLOOR_EVENTS = "INSERT INTO floor_events SELECT * FROM unnest(%s::text[], %s::bytea[])"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What one tick took."""
+
+    seconds: float
+    peak_mib: float
+
+
+def run() -> dict[str, Any]:
+    """Renew few, then many, by one tick each; the floor is as many rows and payloads from bare psycopg."""
+    with stack() as running, running.worker("subscriptions"):
+        asyncio.run(_make(running))
+        floor = _floor(running.owner_url)
+        few = asyncio.run(_renew(running, FEW_ARE_DUE))
+        many = asyncio.run(_renew(running, MANY_ARE_DUE))
+    per_second = MANY / many.seconds
+    return {
+        "benchmark": "renewal",
+        "subscriptions": MANY,
+        "per_second": round(per_second),
+        "wanted_per_second": WANTED_PER_SECOND,
+        "ratio": round(per_second / floor, 3),
+        "floor_per_second": round(floor),
+        "per_second_of_few": round(FEW / few.seconds),
+        "time_for_ten_times_as_many": round(many.seconds / few.seconds, 2),
+        "peak_mib_of_few": round(few.peak_mib),
+        "peak_mib": round(many.peak_mib),
+    }
+
+
+async def _make(running: Stack) -> None:
+    """One offline subscription through the front door, and its like for everybody else."""
+    customer = Customer(type="user", id="template")
+    async with tallystick.connect(running.nats.users["client"]) as billing:
+        await billing.call(ApplyCatalog(command_id="catalog", catalog=example_catalog()))
+        await billing.call(RegisterCustomer(command_id="customer", customer=customer, email="a@b.example"))
+        items = [ItemToBuy(price="essential_monthly")]
+        command = CreateSubscription(
+            command_id="subscription", customer=customer, items=items, collection="none"
+        )
+        await billing.call(command)
+    with psycopg.connect(running.owner_url, autocommit=True) as connection:
+        for tag, count, due in (("few", FEW, FEW_ARE_DUE), ("many", MANY, MANY_ARE_DUE)):
+            values = {"tag": tag, "count": count, "due": due}
+            connection.execute(CLONE_CUSTOMERS, values)
+            connection.execute(CLONE_SUBSCRIPTIONS, values)
+        connection.execute("VACUUM ANALYZE subscriptions.subscriptions, subscriptions.customers")
+
+
+async def _renew(running: Stack, at: datetime) -> Renewed:
+    clock = await nats.connect(running.nats.users["clock"])
+    body = json.dumps({"at": at.isoformat()}).encode()
+    async with await psycopg.AsyncConnection.connect(running.owner_url, autocommit=True) as connection:
+        started = time.perf_counter()
+        await clock.request("billing.ticks.subscriptions.move_periods", body, timeout=10)
+        while await _still_due(connection, at):
+            if time.perf_counter() - started > TIMEOUT_SECONDS:
+                raise TimeoutError(running.log("subscriptions").read_text()[-2000:])
+            await asyncio.sleep(POLL_SECONDS)
+        seconds = time.perf_counter() - started
+    await clock.close()
+    return Renewed(seconds, _peak_mib(running.children["subscriptions"].pid))
+
+
+async def _still_due(connection: psycopg.AsyncConnection[Any], at: datetime) -> bool:
+    row = await (await connection.execute(STILL_DUE, (at,))).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def _peak_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def _floor(owner_url: str) -> float:
+    """Rows a second of an update and an event each, in batches, with nothing to think about."""
+    payload = b"x" * 1_500
+    with psycopg.connect(owner_url, autocommit=True, prepare_threshold=0) as connection:
+        connection.execute("CREATE TABLE floor_renewal (id text PRIMARY KEY, version bigint, body text)")
+        connection.execute("CREATE TABLE floor_events (id text PRIMARY KEY, payload bytea)")
+        connection.execute(
+            "INSERT INTO floor_renewal SELECT 'sub_' || n, 1, repeat('x', 900) FROM generate_series(1, %s) n",
+            (FLOOR_ROWS,),
+        )
+        started = time.perf_counter()
+        for first in range(1, FLOOR_ROWS + 1, FLOOR_BATCH):
+            ids = [f"sub_{number}" for number in range(first, first + FLOOR_BATCH)]
+            with connection.transaction():
+                connection.execute(FLOOR_UPDATE, (ids, [2] * len(ids), ["y" * 900] * len(ids)), binary=True)
+                connection.execute(FLOOR_EVENTS, (ids, [payload] * len(ids)), binary=True)
+        return FLOOR_ROWS / (time.perf_counter() - started)
