@@ -16,7 +16,7 @@ from services.subscriptions.changing import change_subscription
 from services.subscriptions.checkouts import as_rejection
 from services.subscriptions.domain.orders import subscribed_to
 from services.subscriptions.domain.own_changes import changed_now, scheduled
-from services.subscriptions.domain.plan_changes import PlanChange, Wish, decide
+from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange, Wish, decide
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription import State
 from services.subscriptions.in_stripe import locked, record_until_current, take_over
@@ -68,7 +68,10 @@ class Changing:
         intent = await self.steps.intend(self._plan, ChangeIntent)
         if intent.stripe_subscription_id is None or intent.how == "nothing":
             return await self.steps.record(self._change_own)
-        answer = await self._ask(intent, intent.stripe_subscription_id)
+        try:
+            answer = await self._ask(intent, intent.stripe_subscription_id)
+        except Rejected as rejection:
+            raise await self._explained(rejection, intent.stripe_subscription_id) from rejection
         save = partial(self._record, intent)
         return await record_until_current(self.steps, self.stripe, intent.revision, answer, save)
 
@@ -98,6 +101,19 @@ class Changing:
         keys = (key("schedule"), key("phases"))
         await schedule_change(self.stripe, present, intent.in_stripe, keys)
         return await find(self.stripe, stripe_id)
+
+    async def _explained(self, rejection: Rejected, stripe_id: str) -> Rejected:
+        """Stripe's refusal, or what it comes from: its events about the subscription are still to come."""
+        if rejection.error.code == "payment_failed":
+            return rejection
+        present = await find(self.stripe, stripe_id)
+        if present.status in CHANGEABLE:
+            return rejection
+        return Rejected(
+            "subscription_not_active",
+            f"The subscription is {present.status} in Stripe.",
+            {"status": present.status},
+        )
 
     async def _record(
         self, intent: ChangeIntent, work: Work, revision: int, answer: StripeSubscription

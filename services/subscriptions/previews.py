@@ -14,7 +14,7 @@ from services.subscriptions.in_stripe import not_found
 from services.subscriptions.plan_changing import item_change, plan_change, wish_of
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import find_customer, find_subscription, subscription_of_stripe
-from services.subscriptions.stripe_changes import find, preview_purchase, upcoming_invoice
+from services.subscriptions.stripe_changes import find, preview_purchase, preview_regular, upcoming_invoice
 from services.subscriptions.stripe_changes import preview_change as preview_in_stripe
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
@@ -36,11 +36,12 @@ async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGa
     if row.stripe_subscription_id is None:
         return _preview_own(work, row, shelf, change, question.proration)
     wanted, state = item_change(change), state_of_row(row)
-    await _let_go(work)
     present = await find(stripe, row.stripe_subscription_id)
     proration: m.Proration = question.proration if change.how == "now" else "none"
-    if change.how in ("nothing", "unschedule"):
+    if change.how == "nothing" and state.scheduled_change is None:
         return await _as_it_is(present, shelf, stripe)
+    if present.schedule_id is not None:
+        return await _around_schedule(present, shelf, change, proration, stripe)
     first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
     if change.how == "period_end" and change.is_restart:
         return _shown(0, first.amount_due, first, _moved(first.lines, present, change))
@@ -63,7 +64,6 @@ async def get_upcoming_invoice(
         raise _nothing_upcoming(token)
     shelf = await load_catalog(work.session)
     stripe.require()
-    await _let_go(work)
     body = await upcoming_invoice(stripe, customer=customer.stripe_customer_id)
     if body is None:
         raise _nothing_upcoming(token)
@@ -95,7 +95,6 @@ async def _preview_add_on(
         raise Rejected(
             "payments_not_configured", "The customer is not known to Stripe.", {"customer": row.customer}
         )
-    await _let_go(work)
     body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
     invoice = read_invoice(body, shelf)
     regular = sum(line.amount for line in invoice.lines if line.price == code)
@@ -131,6 +130,35 @@ async def _as_it_is(
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
     invoice = read_invoice(body, shelf)
     return _shown(0, invoice.amount_due, invoice)
+
+
+async def _around_schedule(
+    present: StripeSubscription,
+    shelf: CatalogView,
+    change: PlanChange,
+    proration: m.Proration,
+    stripe: StripeGateway,
+) -> m.ChangePreview:
+    """The same where a schedule has plans with the next period, of which Stripe's own preview would tell.
+
+    What is settled does not depend on it, and a whole period costs what a new subscription would.
+    """
+    wanted, trialing = item_change(change), present.status == "trialing"
+    whole = read_invoice(await preview_regular(stripe, present, wanted), shelf)
+    regular = [line for line in whole.lines if not line.proration]
+    due = sum(line.amount for line in regular)
+    if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
+        at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
+        return _shown(at_once.amount_due, due, at_once)
+    settled: list[m.InvoiceLine] = []
+    if change.how == "now" and not trialing and proration == "prorate":
+        body: Json | None = await preview_in_stripe(stripe, present, wanted, "invoice")
+    else:
+        body = await upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
+    if body is not None:
+        settled = [line for line in read_invoice(body, shelf).lines if line.proration]
+    lines = [*settled, *_moved(regular, present, change)]
+    return _shown(0, max(sum(line.amount for line in lines), 0), whole, lines)
 
 
 def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
@@ -170,8 +198,3 @@ def _is_add_on(shelf: CatalogView, price: Price) -> bool:
 
 def _nothing_upcoming(token: str) -> Rejected:
     return Rejected("not_found", f"No invoice is coming for {token}.", {"customer": token})
-
-
-async def _let_go(work: Work) -> None:
-    """Give the connection back: Stripe may take seconds, and others need one meanwhile."""
-    await work.session.close()

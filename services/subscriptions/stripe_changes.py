@@ -68,12 +68,7 @@ async def schedule_change(
     """
     async with gateway.calls(), refusals():
         schedules = gateway.client.v1.subscription_schedules
-        if present.schedule_id is None:
-            schedule = await schedules.create_async(
-                {"from_subscription": present.stripe_subscription_id}, {"idempotency_key": keys[0]}
-            )
-        else:
-            schedule = await schedules.retrieve_async(present.schedule_id)
+        schedule = await _schedule_of(gateway, present, keys[0])
         params: dict[str, Any] = {
             "phases": _phases(schedule.to_dict(), present, change),
             "end_behavior": "release",
@@ -84,6 +79,25 @@ async def schedule_change(
             params,  # type: ignore[arg-type]
             {"idempotency_key": keys[1]},
         )
+
+
+async def _schedule_of(
+    gateway: StripeGateway, present: StripeSubscription, key: str
+) -> stripe.SubscriptionSchedule:
+    """The schedule that drives a subscription; made now if there was none."""
+    schedules = gateway.client.v1.subscription_schedules
+    if present.schedule_id is not None:
+        return await schedules.retrieve_async(present.schedule_id)
+    try:
+        return await schedules.create_async(
+            {"from_subscription": present.stripe_subscription_id}, {"idempotency_key": key}
+        )
+    except stripe.InvalidRequestError:
+        # Another command may have made it between our look and now.
+        now = await find(gateway, present.stripe_subscription_id)
+        if now.schedule_id is None:
+            raise
+        return await schedules.retrieve_async(now.schedule_id)
 
 
 async def release_schedule(
@@ -126,8 +140,12 @@ async def preview_change(
 
 async def preview_purchase(gateway: StripeGateway, stripe_customer_id: str, stripe_price_id: str) -> Json:
     """The first invoice of a subscription that a customer does not have yet."""
-    details = {"items": [{"price": stripe_price_id, "quantity": 1}]}
-    return await _preview(gateway, {"customer": stripe_customer_id, "subscription_details": details})
+    return await _preview_new(gateway, stripe_customer_id, [{"price": stripe_price_id, "quantity": 1}])
+
+
+async def preview_regular(gateway: StripeGateway, present: StripeSubscription, change: ItemChange) -> Json:
+    """What a whole period costs after a change, whatever else is scheduled; its dates are those of today."""
+    return await _preview_new(gateway, present.stripe_customer_id, _items_after(present, change))
 
 
 async def upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | None:
@@ -140,6 +158,10 @@ async def upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | None:
                 return None
             raise Rejected("invalid_message", f"Stripe refuses it: {error.user_message or error}") from error
         return preview.to_dict()
+
+
+async def _preview_new(gateway: StripeGateway, stripe_customer_id: str, items: list[Any]) -> Json:
+    return await _preview(gateway, {"customer": stripe_customer_id, "subscription_details": {"items": items}})
 
 
 async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
@@ -158,12 +180,7 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
     running, end = schedule.get("current_phase"), present.current_period_end
     if running is None or end is None:
         raise Unavailable("The subscription's schedule is between two phases.")
-    changed = _item(present, change)
     items = [{"price": item.stripe_price_id, "quantity": item.quantity} for item in present.items]
-    wanted = [
-        {"price": change.after, "quantity": change.quantity} if item is changed else kept
-        for item, kept in zip(present.items, items, strict=True)
-    ]
     first: dict[str, Any] = {
         "items": items,
         "start_date": running["start_date"],
@@ -172,7 +189,18 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
     if trial_end := _trial_end(schedule):
         first["trial_end"] = trial_end
     duration = {"interval": change.interval, "interval_count": 1}
-    return [first, {"items": wanted, "duration": duration, "proration_behavior": "none"}]
+    following = {"items": _items_after(present, change), "duration": duration, "proration_behavior": "none"}
+    return [first, following]
+
+
+def _items_after(present: StripeSubscription, change: ItemChange) -> list[dict[str, Any]]:
+    changed = _item(present, change)
+    return [
+        {"price": change.after, "quantity": change.quantity}
+        if item is changed
+        else {"price": item.stripe_price_id, "quantity": item.quantity}
+        for item in present.items
+    ]
 
 
 def _trial_end(schedule: Json) -> int | None:

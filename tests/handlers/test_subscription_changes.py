@@ -1,5 +1,6 @@
 """Other plans and quantities, now and at the period's end, on a test clock of the Stripe stand-in."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,6 +53,13 @@ CATALOG: dict[str, Any] = {
         _plan("big", _price("big_monthly", "flat", unit_amount=9900), seats=False),
         _plan("yen", _price("yen_monthly", "per_seat", unit_amount=500) | {"currency": "jpy"}),
         _plan("dinar", _price("dinar_monthly", "per_seat", unit_amount=1500) | {"currency": "kwd"}),
+        {
+            "code": "domain",
+            "name": "Domain",
+            "kind": "add_on",
+            "required_details": ["domain_name"],
+            "prices": [_price("domain_yearly", "flat", unit_amount=1500) | {"interval": "year"}],
+        },
         _plan("gift", {"code": "gift_free", "model": "free"}, {"code": "gift_more", "model": "free"}),
     ]
 }
@@ -451,3 +459,59 @@ async def test_nothing_is_upcoming_for_who_pays_nothing(world: World) -> None:
     outcome = await world.bound.handle(m.UpcomingInvoice(customer=ACME))
     assert outcome.error is not None
     assert outcome.error.code == "not_found"
+
+
+async def test_a_preview_sees_past_what_is_scheduled(crew: Crew) -> None:
+    # One seat is scheduled. Eight seats now: -15.00 + 32.00 and 64.00; two with the period: 20.00.
+    await crew.begins()
+    await crew.reaches(MIDDLE)
+    await crew.world.does(await crew.quantity(1))
+    now = await crew.preview(quantity=8)
+    assert sorted(amounts(now["lines"])) == [-1500, 3200, 6400]
+    assert (now["due_now"]["amount"], now["next_invoice"]["amount"]) == (0, 8100)
+    assert now["lines"][-1]["period"] == {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z"}
+    at_once = await crew.preview(quantity=8, proration="invoice")
+    assert (at_once["due_now"]["amount"], at_once["next_invoice"]["amount"]) == (1700, 6400)
+    later = await crew.preview(quantity=2)
+    assert (later["due_now"]["amount"], later["next_invoice"]["amount"]) == (0, 2000)
+    back = await crew.preview(quantity=3)
+    assert (back["due_now"]["amount"], back["next_invoice"]["amount"]) == (0, 3000)
+
+    await crew.world.does(await crew.quantity(8))
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    invoice = await crew.newest_invoice()
+    assert sorted(map(str, told_lines(invoice["lines"]))) == sorted(map(str, told_lines(now["lines"])))
+
+
+def told_lines(lines: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(line["description"], line["amount"], line["period"]) for line in lines]
+
+
+async def test_a_preview_of_an_add_on_is_its_first_invoice(crew: Crew) -> None:
+    await crew.begins()
+    preview = await crew.preview(add_price="domain_yearly")
+    assert (preview["due_now"]["amount"], preview["next_invoice"]["amount"]) == (1500, 1500)
+    assert preview["lines"][0]["period"] == {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
+    outcome = await crew.world.bound.handle(
+        m.PreviewChange(subscription_id=await crew.id(), add_price="solo_monthly")
+    )
+    assert outcome.error is not None
+    assert outcome.error.code == "unknown_price"
+
+
+async def test_what_ended_in_stripe_unheard_is_not_changed(crew: Crew) -> None:
+    mine = await crew.begins()
+    crew.world.stripe.v1.subscriptions.cancel(mine["stripe_subscription_id"])
+    code, details = await crew.world.refuses(await crew.quantity(4))
+    assert (code, details) == ("subscription_not_active", {"status": "canceled"})
+
+
+async def test_two_wishes_at_once_are_both_carried_out_and_the_last_one_stays(crew: Crew) -> None:
+    await crew.begins()
+    wishes = [await crew.quantity(quantity, when="period_end") for quantity in (1, 2)]
+    outcomes = await asyncio.gather(*(crew.world.bound.handle(wish, datetime.now(UTC)) for wish in wishes))
+    assert {outcome.status for outcome in outcomes} <= {"succeeded", "failed"}
+    await crew.world.catches_up()
+    waiting = (await crew.world.subscription())["scheduled_change"]["quantity"]
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    assert bought(await crew.world.subscription()) == [("crew_volume", waiting)]
