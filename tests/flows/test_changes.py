@@ -183,3 +183,26 @@ async def test_an_offline_team_shrinks_with_its_period(shop: Shop) -> None:
     changed = await shop.subscription()
     assert (changed.items[0].quantity, changed.current_period_end) == (2, day(3, 1))
     assert changed.stripe_subscription_id is None
+
+
+async def test_fourteen_months_of_a_yearly_team(shop: Shop) -> None:
+    # Graduated: 3 × 100.00 = 300.00 on 1 January 2026; 8 seats are 5 × 100.00 + 3 × 80.00 = 740.00.
+    # 2 July at noon is the middle of 365 days: -150.00 + 370.00 = 220.00 at once.
+    # 1 January 2027: 740.00; then, from 2028 on, by the month.
+    clock = await shop.on_a_clock(since=day(1, 1))
+    async with shop.feed() as told:
+        team = await _creates(shop, "team_yearly", 3, trial_days=0)
+        await shop.lives_until(clock, day(7, 2, 12))
+        preview = await shop.billing.ask(
+            m.PreviewChange(subscription_id=team, quantity=8, proration="invoice")
+        )
+        assert (preview.due_now.amount, preview.next_invoice.amount) == (22000, 74000)
+        await _to_quantity(shop, team, 8, proration="invoice")
+        await shop.lives_until(clock, datetime(2027, 1, 1, 2, tzinfo=UTC))
+        await shop.lives_until(clock, datetime(2027, 3, 1, tzinfo=UTC))
+        assert [invoice.total for invoice in await _invoices(shop)] == [74000, 22000, 30000]
+        assert all(invoice.status == "paid" for invoice in await _invoices(shop))
+        monthly = await _to_plan(shop, team, "team_monthly")
+        assert monthly.scheduled_change is not None
+        assert monthly.scheduled_change.at == datetime(2028, 1, 1, tzinfo=UTC)
+        await _told(told, "activated", "changed", "renewed", "changeScheduled")

@@ -515,3 +515,19 @@ async def test_two_wishes_at_once_are_both_carried_out_and_the_last_one_stays(cr
     waiting = (await crew.world.subscription())["scheduled_change"]["quantity"]
     await crew.reaches(FEBRUARY + timedelta(hours=2))
     assert bought(await crew.world.subscription()) == [("crew_volume", waiting)]
+
+
+async def test_a_crash_in_the_middle_of_scheduling_is_finished_by_asking_again(crew: Crew) -> None:
+    await crew.begins()
+    command = await crew.quantity(1)
+    crew.world.stand_in.goes_away_after(1)
+    assert (await crew.world.bound.handle(command, datetime.now(UTC))).status == "failed"
+    crew.world.stand_in.comes_back()
+    await crew.world.catches_up()
+    result = await crew.world.does(command)
+    assert result["scheduled_change"]["quantity"] == 1
+    assert await crew.world.names("subscription") == ["createdV1", "activatedV1", "changeScheduledV1"]
+    schedules = crew.world.stripe.v1.subscription_schedules.list({"customer": crew.theirs}).data
+    assert [(schedule.status, len(schedule.phases)) for schedule in schedules] == [("active", 2)]
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    assert bought(await crew.world.subscription()) == [("crew_volume", 1)]
