@@ -23,6 +23,9 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
 from tallystick.messages.catalog import Price
 
+NO_CURRENCY = "xxx"
+"""ISO 4217's code for none: a free price may have no currency, and then nothing is due in any."""
+
 
 async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGateway) -> m.ChangePreview:
     """What a change would cost; raises Rejected as the change would, but for its payment."""
@@ -104,9 +107,7 @@ async def _preview_add_on(
 def _preview_own(
     work: Work, row: SubscriptionRow, shelf: CatalogView, change: PlanChange, proration: m.Proration
 ) -> m.ChangePreview:
-    currency = change.price.currency
-    if currency is None:
-        raise Rejected("unknown_price", "A free price costs nothing.", {"price": change.price.code})
+    currency = change.price.currency or NO_CURRENCY
     preview = preview_own(
         state_of_row(row),
         shelf,

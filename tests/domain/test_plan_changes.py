@@ -181,6 +181,10 @@ def test_taken_seats_cannot_be_sold_back(wanted: int, is_refused: bool) -> None:
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
 
 
+def test_more_seats_are_sold_even_where_more_are_taken_than_bought() -> None:
+    assert decided(state(("crew_month", 3)), wish(quantity=5), occupied=7).how == "now"
+
+
 def test_of_several_items_the_plan_is_meant() -> None:
     both = state(("extra_month", 3), ("crew_month", 5))
     assert decided(both, wish(quantity=6)).item.price == "crew_month"

@@ -60,7 +60,9 @@ def decide(shelf: Shelf, state: State, wish: Wish, *, seats_occupied: int) -> Pl
         return _as_it_is(state, change, wish)
     _refuse_bad_fit(shelf, state, item, current, price)
     _refuse_out_of_range(price, product, quantity)
-    if quantity < seats_occupied or (product.seats is None and seats_occupied):
+    # More is always allowed, even where Stripe was told to have fewer than are taken.
+    too_few = quantity < min(seats_occupied, item.quantity)
+    if seats_occupied and (product.seats is None or too_few):
         raise Refused(
             "seats_in_use",
             f"{seats_occupied} seats are taken. Free some first.",
