@@ -57,8 +57,7 @@ def create_price(account: Account, params: Json) -> Json:
         "unit_amount": unit_amount,
         "unit_amount_decimal": unit_decimal,
     }
-    if tiers:
-        price["_tiers"] = tiers
+    price["_tiers"] = tiers or None
     account.insert(price)
     _take_lookup_key(account, price, params)
     account.emit("price.created", price)

@@ -39,6 +39,18 @@ class SubscriptionRow(Row):
             "current_period_end",
             postgresql_where=text("stripe_subscription_id IS NULL AND ended_at IS NULL"),
         ),
+        # What ticks look for: graces and trials that are over, renewals that come near.
+        Index(
+            "ix_subscriptions_grace",
+            "grace_until",
+            postgresql_where=text("status = 'past_due' AND NOT restricted"),
+        ),
+        Index("ix_subscriptions_trial_end", "trial_end", postgresql_where=text("status = 'trialing'")),
+        Index(
+            "ix_subscriptions_renewal",
+            "current_period_end",
+            postgresql_where=text("status = 'active' AND NOT cancel_at_period_end"),
+        ),
         Index(
             "ix_subscriptions_own_scheduled_change",
             "current_period_end",

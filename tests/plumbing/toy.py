@@ -9,7 +9,19 @@ from shared.service import Service
 from shared.steps import Steps
 from shared.tables import TYPES, service_metadata
 from shared.work import Work
-from tallystick.messages.base import Command, Count, Customer, Event, Question, Strict, Text, Told
+from tallystick.messages.base import (
+    COMMANDS,
+    EVENTS,
+    QUESTIONS,
+    Command,
+    Count,
+    Customer,
+    Event,
+    Question,
+    Strict,
+    Text,
+    Told,
+)
 
 
 class Row(DeclarativeBase):
@@ -85,6 +97,11 @@ class Outside:
             raise Rejected("payment_failed", "The card was declined.")
         return self.charged.setdefault(key, amount)
 
+
+# The registry is what the product promises, and a toy is no part of it.
+for _name in ("increment", "charge"):
+    del COMMANDS["toy", _name]
+del EVENTS["counter", 1], QUESTIONS["toy", "get_counter"]
 
 service = Service("toy", metadata=Row.metadata)
 ACME = Customer(type="organization", id="acme")

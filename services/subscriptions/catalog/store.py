@@ -77,10 +77,11 @@ async def save_plan(work: Work, plan: CatalogPlan) -> None:
     ]
     if history:
         await work.session.execute(sa.insert(HistoryRow), history)
+    moved = await _place(work.session, FeatureRow, plan.feature_order)
+    moved += await _place(work.session, ProductRow, plan.product_order)
+    moved += await _place(work.session, PriceRow, plan.price_order)
+    if history or moved:
         await work.session.execute(sa.update(StateRow).values(revision=StateRow.revision + 1))
-    await _place(work.session, FeatureRow, plan.feature_order)
-    await _place(work.session, ProductRow, plan.product_order)
-    await _place(work.session, PriceRow, plan.price_order)
 
 
 async def _load(session: AsyncSession, row: type[Any], model: type[Snapshot]) -> dict[str, Snapshot]:
@@ -100,18 +101,20 @@ async def _upsert(session: AsyncSession, row: type[Any], snapshots: Sequence[Bas
     )
 
 
-async def _place(session: AsyncSession, row: type[Any], codes: Iterable[str]) -> None:
-    """Number the rows as the document orders them; rows already in place are not written."""
+async def _place(session: AsyncSession, row: type[Any], codes: Iterable[str]) -> int:
+    """Number the rows as the document orders them, and count those that were not in their place."""
     order = sa.func.unnest(sa.cast(list(codes), sa.ARRAY(sa.Text))).table_valued(
         "code", with_ordinality="place"
     )
     placed = order.render_derived("placed")
-    await session.execute(
+    moved = await session.execute(
         sa.update(row)
         .where(row.code == placed.c.code, row.position != placed.c.place)
         .values(position=placed.c.place)
         .execution_options(synchronize_session=False)
+        .returning(row.code)
     )
+    return len(moved.all())
 
 
 def _history(work: Work, entity: str, after: Feature | Product | Price) -> dict[str, Any]:
