@@ -7,18 +7,15 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 
 import pytest
 import stripe
 
 import tallystick
-from sandbox.ports import HOST, free_port
 from shared.audit import audit
 from tallystick.subjects import ENTITLEMENTS_BUCKET
 from tests.faults.traffic import Traffic
-from tests.support.stack import STRIPE_KEY, WEBHOOK_SECRET, Stack, stack
+from tests.support.stack import STRIPE_KEY, Stack, System, whole_system
 from tests.support.waiting import eventually
 
 SEED = 20260101
@@ -31,34 +28,16 @@ SETTLED_WITHIN_SECONDS = 90.0
 VICTIMS = ("webhooks", "subscriptions", "nats", "postgres")
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """A running stack and where its Stripe is."""
-
-    stack: Stack
-    stripe_url: str
-
-
 @pytest.fixture
-def world() -> Iterator[World]:
-    """Everything, with Stripe's webhooks on their way to the ingress."""
-    with stack() as running, ExitStack() as processes:
-        webhooks_port = free_port()
-        ingress = f"http://{HOST}:{webhooks_port}/api/v1/webhooks/stripe"
-        stripe_url = processes.enter_context(running.stripe(ingress))
-        settings = {
-            "STRIPE_SECRET_KEY": STRIPE_KEY,
-            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "STRIPE_API_BASE": stripe_url,
-        }
-        processes.enter_context(running.worker("webhooks", settings, port=webhooks_port))
-        processes.enter_context(running.worker("subscriptions", settings))
-        yield World(running, stripe_url)
+def system() -> Iterator[System]:
+    """Everything there is to kill."""
+    with whole_system() as running:
+        yield running
 
 
 @pytest.mark.timeout(420)
-async def test_whatever_dies_each_answered_command_is_in_effect_once(world: World) -> None:
-    running = world.stack
+async def test_whatever_dies_each_answered_command_is_in_effect_once(system: System) -> None:
+    running = system.stack
     async with tallystick.connect(running.nats.users["client"]) as billing:
         traffic = Traffic(billing, seed=SEED)
         await traffic.prepare()
@@ -75,7 +54,7 @@ async def test_whatever_dies_each_answered_command_is_in_effect_once(world: Worl
 
         await eventually(lambda: _all_active(traffic), within_seconds=SETTLED_WITHIN_SECONDS)
         await eventually(lambda: _is_clean(running), within_seconds=SETTLED_WITHIN_SECONDS)
-        await _check_stripe(world.stripe_url, traffic)
+        await _check_stripe(system.stripe_url, traffic)
         await _check_buckets(billing, traffic)
         for token, subscription_id in answered.free.items():
             expected = "canceled" if token in answered.canceled else "active"

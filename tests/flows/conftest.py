@@ -2,35 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
 
 import httpx
 import pytest
 
 import tallystick
-from sandbox.ports import HOST, free_port
 from tallystick.messages.catalog import ApplyCatalog
-from tests.flows.shop import Shop, System, fresh_id
+from tests.flows.shop import Shop, fresh_id
 from tests.support.catalogs import example_catalog
-from tests.support.stack import STRIPE_KEY, WEBHOOK_SECRET, stack
+from tests.support.stack import System, whole_system
 
 
 @pytest.fixture(scope="package")
 def system() -> Iterator[System]:
     """Everything as processes, Stripe's webhooks on their way to the ingress, the example catalog applied."""
-    with stack() as running, ExitStack() as processes:
-        webhooks_port = free_port()
-        ingress = f"http://{HOST}:{webhooks_port}/api/v1/webhooks/stripe"
-        stripe_url = processes.enter_context(running.stripe(ingress))
-        settings = {
-            "STRIPE_SECRET_KEY": STRIPE_KEY,
-            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            "STRIPE_API_BASE": stripe_url,
-        }
-        processes.enter_context(running.worker("webhooks", settings, port=webhooks_port))
-        processes.enter_context(running.worker("subscriptions", settings))
-        asyncio.run(_apply_example(running.nats.users["client"]))
-        yield System(running, stripe_url, ingress)
+    with whole_system() as running:
+        asyncio.run(_apply_example(running.stack.nats.users["client"]))
+        yield running
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks as w
 from tallystick.messages.base import Command, Customer, Question
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
-from tests.support.stack import STRIPE_KEY, WEBHOOK_SECRET, Stack
+from tests.support.stack import STRIPE_KEY, WEBHOOK_SECRET, System
 from tests.support.waiting import eventually
 
 GOOD_CARD = "4242 4242 4242 4242"
@@ -36,15 +36,6 @@ CANCEL_URL = "https://shop.example/plans"
 def fresh_id(kind: str) -> str:
     """An id that no other test uses."""
     return f"{kind}-{uuid.uuid4().hex[:12]}"
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """The running processes, and where Stripe and the ingress are."""
-
-    stack: Stack
-    stripe_url: str
-    ingress_url: str
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,6 +124,33 @@ class Stack:
     def _start(self, name: str) -> None:
         with self.log(name).open("ab") as log:
             self.children[name] = Child(self.programs[name], log)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The whole of it: servers, the Stripe stand-in, and both workers."""
+
+    stack: Stack
+    stripe_url: str
+    ingress_url: str
+    """Where Stripe's webhooks are posted."""
+
+
+@contextmanager
+def whole_system() -> Iterator[System]:
+    """Everything as processes, with Stripe's webhooks on their way to the ingress."""
+    with stack() as running, ExitStack() as processes:
+        webhooks_port = free_port()
+        ingress = f"http://{HOST}:{webhooks_port}/api/v1/webhooks/stripe"
+        stripe_url = processes.enter_context(running.stripe(ingress))
+        settings = {
+            "STRIPE_SECRET_KEY": STRIPE_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_API_BASE": stripe_url,
+        }
+        processes.enter_context(running.worker("webhooks", settings, port=webhooks_port))
+        processes.enter_context(running.worker("subscriptions", settings))
+        yield System(running, stripe_url, ingress)
 
 
 @contextmanager
