@@ -80,6 +80,8 @@ class SubscriptionRow(Row):
     trial_end_told_for: Mapped[datetime | None]
     """The end of the trial that was announced last; likewise that of the period."""
     renewal_told_for: Mapped[datetime | None]
+    card_looked_at_for: Mapped[datetime | None]
+    """The end of the period for whose charge the card was looked at."""
     synced_at: Mapped[datetime | None]
     """When it was last compared with what Stripe has."""
     scheduled_change: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

@@ -5,7 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.subscriptions.domain.reminders import renewal_is_near, trial_is_ending
+from services.subscriptions.domain.reminders import (
+    CardExpiry,
+    has_expired,
+    renewal_is_near,
+    trial_is_ending,
+)
 from services.subscriptions.domain.subscription import State
 
 JANUARY, FEBRUARY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
@@ -56,3 +61,16 @@ def test_a_trial_that_will_not_go_on_is_not_announced() -> None:
     assert (
         trial_is_ending(replace(TRIAL, cancel_at_period_end=True), datetime(2026, 1, 14, tzinfo=UTC)) is None
     )
+
+
+@pytest.mark.parametrize(
+    ("expiry", "at", "is_over"),
+    [
+        (CardExpiry(2026, 1), datetime(2026, 1, 31, 23, 59, tzinfo=UTC), False),
+        (CardExpiry(2026, 1), datetime(2026, 2, 1, tzinfo=UTC), True),
+        (CardExpiry(2025, 12), datetime(2025, 12, 31, tzinfo=UTC), False),
+        (CardExpiry(2025, 12), datetime(2026, 1, 1, tzinfo=UTC), True),
+    ],
+)
+def test_a_card_is_good_until_its_last_month_is_over(expiry: CardExpiry, at: datetime, is_over: bool) -> None:
+    assert has_expired(expiry, at) is is_over

@@ -200,3 +200,22 @@ async def test_a_renewal_is_announced_once_a_period(world: World, clock: Clock) 
     await world.bound.tick("send_reminders", datetime(2026, 2, 23, tzinfo=UTC))
 
     assert (await world.names("subscription"))[2:] == ["renewalUpcomingV1", "renewedV1", "renewalUpcomingV1"]
+
+
+@pytest.mark.parametrize(("expires", "told"), [((2026, 1), 1), ((2026, 2), 0)])
+async def test_a_card_that_will_have_expired_is_told_of_once(
+    world: World, clock: Clock, expires: tuple[int, int], told: int
+) -> None:
+    clock.saves("pm_card_visa")
+    clock.subscribes()
+    # The stand-in gives out no card that has expired by today's calendar.
+    [saved] = world.stripe.v1.payment_methods.list({"customer": clock.customer_id}).data
+    card = world.stand_in.account.get("payment_method", saved.id)["card"]
+    card.update(exp_year=expires[0], exp_month=expires[1])
+    await world.catches_up()
+
+    for day in (16, 18, 19):
+        await world.bound.tick("send_reminders", JANUARY + timedelta(days=day))
+
+    assert (await world.names("subscription")).count("cardExpiringV1") == told
+    assert gapless(await world.told("subscription"), "subscription", "subscription_id")

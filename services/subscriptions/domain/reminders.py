@@ -1,6 +1,7 @@
-"""What customers are told before it happens: the end of a trial, and a renewal."""
+"""What customers are told before it happens: the end of a trial, a renewal, and that a card will not do."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from services.subscriptions.domain.subscription import State
 
@@ -8,6 +9,21 @@ TRIAL_NOTICE = timedelta(days=3)
 """Before a trial ends: as early as Stripe says so, time enough to give a card or to cancel."""
 RENEWAL_NOTICE = timedelta(days=7)
 """Before a period ends that will be followed by another."""
+CARD_NOTICE = timedelta(days=14)
+"""Before a charge to a card that will have expired: a new one has to come by post."""
+
+
+class CardExpiry(NamedTuple):
+    """The last month in which a card is good, 1 to 12."""
+
+    year: int
+    month: int
+
+
+def has_expired(expiry: CardExpiry, at: datetime) -> bool:
+    """Whether a card is good no longer at a moment; it is until its last month is over."""
+    end = datetime(expiry.year + expiry.month // 12, expiry.month % 12 + 1, 1, tzinfo=UTC)
+    return at >= end
 
 
 def trial_is_ending(state: State, at: datetime) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from services.subscriptions.card_reminders import announce_expired_cards
 from services.subscriptions.cleaning import clean_up as put_away
 from services.subscriptions.dunning import Dunning, end_due_grace
 from services.subscriptions.interrupting import Interrupting
@@ -45,9 +46,10 @@ async def end_grace(transactions: Transactions, at: datetime) -> None:
 
 
 @service.job("send_reminders")
-async def send_reminders(transactions: Transactions, at: datetime) -> None:
-    """Trials that end and periods that renew are told before."""
+async def send_reminders(transactions: Transactions, at: datetime, stripe: StripeGateway) -> None:
+    """Trials that end, periods that renew, and cards that will have expired by then, are told before."""
     await remind(transactions, at)
+    await announce_expired_cards(transactions, stripe, at)
 
 
 @service.job("sync_stripe")

@@ -128,6 +128,7 @@ class SubscriptionEvent(
         "changeScheduled",
         "renewed",
         "renewalUpcoming",
+        "cardExpiring",
         "pastDue",
         "restricted",
         "recovered",

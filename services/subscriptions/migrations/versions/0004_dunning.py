@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("restricted", sa.Boolean, server_default=sa.text("false"), nullable=False),
         schema=SCHEMA,
     )
-    for name in ("trial_end_told_for", "renewal_told_for", "synced_at"):
+    for name in ("trial_end_told_for", "renewal_told_for", "card_looked_at_for", "synced_at"):
         op.add_column(TABLE, sa.Column(name, MOMENT), schema=SCHEMA)
     op.create_index(
         "ix_subscriptions_grace",
