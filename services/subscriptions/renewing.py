@@ -17,7 +17,7 @@ from services.subscriptions.plain_renewals import renew_plainly
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import lock_customers
 from services.subscriptions.tables import SubscriptionRow
-from services.subscriptions.ticking import cause
+from services.subscriptions.ticking import cause, refuse_to_stand_still
 from shared.work import Transactions, Work
 
 RENEWALS_BATCH = 500
@@ -62,13 +62,16 @@ async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.
         .order_by(SubscriptionRow.current_period_end)
         .limit(RENEWALS_BATCH)
     )
+    before: list[str] = []
     while True:
         async with transactions.begin(caused_by=cause(job, at), now=at) as work:
             tokens = list(await work.session.scalars(nearest))
+            refuse_to_stand_still(job, before, tokens)
             if tokens:
                 await _move(work, set(tokens), due, at)
         if len(tokens) < RENEWALS_BATCH:
             return
+        before = tokens
 
 
 async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:

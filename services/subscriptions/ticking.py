@@ -36,9 +36,11 @@ async def for_each_due(
     `change` must leave a subscription no longer due.
     """
     nearest = sa.select(SubscriptionRow.customer).where(due).order_by(first).limit(DUE_CUSTOMERS_BATCH)
+    before: list[str] = []
     while True:
         async with transactions.begin(caused_by=cause(job, at), now=at) as work:
             tokens = list(await work.session.scalars(nearest))
+            refuse_to_stand_still(job, before, tokens)
             await lock_customers(work.session, set(tokens))
             query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer.in_(set(tokens)))
             rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
@@ -46,3 +48,10 @@ async def for_each_due(
                 await change(work, row)
         if len(tokens) < DUE_CUSTOMERS_BATCH:
             return
+        before = tokens
+
+
+def refuse_to_stand_still(job: str, before: list[str], tokens: list[str]) -> None:
+    """Raise RuntimeError where a batch left everything due: the job would never end."""
+    if tokens and tokens == before:
+        raise RuntimeError(f"{job} gets nowhere with {tokens[0]} and {len(tokens) - 1} others")
