@@ -162,9 +162,10 @@ def subscription_params(intent: Creation, stripe_customer_id: str, method: str |
     }
     if intent.trial_days:
         params["trial_period_days"] = intent.trial_days
-        params["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
     if intent.collection == "invoice":
         return params | {"collection_method": "send_invoice", "days_until_due": INVOICE_DUE_DAYS}
+    if intent.trial_days:
+        params["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
     params["payment_behavior"] = "error_if_incomplete"
     return params | ({"default_payment_method": method} if method else {})
 

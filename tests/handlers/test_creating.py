@@ -190,6 +190,29 @@ async def test_a_trial_with_a_card_is_paid_for_at_its_end(world: World) -> None:
     assert method.id is not None
 
 
+async def test_a_trial_that_is_followed_by_an_invoice_needs_no_card(world: World) -> None:
+    clock, customer_id = await on_a_clock(world)
+    await world.does(create(world, trial_days=14, collection="invoice"))
+
+    await reaches(world, clock, JANUARY + timedelta(days=14, hours=2))
+
+    assert (await world.subscription())["status"] == "active"
+    totals = [invoice.total for invoice in world.stripe.v1.invoices.list({"customer": customer_id}).data]
+    assert totals == [4900, 0]
+
+
+async def test_an_invoice_that_is_not_paid_in_time_is_overdue_and_has_grace(world: World) -> None:
+    clock, _ = await on_a_clock(world)
+    await world.does(create(world, "team_yearly", quantity=1, collection="invoice"))
+
+    await reaches(world, clock, JANUARY + timedelta(days=31))
+
+    late = await world.subscription()
+    assert late["status"] == "past_due"
+    assert late["grace_until"] is not None
+    assert late["restricted"] is False
+
+
 # --- On the customer's own period --------------------------------------------------------------------------
 
 
