@@ -151,6 +151,36 @@ async def test_without_retries_left_it_ends_as_configured(
     assert len(numbers) > 1
 
 
+async def test_overdue_for_several_periods_is_charged_once_and_moves_past_now(
+    world: World, clock: Clock
+) -> None:
+    # Nothing is paid in February, March and April; one payment of 49.00 in April, and all is well until May.
+    url = f"{world.stand_in.url}/_sandbox/billing_settings"
+    async with httpx.AsyncClient() as browser:
+        assert (await browser.post(url, json={"failed_payments": "past_due"})).status_code == 200
+    await overdue(world, clock)
+    await clock.reaches(datetime(2026, 3, 20, tzinfo=UTC))
+    await clock.reaches(datetime(2026, 4, 2, tzinfo=UTC))
+    assert (await world.subscription())["status"] == "past_due"
+    before = [body for name, body in await world.told("invoice") if name == "paidV1"]
+
+    clock.saves("pm_card_visa")
+    newest = world.stripe.v1.invoices.list({"customer": clock.customer_id, "status": "open"}).data[0]
+    world.stripe.v1.invoices.pay(newest.id)
+    await world.catches_up()
+    await clock.reaches(datetime(2026, 4, 25, tzinfo=UTC))
+
+    subscription = await world.subscription()
+    assert (subscription["status"], subscription["grace_until"]) == ("active", None)
+    assert (subscription["current_period_start"], subscription["current_period_end"]) == (
+        "2026-04-01T00:00:00Z",
+        "2026-05-01T00:00:00Z",
+    )
+    after = [body["invoice"]["amount_paid"] for name, body in await world.told("invoice") if name == "paidV1"]
+    assert after[len(before) :] == [4900]
+    assert (await world.names("subscription")).count("recoveredV1") == 1
+
+
 # --- Trials ------------------------------------------------------------------------------------------------
 
 
