@@ -77,9 +77,7 @@ class ChangePlan(
 
     subscription_id: EntityId
     price: Code
-    quantity: Quantity | None = Field(
-        default=None, description="Absent: as now, if so many are sold."
-    )
+    quantity: Quantity | None = Field(default=None, description="Absent: as now, if so many are sold.")
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
 
