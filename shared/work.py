@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from shared.faults import Rejected, Unavailable
 from shared.ids import new_id
 from shared.tracing import outgoing_headers
-from tallystick.messages.base import Command, Customer, Event, entity_id
+from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
     CATALOG_TOKEN,
     CHANGE_FEED_STREAM,
@@ -118,14 +118,13 @@ class Work:
             customer=customer,
             **snapshot,
         )
-        fields = body.model_dump(mode="json")
         token = customer.token if customer else CATALOG_TOKEN
         event_type = f"{event.entity}.{name}V{event.schema_version}"
         self._add(
             stream=CHANGE_FEED_STREAM,
             subject=self.subjects.event(event.entity, token, name, event.schema_version),
             message_id=event_id,
-            payload=orjson.dumps(fields),
+            payload=body.model_dump_json().encode(),
             headers={
                 "ce-specversion": "1.0",
                 "ce-id": event_id,
@@ -136,7 +135,7 @@ class Work:
                 "content-type": "application/json",
             },
             entity=event.entity,
-            entity_id=entity_id(event.entity, fields[event.entity]),
+            entity_id=_identity(event, getattr(body, event.entity)),
             version=version,
         )
         return event_id
@@ -249,6 +248,12 @@ class Transactions:
             statement = ADD_TO_OUTBOX.format(schema=self.schema, rows=", ".join([OUTBOX_ROW] * len(part)))
             values = [(*message.columns(), work.caused_by, work.now) for message in part]
             await work.driver.execute(statement, list(chain.from_iterable(values)))
+
+
+def _identity(event: type[Event], snapshot: BaseModel) -> str:
+    """The same as `entity_id` says of the snapshot's JSON."""
+    parts = (getattr(snapshot, name) for name in event.identity)
+    return ".".join(part.token if isinstance(part, Customer) else part for part in parts)
 
 
 def _rfc3339(moment: datetime) -> str:
