@@ -8,15 +8,11 @@ from services.subscriptions.stripe_gateway import StripeGateway
 
 async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) -> str | None:
     """What a customer's charges go to: their default, else what they saved last; None without either."""
+    default = await default_payment_method(gateway, stripe_customer_id)
+    if default is not None:
+        return default
     async with gateway.calls():
         try:
-            customer = await gateway.client.v1.customers.retrieve_async(stripe_customer_id)
-            if customer.to_dict().get("deleted"):
-                return None
-            settings = customer.to_dict().get("invoice_settings") or {}
-            default = reference_of(settings.get("default_payment_method"))
-            if default is not None:
-                return default
             page = await gateway.client.v1.payment_methods.list_async(
                 {"customer": stripe_customer_id, "limit": 1}
             )
@@ -25,3 +21,16 @@ async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) 
                 return None
             raise
         return page.data[0].id if page.data else None
+
+
+async def default_payment_method(gateway: StripeGateway, stripe_customer_id: str) -> str | None:
+    """What Stripe charges where nothing else is named; None where there is none, or no such customer."""
+    async with gateway.calls():
+        try:
+            customer = await gateway.client.v1.customers.retrieve_async(stripe_customer_id)
+        except stripe.InvalidRequestError as error:
+            if error.code == "resource_missing":
+                return None
+            raise
+        settings = customer.to_dict().get("invoice_settings") or {}
+        return reference_of(settings.get("default_payment_method"))

@@ -14,7 +14,7 @@ from services.subscriptions.domain.stripe_objects import (
     read_subscription,
 )
 from services.subscriptions.stripe_gateway import CheckoutPage, StripeGateway, refusals
-from services.subscriptions.stripe_money import saved_payment_method
+from services.subscriptions.stripe_money import default_payment_method, saved_payment_method
 from shared.steps import Steps
 from tallystick.messages import subscriptions as m
 
@@ -87,12 +87,14 @@ async def _on_saved_card(
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
         "items": [{"price": intent.stripe_price_id, "quantity": 1}],
-        "default_payment_method": method,
         # Paid for or not made at all: an open invoice beside a checkout page could be paid twice.
         "payment_behavior": "error_if_incomplete",
         "off_session": True,
         "metadata": _metadata(intent),
     }
+    if method != await default_payment_method(gateway, stripe_customer_id):
+        # Named only then: a default that the customer changes later is to be charged from then on.
+        params["default_payment_method"] = method
     if intent.trial_days:
         params["trial_period_days"] = intent.trial_days
     async with gateway.calls(), refusals():
