@@ -14,9 +14,34 @@ def on(month: int, day: int, year: int = 2026) -> datetime:
     return datetime(year, month, day, 9, tzinfo=UTC)
 
 
-PRODUCT = Product.model_construct(code="shop", kind="plan", seats=None, features=[], archived=False)
-PRICE = Price.model_construct(
-    code="shop_monthly", product="shop", model="flat", interval="month", stripe_price_id=None, archived=False
+PRODUCT = Product(
+    product_id="product_shop",
+    version=1,
+    code="shop",
+    name="Shop",
+    description=None,
+    kind="plan",
+    seats=None,
+    features=[],
+    required_details=[],
+    archived=False,
+    stripe_product_id=None,
+)
+PRICE = Price(
+    price_id="price_shop",
+    version=1,
+    code="shop_monthly",
+    product="shop",
+    currency="eur",
+    interval="month",
+    model="flat",
+    unit_amount=4900,
+    base_amount=0,
+    tiers=[],
+    trial_days=None,
+    listed=True,
+    archived=False,
+    stripe_price_id=None,
 )
 SHELF = CatalogView(products={"shop": PRODUCT}, prices={"shop_monthly": PRICE})
 LINES = [Line(PRICE, PRODUCT, 1)]

@@ -1,1 +1,1 @@
-"""Exceptions for one customer: a feature given, added to or taken away by people, with a reason and an end."""
+"""Exceptions for one customer: a feature given, added to or taken away, with a reason and an end."""
