@@ -1,8 +1,8 @@
 """How long one caller waits for a command on an idle system, against a bare round trip and a bare commit."""
 
-import asyncio
 from typing import Any
 
+import uvloop
 from pydantic import JsonValue
 
 import tallystick
@@ -31,7 +31,7 @@ CATALOG: dict[str, JsonValue] = {
 def run() -> dict[str, Any]:
     """Measure floor, command, floor; the floor's better half counts against us."""
     with stack() as running, running.worker("subscriptions"):
-        return asyncio.run(_measure(running))
+        return uvloop.run(_measure(running))
 
 
 async def _measure(running: Stack) -> dict[str, Any]:

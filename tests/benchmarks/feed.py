@@ -8,6 +8,8 @@ from asyncio.subprocess import PIPE
 from statistics import quantiles
 from typing import Any
 
+import uvloop
+
 import tallystick
 from shared.migrations import ROOT
 from tests.support.stack import Stack, stack
@@ -21,7 +23,7 @@ WANTED_P99_MS = 250
 def run() -> dict[str, Any]:
     """Commit events as fast as they go, then at half the wanted rate; a worker's relay publishes them."""
     with stack() as running, running.worker("subscriptions"):
-        return asyncio.run(_measure(running))
+        return uvloop.run(_measure(running))
 
 
 async def _measure(running: Stack) -> dict[str, Any]:
