@@ -23,6 +23,14 @@ async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) 
         return page.data[0].id if page.data else None
 
 
+async def unless_default(gateway: StripeGateway, stripe_customer_id: str, method: str) -> str | None:
+    """What a new subscription must name to be charged to `method`: nothing where that is the default.
+
+    A default that the customer changes later is then charged from then on.
+    """
+    return None if method == await default_payment_method(gateway, stripe_customer_id) else method
+
+
 async def default_payment_method(gateway: StripeGateway, stripe_customer_id: str) -> str | None:
     """What Stripe charges where nothing else is named; None where there is none, or no such customer."""
     async with gateway.calls():

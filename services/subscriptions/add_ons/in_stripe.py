@@ -14,7 +14,7 @@ from services.subscriptions.domain.stripe_objects import (
     read_subscription,
 )
 from services.subscriptions.stripe_gateway import CheckoutPage, StripeGateway, refusals
-from services.subscriptions.stripe_money import default_payment_method, saved_payment_method
+from services.subscriptions.stripe_money import saved_payment_method, unless_default
 from shared.steps import Steps
 from tallystick.messages import subscriptions as m
 
@@ -92,9 +92,9 @@ async def _on_saved_card(
         "off_session": True,
         "metadata": _metadata(intent),
     }
-    if method != await default_payment_method(gateway, stripe_customer_id):
-        # Named only then: a default that the customer changes later is to be charged from then on.
-        params["default_payment_method"] = method
+    named = await unless_default(gateway, stripe_customer_id, method)
+    if named is not None:
+        params["default_payment_method"] = named
     if intent.trial_days:
         params["trial_period_days"] = intent.trial_days
     async with gateway.calls(), refusals():
