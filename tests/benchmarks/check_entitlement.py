@@ -6,9 +6,7 @@ The floor is an echo through FastStream, as the other consumers use it; beside i
 import asyncio
 import json
 import random
-import sys
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -17,9 +15,9 @@ import psycopg
 from nats.aio.client import Client
 
 from shared.broker import connect
-from shared.migrations import ROOT
 from tallystick.subjects import Subjects
 from tests.benchmarks.echo_worker import BARE, FRAMEWORK
+from tests.benchmarks.floors import echoing
 from tests.support.stack import Stack, stack
 
 CUSTOMERS, FEATURES = 2_000, 5
@@ -56,19 +54,12 @@ def run() -> dict[str, Any]:
 
 
 async def _measure(running: Stack) -> dict[str, Any]:
-    arguments = ["-m", "tests.benchmarks.echo_worker", running.nats.users["subscriptions"]]
-    echo = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=PIPE)
-    try:
-        assert echo.stdout is not None
-        await echo.stdout.readline()
+    async with echoing(running.nats.users["subscriptions"]):
         caller = await connect(running.nats.users["client"], "caller")
         try:
             return await _take_turns(caller)
         finally:
             await caller.close()
-    finally:
-        echo.terminate()
-        await echo.wait()
 
 
 async def _take_turns(connection: Client) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import tallystick
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import ApplyCatalog
 from tallystick.messages.subscriptions import CreateSubscription, RegisterCustomer
-from tests.benchmarks.floors import median_ms, nats_round_trip_ms, one_row_commit_ms
+from tests.benchmarks.floors import echoing, median_ms, nats_round_trip_ms, one_row_commit_ms
 from tests.support.stack import Stack, stack
 
 TIMES_FLOOR_WANTED = 4.0
@@ -29,15 +29,17 @@ CATALOG: dict[str, JsonValue] = {
 
 
 def run() -> dict[str, Any]:
-    """Measure floor, command, floor; the floor's better half counts against us."""
+    """The floors first, then the commands, all from one caller."""
     with stack() as running, running.worker("subscriptions"):
         return uvloop.run(_measure(running))
 
 
 async def _measure(running: Stack) -> dict[str, Any]:
-    async with tallystick.connect(running.nats.users["client"]) as billing:
+    async with (
+        echoing(running.nats.users["subscriptions"]),
+        tallystick.connect(running.nats.users["client"]) as billing,
+    ):
         await billing.call(ApplyCatalog(command_id="catalog", catalog=CATALOG))
-        floors = [await _floor_ms(running)]
 
         async def register(number: int) -> object:
             customer = Customer(type="user", id=f"u{number}")
@@ -53,21 +55,17 @@ async def _measure(running: Stack) -> dict[str, Any]:
             command = {"command_id": f"subscribe-{number}", "customer": customer.model_dump(), "items": items}
             return await billing.call(CreateSubscription.model_validate(command))
 
+        round_trip_ms = await nats_round_trip_ms(billing.connection.nats)
+        commit_ms = await one_row_commit_ms(running.owner_url)
         register_ms = await median_ms(register, COMMANDS)
         subscribe_ms = await median_ms(subscribe, COMMANDS)
-        floors.append(await _floor_ms(running))
-    floor = min(floors)
     return {
         "benchmark": "command_round_trip",
-        "ratio": round(register_ms / floor, 2),
+        "ratio": round(register_ms / (round_trip_ms + commit_ms), 2),
         "wanted": TIMES_FLOOR_WANTED,
         "lower_is_better": True,
         "register_customer_p50_ms": round(register_ms, 2),
         "create_subscription_p50_ms": round(subscribe_ms, 2),
-        "floor_ms": round(floor, 2),
+        "nats_round_trip_p50_ms": round(round_trip_ms, 2),
+        "one_row_commit_p50_ms": round(commit_ms, 2),
     }
-
-
-async def _floor_ms(running: Stack) -> float:
-    round_trip = await nats_round_trip_ms(running.nats.url)
-    return round_trip + await one_row_commit_ms(running.owner_url)

@@ -1,12 +1,18 @@
 """The floors: what the servers themselves take, measured in the same run as what is built on them."""
 
+import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from statistics import median
 
-import nats
 import psycopg
-from nats.aio.msg import Msg
+from nats.aio.client import Client
+
+from shared.migrations import ROOT
+from tests.benchmarks.echo_worker import BARE
 
 SAMPLES = 300
 WARM_UP = 50
@@ -24,21 +30,23 @@ async def median_ms(action: Callable[[int], Awaitable[object]], samples: int = S
     return median(durations)
 
 
-async def nats_round_trip_ms(url: str, *, samples: int = SAMPLES) -> float:
-    """A request to a bare nats-py responder in a process of its own connection, and its reply."""
-    responder = await nats.connect(url)
-    caller = await nats.connect(url)
+async def nats_round_trip_ms(caller: Client, *, samples: int = SAMPLES) -> float:
+    """A request to the bare echo, which runs in a process of its own as a worker does, and its reply."""
+    return await median_ms(lambda _: caller.request(BARE, b"x" * 200, timeout=5), samples)
 
-    async def reply(message: Msg) -> None:
-        await message.respond(message.data)
 
-    await responder.subscribe("floor.echo", cb=reply)
-    await responder.flush()
+@asynccontextmanager
+async def echoing(nats_url: str) -> AsyncIterator[None]:
+    """The echo worker at work, as the given user."""
+    arguments = ["-m", "tests.benchmarks.echo_worker", nats_url]
+    echo = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=PIPE)
     try:
-        return await median_ms(lambda _: caller.request("floor.echo", b"x" * 200, timeout=5), samples)
+        if echo.stdout is not None:
+            await echo.stdout.readline()
+        yield
     finally:
-        await responder.close()
-        await caller.close()
+        echo.terminate()
+        await echo.wait()
 
 
 async def one_row_commit_ms(owner_url: str, *, samples: int = SAMPLES) -> float:
