@@ -29,7 +29,7 @@ from services.subscriptions.linking import adopt_subscription, link_stripe_custo
 from services.subscriptions.snapshots import subscription_snapshot
 from services.subscriptions.store import lock_customer, subscription_of_stripe
 from services.subscriptions.stripe_gateway import StripeGateway, refusals
-from services.subscriptions.stripe_money import saved_payment_method, unless_default
+from services.subscriptions.stripe_money import saved_payment_method
 from shared.steps import Steps
 from shared.work import Rejected, Work
 from tallystick.messages import subscriptions as m
@@ -129,8 +129,6 @@ class Creating:
                     "The customer has saved nothing that could be charged. Use start_checkout.",
                     {"customer": intent.customer},
                 )
-            if method is not None:
-                method = await unless_default(self.stripe, stripe_customer_id, method)
         params = subscription_params(intent, stripe_customer_id, method)
         return await _create(self.stripe, params, self.steps.key("subscription"))
 
