@@ -1,38 +1,15 @@
 """Reactivating, pausing and resuming, in Stripe and on our own periods."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tests.handlers.subscription_world import ACME, World, gapless
-from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    await world.register()
-    yield world
-    await gateway.close()
 
 
 async def bought(world: World) -> dict[str, Any]:

@@ -1,40 +1,17 @@
 """The hourly comparison with Stripe and the weekly clean-up: what no event has told is found all the same."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from tests.handlers.subscription_world import World, gapless
-from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 TICK = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CAUSE = "subscriptions.sync_stripe 2026-06-01T12:00:00Z"
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    await world.register()
-    yield world
-    await gateway.close()
 
 
 async def bought(world: World) -> dict[str, Any]:
