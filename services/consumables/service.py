@@ -1,0 +1,6 @@
+"""The service object on which the handlers register."""
+
+from services.consumables.base import Row
+from shared.service import Service
+
+service = Service("consumables", metadata=Row.metadata)
