@@ -1,7 +1,7 @@
 """Health endpoints that tell the truth: ready means that work arriving now would be done."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from faststream.nats import NatsBroker
@@ -16,6 +16,9 @@ from shared.limits import READY_CHECK_TIMEOUT_SECONDS
 from shared.metrics import CONSUMER_LAG
 from shared.relay import Relay
 from shared.subscribing import Durable
+
+FindProblems = Callable[[], Awaitable[dict[str, str]]]
+"""Tells everything that keeps a worker from working, by what it concerns."""
 
 
 @dataclass(slots=True)
@@ -57,19 +60,19 @@ class Health:
         return None
 
 
-def health_routes(health: Health) -> list[BaseRoute]:
-    """`/live` (the process runs), `/ready` (it can do its work) and `/metrics`."""
+def health_routes(find_problems: FindProblems) -> list[BaseRoute]:
+    """`/live` (the process runs), `/ready` (nothing keeps it from its work) and `/metrics`."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:
-        problems = await health.problems()
+        problems = await find_problems()
         status = "not ready" if problems else "ready"
         return JSONResponse({"status": status, "problems": problems}, status_code=503 if problems else 200)
 
     async def metrics(_: Request) -> Response:
-        await health.problems()  # also measures how far the consumers are behind
+        await find_problems()  # also measures how far the consumers are behind
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)]

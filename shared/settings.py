@@ -10,29 +10,34 @@ from tallystick.subjects import DEFAULT_PREFIX
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
-class Settings(BaseSettings):
-    """A worker's settings; the names in capitals are the environment variables."""
+class CommonSettings(BaseSettings):
+    """What every worker is told; the names in capitals are the environment variables."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
     nats_url: SecretStr = Field(description="nats://user:password@host:port, several separated by commas")
+    subject_prefix: Prefix = DEFAULT_PREFIX
+    health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics listen.")
+    health_port: int = Field(default=0, ge=0, le=65_535, description="0 takes any free port.")
+    log_format: str = Field(default="json", pattern="^(json|console)$")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, description="Where traces go, if anywhere.")
+
+
+class Settings(CommonSettings):
+    """What a worker with tables is told."""
+
+    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
     stripe_secret_key: SecretStr | None = Field(default=None, description="Without it, payments are off.")
     stripe_publishable_key: str | None = Field(default=None)
     stripe_webhook_secret: SecretStr | None = Field(default=None, description="Signs Stripe's webhooks.")
     stripe_api_base: str = Field(default="https://api.stripe.com", description="Another one for tests.")
     stripe_trial_days: int | None = Field(default=None, ge=0, le=730)
     grace_days: int = Field(default=7, ge=0, le=90, description="Before an overdue customer is restricted.")
-    subject_prefix: Prefix = DEFAULT_PREFIX
     webhook_subject: str = "tunnel.incoming-webhook-events.stripe"
     webhook_ingress_verified: bool = Field(
         default=False, description="True where the NATS ingress has checked Stripe's signature already."
     )
-    health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics listen.")
-    health_port: int = Field(default=0, ge=0, le=65_535, description="0 takes any free port.")
-    log_format: str = Field(default="json", pattern="^(json|console)$")
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
-    otel_exporter_otlp_endpoint: str | None = Field(default=None, description="Where traces go, if anywhere.")
 
     @property
     def payments_configured(self) -> bool:

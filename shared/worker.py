@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-import uvicorn
 from faststream.nats import NatsBroker
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
@@ -29,19 +28,16 @@ from shared.limits import (
     EXTERNAL_SWEEP_BATCH,
     EXTERNAL_SWEEP_SECONDS,
     EXTERNAL_UNFINISHED_AFTER_SECONDS,
-    GC_ALLOCATIONS,
-    GRACEFUL_STOP_SECONDS,
     START_RETRY_SECONDS,
 )
-from shared.logs import set_up_logs
 from shared.metrics import UNFINISHED
 from shared.relay import Relay
 from shared.requests import Requests
 from shared.runtime import Runtime
 from shared.service import Service
+from shared.serving import serve
 from shared.settings import Settings
 from shared.subscribing import Subscribing
-from shared.tracing import set_up_tracing
 from tallystick.subjects import Subjects
 
 log = structlog.get_logger()
@@ -88,7 +84,7 @@ class Worker:
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""
-        routes = [*self.routes(self.runtime, self.settings), *health_routes(self.health)]
+        routes = [*self.routes(self.runtime, self.settings), *health_routes(self.health.problems)]
         return Starlette(routes=routes, lifespan=self._lifespan)
 
     @asynccontextmanager
@@ -150,20 +146,5 @@ def run(
     routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
 ) -> None:
     """Run a service's worker until it is told to stop: what `python -m services.<name>.app` does."""
-    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
     settings = Settings()
-    set_up_logs(service.name, style=settings.log_format, level=settings.log_level)
-    set_up_tracing(service.name, settings.otel_exporter_otlp_endpoint)
-    worker = Worker(service, settings, provide, routes)
-    uvicorn.run(
-        worker.application(),
-        host=settings.health_host,
-        port=settings.health_port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        proxy_headers=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=int(GRACEFUL_STOP_SECONDS),
-    )
+    serve(service.name, settings, lambda: Worker(service, settings, provide, routes).application())
