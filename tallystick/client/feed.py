@@ -1,11 +1,11 @@
 """The change feed as an iterator: parsed events, acknowledged once handled, what is missing noticed."""
 
-import asyncio
 import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from time import monotonic
 from types import TracebackType
 from typing import Any, Literal
 
@@ -163,15 +163,14 @@ class Feed:
         return verdict is not Verdict.REPEATED or self._repeated == "yield"
 
     async def _next_message(self) -> Msg:
-        loop = asyncio.get_running_loop()
-        if self._durable and self._buffer and loop.time() - self._fetched_at > ACK_WAIT_SECONDS / 2:
+        if self._durable and self._buffer and monotonic() - self._fetched_at > ACK_WAIT_SECONDS / 2:
             # They would be sent again while they wait here; given back, they come again in order.
             await self._give_back(self._buffer)
             self._buffer.clear()
         while not self._buffer:
             try:
                 self._buffer.extend(await self._reader.batch())
-                self._fetched_at = loop.time()
+                self._fetched_at = monotonic()
             except Interrupted as problem:
                 logger.info("reading the feed again: %s", problem)
                 await self._reader.restart(self._config_again)
