@@ -1,6 +1,16 @@
 """Every message of the product; importing this fills the registries `COMMANDS`, `QUESTIONS` and `EVENTS`."""
 
-from tallystick.messages import base, catalog, seats, subscriptions, webhooks
+from tallystick.messages import base, catalog, consumables, seats, subscriptions, webhooks
 from tallystick.messages.base import COMMANDS, EVENTS, QUESTIONS
 
-__all__ = ["COMMANDS", "EVENTS", "QUESTIONS", "base", "catalog", "seats", "subscriptions", "webhooks"]
+__all__ = [
+    "COMMANDS",
+    "EVENTS",
+    "QUESTIONS",
+    "base",
+    "catalog",
+    "consumables",
+    "seats",
+    "subscriptions",
+    "webhooks",
+]
