@@ -38,9 +38,13 @@ class AlreadyDecided(Exception):
 
 FIND = "SELECT fingerprint, received_at, intent, outcome FROM {schema}.inbox WHERE command_id = %s"
 FIND_AND_LOCK = FIND + " FOR UPDATE"
+# Two at once meet in the same partition, where the primary key keeps them apart; whatever is in an older
+# partition was committed before this one took its first row (`shared.partitions`).
 ADD = """
     INSERT INTO {schema}.inbox (command_id, name, fingerprint, body, received_at, intent, outcome)
-    VALUES (%s, %s, %s, %s::json, %s, %s::json, %s::json)
+    SELECT new.* FROM (VALUES (%s, %s, %s::bytea, %s::json, %s::timestamptz, %s::json, %s::json))
+        AS new (command_id, name, fingerprint, body, received_at, intent, outcome)
+    WHERE NOT EXISTS (SELECT FROM {schema}.inbox AS known WHERE known.command_id = new.command_id)
     ON CONFLICT DO NOTHING
 """
 FINISH = "UPDATE {schema}.inbox SET outcome = %s::json WHERE command_id = %s"

@@ -67,3 +67,10 @@ RELAY_GATHER_SECONDS = 0.03
 """The relay waits this long for more, unless it just found as many rows as the number above. A row costs
 relay, Postgres and NATS five times less in a batch of 500 than in one of 32, and meanwhile the worker's
 commands have the processor to themselves."""
+
+INBOX_KEPT_DAYS = 31
+"""How long a command_id is remembered at least: the promise of idempotency is 30 days."""
+OUTBOX_KEPT_DAYS = 31
+"""Longer than the streams keep messages (`max_age` in streams.yaml), so that the tables can rebuild them."""
+PARTITIONS_TENDED_SECONDS = 3_600
+"""How often a worker looks whether a partition is due; a day late would do no harm."""

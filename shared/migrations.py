@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import command, context, op
 from alembic.config import Config
 
+from shared.partitions import install, is_partition
 from shared.tables import NAMING, add_plumbing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,11 +46,19 @@ def run(metadata: sa.MetaData) -> None:
         version_table="migrations",
         version_table_schema=metadata.schema,
         include_schemas=True,
-        include_name=lambda name, kind, _: kind != "schema" or name == metadata.schema,
+        include_name=lambda name, kind, _: _is_declared(name, kind, metadata),
         compare_server_default=False,
     )
     with context.begin_transaction():
         context.run_migrations()
+    install(connection, metadata)
+
+
+def _is_declared(name: str | None, kind: str, metadata: sa.MetaData) -> bool:
+    """Whether something found in the database is to be compared with the rows' declarations."""
+    if kind == "schema":
+        return name == metadata.schema
+    return kind != "table" or not is_partition(name, metadata)
 
 
 def create_plumbing_tables(schema: str) -> None:

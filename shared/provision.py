@@ -18,6 +18,7 @@ from psycopg import sql
 from shared.broker import connect
 from shared.logs import set_up_logs
 from shared.migrations import ROOT, migrate, service_names
+from shared.partitions import PARTITIONS_TABLE, TEND_FUNCTION
 from shared.restored import put_right
 from shared.settings import Settings, sqlalchemy_url
 from shared.streams import apply_layout, load_layout
@@ -27,7 +28,10 @@ log = structlog.get_logger()
 LAYOUT_PATH = ROOT / "deploy" / "streams.yaml"
 APPEND_ONLY_TABLES = ("outbox",)
 """Tables a service may add to and read, never change: the audit trail."""
-READ_ONLY_TABLES = ("migrations",)
+PARTITIONS = """
+    SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = %s::regnamespace
+"""
+READ_ONLY_TABLES = ("migrations", PARTITIONS_TABLE)
 
 
 def role_name(service: str) -> str:
@@ -78,9 +82,15 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         *(f"REVOKE UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in APPEND_ONLY_TABLES),
         *(f"REVOKE INSERT, UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in READ_ONLY_TABLES),
+        f"GRANT EXECUTE ON FUNCTION {{schema}}.{TEND_FUNCTION}() TO {{role}}",
     ]
     for statement in statements:
         connection.execute(sql.SQL(statement).format(schema=schema, role=role))
+    # Partitions are reached through their table; what is refused there must not be possible by their names.
+    for (partition,) in connection.execute(PARTITIONS, (service,)).fetchall():
+        statement = "REVOKE ALL ON {schema}.{partition} FROM {role}"
+        named = sql.Identifier(str(partition))
+        connection.execute(sql.SQL(statement).format(schema=schema, partition=named, role=role))
 
 
 async def provision_nats(

@@ -20,6 +20,16 @@ from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
+from shared.limits import INBOX_KEPT_DAYS, OUTBOX_KEPT_DAYS
+from shared.partitions import (
+    CARRIED_ROWS,
+    Kept,
+    generation_column,
+    kept_in_partitions,
+    open_on_creation,
+    partitions_table,
+)
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -64,6 +74,35 @@ TYPES: dict[Any, Any] = {
 """How Python's types are kept in Postgres; the `type_annotation_map` of every service's rows."""
 
 
+INBOX_KEPT = Kept(
+    INBOX_KEPT_DAYS,
+    # A command that is not finished may have moved money.
+    may_go="SELECT NOT EXISTS (SELECT FROM {partition} WHERE outcome IS NULL)",
+)
+
+OUTBOX_KEPT = Kept(
+    OUTBOX_KEPT_DAYS,
+    may_go="""
+        SELECT NOT EXISTS (
+            SELECT FROM {partition} AS outbox, {schema}.relay_position AS position
+            WHERE outbox.xid >= pg_snapshot_xmin(position.published)
+              AND NOT pg_visible_in_snapshot(outbox.xid, position.published))""",
+    # A bucket's keys live longer than that, and a lost bucket is made anew from the outbox. No newer value of
+    # a key can be under way, since writers are locked out: the old one never overwrites it.
+    carry=f"""
+        INSERT INTO {{schema}}.outbox
+            (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+        SELECT DISTINCT ON (subject)
+               message_id, stream, subject, headers, payload, caused_by, occurred_at
+        FROM {{partition}} AS old
+        WHERE starts_with(stream, 'KV_') AND NOT EXISTS (
+            SELECT FROM {{schema}}.outbox AS newer
+            WHERE newer.subject = old.subject AND starts_with(newer.stream, 'KV_') AND newer.id > old.id)
+          AND NOT headers ? 'KV-Operation'
+        ORDER BY subject, id DESC LIMIT {CARRIED_ROWS}""",  # noqa: S608 - our own names
+)
+
+
 def service_metadata(schema: str) -> MetaData:
     """The metadata of one service's tables, all in `schema`, with the plumbing's tables among them."""
     metadata = MetaData(schema=schema, naming_convention=NAMING)
@@ -73,10 +112,13 @@ def service_metadata(schema: str) -> MetaData:
 
 def add_plumbing(metadata: MetaData) -> None:
     """Declare inbox, outbox and the relay's position in `metadata`."""
+    partitions_table(metadata)
+    open_on_creation(metadata)
     Table(
         "inbox",
         metadata,
         Column("command_id", Text, primary_key=True),
+        generation_column(),
         Column("name", Text, nullable=False),
         Column("fingerprint", LargeBinary, nullable=False),
         Column("body", JSON, nullable=False),
@@ -85,13 +127,14 @@ def add_plumbing(metadata: MetaData) -> None:
         # As JSON text, not JSONB: an outcome asked for again is the same to the byte.
         Column("outcome", JSON),
         Index("ix_inbox_unfinished", "received_at", postgresql_where=text("outcome IS NULL")),
-        Index("ix_inbox_received_at", "received_at"),
         comment="Every command, what it asked for and what became of it; the key of idempotency.",
+        **kept_in_partitions(INBOX_KEPT),
     )
     Table(
         "outbox",
         metadata,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
+        generation_column(),
         Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
         Column("message_id", Text, nullable=False),
         Column("stream", Text, nullable=False),
@@ -110,10 +153,13 @@ def add_plumbing(metadata: MetaData) -> None:
             "entity",
             "entity_id",
             "version",
+            "generation",
             unique=True,
             postgresql_where=text("entity IS NOT NULL"),
         ),
+        Index("ix_outbox_bucket", "subject", "id", postgresql_where=text("starts_with(stream, 'KV_')")),
         comment="Every message this service has published or is about to; append-only, the audit trail.",
+        **kept_in_partitions(OUTBOX_KEPT),
     )
     Table(
         "relay_position",

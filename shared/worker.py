@@ -28,9 +28,11 @@ from shared.limits import (
     EXTERNAL_SWEEP_BATCH,
     EXTERNAL_SWEEP_SECONDS,
     EXTERNAL_UNFINISHED_AFTER_SECONDS,
+    PARTITIONS_TENDED_SECONDS,
     START_RETRY_SECONDS,
 )
 from shared.metrics import UNFINISHED
+from shared.partitions import tend_partitions
 from shared.relay import Relay
 from shared.requests import Requests
 from shared.runtime import Runtime
@@ -93,6 +95,7 @@ class Worker:
             asyncio.create_task(self._start_consuming()),
             asyncio.create_task(self.relay.run()),
             asyncio.create_task(self._sweep()),
+            asyncio.create_task(self._tend_partitions()),
         ]
         try:
             yield
@@ -137,6 +140,16 @@ class Worker:
                 unfinished.set(len(found))
                 for handler, body in found:
                     await self.runtime.request(handler, body, now)
+
+    async def _tend_partitions(self) -> None:
+        """Have old rows dropped and new partitions opened when they are due."""
+        while True:
+            try:
+                for change in await tend_partitions(self.engine, self.service.schema):
+                    log.info("partitions tended", change=change)
+            except Exception as error:  # noqa: BLE001 - whatever stands in the way, there is time
+                log.warning("partitions not tended", error=str(error))
+            await asyncio.sleep(PARTITIONS_TENDED_SECONDS)
 
 
 def run(

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from shared.migrations import create_plumbing_tables
+from shared.partitions import store_rows
 
 revision = "0001"
 down_revision = None
@@ -23,9 +24,9 @@ def upgrade() -> None:
     """Create them."""
     create_plumbing_tables(SCHEMA)
     _create_stripe_events()
-    for table in ("outbox", "stripe_events"):
-        # Payloads of a few KB stay in the row as they are: compressing them costs more than storing them.
-        op.execute(f"ALTER TABLE {SCHEMA}.{table} SET (toast_tuple_target = {ROW_MAX_BYTES})")
+    # Payloads of a few KB stay in the row as they are: compressing them costs more than storing them.
+    op.execute(f"ALTER TABLE {SCHEMA}.stripe_events SET (toast_tuple_target = {ROW_MAX_BYTES})")
+    store_rows(op.get_bind(), SCHEMA, "outbox", f"toast_tuple_target = {ROW_MAX_BYTES}")
     op.create_table(
         "replays",
         sa.Column("command_id", sa.Text, nullable=False),
