@@ -7,7 +7,7 @@ from shared.delivery import BuryDeadLetter, Incoming
 from shared.limits import RELAY_PUBLISH_TIMEOUT_SECONDS
 from tallystick.subjects import DEAD_LETTERS_STREAM, Subjects
 
-NOT_KEPT = frozenset({"Nats-Msg-Id", "Nats-Expected-Stream"})
+NOT_KEPT = frozenset({"Nats-Msg-Id", "Nats-Expected-Stream", "Nats-Stream-Source"})
 """Headers with a meaning to JetStream, which must not act on the dead letter."""
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.commands import Dispatcher, Handler, injected
 from shared.delivery import Incoming, Undeliverable
 from shared.faults import Unavailable
+from shared.following import Following
 from shared.inbox import Inbox
 from shared.service import Follower, Job, Service
 from shared.work import Transactions
@@ -37,6 +38,7 @@ class Runtime:
     transactions: Transactions
     dispatcher: Dispatcher
     provided: dict[type[Any], Any]
+    following: Following
 
     @classmethod
     def of(
@@ -52,7 +54,8 @@ class Runtime:
         transactions = Transactions(engine, service.schema, subjects, wake_relay)
         by_type = {type(instance): instance for instance in provided}
         dispatcher = Dispatcher(transactions, Inbox(service.schema), by_type)
-        return cls(service, transactions, dispatcher, by_type)
+        following = Following(service, transactions, by_type, subjects)
+        return cls(service, transactions, dispatcher, by_type, following)
 
     async def request(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
         """What becomes of a command or question."""

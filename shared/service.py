@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 
 from shared.commands import Handler
-from tallystick.messages.base import Command, Question
+from tallystick.messages.base import Command, Event, Question
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
 
@@ -22,6 +22,20 @@ class Follower:
 
     consumer: str
     stream: str
+    function: Callable[..., Awaitable[None]]
+
+    @property
+    def name(self) -> str:
+        """The handler's name, in metrics and dead letters."""
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A function that takes note of the entities of one kind, which another service tells of."""
+
+    event: type[Event]
+    kind: Literal["single", "together", "in_parts"]
     function: Callable[..., Awaitable[None]]
 
     @property
@@ -46,6 +60,8 @@ class Service:
     metadata: sa.MetaData
     handlers: dict[str, Handler] = field(default_factory=dict)
     followers: list[Follower] = field(default_factory=list)
+    listeners: dict[tuple[str, int], Listener] = field(default_factory=dict)
+    """By entity and schema version."""
     jobs: dict[str, Job] = field(default_factory=dict)
 
     @property
@@ -84,6 +100,29 @@ class Service:
 
         def register(function: Function) -> Function:
             self.followers.append(Follower(consumer, stream, function))
+            return function
+
+        return register
+
+    def event(
+        self, event: type[Event], *, together: bool = False, in_parts: bool = False
+    ) -> Callable[[Function], Function]:
+        """Take note of an entity on the feed, in one transaction: `async (work, event, *provided) -> None`.
+
+        Events come more than once and in any order (`shared.following.keep_newest`). With `together` those
+        that wait at one moment come as one list, `async (work, events, *provided)`, and share the
+        transaction. With `in_parts`, for what is too much for one transaction, the function opens them
+        itself, `async (begin, event, *provided)`, and must stand to be called again after any of them.
+        """
+        kind: Literal["single", "together", "in_parts"] = "single"
+        if together or in_parts:
+            kind = "together" if together else "in_parts"
+
+        def register(function: Function) -> Function:
+            key = (event.entity, event.schema_version)
+            if key in self.listeners:
+                raise ValueError(f"somebody listens to {event.__name__} already")
+            self.listeners[key] = Listener(event, kind, function)
             return function
 
         return register

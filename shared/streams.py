@@ -11,7 +11,7 @@ import structlog
 import yaml
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
+from nats.js.api import ConsumerConfig, StreamConfig, StreamSource, SubjectTransform
 from nats.js.errors import NotFoundError
 
 from tallystick.subjects import TICKS_STREAM
@@ -53,6 +53,7 @@ async def apply_layout(connection: Client, layout: Layout) -> None:
     """Create what is missing and update what differs; applying it again changes nothing."""
     jetstream = connection.jetstream()
     for name, config in layout.streams.items():
+        await _forget_copies(jetstream, layout, name)
         await _apply_stream(jetstream, name, config)
     for name, (stream, config) in layout.consumers.items():
         # Creating a consumer that exists updates what may be updated and refuses the rest.
@@ -62,8 +63,41 @@ async def apply_layout(connection: Client, layout: Layout) -> None:
         await _apply_schedule(jetstream, subject, schedule)
 
 
+async def _forget_copies(jetstream: JetStreamContext, layout: Layout, name: str) -> None:
+    """Where a stream is about to be made anew, remove those that copy from it.
+
+    They would go on from where they were in the old one and pass over what comes before that in the new one.
+    """
+    copies = [
+        other
+        for other, config in layout.streams.items()
+        if any(source["name"] == name for source in config.get("sources", ()))
+    ]
+    if not copies or await _exists(jetstream, name):
+        return
+    for copy in copies:
+        if await _exists(jetstream, copy):
+            await jetstream.delete_stream(copy)
+            log.warning("stream removed, its source is gone", name=copy, source=name)
+
+
+async def _exists(jetstream: JetStreamContext, name: str) -> bool:
+    try:
+        await jetstream.stream_info(name)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _source(source: dict[str, Any]) -> StreamSource:
+    """A source that copies only the subjects named in `only`."""
+    settings = {name: value for name, value in source.items() if name != "only"}
+    kept = [SubjectTransform(src=subject, dest=subject) for subject in source["only"]]
+    return StreamSource(**settings, subject_transforms=kept)
+
+
 async def _apply_stream(jetstream: JetStreamContext, name: str, config: dict[str, Any]) -> None:
-    sources = [StreamSource(**source) for source in config.get("sources", [])]
+    sources = [_source(source) for source in config.get("sources", [])]
     wanted = StreamConfig(**(config | {"sources": sources or None}))
     try:
         present = (await jetstream.stream_info(name)).config

@@ -18,7 +18,7 @@ from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
 from shared.runtime import Runtime
 from shared.tracing import outgoing_headers
 from tallystick.messages.base import Outcome
-from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, TICKS_STREAM
+from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
 
 log = structlog.get_logger()
 
@@ -55,6 +55,10 @@ class Subscribing:
         if service.jobs:
             ticks = Durable(TICKS_STREAM, f"{service.name}-ticks")
             durables.append(self._consume(ticks, _last_token, self._tick))
+        if service.listeners:
+            feed = Durable(SERVICE_FEED_STREAM, f"{service.name}-feed")
+            following = self.runtime.following
+            durables.append(self._consume(feed, following.handler_name, following.hear))
         for follower in service.followers:
             followed = Durable(follower.stream, follower.consumer)
             follow = partial(self.runtime.follow, follower)

@@ -6,7 +6,6 @@ from pathlib import Path
 import nats
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js.api import ConsumerConfig
 
 from sandbox.nats import users
 from shared.streams import apply_layout, load_layout
@@ -109,6 +108,9 @@ CONSUMER_OWNERS = {
     ("BILLING_TICKS", "seats-ticks"): "seats",
     ("BILLING_COMMANDS", "consumables-commands"): "consumables",
     ("BILLING_TICKS", "consumables-ticks"): "consumables",
+    ("BILLING_SERVICE_FEED", "subscriptions-feed"): "subscriptions",
+    ("BILLING_SERVICE_FEED", "seats-feed"): "seats",
+    ("BILLING_SERVICE_FEED", "consumables-feed"): "consumables",
 }
 
 
@@ -331,9 +333,6 @@ async def test_the_clock_knows_that_its_tick_is_stored(server: NatsServer) -> No
 
 async def test_a_reader_cannot_change_how_a_service_follows_the_feed(server: NatsServer) -> None:
     """Who may make consumers on a stream may change others' there; services follow a stream of their own."""
-    admin = await plain_connection(server, "admin")
-    await admin.jetstream().add_stream(name="BILLING_SERVICE_FEED", subjects=["not.published"])
-    await admin.jetstream().add_consumer("BILLING_SERVICE_FEED", ConsumerConfig(durable_name="seats-feed"))
     for user in ("client", "monitor"):
         async with acting_as(server, user) as actor:
             for name in ("CREATE", "DURABLE.CREATE", "DELETE", "MSG.NEXT"):
@@ -342,4 +341,3 @@ async def test_a_reader_cannot_change_how_a_service_follows_the_feed(server: Nat
                 assert not await actor.may_publish(f"{subject}.seats-feed"), name
     async with acting_as(server, "seats") as seats:
         assert await seats.may_publish("$JS.API.CONSUMER.MSG.NEXT.BILLING_SERVICE_FEED.seats-feed")
-    await admin.close()

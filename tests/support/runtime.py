@@ -16,8 +16,8 @@ from shared.migrations import service_names
 from shared.provision import provision_database, role_name
 from shared.runtime import Runtime
 from shared.service import Service
-from tallystick.messages.base import Command, Outcome, Question
-from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
+from tallystick.messages.base import Command, Event, Outcome, Question
+from tallystick.subjects import CATALOG_TOKEN, CHANGE_FEED_STREAM, SERVICE_FEED_STREAM, Subjects
 from tests.support.servers import PostgresServer, database_name, with_user
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -86,6 +86,13 @@ class Bound:
         follower = next(one for one in self.service.followers if one.consumer == consumer)
         incoming = Incoming(subject, headers or {}, body, attempt, self.now, follower.stream)
         await self.runtime.follow(follower, incoming)
+
+    async def hears(self, event: Event, name: str = "changed") -> None:
+        """Hand an event of the feed to its listener; raises what the listener raises."""
+        token = event.customer.token if event.customer else CATALOG_TOKEN
+        subject = Subjects().event(event.entity, token, name, event.schema_version)
+        body = event.model_dump_json().encode()
+        await self.runtime.following.hear(Incoming(subject, {}, body, 1, self.now, SERVICE_FEED_STREAM))
 
     async def outbox(self, stream: str | None = None) -> list[dict[str, Any]]:
         """The outbox rows so far, in their order; `payload` as bytes."""

@@ -1,0 +1,157 @@
+"""Listening to other services' entities: any order, any number of times, one transaction with the effect."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.delivery import Incoming, Undeliverable
+from shared.following import Begin, EventName, keep_newest, keep_newest_of
+from shared.service import Service
+from shared.work import Work
+from tallystick.subjects import SERVICE_FEED_STREAM
+from tests.plumbing import toy
+from tests.support.runtime import NOON, Bound
+
+SUBJECT = "billing.change_feed.counter.organization_acme.movedV1"
+
+
+class KnownCounter(toy.Row):
+    """What is known of somebody else's counter."""
+
+    __tablename__ = "known_counters"
+    counter_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    value: Mapped[int]
+
+
+def moved(counter: str, version: int, value: int, at: datetime = NOON) -> toy.CounterEvent:
+    """An event of a counter."""
+    return toy.CounterEvent(
+        event_id=f"evt_{counter}{version}",
+        occurred_at=at,
+        version=version,
+        caused_by="somebody",
+        customer=toy.ACME,
+        counter=toy.CounterSnapshot(counter_id=counter, value=value),
+    )
+
+
+@pytest.fixture
+def service() -> Service:
+    """A service of its own with the toy's tables."""
+    return Service("toy", metadata=toy.Row.metadata)
+
+
+@pytest.fixture
+async def listening(service: Service, database_url: str) -> AsyncIterator[Bound]:
+    """The service on a database; what it listens to is registered by each test."""
+    toy.create(database_url)
+    bound = Bound(service, database_url, url=database_url)
+    yield bound
+    await bound.close()
+
+
+def note(event: toy.CounterEvent) -> dict[str, object]:
+    """What is kept of an event."""
+    counter = event.counter
+    return {"counter_id": counter.counter_id, "version": event.version, "value": counter.value}
+
+
+async def known(bound: Bound) -> dict[str, tuple[int, int]]:
+    """Version and value of every counter known."""
+    rows = await bound.rows("SELECT * FROM toy.known_counters")
+    return {row["counter_id"]: (row["version"], row["value"]) for row in rows}
+
+
+async def test_an_older_version_is_told_from_news_in_any_order(service: Service, listening: Bound) -> None:
+    news: list[tuple[int, bool]] = []
+
+    @service.event(toy.CounterEvent)
+    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+        news.append((event.version, await keep_newest(work, KnownCounter, **note(event))))
+
+    for version in (2, 1, 2, 3):
+        await listening.hears(moved("a", version, version * 10), "moved")
+    assert news == [(2, True), (1, False), (2, False), (3, True)]
+    assert await known(listening) == {"a": (3, 30)}
+
+
+async def test_a_listener_learns_the_name_the_cause_and_a_moment_no_earlier_than_the_event(
+    service: Service, listening: Bound
+) -> None:
+    heard: list[tuple[str, str, datetime]] = []
+
+    @service.event(toy.CounterEvent)
+    async def note_counter(work: Work, event: toy.CounterEvent, name: EventName) -> None:
+        heard.append((name, work.caused_by, work.now))
+
+    later = NOON + timedelta(days=40)
+    await listening.hears(moved("a", 1, 1, at=NOON - timedelta(hours=1)), "moved")
+    await listening.hears(moved("b", 1, 1, at=later), "moved")
+    assert heard == [("moved", "evt_a1", NOON), ("moved", "evt_b1", later)]
+
+
+async def test_events_that_wait_together_share_a_transaction_and_a_bad_one_harms_nobody(
+    service: Service, listening: Bound
+) -> None:
+    groups: list[list[str]] = []
+
+    @service.event(toy.CounterEvent, together=True)
+    async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
+        groups.append([event.counter.counter_id for event in events])
+        await keep_newest_of(work, KnownCounter, [note(event) for event in events])
+        if any(event.counter.counter_id == "bad" for event in events):
+            raise ValueError("no good")
+
+    events = [moved(name, version, version) for name in ("a", "b", "bad") for version in (2, 1)]
+    outcomes = await asyncio.gather(
+        *(listening.hears(event, "moved") for event in events), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [ValueError] * 2
+    assert await known(listening) == {"a": (2, 2), "b": (2, 2)}
+    assert len(groups[0]) > 1 or len(groups[1]) > 1
+
+
+async def test_what_is_too_much_for_one_transaction_opens_several(service: Service, listening: Bound) -> None:
+    @service.event(toy.CounterEvent, in_parts=True)
+    async def note_counter(begin: Begin, event: toy.CounterEvent) -> None:
+        async with begin() as work:
+            await keep_newest(work, KnownCounter, **note(event))
+        async with begin() as work:
+            await work.session.execute(sa.update(KnownCounter).values(value=KnownCounter.value + 1))
+            raise ValueError("only this part is undone")
+
+    with pytest.raises(ValueError, match="only this part"):
+        await listening.hears(moved("a", 1, 5), "moved")
+    assert await known(listening) == {"a": (1, 5)}
+
+
+async def test_a_body_that_is_no_such_event_cannot_be_delivered_and_others_events_are_passed_over(
+    service: Service, listening: Bound
+) -> None:
+    @service.event(toy.CounterEvent)
+    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+        raise AssertionError("must not be called")
+
+    def incoming(subject: str, body: bytes) -> Incoming:
+        return Incoming(subject, {}, body, 1, datetime.now(UTC), SERVICE_FEED_STREAM)
+
+    following = listening.runtime.following
+    with pytest.raises(Undeliverable, match="CounterEvent"):
+        await following.hear(incoming(SUBJECT, b"{}"))
+    await following.hear(incoming(SUBJECT.replace("V1", "V2"), b"{}"))
+    await following.hear(incoming(SUBJECT.replace("counter", "sheep"), b"{}"))
+    await following.hear(incoming("something.else", b"{}"))
+
+
+def test_one_listener_for_each_kind_of_entity(service: Service) -> None:
+    @service.event(toy.CounterEvent)
+    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+        pass
+
+    with pytest.raises(ValueError, match="already"):
+        service.event(toy.CounterEvent)(note_counter)

@@ -1,0 +1,88 @@
+"""The stream that services follow: a copy of the feed, in its order, whatever happens to the feed."""
+
+from collections.abc import AsyncIterator
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+
+from shared.provision import LAYOUT_PATH
+from shared.publishing import Message, publish_all
+from shared.streams import apply_layout, load_layout
+from tallystick.subjects import CHANGE_FEED_STREAM, SERVICE_FEED_STREAM
+from tests.support.servers import NatsServer
+
+
+@pytest.fixture
+async def connection(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """A connection of the user who may do everything, to a NATS with every stream."""
+    connection = await nats.connect(nats_server.url)
+    await provision(connection)
+    yield connection
+    await connection.close()
+
+
+async def provision(connection: Client) -> None:
+    """What provisioning does to the streams."""
+    layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks")
+    await apply_layout(connection, layout)
+
+
+async def tell(connection: Client, entity: str, *numbers: int) -> None:
+    """Publish events as a relay does."""
+    subject = f"billing.change_feed.{entity}.user_7.changedV1"
+    messages = [Message(f"evt_{entity}{n}", CHANGE_FEED_STREAM, subject, {}, b"%d" % n) for n in numbers]
+    await publish_all(connection, messages)
+
+
+async def followed(jetstream: JetStreamContext, count: int) -> list[bytes]:
+    """The next that subscriptions has not taken yet."""
+    pull = await jetstream.pull_subscribe("", durable="subscriptions-feed", stream=SERVICE_FEED_STREAM)
+    taken: list[bytes] = []
+    while len(taken) < count:
+        for message in await pull.fetch(count - len(taken), timeout=30):
+            await message.ack_sync()
+            taken.append(message.data)
+    await pull.unsubscribe()
+    return taken
+
+
+async def nothing_more(jetstream: JetStreamContext) -> bool:
+    """Whether subscriptions has taken all there is for it."""
+    pull = await jetstream.pull_subscribe("", durable="subscriptions-feed", stream=SERVICE_FEED_STREAM)
+    try:
+        await pull.fetch(1, timeout=0.5)
+    except NatsTimeout:
+        return True
+    finally:
+        await pull.unsubscribe()
+    return False
+
+
+async def test_batches_arrive_in_order_and_what_nobody_follows_is_not_copied(connection: Client) -> None:
+    jetstream = connection.jetstream()
+    await tell(connection, "consumable", 1, 2, 3)
+    await tell(connection, "seat", *range(1, 101))
+    assert await followed(jetstream, 100) == [b"%d" % n for n in range(1, 101)]
+    assert (await jetstream.stream_info(SERVICE_FEED_STREAM)).state.messages == 100
+
+
+async def test_what_the_feed_knows_as_repeated_is_not_followed_twice(connection: Client) -> None:
+    jetstream = connection.jetstream()
+    await tell(connection, "seat", 1, 2)
+    await tell(connection, "seat", 1, 2, 3)
+    assert await followed(jetstream, 3) == [b"1", b"2", b"3"]
+    assert await nothing_more(jetstream)
+
+
+async def test_a_feed_that_was_lost_is_followed_from_its_new_beginning(connection: Client) -> None:
+    jetstream = connection.jetstream()
+    await tell(connection, "seat", *range(1, 6))
+    assert len(await followed(jetstream, 5)) == 5
+    await jetstream.delete_stream(CHANGE_FEED_STREAM)
+    await provision(connection)
+    # The replay has come further than the old feed had, before anybody looks.
+    await tell(connection, "seat", *range(1, 9))
+    assert await followed(jetstream, 8) == [b"%d" % n for n in range(1, 9)]
