@@ -6,9 +6,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.subscriptions.changing import change_subscription
-from services.subscriptions.domain.dunning import GRACE_DAYS, restricted
+from services.subscriptions.domain.dunning import GRACE_DAYS, recounted, restricted
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.tables import SubscriptionRow
+from services.subscriptions.store import failures_of, find_subscription
+from services.subscriptions.tables import InvoiceRow, SubscriptionRow
 from services.subscriptions.ticking import for_each_due
 from shared.work import Transactions, Work
 
@@ -32,3 +33,19 @@ async def end_due_grace(transactions: Transactions, at: datetime) -> None:
         SubscriptionRow.grace_until <= at,
     )
     await for_each_due(transactions, "end_grace", at, due, SubscriptionRow.grace_until, restrict)
+
+
+async def recount_grace(work: Work, invoice: InvoiceRow, dunning: Dunning) -> None:
+    """Count the grace of an invoice's subscription from what is known now of its failed payments."""
+    if invoice.subscription_id is None:
+        return
+    await work.session.flush()
+    row = await find_subscription(work.session, invoice.subscription_id)
+    if row is None:
+        return
+    failures = await failures_of(work.session, row.subscription_id)
+    unpaid = [at for at, is_owed in failures if is_owed]
+    state = state_of_row(row)
+    after = recounted(state, [at for at, _ in failures], unpaid, days=dunning.grace_days)
+    if after != state:
+        await change_subscription(work, row, after)

@@ -176,6 +176,14 @@ async def invoice_of_stripe(session: AsyncSession, stripe_invoice_id: str) -> In
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
+async def failures_of(session: AsyncSession, subscription_id: str) -> list[tuple[datetime, bool]]:
+    """When the invoices of a subscription first could not be paid, and whether they are still owed."""
+    query = sa.select(InvoiceRow.failed_at, InvoiceRow.status.not_in(("paid", "void"))).where(
+        InvoiceRow.subscription_id == subscription_id, InvoiceRow.failed_at.is_not(None)
+    )
+    return [(at, is_owed) for at, is_owed in await session.execute(query) if at is not None]
+
+
 async def list_invoices(
     session: AsyncSession, token: str, *, before: tuple[datetime, str] | None, limit: int
 ) -> Sequence[InvoiceRow]:

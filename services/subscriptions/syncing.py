@@ -16,6 +16,7 @@ from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.changing import change_subscription
 from services.subscriptions.domain.dunning import with_grace
 from services.subscriptions.domain.from_stripe import state_of
+from services.subscriptions.domain.invoices import overdue_since
 from services.subscriptions.domain.own_periods import canceled
 from services.subscriptions.domain.stripe_objects import StripeSubscription, read_subscription
 from services.subscriptions.domain.subscription import FINAL, State, changes
@@ -23,7 +24,12 @@ from services.subscriptions.dunning import Dunning
 from services.subscriptions.in_stripe import Outdated, take_over
 from services.subscriptions.linking import adopt_subscription
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.store import lock_customer, lock_customer_of_stripe, subscription_of_stripe
+from services.subscriptions.store import (
+    failures_of,
+    lock_customer,
+    lock_customer_of_stripe,
+    subscription_of_stripe,
+)
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import CustomerRow, SubscriptionRow
 from services.subscriptions.ticking import cause
@@ -74,9 +80,10 @@ class Sync:
         for _ in range(CORRECTION_TRIES):
             revision = await self._revision(stripe_id)
             answer = await self.stripe.find_subscription(stripe_id)
+            late_since = await self._late_since(answer)
             async with self.begin() as work:
                 try:
-                    await self._write(work, stripe_id, revision, answer, settle)
+                    await self._write(work, stripe_id, revision, answer, late_since, settle)
                     return
                 except Outdated:
                     await work.undo()
@@ -88,6 +95,7 @@ class Sync:
         stripe_id: str,
         revision: int | None,
         answer: StripeSubscription | None,
+        late_since: datetime,
         settle: Callable[[State], State] | None,
     ) -> None:
         row = await subscription_of_stripe(work.session, stripe_id)
@@ -105,11 +113,22 @@ class Sync:
             gone = settle(before) if settle else canceled(before, at=self.at)
             await change_subscription(work, row, gone)
             return
-        if changes(before, self._with_grace(before, await _told(work, answer, before))):
-            await take_over(work, row, revision or 0, answer, lambda state: self._with_grace(before, state))
+        failed = [at for at, is_owed in await failures_of(work.session, row.subscription_id) if is_owed]
+        since = min(failed, default=late_since)
+        if changes(before, self._with_grace(before, await _told(work, answer, before), since)):
+            await take_over(
+                work, row, revision or 0, answer, lambda state: self._with_grace(before, state, since)
+            )
 
-    def _with_grace(self, before: State, state: State) -> State:
-        return with_grace(before, state, since=self.at, days=self.dunning.grace_days)
+    def _with_grace(self, before: State, state: State, since: datetime) -> State:
+        return with_grace(before, state, since=since, days=self.dunning.grace_days)
+
+    async def _late_since(self, answer: StripeSubscription | None) -> datetime:
+        """From when grace is counted where we have not heard of a failed payment ourselves."""
+        if answer is None or answer.status != "past_due" or answer.latest_invoice_id is None:
+            return self.at
+        invoice = await self.stripe.find_invoice(answer.latest_invoice_id)
+        return (overdue_since(invoice) if invoice is not None else None) or self.at
 
     async def _adopt(self, work: Work, answer: StripeSubscription | None) -> None:
         if answer is None:
@@ -134,7 +153,8 @@ class Sync:
                         differing.append(subscription)
                     continue
                 before = state_of_row(row)
-                if row.status not in FINAL and changes(before, state_of(subscription, shelf, before)):
+                state = self._with_grace(before, state_of(subscription, shelf, before), self.at)
+                if row.status not in FINAL and changes(before, state):
                     differing.append(subscription)
             same = theirs.keys() - {subscription.stripe_subscription_id for subscription in differing}
             await _mark(work, same, self.at)

@@ -119,7 +119,10 @@ class InvoiceRow(Row):
     """An invoice as Stripe tells it; amounts in the minor unit of `currency`."""
 
     __tablename__ = "invoices"
-    __table_args__ = (Index("ix_invoices_customer", "customer", "created_at", "invoice_id"),)
+    __table_args__ = (
+        Index("ix_invoices_customer", "customer", "created_at", "invoice_id"),
+        Index("ix_invoices_failed", "subscription_id", postgresql_where=text("failed_at IS NOT NULL")),
+    )
 
     invoice_id: Mapped[str] = mapped_column(primary_key=True)
     customer: Mapped[str] = mapped_column(ForeignKey(CustomerRow.customer))
@@ -139,6 +142,8 @@ class InvoiceRow(Row):
     attempt_count: Mapped[int]
     told_failures: Mapped[int] = mapped_column(server_default=text("0"))
     """The number of the last attempt whose failure was told."""
+    failed_at: Mapped[datetime | None]
+    """When the first attempt failed, as far as its event or that of a later one has said."""
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
     created_at: Mapped[datetime]

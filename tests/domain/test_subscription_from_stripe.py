@@ -7,7 +7,7 @@ import pytest
 
 from services.subscriptions.catalog.domain.view import CatalogView
 from services.subscriptions.domain.from_stripe import state_of
-from services.subscriptions.domain.invoices import Invoice, invoice_changes, read_invoice
+from services.subscriptions.domain.invoices import Invoice, invoice_changes, overdue_since, read_invoice
 from services.subscriptions.domain.stripe_objects import Malformed, read_event, read_subscription
 
 SHELF = CatalogView()
@@ -155,8 +155,8 @@ def read(**fields: Any) -> Invoice:
     return read_invoice(invoice(**fields), SHELF)
 
 
-def told(before: Invoice | None, after: Invoice, *, failures: int = 0, failed: bool = False) -> list[str]:
-    changes = invoice_changes(before, after, told_failures=failures, has_failed=failed)
+def told(before: Invoice | None, after: Invoice, *, failures: int = 0, failed: int = 0) -> list[str]:
+    changes = invoice_changes(before, after, told_failures=failures, failed=failed)
     return [change.event for change in changes]
 
 
@@ -176,9 +176,40 @@ def test_an_invoice_first_seen_paid_is_told_as_created_and_paid() -> None:
 def test_each_failed_attempt_is_told_once() -> None:
     first, second = read(attempt_count=1), read(attempt_count=2)
 
-    assert told(read(), first, failed=True) == ["paymentFailed"]
-    assert told(first, first, failures=1, failed=True) == []
-    assert told(first, second, failures=1, failed=True) == ["paymentFailed"]
+    assert told(read(), first, failed=1) == ["paymentFailed"]
+    assert told(first, first, failures=1, failed=1) == []
+    assert told(first, second, failures=1, failed=2) == ["paymentFailed"]
+
+
+def test_an_attempt_that_was_followed_by_another_has_failed_whoever_tells() -> None:
+    third = read(attempt_count=3)
+    paid = read(attempt_count=3, status="paid", amount_paid=1000)
+
+    changes = invoice_changes(read(), third, told_failures=0, failed=0)
+    assert [(each.event, each.invoice.attempt_count) for each in changes] == [
+        ("paymentFailed", 1),
+        ("paymentFailed", 2),
+        ("updated", 3),
+    ]
+    assert told(read(), paid, failed=1) == ["paymentFailed", "paymentFailed", "paid"]
+    assert told(None, paid, failed=3) == ["created", *["paymentFailed"] * 3, "paid"]
+
+
+def test_a_failure_told_after_the_payment_leaves_the_invoice_paid() -> None:
+    paid = read(attempt_count=1, status="paid", amount_paid=1000)
+
+    [late] = invoice_changes(paid, paid, told_failures=0, failed=1)
+
+    assert (late.event, late.invoice) == ("paymentFailed", paid)
+
+
+def test_what_is_unpaid_is_late_since_it_was_finalized_or_since_it_was_due() -> None:
+    finalized, due = NEW_YEAR + 3600, NEW_YEAR + 30 * 86400
+    body = invoice(status="open", status_transitions={"finalized_at": finalized}, due_date=due)
+
+    assert overdue_since(body) == datetime.fromtimestamp(finalized, UTC)
+    assert overdue_since({**body, "collection_method": "send_invoice"}) == datetime.fromtimestamp(due, UTC)
+    assert overdue_since({**body, "status": "paid"}) is None
 
 
 def test_a_draft_that_is_finalized_is_updated_and_one_that_is_voided_voided() -> None:

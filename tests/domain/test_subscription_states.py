@@ -121,10 +121,22 @@ def test_a_change_that_waited_for_the_renewal_is_told_after_it() -> None:
     ]
 
 
-def test_a_renewal_that_could_not_be_paid_is_past_due_and_no_renewal() -> None:
+def test_a_renewal_that_could_not_be_paid_is_told_as_both_also_when_seen_at_once() -> None:
     after = replace(ACTIVE, status="past_due", current_period_start=FEBRUARY, current_period_end=MARCH)
 
-    assert events(ACTIVE, after) == ["pastDue"]
+    assert events(ACTIVE, replace(after, status="active")) == ["renewed"]
+    assert events(replace(after, status="active"), after) == ["pastDue"]
+    assert events(ACTIVE, after) == ["renewed", "pastDue"]
+
+
+def test_states_that_there_is_only_one_way_through_are_told_though_nobody_saw_them() -> None:
+    trial = replace(ACTIVE, status="trialing", trial_end=FEBRUARY)
+    over = replace(trial, status="past_due", current_period_start=FEBRUARY, current_period_end=MARCH)
+
+    assert events(trial, over) == ["activated", "pastDue"]
+    assert events(None, over) == ["created", "activated", "pastDue"]
+    assert events(trial, replace(over, status="unpaid")) == ["activated", "pastDue", "updated"]
+    assert [change.state.current_period_start for change in changes(trial, over)] == [FEBRUARY, FEBRUARY]
 
 
 def test_the_end_of_a_trial_is_an_activation_and_no_renewal() -> None:

@@ -21,11 +21,17 @@ def stand_in() -> Iterator[StripeStandIn]:
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    """The subscriptions service with a catalog and one customer."""
+async def shop(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
+    """The subscriptions service with a catalog and nobody who buys."""
     gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    await world.register()
-    yield world
+    shop = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
+    await shop.apply_catalog()
+    yield shop
     await gateway.close()
+
+
+@pytest.fixture
+async def world(shop: World) -> World:
+    """The same with one customer."""
+    await shop.register()
+    return shop

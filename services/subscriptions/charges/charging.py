@@ -44,6 +44,6 @@ async def record_charge(work: Work, command: m.ChargeCustomer, paid: Json) -> m.
         row.stripe_event_at = theirs.created_at
         work.session.add(row)
     if before is None or theirs.progress > before.progress:
-        told = invoice_changes(before, theirs, told_failures=row.told_failures, has_failed=False)
+        told = invoice_changes(before, theirs, told_failures=row.told_failures, failed=0)
         change_invoice(work, row, told)
     return m.InvoiceFound(invoice=invoice_snapshot(row))

@@ -1,22 +1,42 @@
 """What is late: how long an overdue customer keeps everything, and when that is over."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.subscription import OVERDUE, State
 
 GRACE_DAYS = 7
 """Long enough for an expired card to be replaced, unless the installation says otherwise."""
 
 
-def with_grace(before: State | None, after: State, *, since: datetime, days: int) -> State:
-    """The later state with its grace: `days` from the moment `since` which it became overdue.
+def needs_grace(before: State | None, after: State) -> bool:
+    """Whether the later state is that of somebody who has just become late.
 
-    Who was overdue before keeps the grace that was given then: further failed attempts do not prolong it.
+    Who was late before keeps the grace that was given then: further failed attempts do not prolong it.
     """
-    if after.status != "past_due" or (before is not None and before.grace_until is not None):
+    return after.status == "past_due" and (before is None or before.grace_until is None)
+
+
+def with_grace(before: State | None, after: State, *, since: datetime, days: int) -> State:
+    """The later state with its grace, if it needs one: `days` from the moment `since` which it is late."""
+    if not needs_grace(before, after):
         return after
     return replace(after, grace_until=since + timedelta(days=days))
+
+
+def recounted(state: State, failures: Sequence[datetime], unpaid: Sequence[datetime], *, days: int) -> State:
+    """The state with its grace counted from the first failed payment, once its event has told of that.
+
+    `failures` are those of the subscription's invoices, `unpaid` those among them that are still owed. Grace
+    that was counted from a failure before only ever becomes shorter; what was counted from anything else was
+    as good as was known then.
+    """
+    if state.status not in OVERDUE or state.grace_until is None or state.restricted or not unpaid:
+        return state
+    length = timedelta(days=days)
+    since, first = state.grace_until - length, min(unpaid)
+    return replace(state, grace_until=(min(since, first) if since in failures else first) + length)
 
 
 def restricted(state: State, at: datetime) -> State:

@@ -15,6 +15,7 @@ LINES_MAX = 250
 """Lines kept of one invoice; with more, the hosted invoice has the rest."""
 _PROGRESS: dict[InvoiceStatus, int] = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
 """Statuses only ever move up."""
+_SETTLED: frozenset[InvoiceStatus] = frozenset({"paid", "void"})
 _STATUSES: dict[str, InvoiceStatus] = {status: status for status in get_args(InvoiceStatus)}
 
 
@@ -81,19 +82,46 @@ def read_invoice(body: Mapping[str, Any], shelf: Shelf) -> Invoice:
 
 
 def invoice_changes(
-    before: Invoice | None, after: Invoice, *, told_failures: int, has_failed: bool
+    before: Invoice | None, after: Invoice, *, told_failures: int, failed: int
 ) -> list[InvoiceChange]:
-    """The events that lead from one state of an invoice to another, each told once.
+    """The events that lead from one state of an invoice to another, each told once, failed attempts too.
 
-    `told_failures` is the number of the last attempt whose failure was told; `has_failed` says that the
-    attempt which `after` counts has failed.
+    `told_failures` is the number of the last attempt whose failure was told, `failed` that of the last one
+    that is said to have failed. Each attempt that was followed by another has failed as well, whoever tells.
     """
+    told: list[InvoiceChange] = []
     if before is None:
-        start = replace(after, status="draft" if after.status == "draft" else "open", amount_paid=0)
-        first = InvoiceChange("created", start)
-        return [first, *invoice_changes(start, after, told_failures=told_failures, has_failed=has_failed)]
-    if has_failed and after.status != "paid" and after.attempt_count > told_failures:
-        return [InvoiceChange("paymentFailed", after)]
+        status: InvoiceStatus = "draft" if after.status == "draft" else "open"
+        before = replace(after, status=status, amount_paid=0, attempt_count=0)
+        told.append(InvoiceChange("created", before))
+    for attempt in range(told_failures + 1, max(failed, after.attempt_count - 1) + 1):
+        before = _failing(before, after, attempt)
+        told.append(InvoiceChange("paymentFailed", before))
+    return [*told, *_further(before, after)]
+
+
+def overdue_since(body: Mapping[str, Any]) -> datetime | None:
+    """Since when an unpaid invoice in Stripe's JSON is late, while no event has told of a failed payment.
+
+    A sent one since it was due; one that is charged since it was finalized, which is when Stripe first tries.
+    None for one that nobody was to pay yet, or is to pay any more.
+    """
+    if body.get("status") not in ("open", "uncollectible"):
+        return None
+    if body.get("collection_method") == "send_invoice":
+        return moment(body.get("due_date"))
+    return moment((body.get("status_transitions") or {}).get("finalized_at"))
+
+
+def _failing(before: Invoice, after: Invoice, attempt: int) -> Invoice:
+    """The invoice when an attempt had failed; as it is now where that is told after it was settled."""
+    if before.status in _SETTLED:
+        return before
+    status: InvoiceStatus = "open" if after.status in _SETTLED else after.status
+    return replace(after, status=status, amount_paid=before.amount_paid, attempt_count=attempt)
+
+
+def _further(before: Invoice, after: Invoice) -> list[InvoiceChange]:
     if before == after:
         return []
     if after.status == "paid" and before.status != "paid":

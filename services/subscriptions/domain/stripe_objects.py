@@ -56,6 +56,7 @@ class StripeSubscription:
     checkout_id: str | None
     schedule_id: str | None
     add_on_id: str | None = None
+    latest_invoice_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def read_subscription(body: Json) -> StripeSubscription:
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
         add_on_id=_metadata(body).get(ADD_ON_ID_KEY),
         schedule_id=reference_of(body.get("schedule")),
+        latest_invoice_id=reference_of(body.get("latest_invoice")),
     )
 
 

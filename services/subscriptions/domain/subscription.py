@@ -24,6 +24,16 @@ _ARRIVALS: dict[Status, dict[Status, str]] = {
     "trialing": {"paused": "resumed", "past_due": "recovered", "unpaid": "recovered"},
 }
 """Events named by where the subscription came from."""
+_ACTIVATED: tuple[str, Status] = ("activated", "active")
+_PAST_DUE: tuple[str, Status] = ("pastDue", "past_due")
+_PASSED: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
+    ("incomplete", "past_due"): (_ACTIVATED,),
+    ("trialing", "past_due"): (_ACTIVATED,),
+    ("incomplete", "unpaid"): (_ACTIVATED, _PAST_DUE),
+    ("trialing", "unpaid"): (_ACTIVATED, _PAST_DUE),
+    ("active", "unpaid"): (_PAST_DUE,),
+}
+"""What there is only one way to, by from and to: the states between are told even if nobody saw them."""
 _NAMED: dict[Status, str] = {
     "trialing": "trialStarted",
     "past_due": "pastDue",
@@ -141,6 +151,14 @@ def _steps(before: State, after: State) -> Iterator[Change]:
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change("changed", current)
+    for event, status in _PASSED.get((before.status, after.status), ()):
+        current = replace(
+            current,
+            status=status,
+            current_period_start=after.current_period_start,
+            current_period_end=after.current_period_end,
+        )
+        yield Change(event, current)
     if current.status != after.status:
         kept_flag = current.cancel_at_period_end if not after.is_final else after.cancel_at_period_end
         kept_wish = current.canceled_at if not after.is_final else after.canceled_at
@@ -167,8 +185,13 @@ def _steps(before: State, after: State) -> Iterator[Change]:
 
 
 def _has_renewed(before: State, after: State) -> bool:
-    """Whether a running subscription went on into a next period. A trial that ends is activated instead."""
-    if before.status not in _RENEWING or after.status != before.status:
+    """Whether a running subscription went on into a next period. A trial that ends is activated instead.
+
+    Who is late with it now has renewed before.
+    """
+    if before.status not in _RENEWING:
+        return False
+    if after.status != before.status and not (before.status == "active" and after.status in OVERDUE):
         return False
     if before.current_period_end is None or after.current_period_start is None:
         return False

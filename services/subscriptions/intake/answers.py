@@ -11,6 +11,8 @@ from services.subscriptions.domain.stripe_objects import Json, StripeCustomer, S
 from services.subscriptions.stripe_gateway import StripeGateway
 
 Kind = Literal["subscription", "invoice", "customer"]
+UNKNOWN = 0
+"""The revision under which Stripe is asked for what is not compared with a row of ours."""
 
 
 class AskStripe(Exception):

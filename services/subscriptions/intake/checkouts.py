@@ -1,8 +1,8 @@
 """Applying `checkout.session.*`: what becomes of the checkouts that were started here."""
 
 from services.subscriptions.domain.stripe_objects import read_checkout
+from services.subscriptions.intake.answers import UNKNOWN
 from services.subscriptions.intake.application import Application, NotOurs
-from services.subscriptions.intake.invoices import UNKNOWN
 from services.subscriptions.linking import adopt_subscription
 from services.subscriptions.store import find_checkout, subscription_of_stripe
 

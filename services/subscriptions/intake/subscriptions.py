@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from services.subscriptions.changing import change_subscription
-from services.subscriptions.domain.dunning import with_grace
+from services.subscriptions.domain.dunning import needs_grace, with_grace
 from services.subscriptions.domain.from_stripe import state_of
+from services.subscriptions.domain.invoices import overdue_since
 from services.subscriptions.domain.stripe_events import (
     Arrived,
     Seen,
@@ -15,11 +16,12 @@ from services.subscriptions.domain.stripe_events import (
 )
 from services.subscriptions.domain.stripe_objects import StripeEvent, StripeSubscription, read_subscription
 from services.subscriptions.domain.subscription import State, changes
+from services.subscriptions.intake.answers import UNKNOWN
 from services.subscriptions.intake.application import Application
 from services.subscriptions.linking import new_stripe_subscription
 from services.subscriptions.reminding import announce_trial_end
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.store import subscription_of_stripe
+from services.subscriptions.store import failures_of, subscription_of_stripe
 from services.subscriptions.tables import SubscriptionRow
 
 TRIAL_ENDS_SOON = "customer.subscription.trial_will_end"
@@ -34,6 +36,7 @@ async def apply_subscription(application: Application) -> None:
     before = state_of_row(row) if row is not None else None
     told = await _told(application, before, theirs)
     if row is None:
+        told = await _with_grace(application, None, theirs, told)
         row = await new_stripe_subscription(work, customer, theirs)
         _remember(row, event, is_ahead=False)
         await change_subscription(work, row, told, is_new=True)
@@ -46,8 +49,9 @@ async def apply_subscription(application: Application) -> None:
             verdict = judge_alone(seen, arrived)
         else:
             verdict, is_ahead = Verdict.APPLY, answer != theirs
-            told = await _told(application, before, answer)
+            theirs, told = answer, await _told(application, before, answer)
     if verdict is Verdict.APPLY:
+        told = await _with_grace(application, row, theirs, told)
         _remember(row, event, is_ahead=is_ahead)
         await change_subscription(work, row, told)
         if event.type == TRIAL_ENDS_SOON:
@@ -59,7 +63,26 @@ async def _told(application: Application, before: State | None, theirs: StripeSu
     event, state = application.event, state_of(theirs, await application.shelf(), before)
     if event.type == "customer.subscription.deleted" and not state.is_final:
         return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
-    return with_grace(before, state, since=event.created, days=application.dunning.grace_days)
+    return state
+
+
+async def _with_grace(
+    application: Application, row: SubscriptionRow | None, theirs: StripeSubscription, told: State
+) -> State:
+    """The state with the grace of who has just become late, counted from the failed payment.
+
+    The event at hand may be an older one, for which a later state was fetched: its time says nothing.
+    """
+    before = state_of_row(row) if row is not None else None
+    if not needs_grace(before, told):
+        return told
+    failures = await failures_of(application.work.session, row.subscription_id) if row is not None else []
+    since = min((at for at, is_owed in failures if is_owed), default=None)
+    if since is None and theirs.latest_invoice_id is not None:
+        invoice = application.answers.invoice(theirs.latest_invoice_id, UNKNOWN)
+        since = overdue_since(invoice) if invoice is not None else None
+    days = application.dunning.grace_days
+    return with_grace(before, told, since=since or application.event.created, days=days)
 
 
 def _seen(row: SubscriptionRow) -> Seen:
