@@ -123,7 +123,7 @@ class Following:
     @asynccontextmanager
     async def _begin(self, group: Sequence[Heard]) -> AsyncIterator[Work]:
         now = max(heard.at for heard in group)
-        async with self.transactions.begin(caused_by=group[0].event.event_id, now=now) as work:
+        async with self.transactions.begin(caused_by=group[0].event.caused_by, now=now) as work:
             yield work
 
 

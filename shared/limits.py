@@ -51,6 +51,9 @@ GROUP_COMMIT_MAX_ITEMS = 512
 GROUP_COMMIT_MAX_WAITING = 10_000
 """Commands that may wait for a group; more are refused as `unavailable` rather than kept in memory."""
 
+ASK_TIMEOUT_SECONDS = 15.0
+"""How long one service waits for another, which may wait for Stripe itself."""
+
 PAYLOAD_MAX_BYTES = 524_288
 """A message's body; anything larger is refused at the edge."""
 

@@ -171,7 +171,8 @@ async def test_dead_letters_are_a_services_own(any_server: NatsServer, user: str
 
 COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.webhooks.record_outcome"),
-    ("seats", "billing.commands.subscriptions.change_quantity"),
+    ("seats", "billing.requests.subscriptions.change_quantity"),
+    ("seats", "billing.requests.subscriptions.preview_change"),
     ("consumables", "billing.commands.subscriptions.charge_customer"),
 }
 
@@ -181,6 +182,7 @@ async def test_services_command_one_another_only_as_named(any_server: NatsServer
     others = {
         "billing.commands.subscriptions.cancel_subscription",
         "billing.commands.seats.assign_seat",
+        "billing.commands.subscriptions.change_quantity",
         "billing.requests.subscriptions.cancel_subscription",
     }
     async with acting_as(any_server, user) as actor:
