@@ -81,9 +81,11 @@ async def _card(gateway: StripeGateway, charge: Charge) -> CardExpiry | None:
         try:
             found = await gateway.client.v1.subscriptions.retrieve_async(charge.stripe_subscription_id)
             method = reference_of(found.to_dict().get("default_payment_method"))
-            method = method or await saved_payment_method(gateway, charge.stripe_customer_id)
             if method is None:
-                return None
+                default = await saved_payment_method(gateway, charge.stripe_customer_id)
+                if default is None:
+                    return None
+                method = default.stripe_id
             saved = await gateway.client.v1.payment_methods.retrieve_async(method)
         except sdk.InvalidRequestError:
             # Gone meanwhile; what that means for the subscription, its own events tell.

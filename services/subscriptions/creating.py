@@ -122,8 +122,9 @@ class Creating:
     async def _create(self, intent: Creation, stripe_customer_id: str) -> StripeSubscription:
         method = None
         if intent.collection == "automatic":
-            method = await saved_payment_method(self.stripe, stripe_customer_id)
-            if method is None and not intent.trial_days:
+            saved = await saved_payment_method(self.stripe, stripe_customer_id)
+            method = saved.to_name if saved is not None else None
+            if saved is None and not intent.trial_days:
                 raise Rejected(
                     "payment_method_required",
                     "The customer has saved nothing that could be charged. Use start_checkout.",

@@ -104,6 +104,25 @@ async def test_of_two_at_once_one_is_refused_and_nothing_is_charged_twice(world:
     assert len(world.stripe.v1.subscriptions.list({"customer": customer_id}).data) == 1
 
 
+async def test_the_next_period_is_charged_to_what_is_the_default_by_then(world: World) -> None:
+    clock, customer_id = await on_a_clock(world)
+    first = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": customer_id})
+    by_default: Any = {"invoice_settings": {"default_payment_method": first.id}}
+    world.stripe.v1.customers.update(customer_id, by_default)
+    await world.does(create(world))
+    second = world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": customer_id})
+    by_default["invoice_settings"]["default_payment_method"] = second.id
+    world.stripe.v1.customers.update(customer_id, by_default)
+
+    await reaches(world, clock, JANUARY + timedelta(days=31, hours=2))
+
+    charges = world.stripe.v1.charges.list({"customer": customer_id}).data
+    assert [(charge.payment_method, charge.amount) for charge in charges] == [
+        (second.id, 4900),
+        (first.id, 4900),
+    ]
+
+
 async def test_without_a_card_nothing_is_made_and_the_plan_stays_free(world: World) -> None:
     await world.register()
 

@@ -14,7 +14,7 @@ from services.subscriptions.domain.stripe_objects import (
     read_subscription,
 )
 from services.subscriptions.stripe_gateway import CheckoutPage, StripeGateway, refusals
-from services.subscriptions.stripe_money import saved_payment_method, unless_default
+from services.subscriptions.stripe_money import saved_payment_method
 from shared.steps import Steps
 from tallystick.messages import subscriptions as m
 
@@ -92,9 +92,8 @@ async def _on_saved_card(
         "off_session": True,
         "metadata": _metadata(intent),
     }
-    named = await unless_default(gateway, stripe_customer_id, method)
-    if named is not None:
-        params["default_payment_method"] = named
+    if method.to_name is not None:
+        params["default_payment_method"] = method.to_name
     if intent.trial_days:
         params["trial_period_days"] = intent.trial_days
     async with gateway.calls(), refusals():

@@ -49,7 +49,7 @@ async def charge_in_stripe(gateway: StripeGateway, intent: ChargeIntent, keys: K
         method = await saved_payment_method(gateway, intent.stripe_customer_id)
         if method is None:
             raise method_required(intent.customer)
-        invoice = await _draft(gateway, intent, method, keys)
+        invoice = await _draft(gateway, intent, method.stripe_id, keys)
     if invoice["status"] == "draft":
         invoice = await _finalized(gateway, intent, invoice, keys)
     if invoice["status"] == "open":
