@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def service_names() -> list[str]:
     """The services that have tables: those with migrations."""
-    return sorted(path.parent.name for path in (ROOT / "services").glob("*/migrations"))
+    return sorted(path.parts[-3] for path in (ROOT / "services").glob("*/migrations/env.py"))
 
 
 def migrate(engine: sa.Engine, service: str) -> None:

@@ -54,6 +54,8 @@ DETAILS_MAX = 20
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"\S")]
 """A name for people; Stripe takes 250 characters for a product's."""
+MeterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+"""The `event_name` of one of Stripe's meters, which takes 100 characters."""
 Interval = Literal["day", "week", "month", "year"]
 FeatureKind = Literal["flag", "limit", "consumable"]
 ProductKind = Literal["plan", "add_on"]
@@ -107,6 +109,9 @@ class Feature(Told):
     description: str | None
     kind: FeatureKind = Field(description="Yes or no; a ceiling on what exists; or units that are used up.")
     unit_price: Money | None = Field(description="What one recharged unit costs; consumables only.")
+    meter: MeterName | None = Field(
+        default=None, description="The meter in Stripe to which usage is reported; consumables only."
+    )
     archived: bool = Field(description="No longer in the catalog; kept for what was sold with it.")
 
 
@@ -165,6 +170,9 @@ class FeatureEntry(Strict):
     description: Text | None = None
     kind: FeatureKind
     unit_price: Money | None = Field(default=None, description="What one recharged unit costs.")
+    meter: MeterName | None = Field(
+        default=None, description="The `event_name` of a meter in Stripe that usage is reported to."
+    )
 
 
 class ProductFeatureEntry(Strict):

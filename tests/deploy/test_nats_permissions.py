@@ -173,7 +173,9 @@ COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.webhooks.record_outcome"),
     ("seats", "billing.requests.subscriptions.change_quantity"),
     ("seats", "billing.requests.subscriptions.preview_change"),
-    ("consumables", "billing.commands.subscriptions.charge_customer"),
+    ("consumables", "billing.requests.subscriptions.charge_customer"),
+    ("consumables", "billing.requests.subscriptions.record_usage"),
+    ("consumables", "billing.commands.consumables.charge_recharge"),
 }
 
 
@@ -215,8 +217,13 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
     async with acting_as(any_server, "client") as actor:
         assert await actor.may_publish("billing.requests.subscriptions.get_catalog")
         assert await actor.may_publish("billing.commands.seats.assign_seat")
-        assert not await actor.may_publish("billing.commands.webhooks.record_outcome")
-        assert not await actor.may_publish("billing.requests.webhooks.record_outcome")
+        for said_between_services in (
+            "webhooks.record_outcome",
+            "subscriptions.record_usage",
+            "consumables.charge_recharge",
+        ):
+            assert not await actor.may_publish(f"billing.commands.{said_between_services}")
+            assert not await actor.may_publish(f"billing.requests.{said_between_services}")
 
 
 async def test_monitor_and_ingress_command_and_ask_nobody(any_server: NatsServer) -> None:

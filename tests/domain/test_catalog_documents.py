@@ -113,6 +113,8 @@ def change(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("features.1.unit_price", {"amount": 5, "currency": "eur"}, "features[1].unit_price"),
         ("features.2.unit_price", {"amount": 0, "currency": "eur"}, "features[2].unit_price.amount"),
         ("features.2.unit_price", {"amount": 5, "currency": "EUR"}, "features[2].unit_price.currency"),
+        ("features.0.meter", "hours_used", "features[0].meter"),
+        ("features.2.meter", "hours used", "features[2].meter"),
         ("products.0.code", "team", "products[1].code"),
         ("products.0.kind", "bundle", "products[0].kind"),
         ("products.1.kind", "add_on", "products[1].seats"),

@@ -22,6 +22,7 @@ class FeatureRow(Row):
     description: Mapped[str | None]
     kind: Mapped[str]
     unit_price: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    meter: Mapped[str | None]
     archived: Mapped[bool]
     position: Mapped[int] = mapped_column(server_default=text("0"))
 

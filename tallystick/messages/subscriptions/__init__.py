@@ -62,6 +62,12 @@ from tallystick.messages.subscriptions.life import (
     ReactivateSubscription,
     ResumeSubscription,
 )
+from tallystick.messages.subscriptions.metering import (
+    Reading,
+    ReadingSkipped,
+    RecordUsage,
+    UsageRecorded,
+)
 from tallystick.messages.subscriptions.overrides import EntitlementFound, OverrideFeature
 from tallystick.messages.subscriptions.portal import OpenPortal, PortalOpened
 from tallystick.messages.subscriptions.subscriptions import (
@@ -144,6 +150,9 @@ __all__ = [
     "PurchaseAddOn",
     "Quantity",
     "ReactivateSubscription",
+    "Reading",
+    "ReadingSkipped",
+    "RecordUsage",
     "RegisterCustomer",
     "ResumeSubscription",
     "ScheduledChange",
@@ -158,5 +167,6 @@ __all__ = [
     "SubscriptionSnapshot",
     "Through",
     "UpcomingInvoice",
+    "UsageRecorded",
     "When",
 ]

@@ -43,6 +43,8 @@ def _used_twice(nodes: list[Node], field: str) -> Iterator[CatalogProblem]:
 def _feature_problems(feature: Node) -> Iterator[CatalogProblem]:
     if feature.has("unit_price") and feature.text("kind") in ("flag", "limit"):
         yield feature.problem("unit_price", "only consumables are recharged, so only they have a price")
+    if feature.has("meter") and feature.text("kind") in ("flag", "limit"):
+        yield feature.problem("meter", "only consumables are used up, so only their usage is reported")
     price = feature.child("unit_price")
     if price is not None and (amount := price.number("amount")) is not None and amount < 1:
         yield price.problem(

@@ -38,6 +38,7 @@ def wished_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -
         description=entry.description,
         kind=entry.kind,
         unit_price=entry.unit_price,
+        meter=entry.meter,
         archived=False,
     )
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("description", sa.Text),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("unit_price", JSONB),
+        sa.Column("meter", sa.Text),
         sa.Column("archived", sa.Boolean, nullable=False),
         sa.Column("position", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         schema=SCHEMA,

@@ -1,0 +1,21 @@
+"""What other services have metered in Stripe."""
+
+from services.subscriptions.metering import MeteringIntent, add_readings, plan_readings
+from services.subscriptions.service import service
+from services.subscriptions.stripe_gateway import StripeGateway
+from shared.steps import Steps
+from shared.work import Work
+from tallystick.messages import subscriptions as m
+
+
+@service.external_command(m.RecordUsage)
+async def record_usage(steps: Steps, command: m.RecordUsage, stripe: StripeGateway) -> m.UsageRecorded:
+    """Find the customers, have Stripe count, say what was counted."""
+    stripe.require()
+    intent = await steps.intend(lambda work: plan_readings(work, command), MeteringIntent)
+    added = await add_readings(stripe, command, intent, steps.key)
+
+    async def said(_: Work) -> m.UsageRecorded:
+        return added
+
+    return await steps.record(said)
