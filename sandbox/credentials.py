@@ -22,6 +22,7 @@ class Credentials:
     nats_users: Mapping[str, str]
     stripe_secret_key: str
     stripe_webhook_secret: str
+    invitation_secret: str
 
 
 def load_or_create(path: Path, services: list[str], nats_users: list[str]) -> Credentials:
@@ -35,6 +36,7 @@ def load_or_create(path: Path, services: list[str], nats_users: list[str]) -> Cr
         nats_users={user: users.get(user) or _password() for user in nats_users},
         stripe_secret_key=kept.get("stripe_secret_key") or f"sk_test_{_password()}",
         stripe_webhook_secret=kept.get("stripe_webhook_secret") or f"whsec_{_password()}",
+        invitation_secret=kept.get("invitation_secret") or _password(),
     )
     if asdict(credentials) != kept:
         write_private(path, asdict(credentials))

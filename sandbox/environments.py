@@ -56,6 +56,8 @@ def of_worker(places: Places, worker: str) -> dict[str, str]:
     }
     if worker in places.credentials.database_roles:
         environment["DATABASE_URL"] = places.database_role_url(worker)
+    if worker == "seats":
+        environment["INVITATION_SECRET"] = places.credentials.invitation_secret
     if worker in _WITH_STRIPE:
         environment |= {name: os.environ[name] for name in _PUBLIC_STRIPE_SETTINGS if name in os.environ}
         environment |= {

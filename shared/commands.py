@@ -34,6 +34,8 @@ class Handler:
     function: Callable[..., Awaitable[Any]]
     together: bool = False
     """Questions only: whether those that wait at the same moment are answered in one reading."""
+    reveal: Callable[..., Outcome] | None = None
+    """Adds to an outcome, on its way to the caller, what must not be stored with it."""
 
     @property
     def name(self) -> str:
@@ -77,11 +79,16 @@ class Dispatcher:
         way = self._ways()[handler.kind]
         for _ in range(DATABASE_CONFLICT_TRIES - 1):
             try:
-                return await way(handler, message, now)
+                return self._revealed(handler, message, await way(handler, message, now))
             except Exception as error:
                 if not is_conflict(error):
                     raise
-        return await way(handler, message, now)
+        return self._revealed(handler, message, await way(handler, message, now))
+
+    def _revealed(self, handler: Handler, message: Any, outcome: Outcome) -> Outcome:
+        if handler.reveal is None:
+            return outcome
+        return handler.reveal(message, outcome, *injected(handler.reveal, self.provided))
 
     def _ways(self) -> dict[str, Callable[[Handler, Any, datetime], Awaitable[Outcome]]]:
         return {"command": self._plain, "external_command": self._external, "question": self._question}

@@ -83,7 +83,7 @@ class Inbox:
             command.command_id,
             command.name,
             fingerprint(command),
-            command.model_dump_json(),
+            command.model_dump_json(exclude=set(command.secrets)),
             work.now,
             intent.model_dump_json() if intent else None,
             outcome.model_dump_json() if outcome else None,

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 
 from shared.commands import Handler
-from tallystick.messages.base import Command, Event, Question
+from tallystick.messages.base import Command, Event, Outcome, Question
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
 
@@ -73,9 +73,15 @@ class Service:
         """One of this service's tables."""
         return self.metadata.tables[f"{self.schema}.{name}"]
 
-    def command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
-        """Handle a command in one transaction: `async (work, command, *provided) -> result`."""
-        return self._register("command", message)
+    def command(
+        self, message: type[Command[Any]], *, reveal: Callable[..., Outcome] | None = None
+    ) -> Callable[[Function], Function]:
+        """Handle a command in one transaction: `async (work, command, *provided) -> result`.
+
+        `reveal(command, outcome, *provided) -> outcome` adds what is shown to the caller and never stored. It
+        is called for every repetition of the command too, and must say the same each time.
+        """
+        return self._register("command", message, reveal=reveal)
 
     def external_command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
         """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""
@@ -142,6 +148,7 @@ class Service:
         message: type[Command[Any]] | type[Question[Any]],
         *,
         together: bool = False,
+        reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         if message.service != self.name:
             raise ValueError(f"{message.__name__} belongs to {message.service}, not to {self.name}")
@@ -149,7 +156,7 @@ class Service:
             raise ValueError(f"{message.name} has a handler already")
 
         def register(function: Function) -> Function:
-            self.handlers[message.name] = Handler(kind, message, function, together)
+            self.handlers[message.name] = Handler(kind, message, function, together, reveal)
             return function
 
         return register

@@ -34,6 +34,9 @@ class Settings(CommonSettings):
     stripe_api_base: str = Field(default="https://api.stripe.com", description="Another one for tests.")
     stripe_trial_days: int | None = Field(default=None, ge=0, le=730)
     grace_days: int = Field(default=7, ge=0, le=90, description="Before an overdue customer is restricted.")
+    invitation_secret: SecretStr | None = Field(
+        default=None, description="32 characters or more; tokens of invitations are derived from it."
+    )
     webhook_subject: str = "tunnel.incoming-webhook-events.stripe"
     webhook_ingress_verified: bool = Field(
         default=False, description="True where the NATS ingress has checked Stripe's signature already."

@@ -49,6 +49,8 @@ class OutboxMessage:
     entity: str | None = None
     entity_id: str | None = None
     version: int | None = None
+    caused_by: str | None = None
+    """Where it is not what the whole work is caused by: one of several commands handled together."""
 
     def columns(self) -> tuple[Any, ...]:
         """The values of the outbox row, as `ADD_TO_OUTBOX` wants them."""
@@ -101,11 +103,12 @@ class Work:
         *,
         customer: Customer | None,
         version: int,
+        caused_by: str | None = None,
         **snapshot: BaseModel | JsonValue,
     ) -> str:
         """Put an event on the change feed; `snapshot` is the entity under its own name.
 
-        Returns the event's id.
+        `caused_by` names one of several commands that are handled together. Returns the event's id.
         """
         if name not in event.names:
             raise ValueError(f"{event.__name__} has no event {name!r}")
@@ -114,7 +117,7 @@ class Work:
             event_id=event_id,
             occurred_at=self.now,
             version=version,
-            caused_by=self.caused_by,
+            caused_by=caused_by or self.caused_by,
             customer=customer,
             **snapshot,
         )
@@ -137,6 +140,7 @@ class Work:
             entity=event.entity,
             entity_id=_identity(event, getattr(body, event.entity)),
             version=version,
+            caused_by=caused_by,
         )
         return event_id
 
@@ -246,7 +250,7 @@ class Transactions:
         for start in range(0, len(work.outbox), OUTBOX_ROWS_MAX):
             part = work.outbox[start : start + OUTBOX_ROWS_MAX]
             statement = ADD_TO_OUTBOX.format(schema=self.schema, rows=", ".join([OUTBOX_ROW] * len(part)))
-            values = [(*message.columns(), work.caused_by, work.now) for message in part]
+            values = [(*message.columns(), message.caused_by or work.caused_by, work.now) for message in part]
             await work.driver.execute(statement, list(chain.from_iterable(values)))
 
 

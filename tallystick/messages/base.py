@@ -173,6 +173,8 @@ class Command(Asked[Result], Generic[Result]):
     requested_by: Text | None = Field(default=None, description="Who asked; kept in the audit trail.")
 
     registry = COMMANDS
+    secrets: ClassVar[frozenset[str]] = frozenset()
+    """Fields that must not be kept with the command, such as an invitation's token."""
 
 
 class Question(Asked[Result], Generic[Result]):

@@ -24,6 +24,7 @@ PASSWORD = "role-of-the-stack"
 WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 WEBHOOK_SECRET = "whsec_of_the_stack"
 STRIPE_KEY = "sk_test_of_the_stack"
+INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
 READY_SECONDS = 60.0
 RESTART_TRIES = 10
 NO_SETTINGS: Mapping[str, str] = {}
@@ -70,6 +71,7 @@ class Stack:
             "NATS_URL": self.nats.users[service],
             "HEALTH_PORT": str(port),
             "LOG_LEVEL": "warning",
+            "INVITATION_SECRET": INVITATION_SECRET,
             "PYTHONPATH": str(ROOT),
         }
         profile = os.environ.get("BENCH_PROFILE")

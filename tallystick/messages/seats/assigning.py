@@ -133,6 +133,8 @@ class ClaimSeat(
     was made out to by name hears that it is `invitation_expired`.
     """
 
+    secrets = frozenset({"token"})
+
     token: Token
     member: Member
     email: Address | None = Field(

@@ -1,7 +1,5 @@
 """What is asked about teams, seats, invitations, memberships and what a seat costs."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from tallystick.messages.base import (
@@ -18,7 +16,7 @@ from tallystick.messages.base import (
 )
 from tallystick.messages.seats.snapshots import SeatSnapshot, TeamSnapshot
 from tallystick.messages.seats.teams import TeamFound
-from tallystick.messages.seats.words import SERVICE, Member, SeatStatus, Token
+from tallystick.messages.seats.words import SERVICE, Holder, Member, SeatStatus, Token
 from tallystick.messages.subscriptions.changes import ChangePreview
 from tallystick.messages.subscriptions.invoices import Span
 from tallystick.messages.subscriptions.words import Proration, Quantity, When
@@ -73,7 +71,7 @@ class SeatChangePreview(ChangePreview):
 class MemberPayment(Told):
     """What one seat costs in the running period."""
 
-    holder: Literal["seat", "owner", "unassigned"]
+    holder: Holder
     seat_id: EntityId | None = Field(description="Null for the owner and for what nobody holds.")
     member: Customer | None
     email: str | None

@@ -18,6 +18,7 @@ SEAT_METADATA_MAX_BYTES = 1_024
 SeatStatus = Literal["pending", "claimed", "revoked"]
 """A revoked seat no longer counts; it never comes back, its address may be invited again."""
 TeamStatus = Literal["open", "closed"]
+Holder = Literal["seat", "owner", "unassigned"]
 Multiplier = Annotated[int, Field(ge=1, le=MULTIPLIER_MAX)]
 """How many times a seat gets what the product grants each seat."""
 

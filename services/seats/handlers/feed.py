@@ -1,0 +1,43 @@
+"""What other services tell and this one acts on."""
+
+from services.seats import following
+from services.seats.service import service
+from services.seats.tables import KnownInvoice
+from shared.following import Begin, keep_newest_of
+from shared.work import Work
+from tallystick.messages import subscriptions as s
+
+
+@service.event(s.SubscriptionEvent, in_parts=True)
+async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
+    """A team for each subscription with seats, for as long as it lives."""
+    async with begin() as work:
+        if await following.note_subscription(work, event.subscription):
+            await following.lead_team(work, event.subscription)
+    # Also when it was known already: an earlier delivery may have ended half-way.
+    await following.close_teams(begin, event.subscription.subscription_id)
+
+
+@service.event(s.CustomerEvent)
+async def follow_customer(work: Work, event: s.CustomerEvent) -> None:
+    """Who manages a customer's teams."""
+    await following.note_customer(work, event.customer)
+
+
+@service.event(s.InvoiceEvent, together=True)
+async def follow_invoices(work: Work, events: list[s.InvoiceEvent]) -> None:
+    """What subscriptions cost."""
+    invoices = [event.invoice for event in events if event.invoice.subscription_id is not None]
+    await keep_newest_of(
+        work,
+        KnownInvoice,
+        [
+            {
+                "invoice_id": invoice.invoice_id,
+                "version": invoice.version,
+                "subscription_id": invoice.subscription_id,
+                "snapshot": invoice.model_dump(mode="json"),
+            }
+            for invoice in invoices
+        ],
+    )

@@ -1,0 +1,6 @@
+"""Alembic's entry point for this service's schema."""
+
+from services.seats.tables import Row
+from shared.migrations import run
+
+run(Row.metadata)

@@ -1,0 +1,82 @@
+"""Rows as others see them, and as the rules see them."""
+
+from functools import lru_cache
+
+from services.seats.domain.teams import Room, Terms
+from services.seats.tables import SeatRow, TeamRow
+from tallystick.messages import seats as m
+from tallystick.messages.base import Customer
+
+CUSTOMERS_KEPT = 4_096
+"""Customers read from their tokens; a team's seats all name the same one."""
+
+
+@lru_cache(maxsize=CUSTOMERS_KEPT)
+def customer_of(token: str) -> Customer:
+    """The customer behind a stored token."""
+    return Customer.from_token(token)
+
+
+def terms_of_row(row: TeamRow) -> Terms:
+    """What a team is sold with."""
+    return Terms(
+        strategy=row.strategy,  # type: ignore[arg-type] # a constraint of the table
+        owner_seat=row.owner_seat,  # type: ignore[arg-type]
+        quantity=row.quantity,
+        minimum=row.minimum,
+        maximum=row.maximum,
+        scheduled_quantity=row.scheduled_quantity,
+    )
+
+
+def room_of(row: TeamRow) -> Room:
+    """How many of a team's seats are taken."""
+    return Room(terms_of_row(row), row.holders, row.change["quantity"] if row.change else None)
+
+
+def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
+    """A team as results, events and answers show it."""
+    room = room_of(row)
+    return m.TeamSnapshot(
+        team_id=row.team_id,
+        version=row.version,
+        subscription_id=row.subscription_id,
+        customer=customer_of(row.customer),
+        strategy=room.terms.strategy,
+        owner_seat=room.terms.owner_seat,
+        quantity=row.quantity,
+        capacity=row.capacity,
+        occupied=row.occupied,
+        available=0 if row.closing else room.available,
+        seats_in_use=0 if row.status == "closed" else room.seats_in_use,
+        scheduled_quantity=row.scheduled_quantity,
+        billing_manager=customer_of(row.billing_manager),
+        suspended=row.suspended,
+        status=row.status,  # type: ignore[arg-type] # a constraint of the table
+        change=m.CountChange.model_validate(row.change, strict=False) if row.change else None,
+        refused_change=(
+            m.RefusedChange.model_validate(row.refused_change, strict=False) if row.refused_change else None
+        ),
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+    )
+
+
+def seat_snapshot(row: SeatRow) -> m.SeatSnapshot:
+    """A seat as results, events and answers show it; its token's hash stays behind."""
+    return m.SeatSnapshot(
+        seat_id=row.seat_id,
+        version=row.version,
+        team_id=row.team_id,
+        subscription_id=row.subscription_id,
+        status=row.status,  # type: ignore[arg-type] # a constraint of the table
+        email=row.email,
+        member=customer_of(row.member) if row.member else None,
+        multiplier=row.multiplier,
+        role=row.role,
+        metadata=row.meta,
+        invited_at=row.invited_at,
+        expires_at=row.expires_at,
+        claimed_at=row.claimed_at,
+        revoked_at=row.revoked_at,
+    )

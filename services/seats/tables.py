@@ -1,0 +1,148 @@
+"""The tables of this service: teams, seats, and what it knows of subscriptions, customers and invoices."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.tables import TYPES, service_metadata
+
+
+class Row(DeclarativeBase):
+    """What every row of this service derives from; a class of its own, so that type checkers can follow."""
+
+    metadata = service_metadata("seats")
+    type_annotation_map = TYPES
+
+
+class TeamRow(Row):
+    """A billing team. Whoever takes or frees a seat, or changes the team, locks this row first."""
+
+    __tablename__ = "teams"
+    __table_args__ = (
+        # A subscription that comes back to a product with seats gets a new team.
+        Index(
+            "uq_teams_subscription_id", "subscription_id", unique=True, postgresql_where=text("NOT closing")
+        ),
+        Index("ix_teams_subscription_id_team_id", "subscription_id", "team_id"),
+        Index("ix_teams_customer_team_id", "customer", "team_id"),
+        CheckConstraint("status IN ('open', 'closed')", name="status"),
+        CheckConstraint("strategy IN ('per_team', 'per_seat')", name="strategy"),
+        CheckConstraint("owner_seat IN ('free', 'billed', 'none')", name="owner_seat"),
+        # Nothing that assigns seats can break this; `excess` is what a lowering from outside left behind.
+        CheckConstraint("occupied <= capacity + excess", name="capacity"),
+        CheckConstraint("holders >= 0 AND excess >= 0", name="counts"),
+    )
+
+    team_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    subscription_id: Mapped[str]
+    customer: Mapped[str]
+    strategy: Mapped[str]
+    owner_seat: Mapped[str]
+    quantity: Mapped[int]
+    minimum: Mapped[int]
+    maximum: Mapped[int | None]
+    scheduled_quantity: Mapped[int | None]
+    capacity: Mapped[int]
+    holders: Mapped[int]
+    """Pending and claimed seats."""
+    occupied: Mapped[int]
+    excess: Mapped[int]
+    billing_manager: Mapped[str]
+    manager_from: Mapped[str]
+    """Who named the manager: `customer` (nobody: it is the payer), `metadata` or `transfer`."""
+    suspended: Mapped[bool]
+    status: Mapped[str]
+    closing: Mapped[bool]
+    """Nobody gets a seat any more, although some of those that are left may still be held."""
+    change: Mapped[dict[str, Any] | None]
+    """The change of the count that is on its way, with the command that asked for it."""
+    refused_change: Mapped[dict[str, Any] | None]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class SeatRow(Row):
+    """A seat; its team's customer and subscription are copied in, as both never change."""
+
+    __tablename__ = "seats"
+    __table_args__ = (
+        Index(
+            "uq_seats_team_id_email",
+            "team_id",
+            "email",
+            unique=True,
+            postgresql_where=text("status <> 'revoked'"),
+        ),
+        Index(
+            "uq_seats_team_id_member",
+            "team_id",
+            "member",
+            unique=True,
+            postgresql_where=text("status <> 'revoked'"),
+        ),
+        Index(
+            "uq_seats_token_hash", "token_hash", unique=True, postgresql_where=text("token_hash IS NOT NULL")
+        ),
+        Index("ix_seats_team_id_seat_id", "team_id", "seat_id"),
+        Index("ix_seats_team_id_status_seat_id", "team_id", "status", "seat_id"),
+        Index("ix_seats_memberships", "member", "seat_id", postgresql_where=text("status = 'claimed'")),
+        Index("ix_seats_expires_at", "expires_at", postgresql_where=text("token_hash IS NOT NULL")),
+        CheckConstraint("status IN ('pending', 'claimed', 'revoked')", name="status"),
+        CheckConstraint("status <> 'claimed' OR member IS NOT NULL", name="claimed_by_somebody"),
+        CheckConstraint("token_hash IS NULL OR status = 'pending'", name="token_of_pending"),
+        CheckConstraint("multiplier BETWEEN 1 AND 100", name="multiplier"),
+    )
+
+    seat_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    team_id: Mapped[str] = mapped_column(ForeignKey(TeamRow.team_id))
+    subscription_id: Mapped[str]
+    customer: Mapped[str]
+    status: Mapped[str]
+    email: Mapped[str | None]
+    member: Mapped[str | None]
+    multiplier: Mapped[int]
+    role: Mapped[str | None]
+    # SQLAlchemy keeps the attribute `metadata` for itself.
+    meta: Mapped[dict[str, Any]] = mapped_column("metadata")
+    token_hash: Mapped[bytes | None]
+    """SHA-256 of the invitation's token; null once it is dead."""
+    invited_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class KnownSubscription(Row):
+    """A subscription as its last event told it, whether it has a team or not."""
+
+    __tablename__ = "known_subscriptions"
+
+    subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    snapshot: Mapped[dict[str, Any]]
+
+
+class KnownCustomer(Row):
+    """Who manages a customer's teams, as far as the customer's metadata says."""
+
+    __tablename__ = "known_customers"
+
+    customer: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    billing_manager: Mapped[str | None]
+
+
+class KnownInvoice(Row):
+    """An invoice for a subscription, as its last event told it."""
+
+    __tablename__ = "known_invoices"
+    __table_args__ = (Index("ix_known_invoices_subscription_id_invoice_id", "subscription_id", "invoice_id"),)
+
+    invoice_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    subscription_id: Mapped[str]
+    snapshot: Mapped[dict[str, Any]]
