@@ -23,6 +23,9 @@ class Credentials:
     stripe_secret_key: str
     stripe_webhook_secret: str
     invitation_secret: str
+    gateway_jwt_secret: str
+    """Signs the bearer tokens of whoever calls the gateway, in the host application's place."""
+    gateway_session_secret: str
 
 
 def load_or_create(path: Path, services: list[str], nats_users: list[str]) -> Credentials:
@@ -37,6 +40,8 @@ def load_or_create(path: Path, services: list[str], nats_users: list[str]) -> Cr
         stripe_secret_key=kept.get("stripe_secret_key") or f"sk_test_{_password()}",
         stripe_webhook_secret=kept.get("stripe_webhook_secret") or f"whsec_{_password()}",
         invitation_secret=kept.get("invitation_secret") or _password(),
+        gateway_jwt_secret=kept.get("gateway_jwt_secret") or _password(),
+        gateway_session_secret=kept.get("gateway_session_secret") or _password(),
     )
     if asdict(credentials) != kept:
         write_private(path, asdict(credentials))

@@ -165,4 +165,5 @@ def document(places: Places) -> dict[str, object]:
     }
     if "gateway" in places.workers:
         content["gateway"] = places.worker_url("gateway")
+        content["gateway_jwt_secret"] = places.credentials.gateway_jwt_secret
     return content

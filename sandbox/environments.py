@@ -10,9 +10,17 @@ from sandbox.workers import ROOT
 
 # Settings of the person's own shell that would lead a program elsewhere, or tell it what it must not know.
 # Without compiled modules every start of a worker takes seconds longer.
-_NOT_PASSED_ON = ("DATABASE_URL", "NATS_", "PG", "STRIPE_", "TALLYSTICK_", "PYTHONDONTWRITEBYTECODE")
-# The services that talk to Stripe, or show its public key.
-_WITH_STRIPE = ("subscriptions", "webhooks", "gateway")
+_NOT_PASSED_ON = (
+    "DATABASE_URL",
+    "GATEWAY_",
+    "NATS_",
+    "PG",
+    "STRIPE_",
+    "TALLYSTICK_",
+    "PYTHONDONTWRITEBYTECODE",
+)
+# The services that talk to Stripe, or check what it has signed.
+_WITH_STRIPE = ("subscriptions", "webhooks")
 _PUBLIC_STRIPE_SETTINGS = ("STRIPE_PUBLISHABLE_KEY", "STRIPE_TRIAL_DAYS")
 
 
@@ -63,6 +71,13 @@ def of_worker(places: Places, worker: str) -> dict[str, str]:
         environment |= {
             "STRIPE_SECRET_KEY": places.stripe_secret_key,
             "STRIPE_WEBHOOK_SECRET": places.stripe_webhook_secret,
+            "STRIPE_API_BASE": places.stripe_url,
+        }
+    if worker == "gateway":
+        environment |= {
+            "GATEWAY_JWT_SECRET": places.credentials.gateway_jwt_secret,
+            "GATEWAY_SESSION_SECRET": places.credentials.gateway_session_secret,
+            "GATEWAY_PUBLIC_URL": places.worker_url(worker),
             "STRIPE_API_BASE": places.stripe_url,
         }
     return environment

@@ -99,7 +99,13 @@ class Connection:
         self._listeners.discard(listener)
 
     async def open(self) -> None:
-        """Connect; raises Unreachable when nobody answers in time or the user is refused."""
+        """Connect; raises Unreachable when nobody answers in time or the user is refused.
+
+        May be tried again then.
+        """
+        if self._nats.is_closed:
+            self._nats = NatsClient()
+            self._refused.clear()
         user = user_of(self.url)
         connecting = asyncio.ensure_future(
             self._nats.connect(

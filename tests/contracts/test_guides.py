@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.nats import password_variable, users
+from services.gateway.settings import GatewaySettings
 from shared import provision
 from shared.migrations import ROOT, service_names
 from shared.settings import Settings
@@ -32,7 +33,7 @@ def test_every_setting_is_listed_and_no_other() -> None:
     server = set(re.findall(r"\$(NATS_\w+)", (ROOT / "deploy" / "nats.conf").read_text()))
     assert {password_variable(user) for user in users()} <= server
     roles = {provision.password_variable(service) for service in service_names()}
-    settings = {name.upper() for name in Settings.model_fields}
+    settings = {name.upper() for name in {**Settings.model_fields, **GatewaySettings.model_fields}}
     assert listed_settings() == settings | roles | server | {"NATS_MONITOR_URL"}
 
 

@@ -12,6 +12,7 @@ import yaml
 from sandbox.nats import password_variable, users
 from sandbox.postgres import deployed_settings
 from sandbox.workers import services_with_tables, worker_names
+from services.gateway.settings import GatewaySettings
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def dockerfile() -> str:
 
 
 def known_settings() -> set[str]:
-    return {name.upper() for name in Settings.model_fields}
+    return {name.upper() for name in {**Settings.model_fields, **GatewaySettings.model_fields}}
 
 
 def test_there_is_a_container_for_each_worker_and_no_other(services: dict[str, Any]) -> None:

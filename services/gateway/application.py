@@ -1,0 +1,101 @@
+"""The gateway's ASGI application: routes, problems, protection, and one connection to NATS for all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+import tallystick
+from services.gateway import openapi
+from services.gateway.asking import Billing
+from services.gateway.live import LiveFeed
+from services.gateway.parts import Parts
+from services.gateway.problems import answer_with_problems
+from services.gateway.protection import Protection
+from services.gateway.rate_limits import RateLimits
+from services.gateway.routes import ROUTERS
+from services.gateway.sessions import CSRF_HEADER, Sessions
+from services.gateway.settings import GatewaySettings
+from services.gateway.tokens import Tokens
+from shared.health import health_routes
+from shared.limits import START_RETRY_SECONDS
+from tallystick.client import Unreachable
+
+NAME = "gateway"
+
+
+def make_application(settings: GatewaySettings) -> ASGIApp:
+    """The gateway, whose lifespan is the worker's life."""
+    client = tallystick.connect(settings.nats_url.get_secret_value(), settings.subject_prefix, name=NAME)
+    parts = Parts(
+        settings,
+        Billing(client),
+        Tokens(settings),
+        Sessions.of(settings),
+        RateLimits.of(settings),
+        LiveFeed(client),
+    )
+    application = routed(lifespan=lambda _: _at_work(parts))
+    application.state.parts = parts
+    application.router.routes.extend(health_routes(lambda: _problems(parts)))
+    protected: ASGIApp = Protection(application, settings, parts.rates)
+    if settings.cors_origins:
+        protected = CORSMiddleware(
+            protected,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER],
+        )
+    return protected
+
+
+def routed(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
+    """The routes and how they are described, without anything behind them."""
+    application = FastAPI(
+        title="Tallystick",
+        version=openapi.VERSION,
+        docs_url=None,  # its page loads scripts of others
+        redoc_url=None,
+        openapi_url=openapi.PATH,
+        lifespan=lifespan,
+    )
+    for router in ROUTERS:
+        application.include_router(router)
+    answer_with_problems(application)
+    openapi.describe(application)
+    return application
+
+
+@asynccontextmanager
+async def _at_work(parts: Parts) -> AsyncIterator[None]:
+    working = asyncio.create_task(_connect_and_follow(parts))
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await parts.billing.client.aclose()
+
+
+async def _connect_and_follow(parts: Parts) -> None:
+    """NATS may start after the gateway; once connected, the connection comes back by itself."""
+    while True:
+        try:
+            await parts.billing.client.connection.open()
+        except Unreachable:
+            await asyncio.sleep(START_RETRY_SECONDS)
+        else:
+            break
+    await parts.live.run()
+
+
+async def _problems(parts: Parts) -> dict[str, str]:
+    problems = {}
+    if not parts.billing.client.connection.connected:
+        problems["nats"] = "not connected"
+    elif not parts.live.listening:
+        problems["feed"] = "cannot be read"
+    return problems

@@ -1,0 +1,105 @@
+"""From a message to an HTTP answer: the one place where the gateway speaks to the other services."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from fastapi import Depends, Header
+from pydantic import BaseModel, JsonValue
+from starlette.responses import Response
+
+from services.gateway.problems import Refused
+from shared.ids import new_id
+from shared.tracing import outgoing_headers
+from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
+from tallystick.client.asking import result_of
+from tallystick.messages.base import Asked, Command, Outcome, Question
+
+Result = TypeVar("Result", bound=BaseModel)
+
+ASK_SECONDS = 5.0
+"""How long a browser waits for an answer before it hears `unavailable`."""
+CALL_SECONDS = 20.0
+"""A command may talk to Stripe for seconds; proxies give up after 30 or 60."""
+BESIDE_SECONDS = 1.0
+"""For what is shown beside the answer, and left out where its service is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """The other services, asked on behalf of callers whose rights have been checked."""
+
+    client: Client
+
+    async def respond(self, message: Asked[Any], status: int = 200) -> Response:
+        """The result of a command or question as it came, as a response. Raises Refused."""
+        return json_response(await self.result(message), status)
+
+    async def result(self, message: Asked[Any]) -> Mapping[str, Any]:
+        """The result of a command or question as JSON. Raises Refused."""
+        return (await self._outcome(message, _patience(message))).result or {}
+
+    async def ask(self, message: Asked[Result]) -> Result:
+        """The typed result of a command or question. Raises Refused."""
+        return result_of(message, await self._outcome(message, _patience(message)))
+
+    async def beside(self, message: Asked[Any]) -> Mapping[str, Any] | None:
+        """A result that can be done without; None where its service is away or has none."""
+        try:
+            return (await self._outcome(message, BESIDE_SECONDS)).result
+        except Refused:
+            return None
+
+    async def _outcome(self, message: Asked[Any], seconds: float) -> Outcome:
+        headers = outgoing_headers() or None
+        try:
+            if isinstance(message, Command):
+                outcome = await self.client.outcome(message, deadline_seconds=seconds, headers=headers)
+            else:
+                assert isinstance(message, Question)
+                outcome = await self.client.answer(message, deadline_seconds=seconds, headers=headers)
+        except (DeadlineExceeded, Unreachable, UnexpectedReply) as error:
+            raise Refused(
+                "unavailable",
+                f"{message.service} does not answer just now. Ask again, a change with the same "
+                "Idempotency-Key.",
+                headers={"Retry-After": "1"},
+            ) from error
+        if outcome.status != "succeeded":
+            raise Refused.because(outcome.error)
+        return outcome
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Something as a JSON response."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _patience(message: Asked[Any]) -> float:
+    return CALL_SECONDS if isinstance(message, Command) else ASK_SECONDS
+
+
+async def _command_id(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Becomes the command's id: the same key and request again have the same outcome, and "
+            "no second effect. Use a random one for each wish. Without it every request is a new wish.",
+            min_length=1,
+            max_length=128,
+            examples=["6f1c2a52-7d0b-4b0e-9a57-0c1f3f4f9a10"],
+        ),
+    ] = None,
+) -> str:
+    if idempotency_key is None:
+        return new_id("http")
+    if not re.fullmatch(r"[\x21-\x7e]+", idempotency_key):
+        problem: JsonValue = {"field": "Idempotency-Key", "problem": "must be visible ASCII without spaces"}
+        raise Refused("invalid_message", "The Idempotency-Key cannot be one.", {"fields": [problem]})
+    return idempotency_key
+
+
+CommandKey = Annotated[str, Depends(_command_id)]
+"""A command's id: the caller's `Idempotency-Key`, else a new one."""

@@ -1,0 +1,28 @@
+"""The routes, by topic."""
+
+from fastapi import APIRouter
+
+from services.gateway.routes import (
+    add_ons,
+    invitations,
+    live,
+    plans,
+    seats,
+    session,
+    subscription,
+    team,
+    units,
+)
+
+ROUTERS: tuple[APIRouter, ...] = (
+    subscription.router,
+    plans.router,
+    add_ons.router,
+    units.router,
+    team.router,
+    seats.router,
+    invitations.router,
+    session.router,
+    live.router,
+)
+"""In the order in which the OpenAPI document shows them."""

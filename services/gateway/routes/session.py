@@ -1,0 +1,65 @@
+"""Links that open a page, and the sessions they begin."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import RedirectResponse, Response
+
+from services.gateway.authentication import Reading, identify
+from services.gateway.bodies import Body
+from services.gateway.callers import ADMIN
+from services.gateway.openapi import refusals
+from services.gateway.parts import Gateway
+from services.gateway.problems import Refused
+from services.gateway.tokens import BadToken
+from tallystick.messages.base import Instant, Told
+
+router = APIRouter(tags=["sessions"])
+
+PAGES = {"billing": "/billing", "my": "/my", "admin": "/admin"}
+
+
+class WantedPage(Body):
+    """Which page the link opens."""
+
+    page: Literal["billing", "my", "admin"] = "billing"
+
+
+class PageLink(Told):
+    """A link to be opened by the person's browser, soon."""
+
+    url: str
+    expires_at: Instant = Field(description="Minutes from now; the session it begins lasts longer.")
+
+
+@router.post("/api/v1/billing/page-link", status_code=201, response_model=PageLink, responses=refusals())
+async def page_link(caller: Reading, gateway: Gateway, body: WantedPage | None = None) -> PageLink:
+    """A short-lived link that opens a page as the same caller, without their bearer token."""
+    page = (body or WantedPage()).page
+    if page == "admin" and not caller.may(ADMIN):
+        raise Refused("insufficient_scope", f"The operators' page needs the scope {ADMIN}.")
+    url, expires_at = gateway.sessions.link(caller, page)
+    return PageLink(url=url, expires_at=datetime.fromtimestamp(expires_at, UTC))
+
+
+@router.get("/session", include_in_schema=False)
+async def open_session(gateway: Gateway, token: str = Query(max_length=4_096)) -> Response:
+    """Begin a session from a link, and go on to its page without the token in the address."""
+    try:
+        caller, page = gateway.sessions.opened(token)
+    except BadToken:
+        raise Refused("unauthenticated", "The link has expired. Go back and open the page again.") from None
+    response = RedirectResponse(PAGES.get(page, PAGES["billing"]), 303)
+    gateway.sessions.begin(response, caller)
+    return response
+
+
+@router.post("/session/end", include_in_schema=False)
+async def end_session(request: Request, gateway: Gateway) -> Response:
+    """Sign out."""
+    await identify(request, gateway)
+    response = Response(status_code=204)
+    gateway.sessions.end(response)
+    return response
