@@ -3,7 +3,7 @@
 Whoever changes anything of a balance locks its row first; several of them in the order of account, feature.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
@@ -11,7 +11,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.consumables.base import Row
+from shared.partitions import Kept, kept_in_partitions
 
+LEDGER_KEPT_DAYS = 400
+"""Entries are listed for a year and a month: long enough to compare a month with the one a year before."""
 ROOM_FOR_UPDATES = {"postgresql_with": {"fillfactor": 60}}
 """Rows that change all the time find room for their next version on their own page."""
 
@@ -134,14 +137,27 @@ class GrantRow(Row):
     """Whether something can be drawn from it: not ended, and unlimited or with something remaining."""
 
 
+LEDGER_KEPT = Kept(
+    LEDGER_KEPT_DAYS,
+    # The sums stay: what was granted is still consumed, reserved, expired or remaining.
+    closing="""
+        INSERT INTO {schema}.closed_entries AS closed (account, feature, kind, quantity)
+        SELECT account, feature, kind, sum(quantity) FROM {partition} GROUP BY account, feature, kind
+        ON CONFLICT (account, feature, kind) DO UPDATE SET quantity = closed.quantity + excluded.quantity""",
+)
+
+
 class EntryRow(Row):
-    """An entry of the ledger: units that moved. Never changed, never deleted."""
+    """An entry of the ledger: units that moved. Never changed; dropped with its partition after a year."""
 
     __tablename__ = "entries"
     __table_args__ = (
         CheckConstraint("quantity > 0", name="something_moved"),
         Index("ix_entries_account", "account", "occurred_at", "entry_id"),
-        {"comment": "The ledger: every unit that moved, from where to where, who moved it and why."},
+        {
+            "comment": "The ledger: every unit that moved, from where to where, who moved it and why.",
+            **kept_in_partitions(LEDGER_KEPT),
+        },
     )
 
     entry_id: Mapped[str] = mapped_column(primary_key=True)
@@ -156,6 +172,20 @@ class EntryRow(Row):
     # Not called `metadata`, which is SQLAlchemy's own on a row.
     notes: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB(none_as_null=True))
     occurred_at: Mapped[datetime]
+    generation: Mapped[date] = mapped_column(primary_key=True, server_default=text("'-infinity'"))
+    """The day on which its partition was opened; never named in an INSERT."""
+
+
+class ClosedEntryRow(Row):
+    """What the entries of one kind add up to that are not kept any more."""
+
+    __tablename__ = "closed_entries"
+    __table_args__ = ({"comment": "What the entries add up to that are not kept any more."},)
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    feature: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[int]
 
 
 class ReservationRow(Row):

@@ -10,6 +10,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.migrations import create_plumbing_tables
+from shared.partitions import open_first
 
 revision = "0001"
 down_revision = None
@@ -155,10 +156,23 @@ def _create_entries() -> None:
         sa.Column("reservation_id", sa.Text),
         sa.Column("metadata", JSONB),
         sa.Column("occurred_at", MOMENT, nullable=False),
+        sa.Column("generation", sa.Date, server_default=sa.text("'-infinity'"), nullable=False),
         sa.CheckConstraint("quantity > 0", name="ck_entries_something_moved"),
-        sa.PrimaryKeyConstraint("entry_id", name="pk_entries"),
+        sa.PrimaryKeyConstraint("entry_id", "generation", name="pk_entries"),
         schema=SCHEMA,
         comment="The ledger: every unit that moved, from where to where, who moved it and why.",
+        postgresql_partition_by="LIST (generation)",
+    )
+    open_first(op.get_bind(), SCHEMA, "entries")
+    op.create_table(
+        "closed_entries",
+        sa.Column("account", sa.Text, nullable=False),
+        sa.Column("feature", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("quantity", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("account", "feature", "kind", name="pk_closed_entries"),
+        schema=SCHEMA,
+        comment="What the entries add up to that are not kept any more.",
     )
     columns = ["account", "occurred_at", "entry_id"]
     op.create_index("ix_entries_account", "entries", columns, schema=SCHEMA)
