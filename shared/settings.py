@@ -1,6 +1,6 @@
 """What a worker is told from outside, all of it from environment variables."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +16,9 @@ class CommonSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     nats_url: SecretStr = Field(description="nats://user:password@host:port, several separated by commas")
+    dunning_end_state: Literal["canceled", "unpaid"] | None = Field(
+        default=None, description="When retries are used up; without it, Stripe's dashboard decides."
+    )
     subject_prefix: Prefix = DEFAULT_PREFIX
     health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics listen.")
     health_port: int = Field(default=0, ge=0, le=65_535, description="0 takes any free port.")

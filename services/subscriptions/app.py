@@ -20,7 +20,7 @@ def provide(settings: Settings) -> list[Any]:
     return [
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
         Trials(settings.stripe_trial_days),
-        Dunning(settings.grace_days),
+        Dunning(settings.grace_days, settings.dunning_end_state),
     ]
 
 

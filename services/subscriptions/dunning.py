@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.subscriptions.changing import change_subscription
-from services.subscriptions.domain.dunning import GRACE_DAYS, recounted, restricted
+from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, recounted, restricted
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import failures_of, find_subscription
 from services.subscriptions.tables import InvoiceRow, SubscriptionRow
@@ -19,6 +19,8 @@ class Dunning:
     """The installation's terms for who is late; how often a payment is tried is set in Stripe."""
 
     grace_days: int = GRACE_DAYS
+    end_state: EndState | None = None
+    """What happens when the retries are used up; None leaves it to Stripe's dashboard."""
 
 
 async def end_due_grace(transactions: Transactions, at: datetime) -> None:

@@ -1,6 +1,7 @@
-"""The world most tests of handlers begin in; a test file that needs another one makes its own."""
+"""The world most tests of handlers begin in; a test file that needs another one opens its own shop."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,13 @@ from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
 from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
+from tallystick.messages import catalog
 from tests.handlers.subscription_world import World
+from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+
+OpenShop = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
@@ -21,13 +26,36 @@ def stand_in() -> Iterator[StripeStandIn]:
 
 
 @pytest.fixture
-async def shop(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
+async def open_shop(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[OpenShop]:
+    """Opens shops on this test's database: `open_shop(document, key=None, dunning=…)`.
+
+    With the catalog of the tests unless another document is given; with a Stripe unless `key` is None.
+    """
+    gateways: list[StripeGateway] = []
+
+    async def open_shop(
+        document: dict[str, Any] | None = None,
+        *,
+        key: str | None = SECRET_KEY,
+        trials: Trials | None = None,
+        dunning: Dunning | None = None,
+    ) -> World:
+        gateways.append(StripeGateway(key, stand_in.url))
+        bound = bind(service, gateways[-1], trials or Trials(None), dunning or Dunning())
+        shop = World(bound, stand_in, gateways[-1])
+        wanted = team_catalog() if document is None else document
+        await shop.does(catalog.ApplyCatalog(command_id=shop.command_id(), catalog=wanted))
+        return shop
+
+    yield open_shop
+    for gateway in gateways:
+        await gateway.close()
+
+
+@pytest.fixture
+async def shop(open_shop: OpenShop) -> World:
     """The subscriptions service with a catalog and nobody who buys."""
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    shop = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await shop.apply_catalog()
-    yield shop
-    await gateway.close()
+    return await open_shop()
 
 
 @pytest.fixture

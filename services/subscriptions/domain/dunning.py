@@ -1,13 +1,20 @@
 """What is late: how long an overdue customer keeps everything, and when that is over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any, Literal
 
+from services.subscriptions.domain.stripe_objects import moment
 from services.subscriptions.domain.subscription import OVERDUE, State
 
 GRACE_DAYS = 7
 """Long enough for an expired card to be replaced, unless the installation says otherwise."""
+SENT_INVOICE_DAYS = 30
+"""How long a sent invoice may be overdue: nobody retries it, and this is the shortest that Stripe offers."""
+
+EndState = Literal["canceled", "unpaid"]
+"""What becomes of a subscription that is not paid for in the end."""
 
 
 def needs_grace(before: State | None, after: State) -> bool:
@@ -43,3 +50,20 @@ def restricted(state: State, at: datetime) -> State:
     """The state once grace is over: features are gone until the customer pays, nothing else is lost."""
     is_over = state.status == "past_due" and state.grace_until is not None and state.grace_until <= at
     return replace(state, restricted=True) if is_over else state
+
+
+def is_given_up(invoice: Mapping[str, Any], at: datetime) -> bool:
+    """Whether nobody tries any more to collect an invoice, given as Stripe's JSON, or waits for it."""
+    if invoice.get("status") == "uncollectible":
+        return True
+    if invoice.get("status") != "open":
+        return False
+    if invoice.get("collection_method") == "send_invoice":
+        due = moment(invoice.get("due_date"))
+        return due is not None and due + timedelta(days=SENT_INVOICE_DAYS) <= at
+    return bool(invoice.get("attempt_count")) and invoice.get("next_payment_attempt") is None
+
+
+def given_up(state: State) -> State:
+    """The state of who is no longer asked to pay, where that does not end the subscription."""
+    return replace(state, status="unpaid") if state.status == "past_due" else state

@@ -18,6 +18,9 @@ def state_of(subscription: StripeSubscription, shelf: Shelf, before: State | Non
     Raises Malformed for a status that Stripe does not have.
     """
     status = _status(subscription)
+    if status == "past_due" and before is not None and before.status == "unpaid":
+        # Stripe has no way to be told that nobody asks for the payment any more.
+        status = "unpaid"
     is_final = status in FINAL
     return State(
         status=status,

@@ -5,6 +5,7 @@ from datetime import datetime
 from services.subscriptions.card_reminders import announce_expired_cards
 from services.subscriptions.cleaning import clean_up as put_away
 from services.subscriptions.dunning import Dunning, end_due_grace
+from services.subscriptions.giving_up import GivingUp
 from services.subscriptions.interrupting import Interrupting
 from services.subscriptions.reminding import remind
 from services.subscriptions.service import service
@@ -56,8 +57,11 @@ async def send_reminders(transactions: Transactions, at: datetime, stripe: Strip
 async def sync_stripe(
     transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning
 ) -> None:
-    """What Stripe has is right, whatever its events have told us."""
-    await Sync(transactions, stripe, dunning, at).compare_all()
+    """What Stripe has is right, whatever its events have told us; who is given up ends as is configured."""
+    sync = Sync(transactions, stripe, dunning, at)
+    await sync.compare_all()
+    if stripe.configured and dunning.end_state is not None:
+        await GivingUp(sync, dunning.end_state).look()
 
 
 @service.job("clean_up")
