@@ -21,9 +21,12 @@ class KnownFeatureRow(Row):
 
     code: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
+    name: Mapped[str]
     kind: Mapped[str]
     unit_amount: Mapped[int | None]
     currency: Mapped[str | None]
+    meter: Mapped[str | None]
+    """The meter in Stripe that its usage is reported to."""
     archived: Mapped[bool]
 
 

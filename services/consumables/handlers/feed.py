@@ -1,0 +1,38 @@
+"""What this service follows of others: features, subscriptions, teams and seats."""
+
+from services.consumables.following import (
+    follow_seats,
+    follow_subscription,
+    follow_team,
+)
+from services.consumables.knowing import know_feature
+from services.consumables.service import service
+from shared.following import Begin
+from shared.work import Work
+from tallystick.messages.catalog import FeatureEvent
+from tallystick.messages.seats import SeatEvent, TeamEvent
+from tallystick.messages.subscriptions import SubscriptionEvent
+
+
+@service.event(FeatureEvent)
+async def note_feature(work: Work, event: FeatureEvent) -> None:
+    """Know what a feature's units are and what they cost."""
+    await know_feature(work, event.feature)
+
+
+@service.event(SubscriptionEvent, in_parts=True)
+async def note_subscription(begin: Begin, event: SubscriptionEvent) -> None:
+    """Grant what a subscription gives, from its start to its end."""
+    await follow_subscription(begin, event.subscription)
+
+
+@service.event(TeamEvent, in_parts=True)
+async def note_team(begin: Begin, event: TeamEvent) -> None:
+    """Open a team's pool, and suspend or restore its accounts with it."""
+    await follow_team(begin, event.billing_team)
+
+
+@service.event(SeatEvent, together=True)
+async def note_seats(work: Work, events: list[SeatEvent]) -> None:
+    """Grant units to claimed seats, and take them from revoked ones."""
+    await follow_seats(work, [event.seat for event in events])

@@ -1,0 +1,45 @@
+"""Units that are bought, by hand and by themselves."""
+
+from services.consumables import charging, recharge_answers, recharging
+from services.consumables.service import service
+from shared.asking import Asking
+from shared.steps import Steps
+from shared.work import Work
+from tallystick.messages import consumables as m
+from tallystick.messages.subscriptions import InvoiceEvent
+
+
+@service.command(m.SetAutoRecharge)
+async def set_auto_recharge(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:
+    """Have more bought by itself, or no more."""
+    return await recharging.set_rule(work, command)
+
+
+@service.command(m.Recharge)
+async def recharge(work: Work, command: m.Recharge) -> m.RechargeFound:
+    """Buy units now."""
+    return await recharging.recharge_now(work, command)
+
+
+@service.external_command(m.ChargeRecharge)
+async def charge_recharge(steps: Steps, command: m.ChargeRecharge, asking: Asking) -> m.RechargeFound:
+    """Have the paying customer charged, then give the units."""
+    return await charging.charge(steps, command, asking)
+
+
+@service.event(InvoiceEvent)
+async def note_invoice(work: Work, event: InvoiceEvent) -> None:
+    """Hear of a recharge's invoice, late payments too."""
+    await charging.settle_invoice(work, event.invoice)
+
+
+@service.question(m.GetAutoRecharge)
+async def get_auto_recharge(work: Work, question: m.GetAutoRecharge) -> m.AutoRecharge:
+    """The rule of an account and feature."""
+    return await recharge_answers.get_auto_recharge(work, question)
+
+
+@service.question(m.ListRecharges)
+async def list_recharges(work: Work, question: m.ListRecharges) -> m.RechargePage:
+    """An account's recharges, newest first."""
+    return await recharge_answers.list_recharges(work, question)
