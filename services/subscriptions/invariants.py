@@ -7,7 +7,7 @@ from typing import Any
 
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from services.subscriptions.domain.entitlements import NOTHING, entitlements_of
+from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription import State
 from services.subscriptions.overrides.store import override_of
@@ -63,9 +63,9 @@ class TheBucketIsWhatTheTablesSay:
 
 @dataclass(frozen=True, slots=True)
 class EntitlementsFollowSubscriptions:
-    """What is stored for each customer is what their subscriptions and overrides give."""
+    """What is stored for each customer is what their subscriptions, seats and overrides give."""
 
-    name: str = "entitlements are what subscriptions and overrides give"
+    name: str = "entitlements are what subscriptions, seats and overrides give"
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Entitlements that a computation from the subscriptions does not confirm."""
@@ -81,11 +81,12 @@ class EntitlementsFollowSubscriptions:
         overrides: dict[str, list[Override]] = {}
         for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.overrides WHERE ended_at IS NULL"):
             overrides.setdefault(row["customer"], []).append(override_of(OverrideRow(**row)))
+        seats = await _seats(live, {of: state for by_id in states.values() for of, state in by_id.items()})
         wanted: dict[tuple[str, str], Allowance] = {
             (customer, feature): allowance
-            for customer in states.keys() | overrides.keys()
+            for customer in states.keys() | overrides.keys() | seats.keys()
             for feature, allowance in entitlements_of(
-                states.get(customer, {}), overrides.get(customer, [])
+                states.get(customer, {}), overrides.get(customer, []), seats.get(customer, [])
             ).items()
         }
         stored = {(row.customer, row.feature): row for row in await _entitlements(live)}
@@ -152,6 +153,24 @@ async def _lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
 async def _entitlements(live: Live) -> list[EntitlementRow]:
     rows = await live.rows(SCHEMA, "SELECT * FROM {schema}.entitlements")
     return [EntitlementRow(**row) for row in rows]
+
+
+async def _seats(live: Live, states: dict[str, State]) -> dict[str, list[HeldSeat]]:
+    """By member's token, the seats from which they have anything."""
+    rows = await live.rows(
+        SCHEMA,
+        """SELECT member, seat_id, multiplier, subscription_id
+           FROM {schema}.known_seats JOIN {schema}.known_teams USING (team_id)
+           WHERE claimed AND has_access""",
+    )
+    seats: dict[str, list[HeldSeat]] = {}
+    for row in rows:
+        if row["subscription_id"] in states:
+            held = HeldSeat(
+                row["seat_id"], row["subscription_id"], states[row["subscription_id"]], row["multiplier"]
+            )
+            seats.setdefault(row["member"], []).append(held)
+    return seats
 
 
 async def _bucket(live: Live) -> dict[str, Any]:

@@ -196,12 +196,6 @@ async def list_invoices(
     return (await session.scalars(query)).all()
 
 
-async def entitlement_rows(session: AsyncSession, token: str) -> dict[str, EntitlementRow]:
-    """A customer's entitlements by feature, those that nothing gives any more included."""
-    rows = await session.scalars(sa.select(EntitlementRow).where(EntitlementRow.customer == token))
-    return {row.feature: row for row in rows}
-
-
 async def find_entitlement(session: AsyncSession, token: str, feature: str) -> EntitlementRow | None:
     """What a customer has of a feature."""
     return await session.get(EntitlementRow, (token, feature))

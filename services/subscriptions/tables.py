@@ -151,11 +151,14 @@ class InvoiceRow(Row):
 
 
 class EntitlementRow(Row):
-    """What a customer has of a feature. Stays when nothing gives it any more, so that versions go on."""
+    """What a customer has of a feature. Stays when nothing gives it any more, so that versions go on.
+
+    Whoever has it from a seat need not be registered.
+    """
 
     __tablename__ = "entitlements"
 
-    customer: Mapped[str] = mapped_column(ForeignKey(CustomerRow.customer), primary_key=True)
+    customer: Mapped[str] = mapped_column(primary_key=True)
     feature: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     granted: Mapped[bool]

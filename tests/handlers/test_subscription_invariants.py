@@ -87,7 +87,7 @@ async def test_a_key_that_no_row_gives_is_found(live: Live) -> None:
 async def test_an_entitlement_that_no_subscription_gives_is_found(live: Live) -> None:
     await live.database.execute("UPDATE subscriptions.subscriptions SET status = 'paused'")
 
-    assert await broken(live) == ["entitlements are what subscriptions and overrides give"]
+    assert await broken(live) == ["entitlements are what subscriptions, seats and overrides give"]
 
 
 async def test_a_change_that_was_not_told_is_found(live: Live) -> None:

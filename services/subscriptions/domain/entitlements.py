@@ -1,4 +1,4 @@
-"""What a customer may use, computed from their subscriptions and the exceptions made for them.
+"""What a customer may use: from their subscriptions, the seats they hold, and the exceptions made for them.
 
 Any one source is enough for a flag; limits and units add up; unlimited stays unlimited.
 """
@@ -32,14 +32,29 @@ class Grant:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldSeat:
+    """A claimed seat in a team that is open and not suspended, and the subscription behind the team."""
+
+    seat_id: str
+    subscription_id: str
+    state: State
+    multiplier: int
+
+
 def entitlements_of(
-    subscriptions: Mapping[str, State], overrides: Iterable[Override] = ()
+    subscriptions: Mapping[str, State],
+    overrides: Iterable[Override] = (),
+    seats: Iterable[HeldSeat] = (),
 ) -> dict[str, Allowance]:
-    """By feature code, what a customer has from their subscriptions, given by id, and from overrides."""
+    """By feature code, what a customer has from their subscriptions, given by id, overrides and seats."""
     exceptions = list(overrides)
     grants: dict[str, list[Grant]] = {}
     for subscription_id, state in sorted(subscriptions.items()):
         for grant in grants_of(subscription_id, state):
+            grants.setdefault(grant.feature, []).append(grant)
+    for seat in sorted(seats, key=lambda held: held.seat_id):
+        for grant in grants_of_seat(seat):
             grants.setdefault(grant.feature, []).append(grant)
     for exception in exceptions:
         if exception.allowed:
@@ -52,15 +67,45 @@ def entitlements_of(
 
 def grants_of(subscription_id: str, state: State) -> Iterator[Grant]:
     """What one subscription gives to the customer who pays for it."""
-    if state.status not in GRANTING or state.restricted:
+    if not gives(state):
         return
-    # Only an end that is already decided is certain; a period that renews is no end.
-    expires_at = state.current_period_end if state.cancel_at_period_end else None
+    expires_at = _certain_end(state)
     for item in state.items:
         source = EntitlementSource(subscription_id=subscription_id, product=item.product, through="owner")
         for given in item.features:
             if reaches_payer(item, given):
                 yield Grant(given.feature, _quantity(item, given), source, expires_at)
+
+
+def grants_of_seat(seat: HeldSeat) -> Iterator[Grant]:
+    """What a seat gives to whoever holds it: all that its product gives to the team.
+
+    Under `per_seat` each seat has the product's quantity, times its multiplier. Under `per_team` there is one
+    quantity, which everybody sees and nobody has alone.
+    """
+    if not gives(seat.state):
+        return
+    expires_at = _certain_end(seat.state)
+    for item in seat.state.items:
+        if item.seats is None:
+            continue
+        source = EntitlementSource(subscription_id=seat.subscription_id, product=item.product, through="seat")
+        times = seat.multiplier if item.seats.strategy == "per_seat" else 1
+        for given in item.features:
+            if given.team_allowed:
+                quantity = _quantity(item, given)
+                times_quantity = None if quantity is None else quantity * times
+                yield Grant(given.feature, times_quantity, source, expires_at)
+
+
+def gives(state: State) -> bool:
+    """Whether a subscription gives anything to anybody just now."""
+    return state.status in GRANTING and not state.restricted
+
+
+def _certain_end(state: State) -> datetime | None:
+    """Only an end that is already decided is certain; a period that renews is no end."""
+    return state.current_period_end if state.cancel_at_period_end else None
 
 
 def reaches_payer(item: SubscriptionItem, given: ItemFeature) -> bool:

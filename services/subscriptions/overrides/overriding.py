@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from services.subscriptions.catalog.store import load_catalog
-from services.subscriptions.changing import refresh_entitlements
 from services.subscriptions.checkouts import as_rejection, require_customer
 from services.subscriptions.domain.overrides import Override, Wish, decided
+from services.subscriptions.entitling import refresh_entitlements
 from services.subscriptions.overrides.store import (
     customers_with_due_overrides,
     end_due_overrides_of,
@@ -41,9 +41,7 @@ async def override(work: Work, command: m.OverrideFeature) -> m.EntitlementFound
     if wanted is not None:
         work.session.add(_new_row(work, command, wanted))
         await work.session.flush()
-    await refresh_entitlements(work, customer.customer)
-    # Written by this work, perhaps not yet to the database.
-    await work.session.flush()
+    await refresh_entitlements(work, [customer.customer])
     row = await find_entitlement(work.session, customer.customer, feature.code)
     if row is None:
         raise Rejected(
@@ -62,8 +60,7 @@ async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
             tokens = await customers_with_due_overrides(work.session, at, DUE_CUSTOMERS_BATCH)
             if tokens:
                 await lock_customers(work.session, tokens)
-            for token in await end_due_overrides_of(work, tokens):
-                await refresh_entitlements(work, token)
+            await refresh_entitlements(work, await end_due_overrides_of(work, tokens))
         if len(tokens) < DUE_CUSTOMERS_BATCH:
             return
 

@@ -11,10 +11,13 @@ from services.subscriptions.overrides.tables import OverrideRow
 from shared.work import Work
 
 
-async def overrides_in_force(session: AsyncSession, token: str) -> list[Override]:
-    """A customer's overrides that have not ended."""
-    query = sa.select(OverrideRow).where(OverrideRow.customer == token, OverrideRow.ended_at.is_(None))
-    return [override_of(row) for row in await session.scalars(query.order_by(OverrideRow.feature))]
+async def overrides_in_force(session: AsyncSession, tokens: Sequence[str]) -> dict[str, list[Override]]:
+    """By customer's token, the overrides that have not ended."""
+    query = sa.select(OverrideRow).where(OverrideRow.customer.in_(tokens), OverrideRow.ended_at.is_(None))
+    found: dict[str, list[Override]] = {}
+    for row in await session.scalars(query.order_by(OverrideRow.customer, OverrideRow.feature)):
+        found.setdefault(row.customer, []).append(override_of(row))
+    return found
 
 
 async def end_override(work: Work, token: str, feature: str) -> bool:
