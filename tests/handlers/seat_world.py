@@ -32,7 +32,9 @@ def team_item(
 ) -> s.SubscriptionItem:
     """What a subscription to the team plan has on it."""
     rule = SeatRule(strategy=strategy, owner_seat=owner_seat, minimum=minimum, maximum=maximum)
-    return s.SubscriptionItem(product="team", price="team_monthly", quantity=quantity, seats=rule, features=[])
+    return s.SubscriptionItem(
+        product="team", price="team_monthly", quantity=quantity, seats=rule, features=[]
+    )
 
 
 @dataclass(slots=True)
@@ -165,7 +167,9 @@ class SeatWorld:
         """The events of an entity on the feed so far: name and snapshot."""
         feed = await self.bound.feed()
         return [
-            (subject.split(".")[-1], body[entity]) for subject, body in feed if subject.split(".")[2] == entity
+            (subject.split(".")[-1], body[entity])
+            for subject, body in feed
+            if subject.split(".")[2] == entity
         ]
 
     async def names(self, entity: str) -> list[str]:

@@ -6,7 +6,7 @@ from services.seats.domain.refusals import Refused
 
 ADDRESS_MAX_CHARACTERS = 254
 """RFC 5321: what fits a mail's envelope."""
-_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
 _ADDRESS = re.compile(rf"[^\s@\x00-\x1f\x7f\"(),:;<>\[\]\\]{{1,64}}@(?:{_LABEL}\.)+{_LABEL}")
 """A local part without what would need quoting, and a domain of two labels or more, in any script."""
 

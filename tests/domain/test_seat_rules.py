@@ -1,0 +1,202 @@
+"""The rules about addresses, room, invitations and shares, on their own."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.seats.domain.addresses import normalized
+from services.seats.domain.assigning import Taken, decide
+from services.seats.domain.invitations import hash_of, token_for
+from services.seats.domain.payments import of_the_period, split
+from services.seats.domain.refusals import Refused
+from services.seats.domain.teams import Room, Terms, manager_in, refuse_count, unused_removed
+from tallystick.messages import subscriptions as s
+from tallystick.messages.base import Customer
+from tallystick.messages.catalog import OwnerSeat
+from tallystick.messages.seats import SeatToAssign
+
+MALFORMED = """
+    nobody @example.com a@b two@at@example.com a@.example.com a@example..com .a@example.com a..b@example.com
+    a@-example.com a<b>@example.com a@example.com. a@exa_mple.com a,b@example.com
+"""
+WELL_FORMED = """
+    a@example.com first.last+tag@sub.example.co.uk o'hara@example.org x_y-z@1.example ünal@bücher.example
+    {odd}!@example.com
+"""
+
+
+def room(
+    holders: int,
+    quantity: int = 10,
+    *,
+    owner_seat: OwnerSeat = "free",
+    scheduled: int | None = None,
+    changing_to: int | None = None,
+    minimum: int = 1,
+    maximum: int | None = 100,
+) -> Room:
+    """A team with so many seats taken of so many."""
+    terms = Terms("per_seat", owner_seat, quantity, minimum, maximum, scheduled)
+    return Room(terms, holders, changing_to)
+
+
+@pytest.mark.parametrize("typed", [*MALFORMED.split(), "", " ", "a b@example.com", "a\n@example.com"])
+def test_malformed_addresses_are_refused(typed: str) -> None:
+    with pytest.raises(Refused, match="invalid_email"):
+        normalized(typed)
+
+
+def test_addresses_too_long_for_a_mails_envelope_are_refused() -> None:
+    with pytest.raises(Refused, match="invalid_email"):
+        normalized("x" * 65 + "@example.com")
+    with pytest.raises(Refused, match="invalid_email"):
+        normalized("x@" + "a." * 130 + "example.com")
+
+
+@pytest.mark.parametrize("typed", WELL_FORMED.split())
+def test_well_formed_addresses_are_stored_trimmed_and_in_lower_case(typed: str) -> None:
+    assert normalized(f"  {typed.upper()}\t") == typed
+
+
+@pytest.mark.parametrize(
+    ("owner_seat", "occupied", "in_use", "available"),
+    [("free", 5, 4, 6), ("billed", 5, 5, 5), ("none", 4, 4, 6)],
+)
+def test_what_the_owner_takes(owner_seat: OwnerSeat, occupied: int, in_use: int, available: int) -> None:
+    of = room(4, 10, owner_seat=owner_seat)
+    assert (of.occupied, of.seats_in_use, of.available) == (occupied, in_use, available)
+
+
+def test_the_fewest_of_bought_asked_for_and_scheduled_count() -> None:
+    assert room(4, 10, scheduled=7).available == 3
+    assert room(4, 10, changing_to=5).available == 1
+    assert room(4, 10, scheduled=7, changing_to=20).available == 3
+    assert room(4, 10, changing_to=20).available == 6
+    assert room(4, 3).available == 0
+
+
+def test_fewer_seats_than_are_taken_are_refused() -> None:
+    with pytest.raises(Refused) as refusal:
+        refuse_count(room(7), 5)
+    assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
+    refuse_count(room(3), 5)
+    refuse_count(room(7), 7)
+
+
+@pytest.mark.parametrize("quantity", [4, 21])
+def test_numbers_of_seats_that_are_not_sold_are_refused(quantity: int) -> None:
+    with pytest.raises(Refused, match="quantity_out_of_range"):
+        refuse_count(room(0, minimum=5, maximum=20), quantity)
+
+
+def test_more_seats_can_be_bought_whatever_is_taken_too_many() -> None:
+    refuse_count(room(12, 10), 11)
+
+
+def test_unused_seats_are_removed_down_to_what_is_sold() -> None:
+    assert unused_removed(room(4, 10)) == 4
+    assert unused_removed(room(4, 10, owner_seat="billed")) == 5
+    assert unused_removed(room(1, 10, minimum=3)) == 3
+    assert unused_removed(room(12, 10)) == 10
+
+
+@pytest.mark.parametrize(
+    ("named", "manager"), [("7", "7"), ("user_7", "7"), ("", None), ("not a user", None), ("a_b", None)]
+)
+def test_the_manager_that_metadata_names(named: str, manager: str | None) -> None:
+    expected = Customer(type="user", id=manager) if manager else None
+    assert manager_in({"billing_manager": named}) == expected
+    assert manager_in({}) is None
+
+
+def test_a_token_is_made_of_secret_command_and_seat_alone() -> None:
+    token = token_for(b"secret", "command", "seat_1")
+    assert token == token_for(b"secret", "command", "seat_1")
+    others = [
+        token_for(b"other", "command", "seat_1"),
+        token_for(b"secret", "other", "seat_1"),
+        token_for(b"secret", "command", "seat_2"),
+    ]
+    assert len({token, *others}) == 4
+    assert len(token) == 43 and len(hash_of(token)) == 32
+    assert len(hash_of("\ud800 is no text that can be encoded")) == 32
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.lists(st.sampled_from(["a", "b", "c", "?"]), max_size=20))
+def test_never_more_seats_than_there_are_and_nobody_twice(
+    quantity: int, holders: int, names: list[str]
+) -> None:
+    wishes = [SeatToAssign(email=f"{name}@example.com" if name != "?" else "?") for name in names]
+    of = room(holders, quantity)
+    decided = decide(of, Taken(emails={"c@example.com"}), wishes)
+    assert len(decided) == len(wishes)
+    given_away = [one.email for one in decided if not isinstance(one, Refused)]
+    assert len(given_away) <= max(0, quantity - holders)
+    assert len(set(given_away)) == len(given_away)
+    assert "c@example.com" not in given_away
+
+
+def test_shares_are_whole_and_come_to_the_total() -> None:
+    shares = split(8101, 8)
+    assert [shares.of(place) for place in range(8)] == [1013, 1013, 1013, 1013, 1013, 1012, 1012, 1012]
+    assert shares.between(4, 8) == 1013 + 3 * 1012
+    credit = split(-5, 3)
+    assert [credit.of(place) for place in range(3)] == [-1, -2, -2]
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(1, 10_000), st.data())
+def test_any_cut_of_the_shares_comes_to_the_total(total: int, seats: int, data: st.DataObject) -> None:
+    shares = split(total, seats)
+    cut = data.draw(st.integers(0, seats))
+    assert sum(map(shares.of, range(cut))) + shares.between(cut, seats) == total
+
+
+def invoice(number: int, *spans: tuple[int, int], status: s.InvoiceStatus = "paid") -> s.InvoiceSnapshot:
+    """An invoice with a line for each span of days of January 2026."""
+
+    def day(of: int) -> datetime:
+        return datetime(2026, 1, of, tzinfo=UTC)
+
+    lines = [
+        s.InvoiceLine(
+            description=None,
+            amount=100,
+            quantity=1,
+            period=s.Span(start=day(start), end=day(end)),
+            proration=False,
+            price=None,
+        )
+        for start, end in spans
+    ]
+    return s.InvoiceSnapshot(
+        invoice_id=f"inv_{number}",
+        version=1,
+        customer=Customer(type="user", id="1"),
+        subscription_id="sub_1",
+        number=None,
+        status=status,
+        total=100 * len(lines),
+        amount_due=0,
+        amount_paid=0,
+        currency="eur",
+        lines=lines,
+        reference=None,
+        attempt_count=0,
+        hosted_invoice_url=None,
+        invoice_pdf=None,
+        stripe_invoice_id="in_1",
+        created_at=day(1),
+    )
+
+
+def test_a_periods_invoices_are_those_with_a_line_that_ends_with_it() -> None:
+    period = s.Span(start=datetime(2026, 1, 10, tzinfo=UTC), end=datetime(2026, 1, 20, tzinfo=UTC))
+    before = invoice(1, (1, 10))
+    renewal_with_prorations = invoice(2, (5, 10), (10, 20))
+    change_at_once = invoice(3, (15, 20))
+    void = invoice(4, (10, 20), status="void")
+    longer_ago = invoice(5, (1, 20))
+    invoices = [before, renewal_with_prorations, change_at_once, void, longer_ago]
+    assert of_the_period(invoices, period) == [renewal_with_prorations, change_at_once]
