@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from shared.faults import Rejected
@@ -51,4 +52,4 @@ def command_id_of(body: bytes) -> str | None:
 def fingerprint(command: Command[Any]) -> bytes:
     """32 bytes that are equal only for the same command with the same content."""
     content = {"name": command.name, "fields": command.model_dump(mode="json", exclude=NOT_CONTENT)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()

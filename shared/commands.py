@@ -1,7 +1,8 @@
 """From a body of bytes to an outcome: the same way for every command and question, however it came in."""
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
@@ -16,6 +17,7 @@ from shared.group_commit import GroupCommit
 from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.limits import DATABASE_CONFLICT_TRIES
 from shared.steps import Steps
+from shared.together import Answer, Asked, Together
 from shared.work import Transactions
 from tallystick.messages.base import Command, Outcome, Question
 
@@ -33,7 +35,7 @@ class Handler:
     message: type[Command[Any]] | type[Question[Any]]
     function: Callable[..., Awaitable[Any]]
     together: bool = False
-    """Questions only: whether those that wait at the same moment are answered in one reading."""
+    """Whether those that wait at the same moment share one transaction, or one reading."""
     reveal: Callable[..., Outcome] | None = None
     """Adds to an outcome, on its way to the caller, what must not be stored with it."""
 
@@ -51,23 +53,29 @@ class Dispatcher:
     inbox: Inbox
     provided: dict[type[Any], Any]
     groups: dict[str, GroupCommit[Any, Any]] = field(default_factory=dict)
-    """By name, the questions that are answered together."""
+    """By name, the commands that are handled and the questions that are answered together."""
 
     async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
         """What becomes of a command or question that came in as `body` at `now`; never raises."""
         try:
             return await self.attempt(handler, body, now)
-        except Unavailable as reason:
-            about = _about(handler, body)
-            log.warning("unavailable", reason=str(reason), **about)
-            problem = str(reason) or AWAY
-        except Exception as error:
-            about = _about(handler, body)
-            problem = AWAY if is_away(error) else BROKEN
-            if problem is AWAY:
-                log.warning("database away", error=str(error), **about)
-            else:
-                log.exception("handler broke", **about)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it
+            return self._untold(handler, body, error)
+
+    def _untold(self, handler: Handler, body: bytes, error: BaseException) -> Outcome:
+        """What the caller hears without an outcome: that the body was wrong, or that nobody can tell."""
+        about = _about(handler, body)
+        if isinstance(error, Rejected):
+            return rejected(about["command_id"], error)
+        if isinstance(error, Unavailable):
+            log.warning("unavailable", reason=str(error), **about)
+            problem = str(error) or AWAY
+        elif is_away(error):
+            log.warning("database away", error=str(error), **about)
+            problem = AWAY
+        else:
+            log.error("handler broke", exc_info=error, **about)
+            problem = BROKEN
         return failed(None if handler.kind == "question" else about["command_id"], problem)
 
     async def attempt(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
@@ -93,8 +101,47 @@ class Dispatcher:
     def _ways(self) -> dict[str, Callable[[Handler, Any, datetime], Awaitable[Outcome]]]:
         return {"command": self._plain, "external_command": self._external, "question": self._question}
 
+    def submit(
+        self, handler: Handler, body: bytes, now: datetime, headers: Mapping[str, str] | None = None
+    ) -> "asyncio.Future[Answer]":
+        """Put a command that is handled together with others in its group; the answer comes later.
+
+        Raises Rejected when the body is no such command, and Unavailable when too many wait.
+        """
+        command: Command[Any] = parse(handler.message, body)  # type: ignore[arg-type] # only commands come here
+        return self._commands(handler).put(Asked(command, body, now, headers))
+
+    def unanswered(self, handler: Handler, body: bytes, error: BaseException) -> Answer:
+        """What the caller of a command is told that got no outcome."""
+        outcome = self._untold(handler, body, error)
+        return Answer(outcome.status, outcome.to_json())
+
+    async def close(self) -> None:
+        """Wait until every group is answered."""
+        for group in self.groups.values():
+            await group.close()
+
+    async def _grouped(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        asked = Asked(command, command.model_dump_json().encode(), now)
+        answer: Answer = await self._commands(handler).submit(asked)
+        return Outcome.model_validate_json(answer.body)
+
+    def _commands(self, handler: Handler) -> GroupCommit[Any, Any]:
+        group = self.groups.get(handler.name)
+        if group is None:
+            together = Together(
+                name=f"{handler.message.service}.{handler.name}",
+                inbox=self.inbox,
+                begin=lambda cause, now: self.transactions.begin(caused_by=cause, now=now),
+                call=partial(self._call, handler),
+            )
+            group = self._new_group(handler, together.handle)
+        return group
+
     async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
         """Handle a command as if it were new; a repetition is noticed, and undone, when it is settled."""
+        if handler.together:
+            return await self._grouped(handler, command, now)
         try:
             async with self._begin(command, now) as work:
                 outcome = succeeded(command, await self._call(handler, work, command))
@@ -138,13 +185,16 @@ class Dispatcher:
         return Outcome.model_construct(status="succeeded", result=result.model_dump(mode="json"))
 
     def _group(self, handler: Handler) -> GroupCommit[Any, Any]:
-        group = self.groups.get(handler.name)
-        if group is None:
-            service = handler.message.service
-            group = GroupCommit(
-                partial(self._answer, handler), service=service, name=handler.name, isolates=_is_ours
-            )
-            self.groups[handler.name] = group
+        return self.groups.get(handler.name) or self._new_group(handler, partial(self._answer, handler))
+
+    def _new_group(
+        self, handler: Handler, commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+    ) -> GroupCommit[Any, Any]:
+        service = handler.message.service
+        group: GroupCommit[Any, Any] = GroupCommit(
+            commit, service=service, name=handler.name, isolates=_is_ours
+        )
+        self.groups[handler.name] = group
         return group
 
     async def _answer(
@@ -180,8 +230,8 @@ def _about(handler: Handler, body: bytes) -> dict[str, str | None]:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether a question may be to blame for an error, and not the database that is away."""
-    return not is_away(error)
+    """Whether one of a group may be to blame for an error, and not the database that is away."""
+    return not is_away(error) and not isinstance(error, Unavailable)
 
 
 def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:

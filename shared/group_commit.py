@@ -50,13 +50,17 @@ class GroupCommit(Generic[Item, Answer]):
 
         Raises what `commit` answered or raised for it, or Unavailable when too many wait already.
         """
+        return await self.put(item)
+
+    def put(self, item: Item) -> "asyncio.Future[Answer]":
+        """The same without waiting: the answer comes to the future, Unavailable is raised at once."""
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} others are waiting already; try again in a moment")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await future
+        return future
 
     async def close(self) -> None:
         """Wait until everything submitted so far is answered."""

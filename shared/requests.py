@@ -21,10 +21,21 @@ from shared.commands import Handler
 from shared.limits import GRACEFUL_STOP_SECONDS, REQUESTS_AT_ONCE
 from shared.metrics import DURATION, HANDLED
 from shared.runtime import Runtime
+from shared.together import Answer
 from shared.tracing import handling
 from tallystick.subjects import Subjects
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Taken:
+    """A command that is handled together with others."""
+
+    handler: Handler
+    message: Msg
+    started: float
+    answer: asyncio.Future[Answer] = field(init=False)
 
 
 @dataclass(slots=True)
@@ -37,6 +48,8 @@ class Requests:
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS_AT_ONCE))
     subscriptions: list[Subscription] = field(default_factory=list)
     answering: set[asyncio.Task[None]] = field(default_factory=set)
+    decided: list["Taken"] = field(default_factory=list)
+    """Commands handled together whose answers are not sent yet."""
 
     async def start(self, connection: Client) -> None:
         """Subscribe to every command and question of the service; the connection is closed by `stop`."""
@@ -44,7 +57,9 @@ class Requests:
         service = self.runtime.service
         for handler in service.handlers.values():
             subject = self.subjects.request(service.name, handler.name)
-            subscription = await connection.subscribe(subject, queue=service.name, cb=self._taking(handler))
+            together = handler.kind == "command" and handler.together and handler.reveal is None
+            take = self._grouping(handler) if together else self._taking(handler)
+            subscription = await connection.subscribe(subject, queue=service.name, cb=take)
             self.subscriptions.append(subscription)
 
     async def stop(self) -> None:
@@ -54,6 +69,7 @@ class Requests:
         for subscription in self.subscriptions:
             with suppress(NatsError):
                 await subscription.drain()  # type: ignore[no-untyped-call]
+        await self.runtime.dispatcher.close()
         if self.answering:
             await asyncio.wait(self.answering, timeout=GRACEFUL_STOP_SECONDS)
         await self.connection.close()
@@ -69,6 +85,44 @@ class Requests:
 
         return take
 
+    def _grouping(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
+        """For commands handled together: no task and no place for each, their group bounds how many wait."""
+        dispatcher = self.runtime.dispatcher
+
+        async def take(message: Msg) -> None:
+            taken = Taken(handler, message, time.perf_counter())
+            try:
+                taken.answer = dispatcher.submit(handler, message.data, utc_now(), message.headers)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it
+                taken.answer = asyncio.get_running_loop().create_future()
+                taken.answer.set_exception(error)
+            taken.answer.add_done_callback(lambda _: self._send_soon(taken))
+
+        return take
+
+    def _send_soon(self, taken: "Taken") -> None:
+        self.decided.append(taken)
+        if len(self.decided) == 1:
+            # Those of one group are decided in the same turn of the loop, and sent by one task.
+            task = asyncio.create_task(self._send_decided())
+            self.answering.add(task)
+            task.add_done_callback(self.answering.discard)
+
+    async def _send_decided(self) -> None:
+        sent, self.decided = self.decided, []
+        service = self.runtime.service.name
+        for taken in sent:
+            answer = self._answer_to(taken)
+            await self._reply(taken.message, taken.handler, answer.body)
+            HANDLED.labels(service, taken.handler.name, answer.status).inc()
+            DURATION.labels(service, taken.handler.name).observe(time.perf_counter() - taken.started)
+
+    def _answer_to(self, taken: "Taken") -> Answer:
+        error = taken.answer.exception()
+        if error is None:
+            return taken.answer.result()
+        return self.runtime.dispatcher.unanswered(taken.handler, taken.message.data, error)
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self.answering.discard(task)
         self.places.release()
@@ -78,11 +132,15 @@ class Requests:
         started = time.perf_counter()
         with handling(f"{service}.{handler.name}", message.headers):
             outcome = await self.runtime.request(handler, message.data, utc_now())
-        if message.reply:
-            try:
-                await message.respond(outcome.to_json())
-            except NatsError as error:
-                # Whoever asked will ask again, and gets the stored outcome.
-                log.warning("reply not sent", handler=handler.name, error=str(error))
+        await self._reply(message, handler, outcome.to_json())
         HANDLED.labels(service, handler.name, outcome.status).inc()
         DURATION.labels(service, handler.name).observe(time.perf_counter() - started)
+
+    async def _reply(self, message: Msg, handler: Handler, body: bytes) -> None:
+        if not message.reply:
+            return
+        try:
+            await message.respond(body)
+        except NatsError as error:
+            # Whoever asked will ask again, and gets the stored outcome.
+            log.warning("reply not sent", handler=handler.name, error=str(error))

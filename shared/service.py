@@ -74,14 +74,23 @@ class Service:
         return self.metadata.tables[f"{self.schema}.{name}"]
 
     def command(
-        self, message: type[Command[Any]], *, reveal: Callable[..., Outcome] | None = None
+        self,
+        message: type[Command[Any]],
+        *,
+        together: bool = False,
+        reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         """Handle a command in one transaction: `async (work, command, *provided) -> result`.
+
+        With `together`, for what comes thousands of times a second: those that wait at one moment come as one
+        list, none of them handled before, `async (work, commands, *provided) -> [result or Rejected, …]`, in
+        the same order. A result may be JSON written already. What is refused has no effect only if the
+        handler gave it none.
 
         `reveal(command, outcome, *provided) -> outcome` adds what is shown to the caller and never stored. It
         is called for every repetition of the command too, and must say the same each time.
         """
-        return self._register("command", message, reveal=reveal)
+        return self._register("command", message, together=together, reveal=reveal)
 
     def external_command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
         """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""

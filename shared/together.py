@@ -1,0 +1,128 @@
+"""Commands of one kind handled together: those that wait at one moment share a transaction.
+
+Each has an outcome of its own, stored and found again like any other. What came before, or comes twice in one
+group, is answered from the inbox; only what is new is handed to the handler.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from shared.codec import fingerprint
+from shared.database import is_conflict
+from shared.faults import Rejected, Unavailable
+from shared.inbox import Decided, Inbox, Known, idempotency_conflict, outcome_json
+from shared.limits import DATABASE_CONFLICT_TRIES
+from shared.tracing import handling
+from shared.work import Work
+from tallystick.messages.base import Command
+
+Begin = Callable[[str, datetime], AbstractAsyncContextManager[Work]]
+Call = Callable[[Work, list[Any]], Awaitable[Sequence[Any]]]
+
+
+class Overtaken(Exception):
+    """Another worker has settled one of the commands in the meantime; all of it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command as it came in."""
+
+    command: Command[Any]
+    body: bytes
+    now: datetime
+    headers: Mapping[str, str] | None = None
+    """Of the message; a trace goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A command's outcome, written already."""
+
+    status: str
+    body: bytes
+
+
+Answered = Answer | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Handles groups of one kind of command."""
+
+    name: str
+    inbox: Inbox
+    begin: Begin
+    call: Call
+
+    async def handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
+        """An answer for each, once all of them are committed; raises when nobody can tell."""
+        traced = next((asked.headers for asked in group if asked.headers), None)
+        with handling(self.name, traced):
+            for _ in range(DATABASE_CONFLICT_TRIES - 1):
+                try:
+                    return await self._handle(group)
+                except Exception as error:
+                    if not isinstance(error, Overtaken) and not is_conflict(error):
+                        raise
+            try:
+                return await self._handle(group)
+            except Overtaken:
+                raise Unavailable("the same commands are being handled elsewhere") from None
+
+    async def _handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
+        # The last to come in was not there before the moment it came.
+        now = max(asked.now for asked in group)
+        async with self.begin(group[0].command.command_id, now) as work:
+            known = await self.inbox.find_many(work, [asked.command.command_id for asked in group])
+            prints = [fingerprint(asked.command) for asked in group]
+            new: dict[str, int] = {}
+            for number, asked in enumerate(group):
+                if asked.command.command_id not in known:
+                    new.setdefault(asked.command.command_id, number)
+            answers = await self._decide(work, group, prints, list(new.values())) if new else {}
+        told = []
+        for asked, own in zip(group, prints, strict=True):
+            command_id = asked.command.command_id
+            first = known[command_id].fingerprint if command_id in known else prints[new[command_id]]
+            if own != first:
+                told.append(_answer(command_id, idempotency_conflict(command_id)))
+            else:
+                told.append(_again(known[command_id]) if command_id in known else answers[command_id])
+        return told
+
+    async def _decide(
+        self, work: Work, group: Sequence[Asked], prints: Sequence[bytes], new: Sequence[int]
+    ) -> dict[str, Answered]:
+        """Hand the new ones to the handler, and store what became of them."""
+        results = await self.call(work, [group[number].command for number in new])
+        answers: dict[str, Answered] = {}
+        decided = []
+        for number, result in zip(new, results, strict=True):
+            asked = group[number]
+            answer = _answer(asked.command.command_id, result)
+            answers[asked.command.command_id] = answer
+            if isinstance(answer, Answer):
+                decided.append(Decided(asked.command, prints[number], asked.body, answer.body))
+        if not await self.inbox.settle_many(work, decided):
+            raise Overtaken
+        return answers
+
+
+def _again(known: Known) -> Answered:
+    if known.outcome is None:
+        return Unavailable("the same command is being handled elsewhere")
+    return Answer(orjson.loads(known.outcome)["status"], known.outcome)
+
+
+def _answer(command_id: str, result: BaseModel | bytes | Exception) -> Answered:
+    if isinstance(result, Exception) and not isinstance(result, Rejected):
+        return result
+    status = "rejected" if isinstance(result, Rejected) else "succeeded"
+    return Answer(status, outcome_json(command_id, result))

@@ -1,0 +1,184 @@
+"""Commands that are handled together: one transaction for those that wait, and each has its own outcome."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from shared.codec import fingerprint
+from shared.faults import Rejected
+from shared.service import Service
+from shared.tables import service_metadata
+from shared.work import Work
+from tallystick.messages.base import COMMANDS, Command, Count, Told
+from tests.support.runtime import Bound
+
+FORBIDDEN, BROKEN, STUCK = 7, 13, 17
+
+
+class Sum(Told):
+    """What all of them make."""
+
+    total: Count
+
+
+class Add(Command[Sum], service="adder", rejections=("unlucky",)):
+    """Add a number."""
+
+    number: Count
+
+
+# Known in this module only; the registry is everybody's.
+del COMMANDS["adder", "add"]
+metadata = service_metadata("adder")
+sa.Table("sums", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("total", sa.BigInteger))
+service = Service("adder", metadata=metadata)
+
+
+class Groups:
+    """The groups in which commands came."""
+
+    def __init__(self) -> None:
+        self.numbers: list[list[int]] = []
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+
+@service.command(Add, together=True)
+async def add(work: Work, commands: Sequence[Add], groups: Groups) -> list[Sum | Rejected]:
+    """Add each; one number is refused, one breaks whoever meets it, one has to wait."""
+    numbers = [command.number for command in commands]
+    groups.numbers.append(numbers)
+    cursor = await work.driver.execute("SELECT total FROM adder.sums FOR UPDATE")
+    [total] = await cursor.fetchone() or (0,)
+    if BROKEN in numbers:
+        raise RuntimeError("this number breaks everything")
+    if STUCK in numbers:
+        groups.begun.set()
+        await groups.go_on.wait()
+    results: list[Sum | Rejected] = []
+    for number in numbers:
+        if number == FORBIDDEN:
+            results.append(Rejected("unlucky", "Not that one."))
+            continue
+        total += number
+        results.append(Sum(total=total))
+    await work.driver.execute("UPDATE adder.sums SET total = %s", (total,))
+    return results
+
+
+@pytest.fixture
+def groups() -> Groups:
+    return Groups()
+
+
+@pytest.fixture
+async def adder(database_url: str, groups: Groups) -> AsyncIterator[Bound]:
+    engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA adder"))
+        metadata.create_all(connection)
+        connection.execute(sa.text("INSERT INTO adder.sums VALUES ('all', 0)"))
+    engine.dispose()
+    bound = Bound(service, database_url, [groups], url=database_url)
+    yield bound
+    await bound.close()
+
+
+async def total(adder: Bound) -> int:
+    return int((await adder.rows("SELECT total FROM adder.sums"))[0]["total"])
+
+
+async def tell(adder: Bound, *commands: tuple[str, int]) -> list[object]:
+    """The sum or the error's code that each command gets, all sent at once."""
+    sent = [Add(command_id=command_id, number=number) for command_id, number in commands]
+    outcomes = await asyncio.gather(*(adder.handle(command) for command in sent))
+    return [
+        outcome.error.code if outcome.error is not None else (outcome.result or {}).get("total")
+        for outcome in outcomes
+    ]
+
+
+async def test_commands_at_one_moment_share_a_transaction_in_their_order(
+    adder: Bound, groups: Groups
+) -> None:
+    assert await tell(adder, ("a", 1), ("b", 2), ("c", 3)) == [1, 3, 6]
+    assert groups.numbers == [[1, 2, 3]]
+    stored = await adder.rows("SELECT command_id, name, body, outcome FROM adder.inbox ORDER BY command_id")
+    assert [row["command_id"] for row in stored] == ["a", "b", "c"]
+    assert stored[1]["body"]["number"] == 2
+    assert stored[1]["outcome"] == {"command_id": "b", "status": "succeeded", "result": {"total": 3}}
+
+
+async def test_the_same_command_many_times_in_a_group_and_after_it_counts_once(
+    adder: Bound, groups: Groups
+) -> None:
+    assert await tell(adder, *[("once", 5)] * 50) == [5] * 50
+    assert await tell(adder, ("once", 5), ("new", 1), ("once", 5)) == [5, 6, 5]
+    assert groups.numbers == [[5], [1]]
+    assert await total(adder) == 6
+
+
+async def test_the_same_id_with_other_content_is_a_conflict_in_a_group_and_after_it(adder: Bound) -> None:
+    assert await tell(adder, ("a", 1), ("a", 2), ("b", 3)) == [1, "idempotency_conflict", 4]
+    assert await tell(adder, ("a", 2), ("a", 1)) == ["idempotency_conflict", 1]
+    assert await total(adder) == 4
+
+
+async def test_a_rejection_is_stored_and_nobody_elses(adder: Bound, groups: Groups) -> None:
+    assert await tell(adder, ("a", 1), ("b", FORBIDDEN), ("c", 3)) == [1, "unlucky", 4]
+    assert await tell(adder, ("b", FORBIDDEN)) == ["unlucky"]
+    assert len(groups.numbers) == 1
+
+
+async def test_one_that_breaks_takes_no_neighbour_with_it_and_is_not_stored(adder: Bound) -> None:
+    assert await tell(adder, ("a", 1), ("b", 2), ("c", BROKEN), ("d", 4)) == [1, 3, "unavailable", 7]
+    stored = await adder.rows("SELECT command_id FROM adder.inbox ORDER BY command_id")
+    assert [row["command_id"] for row in stored] == ["a", "b", "d"]
+
+
+async def test_two_workers_with_the_same_commands_do_each_once(
+    adder: Bound, database_url: str, groups: Groups
+) -> None:
+    other = Bound(service, database_url, [groups], url=database_url)
+    commands = [(f"c{number}", 1) for number in range(40)]
+    mine, theirs = await asyncio.gather(tell(adder, *commands), tell(other, *reversed(commands)))
+    assert mine == list(reversed(theirs))
+    assert sorted(int(str(each)) for each in mine) == list(range(1, 41))
+    assert await total(adder) == 40
+    await other.close()
+
+
+async def test_one_settled_elsewhere_in_the_meantime_is_answered_from_there(
+    adder: Bound, database_url: str, groups: Groups
+) -> None:
+    groups.go_on.clear()
+    handling = asyncio.create_task(tell(adder, ("a", 1), ("b", STUCK)))
+    async with await psycopg.AsyncConnection.connect(database_url) as elsewhere:
+        await groups.begun.wait()
+        await elsewhere.execute(
+            """INSERT INTO adder.inbox (command_id, name, fingerprint, body, received_at, outcome)
+               VALUES ('a', 'add', %s, '{}', now(), %s)""",
+            (
+                fingerprint(Add(command_id="a", number=1)),
+                orjson.dumps({"command_id": "a", "status": "succeeded", "result": {"total": 99}}).decode(),
+            ),
+        )
+    groups.go_on.set()
+    assert await handling == [99, STUCK]
+    assert await total(adder) == STUCK
+
+
+async def test_while_the_database_is_away_everybody_may_ask_again(adder: Bound, database_url: str) -> None:
+    await tell(adder, ("a", 1))
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert await tell(adder, ("b", 1), ("c", 1)) == ["unavailable", "unavailable"]
+    assert await tell(adder, ("b", 1), ("c", 1)) == [2, 3]
