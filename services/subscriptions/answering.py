@@ -25,6 +25,19 @@ async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
     return m.CustomerFound(customer=customer_snapshot(row))
 
 
+async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPage:
+    """A page of customers, of all or of those in whom something is found."""
+    before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
+    rows = await store.list_customers(
+        work.session, search=question.search, before=before, limit=question.limit + 1
+    )
+    shown = rows[: question.limit]
+    return m.CustomerPage(
+        items=[customer_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].customer_id) if len(rows) > question.limit else None,
+    )
+
+
 async def get_subscription(work: Work, question: m.GetSubscription) -> m.SubscriptionFound:
     """A subscription; raises Rejected `not_found`."""
     if question.customer is not None:

@@ -134,6 +134,19 @@ async def had_products(session: AsyncSession, token: str) -> set[str]:
     return {item["product"] for bought in items for item in bought if item["product"]}
 
 
+async def list_customers(
+    session: AsyncSession, *, search: str | None, before: str | None, limit: int
+) -> Sequence[CustomerRow]:
+    """Customers, newest first, from below an id; a search reads them all, which is for operators alone."""
+    query = sa.select(CustomerRow).order_by(CustomerRow.customer_id.desc()).limit(limit)
+    if search is not None:
+        searched = (CustomerRow.customer, CustomerRow.email, CustomerRow.name, CustomerRow.stripe_customer_id)
+        query = query.where(sa.or_(*(column.icontains(search, autoescape=True) for column in searched)))
+    if before is not None:
+        query = query.where(CustomerRow.customer_id < before)
+    return (await session.scalars(query)).all()
+
+
 async def list_subscriptions(
     session: AsyncSession, *, token: str | None, status: str | None, before: str | None, limit: int
 ) -> Sequence[SubscriptionRow]:

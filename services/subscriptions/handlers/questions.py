@@ -14,6 +14,12 @@ async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
     return await answering.get_customer(work, question)
 
 
+@service.question(m.ListCustomers)
+async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPage:
+    """Newest first."""
+    return await answering.list_customers(work, question)
+
+
 @service.question(m.GetSubscription)
 async def get_subscription(work: Work, question: m.GetSubscription) -> m.SubscriptionFound:
     """A subscription as it stands."""

@@ -35,8 +35,10 @@ from tallystick.messages.subscriptions.charges import Charge, ChargeCustomer, In
 from tallystick.messages.subscriptions.customers import (
     CustomerEvent,
     CustomerFound,
+    CustomerPage,
     CustomerSnapshot,
     GetCustomer,
+    ListCustomers,
     RegisterCustomer,
 )
 from tallystick.messages.subscriptions.entitlements import (
@@ -120,6 +122,7 @@ __all__ = [
     "CreateSubscription",
     "CustomerEvent",
     "CustomerFound",
+    "CustomerPage",
     "CustomerSnapshot",
     "EntitlementEvent",
     "EntitlementFound",
@@ -138,6 +141,7 @@ __all__ = [
     "ItemToBuy",
     "ItemsToBuy",
     "ListAddOns",
+    "ListCustomers",
     "ListEntitlements",
     "ListInvoices",
     "ListSubscriptions",

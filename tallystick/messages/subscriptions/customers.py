@@ -12,6 +12,7 @@ from tallystick.messages.base import (
     Event,
     Instant,
     Metadata,
+    Page,
     PositiveCount,
     Question,
     StripeId,
@@ -64,6 +65,21 @@ class GetCustomer(Question[CustomerFound], service=SERVICE, rejections=("not_fou
     """One customer."""
 
     customer: Customer
+
+
+class CustomerPage(Told):
+    """A page of customers, newest first."""
+
+    items: list[CustomerSnapshot]
+    next_cursor: str | None = None
+
+
+class ListCustomers(Page, Question[CustomerPage], service=SERVICE):
+    """Registered customers, newest first; for operators who look for somebody."""
+
+    search: Annotated[Text, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Part of an id, email, name or Stripe id, in capitals or not."
+    )
 
 
 class CustomerEvent(Event, service=SERVICE, entity="customer", names=("created", "updated")):

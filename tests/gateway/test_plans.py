@@ -1,0 +1,63 @@
+"""Plans over HTTP: what is sold, bought, previewed, changed, ended and begun again."""
+
+from typing import Any
+
+from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
+from tests.support.gateway import GatewaySystem
+
+API = "/api/v1/billing"
+
+
+async def test_a_plan_from_the_checkout_to_its_end(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    async with gateway.http(shop.acme) as http:
+        none = await http.get(f"{API}/subscription")
+        assert (none.status_code, none.json()["code"]) == (404, "not_found")
+        tiers = (await http.get(f"{API}/tiers")).json()["tiers"]
+        assert "essential_monthly" in {price["code"] for tier in tiers for price in tier["prices"]}
+
+        urls = {"success_url": SUCCESS_URL, "cancel_url": CANCEL_URL}
+        wish = {"items": [{"price": "essential_monthly"}], "trial": False, **urls}
+        started = await http.post(f"{API}/checkout", json=wish)
+        assert started.status_code == 201, started.text
+        await shop.page(started.json()["checkout_url"], card_number=GOOD_CARD)
+        await shop.becomes("active")
+
+        found = (await http.get(f"{API}/subscription")).json()
+        assert found["subscription"]["items"][0]["price"] == "essential_monthly"
+        assert isinstance(found["usage"], list)
+        invoices = (await http.get(f"{API}/invoices")).json()["items"]
+        assert [(invoice["status"], invoice["total"]) for invoice in invoices] == [("paid", 4900)]
+        assert (await http.get(f"{API}/upcoming-invoice")).json()["invoice"]["total"] == 4900
+
+        change = {"price": "professional_monthly"}
+        preview = (await http.post(f"{API}/preview-change", json=change)).json()
+        assert preview["next_invoice"]["amount"] >= 9900
+        changed = await http.post(f"{API}/change-tier", json=change)
+        assert changed.status_code == 200, changed.text
+        assert changed.json()["subscription"]["items"][0]["price"] == "professional_monthly"
+
+        ending = await http.post(f"{API}/cancel")
+        assert ending.json()["subscription"]["cancel_at_period_end"] is True
+        kept = await http.post(f"{API}/reactivate")
+        assert kept.json()["subscription"]["cancel_at_period_end"] is False
+        again = await http.post(f"{API}/reactivate")
+        assert (again.status_code, again.json()["code"]) == (400, "subscription_not_canceling")
+        portal = await http.post(f"{API}/portal", json={"return_url": SUCCESS_URL})
+        assert portal.status_code == 201 and portal.json()["portal_url"].startswith("http")
+
+
+async def test_the_idempotency_key_is_the_commands_id(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    await shop.buys("essential_monthly")
+    key: dict[str, Any] = {"Idempotency-Key": fresh_id("key")}
+    async with gateway.http(shop.acme) as http, shop.feed() as told:
+        first = await http.post(f"{API}/cancel", headers=key)
+        again = await http.post(f"{API}/cancel", headers=key)
+        assert first.status_code == again.status_code == 200
+        assert first.json() == again.json()
+        other = await http.post(f"{API}/cancel", headers=key, json={"at": "now"})
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+        await shop.all_applied()
+    causes = [event.body["caused_by"] for event in told.of("subscription")]
+    assert causes.count(key["Idempotency-Key"]) == 1

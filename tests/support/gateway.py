@@ -1,0 +1,71 @@
+"""The whole system with the gateway in front, and callers whom a host application vouches for."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from sandbox.ports import HOST
+from tallystick.messages.base import Customer
+from tests.support.stack import System, whole_system
+
+JWT_SECRET = "the-host-application-signs-with-this"
+SESSION_SECRET = "the-gateway-signs-its-sessions-with"
+MANAGE, READ, ADMIN = "billing:manage", "billing:read", "billing:admin"
+NO_SETTINGS: Mapping[str, str] = {}
+
+
+def token(customer: Customer | str, scope: str = MANAGE, *, secret: str = JWT_SECRET, **claims: Any) -> str:
+    """A bearer token as the host application makes them; good for an hour unless told otherwise."""
+    body = {
+        "customer": customer if isinstance(customer, str) else customer.model_dump(include={"type", "id"}),
+        "scope": scope,
+        "exp": int(time.time()) + 3600,
+    }
+    return jwt.encode({"alg": "HS256"}, body | claims, OctKey.import_key(secret))
+
+
+def bearer(*arguments: Any, **claims: Any) -> dict[str, str]:
+    """The header with such a token."""
+    return {"Authorization": f"Bearer {token(*arguments, **claims)}"}
+
+
+def gateway_settings(public_url: str = "") -> dict[str, str]:
+    """What a gateway of tests is told; it counts requests, but lets a great many through."""
+    return {
+        "GATEWAY_JWT_SECRET": JWT_SECRET,
+        "GATEWAY_SESSION_SECRET": SESSION_SECRET,
+        "GATEWAY_RATE_PER_CUSTOMER": "1000000",
+        "GATEWAY_RATE_PER_ADDRESS": "1000000",
+        **({"GATEWAY_PUBLIC_URL": public_url} if public_url else {}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySystem:
+    """Everything, with the gateway's address."""
+
+    system: System
+    url: str
+
+    def http(self, *arguments: Any, **claims: Any) -> httpx.AsyncClient:
+        """A client for a caller: customer, scope and claims of the token."""
+        headers = bearer(*arguments, **claims) if arguments else {}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30)
+
+
+@contextmanager
+def gateway_system(settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[GatewaySystem]:
+    """All workers and the gateway."""
+    with whole_system() as running, ExitStack() as processes:
+        worker = running.stack.worker
+        processes.enter_context(worker("seats", {"INVITATION_SECRET": "invitations-of-the-stack-are-signed"}))
+        processes.enter_context(worker("consumables"))
+        given = {**gateway_settings(), "STRIPE_API_BASE": running.stripe_url, **settings}
+        port = processes.enter_context(worker("gateway", given))
+        yield GatewaySystem(running, f"http://{HOST}:{port}")
