@@ -1,5 +1,5 @@
 """The commands, questions, followed events and jobs of this service."""
 
-from services.consumables.handlers import feed, jobs
+from services.consumables.handlers import feed, jobs, recharges
 
-__all__ = ["feed", "jobs"]
+__all__ = ["feed", "jobs", "recharges"]

@@ -35,6 +35,7 @@ from tallystick.messages.consumables.granting import Grant, Granted, RevokeGrant
 from tallystick.messages.consumables.recharging import (
     AutoRecharge,
     AutoRechargeSnapshot,
+    ChargeRecharge,
     GetAutoRecharge,
     ListRecharges,
     Recharge,
@@ -63,6 +64,7 @@ __all__ = [
     "BalancePage",
     "BalanceSnapshot",
     "BucketBalance",
+    "ChargeRecharge",
     "CommitReservation",
     "ConsumableEvent",
     "Consume",

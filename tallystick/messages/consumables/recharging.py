@@ -100,6 +100,12 @@ class Recharge(
     quantity: Units
 
 
+class ChargeRecharge(Command[RechargeFound], service=SERVICE):
+    """Have the paying customer charged for a recharge that was asked for. For Tallystick's own services."""
+
+    recharge_id: EntityId
+
+
 class GetAutoRecharge(Question[AutoRecharge], service=SERVICE, rejections=("not_found",)):
     """The rule for an account and feature."""
 

@@ -1,0 +1,77 @@
+"""What a balance below its threshold leads to; money in cents."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.consumables.domain.recharging import Purchase, Rule, Skip, decide, period_begin
+
+CHARGE_MAX = 99_999_999
+
+
+def outcome(quantity: int, *, cap: int | None = None, spent: int = 0, price: int = 1500) -> Purchase | Skip:
+    rule = Rule(quantity, price, cap, CHARGE_MAX)
+    return decide(rule, spent=spent, is_unlimited=False, is_suspended=False)
+
+
+@pytest.mark.parametrize(
+    ("spent", "bought"),
+    [
+        (0, Purchase(5, 7_500)),
+        (2_500, Purchase(5, 7_500)),
+        (2_501, Purchase(4, 6_000)),
+        (7_500, Purchase(1, 1_500)),
+        (8_500, Purchase(1, 1_500)),
+        (8_501, Skip("spend_cap_reached")),
+        (9_000, Skip("spend_cap_reached")),
+        (12_000, Skip("spend_cap_reached")),
+    ],
+)
+def test_what_does_not_fit_under_a_cap_of_100_is_cut_to_whole_units_of_15(
+    spent: int, bought: Purchase | Skip
+) -> None:
+    assert outcome(5, cap=10_000, spent=spent) == bought
+
+
+def test_without_a_cap_spending_does_not_matter() -> None:
+    assert outcome(50, spent=10**9) == Purchase(50, 75_000)
+
+
+def test_one_payment_is_never_more_than_stripe_takes() -> None:
+    assert outcome(1_000_000) == Purchase(66_666, 99_999_000)
+
+
+def test_unlimited_and_suspended_buy_nothing() -> None:
+    rule = Rule(5, 1500, None, CHARGE_MAX)
+    assert decide(rule, spent=0, is_unlimited=True, is_suspended=False) == Skip("unlimited")
+    assert decide(rule, spent=0, is_unlimited=False, is_suspended=True) == Skip("suspended")
+
+
+@given(
+    quantity=st.integers(1, 10**6),
+    price=st.integers(1, 10**6),
+    cap=st.integers(0, 10**9),
+    spent=st.integers(0, 10**9),
+)
+def test_a_cap_is_never_passed_and_never_left_with_room_for_one_more(
+    quantity: int, price: int, cap: int, spent: int
+) -> None:
+    bought = outcome(quantity, cap=cap, spent=spent, price=price)
+    if isinstance(bought, Skip):
+        assert spent + price > cap
+        return
+    assert bought.amount == bought.quantity * price
+    assert spent + bought.amount <= cap
+    room_for_more = spent + bought.amount + price <= cap and bought.amount + price <= CHARGE_MAX
+    assert bought.quantity == quantity or not room_for_more
+
+
+def test_spending_counts_from_the_beginning_of_the_billing_period() -> None:
+    start, end = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 2, 15, tzinfo=UTC)
+    assert period_begin(start, end, datetime(2026, 2, 14, 23, tzinfo=UTC)) == start
+    # Renewed, but that is not known yet.
+    assert period_begin(start, end, datetime(2026, 2, 15, 0, 30, tzinfo=UTC)) == end
+    # Nobody has subscribed: the calendar month.
+    assert period_begin(None, None, datetime(2026, 2, 20, 8, tzinfo=UTC)) == datetime(2026, 2, 1, tzinfo=UTC)

@@ -1,0 +1,178 @@
+"""Accounts that buy units by themselves: consumables, and subscriptions with its Stripe, over NATS."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import nats
+
+from services.consumables.app import service
+from services.consumables.books import Account, Books, Given
+from services.consumables.recharging import units_are_low
+from shared.asking import Asking
+from shared.requests import Requests
+from shared.settings import CommonSettings
+from tallystick.messages import catalog
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Command, Customer, Question
+from tallystick.messages.subscriptions import InvoiceEvent
+from tallystick.subjects import COMMANDS_STREAM, Subjects
+from tests.handlers.subscription_world import ACME, World
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+
+ACCOUNT = "customer:organization_acme"
+FEATURE = "hours"
+PRICE = 1500
+
+
+@dataclass(slots=True)
+class RechargeWorld:
+    """Both services on one database; what one queues for itself is handled when the test says so."""
+
+    bound: Bound
+    shop: World
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    handled: int = 0
+    """How many of the queued commands were handled."""
+    heard: int = 0
+    """How many of the shop's events were heard."""
+    _commands: int = 0
+
+    def command_id(self) -> str:
+        """A fresh one."""
+        self._commands += 1
+        return f"consumables-{self._commands}"
+
+    async def does(self, message: Command[Any] | Question[Any]) -> dict[str, Any]:
+        """The result of what succeeds."""
+        outcome = await self.bound.handle(message, self.now)
+        assert outcome.status == "succeeded", outcome.error
+        assert outcome.result is not None
+        return outcome.result
+
+    async def refuses(self, message: Command[Any] | Question[Any]) -> str:
+        """The code of what is refused."""
+        outcome = await self.bound.handle(message, self.now)
+        assert outcome.status == "rejected", outcome
+        assert outcome.error is not None
+        return outcome.error.code
+
+    async def set_rule(self, **fields: Any) -> dict[str, Any]:
+        """Have the account buy 50 whenever less than 20 remain, unless told otherwise."""
+        known: dict[str, Any] = {
+            "account": ACCOUNT,
+            "feature": FEATURE,
+            "enabled": True,
+            "threshold": 20,
+            "recharge_quantity": 50,
+        }
+        command = m.SetAutoRecharge(command_id=self.command_id(), **(known | fields))
+        rule: dict[str, Any] = (await self.does(command))["auto_recharge"]
+        return rule
+
+    async def has(self, quantity: int | None, account: str = ACCOUNT, customer: Customer = ACME) -> None:
+        """Give units to an account."""
+        async with self.bound.runtime.transactions.begin(caused_by="given", now=self.now) as work:
+            books = await Books.open(work, [Account(account, FEATURE, "consumable", customer.token)])
+            books.give(account, FEATURE, [Given(quantity, None, 100, {"kind": "manual"}, self.command_id())])
+            await books.close()
+
+    async def uses(self, quantity: int, account: str = ACCOUNT) -> int:
+        """Use units of an account; what remains."""
+        await self.does(
+            m.Consume(
+                command_id=self.command_id(),
+                consumer=ACME,
+                feature=FEATURE,
+                quantity=quantity,
+                account=account,
+            )
+        )
+        return await self.remaining(account)
+
+    async def remaining(self, account: str = ACCOUNT) -> int:
+        """What an account has left."""
+        (row,) = await self.bound.rows(
+            "SELECT remaining FROM consumables.balances WHERE account = %s AND feature = %s", account, FEATURE
+        )
+        return int(row["remaining"])
+
+    async def looks(self, account: str = ACCOUNT) -> None:
+        """Find units low, as any commit does that leaves them so."""
+        async with self.bound.runtime.transactions.begin(caused_by="looked", now=self.now) as work:
+            await units_are_low(work, [(account, FEATURE, 0)])
+
+    async def charges(self) -> int:
+        """Handle what was queued for charging since; how many that were."""
+        queued = [
+            row["payload"]
+            for row in await self.bound.outbox(COMMANDS_STREAM)
+            if row["subject"].endswith(".charge_recharge")
+        ]
+        new = queued[self.handled :]
+        for body in new:
+            outcome = await self.bound.handle_body("charge_recharge", body, self.now)
+            assert outcome.status == "succeeded", outcome
+        self.handled = len(queued)
+        return len(new)
+
+    async def hears(self) -> None:
+        """Hear all that subscriptions has told since of features and invoices."""
+        feed = await self.shop.bound.feed()
+        for subject, body in feed[self.heard :]:
+            entity, name = subject.split(".")[2], subject.split(".")[-1].removesuffix("V1")
+            events: dict[str, Any] = {"feature": catalog.FeatureEvent, "invoice": InvoiceEvent}
+            if entity in events:
+                await self.bound.hears(events[entity].model_validate_json(json.dumps(body)), name)
+        self.heard = len(feed)
+
+    async def told(self) -> list[tuple[str, int, str | None]]:
+        """The recharges' events: name, quantity, reason."""
+        return [
+            (
+                subject.split(".")[-1],
+                body["recharge"]["quantity"],
+                body["recharge"]["reason"],
+            )
+            for subject, body in await self.bound.feed()
+            if subject.split(".")[2] == "recharge"
+        ]
+
+    def paid_amounts(self, stripe_id: str) -> list[int]:
+        """What Stripe has really collected, charge by charge, the oldest first."""
+        listed = self.shop.stripe.v1.charges.list({"customer": stripe_id, "limit": 100}).data
+        return [found.amount for found in reversed(listed) if found.status == "succeeded"]
+
+    async def with_card(self, card: str = "pm_card_visa") -> str:
+        """Register the customer with a saved card; their id in Stripe."""
+        stripe_id: str = (await self.shop.register())["stripe_customer_id"]
+        self.takes_card(stripe_id, card)
+        return stripe_id
+
+    def takes_card(self, stripe_id: str, card: str) -> None:
+        """Let another card be the one that is charged."""
+        method = self.shop.stripe.v1.payment_methods.attach(card, {"customer": stripe_id})
+        settings: Any = {"invoice_settings": {"default_payment_method": method.id}}
+        self.shop.stripe.v1.customers.update(stripe_id, settings)
+
+
+@asynccontextmanager
+async def recharge_world(
+    bind: Callable[..., Bound], shop: World, server: NatsServer
+) -> AsyncIterator[RechargeWorld]:
+    """Consumables, and subscriptions answering it."""
+    asking = Asking(CommonSettings(nats_url=server.users["consumables"]), "consumables")
+    answering = Requests(shop.bound.runtime, Subjects())
+    url = server.users["subscriptions"]
+    await answering.start(await nats.connect(url, inbox_prefix="_INBOX_subscriptions"))
+    world = RechargeWorld(bind(service, asking), shop)
+    await world.hears()
+    try:
+        yield world
+    finally:
+        await answering.stop()
+        await asking.close()

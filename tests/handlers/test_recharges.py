@@ -1,0 +1,252 @@
+"""Units bought by themselves and by hand, charged in the Stripe stand-in through subscriptions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Customer, Money
+from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
+from tests.handlers.subscription_world import World
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+
+# The SDK's own way of calling httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+@pytest.fixture
+async def world(
+    bind: Callable[..., Bound], shop: World, nats_session: NatsServer
+) -> AsyncIterator[RechargeWorld]:
+    async with recharge_world(bind, shop, nats_session) as world:
+        yield world
+
+
+async def test_a_pool_below_its_threshold_buys_more_once(world: RechargeWorld) -> None:
+    """100 − 30 − 40 − 20 = 10 is below 20: 50 more at 15.00 are 750.00, charged once; 60 remain."""
+    stripe_id = await world.with_card()
+    await world.has(100)
+    await world.set_rule()
+    assert [await world.uses(quantity) for quantity in (30, 40, 20)] == [70, 30, 10]
+    await world.looks()
+    assert await world.charges() == 1
+    assert await world.remaining() == 60
+    assert world.paid_amounts(stripe_id) == [75_000]
+    assert await world.told() == [("requestedV1", 50, None), ("paidV1", 50, None)]
+    (recharge,) = (await world.does(m.ListRecharges(account=ACCOUNT)))["items"]
+    assert (recharge["status"], recharge["amount"]) == ("paid", {"amount": 75_000, "currency": "eur"})
+    assert recharge["invoice_id"].startswith("inv_")
+
+
+async def test_a_cap_cuts_what_does_not_fit_and_then_says_so_once(world: RechargeWorld) -> None:
+    """Cap 100.00, price 15.00, 5 units are 75.00: then 1 unit for 15.00, and nothing for the 10.00 left."""
+    stripe_id = await world.with_card()
+    await world.has(1)
+    await world.set_rule(
+        threshold=100, recharge_quantity=5, max_spend_per_period=Money(amount=10_000, currency="eur")
+    )
+    await world.looks()
+    assert [await world.charges() for _ in range(3)] == [1, 1, 0]
+    for _ in range(3):
+        await world.looks()
+    assert await world.charges() == 0
+    assert world.paid_amounts(stripe_id) == [7_500, 1_500]
+    assert await world.remaining() == 7
+    assert await world.told() == [
+        ("requestedV1", 5, None),
+        ("paidV1", 5, None),
+        ("requestedV1", 1, None),
+        ("paidV1", 1, None),
+        ("skippedV1", 0, "spend_cap_reached"),
+    ]
+    rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
+    assert rule["spent"] == {"amount": 9_000, "currency": "eur"}
+
+
+async def test_two_who_find_it_low_together_buy_once(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    await world.has(1)
+    await world.set_rule()
+    await asyncio.gather(*[world.looks() for _ in range(8)])
+    assert await world.charges() == 1
+    assert world.paid_amounts(stripe_id) == [75_000]
+
+
+async def test_a_failed_charge_grants_nothing_and_three_in_a_row_suspend(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card("pm_card_chargeCustomerFail")
+    await world.has(1)
+    await world.set_rule()
+    for _ in range(5):
+        await world.looks()
+        await world.charges()
+    assert await world.remaining() == 1
+    failed = ("failedV1", 50, "payment_failed")
+    assert await world.told() == [*[("requestedV1", 50, None), failed] * 3, ("skippedV1", 0, "suspended")]
+    rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
+    assert (rule["failures"], rule["suspended"]) == (3, True)
+
+    world.takes_card(stripe_id, "pm_card_visa")
+    rule = await world.set_rule()
+    assert (rule["failures"], rule["suspended"]) == (0, False)
+    await world.looks()
+    await world.charges()
+    assert await world.remaining() == 51
+    assert world.paid_amounts(stripe_id) == [75_000]
+
+
+async def test_a_failure_that_is_followed_by_a_payment_is_forgotten(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card("pm_card_chargeCustomerFail")
+    await world.has(1)
+    await world.set_rule(threshold=2)
+    await world.looks()
+    await world.charges()
+    world.takes_card(stripe_id, "pm_card_visa")
+    await world.looks()
+    await world.charges()
+    rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
+    assert (rule["failures"], await world.remaining()) == (0, 51)
+
+
+async def test_a_customer_without_a_card_is_a_failure(world: RechargeWorld) -> None:
+    await world.shop.register()
+    await world.has(1)
+    await world.set_rule()
+    await world.looks()
+    await world.charges()
+    assert (await world.told())[-1] == ("failedV1", 50, "payment_method_required")
+
+
+async def test_units_bought_by_hand_are_pending_until_they_are_paid(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    await world.has(0)
+    command = m.Recharge(command_id=world.command_id(), account=ACCOUNT, feature=FEATURE, quantity=3)
+    assert (await world.does(command))["recharge"]["status"] == "pending"
+    again = m.Recharge(command_id=world.command_id(), account=ACCOUNT, feature=FEATURE, quantity=3)
+    assert await world.refuses(again) == "recharge_in_flight"
+    assert await world.remaining() == 0
+    await world.charges()
+    assert await world.remaining() == 3
+    assert world.paid_amounts(stripe_id) == [4_500]
+
+
+async def test_nothing_is_charged_twice_whatever_comes_again(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    await world.has(1)
+    await world.set_rule()
+    await world.looks()
+    await world.charges()
+    world.handled = 0
+    await world.charges()
+    world.heard = 0
+    await world.hears()
+    await world.shop.catches_up()
+    await world.hears()
+    assert await world.remaining() == 51
+    assert world.paid_amounts(stripe_id) == [75_000]
+    assert [name for name, _, _ in await world.told()] == ["requestedV1", "paidV1"]
+
+
+async def test_a_crash_between_charge_and_grant_is_finished(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    await world.has(1)
+    await world.set_rule()
+    await world.looks()
+    # Stripe is away after the invoice was made: the worker cannot tell whether it was paid.
+    world.shop.stand_in.goes_away_after(3)
+    (row,) = await world.bound.rows("SELECT recharge_id FROM consumables.recharges")
+    command = m.ChargeRecharge(command_id=row["recharge_id"], recharge_id=row["recharge_id"])
+    outcome = await world.bound.handle(command, world.now)
+    assert outcome.status == "failed"
+    assert await world.remaining() == 1
+    world.shop.stand_in.comes_back()
+    await world.charges()
+    assert await world.remaining() == 51
+    assert world.paid_amounts(stripe_id) == [75_000]
+
+
+async def test_the_invoice_alone_brings_the_units(world: RechargeWorld) -> None:
+    """The answer to the charge was lost for good: the feed tells that it was paid."""
+    await world.with_card()
+    await world.has(1)
+    await world.set_rule()
+    await world.looks()
+    await world.charges()
+    # As if nothing of it had been recorded here.
+    await world.bound.rows("UPDATE consumables.recharges SET status = 'failed', version = 2 RETURNING 1")
+    await world.bound.rows("DELETE FROM consumables.grants WHERE key LIKE 'recharge/%%' RETURNING 1")
+    await world.bound.rows(
+        "UPDATE consumables.balances SET granted = granted - 50, remaining = remaining - 50 RETURNING 1"
+    )
+    await world.bound.rows("DELETE FROM consumables.outbox WHERE entity = 'recharge' RETURNING 1")
+    await world.hears()
+    assert await world.remaining() == 51
+    assert await world.told() == [("paidV1", 50, None)]
+
+
+async def test_unlimited_units_are_not_bought(world: RechargeWorld) -> None:
+    await world.with_card()
+    await world.has(None)
+    await world.set_rule()
+    for _ in range(2):
+        await world.looks()
+    assert await world.charges() == 0
+    assert await world.told() == [("skippedV1", 0, "unlimited")]
+
+
+async def test_a_rule_that_is_off_buys_nothing(world: RechargeWorld) -> None:
+    await world.with_card()
+    await world.has(1)
+    await world.set_rule()
+    await world.set_rule(enabled=False)
+    await world.looks()
+    assert await world.charges() == 0
+
+
+async def test_rules_need_a_price_an_account_and_a_feature(world: RechargeWorld) -> None:
+    await world.has(1)
+
+    async def refused(**fields: str) -> str:
+        known: dict[str, Any] = {"account": ACCOUNT, "feature": FEATURE} | fields
+        command = m.SetAutoRecharge(
+            command_id=world.command_id(), enabled=True, threshold=1, recharge_quantity=1, **known
+        )
+        return await world.refuses(command)
+
+    assert await refused(feature="members") == "recharge_price_missing"
+    assert await refused(feature="nothing") == "unknown_feature"
+    assert await refused(account="customer:user_nobody") == "no_account"
+    question = m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)
+    assert await world.refuses(question) == "not_found"
+
+
+async def test_a_rule_takes_its_cap_in_the_prices_currency_and_what_one_payment_can_be(
+    world: RechargeWorld,
+) -> None:
+    await world.has(1)
+    known: dict[str, Any] = {"account": ACCOUNT, "feature": FEATURE, "enabled": True, "threshold": 1}
+    dollars = m.SetAutoRecharge(
+        command_id="c1",
+        recharge_quantity=1,
+        max_spend_per_period=Money(amount=1, currency="usd"),
+        **known,
+    )
+    assert await world.refuses(dollars) == "invalid_message"
+    # 66,667 × 15.00 is a cent more than a million.
+    assert (
+        await world.refuses(m.SetAutoRecharge(command_id="c2", recharge_quantity=66_667, **known))
+        == "invalid_message"
+    )
+
+
+async def test_the_team_that_pays_is_charged_for_its_pool(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    payer = Customer(type="organization", id="acme")
+    await world.has(1, account="team:team_1", customer=payer)
+    await world.set_rule(account="team:team_1")
+    await world.looks(account="team:team_1")
+    await world.charges()
+    assert await world.remaining("team:team_1") == 51
+    assert world.paid_amounts(stripe_id) == [75_000]
