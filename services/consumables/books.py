@@ -80,7 +80,7 @@ class Given(NamedTuple):
     expires_at: datetime | None
     priority: int
     source: dict[str, Any]
-    key: str
+    key: str | None
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from tallystick.messages.base import Customer
+from tallystick.messages.base import Customer, Event
 from tallystick.messages.catalog import Feature, FeatureEvent, OwnerSeat, SeatRule, SeatStrategy
 from tallystick.messages.consumables import ConsumableEvent
 from tallystick.messages.seats import SeatEvent, SeatSnapshot, TeamEvent, TeamSnapshot
@@ -194,7 +194,7 @@ class Grants:
         )
         await self.hears(FeatureEvent(**self._envelope(code, None), feature=told))
 
-    async def hears(self, *events: SubscriptionEvent | TeamEvent | SeatEvent | FeatureEvent) -> None:
+    async def hears(self, *events: Event) -> None:
         """Hear events, in this order."""
         for event in events:
             await self.bound.hears(event)
