@@ -1,0 +1,97 @@
+"""Dead letters: messages that failed for good, read with their reason and sent back once it is gone."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.errors import NotFoundError
+
+from tallystick.client.connection import Connection
+from tallystick.client.pulling import PullReader
+from tallystick.subjects import DEAD_LETTERS_STREAM
+
+READ_BATCH = 100
+READER_GONE_SECONDS = 30.0
+"""A reader that broke off is forgotten by the server after this long."""
+PUBLISH_TIMEOUT_SECONDS = 5.0
+ORIGIN_PREFIX = "Billing-"
+NOTED = ("Origin-Subject", "Origin-Stream", "Service", "Handler", "Attempts", "Error", "Failed-At")
+"""What was noted when a message was given up, each in a header with the prefix."""
+OWN_HEADERS = ("Nats-Msg-Id", "Nats-Expected-Stream")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that failed for good."""
+
+    sequence: int
+    headers: dict[str, str]
+    body: bytes
+
+    def about(self, name: str) -> str:
+        """One of the things that are `NOTED`."""
+        return self.headers.get(f"{ORIGIN_PREFIX}{name}", "")
+
+    def original_headers(self) -> dict[str, str]:
+        """The headers the message had, to send it again under a new message id."""
+        noted = {f"{ORIGIN_PREFIX}{name}" for name in NOTED}
+        kept = {k: v for k, v in self.headers.items() if k not in noted and k not in OWN_HEADERS}
+        # Given twice by an impatient operator, it is stored once.
+        return {**kept, "Nats-Msg-Id": f"dead-letter-{self.sequence}-{self.about('Failed-At')}"}
+
+    def readable_body(self) -> Any:
+        """The body as JSON, else as text."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return self.body.decode(errors="replace")
+
+
+async def read_all(connection: Connection) -> AsyncIterator[DeadLetter]:
+    """Every dead letter, oldest first."""
+    reader = PullReader(connection, DEAD_LETTERS_STREAM, batch_size=READ_BATCH)
+    await reader.start(
+        api.ConsumerConfig(
+            ack_policy=api.AckPolicy.NONE, mem_storage=True, inactive_threshold=READER_GONE_SECONDS
+        )
+    )
+    try:
+        while reader.pending:
+            for message in await reader.batch():
+                yield _letter(message)
+    finally:
+        await reader.close()
+
+
+async def read_one(connection: Connection, number: int) -> DeadLetter | None:
+    """One dead letter by its number; None where there is none."""
+    try:
+        raw = await connection.jetstream().get_msg(DEAD_LETTERS_STREAM, seq=number)
+    except NotFoundError:
+        return None
+    return DeadLetter(number, dict(raw.headers or {}), raw.data or b"")
+
+
+async def send_back(connection: Connection, letter: DeadLetter) -> str | None:
+    """Have a message handled again, and take it off the list; what kept it from that, if anything did."""
+    subject = letter.about("Origin-Subject")
+    if not subject:
+        return "it does not say where it came from"
+    jetstream = connection.jetstream()
+    try:
+        # Published first: in between a crash leaves it twice, never not at all.
+        await jetstream.publish(
+            subject, letter.body, headers=letter.original_headers(), timeout=PUBLISH_TIMEOUT_SECONDS
+        )
+        await jetstream.delete_msg(DEAD_LETTERS_STREAM, letter.sequence)
+    except (nats.errors.Error, TimeoutError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _letter(message: Msg) -> DeadLetter:
+    return DeadLetter(message.metadata.sequence.stream, dict(message.headers or {}), message.data)
