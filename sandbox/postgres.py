@@ -44,6 +44,12 @@ def _programs() -> Path:
 
 _PROGRAMS = _programs()
 
+
+def program(name: str) -> str:
+    """The path of one of Postgres' programs, `pgbench` for example."""
+    return str(_PROGRAMS / name)
+
+
 # What a laptop wants otherwise than `deploy/postgres.conf`: no replicas, no sockets, fewer idle helpers.
 LAPTOP_SETTINGS: Mapping[str, str] = {
     "listen_addresses": HOST,

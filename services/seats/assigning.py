@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from services.seats.changing import take_seats, tell_seat, tell_team
 from services.seats.domain.assigning import NewSeat, addresses_in, decide
 from services.seats.domain.invitations import INVITATION_LIFETIME
@@ -128,21 +126,21 @@ def _told(work: Work, row: SeatRow, command_id: str, *, is_claimed: bool) -> m.S
     return m.SeatAssigned(seat=tell_seat(work, row, "claimed", caused_by=command_id))
 
 
-def _columns(row: SeatRow) -> tuple[Any, ...]:
-    return (
-        row.seat_id,
-        row.version,
-        row.team_id,
-        row.subscription_id,
-        row.customer,
-        row.status,
-        row.email,
-        row.member,
-        row.multiplier,
-        row.role,
-        orjson.dumps(row.meta).decode(),
-        row.token_hash,
-        row.invited_at,
-        row.expires_at,
-        row.claimed_at,
-    )
+def _columns(row: SeatRow) -> dict[str, Any]:
+    return {
+        "seat_id": row.seat_id,
+        "version": row.version,
+        "team_id": row.team_id,
+        "subscription_id": row.subscription_id,
+        "customer": row.customer,
+        "status": row.status,
+        "email": row.email,
+        "member": row.member,
+        "multiplier": row.multiplier,
+        "role": row.role,
+        "metadata": row.meta,
+        "token_hash": row.token_hash.hex() if row.token_hash else None,
+        "invited_at": row.invited_at,
+        "expires_at": row.expires_at,
+        "claimed_at": row.claimed_at,
+    }

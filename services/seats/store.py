@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -80,15 +81,18 @@ async def taken_seats(work: Work, team: TeamRow, emails: Sequence[str], members:
 ADD_SEATS = """
     INSERT INTO seats.seats (seat_id, version, team_id, subscription_id, customer, status, email, member,
         multiplier, role, metadata, token_hash, invited_at, expires_at, claimed_at)
-    SELECT new.* FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
-        %s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[], %s::bytea[], %s::timestamptz[],
-        %s::timestamptz[], %s::timestamptz[]) AS new
+    SELECT seat_id, version, team_id, subscription_id, customer, status, email, member,
+        multiplier, role, metadata, decode(token_hash, 'hex'), invited_at, expires_at, claimed_at
+    FROM jsonb_to_recordset(%s::jsonb) AS new (seat_id text, version bigint, team_id text,
+        subscription_id text, customer text, status text, email text, member text, multiplier bigint,
+        role text, metadata jsonb, token_hash text, invited_at timestamptz, expires_at timestamptz,
+        claimed_at timestamptz)
 """
 
 
-async def add_seats(work: Work, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert seats in one statement; the columns of each as in ADD_SEATS."""
-    await work.driver.execute(ADD_SEATS, [list(column) for column in zip(*rows, strict=True)])
+async def add_seats(work: Work, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert seats in one statement: one JSON value costs a tenth of as many parameters."""
+    await work.driver.execute(ADD_SEATS, [orjson.dumps(rows).decode()], prepare=True)
 
 
 async def find_team(

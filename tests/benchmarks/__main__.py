@@ -18,6 +18,7 @@ BENCHMARKS = (
     "command_round_trip",
     "renewal",
     "check_entitlement",
+    "assign_seats",
 )
 
 

@@ -3,17 +3,16 @@
 from services.seats import assigning, holding
 from services.seats.invitations import Invitations, show_token
 from services.seats.service import service
-from shared.work import Rejected, Work
+from shared.work import Work
 from tallystick.messages import seats as m
 
 
-@service.command(m.AssignSeat, reveal=show_token)
-async def assign_seat(work: Work, command: m.AssignSeat, invitations: Invitations) -> m.SeatAssigned:
-    """One seat."""
-    (answer,) = await assigning.assign_each(work, [command], invitations)
-    if isinstance(answer, Rejected):
-        raise answer
-    return answer
+@service.command(m.AssignSeat, together=True, reveal=show_token)
+async def assign_seat(
+    work: Work, commands: list[m.AssignSeat], invitations: Invitations
+) -> list[assigning.Answer]:
+    """A seat each, for all that wait."""
+    return await assigning.assign_each(work, commands, invitations)
 
 
 @service.command(m.AssignSeats, reveal=show_token)
