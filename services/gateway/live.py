@@ -6,6 +6,7 @@ off and comes back with `Last-Event-ID`, the event's place in the stream.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -84,6 +85,17 @@ class LiveFeed:
         listener = _Listener(wanted)
         self._listeners[listener] = who
         return self._stream(listener, after, until)
+
+    async def history(self, customer: Customer, limit: int) -> list[FeedEvent]:
+        """The latest events about a customer that the feed still has, oldest first. Raises Refused."""
+        found: deque[FeedEvent] = deque(maxlen=limit)
+        try:
+            async with self.client.events(customer=customer, start="all", check_versions=False) as feed:
+                while feed.pending:
+                    found.append(await anext(feed))
+        except TallystickError as error:
+            raise Refused("unavailable", "The feed cannot be read just now.") from error
+        return list(found)
 
     async def _stream(self, listener: _Listener, after: int | None, until: float) -> AsyncIterator[bytes]:
         last = 0

@@ -317,6 +317,10 @@ def _storable(value: Any) -> Any:
     return value
 
 
+AnyDocument = Annotated[JsonValue, AfterValidator(_storable), _DocumentSchema]
+"""A document as somebody wrote it, right or wrong."""
+
+
 class ApplyCatalog(
     Command[CatalogApplied],
     service=SERVICE,
@@ -328,9 +332,7 @@ class ApplyCatalog(
     `price_immutable`: `details` is a list of `{path, price, fields}`; different money needs a new code.
     """
 
-    catalog: Annotated[JsonValue, AfterValidator(_storable), _DocumentSchema] = Field(
-        description="The document; see `CatalogDocument`."
-    )
+    catalog: AnyDocument = Field(description="The document; see `CatalogDocument`.")
 
 
 class GetCatalog(Question[CatalogFound], service=SERVICE):

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from services.gateway.routes import (
     add_ons,
+    admin,
     invitations,
     live,
     plans,
@@ -24,5 +25,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     invitations.router,
     session.router,
     live.router,
+    *admin.ROUTERS,
 )
 """In the order in which the OpenAPI document shows them."""

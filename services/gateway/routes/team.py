@@ -88,7 +88,7 @@ async def remove_unused(
     return await billing.respond(command)
 
 
-@router.get("/preview", response_model=m.SeatChangePreview, responses=refusals(m.PreviewSeatChange))
+@router.get("/seats/preview", response_model=m.SeatChangePreview, responses=refusals(m.PreviewSeatChange))
 async def preview(
     caller: Reading,
     billing: Services,
@@ -103,7 +103,7 @@ async def preview(
     return await billing.respond(question)
 
 
-@router.get("/payments", response_model=m.PaymentsOfMembers, responses=refusals(m.MemberPayments))
+@router.get("/seats/payments", response_model=m.PaymentsOfMembers, responses=refusals(m.MemberPayments))
 async def payments(
     caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None, team_id: TeamId = None
 ) -> Response:
