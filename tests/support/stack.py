@@ -130,7 +130,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The whole of it: servers, the Stripe stand-in, and both workers."""
+    """The whole of it: servers, the Stripe stand-in, and the workers."""
 
     stack: Stack
     stripe_url: str
@@ -152,6 +152,7 @@ def whole_system() -> Iterator[System]:
         }
         processes.enter_context(running.worker("webhooks", settings, port=webhooks_port))
         processes.enter_context(running.worker("subscriptions", settings))
+        processes.enter_context(running.worker("seats", settings))
         yield System(running, stripe_url, ingress)
 
 

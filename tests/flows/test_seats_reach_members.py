@@ -1,0 +1,188 @@
+"""Seats and subscriptions together: what members have, when it goes, and what counts of seats cost."""
+
+from typing import Any
+
+from tallystick.messages import seats as s
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+from tests.flows.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.flows.test_life import HOUR, is_settled, pays_what_is_owed, reaches, stripe_customer
+from tests.support.waiting import eventually
+
+HOURS = "mentorship_hours"
+
+
+def somebody() -> Customer:
+    """A user of the host application whom no other test knows."""
+    return Customer(type="user", id=fresh_id("member"))
+
+
+async def opens(shop: Shop, seats: int, **fields: Any) -> s.TeamSnapshot:
+    """A team of so many, once it has been opened."""
+    command = m.CreateSubscription(
+        command_id=fresh_id("create"),
+        customer=shop.acme,
+        items=[m.ItemToBuy(price="team_monthly", quantity=seats)],
+        trial_days=0,
+        **fields,
+    )
+    subscription_id = (await shop.billing.call(command)).subscription.subscription_id
+
+    async def is_open() -> s.TeamSnapshot | None:
+        outcome = await shop.billing.answer(s.GetTeam(subscription_id=subscription_id))
+        return (await team_of(shop, subscription_id)) if outcome.status == "succeeded" else None
+
+    opened: s.TeamSnapshot = await eventually(is_open)
+    return opened
+
+
+async def team_of(shop: Shop, subscription_id: str) -> s.TeamSnapshot:
+    """A team as it stands."""
+    return (await shop.billing.ask(s.GetTeam(subscription_id=subscription_id))).team
+
+
+async def seats_somebody(shop: Shop, team: s.TeamSnapshot) -> tuple[str, Customer]:
+    """A seat that is claimed at once; its id and its member, once that has it in the bucket."""
+    member = somebody()
+    command = s.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, member=member, immediate=True)
+    seat = (await shop.billing.call(command)).seat
+    await eventually(lambda: shop.bucket(HOURS, member))
+    return seat.seat_id, member
+
+
+async def has_nothing(shop: Shop, member: Customer) -> bool:
+    """Whether the bucket has no hours for a member."""
+    return await shop.bucket(HOURS, member) is None
+
+
+async def test_an_invited_member_has_what_the_seat_gives_from_the_claim_to_the_end(shop: Shop) -> None:
+    # Team: 10 hours for each seat, 5 more for the payer alone, audio transcription for all.
+    await shop.register()
+    team = await opens(shop, 3, collection="none")
+    invited = s.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, email="Ann@example.com")
+    assigned = await shop.billing.call(invited)
+    assert assigned.invitation_token is not None
+    ann = somebody()
+    claim = s.ClaimSeat(
+        command_id=fresh_id("claim"),
+        token=assigned.invitation_token,
+        member=ann,
+        email="ann@example.com",
+    )
+    assert await has_nothing(shop, ann)
+    async with shop.mirror(ann) as mirror:
+        await shop.billing.call(claim)
+        await eventually(lambda: len(mirror) == 2)
+        found = await shop.bucket(HOURS, ann)
+        assert found is not None
+        assert (found["quantity"], [source["through"] for source in found["sources"]]) == (10, ["seat"])
+        assert (await shop.allowed("audio_transcription", ann)).allowed
+        assert not (await shop.allowed("analytics", ann)).allowed
+
+        doubled = s.SetSeatMultiplier(
+            command_id=fresh_id("double"), seat_id=assigned.seat.seat_id, multiplier=2
+        )
+        await shop.billing.call(doubled)
+
+        async def has_twice_as_much() -> bool:
+            entry = await shop.bucket(HOURS, ann)
+            return entry is not None and entry["quantity"] == 20
+
+        await eventually(has_twice_as_much)
+        await shop.billing.call(s.RevokeSeat(command_id=fresh_id("revoke"), seat_id=assigned.seat.seat_id))
+        await eventually(lambda: len(mirror) == 0)
+    _, ben = await seats_somebody(shop, team)
+    await shop.cancel(team.subscription_id)
+    await eventually(lambda: has_nothing(shop, ben))
+    closed = await eventually(lambda: is_status(shop, team.subscription_id, "closed"))
+    assert closed.occupied == 0
+
+
+async def is_status(shop: Shop, subscription_id: str, status: str) -> s.TeamSnapshot | None:
+    """The team if it has a status."""
+    team = await team_of(shop, subscription_id)
+    return team if team.status == status else None
+
+
+async def test_members_lose_their_access_with_the_grace_and_have_it_back_with_the_payment(shop: Shop) -> None:
+    # Three seats at 10.00. The second month cannot be charged; a week later nobody has anything, until paid.
+    clock = await shop.on_a_clock()
+    customer_id = await stripe_customer(shop)
+    team = await opens(shop, 3)
+    _, ann = await seats_somebody(shop, team)
+    end = (await shop.subscription()).current_period_end
+    assert end is not None
+    shop.saves_card(customer_id, FAILS_LATER_CARD)
+    reaches(shop, clock, end + 2 * HOUR)
+    late = await shop.becomes("past_due")
+    assert not await has_nothing(shop, ann)
+    assert late.grace_until is not None
+    await shop.tick("subscriptions", "end_grace", late.grace_until)
+    await is_settled(shop, restricted=True)
+    await eventually(lambda: has_nothing(shop, ann))
+
+    async def is_suspended(expected: bool) -> bool:
+        return (await team_of(shop, team.subscription_id)).suspended == expected
+
+    await eventually(lambda: is_suspended(True))
+    await shop.all_applied()
+    await pays_what_is_owed(shop, customer_id)
+    await is_settled(shop, status="active", restricted=False)
+    await eventually(lambda: shop.bucket(HOURS, ann))
+    await eventually(lambda: is_suspended(False))
+    assert (await team_of(shop, team.subscription_id)).occupied == 2
+
+
+async def test_more_seats_that_cannot_be_paid_change_nothing_and_say_why(shop: Shop) -> None:
+    # Two seats at 10.00, then five: 30.00 at once, which the first card refuses and the second pays.
+    await shop.on_a_clock()
+    customer_id = await stripe_customer(shop)
+    team = await opens(shop, 2)
+    shop.saves_card(customer_id, FAILS_LATER_CARD)
+    command = s.ChangeSeatCount(
+        command_id=fresh_id("five"), team_id=team.team_id, quantity=5, when="now", proration="invoice"
+    )
+    code, _ = await shop.refused(command)
+    assert code == "payment_failed"
+    after = await team_of(shop, team.subscription_id)
+    assert after.refused_change is not None
+    assert (after.quantity, after.change, after.refused_change.code) == (2, None, "payment_failed")
+    assert (await shop.subscription()).items[0].quantity == 2
+
+    shop.saves_card(customer_id)
+    again = command.model_copy(update={"command_id": fresh_id("again")})
+    grown = (await shop.billing.call(again)).team
+    assert (grown.quantity, grown.capacity, grown.change, grown.refused_change) == (5, 6, None, None)
+    assert (await shop.subscription()).items[0].quantity == 5
+    await shop.all_applied()
+
+    async def is_invoiced_once() -> bool:
+        page = await shop.billing.ask(m.ListInvoices(customer=shop.acme))
+        return sorted(one.total for one in page.items if one.status == "paid") == [2000, 3000]
+
+    await eventually(is_invoiced_once)
+
+
+async def test_fewer_seats_than_are_taken_are_refused_whoever_is_asked(shop: Shop) -> None:
+    # Four seats, three taken beside the owner's free one: three are the fewest.
+    await shop.register()
+    team = await opens(shop, 4, collection="none")
+    for _ in range(3):
+        await seats_somebody(shop, team)
+    to_two = s.ChangeSeatCount(
+        command_id=fresh_id("two"), team_id=team.team_id, quantity=2, when="now", proration="none"
+    )
+    code, details = await shop.refused(to_two)
+    assert (code, details["occupied"]) == ("seats_in_use", 3)
+
+    directly = m.ChangeQuantity(
+        command_id=fresh_id("directly"),
+        subscription_id=team.subscription_id,
+        quantity=2,
+        when="now",
+        proration="none",
+    )
+    code, details = await shop.refused(directly)
+    assert (code, details["occupied"]) == ("seats_in_use", 3)
+    to_three = to_two.model_copy(update={"command_id": fresh_id("three"), "quantity": 3})
+    assert (await shop.billing.call(to_three)).team.quantity == 3
