@@ -1,9 +1,9 @@
 """Alembic's entry point for this service's schema."""
 
-from services.consumables import granting_tables, tables
+from services.consumables import granting_tables, metering_tables, tables
 from services.consumables.base import Row
 from shared.migrations import run
 
-__all__ = ["granting_tables", "tables"]
+__all__ = ["granting_tables", "metering_tables", "tables"]
 
 run(Row.metadata)

@@ -1,0 +1,53 @@
+"""How much was used, from the roll-ups that are kept while consuming."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from shared.codec import invalid_message
+from shared.work import Work
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Customer
+
+ITEMS_MAX = 5_000
+"""Spans in one answer, which must fit a message: about 150 bytes each."""
+
+SELECT_USAGE = """
+    SELECT date_trunc(:by, day, 'UTC') AS start,
+           date_trunc(:by, day, 'UTC') AT TIME ZONE 'UTC' + CAST('1 ' || :by AS interval) AS until,
+           {consumer} AS consumer, CAST(sum(quantity) AS bigint) AS quantity
+    FROM consumables.usage_days
+    WHERE customer = :customer AND feature = :feature
+      AND day >= date_trunc('day', CAST(:since AS timestamptz), 'UTC') AND day < :until AND quantity > 0
+    GROUP BY 1, 2, 3 ORDER BY 1, 3 LIMIT :limit
+"""
+
+
+async def usage(work: Work, question: m.Usage) -> m.UsageReport:
+    """A customer's usage by spans of time; raises Rejected `invalid_message` for more than fits an answer."""
+    consumer = "consumer" if question.group_by == "consumer" else "CAST(NULL AS text)"
+    rows = await work.session.execute(
+        sa.text(SELECT_USAGE.format(consumer=consumer)),
+        {
+            "by": question.by,
+            "customer": question.customer.token,
+            "feature": question.feature,
+            "since": question.since,
+            "until": question.until,
+            "limit": ITEMS_MAX + 1,
+        },
+    )
+    items = [_bucket(row.start, row.until, row.consumer, row.quantity) for row in rows]
+    if len(items) > ITEMS_MAX:
+        problem = f"more than {ITEMS_MAX} spans and consumers: ask for less time, or longer spans"
+        raise invalid_message([{"field": "since", "problem": problem}])
+    return m.UsageReport(items=items, total=sum(item.quantity for item in items))
+
+
+def _bucket(start: datetime, until: datetime, consumer: str | None, quantity: int) -> m.UsageBucket:
+    return m.UsageBucket(
+        start=start,
+        end=until.replace(tzinfo=start.tzinfo),
+        consumer=Customer.from_token(consumer) if consumer else None,
+        quantity=quantity,
+    )
