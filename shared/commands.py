@@ -145,7 +145,7 @@ class Dispatcher:
         try:
             async with self._begin(command, now) as work:
                 outcome = succeeded(command, await self._call(handler, work, command))
-                await self.inbox.settle(work, command, outcome)
+                self.inbox.settle(work, command, outcome)
                 return outcome
         except AlreadyDecided as decided:
             return decided.outcome
@@ -211,7 +211,7 @@ class Dispatcher:
             return outcome
         try:
             async with self._begin(command, now) as work:
-                await self.inbox.settle(work, command, outcome)
+                self.inbox.settle(work, command, outcome)
         except AlreadyDecided as decided:
             return decided.outcome
         except Rejected as conflict:

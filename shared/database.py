@@ -30,6 +30,8 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
         pool_timeout=DATABASE_POOL_TIMEOUT_SECONDS,
         # A connection that died with the server is found out before a transaction is trusted to it.
         pool_pre_ping=False,
+        # Every transaction is ended by whoever began it.
+        pool_reset_on_return=None,
         isolation_level="READ COMMITTED",
         json_serializer=_dump_json,
         json_deserializer=orjson.loads,

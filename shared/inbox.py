@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from shared.codec import fingerprint
 from shared.faults import Rejected, Unavailable
+from shared.outbox import Claim
 from shared.work import Work
 from tallystick.messages.base import Command, ErrorBody, Outcome
 
@@ -104,15 +105,29 @@ class Inbox:
             raise idempotency_conflict(command.command_id)
         return Stored(*row)
 
-    async def add(
-        self,
-        work: Work,
-        command: Command[Any],
-        *,
-        intent: BaseModel | None = None,
-        outcome: Outcome | None = None,
-    ) -> bool:
-        """Write a command's row; False when another handling of the same command has written it."""
+    async def add(self, work: Work, command: Command[Any], *, intent: BaseModel) -> bool:
+        """Write a command's row before its outcome; False when another handling of it has written one."""
+        statement, values = self._row(work, command, intent, None)
+        cursor = await work.driver.execute(statement, values)
+        return cursor.rowcount == 1
+
+    def settle(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
+        """Store a new command with its outcome when the work ends; there is one command to a work.
+
+        The end of the work raises AlreadyDecided, which undoes it, when another handling was first.
+        """
+
+        async def was_taken() -> None:
+            stored = await self.find(work, command)
+            if stored is None:
+                raise Unavailable("the same command is being handled elsewhere")
+            raise AlreadyDecided(outcome_of(stored))
+
+        work.claim = Claim(*self._row(work, command, None, outcome), was_taken)
+
+    def _row(
+        self, work: Work, command: Command[Any], intent: BaseModel | None, outcome: Outcome | None
+    ) -> tuple[str, tuple[Any, ...]]:
         values = (
             command.command_id,
             command.name,
@@ -122,20 +137,7 @@ class Inbox:
             intent.model_dump_json() if intent else None,
             outcome.model_dump_json() if outcome else None,
         )
-        cursor = await work.driver.execute(ADD.format(schema=self.schema), values)
-        return cursor.rowcount == 1
-
-    async def settle(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
-        """Store a new command with its outcome.
-
-        Raises AlreadyDecided, which undoes the work, when another handling of the same command was first.
-        """
-        if await self.add(work, command, outcome=outcome):
-            return
-        stored = await self.find(work, command)
-        if stored is None:
-            raise Unavailable("the same command is being handled elsewhere")
-        raise AlreadyDecided(outcome_of(stored))
+        return ADD.format(schema=self.schema), values
 
     async def find_many(self, work: Work, command_ids: Sequence[str]) -> dict[str, Known]:
         """Those of many commands that came in before, by their ids."""
@@ -195,7 +197,10 @@ def outcome_of(stored: Stored) -> Outcome:
 
 def succeeded(command: Command[Any], result: BaseModel) -> Outcome:
     """The outcome of a command that took effect."""
-    return Outcome(command_id=command.command_id, status="succeeded", result=result.model_dump(mode="json"))
+    # Not checked again: it was made by one of our models.
+    return Outcome.model_construct(
+        command_id=command.command_id, status="succeeded", result=result.model_dump(mode="json")
+    )
 
 
 def rejected(command_id: str | None, rejection: Rejected) -> Outcome:

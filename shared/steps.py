@@ -70,10 +70,16 @@ class Steps:
         return result
 
     async def reject(self, rejection: Rejected) -> Outcome:
-        """Write a rejection as the command's outcome."""
+        """Write a rejection as the command's outcome, unless it has one; gives the one that counts."""
         outcome = rejected(self.command.command_id, rejection)
-        async with self._begin(utc_now()) as work:
-            await self._settle(work, await self._find(work, lock=True), outcome)
+        try:
+            async with self._begin(utc_now()) as work:
+                await self._settle(work, await self._find(work, lock=True), outcome)
+        except AlreadyDecided as decided:
+            # It was refused over what its own first handling has done.
+            return decided.outcome
+        except Rejected as conflict:
+            return rejected(self.command.command_id, conflict)
         return outcome
 
     async def _find(self, work: Work, *, lock: bool = False) -> Stored | None:
@@ -84,7 +90,7 @@ class Steps:
 
     async def _settle(self, work: Work, stored: Stored | None, outcome: Outcome) -> None:
         if stored is None:
-            await self.inbox.settle(work, self.command, outcome)
+            self.inbox.settle(work, self.command, outcome)
         else:
             await self.inbox.finish(work, self.command, outcome)
 

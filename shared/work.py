@@ -5,19 +5,19 @@ boundary that opened the work does, and only then does anybody hear of it.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-import orjson
-import psycopg
+import sqlalchemy as sa
 from pydantic import BaseModel, JsonValue
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from shared import outbox
 from shared.faults import Rejected, Unavailable
 from shared.ids import new_id
+from shared.outbox import Claim, Driver, OutboxMessage
 from shared.tracing import outgoing_headers
 from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
@@ -33,53 +33,32 @@ __all__ = ["Rejected", "Transactions", "Unavailable", "Work"]
 KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
 
 
-Driver = psycopg.AsyncConnection[tuple[Any, ...]]
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection out of the pool, for one transaction.
 
+    SQLAlchemy's own object for it is only made where a session is wanted: it takes as long as a statement.
+    """
 
-@dataclass(slots=True)
-class OutboxMessage:
-    """A message that is published once the work is committed."""
+    engine: AsyncEngine
+    pooled: sa.PoolProxiedConnection
 
-    stream: str
-    subject: str
-    payload: bytes
-    headers: dict[str, str]
-    message_id: str = field(default_factory=lambda: new_id("msg"))
-    entity: str | None = None
-    entity_id: str | None = None
-    version: int | None = None
-    caused_by: str | None = None
-    """Where it is not what the whole work is caused by: one of several commands handled together."""
+    @property
+    def driver(self) -> Driver:
+        """The connection below SQLAlchemy."""
+        return cast(Driver, self.pooled.driver_connection)
 
-    def row(self) -> dict[str, Any]:
-        """The values of the outbox row, as `ADD_TO_OUTBOX` wants them; those that are null left out."""
-        row: dict[str, Any] = {
-            "message_id": self.message_id,
-            "stream": self.stream,
-            "subject": self.subject,
-            "headers": self.headers,
-            **_text_or_hex(self.payload),
-        }
-        if self.entity is not None:
-            row |= {"entity": self.entity, "entity_id": self.entity_id, "version": self.version}
-        if self.caused_by is not None:
-            row["cause"] = self.caused_by
-        return row
-
-
-def _text_or_hex(payload: bytes) -> dict[str, str]:
-    """Almost all payloads are JSON; whatever is no text that Postgres takes goes as hexadecimal digits."""
-    if b"\x00" not in payload:
-        with suppress(UnicodeDecodeError):
-            return {"text": payload.decode()}
-    return {"hex": payload.hex()}
+    def session(self) -> AsyncSession:
+        """A session of SQLAlchemy's on it."""
+        connection = sa.Connection(self.engine.sync_engine, self.pooled)
+        return AsyncSession(AsyncConnection(self.engine, connection), expire_on_commit=False)
 
 
 @dataclass(slots=True)
 class Work:
     """A transaction in progress."""
 
-    connection: AsyncConnection
+    connected: Connected
     driver: Driver
     """The connection below SQLAlchemy, in the same transaction; statements take a quarter of the time."""
     now: datetime
@@ -88,6 +67,8 @@ class Work:
     """The command id, Stripe event id or tick behind the work."""
     subjects: Subjects
     outbox: list[OutboxMessage] = field(default_factory=list)
+    claim: Claim | None = None
+    """A row, written with the outbox, that must be new for any of this to count."""
     _trace: dict[str, str] | None = None
     """The headers of the trace that all of it belongs to, once asked for."""
     _session: AsyncSession | None = None
@@ -96,7 +77,7 @@ class Work:
     def session(self) -> AsyncSession:
         """SQLAlchemy's session in this transaction; made when a handler first wants it."""
         if self._session is None:
-            self._session = AsyncSession(self.connection, expire_on_commit=False)
+            self._session = self.connected.session()
         return self._session
 
     async def flush(self) -> None:
@@ -111,6 +92,7 @@ class Work:
             self._session.expunge_all()
         await self.driver.rollback()
         self.outbox.clear()
+        self.claim = None
 
     def tell(
         self,
@@ -203,20 +185,6 @@ class Work:
         self.outbox.append(OutboxMessage(stream, subject, payload, headers | self._trace, **more))
 
 
-# As one JSON parameter: placeholders and arrays cost eight times as much. Its rows keep their order.
-ADD_TO_OUTBOX = """
-    INSERT INTO {schema}.outbox
-        (message_id, stream, subject, headers, payload, entity, entity_id, version, caused_by, occurred_at)
-    SELECT message_id, stream, subject, headers, coalesce(convert_to(text, 'UTF8'), decode(hex, 'hex')),
-           entity, entity_id, version, coalesce(cause, %(cause)s), %(now)s
-    FROM jsonb_to_recordset(%(rows)s::jsonb) AS new
-        (message_id text, stream text, subject text, headers jsonb, text text, hex text,
-         entity text, entity_id text, version bigint, cause text)
-"""
-OUTBOX_ROWS_MAX = 200
-"""Rows in one statement, whose parameter Postgres takes up to 256 MB; a payload has half of one at most."""
-
-
 @dataclass(frozen=True, slots=True)
 class Transactions:
     """Opens transactions for one service; its outbox rows are written last, in the order they were added."""
@@ -229,13 +197,15 @@ class Transactions:
     @asynccontextmanager
     async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[Work]:
         """One transaction: committed when the block is left, rolled back when it raises."""
-        async with self._connected() as (connection, driver):
-            work = Work(connection, driver, now=now, caused_by=caused_by, subjects=self.subjects)
+        async with self._connected() as connected:
+            driver = connected.driver
+            work = Work(connected, driver, now=now, caused_by=caused_by, subjects=self.subjects)
             yield work
             await work.flush()
-            if work.outbox:
-                # After the flush: by now every row lock is held, so ids follow the order of changes.
-                await self._write_outbox(work)
+            # After the flush: by now every row lock is held, so ids follow the order of changes.
+            await outbox.write(
+                driver, self.schema, work.outbox, caused_by=caused_by, occurred_at=now, claim=work.claim
+            )
             await driver.commit()
         if work.outbox:
             self.wake_relay()
@@ -243,35 +213,31 @@ class Transactions:
     @asynccontextmanager
     async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
         """For questions: each statement sees what is committed when it runs, and nothing is written."""
-        async with self._connected() as (connection, driver):
+        async with self._connected() as connected:
+            driver = connected.driver
             await driver.set_autocommit(True)
             try:
-                yield Work(connection, driver, now=now, caused_by=asked, subjects=self.subjects)
+                yield Work(connected, driver, now=now, caused_by=asked, subjects=self.subjects)
             finally:
                 if not driver.closed:
                     await driver.set_autocommit(False)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
-        async with self.engine.connect() as connection:
-            driver = cast(Driver, (await connection.get_raw_connection()).driver_connection)
-            try:
-                yield connection, driver
-            except BaseException as error:
-                if driver.closed:
-                    # Found out past SQLAlchemy: what else lies in the pool is as dead as this connection.
-                    await connection.invalidate()
-                    await self.engine.dispose()
-                elif not isinstance(error, DBAPIError):
-                    await driver.rollback()
-                raise
-
-    async def _write_outbox(self, work: Work) -> None:
-        for start in range(0, len(work.outbox), OUTBOX_ROWS_MAX):
-            part = work.outbox[start : start + OUTBOX_ROWS_MAX]
-            rows = orjson.dumps([message.row() for message in part]).decode()
-            values = {"rows": rows, "cause": work.caused_by, "now": work.now}
-            await work.driver.execute(ADD_TO_OUTBOX.format(schema=self.schema), values, prepare=True)
+    async def _connected(self) -> AsyncIterator[Connected]:
+        connected = Connected(self.engine, await self.engine.raw_connection())
+        driver = connected.driver
+        try:
+            yield connected
+        except BaseException:
+            if driver.closed:
+                # What else lies in the pool is as dead as this connection.
+                connected.pooled.invalidate()
+                await self.engine.dispose()
+            else:
+                await driver.rollback()
+            raise
+        finally:
+            connected.pooled.close()
 
 
 def _identity(event: type[Event], snapshot: BaseModel) -> str:

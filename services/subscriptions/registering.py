@@ -91,11 +91,11 @@ async def record_registration(
     work: Work, command: m.RegisterCustomer, counterpart: Counterpart
 ) -> m.CustomerFound:
     """Let the customer be known, linked, and with the subscriptions that Stripe knew of."""
-    row = _new_row(work, command)
-    is_new = await add_customer(work, row)
+    snapshot = _new_customer(work, command)
+    is_new = await add_customer(work, snapshot)
     if is_new and counterpart == NOBODY:
-        work.tell(m.CustomerEvent, "created", version=row.version, customer=customer_snapshot(row))
-        return m.CustomerFound(customer=customer_snapshot(row))
+        work.tell(m.CustomerEvent, "created", version=snapshot.version, customer=snapshot)
+        return m.CustomerFound(customer=snapshot)
     row = await _lock(work, command)
     before = (row.email, row.name, row.notes, row.stripe_customer_id)
     row.email = command.email
@@ -118,14 +118,16 @@ async def record_registration(
     return m.CustomerFound(customer=customer_snapshot(row))
 
 
-def _new_row(work: Work, command: m.RegisterCustomer) -> CustomerRow:
-    return CustomerRow(
-        customer=command.customer.token,
+def _new_customer(work: Work, command: m.RegisterCustomer) -> m.CustomerSnapshot:
+    return m.CustomerSnapshot(
+        type=command.customer.type,
+        id=command.customer.id,
         customer_id=new_id("customer"),
         version=1,
         email=command.email,
         name=command.full_name,
-        notes=dict(command.metadata or {}),
+        metadata=dict(command.metadata or {}),
+        stripe_customer_id=None,
         created_at=work.now,
     )
 

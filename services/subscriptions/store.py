@@ -22,7 +22,7 @@ from services.subscriptions.tables import (
     SubscriptionRow,
 )
 from shared.work import Work
-from tallystick.messages.subscriptions import Allowance
+from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
 
 ADD_CUSTOMER = """
     INSERT INTO subscriptions.customers (customer, customer_id, version, email, name, metadata, created_at)
@@ -44,19 +44,19 @@ async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None
     return found
 
 
-async def add_customer(work: Work, row: CustomerRow) -> bool:
+async def add_customer(work: Work, customer: CustomerSnapshot) -> bool:
     """Write a customer nobody has heard of; False when they are there already.
 
     Most registrations are first ones and somebody waits for them: this takes the connection's short way.
     """
     values = (
-        row.customer,
-        row.customer_id,
-        row.version,
-        row.email,
-        row.name,
-        Jsonb(row.notes),
-        row.created_at,
+        customer.token,
+        customer.customer_id,
+        customer.version,
+        customer.email,
+        customer.name,
+        Jsonb(customer.metadata),
+        customer.created_at,
     )
     cursor = await work.driver.execute(ADD_CUSTOMER, values)
     return cursor.rowcount == 1

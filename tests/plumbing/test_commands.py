@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from tests.plumbing.toy import Charge, GetCounter, Increment, Outside
+from tests.plumbing.toy import Charge, Fill, GetCounter, Increment, Outside
 from tests.support.runtime import Bound
 
 
@@ -135,3 +135,31 @@ async def test_an_external_refusal_is_stored(counters: Bound, outside: Outside) 
     outside.refuses = False
     assert (await counters.handle(Charge(command_id="a", counter="x"))).to_json() == refused.to_json()
     assert outside.charged == {}
+
+
+async def test_an_external_command_that_would_be_refused_now_keeps_its_first_outcome(counters: Bound) -> None:
+    command = Fill(command_id="a", counter="x")
+    filled = await counters.handle(command)
+    assert filled.result == {"counter_id": "x", "value": 600}
+    assert (await counters.handle(command)).to_json() == filled.to_json()
+    other = await counters.handle(Fill(command_id="a", counter="y"))
+    assert other.error is not None
+    assert other.error.code == "idempotency_conflict"
+    refused = await counters.handle(Fill(command_id="b", counter="x"))
+    assert refused.error is not None
+    assert refused.error.code == "too_much"
+    again = await counters.handle(Fill(command_id="b", counter="y"))
+    assert again.error is not None
+    assert again.error.code == "idempotency_conflict"
+    assert len(await counters.feed()) == 1
+
+
+@pytest.mark.parametrize("count", [1, 30])
+async def test_the_messages_of_one_work_are_kept_in_their_order(counters: Bound, count: int) -> None:
+    async with counters.runtime.transactions.begin(caused_by="tick", now=counters.now) as work:
+        for number in range(count):
+            work.publish("ANY", f"any.{number}", b"\x00\xff%d" % number, headers={"number": str(number)})
+    rows = await counters.outbox("ANY")
+    assert [row["payload"] for row in rows] == [b"\x00\xff%d" % number for number in range(count)]
+    assert [row["headers"] for row in rows] == [{"number": str(number)} for number in range(count)]
+    assert {(row["caused_by"], row["occurred_at"]) for row in rows} == {("tick", counters.now)}

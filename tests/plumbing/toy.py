@@ -69,6 +69,12 @@ class Charge(Command[CounterSnapshot], service="toy"):
     counter: Text
 
 
+class Fill(Command[CounterSnapshot], service="toy", rejections=("too_much",)):
+    """Count far on, with nobody outside to ask."""
+
+    counter: Text
+
+
 class GetCounter(Question[CounterSnapshot], service="toy"):
     """How far?"""
 
@@ -99,7 +105,7 @@ class Outside:
 
 
 # The registry is what the product promises, and a toy is no part of it.
-for _name in ("increment", "charge"):
+for _name in ("increment", "charge", "fill"):
     del COMMANDS["toy", _name]
 del EVENTS["counter", 1], QUESTIONS["toy", "get_counter"]
 
@@ -124,6 +130,12 @@ async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnap
     intent = await steps.intend(plan, ChargeIntent)
     amount = outside.charge(steps.key("charge"), intent.amount)
     return await steps.record(lambda work: _move(work, command.counter, amount))
+
+
+@service.external_command(Fill)
+async def fill(steps: Steps, command: Fill) -> CounterSnapshot:
+    """Count far on, in one step."""
+    return await steps.record(lambda work: _move(work, command.counter, 600))
 
 
 @service.question(GetCounter)
