@@ -12,6 +12,7 @@ import tallystick
 from services.gateway import openapi
 from services.gateway.asking import Billing
 from services.gateway.live import LiveFeed
+from services.gateway.pages.routes import add_pages
 from services.gateway.parts import Parts
 from services.gateway.problems import answer_with_problems
 from services.gateway.protection import Protection
@@ -40,6 +41,7 @@ def make_application(settings: GatewaySettings) -> ASGIApp:
     )
     application = routed(lifespan=lambda _: _at_work(parts))
     application.state.parts = parts
+    add_pages(application, settings)
     application.router.routes.extend(health_routes(lambda: _problems(parts)))
     protected: ASGIApp = Protection(application, settings, parts.rates)
     if settings.cors_origins:

@@ -43,6 +43,13 @@ class GatewaySettings(CommonSettings):
     gateway_public_url: Annotated[str, AfterValidator(_origin)] = Field(
         default="http://127.0.0.1:7400", description="Where browsers find it; https makes cookies secure."
     )
+    gateway_application_name: str = Field(
+        default="Tallystick", max_length=60, description="What the pages call the host application."
+    )
+    gateway_sign_in_url: str | None = Field(
+        default=None,
+        description="Where the host application signs people in; gets `return_to`, the page to come back to.",
+    )
     gateway_rate_per_customer: RequestsAMinute = Field(default=600, description="Requests a minute.")
     gateway_rate_per_address: RequestsAMinute = Field(default=1_200, description="Requests a minute.")
     gateway_trusted_proxies: int = Field(

@@ -3,19 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Snapshot = Mapping[str, Any]
+from tallystick.money import minor_unit_digits
 
-_WITHOUT_MINOR_UNIT = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
-)
-_THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())  # noqa: SIM905
+Snapshot = Mapping[str, Any]
 
 
 def money(amount: int | None, currency: str | None) -> str:
     """An amount in minor units as people write it: `49.00 EUR`, `4900 JPY`, `4.900 KWD`."""
     if amount is None or currency is None:
         return "–"
-    digits = 0 if currency in _WITHOUT_MINOR_UNIT else 3 if currency in _THREE_DECIMALS else 2
+    digits = minor_unit_digits(currency)
     whole, fraction = divmod(abs(amount), 10**digits)
     sign = "-" if amount < 0 else ""
     return f"{sign}{whole}{f'.{fraction:0{digits}d}' if digits else ''} {currency.upper()}"

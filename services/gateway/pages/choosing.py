@@ -1,0 +1,127 @@
+"""Choosing a plan or a number of seats: what it costs is shown before it is confirmed."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from services.gateway.authentication import Reading
+from services.gateway.pages import views
+from services.gateway.pages.actions import proration
+from services.gateway.pages.forms import number
+from services.gateway.pages.gathering import Shelf
+from services.gateway.pages.parts import Shown
+from services.gateway.pages.routing import ActionRoute
+from services.gateway.pages.words import words_for
+from services.gateway.problems import Refused
+from services.gateway.standing import may_change, subscription_of, team_of
+from tallystick.messages import seats
+from tallystick.messages import subscriptions as m
+from tallystick.messages.catalog import GetCatalog
+
+router = APIRouter(prefix="/billing", include_in_schema=False, route_class=ActionRoute)
+
+Typed = Annotated[str, Query(max_length=100)]
+When = Annotated[Literal["now", "period_end"], Query()]
+
+
+@router.get("/plans")
+async def plans(request: Request, caller: Reading, shown: Shown) -> Response:
+    """All plans: to buy the first, or to change to another."""
+    words = words_for(request)
+    shelf = Shelf((await shown.billing.ask(GetCatalog(include_archived=True))).catalog)
+    current = await _current(shown, caller)
+    item = current.items[0] if current and current.items else None
+    return shown.templates.page(
+        request,
+        "plans.html",
+        caller=caller,
+        offers=views.offers(shelf.plans, shelf, words, item.price if item else None),
+        has_plan=current is not None,
+        quantity=item.quantity if item else None,
+    )
+
+
+@router.get("/change")
+async def change(
+    request: Request,
+    caller: Reading,
+    shown: Shown,
+    price: Typed,
+    quantity: Typed = "",
+    when: When = "now",
+) -> Response:
+    """What another plan costs, to be confirmed."""
+    await may_change(shown.billing, caller)
+    words = words_for(request)
+    shelf = Shelf((await shown.billing.ask(GetCatalog())).catalog)
+    target = await subscription_of(shown.billing, caller)
+    product = next((product for product in shelf.plans if any(p.code == price for p in product.prices)), None)
+    chosen = shelf.price(price)
+    if product is None or chosen is None:
+        raise Refused("unknown_price")
+    wanted = number(quantity)
+    question = m.PreviewChange(
+        subscription_id=target.subscription_id,
+        price=price,
+        quantity=wanted,
+        when=when,
+        proration=proration(when),
+    )
+    preview = await shown.billing.ask(question)
+    return shown.templates.page(
+        request,
+        "change.html",
+        caller=caller,
+        heading=words.say("change.heading", name=product.name),
+        preview=views.preview_view(preview, words),
+        cost=views.cost_of(chosen, words, wanted),
+        has_seats=product.seats is not None,
+        seats=product.seats,
+        price=price,
+        quantity=wanted or (target.items[0].quantity if product.seats and target.items else None),
+        when=when,
+        period_end=words.date(target.current_period_end) if target.current_period_end else None,
+    )
+
+
+@router.get("/seats/count")
+async def seat_count(
+    request: Request, caller: Reading, shown: Shown, quantity: Typed = "", when: When | None = None
+) -> Response:
+    """What more seats or fewer cost, to be confirmed."""
+    words = words_for(request)
+    team = await team_of(shown.billing, caller)
+    wanted = number(quantity)
+    chosen = when or ("now" if wanted is None or wanted >= team.quantity else "period_end")
+    preview = None
+    if wanted is not None and wanted != team.quantity:
+        question = seats.PreviewSeatChange(
+            team_id=team.team_id, quantity=wanted, when=chosen, proration=proration(chosen)
+        )
+        cost = await shown.billing.ask(question)
+        preview = views.preview_view(cost, words)
+    return shown.templates.page(
+        request, "seat_count.html", caller=caller, team=team, quantity=wanted, when=chosen, preview=preview
+    )
+
+
+@router.get("/cancel")
+async def cancel(request: Request, caller: Reading, shown: Shown) -> Response:
+    """What it means to end the subscription, to be confirmed."""
+    words = words_for(request)
+    target = await subscription_of(shown.billing, caller)
+    end = target.current_period_end
+    return shown.templates.page(
+        request, "cancel.html", caller=caller, period_end=words.date(end) if end else None
+    )
+
+
+async def _current(shown: Shown, caller: Reading) -> m.SubscriptionSnapshot | None:
+    try:
+        current = await subscription_of(shown.billing, caller)
+    except Refused as refused:
+        if refused.code != "not_found":
+            raise
+        return None
+    return None if current.status in views.ENDED else current

@@ -1,0 +1,98 @@
+"""`/claim/…` for whoever was invited, and `/my` for what a member has."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.gateway.authentication import Reading, identify
+from services.gateway.callers import Caller
+from services.gateway.pages import views
+from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
+from services.gateway.pages.gathering import gather
+from services.gateway.pages.parts import PageParts, Shown
+from services.gateway.pages.problems import in_words
+from services.gateway.pages.routing import PageRoute
+from services.gateway.pages.words import words_for
+from services.gateway.parts import Gateway
+from services.gateway.problems import Refused
+from services.gateway.standing import memberships_of
+from tallystick.messages import seats
+from tallystick.messages.subscriptions import ListEntitlements
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+Token = Annotated[str, Path(max_length=200)]
+LISTED_MAX = 200
+
+
+@router.get("/claim/{token}")
+async def invitation(request: Request, gateway: Gateway, shown: Shown, token: Token) -> Response:
+    """The invitation, and a button to take the seat; looking changes nothing."""
+    try:
+        caller: Caller | None = await identify(request, gateway)
+    except Refused:
+        caller = None
+    return await _claim_page(request, shown, caller, token)
+
+
+@router.post("/claim/{token}")
+async def claim(
+    request: Request, caller: Reading, shown: Shown, token: Token, command_id: FormCommandId
+) -> Response:
+    """Take the seat."""
+    fields = {"email": caller.email} if caller.email is not None else {}
+    try:
+        if caller.person.type != "user":
+            raise Refused("not_a_person")
+        command = seats.ClaimSeat.model_validate(
+            {**asked_by(caller, command_id), "token": token, "member": caller.person, **fields}
+        )
+        await shown.billing.ask(command)
+    except Refused as refused:
+        return await _claim_page(request, shown, caller, token, refused)
+    return RedirectResponse("/my?done=claimed", SEE_OTHER)
+
+
+async def _claim_page(
+    request: Request, shown: PageParts, caller: Caller | None, token: str, refused: Refused | None = None
+) -> Response:
+    words = words_for(request)
+    try:
+        found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
+    except Refused as dead:
+        found, refused = None, refused or dead
+    return shown.templates.page(
+        request,
+        "claim.html",
+        caller=caller,
+        status=refused.status if refused else 200,
+        invitation=found,
+        token=token,
+        problem=in_words(refused, words) if refused else None,
+        sign_in_url=shown.sign_in_url,
+    )
+
+
+@router.get("/my")
+async def my_page(request: Request, caller: Reading, shown: Shown, done: str = "") -> Response:
+    """A member's own benefits: seats, features, units."""
+    words = words_for(request)
+    memberships, entitlements, gathered = await asyncio.gather(
+        memberships_of(shown.billing, caller),
+        shown.billing.ask(ListEntitlements(customer=caller.person, limit=LISTED_MAX)),
+        gather(shown.billing, caller, {}),
+    )
+    return shown.templates.page(
+        request,
+        "my.html",
+        caller=caller,
+        done=words.say(f"done.{done}") if words.knows(f"done.{done}") else None,
+        memberships=memberships,
+        entitlements=[one for one in entitlements.items if one.allowed],
+        feature_name=gathered.shelf.feature_name,
+        is_flag=lambda code: getattr(gathered.shelf.feature(code), "kind", "flag") == "flag",
+        meters=views.meters(gathered, words),
+        away=gathered.away,
+    )

@@ -1,0 +1,77 @@
+"""From a template and what it shows to a response."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from services.gateway.callers import Caller
+from services.gateway.pages.words import LANGUAGES, words_for
+from services.gateway.sessions import CSRF_FIELD
+from shared.ids import new_id
+from tallystick.messages.base import EVENTS
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+STATIC_URL = "/static"
+COMMAND_FIELD = "command_id"
+"""Every form brings along the id of its command: sent twice, it is carried out once."""
+
+FEED_EVENTS = " ".join(
+    f"{entity}.{name}V{version}" for (entity, version), event in EVENTS.items() for name in event.names
+)
+"""The events of the feed by the names under which browsers hear them."""
+
+
+def _fingerprint() -> str:
+    content = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file())
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The templates, compiled once."""
+
+    environment: Environment
+    application_name: str
+
+    @classmethod
+    def of(cls, application_name: str) -> "Templates":
+        """Those beside this module."""
+        environment = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.globals |= {
+            "feed_events": FEED_EVENTS,
+            "static": f"{STATIC_URL}/{_fingerprint()}",
+            "languages": LANGUAGES,
+            "csrf_field": CSRF_FIELD,
+            "command_field": COMMAND_FIELD,
+            "new_command_id": lambda: new_id("page"),
+        }
+        return cls(environment, application_name)
+
+    def page(
+        self, request: Request, template: str, *, caller: Caller | None, status: int = 200, **shown: Any
+    ) -> Response:
+        """A whole page in the language that the browser asks for."""
+        words = words_for(request)
+        content = self.environment.get_template(template).render(
+            application_name=self.application_name,
+            words=words,
+            say=words.say,
+            caller=caller,
+            csrf_token=caller.csrf if caller else None,
+            here=request.url.path,
+            **shown,
+        )
+        headers = {"Content-Language": words.language, "Vary": "Accept-Language, Cookie"}
+        return HTMLResponse(content, status, headers)

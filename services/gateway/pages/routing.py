@@ -1,0 +1,60 @@
+"""What becomes of a refusal on a page: a page that says so, instead of a problem in JSON."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from services.gateway.authentication import identify
+from services.gateway.callers import Caller
+from services.gateway.pages.billing import show
+from services.gateway.pages.parts import page_parts
+from services.gateway.pages.problems import problem_page
+from services.gateway.parts import parts_of
+from services.gateway.problems import Refused, invalid_message
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose refusals are pages of their own."""
+
+    def get_route_handler(self) -> Handler:
+        """The route's handler, with refusals told."""
+        handle = super().get_route_handler()
+
+        async def tell(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Refused as refused:
+                return await self.told(request, refused)
+            except (RequestValidationError, ValidationError) as error:
+                return await self.told(request, invalid_message(error.errors()))
+
+        return tell
+
+    async def told(self, request: Request, refused: Refused) -> Response:
+        """The refusal as a page."""
+        return problem_page(request, await page_parts(request), refused)
+
+
+class ActionRoute(PageRoute):
+    """A form of the billing page: what it is refused is told there."""
+
+    async def told(self, request: Request, refused: Refused) -> Response:
+        """The billing page with the refusal on it; to whoever may not see that, a page of its own."""
+        caller = await _caller(request)
+        if caller is None:
+            return await super().told(request, refused)
+        return await show(request, caller, await page_parts(request), refused=refused)
+
+
+async def _caller(request: Request) -> Caller | None:
+    try:
+        return await identify(request, await parts_of(request))
+    except Refused:
+        return None

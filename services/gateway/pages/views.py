@@ -1,0 +1,306 @@
+"""What the billing page says of a plan, units, a team and money: pure functions of what was gathered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from services.gateway.pages.gathering import AccountBalance, Gathered, Shelf
+from services.gateway.pages.words import Words
+from tallystick.messages.catalog import Price, ProductWithPrices
+from tallystick.messages.consumables import AutoRechargeSnapshot
+from tallystick.messages.subscriptions import ChangePreview, SubscriptionSnapshot
+
+Tone = Literal["good", "wait", "bad", "over"]
+TONES: Mapping[str, Tone] = {
+    "active": "good",
+    "trialing": "good",
+    "incomplete": "wait",
+    "paused": "wait",
+    "past_due": "bad",
+    "unpaid": "bad",
+    "canceled": "over",
+    "expired": "over",
+}
+ENDED = ("canceled", "expired")
+CHANGEABLE = ("active", "trialing")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """The plan as the page's first card shows it."""
+
+    name: str
+    price: str
+    tone: Tone
+    status: str
+    next_date: str
+    scheduled: str | None
+    is_over: bool
+    may_change: bool
+    may_cancel: bool
+    may_reactivate: bool
+    has_stripe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit or a number of units, and how much of it is used."""
+
+    feature: str
+    name: str
+    whose: str
+    text: str
+    used: int
+    total: int | None
+    """Null: unlimited."""
+    tone: Tone
+    expires: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan or an add-on at one price."""
+
+    price: str
+    product: str
+    name: str
+    description: str | None
+    cost: str
+    features: list[str]
+    is_current: bool
+    seats: tuple[int, int] | None
+    """The fewest and the most seats; null on products without a team."""
+    details: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an invoice, in words."""
+
+    description: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewView:
+    """What a change costs, in words."""
+
+    due_now: str
+    next_invoice: str
+    is_due_now: bool
+    lines: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class RechargeView:
+    """How an account buys more of a feature by itself."""
+
+    account: str
+    feature: str
+    name: str
+    whose: str
+    unit_price: str
+    rule: AutoRechargeSnapshot | None
+    spent: str | None
+    cap: int | None
+    """In whole currency units, as people type it."""
+    currency: str
+
+
+def plan_view(gathered: Gathered, words: Words) -> PlanView | None:
+    """The customer's plan; None where they have none."""
+    subscription = gathered.subscription
+    if subscription is None:
+        return None
+    item = subscription.items[0] if subscription.items else None
+    product = gathered.shelf.product(item.product) if item else None
+    price = gathered.shelf.price(item.price) if item else None
+    is_over = subscription.status in ENDED
+    allowed = gathered.may_change and not is_over
+    return PlanView(
+        name=product.name if product else words.say("plan.unnamed"),
+        price=cost_of(price, words, item.quantity if item else 1) if price else "",
+        tone="bad" if subscription.restricted else TONES[subscription.status],
+        status=words.code("status", subscription.status),
+        next_date=_next_date(subscription, words),
+        scheduled=_scheduled(subscription, gathered.shelf, words),
+        is_over=is_over,
+        may_change=allowed and subscription.status in CHANGEABLE,
+        may_cancel=allowed and not subscription.cancel_at_period_end,
+        may_reactivate=allowed and subscription.cancel_at_period_end,
+        has_stripe=subscription.stripe_subscription_id is not None,
+    )
+
+
+def _next_date(subscription: SubscriptionSnapshot, words: Words) -> str:
+    end = subscription.current_period_end
+    status = subscription.status
+    if status in ENDED:
+        moment = subscription.ended_at or subscription.canceled_at or end
+        return words.say("plan.ended", date=words.date(moment)) if moment else words.say("plan.over")
+    if subscription.restricted:
+        return words.say("plan.restricted")
+    if status == "past_due" and subscription.grace_until is not None:
+        return words.say("plan.grace", date=words.date(subscription.grace_until))
+    if subscription.cancel_at_period_end and end is not None:
+        return words.say("plan.ending", date=words.date(end))
+    if status == "trialing" and subscription.trial_end is not None:
+        return words.say("plan.trial", date=words.date(subscription.trial_end))
+    if status == "active" and end is not None:
+        return words.say("plan.renews", date=words.date(end))
+    return words.say(f"plan.{status}")
+
+
+def _scheduled(subscription: SubscriptionSnapshot, shelf: Shelf, words: Words) -> str | None:
+    change = subscription.scheduled_change
+    if change is None:
+        return None
+    product = shelf.product(change.product)
+    return words.say(
+        "plan.scheduled",
+        name=product.name if product else change.product,
+        quantity=words.number(change.quantity),
+        date=words.date(change.at),
+    )
+
+
+def cost_of(price: Price, words: Words, quantity: int | None = None) -> str:
+    """What a price comes to, in words: `€10.00 per seat and month × 5`."""
+    if price.model == "free" or price.currency is None:
+        return words.say("price.free")
+    interval = words.say(f"price.every.{price.interval}")
+    if price.model in ("volume", "graduated"):
+        first = price.tiers[0]
+        amount = words.money(first.unit_amount, price.currency)
+        text = words.say("price.tiered", amount=amount, interval=interval)
+    else:
+        amount = words.money(price.unit_amount or 0, price.currency)
+        text = words.say(
+            "price.per_seat" if price.model == "per_seat" else "price.flat", amount=amount, interval=interval
+        )
+    return f"{text} × {words.number(quantity)}" if quantity and price.model != "flat" else text
+
+
+def meters(gathered: Gathered, words: Words) -> list[Meter]:
+    """Every limit and unit that the customer may draw on."""
+    return [_meter(one, gathered, words) for one in gathered.balances if _is_worth_showing(one)]
+
+
+def _is_worth_showing(one: AccountBalance) -> bool:
+    balance = one.snapshot
+    return balance.remaining is None or balance.remaining > 0 or bool(one.grants) or balance.consumed > 0
+
+
+def _meter(one: AccountBalance, gathered: Gathered, words: Words) -> Meter:
+    balance = one.snapshot
+    left = balance.remaining
+    if balance.kind == "limit":
+        used, total = balance.consumed, None if left is None else balance.consumed + balance.reserved + left
+        key = "meter.limit"
+    else:
+        given = [grant.quantity for grant in one.grants if grant.quantity is not None]
+        total = None if left is None else max(sum(given), left)
+        used = balance.consumed if total is None or left is None else total - left
+        key = "meter.units"
+    values = {"used": words.number(used), "left": words.number(left or 0), "total": words.number(total or 0)}
+    return Meter(
+        feature=balance.feature,
+        name=gathered.shelf.feature_name(balance.feature),
+        whose=whose(balance.account, gathered, words),
+        text=words.say(f"{key}.unlimited" if total is None else key, **values),
+        used=used,
+        total=total,
+        tone="good" if left is None or left * 5 > (total or 0) else "wait" if left else "bad",
+        expires=_soonest_end(one, words),
+    )
+
+
+def _soonest_end(one: AccountBalance, words: Words) -> str | None:
+    ends = [grant.expires_at for grant in one.grants if grant.expires_at is not None]
+    return (
+        words.say("meter.expires", date=words.date(min(ends)))
+        if ends and one.snapshot.kind != "limit"
+        else None
+    )
+
+
+def whose(account: str, gathered: Gathered, words: Words) -> str:
+    """Whose units an account holds, in words."""
+    kind, _, identifier = account.partition(":")
+    if kind == "customer":
+        is_own = identifier == gathered.caller.customer.token
+        return words.say("account.customer" if is_own else "account.person")
+    return words.say("account.team" if kind == "team" else "account.seat")
+
+
+def offers(
+    products: list[ProductWithPrices], shelf: Shelf, words: Words, current: str | None = None
+) -> list[Offer]:
+    """What can be bought, one offer a price."""
+    return [
+        Offer(
+            price=price.code,
+            product=product.code,
+            name=product.name,
+            description=product.description,
+            cost=cost_of(price, words),
+            features=[_given(feature, shelf, words) for feature in product.features],
+            is_current=price.code == current,
+            seats=(product.seats.minimum, product.seats.maximum or 100_000) if product.seats else None,
+            details=product.required_details,
+        )
+        for product in products
+        for price in product.prices
+    ]
+
+
+def _given(feature: object, shelf: Shelf, words: Words) -> str:
+    code, quantity, every = feature.feature, feature.quantity, feature.every  # type: ignore[attr-defined]
+    known = shelf.feature(code)
+    name = shelf.feature_name(code)
+    if known is None or known.kind == "flag":
+        return name
+    amount = words.say("offer.unlimited") if quantity is None else words.number(quantity)
+    rhythm = f" {words.say(f'price.every.{every}')}" if every else ""
+    return f"{name}: {amount}{rhythm}"
+
+
+def preview_view(preview: ChangePreview, words: Words) -> PreviewView:
+    """What a change costs, line by line as it will be invoiced."""
+    currency = preview.next_invoice.currency
+    return PreviewView(
+        due_now=words.price(preview.due_now),
+        next_invoice=words.price(preview.next_invoice),
+        is_due_now=preview.due_now.amount > 0,
+        lines=[Line(line.description or "–", words.money(line.amount, currency)) for line in preview.lines],
+    )
+
+
+def recharges(gathered: Gathered, words: Words) -> list[RechargeView]:
+    """What can be bought more of by itself, for the accounts that the customer pays for."""
+    if gathered.is_a_guest:
+        return []
+    team = f"team:{gathered.team.team_id}" if gathered.team else None
+    paid_for = {f"customer:{gathered.caller.customer.token}", team}
+    views = []
+    for one in gathered.balances:
+        account, code = one.snapshot.account, one.snapshot.feature
+        feature = gathered.shelf.feature(code)
+        if feature is None or feature.unit_price is None or account not in paid_for:
+            continue
+        rule = gathered.recharges.get((account, code))
+        cap = rule.max_spend_per_period if rule else None
+        views.append(
+            RechargeView(
+                account=account,
+                feature=code,
+                name=feature.name,
+                whose=whose(account, gathered, words),
+                unit_price=words.price(feature.unit_price),
+                rule=rule,
+                spent=words.price(rule.spent) if rule else None,
+                cap=cap.amount if cap else None,
+                currency=feature.unit_price.currency,
+            )
+        )
+    return views

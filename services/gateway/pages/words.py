@@ -1,0 +1,103 @@
+"""What the pages say, in English and German, with money and dates as each language writes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from babel import Locale
+from babel.core import negotiate_locale
+from babel.dates import format_date
+from babel.numbers import format_currency, format_decimal
+from starlette.requests import Request
+
+from tallystick.messages.base import Money
+from tallystick.money import minor_unit_digits
+
+LANGUAGES = ("en", "de")
+"""The first is spoken where nothing else is asked for."""
+COOKIE = "language"
+LANGUAGES_READ_MAX = 20
+"""Of an `Accept-Language`; browsers send a handful."""
+_FOLDER = Path(__file__).parent / "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language."""
+
+    language: str
+    locale: Locale
+    texts: Mapping[str, str]
+
+    def say(self, key: str, **values: Any) -> str:
+        """A text with its values filled in; of a number `count`, the form that goes with it."""
+        count = values.get("count")
+        if count is not None:
+            form = self.locale.plural_form(count)
+            key = f"{key}.{form}" if f"{key}.{form}" in self.texts else key
+        return self.texts[key].format(**values)
+
+    def knows(self, key: str) -> bool:
+        """Whether there is such a text."""
+        return key in self.texts
+
+    def code(self, kind: str, code: str) -> str:
+        """What a code of the messages is called; a code that has no name here is shown as it is."""
+        return self.texts.get(f"{kind}.{code}", code.replace("_", " "))
+
+    def money(self, amount: int, currency: str) -> str:
+        """An amount in minor units, with the digits that its currency has."""
+        digits = minor_unit_digits(currency)
+        pattern = self.locale.currency_formats["standard"]
+        return format_currency(
+            Decimal(amount).scaleb(-digits),
+            currency.upper(),
+            format=pattern.pattern.replace("0.00", "0" if digits == 0 else "0." + "0" * digits),
+            locale=self.locale,
+            currency_digits=False,
+        )
+
+    def price(self, money: Money) -> str:
+        """An amount of money."""
+        return self.money(money.amount, money.currency)
+
+    def number(self, number: int) -> str:
+        """A number with its thousands apart."""
+        return format_decimal(number, locale=self.locale)
+
+    def date(self, moment: datetime) -> str:
+        """The day of a moment, UTC."""
+        return format_date(moment, "long", locale=self.locale)
+
+
+@cache
+def words_of(language: str) -> Words:
+    """The words of one of `LANGUAGES`."""
+    content = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text(encoding="utf-8"))
+    return Words(language, Locale(language), dict(_flat(content)))
+
+
+def words_for(request: Request) -> Words:
+    """The language that was chosen on the page, else the browser's, else English."""
+    chosen = request.cookies.get(COOKIE)
+    if chosen in LANGUAGES:
+        return words_of(chosen)
+    header = request.headers.get("accept-language", "")
+    wanted = [part.partition(";")[0].strip() for part in header.split(",")[:LANGUAGES_READ_MAX]]
+    found = negotiate_locale([tag.replace("-", "_") for tag in wanted if tag], LANGUAGES)
+    return words_of(found or LANGUAGES[0])
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    flat = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", str(value)))
+    return flat
