@@ -32,6 +32,9 @@ SELECT_LOW = """
     JOIN consumables.balances AS balance USING (account, feature)
     JOIN consumables.accounts AS holder USING (account)
     WHERE rule.enabled AND balance.remaining < rule.threshold
+      -- What was told already is not looked into again and again.
+      AND NOT (rule.suspended AND rule.skip_told = 'suspended')
+      AND NOT (balance.unlimited > 0 AND rule.skip_told = 'unlimited')
       AND NOT EXISTS (
           SELECT FROM consumables.recharges AS running
           WHERE running.account = rule.account AND running.feature = rule.feature
