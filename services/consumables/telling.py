@@ -22,6 +22,7 @@ from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
 if TYPE_CHECKING:
     from services.consumables.books import Given
+    from services.consumables.domain.units import Pool
 
 COPY_OUTBOX = """
     COPY consumables.outbox
@@ -54,7 +55,7 @@ class Teller:
     _trace: str = ""
 
     def __post_init__(self) -> None:
-        self._at = _rfc3339(self.work.now)
+        self._at = rfc3339(self.work.now)
         self._cause = orjson.dumps(self.work.caused_by).decode()
         traced = orjson.dumps(outgoing_headers()).decode()
         self._trace = "" if traced == "{}" else f",{traced[1:-1]}"
@@ -63,12 +64,12 @@ class Teller:
         """Tell that a balance changed by these entries; it must stand as it does after them."""
         standing.version += 1
         event_id = new_id("evt")
-        kind, identifier = _parts(standing.customer)
+        kind, identifier = customer_parts(standing.customer)
         entries = ",".join([self._entry(standing, entry) for entry in moved])
         body = (
             f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{standing.version},'
             f'"caused_by":{self._cause},"customer":{{"type":"{kind}","id":"{identifier}"}},'
-            f'"consumable":{_balance(standing)},"entries":[{entries}],"grant":{grant}}}'
+            f'"consumable":{balance_json(standing)},"entries":[{entries}],"grant":{grant}}}'
         )
         headers = (
             f'{{"ce-specversion":"1.0","ce-id":"{event_id}","ce-source":"/billing/consumables",'
@@ -84,7 +85,7 @@ class Teller:
     ) -> None:
         """Tell of a grant that was just made."""
         quantity = _number(given.quantity)
-        expires_at = f'"{_rfc3339(given.expires_at)}"' if given.expires_at else "null"
+        expires_at = f'"{rfc3339(given.expires_at)}"' if given.expires_at else "null"
         grant = (
             f'{{"grant_id":"{grant_id}","version":1,"account":"{standing.account}",'
             f'"feature":"{standing.feature}","quantity":{quantity},"remaining":{quantity},'
@@ -121,7 +122,8 @@ class Teller:
         )
 
 
-def _balance(standing: Standing) -> str:
+def balance_json(standing: "Standing | Pool") -> str:
+    """A balance's snapshot."""
     is_unlimited = standing.unlimited > 0
     granted = _number(None if is_unlimited else standing.granted + standing.beyond)
     remaining = _number(None if is_unlimited else standing.remaining)
@@ -138,11 +140,13 @@ def _number(value: int | None) -> str:
 
 
 @lru_cache(REMEMBERED)
-def _parts(token: str) -> tuple[str, str]:
+def customer_parts(token: str) -> tuple[str, str]:
+    """A customer's type and id, by the token."""
     customer = Customer.from_token(token)
     return customer.type, customer.id
 
 
 @lru_cache(REMEMBERED)
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC as messages say it."""
     return moment.isoformat().replace("+00:00", "Z")

@@ -113,6 +113,12 @@ class Bound:
         async with connection:
             return await (await connection.execute(query, values)).fetchall()
 
+    async def execute(self, script: str) -> None:
+        """Run statements as the owner of the database."""
+        connection = await psycopg.AsyncConnection.connect(self.owner_url, autocommit=True)
+        async with connection:
+            await connection.execute(script)
+
     async def close(self) -> None:
         """Give the connections back."""
         await self.engine.dispose()

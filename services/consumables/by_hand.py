@@ -1,0 +1,118 @@
+"""Units that people give and take back, outside of any plan."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from services.consumables.books import Account, Books, Given
+from services.consumables.domain.units import Stock, Why, absorb, end
+from services.consumables.loading import load_named
+from services.consumables.refusing import no_account, unknown_feature
+from services.consumables.writing import write
+from shared.faults import Rejected
+from shared.work import Work
+from tallystick.messages import consumables as m
+
+Found = TypeVar("Found")
+
+PATIENCE_SECONDS = 1.0
+"""A catalog that was just applied, or a seat that was just claimed, is heard of within this on the feed."""
+LOOK_AGAIN_SECONDS = 0.05
+SELECT_KIND = """
+    SELECT kind FROM consumables.known_features WHERE code = %s AND kind IN ('limit', 'consumable')
+"""
+SELECT_CUSTOMER = "SELECT customer FROM consumables.accounts WHERE account = %s"
+SELECT_BALANCE = "SELECT account, feature, source FROM consumables.grants WHERE grant_id = %s"
+
+
+async def grant(work: Work, command: m.Grant) -> m.Granted:
+    """Give units to an account.
+
+    Raises Rejected `unknown_feature` or `no_account`.
+    """
+    kind = await _patiently(lambda: _one(work, SELECT_KIND, command.feature))
+    if kind is None:
+        raise unknown_feature(command.feature)
+    customer = await _customer_of(work, command.account)
+    source = m.GrantSource(kind="manual", reason=command.reason)
+    books = await Books.open(work, [Account(command.account, command.feature, kind, customer)])
+    given = Given(
+        command.quantity,
+        command.expires_at,
+        command.priority,
+        source.model_dump(mode="json"),
+        f"manual/{command.command_id}",
+    )
+    [grant_id] = books.give(command.account, command.feature, [given])
+    await books.close()
+    loaded = await load_named(work, [(command.account, command.feature)], grant_ids=[grant_id])
+    for pool in loaded.pools.values():
+        absorb(pool, Why(command.command_id))
+    await write(work, loaded.pools.values())
+    return m.Granted(grant=grant_snapshot(loaded.stocks[grant_id], source))
+
+
+async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
+    """Take back what is left of a grant; again: the same, with nothing told.
+
+    Raises Rejected `not_found`.
+    """
+    cursor = await work.driver.execute(SELECT_BALANCE, (command.grant_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise Rejected("not_found", "There is no such grant.", {"grant_id": command.grant_id})
+    account, feature, source = row
+    loaded = await load_named(work, [(account, feature)], grant_ids=[command.grant_id])
+    stock = loaded.stocks[command.grant_id]
+    if not stock.has_ended:
+        end(stock, "revoked", Why(command.command_id))
+    await write(work, loaded.pools.values())
+    return m.Granted(grant=grant_snapshot(stock, m.GrantSource.model_validate(source)))
+
+
+def grant_snapshot(stock: Stock, source: m.GrantSource) -> m.GrantSnapshot:
+    """A grant as it stands."""
+    return m.GrantSnapshot(
+        grant_id=stock.grant_id,
+        version=stock.version + stock.is_changed,
+        account=stock.pool.account,
+        feature=stock.pool.feature,
+        quantity=stock.quantity,
+        remaining=_remaining(stock),
+        expires_at=stock.expires_at,
+        priority=stock.priority,
+        source=source,
+        revoked=stock.is_revoked,
+        created_at=stock.created_at,
+    )
+
+
+def _remaining(stock: Stock) -> int | None:
+    if stock.quantity is None:
+        return 0 if stock.has_ended else None
+    return stock.remaining
+
+
+async def _customer_of(work: Work, account: str) -> str:
+    kind, _, identity = account.partition(":")
+    if kind == "customer":
+        return identity
+    customer = await _patiently(lambda: _one(work, SELECT_CUSTOMER, account))
+    if customer is None:
+        raise no_account(account)
+    return customer
+
+
+async def _one(work: Work, query: str, value: str) -> str | None:
+    row: tuple[Any, ...] | None = await (await work.driver.execute(query, (value,))).fetchone()
+    return None if row is None else str(row[0])
+
+
+async def _patiently(look: Callable[[], Awaitable[Found | None]]) -> Found | None:
+    """What is found, now or within moments."""
+    for _ in range(int(PATIENCE_SECONDS / LOOK_AGAIN_SECONDS)):
+        found = await look()
+        if found is not None:
+            return found
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    return None
