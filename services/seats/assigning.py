@@ -1,17 +1,17 @@
 """Giving seats away: however many wishes wait, each team is locked once and its seats are written at once."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from services.seats.changing import take_seats, tell_seat, tell_team
-from services.seats.domain.assigning import NewSeat, addresses_in, decide
+from services.seats.domain.assigning import NewSeat, addresses_of, decide
 from services.seats.domain.invitations import INVITATION_LIFETIME
 from services.seats.domain.refusals import Refused
+from services.seats.domain.seats import Seat
 from services.seats.invitations import WITHHELD, Invitations
 from services.seats.rejecting import refuse_closed, refuse_strangers, rejection_of
 from services.seats.snapshots import room_of
 from services.seats.store import add_seats, lock_team, lock_teams, no_team, taken_seats
-from services.seats.tables import SeatRow, TeamRow
+from services.seats.tables import TeamRow
 from shared.ids import new_id
 from shared.work import Rejected, Work
 from tallystick.messages import seats as m
@@ -64,11 +64,13 @@ async def give(
     """Seats of a locked team for wishes, each with the id of the command it came with."""
     wanted = [wish for _, wish in wishes]
     members = [wish.member for wish in wanted if wish.member is not None]
-    taken = await taken_seats(work, team, addresses_in(wanted), members)
-    decided = decide(room_of(team), taken, wanted)
+    addresses = addresses_of(wanted)
+    emails = [address for address in addresses if isinstance(address, str)]
+    taken = await taken_seats(work, team, emails, members)
+    decided = decide(room_of(team), taken, wanted, addresses)
     # Ids of the same millisecond are in no order of their own; sorted, later wishes come later in lists.
     ids = iter(sorted(new_id("seat") for _ in decided))
-    rows: list[SeatRow] = []
+    rows: list[Seat] = []
     given: list[m.SeatAssigned | Refused] = []
     for (command_id, _), seat in zip(wishes, decided, strict=True):
         if isinstance(seat, Refused):
@@ -84,7 +86,7 @@ async def give(
         take_seats(team, len(rows))
         tell_team(work, team, "changed")
         await work.flush()
-        await add_seats(work, [_columns(row) for row in rows])
+        await add_seats(work, rows)
     return given
 
 
@@ -99,14 +101,12 @@ def _answer(given: m.SeatAssigned | Refused) -> Answer:
     return rejection_of(given) if isinstance(given, Refused) else given
 
 
-def _new_row(work: Work, team: TeamRow, seat_id: str, seat: NewSeat) -> SeatRow:
-    return SeatRow(
+def _new_row(work: Work, team: TeamRow, seat_id: str, seat: NewSeat) -> Seat:
+    return Seat(
         seat_id=seat_id,
-        version=0,
         team_id=team.team_id,
         subscription_id=team.subscription_id,
         customer=team.customer,
-        status="pending",
         email=seat.email,
         member=seat.member.token if seat.member else None,
         multiplier=seat.wish.multiplier,
@@ -116,7 +116,7 @@ def _new_row(work: Work, team: TeamRow, seat_id: str, seat: NewSeat) -> SeatRow:
     )
 
 
-def _told(work: Work, row: SeatRow, command_id: str, *, is_claimed: bool) -> m.SeatAssigned:
+def _told(work: Work, row: Seat, command_id: str, *, is_claimed: bool) -> m.SeatAssigned:
     """Tell of a new seat; one that is claimed at once is told twice, as any other would be."""
     snapshot = tell_seat(work, row, "assigned", caused_by=command_id)
     if not is_claimed:
@@ -124,23 +124,3 @@ def _told(work: Work, row: SeatRow, command_id: str, *, is_claimed: bool) -> m.S
     row.status = "claimed"
     row.claimed_at = work.now
     return m.SeatAssigned(seat=tell_seat(work, row, "claimed", caused_by=command_id))
-
-
-def _columns(row: SeatRow) -> dict[str, Any]:
-    return {
-        "seat_id": row.seat_id,
-        "version": row.version,
-        "team_id": row.team_id,
-        "subscription_id": row.subscription_id,
-        "customer": row.customer,
-        "status": row.status,
-        "email": row.email,
-        "member": row.member,
-        "multiplier": row.multiplier,
-        "role": row.role,
-        "metadata": row.meta,
-        "token_hash": row.token_hash.hex() if row.token_hash else None,
-        "invited_at": row.invited_at,
-        "expires_at": row.expires_at,
-        "claimed_at": row.claimed_at,
-    }

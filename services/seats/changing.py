@@ -3,6 +3,7 @@
 The caller has locked the team's row, so versions follow one another.
 """
 
+from services.seats.domain.seats import Seat
 from services.seats.domain.teams import Terms
 from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot
 from services.seats.tables import SeatRow, TeamRow
@@ -22,7 +23,7 @@ def tell_team(work: Work, row: TeamRow, event: str) -> None:
     )
 
 
-def tell_seat(work: Work, row: SeatRow, event: str, *, caused_by: str | None = None) -> m.SeatSnapshot:
+def tell_seat(work: Work, row: SeatRow | Seat, event: str, *, caused_by: str | None = None) -> m.SeatSnapshot:
     """Count a seat's change and tell it; what it looks like now.
 
     `caused_by` names one of several commands that are handled together.

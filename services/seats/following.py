@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from services.seats.changing import free_seats, put_terms, tell_seat, tell_team
+from services.seats.domain.seats import Seat
 from services.seats.domain.teams import Standing, Terms, manager_in, standing_of, terms_of
 from services.seats.snapshots import terms_of_row
 from services.seats.tables import KnownCustomer, KnownSubscription, SeatRow, TeamRow
@@ -13,6 +14,8 @@ from tallystick.messages import subscriptions as s
 
 REVOKED_AT_ONCE = 2_000
 """Seats of a closing team that are revoked in one transaction: a second's work, a few MB of events."""
+_FIELDS = {"metadata": "meta"}
+"""Columns whose field is called otherwise."""
 
 
 async def note_subscription(work: Work, told: s.SubscriptionSnapshot) -> bool:
@@ -104,7 +107,7 @@ async def _close_part(work: Work, team: TeamRow) -> None:
     tell_team(work, team, "closed")
 
 
-async def _revoked(work: Work, some: sa.Select[str]) -> list[SeatRow]:
+async def _revoked(work: Work, some: sa.Select[str]) -> list[Seat]:
     """Revoke seats in one statement; what they are now, but for the version that telling them will count."""
     statement = (
         sa.update(SeatRow)
@@ -120,10 +123,7 @@ async def _revoked(work: Work, some: sa.Select[str]) -> list[SeatRow]:
         .execution_options(synchronize_session=False)
     )
     rows = (await work.session.execute(statement)).mappings().all()
-    found = [
-        SeatRow(**{**{k: v for k, v in row.items() if k != "metadata"}, "meta": row["metadata"]})
-        for row in rows
-    ]
+    found = [Seat(**{_FIELDS.get(name, name): value for name, value in row.items()}) for row in rows]
     for seat in found:
         seat.version -= 1
     return sorted(found, key=lambda seat: seat.seat_id)

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from services.seats.domain.seats import Seat
 from services.seats.domain.teams import Room, Terms
 from services.seats.tables import SeatRow, TeamRow
 from tallystick.messages import seats as m
@@ -62,7 +63,7 @@ def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
     )
 
 
-def seat_snapshot(row: SeatRow) -> m.SeatSnapshot:
+def seat_snapshot(row: SeatRow | Seat) -> m.SeatSnapshot:
     """A seat as results, events and answers show it; its token's hash stays behind."""
     return m.SeatSnapshot(
         seat_id=row.seat_id,

@@ -1,4 +1,4 @@
-"""How many seats a second are given away: one by one on one team, against Postgres doing the same; in batches.
+"""How many seats a second are given away: one by one on one team, against Postgres alone; in batches.
 
 The floor is `pgbench` with 16 clients and prepared statements on tables of the same form: each transaction
 finds and locks the team, looks for the address, writes the seat, the team, the inbox row and two events.

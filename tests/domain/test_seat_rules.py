@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.seats.domain.addresses import normalized
-from services.seats.domain.assigning import Taken, decide
+from services.seats.domain.assigning import Taken, addresses_of, decide
 from services.seats.domain.invitations import hash_of, token_for
 from services.seats.domain.payments import of_the_period, split
 from services.seats.domain.refusals import Refused
@@ -130,7 +130,7 @@ def test_never_more_seats_than_there_are_and_nobody_twice(
 ) -> None:
     wishes = [SeatToAssign(email=f"{name}@example.com" if name != "?" else "?") for name in names]
     of = room(holders, quantity)
-    decided = decide(of, Taken(emails={"c@example.com"}), wishes)
+    decided = decide(of, Taken(emails={"c@example.com"}), wishes, addresses_of(wishes))
     assert len(decided) == len(wishes)
     given_away = [one.email for one in decided if not isinstance(one, Refused)]
     assert len(given_away) <= max(0, quantity - holders)

@@ -49,29 +49,27 @@ class Taken:
             self.members.add(member.token)
 
 
-def addresses_in(wishes: Sequence[SeatToAssign]) -> list[str]:
-    """The well-formed addresses among the wishes, as they would be stored."""
-    found = []
-    for wish in wishes:
-        try:
-            if wish.email is not None:
-                found.append(normalized(wish.email))
-        except Refused:
-            continue
-    return found
+def addresses_of(wishes: Sequence[SeatToAssign]) -> list[str | Refused | None]:
+    """Each wish's address as it would be stored, None where it names none, or why it cannot be one."""
+    return [_address(wish.email) for wish in wishes]
 
 
-def decide(room: Room, taken: Taken, wishes: Sequence[SeatToAssign]) -> list[NewSeat | Refused]:
-    """What becomes of each wish, first come, first served.
+def decide(
+    room: Room,
+    taken: Taken,
+    wishes: Sequence[SeatToAssign],
+    addresses: Sequence[str | Refused | None],
+) -> list[NewSeat | Refused]:
+    """What becomes of each wish, with what `addresses_of` says of it; first come, first served.
 
     Refused with `invalid_email`, `multiplier_not_supported`, `seat_already_assigned`, `no_seat_available`,
     and `invalid_message` for a wish that names nobody.
     """
     available = room.available
     decided: list[NewSeat | Refused] = []
-    for wish in wishes:
+    for wish, address in zip(wishes, addresses, strict=True):
         try:
-            seat = _new_seat(room, taken, wish)
+            seat = _new_seat(room, taken, wish, address)
             if available == 0:
                 raise Refused(
                     "no_seat_available",
@@ -94,12 +92,20 @@ def refuse_multiplier(room: Room, multiplier: int) -> None:
         raise Refused("multiplier_not_supported", "This team shares one pool; its seats have no multiplier.")
 
 
-def _new_seat(room: Room, taken: Taken, wish: SeatToAssign) -> NewSeat:
-    if wish.email is None and wish.member is None:
+def _new_seat(room: Room, taken: Taken, wish: SeatToAssign, address: str | Refused | None) -> NewSeat:
+    if isinstance(address, Refused):
+        raise address
+    if address is None and wish.member is None:
         raise Refused("invalid_message", "Give email, member or both.")
     if wish.immediate and wish.member is None:
         raise Refused("invalid_message", "immediate needs the member who holds the seat.")
-    email = normalized(wish.email) if wish.email is not None else None
     refuse_multiplier(room, wish.multiplier)
-    taken.refuse(email, wish.member)
-    return NewSeat(email=email, member=wish.member, wish=wish)
+    taken.refuse(address, wish.member)
+    return NewSeat(email=address, member=wish.member, wish=wish)
+
+
+def _address(typed: str | None) -> str | Refused | None:
+    try:
+        return normalized(typed) if typed is not None else None
+    except Refused as refused:
+        return refused
