@@ -18,15 +18,16 @@ HIDDEN = "[hidden]"
 def set_up_logs(service: str, *, style: str, level: str) -> None:
     """Configure structlog, and the standard library's logs of others, for one process."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    renderer = structlog.dev.ConsoleRenderer() if style == "console" else structlog.processors.JSONRenderer()
+    # Plain, not the rich one that shows every local variable, secrets among them.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = console if style == "console" else structlog.processors.JSONRenderer()
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    ending: list[Any] = [hide_secrets, renderer]
-    if style == "json":
-        ending.insert(0, structlog.processors.format_exc_info)
+    # Tracebacks become text first, so that what looks like a secret in them is hidden as well.
+    ending: list[Any] = [structlog.processors.format_exc_info, hide_secrets, renderer]
     structlog.configure(
         processors=[*processors, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
