@@ -20,6 +20,7 @@ from tests.handlers.subscription_world import ACME, World, gapless
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
+BEFORE = ["createdV1", "activatedV1", "cancelScheduledV1", "reactivatedV1"]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FAILS_LATER = "pm_card_chargeCustomerFail"
 TABLES = ("subscriptions", "invoices", "checkouts", "entitlements", "outbox")
@@ -44,7 +45,13 @@ class Renewal:
         await self.world.register(stripe_customer_id=theirs.id)
         await self.world.buys("solo_monthly")
         await self.world.catches_up()
-        self.end = datetime.fromisoformat((await self.world.subscription())["current_period_end"])
+        found = await self.world.subscription()
+        self.end = datetime.fromisoformat(found["current_period_end"])
+        # What we know after a command is Stripe's answer: the next event does not tell which is newer.
+        mine = {"subscription_id": found["subscription_id"]}
+        cancel = m.CancelSubscription(command_id=self.world.command_id(), at="period_end", **mine)
+        await self.world.does(cancel)
+        await self.world.does(m.ReactivateSubscription(command_id=self.world.command_id(), **mine))
 
     def saves(self, card: str) -> str:
         """Make a card what is charged."""
@@ -143,7 +150,7 @@ async def test_a_failed_renewal_is_the_same_in_every_order(world: World, renewal
         assert found["status"] == "past_due", heard
         assert datetime.fromisoformat(found["grace_until"]) == renewal.end + HOUR + 7 * DAY, heard
         told = await world.told("subscription")
-        assert [name for name, _ in told] == ["createdV1", "activatedV1", "renewedV1", "pastDueV1"], heard
+        assert [name for name, _ in told] == [*BEFORE, "renewedV1", "pastDueV1"], heard
         assert gapless(told, "subscription", "subscription_id")
         assert await failures(world) == [1], heard
         assert gapless(await world.told("invoice"), "invoice", "invoice_id")
