@@ -15,7 +15,7 @@ from shared.database import is_away, is_conflict
 from shared.faults import Rejected, Unavailable
 from shared.group_commit import GroupCommit
 from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
-from shared.limits import DATABASE_CONFLICT_TRIES
+from shared.limits import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
 from shared.steps import Steps
 from shared.together import Answer, Asked, Together
 from shared.work import Transactions
@@ -36,6 +36,8 @@ class Handler:
     function: Callable[..., Awaitable[Any]]
     together: bool = False
     """Whether those that wait at the same moment share one transaction, or one reading."""
+    together_max: int = GROUP_COMMIT_MAX_ITEMS
+    """How many share one at most."""
     reveal: Callable[..., Outcome] | None = None
     """Adds to an outcome, on its way to the caller, what must not be stored with it."""
 
@@ -192,7 +194,11 @@ class Dispatcher:
     ) -> GroupCommit[Any, Any]:
         service = handler.message.service
         group: GroupCommit[Any, Any] = GroupCommit(
-            commit, service=service, name=handler.name, isolates=_is_ours
+            commit,
+            service=service,
+            name=handler.name,
+            isolates=_is_ours,
+            max_items=handler.together_max,
         )
         self.groups[handler.name] = group
         return group

@@ -53,7 +53,8 @@ class Runtime:
         """Bind a service's handlers to a database and to what they need beside it."""
         transactions = Transactions(engine, service.schema, subjects, wake_relay)
         by_type = {type(instance): instance for instance in provided}
-        dispatcher = Dispatcher(transactions, Inbox(service.schema), by_type)
+        inbox = Inbox(service.schema)
+        dispatcher = Dispatcher(transactions, inbox, by_type | {Inbox: inbox})
         following = Following(service, transactions, by_type, subjects)
         return cls(service, transactions, dispatcher, by_type, following)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 
 from shared.commands import Handler
+from shared.limits import GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages.base import Command, Event, Outcome, Question
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
@@ -78,19 +79,20 @@ class Service:
         message: type[Command[Any]],
         *,
         together: bool = False,
+        together_max: int = GROUP_COMMIT_MAX_ITEMS,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         """Handle a command in one transaction: `async (work, command, *provided) -> result`.
 
         With `together`, for what comes thousands of times a second: those that wait at one moment come as one
         list, none of them handled before, `async (work, commands, *provided) -> [result or Rejected, …]`, in
-        the same order. A result may be JSON written already. What is refused has no effect only if the
-        handler gave it none.
+        the same order, at most `together_max` of them. A result may be JSON written already. What is refused
+        has no effect only if the handler gave it none.
 
         `reveal(command, outcome, *provided) -> outcome` adds what is shown to the caller and never stored. It
         is called for every repetition of the command too, and must say the same each time.
         """
-        return self._register("command", message, together=together, reveal=reveal)
+        return self._register("command", message, together=together, together_max=together_max, reveal=reveal)
 
     def external_command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
         """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""
@@ -157,6 +159,7 @@ class Service:
         message: type[Command[Any]] | type[Question[Any]],
         *,
         together: bool = False,
+        together_max: int = GROUP_COMMIT_MAX_ITEMS,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         if message.service != self.name:
@@ -165,7 +168,7 @@ class Service:
             raise ValueError(f"{message.name} has a handler already")
 
         def register(function: Function) -> Function:
-            self.handlers[message.name] = Handler(kind, message, function, together, reveal)
+            self.handlers[message.name] = Handler(kind, message, function, together, together_max, reveal)
             return function
 
         return register

@@ -80,39 +80,53 @@ class Together:
         # The last to come in was not there before the moment it came.
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
-            known = await self.inbox.find_many(work, [asked.command.command_id for asked in group])
-            prints = [fingerprint(asked.command) for asked in group]
-            new: dict[str, int] = {}
-            for number, asked in enumerate(group):
-                if asked.command.command_id not in known:
-                    new.setdefault(asked.command.command_id, number)
-            answers = await self._decide(work, group, prints, list(new.values())) if new else {}
-        told = []
-        for asked, own in zip(group, prints, strict=True):
-            command_id = asked.command.command_id
-            first = known[command_id].fingerprint if command_id in known else prints[new[command_id]]
-            if own != first:
-                told.append(_answer(command_id, idempotency_conflict(command_id)))
-            else:
-                told.append(_again(known[command_id]) if command_id in known else answers[command_id])
-        return told
+            return await decide_in(work, self.inbox, group, self.call)
 
-    async def _decide(
-        self, work: Work, group: Sequence[Asked], prints: Sequence[bytes], new: Sequence[int]
-    ) -> dict[str, Answered]:
-        """Hand the new ones to the handler, and store what became of them."""
-        results = await self.call(work, [group[number].command for number in new])
-        answers: dict[str, Answered] = {}
-        decided = []
-        for number, result in zip(new, results, strict=True):
-            asked = group[number]
-            answer = _answer(asked.command.command_id, result)
-            answers[asked.command.command_id] = answer
-            if isinstance(answer, Answer):
-                decided.append(Decided(asked.command, prints[number], asked.body, answer.body))
-        if not await self.inbox.settle_many(work, decided):
-            raise Overtaken
-        return answers
+
+async def decide_in(work: Work, inbox: Inbox, group: Sequence[Asked], call: Call) -> list[Answered]:
+    """An answer for each, within a transaction: those that are new are handed to `call` and stored.
+
+    Raises Overtaken when another worker has settled one of them in the meantime.
+    """
+    known = await inbox.find_many(work, [asked.command.command_id for asked in group])
+    prints = [fingerprint(asked.command) for asked in group]
+    new: dict[str, int] = {}
+    for number, asked in enumerate(group):
+        if asked.command.command_id not in known:
+            new.setdefault(asked.command.command_id, number)
+    answers = await _decide(work, inbox, group, prints, list(new.values()), call) if new else {}
+    told = []
+    for asked, own in zip(group, prints, strict=True):
+        command_id = asked.command.command_id
+        first = known[command_id].fingerprint if command_id in known else prints[new[command_id]]
+        if own != first:
+            told.append(_answer(command_id, idempotency_conflict(command_id)))
+        else:
+            told.append(_again(known[command_id]) if command_id in known else answers[command_id])
+    return told
+
+
+async def _decide(
+    work: Work,
+    inbox: Inbox,
+    group: Sequence[Asked],
+    prints: Sequence[bytes],
+    new: Sequence[int],
+    call: Call,
+) -> dict[str, Answered]:
+    """Hand the new ones to the handler, and store what became of them."""
+    results = await call(work, [group[number].command for number in new])
+    answers: dict[str, Answered] = {}
+    decided = []
+    for number, result in zip(new, results, strict=True):
+        asked = group[number]
+        answer = _answer(asked.command.command_id, result)
+        answers[asked.command.command_id] = answer
+        if isinstance(answer, Answer):
+            decided.append(Decided(asked.command, prints[number], asked.body, answer.body))
+    if not await inbox.settle_many(work, decided):
+        raise Overtaken
+    return answers
 
 
 def _again(known: Known) -> Answered:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from services.consumables.books import Account, Books, Given
 from services.consumables.domain.units import Stock, Why, absorb, end
-from services.consumables.loading import load_named
+from services.consumables.loading import load
 from services.consumables.refusing import no_account, unknown_feature
 from services.consumables.writing import write
 from shared.faults import Rejected
@@ -45,10 +45,10 @@ async def grant(work: Work, command: m.Grant) -> m.Granted:
     )
     [grant_id] = books.give(command.account, command.feature, [given])
     await books.close()
-    loaded = await load_named(work, [(command.account, command.feature)], grant_ids=[grant_id])
+    loaded = await load(work, named=[(command.account, command.feature)], grant_ids=[grant_id])
     for pool in loaded.pools.values():
         absorb(pool, Why(command.command_id))
-    await write(work, loaded.pools.values())
+    await write(work, loaded)
     return m.Granted(grant=grant_snapshot(loaded.stocks[grant_id], source))
 
 
@@ -62,11 +62,11 @@ async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
     if row is None:
         raise Rejected("not_found", "There is no such grant.", {"grant_id": command.grant_id})
     account, feature, source = row
-    loaded = await load_named(work, [(account, feature)], grant_ids=[command.grant_id])
+    loaded = await load(work, named=[(account, feature)], grant_ids=[command.grant_id])
     stock = loaded.stocks[command.grant_id]
     if not stock.has_ended:
         end(stock, "revoked", Why(command.command_id))
-    await write(work, loaded.pools.values())
+    await write(work, loaded)
     return m.Granted(grant=grant_snapshot(stock, m.GrantSource.model_validate(source)))
 
 

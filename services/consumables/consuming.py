@@ -7,7 +7,7 @@ import orjson
 
 from services.consumables.domain.drawing import Insufficient, Taken, draw
 from services.consumables.domain.units import Part, Why
-from services.consumables.loading import Loaded, Wanted, load_reached
+from services.consumables.loading import Loaded, Wanted, load
 from services.consumables.refusing import refuse_unreached
 from services.consumables.writing import write
 from shared.faults import Rejected
@@ -25,10 +25,10 @@ def wanted_by(wish: m.Wish) -> Wanted:
 
 async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units for each command; results are written as JSON."""
-    loaded = await load_reached(work, [wanted_by(command) for command in commands])
+    loaded = await load(work, [wanted_by(command) for command in commands])
     decided = [decide(loaded, command, "consumed", _why(command)) for command in commands]
     refused = await refuse_unreached(work, loaded, [wanted_by(command) for command in commands])
-    await write(work, loaded.pools.values())
+    await write(work, loaded)
     return [
         _result(decision) if decision is not None else refused[wanted_by(command)]
         for command, decision in zip(commands, decided, strict=True)

@@ -5,24 +5,23 @@ second reads their grants, which nobody else can change any more. Each has one J
 cost the worker eight times as much.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
 
-from services.consumables.domain.units import Pool, Stock, burn_order
+from services.consumables.domain.units import Pool, Stock, Why, burn_order, give_back
 from shared.work import Work
 
 _BALANCE = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
     granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold
 """
-_REACHED = """
+LOCK_BALANCES = f"""
     WITH wish AS (
-        SELECT DISTINCT consumer, feature, account
-        FROM jsonb_to_recordset(%s::jsonb) AS wish (consumer text, feature text, account text)
+        SELECT consumer, feature, account
+        FROM jsonb_to_recordset(%(wished)s::jsonb) AS wish (consumer text, feature text, account text)
     ), reach AS (
         SELECT consumer, feature, account AS named, 'customer:' || consumer AS account FROM wish
         WHERE account IS NULL OR account = 'customer:' || consumer
@@ -30,32 +29,36 @@ _REACHED = """
         SELECT wish.consumer, feature, wish.account, access.account
         FROM wish JOIN consumables.access
             ON access.consumer = wish.consumer AND (wish.account IS NULL OR access.account = wish.account)
+        UNION ALL
+        SELECT NULL, feature, account, account
+        FROM jsonb_to_recordset(%(named)s::jsonb) AS named (account text, feature text)
     )
-"""
-LOCK_REACHED = f"""{_REACHED}
     SELECT reach.consumer, reach.named, {_BALANCE}
     FROM reach JOIN consumables.balances USING (account, feature) JOIN consumables.accounts USING (account)
     ORDER BY account, feature FOR UPDATE OF balances
 """  # noqa: S608 - our own names
-READ_REACHED = LOCK_REACHED.replace("FOR UPDATE OF balances", "")
-LOCK_NAMED = f"""
-    SELECT {_BALANCE} FROM jsonb_to_recordset(%s::jsonb) AS wanted (account text, feature text)
-    JOIN consumables.balances USING (account, feature) JOIN consumables.accounts USING (account)
-    ORDER BY account, feature FOR UPDATE OF balances
-"""  # noqa: S608 - our own names
-READ_NAMED = LOCK_NAMED.replace("FOR UPDATE OF balances", "")
+READ_BALANCES = LOCK_BALANCES.replace("FOR UPDATE OF balances", "")
 _STOCK = """
     grant_id, quantity, consumed, reserved, expired, remaining, expires_at, priority, created_at, version,
     ended_at IS NOT NULL, revoked
 """
-SELECT_OPEN_GRANTS = f"""
-    SELECT account, feature, {_STOCK} FROM jsonb_to_recordset(%s::jsonb) AS of (account text, feature text)
+SELECT_GRANTS = f"""
+    SELECT account, feature, {_STOCK}
+    FROM jsonb_to_recordset(%(of)s::jsonb) AS of (account text, feature text)
     JOIN consumables.grants USING (account, feature) WHERE open
 """  # noqa: S608 - our own names
-SELECT_USED_GRANTS = SELECT_OPEN_GRANTS.replace("WHERE open", "WHERE open OR grants.consumed > 0")
-SELECT_THESE_GRANTS = SELECT_OPEN_GRANTS.replace(
-    "WHERE open", "WHERE open OR grant_id IN (SELECT jsonb_array_elements_text(%s::jsonb))"
-)
+SELECT_GRANTS_IN_USE = SELECT_GRANTS.replace("WHERE open", "WHERE open OR grants.consumed > 0")
+SELECT_GRANTS_AND_THESE = f"""{SELECT_GRANTS}
+    UNION
+    SELECT account, feature, {_STOCK} FROM consumables.grants
+    WHERE grant_id IN (SELECT jsonb_array_elements_text(%(these)s::jsonb))
+"""  # noqa: S608 - our own names
+SELECT_OVERDUE = """
+    SELECT reservation_id, consumer, drawn FROM consumables.reservations
+    WHERE status = 'open' AND expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+OVERDUE_MAX = 100
+"""Overdue reservations looked at by whoever meets reserved units; the tick sees to the rest."""
 
 
 class Wanted(NamedTuple):
@@ -74,6 +77,8 @@ class Reach(NamedTuple):
     """All their grants, in the order in which they are drawn on."""
     is_suspended: bool
     """There is something, and all of it is suspended."""
+    all_pools: Sequence[Pool]
+    """With those that are suspended."""
 
 
 @dataclass(slots=True)
@@ -83,70 +88,76 @@ class Loaded:
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     reach: dict[Wanted, Reach] = field(default_factory=dict)
     stocks: dict[str, Stock] = field(default_factory=dict)
-
-    def pools_of(self, stocks: Iterable[Stock]) -> list[Pool]:
-        """The balances that some grants belong to."""
-        return list({id(stock.pool): stock.pool for stock in stocks}.values())
+    lapsed: list[str] = field(default_factory=list)
+    """Reservations that were found to be overdue, and given back."""
 
 
-async def load_reached(
-    work: Work, wanted: Iterable[Wanted], *, lock: bool = True, used: bool = False
-) -> Loaded:
-    """The balances that these may draw on, with the grants that can be drawn on.
-
-    With `used`, also with those of which something is in use.
-    """
-    wishes = list(dict.fromkeys(wanted))
-    parameter = orjson.dumps([wish._asdict() for wish in wishes]).decode()
-    statement = LOCK_REACHED if lock else READ_REACHED
-    cursor = await work.driver.execute(statement, (parameter,), prepare=True, binary=True)
-    loaded = Loaded()
-    reached: dict[Wanted, list[Pool]] = {}
-    for consumer, named, *columns in await cursor.fetchall():
-        pool = loaded.pools.setdefault((columns[0], columns[1]), Pool(*columns))
-        reached.setdefault(Wanted(consumer, pool.feature, named), []).append(pool)
-    await _load_grants(work, loaded, SELECT_USED_GRANTS if used else SELECT_OPEN_GRANTS)
-    for wish, pools in reached.items():
-        usable = [pool for pool in pools if not pool.is_suspended]
-        loaded.reach[wish] = Reach(usable, burn_order(usable) if usable else (), not usable)
-    return loaded
-
-
-async def load_named(
+async def load(
     work: Work,
-    keys: Iterable[tuple[str, str]],
+    wanted: Iterable[Wanted] = (),
     *,
-    grant_ids: Sequence[str] = (),
+    named: Iterable[tuple[str, str]] = (),
+    grant_ids: Iterable[str] = (),
+    in_use: bool = False,
     lock: bool = True,
 ) -> Loaded:
-    """Balances by account and feature, with the grants that can be drawn on and those named."""
-    parameter = orjson.dumps([{"account": account, "feature": feature} for account, feature in set(keys)])
-    statement = LOCK_NAMED if lock else READ_NAMED
-    cursor = await work.driver.execute(statement, (parameter.decode(),), prepare=True, binary=True)
-    loaded = Loaded({(row[0], row[1]): Pool(*row) for row in await cursor.fetchall()})
-    ids = orjson.dumps(list(grant_ids)).decode()
-    await _load_grants(work, loaded, SELECT_THESE_GRANTS, ids)
+    """The balances that these may draw on and those named by account and feature, with their open grants.
+
+    Beside these come the grants with the ids given and, with `in_use`, all of which something is in use. What
+    has lapsed by the clock, reservations too, has lapsed in what is loaded.
+    """
+    wished = [wish._asdict() for wish in dict.fromkeys(wanted)]
+    by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
+    values = {"wished": orjson.dumps(wished).decode(), "named": orjson.dumps(by_name).decode()}
+    statement = LOCK_BALANCES if lock else READ_BALANCES
+    cursor = await work.driver.execute(statement, values, prepare=True, binary=True)
+    loaded = Loaded()
+    reached: dict[Wanted, list[Pool]] = {}
+    for consumer, account, *columns in await cursor.fetchall():
+        pool = loaded.pools.setdefault((columns[0], columns[1]), Pool(*columns))
+        if consumer is not None:
+            reached.setdefault(Wanted(consumer, pool.feature, account), []).append(pool)
+    if loaded.pools:
+        await _load_grants(work, loaded, list(grant_ids), in_use=in_use)
+    for wish, pools in reached.items():
+        usable = [pool for pool in pools if not pool.is_suspended]
+        loaded.reach[wish] = Reach(usable, burn_order(usable) if usable else (), not usable, pools)
     return loaded
 
 
-async def _load_grants(work: Work, loaded: Loaded, statement: str, *more: Any) -> None:
-    if not loaded.pools:
-        return
+async def _load_grants(work: Work, loaded: Loaded, grant_ids: list[str], *, in_use: bool) -> None:
+    overdue = await _overdue(work, loaded)
+    ids = [*grant_ids, *(part["grant_id"] for _, _, drawn in overdue for part in drawn)]
     keys = [{"account": account, "feature": feature} for account, feature in loaded.pools]
-    parameter = orjson.dumps(keys).decode()
-    cursor = await work.driver.execute(statement, (parameter, *more), prepare=True, binary=True)
+    values = {"of": orjson.dumps(keys).decode(), "these": orjson.dumps(ids).decode()}
+    statement = SELECT_GRANTS_IN_USE if in_use else SELECT_GRANTS_AND_THESE if ids else SELECT_GRANTS
+    cursor = await work.driver.execute(statement, values, prepare=True, binary=True)
     by_pool: dict[tuple[str, str], list[Stock]] = {key: [] for key in loaded.pools}
     for account, feature, *columns in await cursor.fetchall():
-        stock = Stock(loaded.pools[account, feature], *columns)
-        by_pool[account, feature].append(stock)
-        loaded.stocks[stock.grant_id] = stock
-    _open_up(loaded.pools, by_pool, work.now)
+        pool = loaded.pools.get((account, feature))
+        if pool is not None:
+            stock = Stock(pool, *columns)
+            by_pool[account, feature].append(stock)
+            loaded.stocks[stock.grant_id] = stock
+    for key, pool in loaded.pools.items():
+        pool.open_up(by_pool[key], work.now)
+    for reservation_id, consumer, drawn in overdue:
+        if all(part["grant_id"] in loaded.stocks for part in drawn):
+            loaded.lapsed.append(reservation_id)
+            for part in drawn:
+                stock = loaded.stocks[part["grant_id"]]
+                why = Why(work.caused_by, consumer, reservation_id)
+                give_back(stock, "released", part["quantity"], why)
 
 
-def _open_up(
-    pools: Mapping[tuple[str, str], Pool],
-    by_pool: Mapping[tuple[str, str], list[Stock]],
-    now: datetime,
-) -> None:
-    for key, pool in pools.items():
-        pool.open_up(by_pool[key], now)
+async def _overdue(work: Work, loaded: Loaded) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Reservations whose time is over, where anything is reserved at all."""
+    if not any(pool.reserved for pool in loaded.pools.values()):
+        return []
+    cursor = await work.driver.execute(SELECT_OVERDUE, (work.now, OVERDUE_MAX))
+    accounts = {account for account, _ in loaded.pools}
+    return [
+        (reservation_id, consumer, drawn)
+        for reservation_id, consumer, drawn in await cursor.fetchall()
+        if all(part["account"] in accounts for part in drawn)
+    ]

@@ -1,16 +1,18 @@
 """What commands did to balances, written: one statement for all of it, and the messages that tell of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from services.consumables.domain.units import Move, Pool, Stock
+from services.consumables.loading import Loaded
 from services.consumables.recharging import units_are_low
 from services.consumables.telling import balance_json, customer_parts, rfc3339
 from shared.ids import new_id
+from shared.outbox import OutboxMessage
 from shared.tracing import outgoing_headers
-from shared.work import OutboxMessage, Work
+from shared.work import Work
 from tallystick.messages.consumables import EntryKind
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
@@ -65,9 +67,17 @@ _ORDER = ("expired", "revoked", "refunded", "released", "reserved", "consumed")
 """In which order one commit's events of a balance are told."""
 
 
-async def write(work: Work, pools: Iterable[Pool]) -> None:
+CLOSE_OVERDUE = """
+    UPDATE consumables.reservations SET status = 'expired', closed_at = %s
+    WHERE reservation_id = ANY(%s)
+"""
+
+
+async def write(work: Work, loaded: Loaded) -> None:
     """Write all that changed, put what tells of it into the outbox, and buy more where it is low."""
-    touched = list(pools)
+    touched = loaded.pools.values()
+    if loaded.lapsed:
+        await work.driver.execute(CLOSE_OVERDUE, (work.now, loaded.lapsed))
     changed = [pool for pool in touched if pool.is_changed]
     if changed:
         await _write(work, changed)

@@ -1,10 +1,12 @@
 """Commands that use units up, set them aside, give them and take them back."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from services.consumables import by_hand, consuming
+from services.consumables import by_hand, consuming, consuming_many, giving_back, reserving
 from services.consumables.service import service
-from shared.work import Rejected, Work
+from shared.inbox import Inbox
+from shared.work import Rejected, Transactions, Work
 from tallystick.messages import consumables as m
 
 
@@ -12,6 +14,48 @@ from tallystick.messages import consumables as m
 async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units; those who ask at the same moment share a commit."""
     return await consuming.consume(work, commands)
+
+
+@service.command(m.ConsumeMany, together=True, together_max=consuming_many.MESSAGES_AT_ONCE)
+async def consume_many(
+    work: Work, commands: Sequence[m.ConsumeMany], inbox: Inbox
+) -> list[bytes | Exception]:
+    """Use units for each of many items."""
+    return await consuming_many.consume_many(work, commands, inbox)
+
+
+@service.command(m.Release)
+async def release(work: Work, command: m.Release) -> m.Left:
+    """Free what was occupied of a limit."""
+    return await giving_back.release(work, command)
+
+
+@service.command(m.RefundConsumption)
+async def refund_consumption(work: Work, command: m.RefundConsumption) -> m.Refunded:
+    """Give back what a consumption used."""
+    return await giving_back.refund(work, command)
+
+
+@service.command(m.Reserve, together=True)
+async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
+    """Set units aside."""
+    return await reserving.reserve(work, commands)
+
+
+@service.command(m.CommitReservation, together=True)
+async def commit_reservation(
+    work: Work, commands: Sequence[m.CommitReservation]
+) -> list[m.Settled | Rejected]:
+    """Use what was set aside."""
+    return await reserving.commit(work, commands)
+
+
+@service.command(m.ReleaseReservation, together=True)
+async def release_reservation(
+    work: Work, commands: Sequence[m.ReleaseReservation]
+) -> list[m.Left | Rejected]:
+    """Give back what was set aside."""
+    return await reserving.release(work, commands)
 
 
 @service.command(m.Grant)
@@ -24,3 +68,9 @@ async def grant(work: Work, command: m.Grant) -> m.Granted:
 async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
     """Take back what is left of a grant."""
     return await by_hand.revoke_grant(work, command)
+
+
+@service.job("expire_reservations")
+async def expire_reservations(transactions: Transactions, at: datetime) -> None:
+    """Give back every reservation whose time is over by then."""
+    await reserving.expire_due_reservations(transactions, at)

@@ -1,0 +1,229 @@
+"""Units that come back: limits released, consumptions refunded, reservations that are not used."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.consumables.app import service
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Command
+from tests.handlers.units_world import ACME, ANN, MEMBERS, OWN, POOL, SEAT_OF_ANN, UnitsWorld
+from tests.support.runtime import NOON, Bound
+
+
+@pytest.fixture
+async def world(bind: Callable[..., Bound]) -> UnitsWorld:
+    world = UnitsWorld(bind(service))
+    await world.set_up()
+    return world
+
+
+def release(world: UnitsWorld, quantity: int = 1) -> m.Release:
+    return m.Release(command_id=world.command_id(), consumer=ACME, feature=MEMBERS, quantity=quantity)
+
+
+def reserve(world: UnitsWorld, quantity: int, ttl_seconds: int = 600, **fields: Any) -> m.Reserve:
+    known: dict[str, Any] = {"command_id": world.command_id(), "consumer": ACME, "feature": "hours"}
+    return m.Reserve(quantity=quantity, ttl_seconds=ttl_seconds, **(known | fields))
+
+
+def commit(world: UnitsWorld, reservation_id: str, quantity: int | None = None) -> m.CommitReservation:
+    return m.CommitReservation(
+        command_id=world.command_id(), reservation_id=reservation_id, quantity=quantity
+    )
+
+
+def give_back(world: UnitsWorld, reservation_id: str) -> m.ReleaseReservation:
+    return m.ReleaseReservation(command_id=world.command_id(), reservation_id=reservation_id)
+
+
+def refund(world: UnitsWorld, consumption: str, quantity: int | None = None) -> m.RefundConsumption:
+    return m.RefundConsumption(command_id=world.command_id(), consumption_id=consumption, quantity=quantity)
+
+
+async def standing(world: UnitsWorld, account: str = OWN, feature: str = "hours") -> tuple[int, ...]:
+    """Granted, consumed, reserved, expired, remaining."""
+    row = await world.balance(account, feature)
+    return tuple(row[name] for name in ("granted", "consumed", "reserved", "expired", "remaining"))
+
+
+async def test_a_limit_that_is_reached_lets_one_in_for_each_that_leaves(world: UnitsWorld) -> None:
+    await world.grant(10, feature=MEMBERS)
+    assert await world.uses(10, feature=MEMBERS) == 0
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[0] == "insufficient_balance"
+    assert await world.does(release(world)) == {"remaining": 1}
+    assert await world.uses(feature=MEMBERS) == 0
+    assert await world.refuses(release(world, 11)) == ("nothing_to_release", {"in_use": 10})
+    assert await standing(world, feature=MEMBERS) == (10, 10, 0, 0, 0)
+
+
+async def test_what_is_in_use_above_a_lowered_ceiling_is_freed_first(world: UnitsWorld) -> None:
+    """10 in use under 3 + 7: the grant of 7 is revoked; 7 must leave before anybody comes in."""
+    await world.grant(3, feature=MEMBERS)
+    more = await world.grant(7, feature=MEMBERS)
+    await world.uses(10, feature=MEMBERS)
+    await world.does(m.RevokeGrant(command_id="revoke", grant_id=more, reason="A downgrade."))
+    assert (await world.balance(feature=MEMBERS))["excess"] == 7
+    assert await world.does(release(world, 7)) == {"remaining": 0}
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[0] == "insufficient_balance"
+    assert await world.does(release(world)) == {"remaining": 1}
+    assert await standing(world, feature=MEMBERS) == (10, 2, 0, 7, 1)
+
+
+async def test_revoking_a_used_part_of_a_limit_leaves_no_room_that_is_not_there(world: UnitsWorld) -> None:
+    """5 of 3 + 7 are in use: without the 7 there is room for none, though 5 of them were free."""
+    await world.grant(3, feature=MEMBERS)
+    more = await world.grant(7, feature=MEMBERS)
+    await world.uses(5, feature=MEMBERS)
+    await world.does(m.RevokeGrant(command_id="revoke", grant_id=more, reason="A downgrade."))
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[1] == {"available": 0}
+    await world.does(release(world, 2))
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[1] == {"available": 0}
+    await world.does(release(world, 1))
+    assert await world.uses(feature=MEMBERS) == 0
+
+
+async def test_units_that_are_used_up_are_not_released(world: UnitsWorld) -> None:
+    await world.grant(10)
+    await world.uses(5)
+    command = m.Release(command_id="r", consumer=ACME, feature="hours", quantity=1)
+    assert await world.refuses(command) == ("nothing_to_release", {"in_use": 0})
+
+
+async def test_reserved_units_are_nobody_elses_and_can_be_used_in_part(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reserved = await world.does(reserve(world, 10))
+    assert (reserved["reserved"], reserved["remaining"]) == (10, 0)
+    assert reserved["expires_at"] == "2026-01-15T12:10:00Z"
+    assert (await world.refuses(world.consume(1)))[1] == {"available": 0}
+    settled = await world.does(commit(world, reserved["reservation_id"], 4))
+    assert settled == {"consumed": 4, "remaining": 6}
+    assert await standing(world) == (10, 4, 0, 0, 6)
+    assert [name for name, _ in (await world.events())[1:]] == [
+        "reservedV1",
+        "lowV1",
+        "exhaustedV1",
+        "releasedV1",
+        "consumedV1",
+    ]
+
+
+@pytest.mark.parametrize("first", ["commit", "release"])
+async def test_a_settled_reservation_is_closed(world: UnitsWorld, first: str) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
+    await world.does(commit(world, reservation_id) if first == "commit" else give_back(world, reservation_id))
+    assert (await world.refuses(commit(world, reservation_id)))[0] == "reservation_closed"
+    assert (await world.refuses(give_back(world, reservation_id)))[0] == "reservation_closed"
+    assert await standing(world) == ((10, 5, 0, 0, 5) if first == "commit" else (10, 0, 0, 0, 10))
+
+
+async def test_a_reservation_is_settled_once_by_whoever_is_first(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
+    wishes: list[Command[Any]] = [
+        *(commit(world, reservation_id) for _ in range(5)),
+        *(give_back(world, reservation_id) for _ in range(5)),
+    ]
+    outcomes = await asyncio.gather(*(world.outcome(wish) for wish in wishes))
+    assert [outcome.status for outcome in outcomes].count("succeeded") == 1
+    assert (await standing(world))[2] == 0
+
+
+async def test_more_than_was_reserved_cannot_be_used(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
+    refusal = await world.refuses(commit(world, reservation_id, 6))
+    assert refusal == ("insufficient_balance", {"available": 5})
+    assert (await world.does(commit(world, reservation_id)))["consumed"] == 5
+
+
+async def test_an_expired_reservation_comes_back_by_the_tick(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 10, ttl_seconds=60)))["reservation_id"]
+    await world.bound.tick("expire_reservations", NOON + timedelta(seconds=59))
+    assert await standing(world) == (10, 0, 10, 0, 0)
+    for _ in range(2):
+        await world.bound.tick("expire_reservations", NOON + timedelta(seconds=60))
+        assert await standing(world) == (10, 0, 0, 0, 10)
+    assert await world.entries("released") == [10]
+    assert (await world.refuses(commit(world, reservation_id)))[0] == "reservation_expired"
+
+
+async def test_an_expired_reservation_comes_back_by_the_clock_before_the_tick(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 10, ttl_seconds=60)))["reservation_id"]
+    world.now = NOON + timedelta(seconds=60)
+    assert await world.uses(3) == 7
+    assert (await world.refuses(commit(world, reservation_id)))[0] == "reservation_expired"
+    assert await standing(world) == (10, 3, 0, 0, 7)
+
+
+async def test_a_late_commit_finds_everything_given_back(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 10, ttl_seconds=60)))["reservation_id"]
+    world.now = NOON + timedelta(seconds=61)
+    assert (await world.refuses(commit(world, reservation_id)))[0] == "reservation_expired"
+    assert await standing(world) == (10, 0, 0, 0, 10)
+
+
+async def test_what_comes_back_to_an_expired_grant_expires_with_it(world: UnitsWorld) -> None:
+    await world.grant(10, expires_at=NOON + timedelta(hours=1))
+    reservation_id = (await world.does(reserve(world, 4, ttl_seconds=7_200)))["reservation_id"]
+    world.now = NOON + timedelta(hours=1)
+    await world.bound.tick("expire_grants", world.now)
+    assert await standing(world) == (10, 0, 4, 6, 0)
+    assert await world.does(commit(world, reservation_id, 1)) == {"consumed": 1, "remaining": 0}
+    assert await standing(world) == (10, 1, 0, 9, 0)
+
+
+async def test_a_consumption_is_refunded_in_parts_to_where_it_came_from(world: UnitsWorld) -> None:
+    """3 + 4 are drawn from two grants: 5 come back, 4 to the second, 1 to the first; then 2; then none."""
+    first = await world.grant(3, SEAT_OF_ANN, priority=1)
+    second = await world.grant(10, POOL)
+    command = world.consume(7, ANN)
+    await world.does(command)
+    assert await world.does(refund(world, command.command_id, 5)) == {"refunded": 5, "remaining": 11}
+    rows = await world.bound.rows("SELECT grant_id, remaining FROM consumables.grants")
+    assert {row["grant_id"]: row["remaining"] for row in rows} == {first: 1, second: 10}
+    assert await world.refuses(refund(world, command.command_id, 3)) == (
+        "already_refunded",
+        {"refundable": 2},
+    )
+    assert await world.does(refund(world, command.command_id)) == {"refunded": 2, "remaining": 13}
+    assert (await world.refuses(refund(world, command.command_id)))[0] == "already_refunded"
+    assert (await world.refuses(refund(world, "never-heard-of")))[0] == "not_found"
+    usage = await world.bound.rows("SELECT sum(quantity) AS used FROM consumables.usage_days")
+    assert usage == [{"used": 0}]
+
+
+async def test_a_refund_twice_at_once_gives_back_once(world: UnitsWorld) -> None:
+    await world.grant(10)
+    command = world.consume(7)
+    await world.does(command)
+    wishes = [refund(world, command.command_id) for _ in range(8)]
+    outcomes = await asyncio.gather(*(world.outcome(wish) for wish in wishes))
+    assert [outcome.status for outcome in outcomes].count("succeeded") == 1
+    assert await standing(world) == (10, 0, 0, 0, 10)
+
+
+async def test_a_committed_reservation_is_refunded_like_any_consumption(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
+    command = commit(world, reservation_id, 3)
+    await world.does(command)
+    assert await world.does(refund(world, command.command_id)) == {"refunded": 3, "remaining": 10}
+
+
+async def test_unlimited_units_come_back_to_nowhere(world: UnitsWorld) -> None:
+    await world.grant(None)
+    reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
+    command = world.consume(7)
+    await world.does(command)
+    assert await world.does(commit(world, reservation_id, 2)) == {"consumed": 2, "remaining": None}
+    await world.does(refund(world, command.command_id))
+    balance = await world.balance()
+    assert (balance["consumed"], balance["reserved"], balance["beyond"]) == (2, 0, 2)
