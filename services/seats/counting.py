@@ -4,7 +4,6 @@ From the first step on nobody gets a seat that is about to go. Whoever meets the
 the caller or the sweep, asks the subscription again under the same id and so hears the same.
 """
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from functools import partial
@@ -25,11 +24,6 @@ from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 
 CountCommand = m.ChangeSeatCount | m.RemoveUnusedSeats
-
-LAGGING_TRIES = 12
-LAGGING_SECONDS = 0.25
-"""Subscriptions hears of seats that were freed over the feed, usually within milliseconds. For so long its
-word that they are taken is not believed."""
 
 
 class CountIntent(BaseModel):
@@ -94,23 +88,15 @@ class Counting:
         return unused_removed(room)
 
     async def _ask(self, subscription_id: str, quantity: int) -> s.SubscriptionChanged:
-        for attempt in range(1, LAGGING_TRIES + 1):
-            command = s.ChangeQuantity(
-                command_id=_id_for(self.command.command_id, attempt),
-                requested_by=f"seats: {self.command.command_id}"[:200],
-                subscription_id=subscription_id,
-                quantity=quantity,
-                when=self.command.when,
-                proration=self.command.proration,
-            )
-            try:
-                return await self.asking.ask(command)
-            except Rejected as rejection:
-                if rejection.error.code != "seats_in_use" or attempt == LAGGING_TRIES:
-                    raise
-            # We know better, as we have counted under the team's lock: its copy has yet to follow.
-            await asyncio.sleep(LAGGING_SECONDS)
-        raise AssertionError("the last attempt returns or raises")
+        command = s.ChangeHeldQuantity(
+            command_id=_id_for(self.command.command_id),
+            requested_by=f"seats: {self.command.command_id}"[:200],
+            subscription_id=subscription_id,
+            quantity=quantity,
+            when=self.command.when,
+            proration=self.command.proration,
+        )
+        return await self.asking.ask(command)
 
     async def _put_back(self, quantity: int, rejection: Rejected) -> None:
         """Lift the limit and say why; before the rejection is stored, so that a crash between repeats it."""
@@ -156,6 +142,6 @@ def _is_of(team: TeamRow, command_id: str) -> bool:
     return team.change is not None and team.change["command_id"] == command_id
 
 
-def _id_for(command_id: str, attempt: int) -> str:
+def _id_for(command_id: str) -> str:
     """The id under which the subscription is asked: the same on every re-run, and never too long."""
-    return f"seats.{hashlib.sha256(command_id.encode()).hexdigest()[:32]}.{attempt}"
+    return f"seats.{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"

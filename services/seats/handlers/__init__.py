@@ -1,5 +1,5 @@
 """The commands, questions, followed events and jobs of this service."""
 
-from services.seats.handlers import feed, jobs, questions, seats, teams
+from services.seats.handlers import feed, jobs, limits, questions, seats, teams
 
-__all__ = ["feed", "jobs", "questions", "seats", "teams"]
+__all__ = ["feed", "jobs", "limits", "questions", "seats", "teams"]

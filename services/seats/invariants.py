@@ -1,0 +1,174 @@
+"""What must hold of this service's live data, for `./dev audit`."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.audit import PENDING_MAX_SECONDS, Live
+
+SCHEMA = "seats"
+RETRY_SECONDS = 0.5
+"""Between two looks at what another service has to hear of first."""
+
+_KEYS = {("billing_team", "teams"): "team_id", ("seat", "seats"): "seat_id"}
+"""By entity and table, how the outbox names a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class OccupiedIsNeverAboveCapacity:
+    """No team has given away more seats than it has, but for those that a lowering elsewhere left over."""
+
+    name: str = "occupied seats are never above capacity"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Teams with more."""
+        rows = await live.rows(
+            SCHEMA,
+            """SELECT team_id, occupied, capacity, excess FROM {schema}.teams
+                WHERE occupied > capacity + excess OR (excess > 0 AND excess <> occupied - capacity)
+                   OR capacity <> quantity + (owner_seat = 'free')::int LIMIT 20""",
+        )
+        said = "{team_id} has {occupied} of {capacity} seats taken and {excess} left over"
+        return [said.format(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class SeatsAreCounted:
+    """A team counts the seats that are pending or claimed, and the owner's."""
+
+    name: str = "teams count their seats"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Teams that count others, and closed ones with seats."""
+        rows = await live.rows(
+            SCHEMA,
+            """SELECT team_id, holders, occupied, seats.seats FROM {schema}.teams
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS seats FROM {schema}.seats
+                    WHERE seats.team_id = teams.team_id AND seats.status <> 'revoked') AS seats
+                WHERE holders <> seats.seats
+                   OR (status = 'closed' AND (holders <> 0 OR occupied <> 0))
+                   OR (status = 'open' AND occupied <> holders + (owner_seat <> 'none')::int) LIMIT 20""",
+        )
+        said = "{team_id} counts {holders} holders and {occupied} occupied, there are {seats}"
+        return [said.format(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipsEqualClaimedSeats:
+    """Who may use what a team pays for is who holds a claimed seat of it, here and in `subscriptions`."""
+
+    name: str = "memberships equal claimed seats"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Seats about which both differ after what is committed has had the time to be heard."""
+        lasting = set(await self._differences(live))
+        for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
+            if not lasting:
+                break
+            await asyncio.sleep(RETRY_SECONDS)
+            lasting &= set(await self._differences(live))
+        return sorted(lasting)
+
+    async def _differences(self, live: Live) -> list[str]:
+        rows = await live.rows(
+            SCHEMA,
+            """SELECT seat_id, own.member AS ours, known.member AS theirs
+                FROM (SELECT seat_id, member FROM {schema}.seats WHERE status = 'claimed') AS own
+                FULL JOIN (SELECT seat_id, member FROM subscriptions.known_seats WHERE claimed) AS known
+                    USING (seat_id)
+                WHERE own.member IS DISTINCT FROM known.member LIMIT 20""",
+        )
+        said = "{seat_id} is held by {ours} here, by {theirs} as subscriptions knows it"
+        return [said.format(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class EveryTeamHasOneManager:
+    """A team has exactly one billing manager, and a subscription at most one team that takes members."""
+
+    name: str = "every team has exactly one billing manager"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Teams whose manager is nobody, and subscriptions with two teams."""
+        managers = await live.rows(
+            SCHEMA,
+            r"""SELECT team_id, billing_manager FROM {schema}.teams
+                WHERE billing_manager !~ '^(user|organization)_[A-Za-z0-9-]+$'
+                   OR (manager_from = 'customer' AND billing_manager <> customer) LIMIT 20""",
+        )
+        teams = await live.rows(
+            SCHEMA,
+            """SELECT subscription_id, count(*) AS teams FROM {schema}.teams WHERE NOT closing
+                GROUP BY subscription_id HAVING count(*) > 1 LIMIT 20""",
+        )
+        found = [f"{row['team_id']} is managed by {row['billing_manager']!r}" for row in managers]
+        return found + [f"{row['subscription_id']} has {row['teams']} teams" for row in teams]
+
+
+@dataclass(frozen=True, slots=True)
+class TokensAreNowhere:
+    """No token of an invitation is kept in clear: in no event, no command, no outcome."""
+
+    name: str = "no invitation's token is kept in clear"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Rows that hold a token of an open invitation, or a token in the field where one is withheld."""
+        told = await live.rows(
+            SCHEMA,
+            """WITH words AS (
+                    SELECT message_id AS row, (regexp_matches(
+                        convert_from(payload, 'UTF8'), '[A-Za-z0-9_-]{{43}}', 'g'))[1] AS word
+                    FROM {schema}.outbox WHERE entity IN ('seat', 'billing_team')
+                    UNION ALL
+                    SELECT command_id, (regexp_matches(
+                        body::text || coalesce(outcome::text, ''), '[A-Za-z0-9_-]{{43}}', 'g'))[1]
+                    FROM {schema}.inbox)
+                SELECT row FROM words JOIN {schema}.seats ON token_hash = sha256(word::bytea) LIMIT 20""",
+        )
+        kept = await live.rows(
+            SCHEMA,
+            """SELECT command_id FROM {schema}.inbox
+                WHERE body::jsonb ? 'token'
+                   OR outcome::text ~ '"invitation_token": ?"(?!withheld")' LIMIT 20""",
+        )
+        found = [f"{row['row']} holds the token of an open invitation" for row in told]
+        return found + [f"the command {row['command_id']} is kept with a token" for row in kept]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsAreAtTheirLastVersion:
+    """No row was changed without telling, and nothing was told that is not in a row."""
+
+    name: str = "rows are at the version that was told last"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Rows whose version is not that of their last event."""
+        found = []
+        for (entity, table), key in _KEYS.items():
+            rows = await live.rows(
+                SCHEMA,
+                f"""SELECT {key} AS id, {table}.version, told.version AS told
+                    FROM {{schema}}.{table}
+                    LEFT JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
+                               WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = {key}
+                    WHERE {table}.version IS DISTINCT FROM coalesce(told.version, 0)
+                      -- What was told so long ago that the row is gone.
+                      AND NOT (told.version IS NULL AND EXISTS (
+                          SELECT FROM {{schema}}.partitions
+                          WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
+                    LIMIT 20""",  # noqa: S608 - our own names
+                entity,
+            )
+            found += [f"{entity} {row['id']} is at {row['version']}, told {row['told']}" for row in rows]
+        return found
+
+
+INVARIANTS = (
+    OccupiedIsNeverAboveCapacity(),
+    SeatsAreCounted(),
+    MembershipsEqualClaimedSeats(),
+    EveryTeamHasOneManager(),
+    TokensAreNowhere(),
+    RowsAreAtTheirLastVersion(),
+)
