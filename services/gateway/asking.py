@@ -15,6 +15,7 @@ from shared.ids import new_id
 from shared.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
 from tallystick.client.asking import result_of
+from tallystick.client.connection import Connection
 from tallystick.messages.base import Asked, Command, Outcome, Question
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -23,6 +24,7 @@ ASK_SECONDS = 5.0
 """How long a browser waits for an answer before it hears `unavailable`."""
 CALL_SECONDS = 20.0
 """A command may talk to Stripe for seconds; proxies give up after 30 or 60."""
+SOON = {"Retry-After": "1"}
 BESIDE_SECONDS = 1.0
 """For what is shown beside the answer, and left out where its service is away."""
 
@@ -52,7 +54,15 @@ class Billing:
         except Refused:
             return None
 
+    def connection(self) -> Connection:
+        """The connection to NATS, open or on its way back. Raises Refused before there has ever been one."""
+        connection = self.client.connection
+        if not (connection.nats.is_connected or connection.nats.is_reconnecting):
+            raise Refused("unavailable", "Not connected to NATS yet. Try again.", headers=SOON)
+        return connection
+
     async def _outcome(self, message: Asked[Any], seconds: float) -> Outcome:
+        self.connection()
         headers = outgoing_headers() or None
         try:
             if isinstance(message, Command):
@@ -65,7 +75,7 @@ class Billing:
                 "unavailable",
                 f"{message.service} does not answer just now. Ask again, a change with the same "
                 "Idempotency-Key.",
-                headers={"Retry-After": "1"},
+                headers=SOON,
             ) from error
         if outcome.status != "succeeded":
             raise Refused.because(outcome.error)

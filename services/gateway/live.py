@@ -77,8 +77,7 @@ class LiveFeed:
 
         `until` is a moment of the event loop's clock. Raises Refused when there are too many connections.
         """
-        if not self.listening:
-            raise Refused("unavailable", "The feed cannot be read just now.", headers={"Retry-After": "2"})
+        self._check_listening()
         theirs = sum(1 for other in self._listeners.values() if other == who)
         if len(self._listeners) >= CONNECTIONS_MAX or theirs >= CONNECTIONS_PER_CUSTOMER_MAX:
             raise Refused("too_many_requests", "Too many open streams.", headers={"Retry-After": "5"})
@@ -88,6 +87,7 @@ class LiveFeed:
 
     async def history(self, customer: Customer, limit: int) -> list[FeedEvent]:
         """The latest events about a customer that the feed still has, oldest first. Raises Refused."""
+        self._check_listening()
         found: deque[FeedEvent] = deque(maxlen=limit)
         try:
             async with self.client.events(customer=customer, start="all", check_versions=False) as feed:
@@ -125,6 +125,10 @@ class LiveFeed:
         async with self.client.events(start=after + 1, check_versions=False) as feed:
             while feed.pending:
                 yield await anext(feed)
+
+    def _check_listening(self) -> None:
+        if not self.listening:
+            raise Refused("unavailable", "The feed cannot be read just now.", headers={"Retry-After": "2"})
 
     def _tell(self, event: FeedEvent) -> None:
         slow = [

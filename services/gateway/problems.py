@@ -36,6 +36,7 @@ STATUS_OF_CODE = {
 }
 """Every code that is not simply a refusal."""
 REFUSED = 400
+NOT_JSON = "The body is not JSON."
 _FROM_STATUS = {400: "invalid_message", 401: "unauthenticated", 403: "forbidden", 404: "not_found"}
 _FROM_STATUS |= {405: "method_not_allowed", 413: "payload_too_large", 429: "too_many_requests"}
 
@@ -62,11 +63,7 @@ class Refused(Exception):
         self.detail = detail
         self.details: JsonValue = {} if details is None else details
         self.headers = headers or {}
-
-    @property
-    def status(self) -> int:
-        """The HTTP status that says the same."""
-        return STATUS_OF_CODE.get(self.code, REFUSED)
+        self.status = STATUS_OF_CODE.get(code, REFUSED)
 
     @classmethod
     def because(cls, error: ErrorBody | None) -> "Refused":
@@ -106,6 +103,8 @@ def answer_with_problems(application: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | ValidationError)
+        if any(problem["type"] == "json_invalid" for problem in error.errors()):
+            return problem_response(Refused("invalid_message", NOT_JSON))
         return problem_response(invalid_message(error.errors()))
 
     async def by_status(_: Request, error: Exception) -> Response:
@@ -113,7 +112,7 @@ def answer_with_problems(application: FastAPI) -> None:
         code = _FROM_STATUS.get(error.status_code, "invalid_message")
         detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
         if error.status_code == REFUSED:
-            detail = "The body is not JSON."
+            detail = NOT_JSON
         return problem_response(Refused(code, detail, headers=dict(error.headers or {})))
 
     async def unexpected(_: Request, __: Exception) -> Response:

@@ -24,7 +24,7 @@ INTERNAL_COMMANDS = ("webhooks.record_outcome", "subscriptions.record_usage", "c
 async def letters(billing: Billing) -> AsyncIterator[DeadLetter]:
     """Every dead letter, oldest first. Raises Refused."""
     try:
-        async for letter in read_all(billing.client.connection):
+        async for letter in read_all(billing.connection()):
             yield letter
     except NotProvisioned as error:
         raise Refused("unavailable", "The dead letters cannot be read just now.") from error
@@ -33,7 +33,7 @@ async def letters(billing: Billing) -> AsyncIterator[DeadLetter]:
 async def the_letter(billing: Billing, number: int) -> DeadLetter:
     """One dead letter. Raises Refused."""
     try:
-        letter = await read_one(billing.client.connection, number)
+        letter = await read_one(billing.connection(), number)
     except (nats.errors.Error, TimeoutError) as error:
         raise Refused("unavailable", "The dead letters cannot be read just now.") from error
     if letter is None:
@@ -55,7 +55,7 @@ async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, re
             f"A message of {origin or 'unknown origin'} is not sent back from here; "
             "`./dev dead-letters retry` can.",
         )
-    problem = await send_back(billing.client.connection, letter)
+    problem = await send_back(billing.connection(), letter)
     if problem is not None:
         raise Refused("unavailable", f"It could not be sent back: {problem}.")
 
@@ -68,6 +68,6 @@ async def _replay(billing: Billing, letter: DeadLetter, command_id: str, request
         raise Refused("not_retriable", "The message is not an event of Stripe's.") from None
     await billing.result(command)
     try:
-        await billing.client.connection.jetstream().delete_msg(DEAD_LETTERS_STREAM, letter.sequence)
+        await billing.connection().jetstream().delete_msg(DEAD_LETTERS_STREAM, letter.sequence)
     except (APIError, nats.errors.Error, TimeoutError) as error:
         raise Refused("unavailable", "It is replayed, but still on the list. Try again.") from error

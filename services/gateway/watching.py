@@ -14,11 +14,18 @@ from services.gateway.problems import Refused
 from tallystick.client import TallystickError
 from tallystick.messages import consumables, seats, subscriptions, webhooks
 from tallystick.messages.base import Customer, Question, Told
-from tallystick.subjects import COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM
+from tallystick.subjects import (
+    COMMANDS_STREAM,
+    DEAD_LETTERS_STREAM,
+    SERVICE_FEED_STREAM,
+    STRIPE_EVENTS_STREAM,
+    TICKS_STREAM,
+    WEBHOOKS_STREAM,
+)
 
 ANSWER_SECONDS = 2.0
 NOBODY = Customer(type="user", id="0")
-STREAMS = (COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM, "BILLING_SERVICE_FEED")
+STREAMS = (COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM, SERVICE_FEED_STREAM)
 """Where workers read from."""
 ASKED: dict[str, Question[Any]] = {
     "subscriptions": subscriptions.GetCustomer(customer=NOBODY),
@@ -59,11 +66,11 @@ class Workers(Told):
 
 async def look_at_workers(billing: Billing) -> Workers:
     """Ask every service and JetStream. Raises Refused."""
+    jetstream = billing.connection().jetstream()
     services = await asyncio.gather(*(_health(billing, name, question) for name, question in ASKED.items()))
-    jetstream = billing.client.connection.jetstream()
     try:
         listed = await asyncio.gather(*(jetstream.consumers_info(stream) for stream in STREAMS))
-        letters = (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages
+        letters = (await jetstream.stream_info(DEAD_LETTERS_STREAM)).state.messages
     except (APIError, nats.errors.Error, TimeoutError) as error:
         raise Refused("unavailable", "JetStream does not answer just now.") from error
     return Workers(

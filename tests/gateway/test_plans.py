@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import GatewaySystem
 
 API = "/api/v1/billing"
+
+pytestmark = pytest.mark.timeout(180)
 
 
 async def test_a_plan_from_the_checkout_to_its_end(gateway: GatewaySystem, shop: Shop) -> None:

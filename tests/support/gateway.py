@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from sandbox.ports import HOST
+from sandbox.workers import worker_names
 from tallystick.messages.base import Customer
 from tests.support.stack import System, whole_system
 
@@ -20,10 +21,12 @@ MANAGE, READ, ADMIN = "billing:manage", "billing:read", "billing:admin"
 NO_SETTINGS: Mapping[str, str] = {}
 
 
-def token(customer: Customer | str, scope: str = MANAGE, *, secret: str = JWT_SECRET, **claims: Any) -> str:
+def token(customer: Any, scope: str = MANAGE, *, secret: str = JWT_SECRET, **claims: Any) -> str:
     """A bearer token as the host application makes them; good for an hour unless told otherwise."""
     body = {
-        "customer": customer if isinstance(customer, str) else customer.model_dump(include={"type", "id"}),
+        "customer": customer.model_dump(include={"type", "id"})
+        if isinstance(customer, Customer)
+        else customer,
         "scope": scope,
         "exp": int(time.time()) + 3600,
     }
@@ -64,8 +67,9 @@ def gateway_system(settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[Gatewa
     """All workers and the gateway."""
     with whole_system() as running, ExitStack() as processes:
         worker = running.stack.worker
-        processes.enter_context(worker("seats", {"INVITATION_SECRET": "invitations-of-the-stack-are-signed"}))
-        processes.enter_context(worker("consumables"))
+        invitations = {"INVITATION_SECRET": "invitations-of-the-stack-are-signed"}
+        for name in sorted({"seats", "consumables"} & set(worker_names())):
+            processes.enter_context(worker(name, invitations))
         given = {**gateway_settings(), "STRIPE_API_BASE": running.stripe_url, **settings}
         port = processes.enter_context(worker("gateway", given))
         yield GatewaySystem(running, f"http://{HOST}:{port}")

@@ -28,11 +28,16 @@ class Claim(Body):
 @router.get(
     "/invitations/{token}",
     response_model=m.InvitationFound,
-    responses=refusals(m.GetInvitation, signed_in=False),
+    responses=refusals(codes=["not_found"], signed_in=False),
 )
 async def invitation(billing: Services, token: str = Path(max_length=200)) -> Response:
     """What a token invites to; looking changes nothing. Dead and invented tokens are answered alike."""
-    return await billing.respond(m.GetInvitation(token=token))
+    try:
+        return await billing.respond(m.GetInvitation(token=token))
+    except Refused as refused:
+        if refused.code == "invitation_invalid":
+            raise Refused("not_found", refused.detail) from None
+        raise
 
 
 @router.post("/claim", response_model=m.SeatClaimed, responses=refusals(m.ClaimSeat, codes=["forbidden"]))

@@ -5,7 +5,6 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from fastapi.sse import EventSourceResponse
 from starlette.responses import Response, StreamingResponse
 
 from services.gateway.authentication import Operating, Reading
@@ -16,6 +15,13 @@ from services.gateway.parts import Gateway, Parts
 from services.gateway.problems import Refused
 
 router = APIRouter(tags=["feed"])
+
+
+class EventStream(StreamingResponse):
+    """A response of server-sent events."""
+
+    media_type = "text/event-stream"
+
 
 HEADERS = {"X-Accel-Buffering": "no"}
 """nginx would keep events until a buffer is full."""
@@ -43,7 +49,7 @@ STREAM: Responses = {
 }
 
 
-@router.get("/api/v1/billing/feed", response_class=EventSourceResponse, responses=STREAM | refusals())
+@router.get("/api/v1/billing/feed", response_class=EventStream, responses=STREAM | refusals())
 async def own_feed(caller: Reading, gateway: Gateway, last_event_id: LastEventId = None) -> Response:
     """What changes for the calling customer and person, as it happens."""
     about_customer, about_person = concerns(caller.customer), concerns(caller.person)
@@ -52,7 +58,7 @@ async def own_feed(caller: Reading, gateway: Gateway, last_event_id: LastEventId
     )
 
 
-@router.get("/api/v1/admin/feed", response_class=EventSourceResponse, responses=STREAM | refusals())
+@router.get("/api/v1/admin/feed", response_class=EventStream, responses=STREAM | refusals())
 async def whole_feed(
     caller: Operating,
     gateway: Gateway,
@@ -73,7 +79,7 @@ def _streaming(gateway: Parts, caller: Caller, last_event_id: str | None, wanted
     """A response that goes on until the caller's token has expired."""
     until = asyncio.get_running_loop().time() + max(0.0, caller.expires_at - time.time())
     events = gateway.live.events(caller.person.token, wanted, _place(last_event_id), until)
-    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+    return EventStream(events, headers=HEADERS)
 
 
 def _place(last_event_id: str | None) -> int | None:
