@@ -33,8 +33,8 @@ SELECT_LOW = """
     JOIN consumables.accounts AS holder USING (account)
     WHERE rule.enabled AND balance.remaining < rule.threshold
       -- What was told already is not looked into again and again.
-      AND NOT (rule.suspended AND rule.skip_told = 'suspended')
-      AND NOT (balance.unlimited > 0 AND rule.skip_told = 'unlimited')
+      AND NOT (rule.suspended AND rule.skip_told IS NOT DISTINCT FROM 'suspended')
+      AND NOT (balance.unlimited > 0 AND rule.skip_told IS NOT DISTINCT FROM 'unlimited')
       AND NOT EXISTS (
           SELECT FROM consumables.recharges AS running
           WHERE running.account = rule.account AND running.feature = rule.feature

@@ -81,18 +81,17 @@ class RechargeWorld:
             books.give(account, FEATURE, [Given(quantity, None, 100, {"kind": "manual"}, self.command_id())])
             await books.close()
 
-    async def uses(self, quantity: int, account: str = ACCOUNT) -> int:
-        """Use units of an account; what remains."""
-        await self.does(
-            m.Consume(
-                command_id=self.command_id(),
-                consumer=ACME,
-                feature=FEATURE,
-                quantity=quantity,
-                account=account,
-            )
+    def wants(self, quantity: int, account: str = ACCOUNT) -> m.Consume:
+        """A command that uses units of an account."""
+        return m.Consume(
+            command_id=self.command_id(), consumer=ACME, feature=FEATURE, quantity=quantity, account=account
         )
-        return await self.remaining(account)
+
+    async def uses(self, quantity: int, account: str = ACCOUNT) -> int | None:
+        """Use units of an account; what remains."""
+        result = await self.does(self.wants(quantity, account))
+        left: int | None = result["remaining"]
+        return left
 
     async def remaining(self, account: str = ACCOUNT) -> int:
         """What an account has left."""

@@ -31,7 +31,6 @@ async def test_a_pool_below_its_threshold_buys_more_once(world: RechargeWorld) -
     await world.has(100)
     await world.set_rule()
     assert [await world.uses(quantity) for quantity in (30, 40, 20)] == [70, 30, 10]
-    await world.looks()
     assert await world.charges() == 1
     assert await world.remaining() == 60
     assert world.paid_amounts(stripe_id) == [75_000]
@@ -68,10 +67,22 @@ async def test_a_cap_cuts_what_does_not_fit_and_then_says_so_once(world: Recharg
 
 async def test_two_who_find_it_low_together_buy_once(world: RechargeWorld) -> None:
     stripe_id = await world.with_card()
-    await world.has(1)
+    await world.has(26)
     await world.set_rule()
-    await asyncio.gather(*[world.looks() for _ in range(8)])
+    await asyncio.gather(*[world.uses(1) for _ in range(8)], *[world.looks() for _ in range(8)])
     assert await world.charges() == 1
+    assert await world.remaining() == 68
+    assert world.paid_amounts(stripe_id) == [75_000]
+
+
+async def test_a_refusal_finds_the_units_low_as_well(world: RechargeWorld) -> None:
+    """5 left, 6 wanted: nothing is used, but more is bought."""
+    stripe_id = await world.with_card()
+    await world.has(5)
+    await world.set_rule()
+    assert await world.refuses(world.wants(6)) == "insufficient_balance"
+    await world.charges()
+    assert await world.remaining() == 55
     assert world.paid_amounts(stripe_id) == [75_000]
 
 

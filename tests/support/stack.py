@@ -153,6 +153,7 @@ def whole_system() -> Iterator[System]:
         processes.enter_context(running.worker("webhooks", settings, port=webhooks_port))
         processes.enter_context(running.worker("subscriptions", settings))
         processes.enter_context(running.worker("seats", settings))
+        processes.enter_context(running.worker("consumables", settings))
         yield System(running, stripe_url, ingress)
 
 

@@ -1,0 +1,205 @@
+"""What must hold of units and the money they were bought for, checked on live data by `./dev audit`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from shared.audit import PENDING_MAX_SECONDS, Live
+from tallystick.messages.consumables import BucketBalance
+from tallystick.subjects import BALANCES_BUCKET, kv_subject
+
+SCHEMA = "consumables"
+BATCH_KEYS = 500
+FETCH_TIMEOUT_SECONDS = 10
+RETRY_SECONDS = 0.5
+"""Between two looks: on a running system, what is read first may have changed before the rest is read."""
+
+UNEQUAL_TO_LEDGER = """
+    SELECT balance.account, balance.feature, balance.granted, balance.consumed, balance.reserved,
+           balance.expired, ledger.*
+    FROM {schema}.balances AS balance LEFT JOIN (
+        SELECT account, feature,
+               coalesce(sum(quantity) FILTER (WHERE kind = 'granted'), 0) AS was_granted,
+               coalesce(sum(CASE WHEN kind IN ('consumed', 'committed') THEN quantity
+                                 WHEN kind IN ('freed', 'refunded') THEN -quantity END), 0) AS was_consumed,
+               coalesce(sum(CASE WHEN kind = 'reserved' THEN quantity
+                                 WHEN kind IN ('committed', 'released') THEN -quantity END), 0)
+                   AS was_reserved,
+               coalesce(sum(quantity) FILTER (WHERE kind IN ('expired', 'revoked')), 0) AS was_expired
+        FROM (SELECT account, feature, kind, quantity FROM {schema}.entries
+              UNION ALL SELECT account, feature, kind, quantity FROM {schema}.closed_entries) AS moved
+        GROUP BY account, feature
+    ) AS ledger USING (account, feature)
+    WHERE (balance.granted, balance.consumed, balance.reserved, balance.expired)
+        IS DISTINCT FROM (coalesce(was_granted, 0), coalesce(was_consumed, 0), coalesce(was_reserved, 0),
+                          coalesce(was_expired, 0))
+    LIMIT 20
+"""
+
+UNEQUAL_TO_GRANTS = """
+    SELECT account, feature, balance.granted, balance.consumed, balance.reserved, balance.expired,
+           balance.remaining, balance.unlimited
+    FROM {schema}.balances AS balance LEFT JOIN (
+        SELECT account, feature, coalesce(sum(quantity), 0) AS granted, sum(consumed) AS consumed,
+               sum(reserved) AS reserved, sum(expired) AS expired, sum(remaining) AS remaining,
+               count(*) FILTER (WHERE quantity IS NULL AND ended_at IS NULL) AS unlimited
+        FROM {schema}.grants GROUP BY account, feature
+    ) AS given USING (account, feature)
+    WHERE (balance.granted, balance.consumed, balance.reserved, balance.expired, balance.remaining,
+           balance.unlimited)
+        IS DISTINCT FROM (coalesce(given.granted, 0), coalesce(given.consumed, 0),
+                          coalesce(given.reserved, 0), coalesce(given.expired, 0),
+                          coalesce(given.remaining, 0), coalesce(given.unlimited, 0))
+    LIMIT 20
+"""
+
+UNEQUAL_TO_RESERVATIONS = """
+    SELECT account, balance.feature, balance.reserved, held.reserved AS held
+    FROM {schema}.balances AS balance LEFT JOIN (
+        SELECT part ->> 'account' AS account, feature, sum((part ->> 'quantity')::bigint) AS reserved
+        FROM {schema}.reservations, jsonb_array_elements(drawn) AS part
+        WHERE status = 'open' GROUP BY part ->> 'account', feature
+    ) AS held USING (account, feature)
+    WHERE balance.reserved <> coalesce(held.reserved, 0) LIMIT 20
+"""
+
+UNPAID_OR_UNGRANTED = """
+    SELECT recharge_id, status, recharge.quantity, given.quantity AS given
+    FROM {schema}.recharges AS recharge
+    LEFT JOIN {schema}.grants AS given ON given.key = 'recharge/' || recharge_id
+    WHERE given.quantity IS DISTINCT FROM CASE WHEN status = 'paid' THEN recharge.quantity END
+    LIMIT 20
+"""
+
+LAST_TOLD = """
+    SELECT row.id, row.version, told.version AS told
+    FROM (SELECT replace(account, ':', '_') || '.' || feature AS id, version FROM {schema}.balances
+          UNION ALL SELECT recharge_id, version FROM {schema}.recharges) AS row
+    LEFT JOIN (SELECT entity_id, max(version) AS version FROM {schema}.outbox
+               WHERE entity IN ('consumable', 'recharge') GROUP BY entity_id) AS told
+        ON told.entity_id = row.id
+    WHERE row.version IS DISTINCT FROM coalesce(told.version, 0)
+      -- What was told so long ago that the row is gone.
+      AND NOT (told.version IS NULL AND EXISTS (
+          SELECT FROM {schema}.partitions WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
+    LIMIT 20
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreeing:
+    """Something that one query finds where it does not hold; each statement sees one moment."""
+
+    name: str
+    query: str
+    said: str
+    """A row in words."""
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """The rows in words."""
+        return [self.said.format(**row) for row in await live.rows(SCHEMA, self.query)]
+
+
+@dataclass(frozen=True, slots=True)
+class TheBucketIsWhatTheTablesSay:
+    """Every balance has its key in `billing_balances`, and no other key is there."""
+
+    name: str = "the balances bucket equals the tables"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Keys that still differ after everything committed has had the time to be published."""
+        return await _lasting(lambda: self._differences(live))
+
+    async def _differences(self, live: Live) -> list[str]:
+        rows = await live.rows(
+            SCHEMA,
+            """SELECT replace(account, ':', '_') || '.' || feature AS key, version,
+                      CASE WHEN unlimited = 0 THEN remaining END AS remaining
+               FROM {schema}.balances WHERE version > 0""",
+        )
+        wanted = {
+            row["key"]: BucketBalance(remaining=row["remaining"], version=row["version"]) for row in rows
+        }
+        found = await _bucket(live)
+        return [
+            f"{key}: the tables say {wanted.get(key)!r}, the bucket {found.get(key)!r}"
+            for key in sorted(wanted.keys() | found.keys())
+            if wanted.get(key) != found.get(key)
+        ]
+
+
+BALANCE = "{account} {feature}: "
+INVARIANTS = (
+    Agreeing(
+        "balances are what the ledger adds up to",
+        UNEQUAL_TO_LEDGER,
+        BALANCE
+        + "granted {granted}, consumed {consumed}, reserved {reserved}, expired {expired}; the ledger "
+        "says {was_granted}, {was_consumed}, {was_reserved}, {was_expired}",
+    ),
+    Agreeing(
+        "balances are the sums of their grants",
+        UNEQUAL_TO_GRANTS,
+        BALANCE + "granted {granted}, consumed {consumed}, reserved {reserved}, expired {expired}, "
+        "remaining {remaining}, unlimited {unlimited}",
+    ),
+    Agreeing(
+        "what is reserved is held by open reservations",
+        UNEQUAL_TO_RESERVATIONS,
+        BALANCE + "{reserved} reserved, {held} held",
+    ),
+    Agreeing(
+        "recharges bring units when they are paid, and only then",
+        UNPAID_OR_UNGRANTED,
+        "{recharge_id} is {status}: {quantity} bought, {given} granted",
+    ),
+    Agreeing(
+        "rows are at the version that was told last",
+        LAST_TOLD,
+        "{id} is at {version}, told {told}",
+    ),
+    TheBucketIsWhatTheTablesSay(),
+)
+
+
+async def _lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """What is found again and again, for as long as a commit may take to be published."""
+    lasting = await look()
+    for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
+        if not lasting:
+            break
+        await asyncio.sleep(RETRY_SECONDS)
+        again = set(await look())
+        lasting = [violation for violation in lasting if violation in again]
+    return lasting
+
+
+async def _bucket(live: Live) -> dict[str, Any]:
+    """The bucket's keys and values; one that does not read as a balance is given as it is."""
+    found: dict[str, Any] = {}
+    config = ConsumerConfig(
+        ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, mem_storage=True
+    )
+    reader = await live.nats.jetstream().pull_subscribe(
+        kv_subject(BALANCES_BUCKET, ">"), stream=f"KV_{BALANCES_BUCKET}", config=config
+    )
+    remaining = (await reader.consumer_info()).num_pending or 0
+    while remaining > 0:
+        messages = await reader.fetch(min(remaining, BATCH_KEYS), timeout=FETCH_TIMEOUT_SECONDS)
+        remaining -= len(messages)
+        for message in messages:
+            if (message.headers or {}).get("KV-Operation") is None:
+                key = message.subject.removeprefix(kv_subject(BALANCES_BUCKET, ""))
+                found[key] = _balance(message.data)
+    await reader.unsubscribe()
+    return found
+
+
+def _balance(value: bytes) -> Any:
+    try:
+        return BucketBalance.model_validate_json(value)
+    except ValueError:
+        return value

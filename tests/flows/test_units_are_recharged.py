@@ -1,0 +1,198 @@
+"""A team whose pool fills itself up: units used, bought, charged in Stripe and granted once they are paid."""
+
+import json
+from functools import partial
+from typing import Any
+
+from nats.js.errors import KeyNotFoundError
+
+from tallystick.messages import consumables as c
+from tallystick.messages import seats as s
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer, Money
+from tallystick.subjects import BALANCES_BUCKET
+from tests.flows.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.waiting import eventually
+
+HOURS = "mentorship_hours"
+
+
+async def register(shop: Shop, card: str = "pm_card_visa") -> str:
+    """The customer with a saved card; their id in Stripe."""
+    stripe_id = str((await shop.register()).stripe_customer_id)
+    shop.saves_card(stripe_id, card)
+    return stripe_id
+
+
+async def collected(shop: Shop, stripe_id: str) -> list[int]:
+    """What Stripe has really collected, the oldest first."""
+    listed = shop.stripe.v1.charges.list({"customer": stripe_id, "limit": 100}).data
+    return [found.amount for found in reversed(listed) if found.status == "succeeded"]
+
+
+async def opens_pool(shop: Shop) -> tuple[str, list[Customer]]:
+    """A team that draws on one pool of 20, with three members; its account."""
+    command = m.CreateSubscription(
+        command_id=fresh_id("create"),
+        customer=shop.acme,
+        items=[m.ItemToBuy(price="studio_monthly", quantity=5)],
+        collection="none",
+        trial_days=0,
+    )
+    subscription_id = (await shop.billing.call(command)).subscription.subscription_id
+
+    async def opened() -> s.TeamSnapshot | None:
+        outcome = await shop.billing.answer(s.GetTeam(subscription_id=subscription_id))
+        if outcome.status != "succeeded":
+            return None
+        return (await shop.billing.ask(s.GetTeam(subscription_id=subscription_id))).team
+
+    team: s.TeamSnapshot = await eventually(opened)
+    members = [Customer(type="user", id=fresh_id("member")) for _ in range(3)]
+    for member in members:
+        await shop.billing.call(
+            s.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, member=member, immediate=True)
+        )
+    account = f"team:{team.team_id}"
+    await has_left(shop, account, 20)
+    for member in members:
+        await eventually(partial(can_draw, shop, member))
+    return account, members
+
+
+async def can_draw(shop: Shop, member: Customer) -> bool:
+    """Whether a member is known to draw on something."""
+    return await shop.rows("consumables.access", "consumer = %s", member.token) > 0
+
+
+async def left(shop: Shop, account: str) -> int | None:
+    """What the bucket says that remains of an account's hours; None where it has none yet."""
+    bucket = await shop.billing.connection.jetstream().key_value(BALANCES_BUCKET)
+    try:
+        entry = await bucket.get(f"{account.replace(':', '_', 1)}.{HOURS}")
+    except KeyNotFoundError:
+        return None
+    remaining: int = json.loads(entry.value or b"")["remaining"]
+    return remaining
+
+
+async def has_left(shop: Shop, account: str, quantity: int) -> None:
+    """Wait until so many remain."""
+
+    async def has() -> bool:
+        return await left(shop, account) == quantity
+
+    await eventually(has)
+
+
+async def gives(shop: Shop, account: str, quantity: int) -> None:
+    """Grant units by hand."""
+    await shop.billing.call(
+        c.Grant(
+            command_id=fresh_id("grant"),
+            account=account,
+            feature=HOURS,
+            quantity=quantity,
+            reason="a good start",
+        )
+    )
+
+
+async def uses(shop: Shop, member: Customer, quantity: int) -> int | None:
+    """A member uses some; what they may still draw."""
+    command = c.Consume(command_id=fresh_id("use"), consumer=member, feature=HOURS, quantity=quantity)
+    return (await shop.billing.call(command)).remaining
+
+
+async def sets_rule(shop: Shop, account: str, **fields: Any) -> None:
+    """Have an account buy 50 whenever less than 20 remain, unless told otherwise."""
+    known: dict[str, Any] = {"enabled": True, "threshold": 20, "recharge_quantity": 50} | fields
+    await shop.billing.call(
+        c.SetAutoRecharge(command_id=fresh_id("rule"), account=account, feature=HOURS, **known)
+    )
+
+
+async def recharges(shop: Shop, account: str) -> list[tuple[str, int, str | None]]:
+    """Status, quantity and reason of each recharge, the oldest first."""
+    page = await shop.billing.ask(c.ListRecharges(account=account))
+    return [(one.status, one.quantity, one.reason) for one in reversed(page.items)]
+
+
+async def test_a_pool_of_100_is_recharged_once_when_less_than_20_are_left(shop: Shop) -> None:
+    # 100 − 30 − 40 − 20 = 10, and 50 more for 15.00 each are 750.00: 60.
+    async with shop.feed() as told:
+        stripe_id = await register(shop)
+        account, (a, b, owner) = await opens_pool(shop)
+        await gives(shop, account, 80)
+        await sets_rule(shop, account)
+        assert [await uses(shop, a, 30), await uses(shop, b, 40), await uses(shop, owner, 20)] == [70, 30, 10]
+        await has_left(shop, account, 60)
+        assert await recharges(shop, account) == [("paid", 50, None)]
+        await shop.all_applied()
+        assert await collected(shop, stripe_id) == [75_000]
+
+        async def was_told() -> bool:
+            return told.names("recharge") == ["requested", "paid"]
+
+        await eventually(was_told)
+        paid = told.of("recharge")[-1].snapshot
+        invoices = (await shop.billing.ask(m.ListInvoices(customer=shop.acme))).items
+        (invoice,) = [one for one in invoices if one.reference == paid["recharge_id"]]
+        assert (invoice.status, invoice.total) == ("paid", 75_000)
+        assert paid["invoice_id"] == invoice.invoice_id
+        assert [line.description for line in invoice.lines] == ["50 × Mentorship hours"]
+
+
+async def test_a_cap_of_100_00_cuts_the_second_recharge_and_skips_the_third_once(shop: Shop) -> None:
+    # 5 × 15.00 = 75.00; of the 25.00 left 1 × 15.00; of the 10.00 left nothing.
+    stripe_id = await register(shop)
+    account, (a, _, _) = await opens_pool(shop)
+    cap = Money(amount=10_000, currency="eur")
+    await sets_rule(shop, account, threshold=3, recharge_quantity=5, max_spend_per_period=cap)
+    await uses(shop, a, 18)
+    await has_left(shop, account, 7)
+    await uses(shop, a, 5)
+    await has_left(shop, account, 3)
+    for _ in range(3):
+        await uses(shop, a, 1)
+    await has_left(shop, account, 0)
+    assert await recharges(shop, account) == [
+        ("paid", 5, None),
+        ("paid", 1, None),
+        ("skipped", 0, "spend_cap_reached"),
+    ]
+    assert await collected(shop, stripe_id) == [7_500, 1_500]
+
+
+async def test_a_card_that_is_declined_buys_nothing_and_stops_after_three_times(shop: Shop) -> None:
+    stripe_id = await register(shop, FAILS_LATER_CARD)
+    account, (a, _, _) = await opens_pool(shop)
+    await sets_rule(shop, account)
+    failed = ("failed", 50, "payment_failed")
+    for tries in (1, 2, 3):
+        await uses(shop, a, 1)
+
+        async def has_failed(tries: int = tries) -> bool:
+            return await recharges(shop, account) == [failed] * tries
+
+        await eventually(has_failed)
+    await uses(shop, a, 1)
+    assert await recharges(shop, account) == [*[failed] * 3, ("skipped", 0, "suspended")]
+    await has_left(shop, account, 16)
+    assert await collected(shop, stripe_id) == []
+
+    shop.saves_card(stripe_id)
+    await sets_rule(shop, account)
+    await uses(shop, a, 1)
+    await has_left(shop, account, 65)
+    await shop.all_applied()
+    assert await collected(shop, stripe_id) == [75_000]
+
+
+async def test_units_bought_by_hand_come_when_they_are_paid(shop: Shop) -> None:
+    stripe_id = await register(shop)
+    account, _ = await opens_pool(shop)
+    command = c.Recharge(command_id=fresh_id("recharge"), account=account, feature=HOURS, quantity=4)
+    assert (await shop.billing.call(command)).recharge.status == "pending"
+    await has_left(shop, account, 24)
+    assert await collected(shop, stripe_id) == [6_000]

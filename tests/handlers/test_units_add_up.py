@@ -1,0 +1,133 @@
+"""The audit of units, on what was done to them and on what nobody may do to them."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import nats
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from services.consumables.invariants import INVARIANTS, Agreeing
+from shared.audit import Live
+from tallystick.messages import consumables as m
+from tallystick.subjects import Subjects
+from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
+from tests.handlers.subscription_world import ACME, World
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+
+# The SDK's own way of calling httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+@pytest.fixture
+async def world(
+    bind: Callable[..., Bound], shop: World, nats_session: NatsServer
+) -> AsyncIterator[RechargeWorld]:
+    """Units that were granted, used, reserved, refunded and bought."""
+    async with recharge_world(bind, shop, nats_session) as world:
+        await world.with_card()
+        await world.has(100)
+        await world.set_rule()
+        used = world.wants(60)
+        await world.does(used)
+        await world.does(
+            m.RefundConsumption(command_id=world.command_id(), consumption_id=used.command_id, quantity=5)
+        )
+        await world.does(
+            m.Reserve(
+                command_id=world.command_id(), consumer=ACME, feature=FEATURE, quantity=30, ttl_seconds=60
+            )
+        )
+        assert await world.charges() == 1
+        yield world
+
+
+@pytest.fixture
+async def live(world: RechargeWorld, nats_session: NatsServer) -> AsyncIterator[Live]:
+    database = await psycopg.AsyncConnection.connect(
+        world.bound.owner_url, autocommit=True, row_factory=dict_row
+    )
+    connection = await nats.connect(nats_session.url)
+    yield Live(database, connection, Subjects())
+    await connection.close()
+    await database.close()
+
+
+async def found(live: Live) -> dict[str, int]:
+    """How often each invariant is broken that needs only the tables."""
+    return {
+        one.name: len(violations)
+        for one in INVARIANTS
+        if isinstance(one, Agreeing) and (violations := await one.violations(live))
+    }
+
+
+async def test_all_units_are_accounted_for(world: RechargeWorld, live: Live) -> None:
+    # 100 − 60 + 5 − 30 = 15 is below 20: 50 were bought.
+    assert await world.remaining() == 65
+    assert await found(live) == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        (
+            "UPDATE consumables.balances SET consumed = consumed + 1, remaining = remaining - 1",
+            {"balances are what the ledger adds up to", "balances are the sums of their grants"},
+        ),
+        (
+            "UPDATE consumables.reservations SET status = 'expired'",
+            {"what is reserved is held by open reservations"},
+        ),
+        (
+            "UPDATE consumables.recharges SET status = 'failed'",
+            {"recharges bring units when they are paid, and only then"},
+        ),
+        (
+            "UPDATE consumables.balances SET version = version + 1",
+            {"rows are at the version that was told last"},
+        ),
+    ],
+)
+async def test_what_does_not_add_up_is_found(
+    world: RechargeWorld, live: Live, statement: str, broken: set[str]
+) -> None:
+    await live.database.execute(statement.encode())
+    assert (await found(live)).keys() == broken
+
+
+async def test_units_still_add_up_when_the_old_ledger_is_gone(world: RechargeWorld, live: Live) -> None:
+    opened = await live.rows("consumables", "SELECT min(generation) AS day FROM {schema}.partitions")
+    first = opened[0]["day"]
+
+    async def tend(days: int) -> list[str]:
+        done: list[str] = []
+        while True:
+            (row,) = await live.rows(
+                "consumables", "SELECT {schema}.tend_partitions_on(%s) AS done", first + timedelta(days=days)
+            )
+            if row["done"] is None:
+                return done
+            done.append(row["done"])
+
+    await tend(30)
+    await world.uses(1)
+    assert f"dropped consumables.entries_{first:%Y%m%d}" not in await tend(429)
+    assert f"dropped consumables.entries_{first:%Y%m%d}" in await tend(430)
+    (kept,) = await live.rows("consumables", "SELECT count(*) AS entries FROM {schema}.entries")
+    assert kept["entries"] == 1
+    assert await found(live) == {}
+
+
+async def test_the_ledger_cannot_be_changed_by_its_service(world: RechargeWorld) -> None:
+    async with world.bound.engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        for statement in ("UPDATE consumables.entries SET quantity = 1", "DELETE FROM consumables.entries"):
+            with pytest.raises(psycopg.Error, match=r"the ledger only grows|permission denied"):
+                await driver.execute(statement)
+            await driver.rollback()
+    balance = await world.does(m.ListRecharges(account=ACCOUNT))
+    assert len(balance["items"]) == 1
