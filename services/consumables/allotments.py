@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from services.consumables.books import Account
@@ -11,7 +11,8 @@ from services.consumables.domain.rhythm import ONCE, Cycle
 from tallystick.messages.catalog import Interval
 
 Position = tuple[datetime, str, str, str]
-"""How far settling has come: `next_at`, subscription, slot and account of the last one looked at."""
+"""How far settling has come: `next_at`, subscription, account and slot of the last one looked at."""
+START: Position = (datetime(1970, 1, 1, tzinfo=UTC), "", "", "")
 
 
 class Allotment(NamedTuple):
@@ -44,7 +45,7 @@ class Allotment(NamedTuple):
     @property
     def position(self) -> Position:
         """Its place in the order of settling."""
-        return (self.next_at, self.subscription_id, self.slot, self.account)
+        return (self.next_at, self.subscription_id, self.account, self.slot)
 
     @property
     def wanted(self) -> int | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from services.consumables.allotments import After, Allotment, Position, before_of, key_of, source_of
+from services.consumables.allotments import START, After, Allotment, Position, before_of, key_of, source_of
 from services.consumables.books import Books, Given, Held
 from services.consumables.domain.granting import (
     CARRIED_PRIORITY,
@@ -20,8 +20,8 @@ from services.consumables.domain.granting import (
     share_left,
 )
 from services.consumables.domain.rhythm import Cycle, cycle_at
-from services.consumables.knowing import AT_ONCE
 from services.consumables.limits import settle_limits
+from services.consumables.plain_renewals import renew_plainly
 from shared.following import Begin
 from shared.work import Transactions, Work
 
@@ -35,11 +35,11 @@ SELECT_DUE = """
     FROM consumables.allotments
     JOIN consumables.terms USING (subscription_id, slot)
     JOIN consumables.known_subscriptions USING (subscription_id)
-    WHERE next_at <= %(at)s AND (next_at, allotments.subscription_id, slot, account)
-              > (%(next_at)s, %(subscription_id)s, %(slot)s, %(account)s)
+    WHERE next_at <= %(at)s AND (next_at, allotments.subscription_id, account, slot)
+              > (%(next_at)s, %(subscription_id)s, %(account)s, %(slot)s)
       AND (ended_at IS NOT NULL OR grants AND next_at < period_end)
       {only}
-    ORDER BY next_at, allotments.subscription_id, slot, account
+    ORDER BY next_at, allotments.subscription_id, account, slot
     LIMIT %(limit)s
     FOR UPDATE OF allotments SKIP LOCKED
 """
@@ -58,8 +58,6 @@ WRITE_ALLOTMENTS = """
     WHERE old.subscription_id = new.subscription_id AND old.slot = new.slot AND old.account = new.account
 """
 
-START: Position = (AT_ONCE, "", "", "")
-
 
 async def renew_due_grants(transactions: Transactions, at: datetime) -> None:
     """Grant the units of every cycle that has begun by then."""
@@ -69,6 +67,7 @@ async def renew_due_grants(transactions: Transactions, at: datetime) -> None:
 
 async def settle_all(begin: Begin, at: datetime, *, subscription_id: str | None = None) -> None:
     """Settle everything that is due by a moment, or all of one subscription, batch after batch."""
+    await renew_plainly(begin, at, subscription_id=subscription_id)
     position = START
     while True:
         async with begin() as work:
@@ -89,7 +88,7 @@ async def settle(
     """Settle the next batch of what is due; how far it came, None when that was the last."""
     only = (OF_SUBSCRIPTION if subscription_id else "") + (OF_ACCOUNTS if accounts is not None else "")
     values = {
-        **dict(zip(("next_at", "subscription_id", "slot", "account"), after, strict=True)),
+        **dict(zip(("next_at", "subscription_id", "account", "slot"), after, strict=True)),
         "at": at,
         "limit": SETTLED_AT_ONCE,
         "only_subscription": subscription_id,

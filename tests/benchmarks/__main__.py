@@ -17,6 +17,7 @@ BENCHMARKS = (
     "feed",
     "command_round_trip",
     "renewal",
+    "grant_renewal",
     "check_entitlement",
     "assign_seats",
 )
