@@ -3,6 +3,7 @@
 The caller has locked the customer's row, so versions follow one another and no subscription is overlooked.
 """
 
+from services.subscriptions.add_ons.ending import end_without_plan
 from services.subscriptions.add_ons.following import follow_subscription
 from services.subscriptions.domain.invoices import InvoiceChange
 from services.subscriptions.domain.subscription import State, changes
@@ -44,7 +45,9 @@ async def change_subscription(
         work.session.add(row)
     if told:
         await work.session.flush()
-        await follow_subscription(work, row)
+        await follow_subscription(work, row, is_new=is_new)
+        if after.is_final:
+            await end_without_plan(work, row.customer)
         await refresh_entitlements(work, [row.customer])
     return bool(told)
 

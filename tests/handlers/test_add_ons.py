@@ -269,6 +269,62 @@ async def test_a_free_add_on_needs_nobody_outside(world: World) -> None:
     assert not (await world.allowed("badge"))["allowed"]
 
 
+async def test_add_ons_end_with_the_last_plan(world: World) -> None:
+    await world.does(purchase(world))
+    await world.does(purchase(world, "badge_free"))
+    ends = m.CancelSubscription(
+        command_id=world.command_id(),
+        subscription_id=(await world.subscription())["subscription_id"],
+        at="now",
+    )
+
+    await world.does(ends)
+    queued = await world.reports("cancel_add_on")
+    assert len(queued) == 2
+    for command in queued:
+        await world.does(m.CancelAddOn.model_validate(command))
+    await world.catches_up()
+
+    assert {add_on["status"] for add_on in await listed(world)} == {"canceled"}
+    assert (await world.names("add_on")).count("canceledV1") == 2
+    assert await world.bucket() == {}
+    live = world.stripe.v1.subscriptions.list({"limit": 10}).data
+    assert live == []
+
+
+async def test_add_ons_stay_while_a_plan_is_left(world: World) -> None:
+    await world.does(purchase(world))
+    solo = (await world.subscription())["subscription_id"]
+    await world.buys("team_yearly", quantity=2)
+    await world.catches_up()
+
+    await world.does(m.CancelSubscription(command_id=world.command_id(), subscription_id=solo, at="now"))
+    await world.catches_up()
+
+    assert await world.reports("cancel_add_on") == []
+    assert [add_on["status"] for add_on in await listed(world)] == ["active"]
+
+
+async def test_an_add_on_that_was_bought_like_a_plan_is_an_add_on(world: World) -> None:
+    # More hours are sold on a checkout page, and the free badge at once; neither asks for details.
+    await world.buys("more_hours_monthly")
+    events = world.new_events()
+    await world.hears(*events, *events)
+    items = [m.ItemToBuy(price="badge_free")]
+    await world.does(m.CreateSubscription(command_id=world.command_id(), customer=ACME, items=items))
+
+    found = {add_on["product"]: add_on for add_on in await listed(world)}
+    assert {product: add_on["status"] for product, add_on in found.items()} == {
+        "more_hours": "active",
+        "badge": "active",
+    }
+    assert await world.names("add_on") == ["purchasedV1", "purchasedV1"]
+    add_on_id = found["more_hours"]["add_on_id"]
+    command = m.CancelAddOn(command_id=world.command_id(), add_on_id=add_on_id, at="now")
+    assert (await world.does(command))["add_on"]["status"] == "canceled"
+    assert (await world.allowed("hours"))["quantity"] == 5
+
+
 @pytest.mark.parametrize(
     ("price", "details", "code", "facts"),
     [
