@@ -71,8 +71,9 @@ RELAY_GATHER_SECONDS = 0.03
 relay, Postgres and NATS five times less in a batch of 500 than in one of 32, and meanwhile the worker's
 commands have the processor to themselves."""
 
-INBOX_KEPT_DAYS = 31
-"""How long a command_id is remembered at least: the promise of idempotency is 30 days."""
+INBOX_KEPT_DAYS = 35
+"""How long a command_id is remembered at least: the promise of idempotency is 30 days. Longer than the
+outbox, so that a queued command that is published again from there is still known."""
 OUTBOX_KEPT_DAYS = 31
 """Longer than the streams keep messages (`max_age` in streams.yaml), so that the tables can rebuild them."""
 PARTITIONS_TENDED_SECONDS = 3_600

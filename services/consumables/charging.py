@@ -5,6 +5,7 @@ counts, and money that comes after a failure still brings its units.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
@@ -18,11 +19,14 @@ from services.consumables.recharging import units_are_low
 from services.consumables.tables import AutoRechargeRow, RechargeRow
 from shared.asking import Asking
 from shared.steps import Steps
-from shared.work import Rejected, Work
+from shared.work import Rejected, Transactions, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceSnapshot
 
+FORGOTTEN_AFTER = timedelta(minutes=10)
+"""Charging takes seconds; while Stripe is away the queue tries again by itself."""
+FORGOTTEN_AT_ONCE = 1_000
 DEAD_INVOICES = frozenset({"void", "uncollectible"})
 
 
@@ -52,6 +56,22 @@ async def charge(steps: Steps, command: m.ChargeRecharge, asking: Asking) -> m.R
     intent = await steps.intend(lambda work: _plan(work, command), ChargeIntent)
     payment = await _charge(command, intent, asking) if intent.is_due else None
     return await steps.record(lambda work: _record(work, command, payment))
+
+
+async def charge_forgotten(transactions: Transactions, at: datetime) -> None:
+    """Have recharges charged that nobody has heard of for a while: their message was lost or buried.
+
+    It is the same command as the first time, so nothing is charged twice.
+    """
+    async with transactions.begin(caused_by="tick:settle_recharges", now=at) as work:
+        forgotten = await work.session.scalars(
+            sa.select(RechargeRow.recharge_id)
+            .where(RechargeRow.status == "pending", RechargeRow.created_at <= at - FORGOTTEN_AFTER)
+            .order_by(RechargeRow.recharge_id)
+            .limit(FORGOTTEN_AT_ONCE)
+        )
+        for recharge_id in forgotten:
+            work.send(m.ChargeRecharge(command_id=recharge_id, recharge_id=recharge_id))
 
 
 async def settle_invoice(work: Work, invoice: InvoiceSnapshot) -> None:

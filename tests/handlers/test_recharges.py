@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -174,6 +175,24 @@ async def test_a_crash_between_charge_and_grant_is_finished(world: RechargeWorld
     assert await world.remaining() == 1
     world.shop.stand_in.comes_back()
     await world.charges()
+    assert await world.remaining() == 51
+    assert world.paid_amounts(stripe_id) == [75_000]
+
+
+async def test_a_charge_that_was_lost_on_its_way_is_made_later(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    await world.has(1)
+    await world.set_rule()
+    await world.looks()
+    world.handled = 1
+    assert await world.charges() == 0
+    await world.bound.tick("settle_recharges", world.now + timedelta(minutes=9))
+    assert await world.charges() == 0
+    for minutes in (10, 15):
+        await world.bound.tick("settle_recharges", world.now + timedelta(minutes=minutes))
+    assert await world.charges() == 2
+    await world.bound.tick("settle_recharges", world.now + timedelta(minutes=20))
+    assert await world.charges() == 0
     assert await world.remaining() == 51
     assert world.paid_amounts(stripe_id) == [75_000]
 

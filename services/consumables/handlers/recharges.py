@@ -1,10 +1,12 @@
 """Units that are bought, by hand and by themselves."""
 
+from datetime import datetime
+
 from services.consumables import charging, recharge_answers, recharging
 from services.consumables.service import service
 from shared.asking import Asking
 from shared.steps import Steps
-from shared.work import Work
+from shared.work import Transactions, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.subscriptions import InvoiceEvent
 
@@ -31,6 +33,12 @@ async def charge_recharge(steps: Steps, command: m.ChargeRecharge, asking: Askin
 async def note_invoice(work: Work, event: InvoiceEvent) -> None:
     """Hear of a recharge's invoice, late payments too."""
     await charging.settle_invoice(work, event.invoice)
+
+
+@service.job("settle_recharges")
+async def settle_recharges(transactions: Transactions, at: datetime) -> None:
+    """Recharges that are pending for long are looked after."""
+    await charging.charge_forgotten(transactions, at)
 
 
 @service.question(m.GetAutoRecharge)
