@@ -69,7 +69,7 @@ MOMENT = "2026-02-01T00:00:00Z"
 def example_of(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") -> Any:
     """A value that fits a JSON schema; `schemas` are the components it refers to."""
     if "$ref" in schema:
-        if name in MEMBERS:
+        if name in MEMBERS and schema["$ref"].endswith("/Customer"):
             return {"type": "user", "id": "7"}
         return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas, name)
     if schema.get("examples"):

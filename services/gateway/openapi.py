@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from services.gateway.examples import example_of
 from services.gateway.problems import MEDIA_TYPE, REFUSED, STATUS_OF_CODE, Problem, problem
-from tallystick.messages.base import Asked, Command
+from tallystick.messages.base import INT64_MAX, Asked, Command
 
 PATH = "/api/v1/openapi.json"
 VERSION = "1"
@@ -87,12 +87,14 @@ def document(application: FastAPI) -> dict[str, Any]:
     schemas = components["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas["Problem"] = Problem.model_json_schema()
+    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= schemas["Problem"].pop("$defs")
     components.setdefault("securitySchemes", {})["session"] = SESSION
     for operations in made["paths"].values():
         for operation in operations.values():
             _complete(operation, schemas)
-    return made
+    whole: dict[str, Any] = _whole_numbers(made)
+    return whole
 
 
 def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
@@ -104,6 +106,18 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
         content = part.get("content", {}).get("application/json")
         if content and "example" not in content and "examples" not in content:
             content["example"] = example_of(content["schema"], schemas)
+
+
+def _whole_numbers(value: Any) -> Any:
+    """The same with bounds as the whole numbers they were: the framework turns them into floats."""
+    match value:
+        case dict():
+            return {name: _whole_numbers(inner) for name, inner in value.items()}
+        case list():
+            return [_whole_numbers(inner) for inner in value]
+        case float() if value.is_integer():
+            return min(int(value), INT64_MAX) if value >= 0 else max(int(value), -INT64_MAX)
+    return value
 
 
 def main() -> None:
