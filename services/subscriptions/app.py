@@ -6,8 +6,10 @@ from services.subscriptions import handlers
 from services.subscriptions.catalog import handlers as catalog_handlers
 from services.subscriptions.checkouts import Trials
 from services.subscriptions.dunning import Dunning
+from services.subscriptions.seats.room import TeamRoom
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
+from shared.asking import Asking
 from shared.settings import Settings
 from shared.worker import run
 
@@ -17,7 +19,10 @@ __all__ = ["catalog_handlers", "handlers", "provide", "service"]
 def provide(settings: Settings) -> list[Any]:
     """What handlers are given beside their message."""
     key = settings.stripe_secret_key
+    asking = Asking(settings, service.name)
     return [
+        asking,
+        TeamRoom(asking),
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
         Trials(settings.stripe_trial_days),
         Dunning(settings.grace_days, settings.dunning_end_state),

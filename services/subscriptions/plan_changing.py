@@ -20,6 +20,7 @@ from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange, W
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription import State
 from services.subscriptions.in_stripe import locked, record_until_current, take_over
+from services.subscriptions.seats.room import TeamRoom, let_go
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.store import live_subscriptions
 from services.subscriptions.stripe_changes import (
@@ -35,7 +36,7 @@ from shared.steps import Steps
 from shared.work import Rejected, Unavailable, Work
 from tallystick.messages import subscriptions as m
 
-ChangeCommand = m.ChangePlan | m.ChangeQuantity
+ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity
 
 
 class ChangeIntent(BaseModel):
@@ -50,6 +51,8 @@ class ChangeIntent(BaseModel):
     price: str
     quantity: int
     in_stripe: ItemChange | None
+    seats_left: int | None = None
+    """How many seats there will be, where that is fewer than now; seats is asked whether they suffice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Changing:
     steps: Steps
     command: ChangeCommand
     stripe: StripeGateway
+    room: TeamRoom
 
     async def carry_out(self) -> m.SubscriptionChanged:
         """Decide, have Stripe do it where it has the subscription, and write what it is then.
@@ -66,8 +70,23 @@ class Changing:
         Raises Rejected with the codes of `decide`, `not_found`, `already_subscribed` and `payment_failed`.
         """
         intent = await self.steps.intend(self._plan, ChangeIntent)
+        if intent.seats_left is None:
+            return await self._make(intent)
+        await self.room.hold(
+            self.command.command_id,
+            subscription_id=self.command.subscription_id,
+            quantity=intent.seats_left,
+            when=self.command.when,
+        )
+        try:
+            return await self._make(intent)
+        except Rejected:
+            await self._let_go()
+            raise
+
+    async def _make(self, intent: ChangeIntent) -> m.SubscriptionChanged:
         if intent.stripe_subscription_id is None or intent.how == "nothing":
-            return await self.steps.record(self._change_own)
+            return await self.steps.record(partial(self._change_own, intent))
         try:
             answer = await self._ask(intent, intent.stripe_subscription_id)
         except Rejected as rejection:
@@ -77,7 +96,8 @@ class Changing:
 
     async def _plan(self, work: Work) -> ChangeIntent:
         row = await locked(work, self.command.subscription_id)
-        change = await plan_change(work, row, wish_of(self.command))
+        has_room = self.room.is_asked or self._has_room()
+        change = await plan_change(work, row, wish_of(self.command), has_room=has_room)
         return ChangeIntent(
             how=change.how,
             stripe_subscription_id=row.stripe_subscription_id,
@@ -86,7 +106,28 @@ class Changing:
             price=change.price.code,
             quantity=change.quantity,
             in_stripe=item_change(change) if row.stripe_subscription_id is not None else None,
+            seats_left=self._seats_left(change),
         )
+
+    def _has_room(self) -> bool:
+        """Whether seats has decided already."""
+        return isinstance(self.command, m.ChangeHeldQuantity)
+
+    def _seats_left(self, change: PlanChange) -> int | None:
+        if self._has_room() or not self.room.is_asked:
+            return None
+        if change.item.seats is None or change.how not in ("now", "period_end"):
+            return None
+        left = change.quantity if change.product.seats is not None else 0
+        return left if left < change.item.quantity else None
+
+    async def _let_go(self) -> None:
+        """Before the refusal is stored, so that a crash in between repeats it."""
+        about = self.command.subscription_id
+        async with self.steps.transactions.begin(
+            caused_by=self.command.command_id, now=self.steps.received_at
+        ) as work:
+            let_go(work, self.command.command_id, subscription_id=about, version=0)
 
     async def _ask(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
         present, key = await find(self.stripe, stripe_id), self.steps.key
@@ -120,25 +161,34 @@ class Changing:
     ) -> m.SubscriptionChanged:
         row = await locked(work, self.command.subscription_id)
         await take_over(work, row, revision, answer, partial(_with_wait, intent, answer))
-        return _changed(row)
+        return self._done(work, row, intent)
 
-    async def _change_own(self, work: Work) -> m.SubscriptionChanged:
+    async def _change_own(self, intent: ChangeIntent, work: Work) -> m.SubscriptionChanged:
         row = await locked(work, self.command.subscription_id)
-        change = await plan_change(work, row, wish_of(self.command))
+        has_room = intent.seats_left is not None or self._has_room()
+        change = await plan_change(work, row, wish_of(self.command), has_room=has_room)
         if change.how != "nothing" and row.stripe_subscription_id is not None:
             raise Unavailable("The subscription has just changed.")
         await _carry_out_own(work, row, change)
-        return _changed(row)
+        return self._done(work, row, intent)
+
+    def _done(self, work: Work, row: SubscriptionRow, intent: ChangeIntent) -> m.SubscriptionChanged:
+        if intent.seats_left is not None:
+            about = row.subscription_id
+            let_go(work, self.command.command_id, subscription_id=about, version=row.version)
+        snapshot = subscription_snapshot(row)
+        return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
 
 
-async def plan_change(work: Work, row: SubscriptionRow, wish: Wish) -> PlanChange:
+async def plan_change(work: Work, row: SubscriptionRow, wish: Wish, *, has_room: bool = False) -> PlanChange:
     """What a wish comes to for a subscription as it stands.
 
-    Raises Rejected with the codes of `decide`, and `already_subscribed` where another subscription of the
+    With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of `decide`, and `already_subscribed` where another subscription of the
     customer's is for the wanted plan.
     """
     shelf, state = await load_catalog(work.session), state_of_row(row)
-    change = as_rejection(lambda: decide(shelf, state, wish, seats_occupied=row.seats_occupied))
+    occupied = 0 if has_room else row.seats_occupied
+    change = as_rejection(lambda: decide(shelf, state, wish, seats_occupied=occupied))
     if change.product.code not in state.products:
         await _refuse_held(work, row, change.product.code)
     return change
@@ -146,7 +196,7 @@ async def plan_change(work: Work, row: SubscriptionRow, wish: Wish) -> PlanChang
 
 def wish_of(asked: ChangeCommand | m.PreviewChange) -> Wish:
     """What a command or preview asks for."""
-    price = None if isinstance(asked, m.ChangeQuantity) else asked.price
+    price = asked.price if isinstance(asked, m.ChangePlan | m.PreviewChange) else None
     return Wish(price=price, quantity=asked.quantity, when=asked.when)
 
 
@@ -204,11 +254,6 @@ async def _carry_out_own(work: Work, row: SubscriptionRow, change: PlanChange) -
             row.period_interval = change.price.interval
             row.period_anchor = state.trial_end if state.status == "trialing" else work.now
         await change_subscription(work, row, changed_now(state, shelf, change, work.now))
-
-
-def _changed(row: SubscriptionRow) -> m.SubscriptionChanged:
-    snapshot = subscription_snapshot(row)
-    return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
 
 
 class Unscheduling(BaseModel):

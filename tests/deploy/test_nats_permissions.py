@@ -171,7 +171,9 @@ async def test_dead_letters_are_a_services_own(any_server: NatsServer, user: str
 
 COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.webhooks.record_outcome"),
-    ("seats", "billing.requests.subscriptions.change_quantity"),
+    ("subscriptions", "billing.requests.seats.hold_seat_count"),
+    ("subscriptions", "billing.commands.seats.release_seat_count"),
+    ("seats", "billing.requests.subscriptions.change_held_quantity"),
     ("seats", "billing.requests.subscriptions.preview_change"),
     ("consumables", "billing.requests.subscriptions.charge_customer"),
     ("consumables", "billing.requests.subscriptions.record_usage"),
@@ -186,6 +188,7 @@ async def test_services_command_one_another_only_as_named(any_server: NatsServer
         "billing.commands.seats.assign_seat",
         "billing.commands.subscriptions.change_quantity",
         "billing.requests.subscriptions.cancel_subscription",
+        "billing.requests.subscriptions.change_quantity",
     }
     async with acting_as(any_server, user) as actor:
         for subject in others | {subject for _, subject in COMMANDS_BETWEEN_SERVICES}:
@@ -219,6 +222,9 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
         assert await actor.may_publish("billing.commands.seats.assign_seat")
         for said_between_services in (
             "webhooks.record_outcome",
+            "subscriptions.change_held_quantity",
+            "seats.hold_seat_count",
+            "seats.release_seat_count",
             "subscriptions.record_usage",
             "consumables.charge_recharge",
         ):

@@ -1,5 +1,6 @@
 """Seats and subscriptions together: what members have, when it goes, and what counts of seats cost."""
 
+import asyncio
 from typing import Any
 
 from tallystick.messages import seats as s
@@ -186,3 +187,65 @@ async def test_fewer_seats_than_are_taken_are_refused_whoever_is_asked(shop: Sho
     assert (code, details["occupied"]) == ("seats_in_use", 3)
     to_three = to_two.model_copy(update={"command_id": fresh_id("three"), "quantity": 3})
     assert (await shop.billing.call(to_three)).team.quantity == 3
+
+
+async def test_seats_are_never_given_away_and_given_up_at_the_same_moment(shop: Shop) -> None:
+    # Ten seats. Eight are asked for while the subscription itself is asked to go down to five: either there
+    # are five and the others are refused, or there are more than five taken and ten remain.
+    await shop.register()
+    team = await opens(shop, 10, collection="none")
+    lowering = m.ChangeQuantity(
+        command_id=fresh_id("lower"),
+        subscription_id=team.subscription_id,
+        quantity=5,
+        when="now",
+        proration="none",
+    )
+    wishes = [
+        s.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, member=somebody(), immediate=True)
+        for _ in range(8)
+    ]
+    outcomes = await asyncio.gather(
+        *(shop.billing.outcome(wish) for wish in wishes[:4]),
+        shop.billing.outcome(lowering),
+        *(shop.billing.outcome(wish) for wish in wishes[4:]),
+    )
+    lowered = outcomes.pop(4)
+    given = sum(outcome.status == "succeeded" for outcome in outcomes)
+    if lowered.status == "succeeded":
+        assert given == 5
+    else:
+        assert lowered.error is not None
+        assert (lowered.error.code, given) == ("seats_in_use", 8)
+
+    async def is_settled_at(quantity: int) -> bool:
+        found = await team_of(shop, team.subscription_id)
+        return found.quantity == quantity and found.change is None and found.occupied == given + 1
+
+    await eventually(lambda: is_settled_at(5 if lowered.status == "succeeded" else 10))
+
+
+async def test_what_a_caller_has_just_assigned_counts_in_the_next_breath(shop: Shop) -> None:
+    await shop.register()
+    team = await opens(shop, 5, collection="none")
+    for number in range(4):
+        wish = s.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, member=somebody())
+        await shop.billing.call(wish)
+        fewer = m.ChangeQuantity(
+            command_id=fresh_id("fewer"),
+            subscription_id=team.subscription_id,
+            quantity=max(number, 1),
+            when="now",
+            proration="none",
+        )
+        if number:
+            code, details = await shop.refused(fewer)
+            assert (code, details["occupied"]) == ("seats_in_use", number + 1)
+    solo = m.ChangePlan(
+        command_id=fresh_id("solo"),
+        subscription_id=team.subscription_id,
+        price="essential_monthly",
+        when="now",
+    )
+    assert (await shop.refused(solo))[0] == "seats_in_use"
+    assert (await team_of(shop, team.subscription_id)).change is None

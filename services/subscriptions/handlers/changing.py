@@ -5,6 +5,7 @@ from datetime import datetime
 from services.subscriptions import previews
 from services.subscriptions.plan_changing import Changing, cancel_scheduled
 from services.subscriptions.renewing import apply_due_changes
+from services.subscriptions.seats.room import TeamRoom
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
 from shared.steps import Steps
@@ -13,17 +14,27 @@ from tallystick.messages import subscriptions as m
 
 
 @service.external_command(m.ChangePlan)
-async def change_plan(steps: Steps, command: m.ChangePlan, stripe: StripeGateway) -> m.SubscriptionChanged:
+async def change_plan(
+    steps: Steps, command: m.ChangePlan, stripe: StripeGateway, room: TeamRoom
+) -> m.SubscriptionChanged:
     """To another price."""
-    return await Changing(steps, command, stripe).carry_out()
+    return await Changing(steps, command, stripe, room).carry_out()
 
 
 @service.external_command(m.ChangeQuantity)
 async def change_quantity(
-    steps: Steps, command: m.ChangeQuantity, stripe: StripeGateway
+    steps: Steps, command: m.ChangeQuantity, stripe: StripeGateway, room: TeamRoom
 ) -> m.SubscriptionChanged:
     """More or less of the same."""
-    return await Changing(steps, command, stripe).carry_out()
+    return await Changing(steps, command, stripe, room).carry_out()
+
+
+@service.external_command(m.ChangeHeldQuantity)
+async def change_held_quantity(
+    steps: Steps, command: m.ChangeHeldQuantity, stripe: StripeGateway, room: TeamRoom
+) -> m.SubscriptionChanged:
+    """As many seats as seats says."""
+    return await Changing(steps, command, stripe, room).carry_out()
 
 
 @service.external_command(m.CancelScheduledChange)

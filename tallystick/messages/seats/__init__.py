@@ -18,6 +18,7 @@ from tallystick.messages.seats.assigning import (
     SeatToAssign,
     SetSeatMultiplier,
 )
+from tallystick.messages.seats.limits import HoldSeatCount, ReleaseSeatCount, SeatCountHeld
 from tallystick.messages.seats.questions import (
     GetInvitation,
     GetTeam,
@@ -82,6 +83,7 @@ __all__ = [
     "CountChange",
     "GetInvitation",
     "GetTeam",
+    "HoldSeatCount",
     "Holder",
     "Invitation",
     "InvitationFound",
@@ -97,6 +99,7 @@ __all__ = [
     "PaymentsOfMembers",
     "PreviewSeatChange",
     "RefusedChange",
+    "ReleaseSeatCount",
     "RemoveUnusedSeats",
     "ReplaceSeat",
     "ResendInvitation",
@@ -105,6 +108,7 @@ __all__ = [
     "SeatAssigned",
     "SeatChangePreview",
     "SeatClaimed",
+    "SeatCountHeld",
     "SeatError",
     "SeatEvent",
     "SeatFound",

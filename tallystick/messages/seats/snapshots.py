@@ -19,7 +19,7 @@ from tallystick.messages.subscriptions.words import When
 class CountChange(Told):
     """A change of the number of seats that is being made."""
 
-    quantity: PositiveCount
+    quantity: Count = Field(description="0: the subscription changes to a plan without seats.")
     when: When | None = Field(description="Null: more at once, less when the period ends.")
     requested_at: Instant
 

@@ -22,6 +22,7 @@ from tallystick.messages.subscriptions.buying import (
 )
 from tallystick.messages.subscriptions.changes import (
     CancelScheduledChange,
+    ChangeHeldQuantity,
     ChangePlan,
     ChangePreview,
     ChangeQuantity,
@@ -109,6 +110,7 @@ __all__ = [
     "CancelAddOn",
     "CancelScheduledChange",
     "CancelSubscription",
+    "ChangeHeldQuantity",
     "ChangePlan",
     "ChangePreview",
     "ChangeQuantity",

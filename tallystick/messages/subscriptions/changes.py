@@ -101,6 +101,17 @@ class ChangeQuantity(
     proration: Proration = Field(default="prorate", description=PRORATION)
 
 
+class ChangeHeldQuantity(
+    Command[SubscriptionChanged], service=SERVICE, rejections=ChangeQuantity.rejections
+):
+    """The same for `seats`, which has made sure that so many seats suffice. For Tallystick's own services."""
+
+    subscription_id: EntityId
+    quantity: Quantity
+    when: When | None = Field(default=None, description=WHEN)
+    proration: Proration = Field(default="prorate", description=PRORATION)
+
+
 class CancelScheduledChange(
     Command[SubscriptionFound], service=SERVICE, rejections=("nothing_scheduled", "subscription_ended")
 ):
