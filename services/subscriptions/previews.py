@@ -1,19 +1,25 @@
 """What a change would cost and what comes next to pay, as Stripe works it out for what it knows of."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from services.subscriptions.catalog.domain.view import CatalogView
 from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.domain.invoices import Invoice, read_invoice
 from services.subscriptions.domain.periods import period_containing
 from services.subscriptions.domain.plan_changes import PlanChange
-from services.subscriptions.domain.previews import preview_own
+from services.subscriptions.domain.previews import preview_own, upcoming_own
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
 from services.subscriptions.domain.subscription import State
 from services.subscriptions.in_stripe import not_found
 from services.subscriptions.plan_changing import item_change, plan_change, wish_of
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.store import find_customer, find_subscription, subscription_of_stripe
+from services.subscriptions.store import (
+    find_customer,
+    find_subscription,
+    live_subscriptions,
+    subscription_of_stripe,
+)
 from services.subscriptions.stripe_changes import find, preview_purchase, preview_regular, upcoming_invoice
 from services.subscriptions.stripe_changes import preview_change as preview_in_stripe
 from services.subscriptions.stripe_gateway import StripeGateway
@@ -23,6 +29,7 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
 from tallystick.messages.catalog import Price
 
+NEVER = datetime.max.replace(tzinfo=UTC)
 NO_CURRENCY = "xxx"
 """ISO 4217's code for none: a free price may have no currency, and then nothing is due in any."""
 
@@ -60,30 +67,64 @@ async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGa
 async def get_upcoming_invoice(
     work: Work, question: m.UpcomingInvoice, stripe: StripeGateway
 ) -> m.ComingInvoiceFound:
-    """The invoice that a customer gets next; raises Rejected `not_found` where none will come."""
+    """The invoice that a customer gets next, of Stripe or to be paid outside, whichever comes first.
+
+    Raises Rejected `not_found` where none will come.
+    """
     token = question.customer.token
     customer = await find_customer(work.session, token)
-    if customer is None or customer.stripe_customer_id is None:
+    if customer is None:
         raise _nothing_upcoming(token)
     shelf = await load_catalog(work.session)
-    stripe.require()
-    body = await upcoming_invoice(stripe, customer=customer.stripe_customer_id)
-    if body is None:
+    coming = await _coming_outside(work, token, shelf)
+    if customer.stripe_customer_id is not None and (stripe.configured or not coming):
+        stripe.require()
+        body = await upcoming_invoice(stripe, customer=customer.stripe_customer_id)
+        coming += [] if body is None else [await _coming_from_stripe(work, body, shelf)]
+    if not coming:
         raise _nothing_upcoming(token)
+    first = min(coming, key=lambda each: each.due_at or NEVER)
+    return m.ComingInvoiceFound(invoice=first)
+
+
+async def _coming_from_stripe(work: Work, body: Json, shelf: CatalogView) -> m.ComingInvoice:
     invoice = read_invoice(body, shelf)
     row = None
     if invoice.stripe_subscription_id is not None:
         row = await subscription_of_stripe(work.session, invoice.stripe_subscription_id)
-    return m.ComingInvoiceFound(
-        invoice=m.ComingInvoice(
-            subscription_id=row.subscription_id if row is not None else None,
-            currency=invoice.currency,
-            total=invoice.total,
-            amount_due=invoice.amount_due,
-            due_at=moment(body.get("period_end")) or moment(body.get("next_payment_attempt")),
-            lines=list(invoice.lines),
-        )
+    return m.ComingInvoice(
+        subscription_id=row.subscription_id if row is not None else None,
+        currency=invoice.currency,
+        total=invoice.total,
+        amount_due=invoice.amount_due,
+        due_at=moment(body.get("period_end")) or moment(body.get("next_payment_attempt")),
+        lines=list(invoice.lines),
     )
+
+
+async def _coming_outside(work: Work, token: str, shelf: CatalogView) -> list[m.ComingInvoice]:
+    """What the customer's own periods come to when they renew; what is free is never due."""
+    coming = []
+    for row in await live_subscriptions(work.session, token):
+        if row.stripe_subscription_id is not None or row.period_anchor is None or row.period_interval is None:
+            continue
+        state = state_of_row(row)
+        lines = upcoming_own(state, shelf, anchor=row.period_anchor, interval=row.period_interval)
+        prices = [shelf.price(line.price) for line in lines if line.price is not None]
+        currency = next((price.currency for price in prices if price is not None), None)
+        total = sum(line.amount for line in lines)
+        if currency is not None:
+            coming.append(
+                m.ComingInvoice(
+                    subscription_id=row.subscription_id,
+                    currency=currency,
+                    total=total,
+                    amount_due=total,
+                    due_at=state.current_period_end,
+                    lines=lines,
+                )
+            )
+    return coming
 
 
 async def _preview_add_on(

@@ -6,13 +6,16 @@ The amounts are those that Stripe would come to.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
+from services.subscriptions.domain.own_changes import take_scheduled
 from services.subscriptions.domain.periods import period_containing
-from services.subscriptions.domain.plan_changes import PlanChange
+from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange
 from services.subscriptions.domain.pricing import price_parts
 from services.subscriptions.domain.proration import Bought, ProratedLine, proration_lines, share_left
 from services.subscriptions.domain.shelf import Shelf
 from services.subscriptions.domain.subscription import State
+from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import InvoiceLine, Proration, Span
 
 
@@ -47,6 +50,21 @@ def preview_own(
         return Preview(max(_sum(settled), 0), _sum(regular), settled)
     lines = [*settled, *regular]
     return Preview(0, max(_sum(lines), 0), lines)
+
+
+def upcoming_own(state: State, shelf: Shelf, *, anchor: datetime, interval: str) -> list[InvoiceLine]:
+    """What the next period comes to, with what is scheduled for it; nothing where none follows."""
+    end = state.current_period_end
+    if end is None or state.status not in CHANGEABLE or state.cancel_at_period_end:
+        return []
+    after, anchor, interval = take_scheduled(state, shelf, anchor, interval, end)
+    start, stop = period_containing(anchor, cast(Interval, interval), end)
+    bought = [
+        Bought(price, item.quantity)
+        for item in after.items
+        if item.price is not None and (price := shelf.price(item.price))
+    ]
+    return [line for each in bought for line in _whole(each, Span(start=start, end=stop))]
 
 
 def _preview_restart(
