@@ -19,6 +19,8 @@ from tallystick.messages.catalog import Catalog, Feature, GetCatalog, Price, Pro
 Result = TypeVar("Result", bound=BaseModel)
 
 SERVICE_UNAVAILABLE = 503
+PART_SECONDS = 2.0
+"""A page that lacks a part is better than one that does not come."""
 SEATS_SHOWN = 50
 INVOICES_SHOWN = 12
 """A year of monthly ones; older ones are on the next page."""
@@ -119,11 +121,14 @@ class _Asking:
 
     async def part(self, name: str, question: Asked[Result]) -> Result | None:
         try:
-            return await self._billing.ask(question)
+            async with asyncio.timeout(PART_SECONDS):
+                return await self._billing.ask(question)
+        except TimeoutError:
+            self.away.add(name)
         except Refused as refused:
             if refused.status == SERVICE_UNAVAILABLE:
                 self.away.add(name)
-            return None
+        return None
 
     async def team(self, cursor: str | None) -> tuple[seats.TeamSnapshot | None, seats.SeatPage | None]:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -11,11 +12,13 @@ from starlette.responses import Response
 
 from services.gateway.authentication import identify
 from services.gateway.callers import Caller
-from services.gateway.pages.billing import show
 from services.gateway.pages.parts import page_parts
 from services.gateway.pages.problems import problem_page
+from services.gateway.pages.showing import show
 from services.gateway.parts import parts_of
 from services.gateway.problems import Refused, invalid_message
+
+log = structlog.get_logger()
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -34,6 +37,9 @@ class PageRoute(APIRoute):
                 return await self.told(request, refused)
             except (RequestValidationError, ValidationError) as error:
                 return await self.told(request, invalid_message(error.errors()))
+            except Exception:
+                log.exception("a page broke", path=request.url.path)
+                return problem_page(request, await page_parts(request), Refused("unavailable"))
 
         return tell
 

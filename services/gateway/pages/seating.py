@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from services.gateway.authentication import Managing
 from services.gateway.pages.actions import When, proration
-from services.gateway.pages.billing import Invited, show
 from services.gateway.pages.forms import FormCommandId, LongText, Text, asked_by, back, number
 from services.gateway.pages.parts import PageParts, Shown
 from services.gateway.pages.routing import ActionRoute
+from services.gateway.pages.showing import Invited, show
 from services.gateway.problems import Refused
 from services.gateway.standing import team_of
 from tallystick.messages import seats as m

@@ -6,7 +6,7 @@ from typing import Literal
 
 from services.gateway.pages.gathering import AccountBalance, Gathered, Shelf
 from services.gateway.pages.words import Words
-from tallystick.messages.catalog import Price, ProductWithPrices
+from tallystick.messages.catalog import Price, Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
 from tallystick.messages.subscriptions import ChangePreview, SubscriptionSnapshot
 
@@ -165,20 +165,21 @@ def _scheduled(subscription: SubscriptionSnapshot, shelf: Shelf, words: Words) -
 
 
 def cost_of(price: Price, words: Words, quantity: int | None = None) -> str:
-    """What a price comes to, in words: `€10.00 per seat and month × 5`."""
+    """What a price comes to, in words: `€10.00 per seat and month, 5 seats`."""
     if price.model == "free" or price.currency is None:
         return words.say("price.free")
-    interval = words.say(f"price.every.{price.interval}")
-    if price.model in ("volume", "graduated"):
-        first = price.tiers[0]
-        amount = words.money(first.unit_amount, price.currency)
-        text = words.say("price.tiered", amount=amount, interval=interval)
-    else:
+    if price.model == "flat":
         amount = words.money(price.unit_amount or 0, price.currency)
-        text = words.say(
-            "price.per_seat" if price.model == "per_seat" else "price.flat", amount=amount, interval=interval
-        )
-    return f"{text} × {words.number(quantity)}" if quantity and price.model != "flat" else text
+        return words.say("price.flat", amount=amount, interval=words.say(f"price.every.{price.interval}"))
+    unit_amount = price.tiers[0].unit_amount if price.tiers else price.unit_amount or 0
+    text = words.say(
+        "price.tiered" if price.tiers else "price.per_seat",
+        amount=words.money(unit_amount, price.currency),
+        interval=words.say(f"price.interval.{price.interval}"),
+    )
+    if quantity is None:
+        return text
+    return words.say("price.seats", count=quantity, number=words.number(quantity), text=text)
 
 
 def meters(gathered: Gathered, words: Words) -> list[Meter]:
@@ -244,7 +245,7 @@ def offers(
             name=product.name,
             description=product.description,
             cost=cost_of(price, words),
-            features=[_given(feature, shelf, words) for feature in product.features],
+            features=[_given(feature, product, shelf, words) for feature in product.features],
             is_current=price.code == current,
             seats=(product.seats.minimum, product.seats.maximum or 100_000) if product.seats else None,
             details=product.required_details,
@@ -254,15 +255,19 @@ def offers(
     ]
 
 
-def _given(feature: object, shelf: Shelf, words: Words) -> str:
-    code, quantity, every = feature.feature, feature.quantity, feature.every  # type: ignore[attr-defined]
-    known = shelf.feature(code)
-    name = shelf.feature_name(code)
+def _given(feature: ProductFeature, product: Product, shelf: Shelf, words: Words) -> str:
+    known = shelf.feature(feature.feature)
+    name = shelf.feature_name(feature.feature)
+    for_whom = ""
+    if product.seats is not None:
+        strategy = product.seats.strategy if feature.team_allowed else "payer"
+        for_whom = f" ({words.say(f'offer.{strategy}')})"
     if known is None or known.kind == "flag":
-        return name
+        return name if feature.team_allowed else name + for_whom
+    quantity = feature.quantity
     amount = words.say("offer.unlimited") if quantity is None else words.number(quantity)
-    rhythm = f" {words.say(f'price.every.{every}')}" if every else ""
-    return f"{name}: {amount}{rhythm}"
+    rhythm = f" {words.say(f'price.every.{feature.every}')}" if feature.every else ""
+    return f"{name}: {amount}{rhythm}{for_whom}"
 
 
 def preview_view(preview: ChangePreview, words: Words) -> PreviewView:

@@ -36,10 +36,8 @@ class Words:
 
     def say(self, key: str, **values: Any) -> str:
         """A text with its values filled in; of a number `count`, the form that goes with it."""
-        count = values.get("count")
-        if count is not None:
-            form = self.locale.plural_form(count)
-            key = f"{key}.{form}" if f"{key}.{form}" in self.texts else key
+        if "count" in values:
+            key = f"{key}.{self.locale.plural_form(values['count'])}"
         return self.texts[key].format(**values)
 
     def knows(self, key: str) -> bool:

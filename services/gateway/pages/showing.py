@@ -1,0 +1,73 @@
+"""The billing page: a customer's plan, units, team and money on one page, with what an action has led to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from services.gateway.callers import Caller
+from services.gateway.pages import views
+from services.gateway.pages.gathering import Gathered, gather
+from services.gateway.pages.parts import PageParts
+from services.gateway.pages.problems import in_words
+from services.gateway.pages.words import Words, words_for
+from services.gateway.problems import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Who was invited just now, with links that are shown this once, and who could not be."""
+
+    links: list[tuple[str, str | None]]
+    refused: list[tuple[str, Refused]]
+
+
+async def show(
+    request: Request,
+    caller: Caller,
+    shown: PageParts,
+    *,
+    done: str = "",
+    refused: Refused | None = None,
+    cursors: dict[str, str] | None = None,
+    typed: str = "",
+    invited: Invited | None = None,
+) -> Response:
+    """The page, with what an action on it has led to."""
+    words = words_for(request)
+    gathered = await gather(shown.billing, caller, cursors or {})
+    return shown.templates.page(
+        request,
+        "billing.html",
+        caller=caller,
+        status=refused.status if refused else 200,
+        done=words.say(f"done.{done}") if words.knows(f"done.{done}") else None,
+        problem=in_words(refused, words) if refused else None,
+        typed=typed,
+        invited=invited.links if invited else [],
+        not_invited=[(who, in_words(why, words)) for who, why in invited.refused] if invited else [],
+        **_content(gathered, words, cursors or {}),
+    )
+
+
+def _content(gathered: Gathered, words: Words, cursors: dict[str, str]) -> dict[str, Any]:
+    team = gathered.team
+    return {
+        "gathered": gathered,
+        "away": gathered.away,
+        "may_change": gathered.may_change,
+        "plan": views.plan_view(gathered, words),
+        "meters": views.meters(gathered, words),
+        "team": team,
+        "team_is_open": team is not None and team.status == "open",
+        "seats": gathered.seats,
+        "may_manage_team": gathered.may_change and gathered.manages_team and not gathered.is_a_guest,
+        "add_ons": [add_on for add_on in gathered.add_ons if add_on.status not in views.ENDED],
+        "add_on_offers": views.offers(gathered.shelf.add_ons, gathered.shelf, words),
+        "invoices": gathered.invoices,
+        "coming": gathered.coming,
+        "recharges": views.recharges(gathered, words),
+        "cursors": cursors,
+        "product_name": lambda code: getattr(gathered.shelf.product(code), "name", code),
+    }
