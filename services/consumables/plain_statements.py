@@ -6,7 +6,8 @@ BOUNDARY = "(anchor AT TIME ZONE 'UTC' + {number} * ('1 ' || every)::interval) A
 CHOOSE = f"""
     WITH candidates AS MATERIALIZED (
         -- By the index alone: whatever else is asked for would have all that is due looked at for each batch.
-        SELECT ctid AS place, next_at, subscription_id, account, slot, feature, granted, grant_ids, cycle_number
+        SELECT ctid AS place, next_at, subscription_id, account, slot, feature, granted, grant_ids,
+               cycle_number
         FROM consumables.allotments
         WHERE next_at <= %(at)s AND (next_at, subscription_id, account, slot)
               > (%(next_at)s, %(subscription_id)s, %(account)s, %(slot)s)

@@ -26,9 +26,9 @@ MAKE = (
     """,
     """
     INSERT INTO consumables.accounts (account, customer, suspended, created_at)
-    SELECT 'seat:seat_' || %(tag)s || n, 'organization_' || %(tag)s || (n - 1) / %(seats)s + 1, false,
+    SELECT 'seat:seat_' || %(tag)s || n, 'organization_' || %(tag)s || (n - 1) / %(seats)s::int + 1, false,
            %(start)s
-    FROM generate_series(1, %(teams)s * %(seats)s) AS n
+    FROM generate_series(1, %(teams)s::int * %(seats)s) AS n
     """,
     """
     INSERT INTO consumables.balances
