@@ -183,8 +183,8 @@ class Changing:
 async def plan_change(work: Work, row: SubscriptionRow, wish: Wish, *, has_room: bool = False) -> PlanChange:
     """What a wish comes to for a subscription as it stands.
 
-    With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of `decide`, and `already_subscribed` where another subscription of the
-    customer's is for the wanted plan.
+    With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
+    `decide`, and `already_subscribed` where another subscription of the customer's is for the wanted plan.
     """
     shelf, state = await load_catalog(work.session), state_of_row(row)
     occupied = 0 if has_room else row.seats_occupied
