@@ -28,7 +28,7 @@ from tallystick.subjects import (
     kv_subject,
 )
 
-__all__ = ["Rejected", "Transactions", "Unavailable", "Work"]
+__all__ = ["OutboxMessage", "Rejected", "Transactions", "Unavailable", "Work"]
 
 KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
 

@@ -20,11 +20,10 @@ from services.subscriptions.domain.orders import (
 from services.subscriptions.domain.refusals import Refused
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
 from services.subscriptions.linking import link_stripe_customer
-from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import (
     find_checkout,
     had_products,
-    live_subscriptions,
+    live_states,
     lock_customer,
     open_checkouts,
 )
@@ -90,7 +89,7 @@ async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) ->
     `already_subscribed`.
     """
     row = await require_customer(work, command.customer)
-    shelf = await load_catalog(work.session)
+    shelf = await load_catalog(work)
     lines = as_rejection(lambda: order_lines(shelf, command.items, free=False))
     as_rejection(lambda: refuse_what_people_sell(lines))
     return await hold_order(work, row, lines, trials, wanted=command.trial)
@@ -204,14 +203,14 @@ async def require_customer(work: Work, customer: Customer) -> CustomerRow:
 
 async def refuse_second(work: Work, token: str, plans: list[str]) -> None:
     """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
-    live = [(row.subscription_id, state_of_row(row)) for row in await live_subscriptions(work.session, token)]
+    live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
     if held := subscribed_to(plans, live):
         raise Rejected(
             "already_subscribed",
             "The customer has this plan already. Change or cancel that subscription.",
             {"subscription_id": held},
         )
-    for checkout in await open_checkouts(work.session, token):
+    for checkout in await open_checkouts(work, token):
         if checkout.expires_at <= work.now:
             checkout.status = "expired"
         elif set(plans) & set(checkout.plans):

@@ -44,10 +44,6 @@ class Creation(CheckoutIntent):
     collection: Literal["automatic", "invoice"]
 
 
-class OnOurOwn(Exception):
-    """Nothing is to be made in Stripe."""
-
-
 @dataclass(frozen=True, slots=True)
 class Creating:
     """One such command on its way."""
@@ -59,12 +55,9 @@ class Creating:
 
     async def carry_out(self) -> m.SubscriptionFound:
         """Make the subscription; raises Rejected with the codes of the command."""
-        if self.command.collection == "none":
+        if self.command.collection == "none" or await self._is_free():
             return await self.steps.record(self._start_own)
-        try:
-            intent = await self.steps.intend(self._plan, Creation)
-        except OnOurOwn:
-            return await self.steps.record(self._start_own)
+        intent = await self.steps.intend(self._plan, Creation)
         try:
             stripe_customer_id = await self._stripe_customer(intent)
             made = await self._create(intent, stripe_customer_id)
@@ -73,9 +66,16 @@ class Creating:
             raise
         return await self.steps.record(lambda work: self._record(work, intent, made))
 
+    async def _is_free(self) -> bool:
+        """Whether it costs nothing and Stripe is not needed; a price never changes in that."""
+        steps = self.steps
+        async with steps.transactions.read(asked=self.command.name, now=steps.received_at) as work:
+            price = (await load_catalog(work)).price(self.command.items[0].price)
+        return price is not None and price.model == "free"
+
     async def _start_own(self, work: Work) -> m.SubscriptionFound:
         customer = await require_customer(work, self.command.customer)
-        shelf = await load_catalog(work.session)
+        shelf = await load_catalog(work)
         lines = self._lines(shelf)
         await refuse_second(work, customer.customer, plans_of(lines))
         days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
@@ -86,10 +86,8 @@ class Creating:
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     async def _plan(self, work: Work) -> Creation:
-        """Hold the plans. Raises OnOurOwn for prices that cost nothing."""
-        lines = self._lines(await load_catalog(work.session))
-        if lines[0].price.model == "free":
-            raise OnOurOwn
+        """Hold the plans."""
+        lines = self._lines(await load_catalog(work))
         self.stripe.require()
         if self.command.period_start is not None:
             raise Rejected(
@@ -141,7 +139,7 @@ class Creating:
             await link_stripe_customer(work, customer, made.stripe_customer_id)
             tell_customer(work, customer, "updated")
         # Its event may have been faster than the answer.
-        await adopt_subscription(work, customer, made, await load_catalog(work.session))
+        await adopt_subscription(work, customer, made, await load_catalog(work))
         row = await subscription_of_stripe(work.session, made.stripe_subscription_id)
         if row is None:
             raise RuntimeError(f"{made.stripe_subscription_id} was taken in but is gone")

@@ -6,16 +6,13 @@ For many at once, because a team of thousands loses or regains its access in one
 from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
 from services.subscriptions.domain.overrides import Override
-from services.subscriptions.domain.subscription import FINAL, State
+from services.subscriptions.domain.subscription import State
 from services.subscriptions.overrides.store import overrides_in_force
-from services.subscriptions.seats.tables import KnownSeatRow, KnownTeamRow
-from services.subscriptions.snapshots import sources_from, state_of_row
-from services.subscriptions.tables import SubscriptionRow
+from services.subscriptions.snapshots import sources_from
+from services.subscriptions.store import live_states, states_of
 from shared.work import Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
@@ -31,6 +28,11 @@ LOCK = """
 STORED = """
     SELECT customer, feature, version, granted, allowed, quantity, sources, expires_at
     FROM subscriptions.entitlements WHERE customer = ANY(%s)
+"""
+HELD = """
+    SELECT member, seat_id, multiplier, subscription_id
+    FROM subscriptions.known_seats JOIN subscriptions.known_teams USING (team_id)
+    WHERE member = ANY(%s) AND claimed AND has_access
 """
 WRITE = """
     INSERT INTO subscriptions.entitlements
@@ -63,7 +65,7 @@ async def refresh_entitlements(
     if holders:
         await work.driver.execute(LOCK, (holders,))
     stored = await _stored(work, wanted_of)
-    wanted = await _wanted(work.session, wanted_of, holders)
+    wanted = await _wanted(work, wanted_of, holders)
     changed = {
         key: (stored[key][0] + 1 if key in stored else 1, wanted.get(key))
         for key in sorted(wanted.keys() | stored.keys())
@@ -88,15 +90,12 @@ async def _stored(work: Work, tokens: list[str]) -> dict[Key, tuple[int, m.Allow
     return found
 
 
-async def _wanted(session: AsyncSession, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
+async def _wanted(work: Work, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
     own: dict[str, dict[str, State]] = {token: {} for token in tokens}
-    live = sa.select(SubscriptionRow).where(
-        SubscriptionRow.customer.in_(tokens), SubscriptionRow.status.not_in(FINAL)
-    )
-    for row in await session.scalars(live):
-        own[row.customer][row.subscription_id] = state_of_row(row)
-    overrides: Mapping[str, Sequence[Override]] = await overrides_in_force(session, tokens)
-    seats = await held_seats(session, holders) if holders else {}
+    for customer, subscription_id, state in await live_states(work, tokens):
+        own[customer][subscription_id] = state
+    overrides: Mapping[str, Sequence[Override]] = await overrides_in_force(work, tokens)
+    seats = await held_seats(work, holders) if holders else {}
     return {
         (token, feature): allowance
         for token in tokens
@@ -106,27 +105,16 @@ async def _wanted(session: AsyncSession, tokens: list[str], holders: list[str]) 
     }
 
 
-async def held_seats(session: AsyncSession, holders: Sequence[str]) -> dict[str, list[HeldSeat]]:
+async def held_seats(work: Work, holders: Sequence[str]) -> dict[str, list[HeldSeat]]:
     """By member's token, the seats from which they have anything."""
-    query = (
-        sa.select(
-            KnownSeatRow.member, KnownSeatRow.seat_id, KnownSeatRow.multiplier, KnownTeamRow.subscription_id
-        )
-        .join(KnownTeamRow, KnownTeamRow.team_id == KnownSeatRow.team_id)
-        .where(KnownSeatRow.member.in_(holders), KnownSeatRow.claimed, KnownTeamRow.has_access)
-    )
-    found = (await session.execute(query)).all()
-    behind = sa.select(SubscriptionRow).where(
-        SubscriptionRow.subscription_id.in_({row.subscription_id for row in found})
-    )
-    rows = await session.scalars(behind.execution_options(populate_existing=True)) if found else ()
-    states = {row.subscription_id: state_of_row(row) for row in rows}
+    found = await (await work.driver.execute(HELD, (holders,))).fetchall()
+    behind = {subscription_id for *_, subscription_id in found}
+    states = await states_of(work, list(behind)) if found else {}
     seats: dict[str, list[HeldSeat]] = {}
-    for row in found:
-        state = states.get(row.subscription_id)
+    for member, seat_id, multiplier, subscription_id in found:
+        state = states.get(subscription_id)
         if state is not None:
-            held = HeldSeat(row.seat_id, row.subscription_id, state, row.multiplier)
-            seats.setdefault(row.member, []).append(held)
+            seats.setdefault(member, []).append(HeldSeat(seat_id, subscription_id, state, multiplier))
     return seats
 
 

@@ -45,7 +45,7 @@ async def take_over(
     """
     if row.status in FINAL:
         return
-    state = adjust(state_of(answer, await load_catalog(work.session), state_of_row(row)))
+    state = adjust(state_of(answer, await load_catalog(work), state_of_row(row)))
     if row.stripe_revision != revision and not state.is_final:
         raise Outdated(row.stripe_revision)
     row.stripe_is_ahead = True

@@ -83,7 +83,7 @@ class Interrupting:
         row = await locked(work, self.command.subscription_id)
         # Again: another command may have come in between.
         refuse_unless_possible(self.command, row, work)
-        after = _own(self.command, row, await load_catalog(work.session), work)
+        after = _own(self.command, row, await load_catalog(work), work)
         await change_subscription(work, row, after)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 

@@ -186,7 +186,7 @@ async def plan_change(work: Work, row: SubscriptionRow, wish: Wish, *, has_room:
     With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
     `decide`, and `already_subscribed` where another subscription of the customer's is for the wanted plan.
     """
-    shelf, state = await load_catalog(work.session), state_of_row(row)
+    shelf, state = await load_catalog(work), state_of_row(row)
     occupied = 0 if has_room else row.seats_occupied
     change = as_rejection(lambda: decide(shelf, state, wish, seats_occupied=occupied))
     if change.product.code not in state.products:
@@ -249,7 +249,7 @@ async def _carry_out_own(work: Work, row: SubscriptionRow, change: PlanChange) -
     elif change.how == "period_end":
         await change_subscription(work, row, scheduled(state, change))
     elif change.how == "now":
-        shelf: CatalogView = await load_catalog(work.session)
+        shelf: CatalogView = await load_catalog(work)
         if change.is_restart:
             row.period_interval = change.price.interval
             row.period_anchor = state.trial_end if state.status == "trialing" else work.now

@@ -39,7 +39,7 @@ async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGa
     row = await find_subscription(work.session, question.subscription_id)
     if row is None:
         raise not_found(question.subscription_id)
-    shelf = await load_catalog(work.session)
+    shelf = await load_catalog(work)
     if question.add_price is not None:
         return await _preview_add_on(work, row, shelf, question.add_price, stripe)
     change = await plan_change(work, row, wish_of(question))
@@ -75,7 +75,7 @@ async def get_upcoming_invoice(
     customer = await find_customer(work.session, token)
     if customer is None:
         raise _nothing_upcoming(token)
-    shelf = await load_catalog(work.session)
+    shelf = await load_catalog(work)
     coming = await _coming_outside(work, token, shelf)
     if customer.stripe_customer_id is not None and (stripe.configured or not coming):
         stripe.require()

@@ -112,7 +112,7 @@ async def record_registration(
     elif before != (row.email, row.name, row.notes, row.stripe_customer_id):
         tell_customer(work, row, "updated")
     if counterpart.subscriptions:
-        shelf = await load_catalog(work.session)
+        shelf = await load_catalog(work)
         for subscription in counterpart.subscriptions:
             await adopt_subscription(work, row, subscription, shelf)
     return m.CustomerFound(customer=customer_snapshot(row))

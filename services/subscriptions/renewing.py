@@ -76,7 +76,7 @@ async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.
 
 async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:
     await lock_customers(work.session, tokens)
-    shelf = await load_catalog(work.session)
+    shelf = await load_catalog(work)
     await renew_plainly(work, tokens, shelf, at)
     # What was renewed is due no longer.
     query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer.in_(tokens))

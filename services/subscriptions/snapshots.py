@@ -1,6 +1,7 @@
 """From rows to what others see of them, and between a subscription's row and its state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from services.subscriptions.domain.invoices import Invoice
 from services.subscriptions.domain.subscription import State
@@ -21,6 +22,8 @@ _STATE_FIELDS = (
     "grace_until",
     "restricted",
 )
+STATE_COLUMNS = ("items", "scheduled_change", *_STATE_FIELDS)
+"""The columns of a subscription that hold its state."""
 _INVOICE_FIELDS = (
     "stripe_invoice_id",
     "stripe_customer_id",
@@ -72,11 +75,16 @@ def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
 
 def state_of_row(row: SubscriptionRow) -> State:
     """The state that a row holds."""
-    scheduled = row.scheduled_change
+    return state_of_columns([getattr(row, field) for field in STATE_COLUMNS])
+
+
+def state_of_columns(values: Sequence[Any]) -> State:
+    """The state in a row's `STATE_COLUMNS`."""
+    items, scheduled, *others = values
     return State(
-        items=tuple(m.SubscriptionItem.model_validate(item) for item in row.items),
+        items=tuple(m.SubscriptionItem.model_validate(item) for item in items),
         scheduled_change=m.ScheduledChange.model_validate(scheduled, strict=False) if scheduled else None,
-        **{field: getattr(row, field) for field in _STATE_FIELDS},
+        **dict(zip(_STATE_FIELDS, others, strict=True)),
     )
 
 

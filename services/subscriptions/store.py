@@ -12,7 +12,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.add_ons.tables import AddOnRow
-from services.subscriptions.domain.subscription import FINAL
+from services.subscriptions.domain.subscription import FINAL, State
+from services.subscriptions.snapshots import STATE_COLUMNS, state_of_columns
 from services.subscriptions.tables import (
     CheckoutRow,
     CustomerRow,
@@ -31,6 +32,14 @@ ADD_CUSTOMER = """
 """
 
 
+SELECT_STATES = f"""
+    SELECT customer, subscription_id, {", ".join(STATE_COLUMNS)} FROM subscriptions.subscriptions
+"""  # noqa: S608 - our own names
+FIND_LIVE = SELECT_STATES + " WHERE customer = ANY(%s) AND status <> ALL(%s) ORDER BY subscription_id"
+FIND_STATES = SELECT_STATES + " WHERE subscription_id = ANY(%s)"
+FIND_OPEN_CHECKOUT = """
+    SELECT checkout_id FROM subscriptions.checkouts WHERE customer = %s AND status = 'open' LIMIT 1
+"""
 FIND_ALLOWANCES = """
     SELECT customer, feature, allowed, quantity, sources, expires_at
     FROM subscriptions.entitlements JOIN unnest(%s::text[], %s::text[]) AS wanted (customer, feature)
@@ -116,6 +125,27 @@ async def live_subscriptions(session: AsyncSession, token: str) -> Sequence[Subs
     return (await session.scalars(query)).all()
 
 
+async def live_states(work: Work, tokens: Sequence[str]) -> list[tuple[str, str, State]]:
+    """These customers' subscriptions that have not ended: the customer, the id, the state.
+
+    Asked whenever anything changes, so past the session; what it has not written yet is written first.
+    """
+    await work.flush()
+    cursor = await work.driver.execute(FIND_LIVE, (tokens, list(FINAL)))
+    return [
+        (customer, subscription_id, state_of_columns(values))
+        for customer, subscription_id, *values in await cursor.fetchall()
+    ]
+
+
+async def states_of(work: Work, subscription_ids: Sequence[str]) -> dict[str, State]:
+    """The states of subscriptions, by id."""
+    await work.flush()
+    cursor = await work.driver.execute(FIND_STATES, (subscription_ids,))
+    rows = await cursor.fetchall()
+    return {subscription_id: state_of_columns(values) for _, subscription_id, *values in rows}
+
+
 async def newest_subscription(session: AsyncSession, token: str) -> SubscriptionRow | None:
     """A customer's newest subscription that has not ended, else their newest; add-ons' come last."""
     for_add_on = sa.exists().where(AddOnRow.subscription_id == SubscriptionRow.subscription_id)
@@ -167,10 +197,13 @@ async def lock_customers(session: AsyncSession, tokens: Iterable[str]) -> None:
     await session.execute(query.order_by(CustomerRow.customer).with_for_update())
 
 
-async def open_checkouts(session: AsyncSession, token: str) -> Sequence[CheckoutRow]:
-    """A customer's checkouts that are neither completed nor known to be over."""
+async def open_checkouts(work: Work, token: str) -> Sequence[CheckoutRow]:
+    """A customer's checkouts that are neither completed nor known to be over; mostly there are none."""
+    await work.flush()
+    if await (await work.driver.execute(FIND_OPEN_CHECKOUT, (token,))).fetchone() is None:
+        return []
     query = sa.select(CheckoutRow).where(CheckoutRow.customer == token, CheckoutRow.status == "open")
-    return (await session.scalars(query.order_by(CheckoutRow.checkout_id))).all()
+    return (await work.session.scalars(query.order_by(CheckoutRow.checkout_id))).all()
 
 
 async def find_checkout(

@@ -135,13 +135,13 @@ class Sync:
             return
         customer = await lock_customer_of_stripe(work.session, answer.stripe_customer_id)
         if customer is not None:
-            await adopt_subscription(work, customer, answer, await load_catalog(work.session))
+            await adopt_subscription(work, customer, answer, await load_catalog(work))
 
     async def _differing(self, page: list[StripeSubscription]) -> list[StripeSubscription]:
         """Those of a page that are not what we have, or that we ought to have; all others are marked."""
         theirs = {subscription.stripe_subscription_id: subscription for subscription in page}
         async with self.begin() as work:
-            shelf = await load_catalog(work.session)
+            shelf = await load_catalog(work)
             query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(theirs))
             known = {row.stripe_subscription_id: row for row in await work.session.scalars(query)}
             customers = await _known_customers(work, page)
@@ -183,7 +183,7 @@ class Sync:
 
 
 async def _told(work: Work, answer: StripeSubscription, before: State) -> State:
-    return state_of(answer, await load_catalog(work.session), before)
+    return state_of(answer, await load_catalog(work), before)
 
 
 async def _known_customers(work: Work, page: list[StripeSubscription]) -> set[str]:

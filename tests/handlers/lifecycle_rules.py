@@ -256,7 +256,7 @@ class Life:
         ours = {each["stripe_subscription_id"]: each["subscription_id"] for each in page["items"]}
         assert ours.keys() - {None} == theirs.keys()
         async with world.bound.runtime.transactions.read(asked="test", now=datetime.now(UTC)) as work:
-            shelf = await load_catalog(work.session)
+            shelf = await load_catalog(work)
             for found, subscription in theirs.items():
                 row = await find_subscription(work.session, ours[found])
                 assert row is not None

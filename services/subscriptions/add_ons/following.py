@@ -16,7 +16,7 @@ from tallystick.messages.base import Customer
 
 async def follow_subscription(work: Work, subscription: SubscriptionRow, *, is_new: bool = False) -> None:
     """Bring the add-on of a subscription, if it is one's, to where that is now."""
-    row = await add_on_of_subscription(work.session, subscription.subscription_id)
+    row = await add_on_of_subscription(work, subscription.subscription_id)
     if row is None and is_new:
         row = await _bought_without_details(work, subscription)
     if row is None:

@@ -29,7 +29,7 @@ async def plan_purchase(work: Work, command: m.PurchaseAddOn, stripe: StripeGate
     `no_active_subscription` and `payments_not_configured`.
     """
     customer = await require_customer(work, command.customer)
-    shelf = await load_catalog(work.session)
+    shelf = await load_catalog(work)
     price, product = as_rejection(lambda: add_on_at(shelf, command.price))
     details = as_rejection(lambda: checked_details(product, command.details))
     live = [state_of_row(row) for row in await live_subscriptions(work.session, customer.customer)]
@@ -64,7 +64,7 @@ async def plan_purchase(work: Work, command: m.PurchaseAddOn, stripe: StripeGate
 async def record_free(work: Work, command: m.PurchaseAddOn, intent: PurchaseIntent) -> m.AddOnPurchased:
     """Start a free add-on at once."""
     customer = await require_customer(work, command.customer)
-    shelf = await load_catalog(work.session)
+    shelf = await load_catalog(work)
     price, product = as_rejection(lambda: add_on_at(shelf, command.price))
     add_on = await _planned(work, intent)
     row = new_subscription(work, customer)
@@ -93,7 +93,7 @@ async def record_purchase(
 async def _record_paid(
     work: Work, customer: CustomerRow, intent: PurchaseIntent, subscription: StripeSubscription
 ) -> m.AddOnPurchased:
-    await adopt_subscription(work, customer, subscription, await load_catalog(work.session))
+    await adopt_subscription(work, customer, subscription, await load_catalog(work))
     return m.AddOnPurchased(add_on=add_on_snapshot(await _planned(work, intent)))
 
 

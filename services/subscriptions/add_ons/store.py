@@ -6,6 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.add_ons.tables import AddOnRow
+from shared.work import Work
+
+FIND_ADD_ON = "SELECT add_on_id FROM subscriptions.add_ons WHERE subscription_id = %s"
 
 
 async def find_add_on(session: AsyncSession, add_on_id: str) -> AddOnRow | None:
@@ -14,9 +17,11 @@ async def find_add_on(session: AsyncSession, add_on_id: str) -> AddOnRow | None:
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def add_on_of_subscription(session: AsyncSession, subscription_id: str) -> AddOnRow | None:
-    """The add-on that a subscription is for."""
-    return await session.scalar(sa.select(AddOnRow).where(AddOnRow.subscription_id == subscription_id))
+async def add_on_of_subscription(work: Work, subscription_id: str) -> AddOnRow | None:
+    """The add-on that a subscription is for; few are for one, which is found out first."""
+    await work.flush()
+    found = await (await work.driver.execute(FIND_ADD_ON, (subscription_id,))).fetchone()
+    return await find_add_on(work.session, found[0]) if found else None
 
 
 async def list_add_ons(

@@ -25,7 +25,7 @@ async def plan_catalog(work: Work, command: m.ApplyCatalog, *, in_stripe: bool) 
         raise refuse(document)
     if not await claim_catalog(work):
         raise Unavailable("Another catalog is being applied. Ask again with the same command_id.")
-    standing = await load_catalog(work.session)
+    standing = await load_catalog(work)
     wishes = wishes_of(document, standing, new_id)
     if problems := changed_for_good(wishes, standing):
         raise refuse(problems)

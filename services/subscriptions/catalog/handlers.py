@@ -29,5 +29,5 @@ async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGa
 @service.question(m.GetCatalog)
 async def get_catalog(work: Work, question: m.GetCatalog) -> m.CatalogFound:
     """Everything that is sold, in its document's order."""
-    view = await load_catalog(work.session)
+    view = await load_catalog(work)
     return m.CatalogFound(catalog=view.listing(include_archived=question.include_archived))

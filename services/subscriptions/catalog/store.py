@@ -19,16 +19,19 @@ from tallystick.messages.catalog import Feature, Price, Product
 Snapshot = TypeVar("Snapshot", Feature, Product, Price)
 _known: WeakKeyDictionary[sa.Pool, CatalogView] = WeakKeyDictionary()
 """The last catalog read through each pool of connections, that is, from each database."""
+FIND_REVISION = "SELECT revision FROM subscriptions.catalog_state"
 _INBOX = Row.metadata.tables["subscriptions.inbox"]
 
 
-async def load_catalog(session: AsyncSession) -> CatalogView:
+async def load_catalog(work: Work) -> CatalogView:
     """The catalog as it stands, archived things included; read again only when its revision has changed."""
-    revision = await session.scalar(sa.select(StateRow.revision)) or 0
-    pool = session.get_bind().engine.pool
+    await work.flush()
+    found = await (await work.driver.execute(FIND_REVISION)).fetchone()
+    revision = found[0] if found else 0
+    pool = work.connected.engine.pool
     known = _known.get(pool)
     if known is None or known.revision != revision:
-        known = _known[pool] = await _read_catalog(session, revision)
+        known = _known[pool] = await _read_catalog(work.session, revision)
     return known
 
 

@@ -33,7 +33,7 @@ async def plan_charge(work: Work, command: m.ChargeCustomer) -> ChargeIntent:
 async def record_charge(work: Work, command: m.ChargeCustomer, paid: Json) -> m.InvoiceFound:
     """Write the paid invoice, unless Stripe's events were faster."""
     await require_customer(work, command.customer)
-    theirs = read_invoice(paid, await load_catalog(work.session))
+    theirs = read_invoice(paid, await load_catalog(work))
     row = await invoice_of_stripe(work.session, theirs.stripe_invoice_id)
     before = invoice_of_row(row) if row is not None else None
     if row is None:

@@ -37,7 +37,7 @@ class Application:
     async def shelf(self) -> CatalogView:
         """The catalog, read once."""
         if self._shelf is None:
-            self._shelf = await load_catalog(self.work.session)
+            self._shelf = await load_catalog(self.work)
         return self._shelf
 
     async def customer(self, stripe_customer_id: str) -> CustomerRow:

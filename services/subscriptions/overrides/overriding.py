@@ -28,7 +28,7 @@ async def override(work: Work, command: m.OverrideFeature) -> m.EntitlementFound
     Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.
     """
     customer = await require_customer(work, command.customer)
-    feature = (await load_catalog(work.session)).feature(command.feature)
+    feature = (await load_catalog(work)).feature(command.feature)
     if feature is None:
         raise Rejected(
             "unknown_feature",

@@ -10,13 +10,18 @@ from services.subscriptions.domain.overrides import Override
 from services.subscriptions.overrides.tables import OverrideRow
 from shared.work import Work
 
+IN_FORCE = """
+    SELECT customer, feature, allowed, quantity, until FROM subscriptions.overrides
+    WHERE customer = ANY(%s) AND ended_at IS NULL ORDER BY customer, feature
+"""
 
-async def overrides_in_force(session: AsyncSession, tokens: Sequence[str]) -> dict[str, list[Override]]:
+
+async def overrides_in_force(work: Work, tokens: Sequence[str]) -> dict[str, list[Override]]:
     """By customer's token, the overrides that have not ended."""
-    query = sa.select(OverrideRow).where(OverrideRow.customer.in_(tokens), OverrideRow.ended_at.is_(None))
     found: dict[str, list[Override]] = {}
-    for row in await session.scalars(query.order_by(OverrideRow.customer, OverrideRow.feature)):
-        found.setdefault(row.customer, []).append(override_of(row))
+    cursor = await work.driver.execute(IN_FORCE, (tokens,))
+    for customer, *override in await cursor.fetchall():
+        found.setdefault(customer, []).append(Override(*override))
     return found
 
 
