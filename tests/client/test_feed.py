@@ -14,7 +14,8 @@ from tallystick.client.feed import ACK_WAIT_SECONDS
 from tallystick.client.feed_events import FeedEvent
 from tallystick.messages.subscriptions import SubscriptionEvent
 from tests.client.conftest import OwnNats, provision
-from tests.client.helpers import WAIT_SECONDS, eventually, subscription_event, tell
+from tests.client.helpers import eventually, subscription_event, tell
+from tests.support import waiting
 from tests.support.servers import NatsServer
 
 
@@ -201,15 +202,15 @@ async def test_events_handed_out_slowly_are_given_back_before_they_expire(
             clock.seconds += ACK_WAIT_SECONDS * 0.6
     assert seen == [1, 2, 3, 4, 5]
 
-    async def info() -> api.ConsumerInfo:
-        return await admin.jetstream().consumer_info("BILLING_CHANGE_FEED", "slow")
+    async def settled() -> api.ConsumerInfo | None:
+        info: api.ConsumerInfo = await admin.jetstream().consumer_info("BILLING_CHANGE_FEED", "slow")
+        return None if info.num_ack_pending else info
 
-    # Sent once, and 4, 3, 2 and 1 of them again, because they were given back instead of kept.
-    assert (await info()).delivered.consumer_seq == 5 + 4 + 3 + 2 + 1
     # The server takes acknowledgements in on its own time, not before it answers the next question.
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (await info()).num_ack_pending:
-            await asyncio.sleep(0.01)
+    info: api.ConsumerInfo = await waiting.eventually(settled)
+    assert info.delivered is not None
+    # Sent once, and 4, 3, 2 and 1 of them again, because they were given back instead of kept.
+    assert info.delivered.consumer_seq == 5 + 4 + 3 + 2 + 1
 
 
 @pytest.mark.parametrize("durable", [None, "crm"])
