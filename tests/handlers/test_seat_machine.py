@@ -1,0 +1,81 @@
+"""Any order of assigning, claiming, revoking, counting, renewing and lapsing agrees with a simple model.
+
+`SEAT_EXAMPLES=500` looks further than a test run does.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from psycopg.rows import dict_row
+
+from services.seats.app import service
+from services.seats.invariants import INVARIANTS, MembershipsEqualClaimedSeats
+from services.seats.invitations import Invitations
+from shared.asking import Asking
+from shared.audit import Live, VersionsHaveNoGaps
+from shared.broker import connect
+from shared.settings import CommonSettings
+from tallystick.subjects import Subjects
+from tests.handlers.seat_machine import Seats, Subscriptions
+from tests.handlers.seat_world import SECRET, SeatWorld
+from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
+
+pytestmark = pytest.mark.timeout(3600)
+EXAMPLES = int(os.environ.get("SEAT_EXAMPLES", "20"))
+STEPS = 30
+
+
+@asynccontextmanager
+async def opened(database: str, nats: NatsServer) -> AsyncIterator[Subscriptions]:
+    """The service, and somebody who plays subscriptions."""
+    asking = Asking(CommonSettings(nats_url=nats.users["seats"]), "seats")
+    world = SeatWorld(Bound(service, database, [Invitations.of(SECRET), asking]))
+    connection = await connect(nats.users["subscriptions"], "subscriptions")
+    subscriptions = Subscriptions(world, connection)
+    await subscriptions.listen()
+    yield subscriptions
+    await connection.close()
+    await asking.close()
+    await world.bound.close()
+
+
+async def audited(database: str, nats: NatsServer) -> list[str]:
+    """What the audit finds; nobody has told subscriptions who claimed what."""
+    connection = await psycopg.AsyncConnection.connect(database, autocommit=True, row_factory=dict_row)
+    client = await connect(nats.url, "audit")
+    live = Live(connection, client, Subjects())
+    checked = [one for one in INVARIANTS if not isinstance(one, MembershipsEqualClaimedSeats)]
+    found = [wrong for one in [*checked, VersionsHaveNoGaps("seats")] for wrong in await one.violations(live)]
+    await client.close()
+    await connection.close()
+    return found
+
+
+def test_any_order_agrees_with_the_model(service_database: str, nats_session: NatsServer) -> None:
+    chosen = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize="SEAT_EXAMPLES" not in os.environ,
+        database=None,
+        phases=(Phase.generate, Phase.shrink) if "SEAT_EXAMPLES" in os.environ else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    with asyncio.Runner() as runner:
+        entered = opened(service_database, nats_session)
+        subscriptions = runner.run(entered.__aenter__())
+        try:
+            machine: Any = partial(Seats, runner.run, subscriptions.world, subscriptions)
+            run_state_machine_as_test(machine, settings=chosen)
+            assert runner.run(audited(service_database, nats_session)) == []
+        finally:
+            runner.run(entered.__aexit__(None, None, None))
