@@ -165,8 +165,11 @@ class Ledger:
             of = ours[body["parent"]["subscription_details"]["subscription"]]
             line = {"amount": body["amount"], "proration": body["proration"], "is_void": False}
             periods.setdefault((of, _moment(body["period"]["end"])), []).append(line)
+        ended = {each["subscription_id"]: each["ended_at"] for each in subscriptions}
         for (of, end), lines in periods.items():
-            self._is_conserved(of, end, lines)
+            # Who is ended at once pays no more of what was to be settled with the next invoice.
+            if ended[of] is None or _time(ended[of]) >= end:
+                self._is_conserved(of, end, lines)
 
     def restarts(self, of: str, end: datetime) -> list[datetime]:
         """When a period was cut short by a new one."""
