@@ -15,7 +15,7 @@ from services.consumables.domain.granting import PLAN_PRIORITY
 from services.consumables.domain.recharging import FAILURES_MAX
 from services.consumables.granting_tables import KnownFeatureRow
 from services.consumables.recharges import payer_of, recharge_snapshot, tell_recharge
-from services.consumables.recharging import units_are_low
+from services.consumables.recharging import look_for_low
 from services.consumables.tables import AutoRechargeRow, RechargeRow
 from shared.asking import Asking
 from shared.steps import Steps
@@ -149,16 +149,15 @@ async def _paid(work: Work, row: RechargeRow, payment: Payment, books: Books, pa
     source = {"kind": "recharge", "recharge_id": row.recharge_id}
     gift = Given(row.quantity, None, PLAN_PRIORITY, source, f"recharge/{row.recharge_id}")
     books.give(row.account, row.feature, [gift])
-    (standing,) = await books.close()
+    changed = await books.close()
     await work.session.execute(
         sa.update(AutoRechargeRow)
         .where(AutoRechargeRow.account == row.account, AutoRechargeRow.feature == row.feature)
         .values(failures=0)
     )
     tell_recharge(work, row, "paid", payer)
-    if standing.threshold is not None and standing.remaining < standing.threshold:
-        await work.flush()
-        await units_are_low(work, [(row.account, row.feature, standing.remaining)])
+    await work.flush()
+    await look_for_low(work, changed)
 
 
 async def _failed(work: Work, row: RechargeRow, payment: Payment, payer: Customer) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from services.consumables.books import Books, Held
+from services.consumables.loading import load
+from services.consumables.standing import Standing
+from services.consumables.writing import write
 from shared.work import Transactions, Work
 
 EXPIRED_AT_ONCE = 1_000
@@ -30,21 +33,27 @@ async def end_accounts(work: Work, accounts: Sequence[str]) -> None:
 
 
 async def expire_due_grants(transactions: Transactions, at: datetime) -> None:
-    """End every grant whose time is over by then; whoever uses units meanwhile goes by the clock."""
+    """End every grant whose time is over by then; whoever uses units meanwhile goes by the clock.
+
+    A lapse is no use: it buys nothing, and nobody is told that units run low, a moment before new ones come.
+    """
     cause = f"consumables.expire_grants {at.isoformat().replace('+00:00', 'Z')}"
     while True:
         async with transactions.begin(caused_by=cause, now=at) as work:
             cursor = await work.driver.execute(SELECT_EXPIRED, (at, EXPIRED_AT_ONCE))
             found = await cursor.fetchall()
-            await _end(work, found)
+            loaded = await load(work, named=[(account, feature) for _, account, feature in found])
+            for pool in loaded.pools.values():
+                pool.remaining_before, pool.threshold = pool.remaining, None
+            await write(work, loaded)
         if len(found) < EXPIRED_AT_ONCE:
             return
 
 
-async def _end(work: Work, found: Iterable[tuple[str, str, str]]) -> None:
+async def _end(work: Work, found: Iterable[tuple[str, str, str]]) -> list[Standing]:
     grants = list(found)
     if not grants:
-        return
+        return []
     books = await Books.of(work, {(account, feature) for _, account, feature in grants})
     by_balance: dict[tuple[str, str], list[Held]] = defaultdict(list)
     # Read again, now that nobody else can change them.
@@ -52,4 +61,4 @@ async def _end(work: Work, found: Iterable[tuple[str, str, str]]) -> None:
         by_balance[grant.account, grant.feature].append(grant)
     for of_balance in by_balance.values():
         books.end(of_balance)
-    await books.close()
+    return await books.close()

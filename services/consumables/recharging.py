@@ -16,6 +16,7 @@ from services.consumables.recharges import (
     spent_by_itself,
     tell_recharge,
 )
+from services.consumables.standing import Standing
 from services.consumables.tables import AutoRechargeRow, BalanceRow, RechargeRow
 from shared.codec import invalid_message
 from shared.ids import new_id
@@ -52,6 +53,17 @@ async def units_are_low(work: Work, low: Sequence[tuple[str, str, int]]) -> None
     cursor = await work.driver.execute(SELECT_LOW, (accounts, features))
     for account, feature, is_unlimited, is_suspended in await cursor.fetchall():
         await _apply_rule(work, account, feature, is_unlimited=is_unlimited, is_suspended=is_suspended)
+
+
+async def look_for_low(work: Work, changed: Sequence[Standing]) -> None:
+    """The same for balances that were just written in one piece, by an expiry or a payment."""
+    low = [
+        (standing.account, standing.feature, standing.remaining)
+        for standing in changed
+        if standing.threshold is not None and standing.remaining < standing.threshold
+    ]
+    if low:
+        await units_are_low(work, low)
 
 
 async def set_rule(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:

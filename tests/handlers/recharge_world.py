@@ -74,11 +74,18 @@ class RechargeWorld:
         rule: dict[str, Any] = (await self.does(command))["auto_recharge"]
         return rule
 
-    async def has(self, quantity: int | None, account: str = ACCOUNT, customer: Customer = ACME) -> None:
+    async def has(
+        self,
+        quantity: int | None,
+        account: str = ACCOUNT,
+        customer: Customer = ACME,
+        expires_at: datetime | None = None,
+    ) -> None:
         """Give units to an account."""
         async with self.bound.runtime.transactions.begin(caused_by="given", now=self.now) as work:
             books = await Books.open(work, [Account(account, FEATURE, "consumable", customer.token)])
-            books.give(account, FEATURE, [Given(quantity, None, 100, {"kind": "manual"}, self.command_id())])
+            source = {"kind": "manual"}
+            books.give(account, FEATURE, [Given(quantity, expires_at, 100, source, self.command_id())])
             await books.close()
 
     def wants(self, quantity: int, account: str = ACCOUNT) -> m.Consume:

@@ -216,6 +216,20 @@ async def test_the_invoice_alone_brings_the_units(world: RechargeWorld) -> None:
     assert await world.told() == [("paidV1", 50, None)]
 
 
+async def test_units_that_expire_unused_are_bought_anew(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    tomorrow = world.now + timedelta(days=1)
+    await world.has(30, expires_at=tomorrow)
+    await world.has(10)
+    await world.set_rule()
+    await world.bound.tick("expire_grants", tomorrow - timedelta(seconds=1))
+    assert await world.charges() == 0
+    await world.bound.tick("expire_grants", tomorrow)
+    assert await world.charges() == 1
+    assert await world.remaining() == 60
+    assert world.paid_amounts(stripe_id) == [75_000]
+
+
 async def test_unlimited_units_are_not_bought(world: RechargeWorld) -> None:
     await world.with_card()
     await world.has(None)

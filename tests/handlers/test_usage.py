@@ -9,6 +9,7 @@ import pytest
 from shared.faults import Unavailable
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
+from tallystick.messages.base import Customer
 from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
 from tests.handlers.subscription_world import ACME, World
 from tests.support.catalogs import team_catalog
@@ -102,6 +103,31 @@ async def test_nobody_sees_what_another_pays_for(world: RechargeWorld) -> None:
         by="day",
     )
     assert await world.does(stranger) == {"items": [], "total": 0}
+
+
+async def test_what_is_used_and_what_is_given_back_is_rolled_up(world: RechargeWorld) -> None:
+    """Two users draw 30 and 40 on the payer's own; 5 of the 40 are refunded."""
+    await world.has(100)
+    anna, bert = (Customer(type="user", id=name) for name in ("anna", "bert"))
+    for user in (anna, bert):
+        await world.bound.rows(
+            "INSERT INTO consumables.access (consumer, account) VALUES (%s, %s) RETURNING 1",
+            user.token,
+            ACCOUNT,
+        )
+    used = [
+        m.Consume(command_id=world.command_id(), consumer=user, feature=FEATURE, quantity=quantity)
+        for user, quantity in ((anna, 30), (bert, 40))
+    ]
+    for command in used:
+        await world.does(command)
+    await world.does(
+        m.RefundConsumption(command_id=world.command_id(), consumption_id=used[1].command_id, quantity=5)
+    )
+    today = world.now.date().isoformat()
+    span = {"since": world.now, "until": world.now + DAY}
+    assert await asked(world, group_by="consumer", **span) == [(today, "anna", 30), (today, "bert", 35)]
+    assert await asked(world, **span) == [(today, None, 65)]
 
 
 @pytest.fixture
