@@ -19,6 +19,7 @@ BENCHMARKS = (
     "renewal",
     "grant_renewal",
     "check_entitlement",
+    "gateway",
     "assign_seats",
 )
 

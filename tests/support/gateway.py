@@ -10,8 +10,7 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from sandbox.ports import HOST
-from sandbox.workers import worker_names
+from sandbox.ports import HOST, free_port
 from tallystick.messages.base import Customer
 from tests.support.stack import System, whole_system
 
@@ -66,10 +65,8 @@ class GatewaySystem:
 def gateway_system(settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[GatewaySystem]:
     """All workers and the gateway."""
     with whole_system() as running, ExitStack() as processes:
-        worker = running.stack.worker
-        invitations = {"INVITATION_SECRET": "invitations-of-the-stack-are-signed"}
-        for name in sorted({"seats", "consumables"} & set(worker_names())):
-            processes.enter_context(worker(name, invitations))
-        given = {**gateway_settings(), "STRIPE_API_BASE": running.stripe_url, **settings}
-        port = processes.enter_context(worker("gateway", given))
-        yield GatewaySystem(running, f"http://{HOST}:{port}")
+        port = free_port()
+        url = f"http://{HOST}:{port}"
+        given = {**gateway_settings(url), "STRIPE_API_BASE": running.stripe_url, **settings}
+        processes.enter_context(running.stack.worker("gateway", given, port=port))
+        yield GatewaySystem(running, url)
