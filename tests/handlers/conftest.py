@@ -10,6 +10,7 @@ from services.subscriptions.checkouts import Trials
 from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import catalog
+from tests.handlers.crew import CREW_CATALOG, Crew
 from tests.handlers.subscription_world import World
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
@@ -63,3 +64,9 @@ async def world(shop: World) -> World:
     """The same with one customer."""
     await shop.register()
     return shop
+
+
+@pytest.fixture
+async def crew(open_shop: OpenShop) -> Crew:
+    """Somebody who is about to buy a plan for several people."""
+    return Crew(await open_shop(CREW_CATALOG))

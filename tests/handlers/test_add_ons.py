@@ -1,6 +1,6 @@
 """Add-ons, against the Stripe stand-in through the real SDK, and free ones without."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,10 @@ from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import catalog
 from tallystick.messages import subscriptions as m
+from tests.handlers.conftest import OpenShop
 from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import NOON, Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -62,22 +62,13 @@ def shop_catalog() -> dict[str, Any]:
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
+async def world(open_shop: OpenShop) -> World:
     """A shop whose customer has bought the plan `solo` with a card that is saved."""
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.does(catalog.ApplyCatalog(command_id=world.command_id(), catalog=shop_catalog()))
+    world = await open_shop(shop_catalog())
     await world.register()
     await world.buys("solo_monthly")
     await world.catches_up()
-    yield world
-    await gateway.close()
+    return world
 
 
 def purchase(world: World, price: str = "domain_yearly", **fields: Any) -> m.PurchaseAddOn:

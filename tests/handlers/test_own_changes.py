@@ -1,31 +1,22 @@
 """Changes of subscriptions that are paid outside or cost nothing: without Stripe, moved by our own ticks."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
-from tallystick.messages import catalog
 from tallystick.messages import subscriptions as m
+from tests.handlers.conftest import OpenShop
+from tests.handlers.crew import CREW_CATALOG, FEBRUARY, MIDDLE, NEW_YEAR, bought
 from tests.handlers.subscription_world import ACME, World
-from tests.handlers.test_subscription_changes import CATALOG, FEBRUARY, MIDDLE, NEW_YEAR, bought
-from tests.support.runtime import Bound
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound]) -> AsyncIterator[World]:
+async def world(open_shop: OpenShop) -> World:
     """An installation without payments."""
-    gateway = StripeGateway(None)
-    world = World(bind(service, gateway, Trials(None), Dunning()), None, gateway)  # type: ignore[arg-type]
-    await world.does(catalog.ApplyCatalog(command_id=world.command_id(), catalog=CATALOG))
+    world = await open_shop(CREW_CATALOG, key=None)
     await world.register()
-    yield world
-    await gateway.close()
+    return world
 
 
 async def begin(world: World, price: str = "crew_volume", quantity: int | None = 3) -> dict[str, Any]:
@@ -93,6 +84,34 @@ async def test_a_preview_says_what_is_to_be_paid_outside(world: World) -> None:
     # A year of 3 × 100.00, less the half of 30.00.
     yearly = await preview(world, mine, MIDDLE, price="crew_yearly")
     assert (yearly["due_now"]["amount"], yearly["next_invoice"]["amount"]) == (28500, 30000)
+
+
+async def test_what_comes_next_is_what_is_to_be_paid_outside(world: World) -> None:
+    # 3 at 10.00 from 1 February on; 2 of them once fewer are scheduled; nothing when it ends.
+    mine = await begin(world)
+    question = m.UpcomingInvoice(customer=ACME)
+    coming = (await world.asks(question))["invoice"]
+    assert (coming["total"], coming["amount_due"], coming["currency"]) == (3000, 3000, "eur")
+    assert coming["subscription_id"] == mine["subscription_id"]
+    assert coming["due_at"] == coming["lines"][0]["period"]["start"] == "2026-02-01T00:00:00Z"
+    assert [(line["price"], line["amount"], line["proration"]) for line in coming["lines"]] == [
+        ("crew_volume", 3000, False)
+    ]
+
+    await world.does(to_quantity(world, mine, 2))
+    assert (await world.asks(question))["invoice"]["total"] == 2000
+    ends = m.CancelSubscription(
+        command_id=world.command_id(), subscription_id=mine["subscription_id"], at="period_end"
+    )
+    await world.does(ends)
+    assert (await world.bound.handle(question)).error.code == "not_found"  # type: ignore[union-attr]
+
+
+async def test_what_is_free_has_no_invoice_to_come(world: World) -> None:
+    await begin(world, "gift_free", None)
+    outcome = await world.bound.handle(m.UpcomingInvoice(customer=ACME))
+    assert outcome.error is not None
+    assert outcome.error.code == "not_found"
 
 
 @pytest.mark.parametrize("job", ["apply_changes", "move_periods"])

@@ -1,0 +1,91 @@
+"""What a change will cost and what comes next to pay, before it happens and as it then happens."""
+
+from datetime import timedelta
+
+import pytest
+
+from tallystick.messages import subscriptions as m
+from tests.handlers.crew import FEBRUARY, MIDDLE, Crew, amounts, told_lines
+from tests.handlers.subscription_world import ACME
+
+# The SDK's own way of calling httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+@pytest.mark.parametrize(
+    ("price", "half_credit", "half_charge", "next_total"),
+    [
+        # 3 × ¥500 = 1500, 8 × ¥500 = 4000; half: -750 + 2000, and 4000 for February.
+        ("yen_monthly", -750, 2000, 5250),
+        # 3 × 1.500 KWD = 4500 fils, 8 × 1.500 = 12000; half: -2250 + 6000, and 12000.
+        ("dinar_monthly", -2250, 6000, 15750),
+    ],
+)
+async def test_currencies_without_cents_and_with_thousandths(
+    crew: Crew, price: str, half_credit: int, half_charge: int, next_total: int
+) -> None:
+    await crew.begins(price, 3)
+    await crew.reaches(MIDDLE)
+    preview = await crew.preview(quantity=8)
+    assert sorted(line["amount"] for line in preview["lines"] if line["proration"]) == [
+        half_credit,
+        half_charge,
+    ]
+    await crew.world.does(await crew.quantity(8))
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    assert (await crew.newest_invoice())["total"] == next_total
+
+
+async def test_the_upcoming_invoice_is_what_then_comes(crew: Crew) -> None:
+    await crew.begins()
+    await crew.reaches(MIDDLE)
+    await crew.world.does(await crew.quantity(8))
+    coming = (await crew.world.asks(m.UpcomingInvoice(customer=ACME)))["invoice"]
+    assert (coming["total"], coming["amount_due"], coming["currency"]) == (8100, 8100, "eur")
+    assert coming["subscription_id"] == await crew.id()
+    assert coming["due_at"] == "2026-02-01T00:00:00Z"
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    invoice = await crew.newest_invoice()
+    assert sorted(amounts(invoice["lines"])) == sorted(amounts(coming["lines"]))
+
+
+async def test_nothing_is_upcoming_for_who_pays_nothing(crew: Crew) -> None:
+    world = crew.world
+    await world.register()
+    outcome = await world.bound.handle(m.UpcomingInvoice(customer=ACME))
+    assert outcome.error is not None
+    assert outcome.error.code == "not_found"
+
+
+async def test_a_preview_sees_past_what_is_scheduled(crew: Crew) -> None:
+    # One seat is scheduled. Eight seats now: -15.00 + 32.00 and 64.00; two with the period: 20.00.
+    await crew.begins()
+    await crew.reaches(MIDDLE)
+    await crew.world.does(await crew.quantity(1))
+    now = await crew.preview(quantity=8)
+    assert sorted(amounts(now["lines"])) == [-1500, 3200, 6400]
+    assert (now["due_now"]["amount"], now["next_invoice"]["amount"]) == (0, 8100)
+    assert now["lines"][-1]["period"] == {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z"}
+    at_once = await crew.preview(quantity=8, proration="invoice")
+    assert (at_once["due_now"]["amount"], at_once["next_invoice"]["amount"]) == (1700, 6400)
+    later = await crew.preview(quantity=2)
+    assert (later["due_now"]["amount"], later["next_invoice"]["amount"]) == (0, 2000)
+    back = await crew.preview(quantity=3)
+    assert (back["due_now"]["amount"], back["next_invoice"]["amount"]) == (0, 3000)
+
+    await crew.world.does(await crew.quantity(8))
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    invoice = await crew.newest_invoice()
+    assert sorted(map(str, told_lines(invoice["lines"]))) == sorted(map(str, told_lines(now["lines"])))
+
+
+async def test_a_preview_of_an_add_on_is_its_first_invoice(crew: Crew) -> None:
+    await crew.begins()
+    preview = await crew.preview(add_price="domain_yearly")
+    assert (preview["due_now"]["amount"], preview["next_invoice"]["amount"]) == (1500, 1500)
+    assert preview["lines"][0]["period"] == {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
+    outcome = await crew.world.bound.handle(
+        m.PreviewChange(subscription_id=await crew.id(), add_price="solo_monthly")
+    )
+    assert outcome.error is not None
+    assert outcome.error.code == "unknown_price"
