@@ -104,18 +104,18 @@ async def is_being_changed(billing: tallystick.Client, team: s.TeamSnapshot) -> 
     return (await team_now(billing, team)).change is not None
 
 
-async def kill_seats(system: System, asking: "asyncio.Task[s.TeamFound]") -> None:
-    """End the worker, and give up waiting for its answer."""
+async def kill(system: System, worker: str, asking: "asyncio.Task[Any]") -> None:
+    """End a worker, and give up waiting for its answer."""
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
-    await asyncio.to_thread(system.stack.kill, "seats")
+    await asyncio.to_thread(system.stack.kill, worker)
 
 
-async def seats_come_back(system: System) -> None:
-    """Start the worker again."""
+async def comes_back(system: System, worker: str) -> None:
+    """Start it again."""
     # Not in a thread of this test's, with which it would die.
-    system.stack.restart("seats")
-    await asyncio.to_thread(system.stack.wait_until_ready, "seats")
+    system.stack.restart(worker)
+    await asyncio.to_thread(system.stack.wait_until_ready, worker)
 
 
 async def is_clean(system: System) -> bool:
@@ -151,8 +151,8 @@ async def test_killed_before_the_subscription_is_asked_the_limit_holds_and_the_c
     async with locked(system, "subscriptions.customers", "customer", customer.token):
         asking = asyncio.create_task(billing.call(command))
         await eventually(lambda: is_being_changed(billing, team))
-        await kill_seats(system, asking)
-        await seats_come_back(system)
+        await kill(system, "seats", asking)
+        await comes_back(system, "seats")
         limited = await team_now(billing, team)
         assert (limited.quantity, limited.available) == (5, 1)
     assert (await billing.call(command)).team.quantity == 2
@@ -183,10 +183,10 @@ async def test_killed_after_the_subscription_has_changed_it_is_charged_once_and_
 
     try:
         await eventually(is_changed)
-        await kill_seats(system, asking)
+        await kill(system, "seats", asking)
     finally:
         await holding.__aexit__(None, None, None)
-    await seats_come_back(system)
+    await comes_back(system, "seats")
     assert (await billing.call(command)).team.quantity == 8
     ended = await team_now(billing, team)
     assert (ended.quantity, ended.capacity, ended.change) == (8, 9, None)
@@ -196,3 +196,47 @@ async def test_killed_after_the_subscription_has_changed_it_is_charged_once_and_
 
     await eventually(is_charged_once)
     await eventually(lambda: is_clean(system))
+
+
+@pytest.mark.timeout(180)
+async def test_killed_while_seats_holds_to_fewer_the_change_is_made_and_the_limit_lifted(
+    system: System, billing: tallystick.Client
+) -> None:
+    # Five seats, one taken; the subscription itself is asked for three.
+    customer = Customer(type="organization", id="held")
+    team = await opens(system, billing, customer)
+    command = m.ChangeQuantity(
+        command_id="to three",
+        subscription_id=team.subscription_id,
+        quantity=3,
+        when="now",
+        proration="none",
+    )
+    async with locked(system, "seats.teams", "team_id", team.team_id):
+        asking = asyncio.create_task(billing.call(command))
+        await eventually(lambda: is_intended(system, command.command_id))
+        holding = locked(system, "subscriptions.customers", "customer", customer.token)
+        await holding.__aenter__()
+    try:
+        await eventually(lambda: is_being_changed(billing, team))
+        await kill(system, "subscriptions", asking)
+    finally:
+        await holding.__aexit__(None, None, None)
+    await comes_back(system, "subscriptions")
+    limited = await team_now(billing, team)
+    assert (limited.quantity, limited.available) == (5, 2)
+    assert (await billing.call(command)).subscription.items[0].quantity == 3
+
+    async def is_over() -> bool:
+        ended = await team_now(billing, team)
+        return (ended.quantity, ended.available, ended.change) == (3, 2, None)
+
+    await eventually(is_over)
+    await eventually(lambda: is_clean(system))
+
+
+async def is_intended(system: System, command_id: str) -> bool:
+    """Whether a command's first step is committed."""
+    query = "SELECT 1 FROM subscriptions.inbox WHERE command_id = %s AND intent IS NOT NULL"
+    async with await psycopg.AsyncConnection.connect(system.stack.owner_url) as connection:
+        return (await connection.execute(query, (command_id,))).rowcount == 1
