@@ -1,11 +1,12 @@
 """Grace: when it begins, that it is given once, and what its end takes away."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from services.subscriptions.domain.dunning import restricted, with_grace
+from services.subscriptions.domain.dunning import given_up, is_given_up, recounted, restricted, with_grace
 from services.subscriptions.domain.entitlements import entitlements_of
 from services.subscriptions.domain.subscription import State, changes
 from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
@@ -78,3 +79,48 @@ def test_running_out_of_retries_keeps_what_was_told() -> None:
 
     assert (change.event, change.state.status, change.state.grace_until) == ("updated", "unpaid", WEEK_AFTER)
     assert entitlements_of({"sub_1": change.state}) == {}
+
+
+def test_grace_is_counted_again_once_the_first_failure_is_heard_of() -> None:
+    early = replace(LATE, grace_until=WEEK_AFTER - timedelta(hours=1))
+
+    assert recounted(early, [FAILED], [FAILED], days=7).grace_until == WEEK_AFTER
+
+
+def test_grace_from_a_failure_is_never_prolonged_by_another() -> None:
+    again = FAILED + timedelta(days=3)
+
+    assert recounted(IN_GRACE, [FAILED, again], [again], days=7) == IN_GRACE
+    assert recounted(IN_GRACE, [FAILED, again], [FAILED, again], days=7) == IN_GRACE
+
+
+@pytest.mark.parametrize("state", [ACTIVE, LATE, replace(IN_GRACE, restricted=True)])
+def test_only_grace_that_runs_is_counted_again(state: State) -> None:
+    assert recounted(state, [FAILED], [FAILED], days=7) == state
+
+
+RETRIED = {"status": "open", "collection_method": "charge_automatically", "attempt_count": 4}
+SENT = {"status": "open", "collection_method": "send_invoice", "due_date": int(FEBRUARY.timestamp())}
+
+
+@pytest.mark.parametrize(
+    ("invoice", "is_over"),
+    [
+        ({**RETRIED, "next_payment_attempt": None}, True),
+        ({**RETRIED, "next_payment_attempt": 1_800_000_000}, False),
+        ({**RETRIED, "attempt_count": 0, "next_payment_attempt": None}, False),
+        ({**RETRIED, "status": "paid", "next_payment_attempt": None}, False),
+        ({**RETRIED, "status": "uncollectible"}, True),
+        (SENT, True),
+        ({**SENT, "due_date": int(FEBRUARY.timestamp()) + 1}, False),
+        ({**SENT, "due_date": None}, False),
+    ],
+)
+def test_an_invoice_is_given_up_when_nobody_tries_any_more(invoice: dict[str, Any], is_over: bool) -> None:
+    # Thirty days after 1 February; a sent invoice is not tried, but waited for.
+    assert is_given_up(invoice, datetime(2026, 3, 3, tzinfo=UTC)) is is_over
+
+
+def test_who_is_given_up_is_unpaid_and_who_has_paid_is_not() -> None:
+    assert given_up(IN_GRACE).status == "unpaid"
+    assert given_up(ACTIVE) == ACTIVE
