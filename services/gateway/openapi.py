@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from services.gateway.examples import example_of
 from services.gateway.problems import MEDIA_TYPE, REFUSED, STATUS_OF_CODE, Problem, problem
-from tallystick.messages.base import INT64_MAX, Asked, Command
+from tallystick.messages.base import COMMON_REJECTIONS, INT64_MAX, Asked, Command
 
 PATH = "/api/v1/openapi.json"
 VERSION = "1"
@@ -46,7 +46,7 @@ def refusals(*messages: type[Asked[Any]], codes: Iterable[str] = (), signed_in: 
     for message in messages:
         found.update(message.rejections)
         if issubclass(message, Command):
-            found |= {"idempotency_conflict", "payload_too_large"}
+            found |= {*COMMON_REJECTIONS, "payload_too_large"}
             found |= {"csrf_failed"} if signed_in else set()
     by_status: dict[int, list[str]] = {}
     for code in sorted(found):

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from services.gateway.application import routed
 from tests.support.gateway import ADMIN, GatewaySystem, bearer
 
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "3"))
 """For each operation; more are tried by hand."""
 ENDLESS = ("/api/v1/billing/feed", "/api/v1/admin/feed")
 ALLOWED_WHEN_AWAY = 503
