@@ -118,18 +118,20 @@ class Books:
         """End grants of one balance: what is left of them lapses, and what comes back to them later."""
         lapsed = []
         standing = None
+        has_changed = False
         for grant in grants:
             if grant.has_ended:
                 continue
             standing = self._standing(grant.account, grant.feature)
             self._ended.append(grant.grant_id)
+            has_changed = has_changed or grant.quantity is None or grant.remaining > 0
             if grant.quantity is None:
                 standing.unlimited -= 1
             if grant.remaining:
                 standing.remaining -= grant.remaining
                 standing.expired += grant.remaining
                 lapsed.append(self._enter(standing, "expired", grant.grant_id, grant.remaining))
-        if standing is not None and lapsed:
+        if standing is not None and has_changed:
             self._teller.tell(standing, "expired", lapsed)
 
     def lapse(self, grants: Iterable[Held], quantity: int) -> None:

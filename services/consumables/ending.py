@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from services.consumables.books import Books, Held
-from services.consumables.loading import load
+from services.consumables.loading import Loaded, load
 from services.consumables.standing import Standing
 from services.consumables.writing import write
 from shared.work import Transactions, Work
@@ -19,6 +19,9 @@ SELECT_OF_ACCOUNTS = """
 SELECT_EXPIRED = """
     SELECT grant_id, account, feature FROM consumables.grants
     WHERE open AND expires_at <= %s ORDER BY expires_at LIMIT %s
+"""
+SELECT_COMING = """
+    SELECT account, feature FROM consumables.allotments WHERE account = ANY(%s) AND next_at IS NOT NULL
 """
 CLOSE_ALLOTMENTS = """
     UPDATE consumables.allotments SET closed = true, next_at = NULL WHERE account = ANY(%s) AND NOT closed
@@ -35,7 +38,7 @@ async def end_accounts(work: Work, accounts: Sequence[str]) -> None:
 async def expire_due_grants(transactions: Transactions, at: datetime) -> None:
     """End every grant whose time is over by then; whoever uses units meanwhile goes by the clock.
 
-    A lapse is no use: it buys nothing, and nobody is told that units run low, a moment before new ones come.
+    Where units come anew a moment later, what lapses before that neither runs low nor is bought again.
     """
     cause = f"consumables.expire_grants {at.isoformat().replace('+00:00', 'Z')}"
     while True:
@@ -43,11 +46,18 @@ async def expire_due_grants(transactions: Transactions, at: datetime) -> None:
             cursor = await work.driver.execute(SELECT_EXPIRED, (at, EXPIRED_AT_ONCE))
             found = await cursor.fetchall()
             loaded = await load(work, named=[(account, feature) for _, account, feature in found])
-            for pool in loaded.pools.values():
+            for key in await _coming_anew(work, loaded):
+                pool = loaded.pools[key]
                 pool.remaining_before, pool.threshold = pool.remaining, None
             await write(work, loaded)
         if len(found) < EXPIRED_AT_ONCE:
             return
+
+
+async def _coming_anew(work: Work, loaded: Loaded) -> list[tuple[str, str]]:
+    """Which of the balances have units coming on a rhythm."""
+    cursor = await work.driver.execute(SELECT_COMING, ([account for account, _ in loaded.pools],))
+    return [(row[0], row[1]) for row in await cursor.fetchall() if (row[0], row[1]) in loaded.pools]
 
 
 async def _end(work: Work, found: Iterable[tuple[str, str, str]]) -> list[Standing]:

@@ -67,31 +67,38 @@ def _id(prefix: str, number: str) -> str:
 
 def _entry(kind: str, entry_id: str, grant_id: str, quantity: str) -> str:
     return f"""
-        '{{"entry_id":"' || {entry_id} || '","account":"' || account || '","feature":"' || feature
-        || '","grant_id":"' || {grant_id} || '","kind":"{kind}","quantity":' || {quantity}
-        || ',"consumer":null,"caused_by":' || %(cause_json)s || ',"reservation_id":null,"metadata":null,'
-        || '"occurred_at":"' || %(now_text)s || '"}}'
+        concat(
+            '{{"entry_id":"', {entry_id}, '","account":"', account, '","feature":"', feature,
+            '","grant_id":"', {grant_id}, '","kind":"{kind}","quantity":', {quantity},
+            ',"consumer":null,"caused_by":', %(cause_json)s::text, ',"reservation_id":null,"metadata":null,',
+            '"occurred_at":"', %(now_text)s::text, '"}}'
+        )
     """
 
 
 def _event(name: str, *, event_id: str, version: str, granted: str, remaining: str, more: str) -> str:
     """The columns of an event's row in the outbox."""
     return f"""
-        {event_id}, %(feed)s, %(before_customer)s || customer || %(after_customer)s || '{name}V1',
-        ('{{"ce-specversion":"1.0","ce-source":"/billing/consumables","ce-type":"billing.consumable.{name}V1",'
-         || '"content-type":"application/json","ce-time":"' || %(now_text)s || '","ce-id":"' || {event_id}
-         || '","ce-subject":"' || customer || '"' || %(trace)s || '}}')::jsonb,
+        {event_id}, %(feed)s,
+        concat(%(before_customer)s::text, customer, %(after_customer)s::text, '{name}V1'),
+        concat(
+            '{{"ce-specversion":"1.0","ce-source":"/billing/consumables",',
+            '"ce-type":"billing.consumable.{name}V1","content-type":"application/json","ce-time":"',
+            %(now_text)s::text, '","ce-id":"', {event_id}, '","ce-subject":"', customer, '"',
+            %(trace)s::text, '}}'
+        )::jsonb,
         convert_to(
-            '{{"event_id":"' || {event_id} || '","occurred_at":"' || %(now_text)s || '","version":'
-            || {version} || ',"caused_by":' || %(cause_json)s || ',"customer":{{"type":"'
-            || split_part(customer, '_', 1) || '","id":"' || substr(customer, strpos(customer, '_') + 1)
-            || '"}},"consumable":{{"consumable_id":"' || key || '","version":' || {version}
-            || ',"account":"' || account || '","feature":"' || feature
-            || '","kind":"consumable","granted":'
-            || CASE WHEN unlimited > 0 THEN 'null' ELSE ({granted} + beyond)::text END
-            || ',"consumed":' || consumed || ',"reserved":' || reserved || ',"expired":' || expired + lapsing
-            || ',"remaining":' || CASE WHEN unlimited > 0 THEN 'null' ELSE ({remaining})::text END
-            || '}},"entries":[' || {more} || '}}',
+            concat(
+                '{{"event_id":"', {event_id}, '","occurred_at":"', %(now_text)s::text, '","version":',
+                {version}, ',"caused_by":', %(cause_json)s::text, ',"customer":{{"type":"', split_part(customer, '_', 1),
+                '","id":"', substr(customer, strpos(customer, '_') + 1),
+                '"}},"consumable":{{"consumable_id":"', key, '","version":', {version}, ',"account":"', account, '","feature":"', feature,
+                '","kind":"consumable","granted":',
+                CASE WHEN unlimited > 0 THEN 'null' ELSE ({granted} + beyond)::text END,
+                ',"consumed":', consumed, ',"reserved":', reserved, ',"expired":', expired + lapsing,
+                ',"remaining":', CASE WHEN unlimited > 0 THEN 'null' ELSE ({remaining})::text END,
+                '}},"entries":[', {more}, '}}'
+            ),
             'UTF8'
         ),
         'consumable', key, {version}
@@ -104,7 +111,7 @@ _EXPIRED = _event(
     version="(version + 1)",
     granted="granted",
     remaining="remaining - lapsing",
-    more="""entries || '],"grant":null'""",
+    more="""entries, '],"grant":null'""",
 )
 _CARRIED_ENTRY = _entry("granted", _id("entry", "n * 8 + 62"), "carried_id", "carried")
 _GRANTED_ENTRY = _entry("granted", _id("entry", "n * 8 + 63"), "grant_id", "wanted")
@@ -115,12 +122,11 @@ _GRANTED = _event(
     granted="granted + wanted + carried",
     remaining="remaining - lapsing + wanted + carried",
     more=f"""
-        CASE WHEN carried > 0 THEN {_CARRIED_ENTRY} || ',' ELSE '' END || {_GRANTED_ENTRY}
-        || '],"grant":{{"grant_id":"' || grant_id || '","version":1,"account":"' || account
-        || '","feature":"' || feature || '","quantity":' || wanted || ',"remaining":' || wanted
-        || ',"expires_at":"' || stop_text || '","priority":' || %(priority)s
-        || ',"source":{{"kind":"subscription"' || whose || ',"revoked":false,"created_at":"'
-        || %(now_text)s || '"}}'
+        CASE WHEN carried > 0 THEN {_CARRIED_ENTRY} || ',' END, {_GRANTED_ENTRY},
+        '],"grant":{{"grant_id":"', grant_id, '","version":1,"account":"', account, '","feature":"', feature,
+        '","quantity":', wanted, ',"remaining":', wanted, ',"expires_at":"', stop_text, '","priority":',
+        %(priority)s, ',"source":{{"kind":"subscription"', whose, ',"revoked":false,"created_at":"',
+        %(now_text)s::text, '"}}'
     """,
 )
 RENEW = f"""
@@ -215,9 +221,12 @@ RENEW = f"""
         UNION ALL
         SELECT n, 2, {_id("msg", "n")}, %(bucket)s, %(key_subject)s || key, %(no_headers)s::jsonb,
                convert_to(
-                   '{{"remaining":' || CASE WHEN unlimited > 0 THEN 'null'
-                       ELSE (remaining - lapsing + wanted + carried)::text END
-                   || ',"version":' || told || '}}', 'UTF8'
+                   concat(
+                       '{{"remaining":',
+                       CASE WHEN unlimited > 0 THEN 'null'
+                           ELSE (remaining - lapsing + wanted + carried)::text END,
+                       ',"version":', told, '}}'
+                   ), 'UTF8'
                ), NULL, NULL, NULL
         FROM due
     )

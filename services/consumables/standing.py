@@ -77,6 +77,11 @@ class Standing:
     excess: int
     last_granted: int
     threshold: int | None
+    known_version: int = 0
+    """Before anything was told of it in this transaction."""
+
+    def __post_init__(self) -> None:
+        self.known_version = self.version
 
     @property
     def key(self) -> str:

@@ -95,9 +95,11 @@ class Teller:
         self.tell(standing, "granted", moved, grant)
 
     async def write(self, changed: Sequence[Standing]) -> None:
-        """Write the messages, and one put for each balance that changed."""
+        """Write the messages, and one put for each balance that was told of."""
         headers = f"{{{self._trace[1:]}}}"
         for standing in changed:
+            if standing.version == standing.known_version:
+                continue
             remaining = _number(None if standing.unlimited else standing.remaining)
             body = f'{{"remaining":{remaining},"version":{standing.version}}}'
             subject = kv_subject(BALANCES_BUCKET, standing.key)

@@ -124,11 +124,6 @@ def _create_grants() -> None:
         sa.CheckConstraint(
             "least(consumed, reserved, expired, remaining) >= 0", name="ck_grants_never_below_zero"
         ),
-        sa.ForeignKeyConstraint(
-            ["account", "feature"],
-            ["consumables.balances.account", "consumables.balances.feature"],
-            name="fk_grants_balance",
-        ),
         sa.PrimaryKeyConstraint("grant_id", name="pk_grants"),
         sa.UniqueConstraint("key", name="uq_grants_key"),
         schema=SCHEMA,
