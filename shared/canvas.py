@@ -167,7 +167,11 @@ def _named(module: ModuleType, expression: ast.expr) -> Any:
 
 def _follows(service: Service, layout: Layout) -> list[Sequence[str]]:
     handlers = {follower.consumer: follower.name for follower in service.followers}
-    kinds = {f"{service.name}-commands": "the commands above", f"{service.name}-ticks": "the jobs below"}
+    kinds = {
+        f"{service.name}-commands": "the commands above",
+        f"{service.name}-ticks": "the jobs below",
+        f"{service.name}-feed": ", ".join(f"`{listener.name}`" for listener in service.listeners.values()),
+    }
     return [
         (
             f"`{name}`",
