@@ -1,6 +1,7 @@
 """A team whose pool fills itself up: units used, bought, charged in Stripe and granted once they are paid."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -196,3 +197,42 @@ async def test_units_bought_by_hand_come_when_they_are_paid(shop: Shop) -> None:
     assert (await shop.billing.call(command)).recharge.status == "pending"
     await has_left(shop, account, 24)
     assert await collected(shop, stripe_id) == [6_000]
+
+
+async def test_what_is_used_reaches_the_meter_that_the_catalog_names(shop: Shop) -> None:
+    stripe_id = await register(shop)
+    _, (a, b, _) = await opens_pool(shop)
+    for member, minutes in ((a, 30), (b, 40)):
+        await shop.billing.call(
+            c.Consume(
+                command_id=fresh_id("use"),
+                consumer=member,
+                feature="transcription_minutes",
+                quantity=minutes,
+            )
+        )
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    for _ in range(2):
+        await shop.tick("consumables", "report_usage", now)
+
+    async def is_counted() -> bool:
+        meters = shop.stripe.v1.billing.meters
+        ours = [meter for meter in meters.list({}).data if meter.event_name == "transcription_minutes"]
+        if not ours:
+            return False
+        start = int((today - timedelta(days=1)).timestamp())
+        span: Any = {"customer": stripe_id, "start_time": start, "end_time": start + 3 * 86_400}
+        return meters.event_summaries.list(ours[0].id, span).data[0].aggregated_value == 70
+
+    await eventually(is_counted)
+    question = c.Usage(
+        customer=shop.acme,
+        feature="transcription_minutes",
+        since=now,
+        until=now + timedelta(days=1),
+        by="month",
+        group_by="consumer",
+    )
+    used = (await shop.billing.ask(question)).items
+    assert {(one.consumer, one.quantity) for one in used} == {(a, 30), (b, 40)}
