@@ -53,6 +53,11 @@ def of_client(places: Places) -> dict[str, str]:
     return {**shared_by_all(places), "NATS_URL": places.nats_url("client")}
 
 
+def of_invitations(places: Places) -> dict[str, str]:
+    """The command line client that shows invitations, with the secret their tokens are made from."""
+    return {**of_client(places), "INVITATION_SECRET": places.credentials.invitation_secret}
+
+
 def of_worker(places: Places, worker: str) -> dict[str, str]:
     """A worker: its own database role and NATS user, and Stripe where it needs it."""
     environment = {

@@ -44,6 +44,7 @@ class _Watched:
     child: Child
     log: Path
     shown: bool
+    kept: bool = True
     started_at: float = field(default_factory=time.monotonic)
     failures: int = 0
     restart_at: float | None = None
@@ -74,12 +75,15 @@ class Supervisor:
                 watched.child.end_group()
         self.stop_requested = True
 
-    def start(self, prepare: Callable[[], Program], *, shown: bool) -> None:
-        """Start a program and keep it running from now on. `shown`: its output appears on the terminal."""
+    def start(self, prepare: Callable[[], Program], *, shown: bool, kept: bool = True) -> None:
+        """Start a program and keep it running from now on.
+
+        `shown`: its output appears on the terminal; `kept`: it is written to a log.
+        """
         program = prepare()
         log = self.log(program.name)
         set_aside_if_large(log)
-        self._watched[program.name] = _Watched(prepare, self._spawn(program), log, shown)
+        self._watched[program.name] = _Watched(prepare, self._spawn(program), log, shown, kept)
         leftovers.note(self._note, (watched.child for watched in self._watched.values()))
 
     def log(self, name: str) -> Path:
@@ -173,8 +177,9 @@ class Supervisor:
                 self._write(watched, data)
 
     def _write(self, watched: _Watched, data: bytes) -> None:
-        with watched.log.open("ab") as log:
-            log.write(data)
+        if watched.kept:
+            with watched.log.open("ab") as log:
+                log.write(data)
         if not watched.shown:
             return
         *lines, watched.half_line = (watched.half_line + data).split(b"\n")

@@ -90,10 +90,24 @@ class Sandbox:
         for worker in self._places.workers:
             url = f"{self._places.worker_url(worker)}/ready"
             self.supervisor.wait_until(partial(is_ready, url), _WORKER_TIMEOUT_SECONDS, worker)
+        self._show_invitations()
 
     def _worker(self, worker: str) -> Program:
         command = [sys.executable, "-m", f"services.{worker}.app"]
         return Program(worker, command, environments.of_worker(self._places, worker), directory=ROOT)
+
+    def _show_invitations(self) -> None:
+        """On the terminal alone, as no mail is sent; not where real people are charged."""
+        places = self._places
+        if "seats" in places.workers and (
+            places.uses_stand_in or places.stripe_secret_key.startswith("sk_test_")
+        ):
+            self.supervisor.start(self._invitations, shown=True, kept=False)
+
+    def _invitations(self) -> Program:
+        link = self._places.worker_url("gateway") + "/claim/" if "gateway" in self._places.workers else ""
+        command = [sys.executable, "-m", "tallystick", "invitations", "--link", link]
+        return Program("invitations", command, environments.of_invitations(self._places), directory=ROOT)
 
     def _stripe(self) -> Program:
         command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
@@ -104,7 +118,7 @@ class Sandbox:
     def stop(self) -> None:
         """Workers first, so that what they are doing can still be stored; then what they stand on."""
         self._output.step("stopping")
-        self.supervisor.stop_all([self._places.workers, ["stripe"], ["nats"], ["postgres"]])
+        self.supervisor.stop_all([["invitations"], self._places.workers, ["stripe"], ["nats"], ["postgres"]])
         self._output.say("stopped")
 
     def describe(self, demo: tuple[str, str] | None, seconds: float) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.seats.domain.invitations import hash_of, token_for
+from services.seats.domain.invitations import hash_of
 from tallystick.messages.base import Command, Outcome
+from tallystick.messages.seats import invitation_token
 
 WITHHELD = "withheld"
 SECRET_MIN_CHARACTERS = 32
@@ -31,7 +32,7 @@ class Invitations:
 
     def hash_for(self, command_id: str, seat_id: str) -> bytes:
         """What is stored of the token of an invitation that a command made."""
-        return hash_of(token_for(self.secret, command_id, seat_id))
+        return hash_of(invitation_token(self.secret, command_id, seat_id))
 
 
 def show_token(command: Command[Any], outcome: Outcome, invitations: Invitations) -> Outcome:
@@ -49,6 +50,6 @@ def _shower(secret: bytes, command_id: str) -> Callable[[dict[str, Any]], dict[s
     def shown(result: dict[str, Any]) -> dict[str, Any]:
         if result.get("invitation_token") != WITHHELD:
             return result
-        return {**result, "invitation_token": token_for(secret, command_id, result["seat"]["seat_id"])}
+        return {**result, "invitation_token": invitation_token(secret, command_id, result["seat"]["seat_id"])}
 
     return shown

@@ -6,7 +6,7 @@ import sys
 import nats.errors
 import typer
 
-from tallystick.cli import catalog, contract, dead_letters, doctor, messages, replay, watch
+from tallystick.cli import catalog, contract, dead_letters, doctor, invitations, messages, replay, watch
 from tallystick.cli.output import CommandFailed, errors
 from tallystick.client.errors import DeadlineExceeded, TallystickError, Unreachable
 
@@ -27,6 +27,7 @@ app.command("request")(messages.request)
 app.command("send")(messages.send)
 app.command("messages")(messages.describe)
 app.command("watch")(watch.watch)
+app.command("invitations")(invitations.invitations)
 app.command("replay")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(catalog.app, name="catalog")

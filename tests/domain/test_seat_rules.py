@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from services.seats.domain.addresses import normalized
 from services.seats.domain.assigning import Taken, addresses_of, decide
-from services.seats.domain.invitations import hash_of, token_for
+from services.seats.domain.invitations import hash_of
 from services.seats.domain.payments import of_the_period, split
 from services.seats.domain.refusals import Refused
 from services.seats.domain.teams import Room, Terms, manager_in, refuse_count, unused_removed
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat
-from tallystick.messages.seats import SeatToAssign
+from tallystick.messages.seats import SeatEvent, SeatSnapshot, SeatToAssign, invitation_token, token_told
 
 MALFORMED = """
     nobody @example.com a@b two@at@example.com a@.example.com a@example..com .a@example.com a..b@example.com
@@ -112,12 +112,12 @@ def test_the_manager_that_metadata_names(named: str, manager: str | None) -> Non
 
 
 def test_a_token_is_made_of_secret_command_and_seat_alone() -> None:
-    token = token_for(b"secret", "command", "seat_1")
-    assert token == token_for(b"secret", "command", "seat_1")
+    token = invitation_token(b"secret", "command", "seat_1")
+    assert token == invitation_token(b"secret", "command", "seat_1")
     others = [
-        token_for(b"other", "command", "seat_1"),
-        token_for(b"secret", "other", "seat_1"),
-        token_for(b"secret", "command", "seat_2"),
+        invitation_token(b"other", "command", "seat_1"),
+        invitation_token(b"secret", "other", "seat_1"),
+        invitation_token(b"secret", "command", "seat_2"),
     ]
     assert len({token, *others}) == 4
     assert len(token) == 43 and len(hash_of(token)) == 32
@@ -200,3 +200,43 @@ def test_a_periods_invoices_are_those_with_a_line_that_ends_with_it() -> None:
     longer_ago = invoice(5, (1, 20))
     invoices = [before, renewal_with_prorations, change_at_once, void, longer_ago]
     assert of_the_period(invoices, period) == [renewal_with_prorations, change_at_once]
+
+
+def told(seat: SeatSnapshot) -> SeatEvent:
+    """An event about a seat."""
+    return SeatEvent(
+        event_id="evt_1",
+        occurred_at=seat.invited_at,
+        version=seat.version,
+        caused_by="command",
+        customer=Customer(type="organization", id="acme"),
+        seat=seat,
+    )
+
+
+def test_whoever_sends_the_mails_makes_the_token_from_the_event() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    pending = SeatSnapshot(
+        seat_id="seat_1",
+        version=1,
+        team_id="team_1",
+        subscription_id="sub_1",
+        status="pending",
+        email="ann@example.com",
+        member=None,
+        multiplier=1,
+        role=None,
+        metadata={},
+        invited_at=moment,
+        expires_at=moment,
+        claimed_at=None,
+        revoked_at=None,
+    )
+    token = invitation_token(b"secret", "command", "seat_1")
+    for name in ("assigned", "invitationResent", "replaced"):
+        assert token_told(b"secret", name, told(pending)) == token
+    assert token_told(b"secret", "multiplierChanged", told(pending)) is None
+    immediate = pending.model_copy(update={"expires_at": None})
+    assert token_told(b"secret", "assigned", told(immediate)) is None
+    claimed = pending.model_copy(update={"status": "claimed"})
+    assert token_told(b"secret", "replaced", told(claimed)) is None

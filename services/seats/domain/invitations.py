@@ -1,13 +1,6 @@
-"""Invitations: their tokens, how long they are good, and who may use one.
+"""Invitations: how long they are good, what is kept of their tokens, and who may use one."""
 
-A token is not stored and not random: it is derived from a secret of the installation, the command that made
-the invitation and the seat. So a command that is repeated shows the same token again, and whoever sends the
-mail, and holds the secret, makes it from the event.
-"""
-
-import base64
 import hashlib
-import hmac
 from datetime import timedelta
 
 from services.seats.domain.addresses import is_same
@@ -15,15 +8,6 @@ from services.seats.domain.refusals import Refused
 from tallystick.messages.base import Customer
 
 INVITATION_LIFETIME = timedelta(days=7)
-_PURPOSE = b"tallystick invitation\x00"
-"""So that the same secret, used for something else, never makes the same bytes."""
-
-
-def token_for(secret: bytes, command_id: str, seat_id: str) -> str:
-    """The token of the invitation to a seat that a command made: 32 bytes, 43 characters."""
-    # The id of a seat has no NUL, so where it ends is unambiguous.
-    message = _PURPOSE + seat_id.encode() + b"\x00" + command_id.encode()
-    return base64.urlsafe_b64encode(hmac.digest(secret, message, "sha256")).decode().rstrip("=")
 
 
 def hash_of(token: str) -> bytes:

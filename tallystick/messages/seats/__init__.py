@@ -18,6 +18,7 @@ from tallystick.messages.seats.assigning import (
     SeatToAssign,
     SetSeatMultiplier,
 )
+from tallystick.messages.seats.invitations import INVITING_EVENTS, invitation_token, token_told
 from tallystick.messages.seats.limits import HoldSeatCount, ReleaseSeatCount, SeatCountHeld
 from tallystick.messages.seats.questions import (
     GetInvitation,
@@ -69,6 +70,7 @@ from tallystick.messages.seats.words import (
 
 __all__ = [
     "ASSIGN_MAX_SEATS",
+    "INVITING_EVENTS",
     "MULTIPLIER_MAX",
     "ROLE_MAX_CHARACTERS",
     "SEAT_METADATA_MAX_BYTES",
@@ -126,4 +128,6 @@ __all__ = [
     "TeamStatus",
     "Token",
     "TransferBillingManager",
+    "invitation_token",
+    "token_told",
 ]
