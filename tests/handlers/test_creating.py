@@ -1,23 +1,16 @@
 """create_subscription: on a saved card, by invoice, in trial, and on the customer's own period."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import ApplyCatalog
 from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.catalogs import team_catalog
-from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -26,18 +19,9 @@ JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    yield world
-    await gateway.close()
+async def world(shop: World) -> World:
+    """Nobody is registered yet."""
+    return shop
 
 
 def create(world: World, price: str = "solo_monthly", **fields: Any) -> m.CreateSubscription:

@@ -1,7 +1,7 @@
 """From a checkout to an entitlement, against the Stripe stand-in through the real SDK."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,30 +9,18 @@ import pytest
 from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
 from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    world._applied.update(event["id"] for event in world.stripe_events())
-    await world.apply_catalog()
-    yield world
-    await gateway.close()
+async def world(shop: World) -> World:
+    """Nobody is registered yet."""
+    return shop
 
 
 async def test_a_paid_checkout_becomes_an_active_subscription_with_its_entitlements(world: World) -> None:

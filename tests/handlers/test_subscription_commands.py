@@ -1,22 +1,16 @@
 """Registering, free plans, cancelling and the questions; with and without payments configured."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from services.subscriptions import renewing
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
+from tests.handlers.conftest import OpenShop
 from tests.handlers.subscription_world import ACME, World, gapless
-from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -26,28 +20,15 @@ END_OF_JANUARY = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
+async def world(shop: World) -> World:
+    """Nobody is registered yet."""
+    return shop
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    yield world
-    await gateway.close()
-
-
-@pytest.fixture
-async def unpaid(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
+async def unpaid(open_shop: OpenShop) -> World:
     """The same without a Stripe key."""
-    gateway = StripeGateway(None)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    yield world
-    await gateway.close()
+    return await open_shop(key=None)
 
 
 def free(world: World, customer: Customer = ACME) -> m.CreateSubscription:

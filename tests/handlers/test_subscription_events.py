@@ -3,21 +3,14 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from shared.delivery import Undeliverable
 from tallystick.messages import subscriptions as m
 from tests.handlers.subscription_world import ACME, CONSUMER, World, gapless, stripe_event
-from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -27,18 +20,9 @@ MONTH = 31 * 86400
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
-    yield world
-    await gateway.close()
+async def world(shop: World) -> World:
+    """Nobody is registered yet."""
+    return shop
 
 
 def imagined(stripe_customer_id: str, **fields: Any) -> dict[str, Any]:

@@ -1,25 +1,20 @@
 """The audit of live data says nothing when all is well, and what is wrong when something is."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from services.subscriptions import invariants
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from shared.audit import Live
 from shared.broker import connect
 from shared.provision import provision_nats
 from tallystick.messages import subscriptions as m
 from tallystick.subjects import Subjects
+from tests.handlers.conftest import OpenShop
 from tests.handlers.subscription_world import ACME, World
-from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
-from tests.support.stripe import stripe_stand_in
 
 
 def _free(world: World) -> m.CreateSubscription:
@@ -29,18 +24,14 @@ def _free(world: World) -> m.CreateSubscription:
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound]) -> AsyncIterator[World]:
+async def world(open_shop: OpenShop) -> World:
     """A customer with a free plan, after another that was cancelled."""
-    gateway = StripeGateway(None)
-    with stripe_stand_in() as stand_in:
-        world = World(bind(service, gateway, Trials(None), Dunning()), stand_in, gateway)
-    await world.apply_catalog()
+    world = await open_shop(key=None)
     await world.register()
     ended = (await world.does(_free(world)))["subscription"]["subscription_id"]
     await world.does(m.CancelSubscription(command_id=world.command_id(), subscription_id=ended, at="now"))
     await world.does(_free(world))
-    yield world
-    await gateway.close()
+    return world
 
 
 @pytest.fixture

@@ -1,19 +1,12 @@
 """Trials, dunning and reminders, with Stripe on a test clock: nobody waits for a month."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
 from tests.handlers.subscription_world import World, gapless
-from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -25,18 +18,9 @@ FAILS_LATER = "pm_card_chargeCustomerFail"
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(bind: Callable[..., Bound], stand_in: StripeStandIn) -> AsyncIterator[World]:
-    gateway = StripeGateway(SECRET_KEY, stand_in.url)
-    world = World(bind(service, gateway, Trials(None), Dunning(7)), stand_in, gateway)
-    await world.apply_catalog()
-    yield world
-    await gateway.close()
+async def world(shop: World) -> World:
+    """Nobody is registered yet."""
+    return shop
 
 
 class Clock:
