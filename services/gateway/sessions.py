@@ -23,6 +23,8 @@ LINK_SECONDS = 300
 """A link is opened at once; afterwards it should be worth nothing in a history or a log."""
 SESSION_SECONDS = 7_200
 """Long enough to look after one's billing, short enough for a browser left open."""
+PAGES = {"billing": "/billing", "my": "/my", "admin": "/admin"}
+"""What a link may open."""
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
 _ALGORITHM = "HS256"

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from services.gateway.asking import Billing
 from services.gateway.callers import MANAGE, Caller
 from services.gateway.problems import Refused
-from services.gateway.routes.plans import on_sale
+from services.gateway.shelf import on_sale
 from services.gateway.standing import team_of
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import Asked

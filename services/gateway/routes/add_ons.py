@@ -12,7 +12,7 @@ from services.gateway.callers import Caller
 from services.gateway.openapi import ON_STRIPE, refusals
 from services.gateway.parts import Services
 from services.gateway.problems import Refused
-from services.gateway.routes.plans import living, on_sale
+from services.gateway.shelf import living, on_sale
 from services.gateway.standing import may_change
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, Told, Url

@@ -1,6 +1,5 @@
 """`/api/v1/billing`: what can be bought, what a change costs, and what has been invoiced."""
 
-from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Response
@@ -11,10 +10,11 @@ from services.gateway.authentication import Managing, Reading, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
 from services.gateway.openapi import ON_STRIPE, refusals
 from services.gateway.parts import Services
+from services.gateway.shelf import living, on_sale
 from services.gateway.standing import may_change, subscription_of
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, Told, Url
-from tallystick.messages.catalog import Catalog, Feature, GetCatalog, ProductWithPrices
+from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
 
 router = APIRouter(prefix="/api/v1/billing", tags=["plans"])
 
@@ -164,18 +164,3 @@ async def change_tier(
         "subscription_id": target.subscription_id,
     }
     return await billing.respond(m.ChangePlan.model_validate(fields))
-
-
-def on_sale(catalog: Catalog, kind: str) -> list[ProductWithPrices]:
-    """The products of a kind that customers are shown, with the prices they are shown."""
-    sold = []
-    for product in catalog.products:
-        prices = [price for price in product.prices if price.listed and not price.archived]
-        if product.kind == kind and not product.archived and prices:
-            sold.append(product.model_copy(update={"prices": prices}))
-    return sold
-
-
-def living(features: Iterable[Feature]) -> list[Feature]:
-    """The features that are still in the catalog."""
-    return [feature for feature in features if not feature.archived]

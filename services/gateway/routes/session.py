@@ -1,11 +1,11 @@
-"""Links that open a page, and the sessions they begin."""
+"""Links that open a page, and the end of the sessions they begin."""
 
 from datetime import UTC, datetime
 from typing import Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from services.gateway.authentication import Reading, identify
 from services.gateway.bodies import Body
@@ -13,12 +13,9 @@ from services.gateway.callers import ADMIN
 from services.gateway.openapi import refusals
 from services.gateway.parts import Gateway
 from services.gateway.problems import Refused
-from services.gateway.tokens import BadToken
 from tallystick.messages.base import Instant, Told
 
 router = APIRouter(tags=["sessions"])
-
-PAGES = {"billing": "/billing", "my": "/my", "admin": "/admin"}
 
 
 class WantedPage(Body):
@@ -42,18 +39,6 @@ async def page_link(caller: Reading, gateway: Gateway, body: WantedPage | None =
         raise Refused("insufficient_scope", f"The operators' page needs the scope {ADMIN}.")
     url, expires_at = gateway.sessions.link(caller, page)
     return PageLink(url=url, expires_at=datetime.fromtimestamp(expires_at, UTC))
-
-
-@router.get("/session", include_in_schema=False)
-async def open_session(gateway: Gateway, token: str = Query(max_length=4_096)) -> Response:
-    """Begin a session from a link, and go on to its page without the token in the address."""
-    try:
-        caller, page = gateway.sessions.opened(token)
-    except BadToken:
-        raise Refused("unauthenticated", "The link has expired. Go back and open the page again.") from None
-    response = RedirectResponse(PAGES.get(page, PAGES["billing"]), 303)
-    gateway.sessions.begin(response, caller)
-    return response
 
 
 @router.post("/session/end", include_in_schema=False)

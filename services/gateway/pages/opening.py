@@ -1,0 +1,45 @@
+"""Opening a page from a link, and signing out."""
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.gateway.authentication import identify
+from services.gateway.pages.forms import SEE_OTHER
+from services.gateway.pages.parts import Shown
+from services.gateway.pages.routing import PageRoute
+from services.gateway.pages.words import words_for
+from services.gateway.parts import Gateway
+from services.gateway.problems import Refused
+from services.gateway.sessions import PAGES
+from services.gateway.tokens import BadToken
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+@router.get("/session")
+async def open_session(gateway: Gateway, token: str = Query(max_length=4_096)) -> Response:
+    """Begin a session from a link, and go on to its page without the token in the address."""
+    try:
+        caller, page = gateway.sessions.opened(token)
+    except BadToken:
+        raise Refused("unauthenticated", "The link has expired. Go back and open the page again.") from None
+    response = RedirectResponse(PAGES.get(page, PAGES["billing"]), SEE_OTHER)
+    gateway.sessions.begin(response, caller)
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, gateway: Gateway, shown: Shown) -> Response:
+    """End the session, and say so."""
+    await identify(request, gateway)
+    words = words_for(request)
+    response = shown.templates.page(
+        request,
+        "problem.html",
+        caller=None,
+        heading=words.say("signed_out.heading"),
+        problem=words.say("signed_out.done"),
+        sign_in_url=shown.sign_in_url,
+    )
+    gateway.sessions.end(response)
+    return response
