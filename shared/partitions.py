@@ -24,6 +24,8 @@ PERIOD_DAYS = 30
 into for every new command, and an old one's pages are not in memory."""
 LOCK_TIMEOUT_MILLISECONDS = 1_000
 """Everybody waits behind us while we wait for a lock; then rather later, when nothing long runs."""
+TENDING_MAX_SECONDS = 1_800
+"""Adding up a month of a large ledger takes minutes; nobody waits for it."""
 CARRIED_ROWS = 5_000
 """Rows copied on at a time, while writers wait: some tens of milliseconds."""
 
@@ -38,10 +40,13 @@ class Kept:
     days: int
     may_go: str = "SELECT true"
     """Answers whether a partition that is old enough may be dropped."""
+    outliving: str = ""
+    """Finds rows that must outlive the partition, at most CARRIED_ROWS: one array of whatever `carry` knows
+    them by. Run until there are none."""
     carry: str = ""
-    """Copies at most CARRIED_ROWS that must outlive the partition to the youngest; run until none is left."""
+    """Copies those rows, `$1`, to the youngest partition while writers wait."""
     closing: str = ""
-    """Run once, in the transaction that drops the partition."""
+    """Run once, in the transaction that drops the partition, before anybody has to wait."""
 
 
 def kept_in_partitions(kept: Kept) -> dict[str, Any]:
@@ -142,7 +147,7 @@ def install(connection: sa.Connection, metadata: sa.MetaData) -> None:
         SET lock_timeout = {LOCK_TIMEOUT_MILLISECONDS}
         AS $function$
         DECLARE
-            partition text; oldest record; free boolean; carried bigint;
+            partition text; oldest record; free boolean; outliving bigint[];
         BEGIN
             IF NOT pg_try_advisory_xact_lock(hashtext('{schema}.{TEND_FUNCTION}')) THEN RETURN NULL; END IF;
             {tables}
@@ -159,16 +164,19 @@ def install(connection: sa.Connection, metadata: sa.MetaData) -> None:
 
 
 def _tended(schema: str, table: str, kept: Kept) -> str:
+    # What takes long is done before the lock: nobody writes to an older partition any more.
     def run(statement: str, then: str = "") -> str:
         quoted = statement.format(schema=schema, partition="$partition").replace("'", "''")
         return f"EXECUTE replace('{quoted}', '$partition', partition){then};"
 
     ours = f"{schema}.{PARTITIONS_TABLE} WHERE table_name = '{table}'"
     carry = f"""
-        LOCK TABLE {schema}.{table} IN EXCLUSIVE MODE;
-        {run(kept.carry)}
-        GET DIAGNOSTICS carried = ROW_COUNT;
-        IF carried > 0 THEN RETURN 'carried ' || carried || ' rows of ' || partition || ' on'; END IF;
+        {run(kept.outliving, " INTO outliving")}
+        IF outliving IS NOT NULL THEN
+            LOCK TABLE {schema}.{table} IN EXCLUSIVE MODE;
+            {run(kept.carry, " USING outliving")}
+            RETURN 'carried ' || cardinality(outliving) || ' rows of ' || partition || ' on';
+        END IF;
     """
     return f"""
         IF (SELECT max({GENERATION}) FROM {ours}) <= today - {PERIOD_DAYS} THEN
@@ -183,8 +191,8 @@ def _tended(schema: str, table: str, kept: Kept) -> str:
             {run(kept.may_go, " INTO free")}
             IF free THEN
                 {carry if kept.carry else ""}
-                LOCK TABLE {schema}.{table} IN ACCESS EXCLUSIVE MODE;
                 {run(kept.closing) if kept.closing else ""}
+                LOCK TABLE {schema}.{table} IN ACCESS EXCLUSIVE MODE;
                 EXECUTE 'DROP TABLE ' || partition;
                 UPDATE {schema}.{PARTITIONS_TABLE} SET dropped_at = now()
                     WHERE table_name = '{table}' AND {GENERATION} = oldest.{GENERATION};
@@ -199,6 +207,7 @@ async def tend_partitions(engine: AsyncEngine, schema: str) -> list[str]:
     done: list[str] = []
     while True:
         async with engine.begin() as connection:
+            await connection.execute(sa.text(f"SET LOCAL statement_timeout = '{TENDING_MAX_SECONDS}s'"))
             change = await connection.scalar(sa.text(f"SELECT {schema}.{TEND_FUNCTION}()"))
         if change is None:
             return done

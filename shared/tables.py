@@ -80,6 +80,10 @@ INBOX_KEPT = Kept(
     may_go="SELECT NOT EXISTS (SELECT FROM {partition} WHERE outcome IS NULL)",
 )
 
+_IS_NEWEST = """NOT EXISTS (
+    SELECT FROM {schema}.outbox AS newer
+    WHERE newer.subject = old.subject AND starts_with(newer.stream, 'KV_') AND newer.id > old.id)"""
+
 OUTBOX_KEPT = Kept(
     OUTBOX_KEPT_DAYS,
     may_go="""
@@ -87,19 +91,18 @@ OUTBOX_KEPT = Kept(
             SELECT FROM {partition} AS outbox, {schema}.relay_position AS position
             WHERE outbox.xid >= pg_snapshot_xmin(position.published)
               AND NOT pg_visible_in_snapshot(outbox.xid, position.published))""",
-    # A bucket's keys live longer than that, and a lost bucket is made anew from the outbox. No newer value of
-    # a key can be under way, since writers are locked out: the old one never overwrites it.
+    # A bucket's keys live longer than that, and a lost bucket is made anew from the outbox.
+    outliving=f"""
+        SELECT array_agg(id) FROM (
+            SELECT DISTINCT ON (subject) id FROM {{partition}} AS old
+            WHERE starts_with(stream, 'KV_') AND NOT headers ? 'KV-Operation' AND {_IS_NEWEST}
+            ORDER BY subject, id DESC LIMIT {CARRIED_ROWS}) AS newest""",  # noqa: S608 - our own names
+    # Looked at again while writers are locked out: no newer value of a key can be under way by then, so that
+    # an old one never overwrites it.
     carry=f"""
-        INSERT INTO {{schema}}.outbox
-            (message_id, stream, subject, headers, payload, caused_by, occurred_at)
-        SELECT DISTINCT ON (subject)
-               message_id, stream, subject, headers, payload, caused_by, occurred_at
-        FROM {{partition}} AS old
-        WHERE starts_with(stream, 'KV_') AND NOT EXISTS (
-            SELECT FROM {{schema}}.outbox AS newer
-            WHERE newer.subject = old.subject AND starts_with(newer.stream, 'KV_') AND newer.id > old.id)
-          AND NOT headers ? 'KV-Operation'
-        ORDER BY subject, id DESC LIMIT {CARRIED_ROWS}""",  # noqa: S608 - our own names
+        INSERT INTO {{schema}}.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+        SELECT message_id, stream, subject, headers, payload, caused_by, occurred_at
+        FROM {{partition}} AS old WHERE id = ANY($1) AND {_IS_NEWEST}""",  # noqa: S608 - our own names
 )
 
 
