@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
@@ -13,7 +13,7 @@ import structlog
 from shared.codec import command_id_of, parse
 from shared.database import is_away, is_conflict
 from shared.faults import Rejected, Unavailable
-from shared.group_commit import GroupCommit
+from shared.group_commit import GroupCommit, nobody
 from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.limits import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
 from shared.steps import Steps
@@ -38,6 +38,8 @@ class Handler:
     """Whether those that wait at the same moment share one transaction, or one reading."""
     together_max: int = GROUP_COMMIT_MAX_ITEMS
     """How many share one at most."""
+    owner: Callable[[Any], Hashable] = nobody
+    """Whose a command is, where so many come that they have to take turns."""
     reveal: Callable[..., Outcome] | None = None
     """Adds to an outcome, on its way to the caller, what must not be stored with it."""
 
@@ -137,7 +139,7 @@ class Dispatcher:
                 begin=lambda cause, now: self.transactions.begin(caused_by=cause, now=now),
                 call=partial(self._call, handler),
             )
-            group = self._new_group(handler, together.handle)
+            group = self._new_group(handler, together.handle, lambda asked: handler.owner(asked.command))
         return group
 
     async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
@@ -190,7 +192,10 @@ class Dispatcher:
         return self.groups.get(handler.name) or self._new_group(handler, partial(self._answer, handler))
 
     def _new_group(
-        self, handler: Handler, commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+        self,
+        handler: Handler,
+        commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
+        owner: Callable[[Any], Hashable] = nobody,
     ) -> GroupCommit[Any, Any]:
         service = handler.message.service
         group: GroupCommit[Any, Any] = GroupCommit(
@@ -199,6 +204,7 @@ class Dispatcher:
             name=handler.name,
             isolates=_is_ours,
             max_items=handler.together_max,
+            owner=owner,
         )
         self.groups[handler.name] = group
         return group

@@ -6,8 +6,8 @@ and takes no neighbour with it.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -19,12 +19,19 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+def nobody(_: object) -> None:
+    """The owner of items that are all alike."""
+
+
 class GroupCommit(Generic[Item, Answer]):
     """Collects items and has `commit` deal with many at once.
 
     `commit` takes the items in the order of their arrival and returns one answer, or one exception, for each;
     when it raises, none of them has taken effect. With `isolates(error)` true the group is halved and tried
     again; otherwise (the database is away) everybody in it gets the error.
+
+    With `owner`, nobody who submits faster than groups are committed keeps the others waiting: a group that
+    cannot hold all takes as many items of each owner, and none may have more than half of those that wait.
     """
 
     def __init__(
@@ -36,12 +43,16 @@ class GroupCommit(Generic[Item, Answer]):
         isolates: Callable[[Exception], bool],
         max_items: int = GROUP_COMMIT_MAX_ITEMS,
         max_waiting: int = GROUP_COMMIT_MAX_WAITING,
+        owner: Callable[[Item], Hashable] = nobody,
     ) -> None:
         self._commit = commit
         self._isolates = isolates
         self._max_items = max_items
         self._max_waiting = max_waiting
+        self._owner = owner
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._owned: Counter[Hashable] = Counter()
+        """How many of those that wait each owner has."""
         self._running: asyncio.Task[None] | None = None
         self._size = GROUP_SIZE.labels(service, name)
 
@@ -56,6 +67,10 @@ class GroupCommit(Generic[Item, Answer]):
         """The same without waiting: the answer comes to the future, Unavailable is raised at once."""
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} others are waiting already; try again in a moment")
+        owner = self._owner(item)
+        if owner is not None and self._owned[owner] >= self._max_waiting // 2:
+            raise Unavailable("too many for the same one are waiting already; try again in a moment")
+        self._owned[owner] += 1
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None:
@@ -71,12 +86,35 @@ class GroupCommit(Generic[Item, Answer]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                size = min(len(self._waiting), self._max_items)
-                group = [self._waiting.popleft() for _ in range(size)]
-                self._size.observe(size)
+                group = self._next_group()
+                self._size.observe(len(group))
                 await self._settle(group)
         finally:
             self._running = None
+
+    def _next_group(self) -> list[tuple[Item, "asyncio.Future[Answer]"]]:
+        if len(self._waiting) <= self._max_items:
+            group = list(self._waiting)
+            self._waiting.clear()
+            self._owned.clear()
+            return group
+        share = max(1, self._max_items // len(self._owned))
+        taken: Counter[Hashable] = Counter()
+        group, later = [], []
+        for waiting in self._waiting:
+            owner = self._owner(waiting[0])
+            if taken[owner] < share and len(group) < self._max_items:
+                taken[owner] += 1
+                group.append(waiting)
+            else:
+                later.append(waiting)
+        # Places that are left go to whoever came first.
+        more = self._max_items - len(group)
+        taken.update(self._owner(item) for item, _ in later[:more])
+        group += later[:more]
+        self._waiting = deque(later[more:])
+        self._owned = +(self._owned - taken)
+        return group
 
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

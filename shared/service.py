@@ -4,13 +4,14 @@ A service's `handlers` read as a table of contents of its commands, questions, f
 how they are connected to NATS and Postgres is `shared.worker`'s business.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
 from shared.commands import Handler
+from shared.group_commit import nobody
 from shared.limits import GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages.base import Command, Event, Outcome, Question
 
@@ -80,6 +81,7 @@ class Service:
         *,
         together: bool = False,
         together_max: int = GROUP_COMMIT_MAX_ITEMS,
+        owner: Callable[[Any], Hashable] = nobody,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         """Handle a command in one transaction: `async (work, command, *provided) -> result`.
@@ -87,7 +89,8 @@ class Service:
         With `together`, for what comes thousands of times a second: those that wait at one moment come as one
         list, none of them handled before, `async (work, commands, *provided) -> [result or Rejected, …]`, in
         the same order, at most `together_max` of them. A result may be JSON written already. What is refused
-        has no effect only if the handler gave it none.
+        has no effect only if the handler gave it none. Where more come than fit, `owner(command)` says who
+        takes turns.
 
         `reveal(command, outcome, *provided) -> outcome` adds what is shown to the caller and never stored. It
         is called for every repetition of the command too, and must say the same each time.
@@ -160,6 +163,7 @@ class Service:
         *,
         together: bool = False,
         together_max: int = GROUP_COMMIT_MAX_ITEMS,
+        owner: Callable[[Any], Hashable] = nobody,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         if message.service != self.name:
@@ -168,7 +172,9 @@ class Service:
             raise ValueError(f"{message.name} has a handler already")
 
         def register(function: Function) -> Function:
-            self.handlers[message.name] = Handler(kind, message, function, together, together_max, reveal)
+            self.handlers[message.name] = Handler(
+                kind, message, function, together, together_max, owner, reveal
+            )
             return function
 
         return register

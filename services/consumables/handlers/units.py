@@ -10,7 +10,12 @@ from shared.work import Rejected, Transactions, Work
 from tallystick.messages import consumables as m
 
 
-@service.command(m.Consume, together=True)
+def drawn_for(wish: m.Wish) -> str:
+    """Who takes turns where more want units than fit into one commit."""
+    return wish.account or wish.consumer.token
+
+
+@service.command(m.Consume, together=True, owner=drawn_for)
 async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units; those who ask at the same moment share a commit."""
     return await consuming.consume(work, commands)
@@ -36,7 +41,7 @@ async def refund_consumption(work: Work, command: m.RefundConsumption) -> m.Refu
     return await giving_back.refund(work, command)
 
 
-@service.command(m.Reserve, together=True)
+@service.command(m.Reserve, together=True, owner=drawn_for)
 async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
     """Set units aside."""
     return await reserving.reserve(work, commands)
