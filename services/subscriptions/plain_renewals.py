@@ -25,7 +25,7 @@ SELECT_PLAIN = """
     SELECT items::text, collection, subscription_id, customer, version, current_period_end, period_anchor,
            period_interval, trial_end, created_at
     FROM subscriptions.subscriptions
-    WHERE customer = ANY(%s) AND current_period_end <= %s AND status = 'active'
+    WHERE customer = ANY(%b) AND current_period_end <= %b AND status = 'active'
       AND stripe_subscription_id IS NULL AND ended_at IS NULL AND NOT cancel_at_period_end
       AND canceled_at IS NULL AND scheduled_change IS NULL AND grace_until IS NULL AND NOT restricted
       AND period_anchor IS NOT NULL AND period_interval IS NOT NULL
@@ -36,7 +36,7 @@ SELECT_PLAIN = """
 UPDATE_PERIODS = """
     UPDATE subscriptions.subscriptions AS old
     SET version = new.version, current_period_start = new.period_start, current_period_end = new.period_end
-    FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+    FROM unnest(%b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[])
         AS new (subscription_id, version, period_start, period_end)
     WHERE old.subscription_id = new.subscription_id
 """

@@ -17,7 +17,7 @@ from services.subscriptions.plain_renewals import renew_plainly
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import lock_customers
 from services.subscriptions.tables import SubscriptionRow
-from services.subscriptions.ticking import cause, refuse_to_stand_still
+from services.subscriptions.ticking import any_of, cause, refuse_to_stand_still
 from shared.work import Transactions, Work
 
 RENEWALS_BATCH = 500
@@ -75,11 +75,11 @@ async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.
 
 
 async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:
-    await lock_customers(work.session, tokens)
+    await lock_customers(work, tokens)
     shelf = await load_catalog(work)
     await renew_plainly(work, tokens, shelf, at)
     # What was renewed is due no longer.
-    query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer.in_(tokens))
+    query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
     rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
     for row in rows.all():
         await change_subscription(work, row, _moved(row, state_of_row(row), shelf, at))

@@ -32,6 +32,7 @@ ADD_CUSTOMER = """
 """
 
 
+LOCK_CUSTOMERS = "SELECT FROM subscriptions.customers WHERE customer = ANY(%b) ORDER BY customer FOR UPDATE"
 SELECT_STATES = f"""
     SELECT customer, subscription_id, {", ".join(STATE_COLUMNS)} FROM subscriptions.subscriptions
 """  # noqa: S608 - our own names
@@ -191,10 +192,9 @@ async def list_subscriptions(
     return (await session.scalars(query)).all()
 
 
-async def lock_customers(session: AsyncSession, tokens: Iterable[str]) -> None:
+async def lock_customers(work: Work, tokens: Iterable[str]) -> None:
     """Lock several customers' rows, in one order for everybody."""
-    query = sa.select(CustomerRow.customer).where(CustomerRow.customer.in_(tokens))
-    await session.execute(query.order_by(CustomerRow.customer).with_for_update())
+    await work.driver.execute(LOCK_CUSTOMERS, (list(tokens),))
 
 
 async def open_checkouts(work: Work, token: str) -> Sequence[CheckoutRow]:

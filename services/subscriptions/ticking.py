@@ -4,7 +4,7 @@ What is done no longer is due, so a doubled tick finds nothing, and one that was
 next.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -41,14 +41,19 @@ async def for_each_due(
         async with transactions.begin(caused_by=cause(job, at), now=at) as work:
             tokens = list(await work.session.scalars(nearest))
             refuse_to_stand_still(job, before, tokens)
-            await lock_customers(work.session, set(tokens))
-            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer.in_(set(tokens)))
+            await lock_customers(work, set(tokens))
+            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
             rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
             for row in rows.all():
                 await change(work, row)
         if len(tokens) < DUE_CUSTOMERS_BATCH:
             return
         before = tokens
+
+
+def any_of(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
+    """What equals any of these: one value, where IN takes as many as there are."""
+    return sa.any_(sa.cast(list(tokens), sa.ARRAY(sa.Text)))
 
 
 def refuse_to_stand_still(job: str, before: list[str], tokens: list[str]) -> None:

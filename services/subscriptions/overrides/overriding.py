@@ -59,7 +59,7 @@ async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
         async with transactions.begin(caused_by=caused_by, now=at) as work:
             tokens = await customers_with_due_overrides(work.session, at, DUE_CUSTOMERS_BATCH)
             if tokens:
-                await lock_customers(work.session, tokens)
+                await lock_customers(work, tokens)
             await refresh_entitlements(work, await end_due_overrides_of(work, tokens))
         if len(tokens) < DUE_CUSTOMERS_BATCH:
             return
