@@ -10,6 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.subscriptions.seats.room import TeamRoom
 from shared.database import make_engine
 from shared.delivery import Incoming
 from shared.migrations import service_names
@@ -50,6 +51,8 @@ class Bound:
     runtime: Runtime = field(init=False)
 
     def __post_init__(self) -> None:
+        # Nobody is asked about seats unless a test says so.
+        self.provided = [TeamRoom(), *self.provided]
         self.engine = make_engine(self.url or role_url(self.owner_url, self.service.name), "test")
         self.runtime = Runtime.of(
             self.service,
