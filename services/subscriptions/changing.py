@@ -5,6 +5,7 @@ The caller has locked the customer's row, so versions follow one another and no 
 
 from services.subscriptions.add_ons.ending import end_without_plan
 from services.subscriptions.add_ons.following import follow_subscription
+from services.subscriptions.domain.entitlements import seats_give
 from services.subscriptions.domain.invoices import InvoiceChange
 from services.subscriptions.domain.subscription import State, changes
 from services.subscriptions.entitling import refresh_entitlements
@@ -37,7 +38,8 @@ async def change_subscription(
 
     Gives whether anything changed.
     """
-    told = changes(None if is_new else state_of_row(row), after)
+    before = None if is_new else state_of_row(row)
+    told = changes(before, after)
     for change in told:
         put_state(row, change.state)
         tell_subscription(work, row, change.event)
@@ -49,6 +51,15 @@ async def change_subscription(
         if after.is_final:
             await end_without_plan(work, row.customer)
         await refresh_entitlements(work, [row.customer])
+        if before is not None and seats_give(before) != seats_give(state_of_row(row)):
+            # There may be ten thousand of them: not in this transaction.
+            work.send(
+                m.RefreshSeats(
+                    command_id=f"{row.subscription_id}.{row.version}",
+                    subscription_id=row.subscription_id,
+                    caused_by=work.caused_by,
+                )
+            )
     return bool(told)
 
 

@@ -175,6 +175,7 @@ async def test_dead_letters_are_a_services_own(any_server: NatsServer, user: str
 
 COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.webhooks.record_outcome"),
+    ("subscriptions", "billing.commands.subscriptions.refresh_seats"),
     ("subscriptions", "billing.requests.seats.hold_seat_count"),
     ("subscriptions", "billing.commands.seats.release_seat_count"),
     ("seats", "billing.requests.subscriptions.change_held_quantity"),
@@ -227,6 +228,7 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
         for said_between_services in (
             "webhooks.record_outcome",
             "subscriptions.change_held_quantity",
+            "subscriptions.refresh_seats",
             "seats.hold_seat_count",
             "seats.release_seat_count",
             "subscriptions.record_usage",

@@ -138,22 +138,17 @@ class Team:
             seat=snapshot,
         )
 
-    async def hears(self, *events: s.SeatEvent | s.TeamEvent | m.SubscriptionEvent) -> None:
+    async def hears(self, *events: s.SeatEvent | s.TeamEvent) -> None:
         """Follow these events one after the other."""
         for event in events:
             await self.shop.bound.hears(event)
 
     async def changes(self, command: Any) -> None:
-        """Change the subscription, and follow what it tells of itself."""
-        before = len(await self.shop.told("subscription"))
+        """Change the subscription, and have the service do what it says to itself."""
+        before = len(await self.shop.reports("refresh_seats"))
         await self.shop.does(command)
-        await self.hears_of_itself(before)
-
-    async def hears_of_itself(self, since: int) -> None:
-        """Follow the events of the subscription that were told since."""
-        for name, body in (await self.shop.told("subscription"))[since:]:
-            event = m.SubscriptionEvent.model_validate(body, strict=False)
-            await self.shop.bound.hears(event, name.removesuffix("V1"))
+        for body in (await self.shop.reports("refresh_seats"))[before:]:
+            await self.shop.does(m.RefreshSeats.model_validate(body))
 
 
 async def subscribed(shop: World, price: str = "crew_monthly", customer: Customer = ACME) -> str:

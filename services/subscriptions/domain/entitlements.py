@@ -98,6 +98,14 @@ def grants_of_seat(seat: HeldSeat) -> Iterator[Grant]:
                 yield Grant(given.feature, times_quantity, source, expires_at)
 
 
+def seats_give(state: State) -> list[Grant]:
+    """What a seat of a subscription gives to whoever holds it; equal where members notice nothing.
+
+    The seat has a multiplier of 2, which shows whether multipliers count.
+    """
+    return list(grants_of_seat(HeldSeat("", "sub_0", state, 2)))
+
+
 def gives(state: State) -> bool:
     """Whether a subscription gives anything to anybody just now."""
     return state.status in GRANTING and not state.restricted

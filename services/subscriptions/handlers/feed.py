@@ -1,17 +1,15 @@
-"""What is followed of the feed: teams and seats, and this service's own subscriptions for their holders."""
+"""What is followed of the feed, teams and seats, and what is done for holders when a subscription changes."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from services.subscriptions.seats import noting
 from services.subscriptions.service import service
-from shared.following import Begin, EventName
+from shared.following import Begin
+from shared.steps import Steps
 from shared.work import Work
 from tallystick.messages.seats import SeatEvent, TeamEvent
-from tallystick.messages.subscriptions import SubscriptionEvent
-
-OF_LITTLE_NEWS = frozenset({"renewed", "renewalUpcoming", "trialEnding", "cardExpiring"})
-"""What is told of a hundred thousand subscriptions on the first of a month. None of these takes away the
-seats of a product: where it has none, nobody need be looked for."""
+from tallystick.messages.subscriptions import RefreshSeats, SeatsRefreshed
 
 
 @service.event(SeatEvent, together=True)
@@ -26,9 +24,9 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
     await noting.note_team(begin, event)
 
 
-@service.event(SubscriptionEvent, in_parts=True)
-async def note_subscription(begin: Begin, event: SubscriptionEvent, name: EventName) -> None:
-    """What a subscription gives to its team has changed, perhaps."""
-    has_seats = any(item.seats is not None for item in event.subscription.items)
-    if has_seats or name not in OF_LITTLE_NEWS:
-        await noting.note_subscription(begin, event)
+@service.external_command(RefreshSeats)
+async def refresh_seats(steps: Steps, command: RefreshSeats) -> SeatsRefreshed:
+    """What a subscription gives to its team has changed; done in parts, and all over again after a crash."""
+    begin = partial(steps.transactions.begin, caused_by=command.caused_by, now=steps.received_at)
+    await noting.refresh_seats(begin, command.subscription_id)
+    return SeatsRefreshed(subscription_id=command.subscription_id)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 import sqlalchemy as sa
 
-from services.subscriptions.domain.entitlements import HeldSeat, grants_of_seat
+from services.subscriptions.domain.entitlements import seats_give
 from services.subscriptions.entitling import refresh_entitlements
 from services.subscriptions.seats.tables import KnownSeatRow, KnownTeamRow
 from services.subscriptions.snapshots import state_of_row
@@ -22,7 +22,6 @@ from services.subscriptions.tables import SubscriptionRow
 from shared.following import Begin, keep_newest, keep_newest_of
 from shared.work import Work
 from tallystick.messages import seats as s
-from tallystick.messages import subscriptions as m
 
 HOLDERS_BATCH = 500
 """Holders whose entitlements are written in one transaction: some thousand rows."""
@@ -72,10 +71,10 @@ async def note_team(begin: Begin, event: s.TeamEvent) -> None:
     await _bring_in_line(begin, team.team_id, terms)
 
 
-async def note_subscription(begin: Begin, event: m.SubscriptionEvent) -> None:
+async def refresh_seats(begin: Begin, subscription_id: str) -> None:
     """Bring those in line who hold a seat in the team behind a subscription of ours that has changed."""
     async with begin() as work:
-        of_subscription = KnownTeamRow.subscription_id == event.subscription.subscription_id
+        of_subscription = KnownTeamRow.subscription_id == subscription_id
         teams = (await work.session.scalars(sa.select(KnownTeamRow.team_id).where(of_subscription))).all()
     for team_id in teams:
         async with begin() as work:
@@ -133,10 +132,9 @@ async def _fingerprint(work: Work, team: KnownTeamRow) -> str:
     row = await find_subscription(work.session, team.subscription_id)
     if row is None or not team.has_access:
         return "nothing"
-    grants = grants_of_seat(HeldSeat("", row.subscription_id, state_of_row(row), 1))
+    grants = seats_give(state_of_row(row))
     told = [[grant.feature, grant.quantity, grant.expires_at, grant.source.product] for grant in grants]
-    strategies = [item.seats.strategy for item in state_of_row(row).items if item.seats is not None]
-    return hashlib.sha256(orjson.dumps([told, strategies])).hexdigest()
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
 async def _lock_teams(work: Work, team_ids: Sequence[str]) -> None:

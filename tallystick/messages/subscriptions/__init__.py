@@ -85,6 +85,7 @@ from tallystick.messages.subscriptions.subscriptions import (
     SubscriptionPage,
     SubscriptionSnapshot,
 )
+from tallystick.messages.subscriptions.teams import RefreshSeats, SeatsRefreshed
 from tallystick.messages.subscriptions.words import (
     ITEMS_MAX,
     SERVICE,
@@ -159,9 +160,11 @@ __all__ = [
     "Reading",
     "ReadingSkipped",
     "RecordUsage",
+    "RefreshSeats",
     "RegisterCustomer",
     "ResumeSubscription",
     "ScheduledChange",
+    "SeatsRefreshed",
     "Span",
     "StartCheckout",
     "Status",
