@@ -144,7 +144,7 @@ async def know_seats(work: Work, told: Sequence[SeatSnapshot]) -> list[dict[str,
                 "status": seat.status,
                 "member": seat.member.token if seat.member else None,
                 "multiplier": seat.multiplier,
-                "prorated": getattr(seat, "prorated", False),
+                "prorated": seat.prorated,
             }
             for seat in told
         ],

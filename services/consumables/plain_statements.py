@@ -90,10 +90,10 @@ def _event(name: str, *, event_id: str, version: str, granted: str, remaining: s
         convert_to(
             concat(
                 '{{"event_id":"', {event_id}, '","occurred_at":"', %(now_text)s::text, '","version":',
-                {version}, ',"caused_by":', %(cause_json)s::text, ',"customer":{{"type":"', split_part(customer, '_', 1),
-                '","id":"', substr(customer, strpos(customer, '_') + 1),
-                '"}},"consumable":{{"consumable_id":"', key, '","version":', {version}, ',"account":"', account, '","feature":"', feature,
-                '","kind":"consumable","granted":',
+                {version}, ',"caused_by":', %(cause_json)s::text, ',"customer":{{"type":"',
+                split_part(customer, '_', 1), '","id":"', substr(customer, strpos(customer, '_') + 1),
+                '"}},"consumable":{{"consumable_id":"', key, '","version":', {version},
+                ',"account":"', account, '","feature":"', feature, '","kind":"consumable","granted":',
                 CASE WHEN unlimited > 0 THEN 'null' ELSE ({granted} + beyond)::text END,
                 ',"consumed":', consumed, ',"reserved":', reserved, ',"expired":', expired + lapsing,
                 ',"remaining":', CASE WHEN unlimited > 0 THEN 'null' ELSE ({remaining})::text END,

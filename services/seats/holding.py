@@ -123,7 +123,7 @@ async def multiply(work: Work, command: m.SetSeatMultiplier) -> m.SeatFound:
         raise Rejected("multiplier_not_supported", "This team shares one pool; its seats have no multiplier.")
     if seat.multiplier == command.multiplier:
         return m.SeatFound(seat=seat_snapshot(seat))
-    seat.multiplier = command.multiplier
+    seat.multiplier, seat.prorated = command.multiplier, command.prorate
     return m.SeatFound(seat=tell_seat(work, seat, "multiplierChanged"))
 
 

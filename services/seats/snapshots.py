@@ -74,6 +74,7 @@ def seat_snapshot(row: SeatRow | Seat) -> m.SeatSnapshot:
         email=row.email,
         member=customer_of(row.member) if row.member else None,
         multiplier=row.multiplier,
+        prorated=row.prorated,
         role=row.role,
         metadata=row.meta,
         invited_at=row.invited_at,

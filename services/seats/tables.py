@@ -105,6 +105,8 @@ class SeatRow(Row):
     email: Mapped[str | None]
     member: Mapped[str | None]
     multiplier: Mapped[int]
+    prorated: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the multiplier, when it was set, topped units up only for what was left of the period."""
     role: Mapped[str | None]
     # SQLAlchemy keeps the attribute `metadata` for itself.
     meta: Mapped[dict[str, Any]] = mapped_column("metadata")

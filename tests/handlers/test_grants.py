@@ -236,6 +236,19 @@ async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> Non
     assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
 
 
+async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_for(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    # Half of a month of 31 days: 5 of 10.
+    world.at("2026-01-16T12:00")
+    await world.seat(1, member=ANN, multiplier=2, prorated=True)
+    assert await world.remaining(SEAT) == 15
+    await world.renewed("2026-02-01", "2026-03-01")
+    assert await world.remaining(SEAT) == 20
+
+
 async def test_a_revoked_seat_has_nothing_and_gets_nothing(world: Grants) -> None:
     plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
     await world.subscribed(plan, **JANUARY)

@@ -27,3 +27,4 @@ class Seat:
     expires_at: datetime | None = None
     claimed_at: datetime | None = None
     revoked_at: datetime | None = None
+    prorated: bool = False

@@ -182,8 +182,13 @@ class SetSeatMultiplier(
     service=SERVICE,
     rejections=("multiplier_not_supported", "seat_revoked", "not_billing_manager"),
 ):
-    """Have a seat get several times what the product grants each seat."""
+    """Have a seat get several times what the product grants each seat.
+
+    What more that is tops the running period up, by all of it unless `prorate` asks for the part that is
+    left of the period; less counts from the next grant on.
+    """
 
     seat_id: EntityId
     multiplier: Multiplier
+    prorate: bool = Field(default=False, description="Top up only for what is left of the period.")
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)

@@ -74,6 +74,9 @@ class SeatSnapshot(Told):
     email: str | None = Field(description="Trimmed and in lower case.")
     member: Member | None = Field(description="Who holds it or, while it is pending, whom it is meant for.")
     multiplier: Multiplier
+    prorated: bool = Field(
+        default=False, description="The multiplier tops up only for what was left of a period."
+    )
     role: str | None
     metadata: dict[str, str]
     invited_at: Instant

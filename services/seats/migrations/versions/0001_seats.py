@@ -83,6 +83,7 @@ def _create_seats() -> None:
         sa.Column("email", sa.Text),
         sa.Column("member", sa.Text),
         _number("multiplier"),
+        sa.Column("prorated", sa.Boolean, server_default=sa.text("false"), nullable=False),
         sa.Column("role", sa.Text),
         sa.Column("metadata", JSONB, nullable=False),
         sa.Column("token_hash", sa.LargeBinary),
