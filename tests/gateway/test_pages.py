@@ -207,6 +207,7 @@ async def test_pages_fit_a_phone_in_both_languages(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     await page.goto(await link(gateway, shop.acme))
     for language, heading in (("Deutsch", "Abrechnung"), ("English", "Billing")):
+        await page.goto(f"{gateway.url}/billing")
         await page.get_by_role("button", name=language).click()
         await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
         for path in ("/billing", "/billing/plans", "/billing/seats/count?quantity=5", "/billing/cancel"):

@@ -51,6 +51,6 @@ document.addEventListener("click", (event) => event.target.closest("summary")?.p
 
 const soon = () => { waiting ??= setTimeout(refresh, GATHER_MS); };
 const feed = new EventSource(document.body.dataset.feed);
+// What changed between the page's making and the feed's beginning, or while it was broken, is looked up once.
+feed.addEventListener("open", soon);
 for (const name of document.body.dataset.events.split(" ")) feed.addEventListener(name, soon);
-// After a break the feed goes on where it stopped, so nothing is missed; a page that slept for long asks once more.
-document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
