@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
-from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
+from tests.handlers.recharge_world import ACCOUNT, FEATURE, PRICE, RechargeWorld, recharge_world
 from tests.handlers.subscription_world import World
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
@@ -64,6 +64,48 @@ async def test_a_cap_cuts_what_does_not_fit_and_then_says_so_once(world: Recharg
     ]
     rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
     assert rule["spent"] == {"amount": 9_000, "currency": "eur"}
+
+
+async def test_a_cap_is_for_one_billing_period(world: RechargeWorld) -> None:
+    """The team's period began ten days ago; what was spent the day before that does not count."""
+    stripe_id = await world.with_card()
+    team = "team:team_1"
+    began = world.now - timedelta(days=10)
+    await world.bound.rows(
+        """INSERT INTO consumables.known_subscriptions
+               (subscription_id, version, customer, bought, status, grants, period_start, period_end)
+           VALUES ('sub_1', 1, 'organization_acme', '', 'active', true, %s, %s) RETURNING 1""",
+        began,
+        began + timedelta(days=30),
+    )
+    await world.bound.rows(
+        """INSERT INTO consumables.known_teams
+               (team_id, version, subscription_id, customer, strategy, suspended, closed)
+           VALUES ('team_1', 1, 'sub_1', 'organization_acme', 'per_team', false, false) RETURNING 1"""
+    )
+    await world.has(1, account=team)
+    await world.bound.rows(
+        """INSERT INTO consumables.recharges
+               (recharge_id, version, account, feature, quantity, amount, currency, status, automatic,
+                created_at)
+           VALUES ('recharge_before', 2, %s, 'hours', 1, 1500, 'eur', 'paid', true, %s) RETURNING 1""",
+        team,
+        began - timedelta(days=1),
+    )
+    cap = Money(amount=PRICE, currency="eur")
+    await world.set_rule(account=team, threshold=100, max_spend_per_period=cap)
+    for days in (0, 19):
+        world.now = began + timedelta(days=10 + days)
+        await world.looks(account=team)
+        await world.charges()
+    assert await world.remaining(team) == 2
+    # Renewed, whether or not that is known already.
+    world.now = began + timedelta(days=30, minutes=1)
+    await world.looks(account=team)
+    await world.charges()
+    assert world.paid_amounts(stripe_id) == [PRICE] * 2
+    bought = [("requestedV1", 1, None), ("paidV1", 1, None)]
+    assert await world.told() == [*bought, ("skippedV1", 0, "spend_cap_reached"), *bought]
 
 
 async def test_two_who_find_it_low_together_buy_once(world: RechargeWorld) -> None:
