@@ -101,9 +101,7 @@ class ChangeQuantity(
     proration: Proration = Field(default="prorate", description=PRORATION)
 
 
-class ChangeHeldQuantity(
-    Command[SubscriptionChanged], service=SERVICE, rejections=ChangeQuantity.rejections
-):
+class ChangeHeldQuantity(Command[SubscriptionChanged], service=SERVICE, rejections=ChangeQuantity.rejections):
     """The same for `seats`, which has made sure that so many seats suffice. For Tallystick's own services."""
 
     subscription_id: EntityId
