@@ -12,7 +12,7 @@ import yaml
 from babel import Locale
 from babel.core import negotiate_locale
 from babel.dates import format_date
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from starlette.requests import Request
 
 from tallystick.messages.base import Money
@@ -51,11 +51,13 @@ class Words:
     def money(self, amount: int, currency: str) -> str:
         """An amount in minor units, with the digits that its currency has."""
         digits = minor_unit_digits(currency)
-        pattern = self.locale.currency_formats["standard"]
+        pattern = self.locale.currency_formats["standard"].pattern.replace("0.00", f"{0:.{digits}f}")
+        if get_currency_symbol(currency.upper(), self.locale)[-1].isalpha():
+            pattern = pattern.replace("¤#", "¤\xa0#")  # a code, unlike a sign, does not touch its number
         return format_currency(
             Decimal(amount).scaleb(-digits),
             currency.upper(),
-            format=pattern.pattern.replace("0.00", "0" if digits == 0 else "0." + "0" * digits),
+            format=pattern,
             locale=self.locale,
             currency_digits=False,
         )
