@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -10,6 +10,7 @@ from fastapi import Depends, Header
 from pydantic import BaseModel, JsonValue
 from starlette.responses import Response
 
+from services.gateway.joining import Joining
 from services.gateway.problems import Refused
 from shared.ids import new_id
 from shared.tracing import outgoing_headers
@@ -34,6 +35,8 @@ class Billing:
     """The other services, asked on behalf of callers whose rights have been checked."""
 
     client: Client
+    joining: Joining[bytes] = field(default_factory=Joining)
+    """For questions that many ask at the same moment."""
 
     async def respond(self, message: Asked[Any], status: int = 200) -> Response:
         """The result of a command or question as it came, as a response. Raises Refused."""

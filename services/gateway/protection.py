@@ -7,7 +7,6 @@ import asyncio
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.problems import Refused, problem_response
@@ -39,7 +38,9 @@ class Protection:
     def __init__(self, inner: ASGIApp, settings: GatewaySettings, rates: RateLimits) -> None:
         self._inner = inner
         self._rates = rates
-        self._headers = security_headers(settings)
+        self._headers = [
+            (name.lower().encode(), value.encode()) for name, value in security_headers(settings).items()
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -49,9 +50,11 @@ class Protection:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in self._headers if header[0] not in own),
+                ]
             await send(message)
 
         try:

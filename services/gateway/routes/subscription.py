@@ -3,12 +3,14 @@
 import asyncio
 from typing import Any, Literal
 
+import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from services.gateway.asking import CommandKey, json_response
+from services.gateway.asking import Billing, CommandKey
 from services.gateway.authentication import Managing, Reading, caller_token
 from services.gateway.bodies import Body
+from services.gateway.callers import Caller
 from services.gateway.openapi import refusals
 from services.gateway.parts import Services
 from services.gateway.standing import may_change, subscription_of
@@ -47,11 +49,10 @@ class Reactivate(Body):
 @router.get("/subscription", response_model=SubscriptionAndUsage, responses=refusals(m.GetSubscription))
 async def subscription(caller: Reading, billing: Services) -> Response:
     """The newest subscription that has not ended, else the newest, and what is used of it."""
-    found, balances = await asyncio.gather(
-        billing.result(m.GetSubscription(customer=caller.customer)),
-        billing.beside(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
-    )
-    return json_response({**found, "usage": balances["items"] if balances else None})
+    # A page, its scripts and its tabs ask this at the same moment, again and again.
+    key = (caller.customer.token, caller.person.token)
+    body = await billing.joining.ask(key, lambda: _subscription_and_usage(billing, caller))
+    return Response(body, media_type="application/json")
 
 
 @router.post(
@@ -92,3 +93,11 @@ async def reactivate(
         subscription_id=target.subscription_id,
     )
     return await billing.respond(command)
+
+
+async def _subscription_and_usage(billing: Billing, caller: Caller) -> bytes:
+    found, balances = await asyncio.gather(
+        billing.result(m.GetSubscription(customer=caller.customer)),
+        billing.beside(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
+    )
+    return orjson.dumps({**found, "usage": balances["items"] if balances else None})
