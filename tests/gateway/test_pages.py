@@ -11,7 +11,7 @@ from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import GetCustomer
 from tests.flows.shop import DECLINED_CARD, FAILS_LATER_CARD, GOOD_CARD, Shop, fresh_id
 from tests.support.browser import PATIENCE_MS, browser, open_page, overflow
-from tests.support.gateway import MANAGE, READ, GatewaySystem, bearer
+from tests.support.gateway import ADMIN, MANAGE, READ, GatewaySystem, bearer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -214,6 +214,59 @@ async def test_pages_fit_a_phone_in_both_languages(
             await page.goto(gateway.url + path)
             assert await overflow(page) == 0, path
     assert complaints == []
+
+
+async def test_operators_find_a_customer_and_everything_that_happened(
+    gateway: GatewaySystem, shop: Shop, chrome: Browser
+) -> None:
+    await shop.register(name="Acme Works")
+    await shop.buys("team_monthly", 2)
+    page = await open_page(chrome)
+    operator = Customer(type="user", id=fresh_id("operator"))
+    await page.goto(await link(gateway, operator, ADMIN, page="admin"))
+    for service in ("subscriptions", "seats", "consumables", "webhooks"):
+        await expect(page.locator(".health li", has_text=service)).to_contain_text("answers")
+
+    # Whatever happens now passes by on the open page.
+    other = Customer(type="user", id=fresh_id("late"))
+    feed = page.locator(".feed")
+
+    async def told() -> bool:
+        await shop.register(other, email="late@example.com", name=fresh_id("name"))
+        return await feed.get_by_role("link", name=other.token).count() > 0
+
+    await eventually(told)
+
+    await page.get_by_label("Id, email, name or Stripe id").fill("acme works")
+    await page.get_by_role("button", name="Search").click()
+    await page.locator("table").get_by_role("link", name=shop.acme.token).first.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(shop.acme.token)
+    for section, content in (
+        ("Subscriptions", "team_monthly × 2"),
+        ("Team", "1 of 3 seats taken"),
+        ("Entitlements", "audio_transcription"),
+        ("Balances", "mentorship_hours"),
+        ("Stripe events behind it", "customer.subscription"),
+        ("What has happened", "subscription.created"),
+    ):
+        await expect(page.get_by_role("region", name=section)).to_contain_text(content)
+
+    await page.get_by_role("link", name="Stripe events", exact=True).click()
+    await page.get_by_role("button", name="Replay").first.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Stripe events")
+    await page.get_by_role("link", name="Dead letters").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
+
+
+async def test_nobody_else_sees_the_operators_pages(
+    gateway: GatewaySystem, shop: Shop, chrome: Browser
+) -> None:
+    await shop.register()
+    page = await open_page(chrome)
+    await page.goto(await link(gateway, shop.acme, MANAGE))
+    for path in ("/admin", "/admin/events", "/admin/dead-letters", f"/admin/customers/{shop.acme.token}"):
+        answer = await page.goto(gateway.url + path)
+        assert answer is not None and answer.status == 403, path
 
 
 async def _form(page: Page, url: str) -> str:
