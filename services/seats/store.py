@@ -66,16 +66,21 @@ async def _seat_of(work: Work, team_id: str, seat_id: str) -> tuple[TeamRow, Sea
     return team, seat
 
 
+TAKEN = """
+    SELECT email, member FROM seats.seats WHERE team_id = %s AND status <> 'revoked'
+        AND email IN (SELECT jsonb_array_elements_text(%s::jsonb))
+    UNION ALL
+    SELECT email, member FROM seats.seats WHERE team_id = %s AND status <> 'revoked'
+        AND member IN (SELECT jsonb_array_elements_text(%s::jsonb))
+"""
+
+
 async def taken_seats(work: Work, team: TeamRow, emails: Sequence[str], members: Sequence[Customer]) -> Taken:
     """Who of these has a seat of a team, which is locked, already; the owner's counts where there is one."""
     tokens, team_id = [member.token for member in members], team.team_id
     owner = {team.customer} if team.owner_seat != "none" else set()
-    query = """
-        SELECT email, member FROM seats.seats WHERE team_id = %s AND status <> 'revoked' AND email = ANY(%s)
-        UNION ALL
-        SELECT email, member FROM seats.seats WHERE team_id = %s AND status <> 'revoked' AND member = ANY(%s)
-    """
-    rows = await (await work.driver.execute(query, (team_id, list(emails), team_id, tokens))).fetchall()
+    values = (team_id, orjson.dumps(emails).decode(), team_id, orjson.dumps(tokens).decode())
+    rows = await (await work.driver.execute(TAKEN, values, prepare=True)).fetchall()
     return Taken({row[0] for row in rows if row[0]}, owner | {row[1] for row in rows if row[1]})
 
 

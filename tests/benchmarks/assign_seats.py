@@ -31,6 +31,7 @@ ROUND_SECONDS = 3.0
 WARM_UP_SECONDS = 1.0
 RATIO_WANTED = 1.2
 BATCH_SEATS, BATCHES = 500, 20
+BATCHES_IN_FLIGHT = 2
 BATCHED_WANTED = 3_000
 FLOOR_CLIENTS = 16
 TIMEOUT_SECONDS = 30
@@ -141,14 +142,19 @@ async def _assigned_a_second(caller: Client, numbers: "itertools.count[int]", se
 
 
 async def _batched_a_second(caller: Client) -> float:
-    """Seats given away by one caller, one batch after the other."""
-    started = time.perf_counter()
-    for batch in range(BATCHES):
+    """Seats given away in batches, a few of which are under way at a time."""
+    places = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+
+    async def assign(batch: int) -> None:
         seats = [{"email": f"batch{batch}-{number}@example.com"} for number in range(BATCH_SEATS)]
         body = {"command_id": f"many-{batch}", "team_id": "team_batched", "seats": seats}
-        answer = await caller.request(ASSIGN_MANY, json.dumps(body).encode(), timeout=TIMEOUT_SECONDS)
+        async with places:
+            answer = await caller.request(ASSIGN_MANY, json.dumps(body).encode(), timeout=TIMEOUT_SECONDS)
         if len(_check(answer.data)["assigned"]) != BATCH_SEATS:
             raise AssertionError(f"batch {batch} was not assigned whole")
+
+    started = time.perf_counter()
+    await asyncio.gather(*map(assign, range(BATCHES)))
     return BATCHES * BATCH_SEATS / (time.perf_counter() - started)
 
 
