@@ -1,11 +1,14 @@
 """Units that subscriptions and seats bring: when they come, to whom, and when they go."""
 
+import asyncio
 from collections.abc import Callable
 from itertools import permutations
 
 import pytest
 
 from services.consumables.app import service
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Customer
 from tests.handlers.grants_world import (
     ANN,
     BOB,
@@ -194,6 +197,53 @@ async def test_two_subscriptions_add_up_and_the_end_of_one_leaves_the_other(worl
     assert await world.remaining(OWN) == 130
     await world.subscribed(status="canceled", ended_at="2026-01-20")
     assert await world.remaining(OWN) == 30
+
+
+async def test_a_top_up_survives_other_products_renewals_and_the_end(world: Grants) -> None:
+    await world.feature()
+    await world.subscribed(item(gives(quantity=100)), **JANUARY)
+    top_up = m.Grant(command_id="top-up", account=OWN, feature="hours", quantity=40, reason="sorry")
+    assert (await world.bound.handle(top_up)).status == "succeeded"
+    await world.subscribed(item(gives(quantity=30), product="pack"), subscription_id="sub_2", **JANUARY)
+    assert await world.remaining(OWN) == 170
+    await world.renewed("2026-02-01", "2026-03-01", item(gives(quantity=60), product="smaller"))
+    await world.expires("2026-02-01")
+    assert await world.remaining(OWN) == 40 + 60
+    await world.subscribed(status="canceled", ended_at="2026-03-01")
+    assert await world.grants(OWN) == [(40, None, 100)]
+
+
+async def test_units_used_while_they_are_renewed_are_counted_once(world: Grants) -> None:
+    await world.feature()
+    plan = team_item(gives(quantity=10, team_allowed=True, rollover=10), strategy="per_seat")
+    year = {"current_period_start": "2026-01-01", "current_period_end": "2027-01-01"}
+    await world.subscribed(plan, **year)
+    await world.team(strategy="per_seat")
+    members = [Customer(type="user", id=f"member-{number}") for number in range(20)]
+    for number, member in enumerate(members):
+        await world.seat(number, member=member)
+    world.at("2026-01-31T23:59:59")
+    uses = [
+        m.Consume(command_id=f"use-{month}-{member.id}", consumer=member, feature="hours", quantity=2)
+        for month in range(4)
+        for member in members
+    ]
+
+    async def renews() -> None:
+        for month in ("02", "03", "04"):
+            await world.bound.tick("renew_grants", day(f"2026-{month}-01"))
+
+    renewing = asyncio.create_task(renews())
+    outcomes = await asyncio.gather(*(world.bound.handle(use) for use in uses))
+    await renewing
+    assert {outcome.status for outcome in outcomes} == {"succeeded"}
+    balances = await world.bound.rows("""
+        SELECT consumed, granted = consumed + expired + remaining AS adds_up, remaining <= 20 AS is_sane
+        FROM consumables.balances
+    """)
+    assert [tuple(row.values()) for row in balances] == [(8, True, True)] * 20
+    entered = await world.bound.rows("SELECT sum(quantity) FROM consumables.entries WHERE kind = 'consumed'")
+    assert entered[0]["sum"] == 160
 
 
 async def test_the_owners_own_units_and_the_teams_are_separate(world: Grants) -> None:
