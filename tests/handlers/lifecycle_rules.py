@@ -186,15 +186,16 @@ class Ledger:
             or not all(each.is_prorated for each in made)
         ):
             return
-        [whole] = regular
-        start = _time(whole["period"]["start"])
+        # Several where periods began anew within one second, each credited when the next one began.
+        start = _time(regular[0]["period"]["start"])
+        assert all(_time(line["period"]["start"]) == start for line in regular), regular
         length = int((end - start).total_seconds())
-        expected = Fraction(whole["amount"])
+        expected = Fraction(sum(line["amount"] for line in regular))
         for change in made:
             left = Fraction(int((end - change.at).total_seconds()), length)
             expected += ((0 if change.is_restart else change.after) - change.before) * left
         found = sum(line["amount"] for line in lines)
-        prorated = len(lines) - 1
+        prorated = len(lines) - len(regular)
         assert abs(found - expected) <= Fraction(prorated, 2), (of, start, end, lines, made)
 
 
