@@ -91,6 +91,9 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
     subscription = await shop.subscription()
     customer_id = await _stripe_customer(shop)
     shop.saves_card(customer_id, FAILS_LATER_CARD)
+    # Checkout has pinned the card that was paid with.
+    theirs = str(subscription.stripe_subscription_id)
+    shop.stripe.v1.subscriptions.update(theirs, {"default_payment_method": ""})
     shop.advance(clock, subscription.current_period_end)
     await expect(plan).to_contain_text("Payment overdue")
     await expect(plan).to_contain_text("you keep everything")
