@@ -17,7 +17,8 @@ from tallystick.messages import subscriptions as m
 
 CALLS_AT_ONCE = 8
 """Far below what Stripe takes a second, and a hundred readings are still done in a few."""
-NO_METER = "billing_meter_event_no_active_meter"
+ALREADY_THERE = "already exists with identifier"
+"""What Stripe says of a reading that it has; it has no error code for that."""
 
 Keys = Callable[[str], str]
 """Gives the idempotency key of a step."""
@@ -97,7 +98,7 @@ async def _add(gateway: StripeGateway, reading: m.Reading, stripe_customer_id: s
                 {"idempotency_key": reading.identifier},
             )
         except stripe.InvalidRequestError as error:
-            if error.param == "identifier":
+            if error.param == "identifier" or ALREADY_THERE in str(error):
                 # An earlier run of the same reading was heard.
                 return None
             return error.code or error.user_message or str(error)
