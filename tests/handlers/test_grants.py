@@ -1,8 +1,7 @@
-"""Units that subscriptions and seats bring: when they come, to whom, and when they go."""
+"""Units that subscriptions bring: when they come, and when they go."""
 
 import asyncio
 from collections.abc import Callable
-from itertools import permutations
 
 import pytest
 
@@ -10,10 +9,7 @@ from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tests.handlers.grants_world import (
-    ANN,
-    BOB,
     OWN,
-    POOL,
     Grants,
     day,
     gives,
@@ -23,7 +19,6 @@ from tests.handlers.grants_world import (
 from tests.support.runtime import Bound
 
 JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
-SEAT = "seat:seat_1"
 
 
 @pytest.fixture
@@ -246,102 +241,6 @@ async def test_units_used_while_they_are_renewed_are_counted_once(world: Grants)
     assert entered[0]["sum"] == 160
 
 
-async def test_the_owners_own_units_and_the_teams_are_separate(world: Grants) -> None:
-    plan = team_item(gives(quantity=100, team_allowed=True), gives(quantity=10))
-    await world.subscribed(plan, **JANUARY)
-    assert (await world.remaining(OWN), await world.remaining(POOL)) == (10, 0)
-    await world.team()
-    assert (await world.remaining(OWN), await world.remaining(POOL)) == (10, 100)
-    await world.seat(1, member=ANN)
-    assert await world.access(POOL) == {"organization_acme", "user_ann"}
-    assert await world.access(OWN) == set(), "nobody else draws on what is the owner's"
-
-
-async def test_an_invited_strangers_units_wait_for_the_claim(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, "pending", None)
-    assert (await world.remaining(SEAT), await world.remaining(OWN)) == (0, 0)
-
-    await world.seat(1, "claimed", BOB)
-    assert (await world.remaining(SEAT), await world.remaining(OWN)) == (10, 0)
-    assert await world.access(SEAT) == {"user_bob"}
-
-
-async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
-    await world.seat(2, member=BOB, multiplier=2)
-    assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
-
-    world.at("2026-01-16T12:00")
-    await world.seat(1, member=ANN, multiplier=2)
-    assert await world.remaining(SEAT) == 20
-    await world.seat(1, member=ANN, multiplier=1)
-    assert await world.remaining(SEAT) == 20
-    await world.renewed("2026-02-01", "2026-03-01")
-    assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
-
-
-async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_for(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
-    # Half of a month of 31 days: 5 of 10.
-    world.at("2026-01-16T12:00")
-    await world.seat(1, member=ANN, multiplier=2, prorated=True)
-    assert await world.remaining(SEAT) == 15
-    await world.renewed("2026-02-01", "2026-03-01")
-    assert await world.remaining(SEAT) == 20
-
-
-async def test_a_revoked_seat_has_nothing_and_gets_nothing(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
-    await world.seat(1, "revoked", ANN)
-    assert await world.remaining(SEAT) == 0
-    assert await world.access(SEAT) == set()
-    assert (await world.bucket())["seat_seat_1.hours"]["remaining"] == 0
-    await world.renewed("2026-02-01", "2026-03-01")
-    assert await world.remaining(SEAT) == 0
-
-
-async def test_what_is_left_of_a_seat_goes_along_to_its_new_holder(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
-    await world.seat(1, member=BOB)
-    assert await world.remaining(SEAT) == 10
-    assert await world.access(SEAT) == {"user_bob"}
-    assert await world.access(POOL) == {"organization_acme", "user_bob"}
-
-
-async def test_a_suspended_teams_accounts_are_suspended_and_restored(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
-
-    async def suspended() -> set[str]:
-        rows = await world.bound.rows("SELECT account FROM consumables.accounts WHERE suspended")
-        return {row["account"] for row in rows}
-
-    await world.team(suspended=True)
-    assert await suspended() == {POOL, SEAT}
-    await world.seat(2, member=BOB)
-    assert await suspended() == {POOL, SEAT, "seat:seat_2"}
-    await world.team(suspended=False)
-    assert await suspended() == set()
-    assert await world.remaining(SEAT) == 10
-
-
 async def test_nothing_comes_while_grace_is_over_and_only_the_present_after_that(world: Grants) -> None:
     await world.subscribed(item(gives(quantity=10)), **JANUARY)
     await world.renewed("2026-02-01", "2026-03-01", status="past_due")
@@ -354,85 +253,3 @@ async def test_nothing_comes_while_grace_is_over_and_only_the_present_after_that
     assert await world.grants(OWN) == [(10, day("2026-05-01"), 100)]
     rows = await world.bound.rows("SELECT suspended FROM consumables.accounts")
     assert [row["suspended"] for row in rows] == [False]
-
-
-async def test_in_whatever_order_it_is_heard_the_same_is_granted(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), gives(quantity=5), strategy="per_seat")
-    for number, order in enumerate(permutations(range(4))):
-        told = Grants(world.bound)
-        told.at("2026-01-01")
-        subscription = f"sub_{number}x"
-        dated = {name: day(value) for name, value in JANUARY.items()}
-        events = [
-            told.subscription_event(plan, subscription_id=subscription, status="incomplete", **dated),
-            told.subscription_event(subscription_id=subscription, status="active"),
-            told.seat_event(100 + number, "pending", None, subscription_id=subscription),
-            told.seat_event(100 + number, "claimed", ANN, multiplier=3, subscription_id=subscription),
-        ]
-        for index in order:
-            await told.hears(events[index])
-            await told.hears(events[index])
-        assert await told.remaining(f"seat:seat_{100 + number}") == 30, order
-    assert await world.remaining(OWN) == 5 * 24
-
-
-async def test_a_limit_is_a_ceiling_that_does_not_come_anew(world: Grants) -> None:
-    await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
-    await world.renewed("2026-02-01", "2026-03-01")
-    assert await world.grants(OWN, "places") == [(10, None, 100)]
-
-
-async def occupied(world: Grants, quantity: int) -> None:
-    """As if so many places were taken."""
-    await world.bound.rows(
-        "UPDATE consumables.grants SET consumed = %s, remaining = remaining - %s, open = remaining > %s"
-        " WHERE feature = 'places' RETURNING 1",
-        *[quantity] * 3,
-    )
-    await world.bound.rows(
-        "UPDATE consumables.balances SET consumed = %s, remaining = remaining - %s"
-        " WHERE feature = 'places' RETURNING 1",
-        *[quantity] * 2,
-    )
-
-
-async def test_a_lower_ceiling_takes_nothing_and_allows_nothing_more(world: Grants) -> None:
-    await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
-    await occupied(world, 10)
-    await world.subscribed(item(gives("places", 3, kind="limit"), product="smaller"))
-    balance = await world.balance(OWN, "places")
-    assert balance is not None
-    assert (balance["consumed"], balance["remaining"], balance["excess"]) == (10, 0, 7)
-
-    await world.subscribed(item(gives("places", 12, kind="limit"), product="larger"))
-    balance = await world.balance(OWN, "places")
-    assert balance is not None
-    assert (balance["consumed"], balance["remaining"], balance["excess"]) == (10, 2, 0)
-
-
-async def test_free_places_go_with_a_lower_ceiling(world: Grants) -> None:
-    await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
-    await occupied(world, 2)
-    await world.subscribed(item(gives("places", 3, kind="limit"), product="smaller"))
-    assert await world.remaining(OWN, "places") == 1
-
-
-async def test_from_unlimited_places_to_some(world: Grants) -> None:
-    await world.subscribed(item(gives("places", None, kind="limit")), **JANUARY)
-    assert await world.remaining(OWN, "places") is None
-    await world.subscribed(item(gives("places", 3, kind="limit"), product="smaller"))
-    assert await world.remaining(OWN, "places") == 3
-    await world.subscribed(item(gives("places", None, kind="limit"), product="larger"))
-    assert await world.remaining(OWN, "places") is None
-    await world.subscribed(status="canceled", ended_at="2026-01-20")
-    assert await world.remaining(OWN, "places") == 0
-
-
-async def test_ceilings_of_two_subscriptions_add_up(world: Grants) -> None:
-    await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
-    await world.subscribed(
-        item(gives("places", 5, kind="limit"), product="pack"), subscription_id="sub_2", **JANUARY
-    )
-    assert await world.remaining(OWN, "places") == 15
-    await world.subscribed(status="canceled", ended_at="2026-01-20")
-    assert await world.remaining(OWN, "places") == 5

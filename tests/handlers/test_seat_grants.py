@@ -1,0 +1,146 @@
+"""Units of teams and seats: whose they are, and what becomes of them with the seat."""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+
+from services.consumables.app import service
+from tests.handlers.grants_world import (
+    ANN,
+    BOB,
+    OWN,
+    POOL,
+    Grants,
+    day,
+    gives,
+    team_item,
+)
+from tests.support.runtime import Bound
+
+JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
+SEAT = "seat:seat_1"
+
+
+@pytest.fixture
+def world(bind: Callable[..., Bound]) -> Grants:
+    """Nothing told yet, on 1 January."""
+    grants = Grants(bind(service))
+    grants.at("2026-01-01")
+    return grants
+
+
+async def test_the_owners_own_units_and_the_teams_are_separate(world: Grants) -> None:
+    plan = team_item(gives(quantity=100, team_allowed=True), gives(quantity=10))
+    await world.subscribed(plan, **JANUARY)
+    assert (await world.remaining(OWN), await world.remaining(POOL)) == (10, 0)
+    await world.team()
+    assert (await world.remaining(OWN), await world.remaining(POOL)) == (10, 100)
+    await world.seat(1, member=ANN)
+    assert await world.access(POOL) == {"organization_acme", "user_ann"}
+    assert await world.access(OWN) == set(), "nobody else draws on what is the owner's"
+
+
+async def test_an_invited_strangers_units_wait_for_the_claim(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, "pending", None)
+    assert (await world.remaining(SEAT), await world.remaining(OWN)) == (0, 0)
+
+    await world.seat(1, "claimed", BOB)
+    assert (await world.remaining(SEAT), await world.remaining(OWN)) == (10, 0)
+    assert await world.access(SEAT) == {"user_bob"}
+
+
+async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    await world.seat(2, member=BOB, multiplier=2)
+    assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
+
+    world.at("2026-01-16T12:00")
+    await world.seat(1, member=ANN, multiplier=2)
+    assert await world.remaining(SEAT) == 20
+    await world.seat(1, member=ANN, multiplier=1)
+    assert await world.remaining(SEAT) == 20
+    await world.renewed("2026-02-01", "2026-03-01")
+    assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
+
+
+async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_for(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    # Half of a month of 31 days: 5 of 10.
+    world.at("2026-01-16T12:00")
+    await world.seat(1, member=ANN, multiplier=2, prorated=True)
+    assert await world.remaining(SEAT) == 15
+    await world.renewed("2026-02-01", "2026-03-01")
+    assert await world.remaining(SEAT) == 20
+
+
+async def test_a_revoked_seat_has_nothing_and_gets_nothing(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    await world.seat(1, "revoked", ANN)
+    assert await world.remaining(SEAT) == 0
+    assert await world.access(SEAT) == set()
+    assert (await world.bucket())["seat_seat_1.hours"]["remaining"] == 0
+    await world.renewed("2026-02-01", "2026-03-01")
+    assert await world.remaining(SEAT) == 0
+
+
+async def test_what_is_left_of_a_seat_goes_along_to_its_new_holder(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    await world.seat(1, member=BOB)
+    assert await world.remaining(SEAT) == 10
+    assert await world.access(SEAT) == {"user_bob"}
+    assert await world.access(POOL) == {"organization_acme", "user_bob"}
+
+
+async def test_a_suspended_teams_accounts_are_suspended_and_restored(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+
+    async def suspended() -> set[str]:
+        rows = await world.bound.rows("SELECT account FROM consumables.accounts WHERE suspended")
+        return {row["account"] for row in rows}
+
+    await world.team(suspended=True)
+    assert await suspended() == {POOL, SEAT}
+    await world.seat(2, member=BOB)
+    assert await suspended() == {POOL, SEAT, "seat:seat_2"}
+    await world.team(suspended=False)
+    assert await suspended() == set()
+    assert await world.remaining(SEAT) == 10
+
+
+async def test_in_whatever_order_it_is_heard_the_same_is_granted(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), gives(quantity=5), strategy="per_seat")
+    for number, order in enumerate(permutations(range(4))):
+        told = Grants(world.bound)
+        told.at("2026-01-01")
+        subscription = f"sub_{number}x"
+        dated = {name: day(value) for name, value in JANUARY.items()}
+        events = [
+            told.subscription_event(plan, subscription_id=subscription, status="incomplete", **dated),
+            told.subscription_event(subscription_id=subscription, status="active"),
+            told.seat_event(100 + number, "pending", None, subscription_id=subscription),
+            told.seat_event(100 + number, "claimed", ANN, multiplier=3, subscription_id=subscription),
+        ]
+        for index in order:
+            await told.hears(events[index])
+            await told.hears(events[index])
+        assert await told.remaining(f"seat:seat_{100 + number}") == 30, order
+    assert await world.remaining(OWN) == 5 * 24
