@@ -38,18 +38,24 @@ async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPag
     )
 
 
-async def get_subscription(work: Work, question: m.GetSubscription) -> m.SubscriptionFound:
-    """A subscription; raises Rejected `not_found`."""
-    if question.customer is not None:
-        row = await store.newest_subscription(work.session, question.customer.token)
-        if row is None:
-            raise _unknown_customer(question.customer.token, "has no subscription")
-    else:
-        wanted = str(question.subscription_id)
-        row = await store.find_subscription(work.session, wanted)
-        if row is None:
-            raise not_found(wanted)
-    return m.SubscriptionFound(subscription=subscription_snapshot(row))
+async def get_subscriptions(
+    work: Work, questions: Sequence[m.GetSubscription]
+) -> list[m.SubscriptionFound | Rejected]:
+    """For each question the subscription, or that there is none."""
+    tokens = {question.customer.token for question in questions if question.customer is not None}
+    ids = {question.subscription_id for question in questions if question.subscription_id is not None}
+    newest = await store.newest_subscriptions(work.session, tokens) if tokens else {}
+    named = await store.find_subscriptions(work.session, ids) if ids else {}
+    answers: list[m.SubscriptionFound | Rejected] = []
+    for question in questions:
+        if question.customer is not None:
+            row = newest.get(question.customer.token)
+            missing = _unknown_customer(question.customer.token, "has no subscription")
+        else:
+            row = named.get(str(question.subscription_id))
+            missing = not_found(str(question.subscription_id))
+        answers.append(m.SubscriptionFound(subscription=subscription_snapshot(row)) if row else missing)
+    return answers
 
 
 async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.SubscriptionPage:

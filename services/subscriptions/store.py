@@ -4,11 +4,12 @@ Whoever changes anything of a customer's locks the customer's row first, so that
 are in a row and no two of them can wait for each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.add_ons.tables import AddOnRow
@@ -147,16 +148,32 @@ async def states_of(work: Work, subscription_ids: Sequence[str]) -> dict[str, St
     return {subscription_id: state_of_columns(values) for _, subscription_id, *values in rows}
 
 
-async def newest_subscription(session: AsyncSession, token: str) -> SubscriptionRow | None:
-    """A customer's newest subscription that has not ended, else their newest; add-ons' come last."""
+async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -> dict[str, SubscriptionRow]:
+    """Each customer's newest subscription that has not ended, else their newest; add-ons' come last."""
     for_add_on = sa.exists().where(AddOnRow.subscription_id == SubscriptionRow.subscription_id)
     query = (
         sa.select(SubscriptionRow)
-        .where(SubscriptionRow.customer == token)
-        .order_by(for_add_on, SubscriptionRow.status.in_(FINAL), SubscriptionRow.subscription_id.desc())
-        .limit(1)
+        .ext(distinct_on(SubscriptionRow.customer))
+        .where(SubscriptionRow.customer == sa.any_(_texts(tokens)))
+        .order_by(
+            SubscriptionRow.customer,
+            for_add_on,
+            SubscriptionRow.status.in_(FINAL),
+            SubscriptionRow.subscription_id.desc(),
+        )
     )
-    return await session.scalar(query)
+    return {row.customer: row for row in await session.scalars(query)}
+
+
+async def find_subscriptions(session: AsyncSession, ids: Collection[str]) -> dict[str, SubscriptionRow]:
+    """Subscriptions by their ids."""
+    query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == sa.any_(_texts(ids)))
+    return {row.subscription_id: row for row in await session.scalars(query)}
+
+
+def _texts(values: Collection[str]) -> sa.BindParameter[list[str]]:
+    # One array whatever its length, so that the statement is always the same and stays prepared.
+    return sa.literal(list(values), sa.ARRAY(sa.Text))
 
 
 async def had_products(session: AsyncSession, token: str) -> set[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.subscriptions import answering
 from services.subscriptions.service import service
-from shared.work import Work
+from shared.work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 
@@ -20,10 +20,12 @@ async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPag
     return await answering.list_customers(work, question)
 
 
-@service.question(m.GetSubscription)
-async def get_subscription(work: Work, question: m.GetSubscription) -> m.SubscriptionFound:
+@service.question(m.GetSubscription, together=True)
+async def get_subscription(
+    work: Work, questions: Sequence[m.GetSubscription]
+) -> list[m.SubscriptionFound | Rejected]:
     """A subscription as it stands."""
-    return await answering.get_subscription(work, question)
+    return await answering.get_subscriptions(work, questions)
 
 
 @service.question(m.ListSubscriptions)
