@@ -36,13 +36,9 @@ def _measure(running: Stack, port: int) -> dict[str, Any]:
     sent = _load(port, PATH, 0, WARM_UP_EVENTS)["answered"]
     first = WARM_UP_EVENTS
     floors, ingresses = [], []
-    used = dict.fromkeys(running.children, 0.0)
     for _ in range(ROUNDS):
-        floors.append(_load(port, FLOOR, first, ROUND_EVENTS))
-        before = _cpu_seconds(running)
-        ingresses.append(_load(port, PATH, first, ROUND_EVENTS))
-        for name, seconds in _cpu_seconds(running).items():
-            used[name] += seconds - before[name]
+        floors.append(_watched(running, port, FLOOR, first))
+        ingresses.append(_watched(running, port, PATH, first))
         first += ROUND_EVENTS
     answered = sum(round_["answered"] for round_ in ingresses)
     floor = median(round_["per_second"] for round_ in floors)
@@ -55,10 +51,26 @@ def _measure(running: Stack, port: int) -> dict[str, Any]:
         "floor_per_second": round(floor),
         "p50_ms": median(round_["p50_ms"] for round_ in ingresses),
         "p99_ms": median(round_["p99_ms"] for round_ in ingresses),
-        "cpu_us_per_event": {name: round(seconds / answered * 1e6) for name, seconds in used.items()},
+        "cpu_us_per_event": _cpu_us_per_event(ingresses),
+        "floor_cpu_us_per_event": _cpu_us_per_event(floors),
         "refused": sum(round_["refused"] for round_ in [*floors, *ingresses]),
         "lost": max(0, sent + answered - _stored(running)),
     }
+
+
+def _watched(running: Stack, port: int, path: str, first: int) -> dict[str, Any]:
+    """One round, and the CPU that everybody used in it."""
+    before = _cpu_seconds(running)
+    found = _load(port, path, first, ROUND_EVENTS)
+    used = {name: seconds - before[name] for name, seconds in _cpu_seconds(running).items()}
+    return found | {"used": used | {"load": found["cpu_seconds"]}}
+
+
+def _cpu_us_per_event(rounds: list[dict[str, Any]]) -> dict[str, int]:
+    """By program; two processors have 2,000,000 microseconds a second for all of them."""
+    answered = sum(round_["answered"] for round_ in rounds)
+    names = rounds[0]["used"]
+    return {name: round(sum(round_["used"][name] for round_ in rounds) / answered * 1e6) for name in names}
 
 
 def _load(port: int, path: str, first: int, count: int) -> dict[str, Any]:

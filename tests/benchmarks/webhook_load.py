@@ -143,17 +143,19 @@ class Connection(asyncio.Protocol):
 
 async def load(host: str, port: int, requests: list[bytes], seconds: float) -> dict[str, float]:
     """Send requests until the time is over or there are no more of them."""
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     tally = Tally(iter(requests), started + seconds)
     loop = asyncio.get_running_loop()
     opened = [await loop.create_connection(lambda: Connection(tally), host, port) for _ in range(CONNECTIONS)]
     await asyncio.gather(*(protocol.done for _, protocol in opened))
     elapsed = time.perf_counter() - started
+    cpu_seconds = time.process_time() - cpu_started
     delays = sorted(tally.delays)
     return {
         "answered": tally.answered,
         "refused": tally.refused,
         "seconds": round(elapsed, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
         "per_second": round(tally.answered / elapsed, 1),
         "p50_ms": round(delays[len(delays) // 2] * 1_000, 2),
         "p99_ms": round(delays[len(delays) * 99 // 100] * 1_000, 2),
