@@ -51,5 +51,5 @@ def command_id_of(body: bytes) -> str | None:
 
 def fingerprint(command: Command[Any]) -> bytes:
     """32 bytes that are equal only for the same command with the same content."""
-    content = {"name": command.name, "fields": orjson.loads(command.model_dump_json(exclude=NOT_CONTENT))}
+    content = {"name": command.name, "fields": command.model_dump(exclude=NOT_CONTENT)}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()

@@ -21,6 +21,11 @@ BENCHMARKS = (
     "check_entitlement",
     "gateway",
     "assign_seats",
+    "consume_hot",
+    "consume_spread",
+    "consume_many",
+    "consume_idle",
+    "consume_with_history",
 )
 
 

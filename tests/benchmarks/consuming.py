@@ -152,21 +152,9 @@ def pgbench(owner_url: str, script: str, seconds: float) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(re.sub(r"\n {4,}", " ", script))
         file.flush()
-        command = [
-            program,
-            "-n",
-            "-M",
-            "prepared",
-            "-c",
-            str(FLOOR_CLIENTS),
-            "-j",
-            "2",
-            "-T",
-            str(int(seconds)),
-        ]
-        done = subprocess.run(
-            [*command, "-f", file.name, owner_url], capture_output=True, text=True, check=False
-        )
+        how = ["-n", "-M", "prepared", "-c", str(FLOOR_CLIENTS), "-j", "2", "-T", str(int(seconds))]
+        command = [str(program), *how, "-f", file.name, owner_url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"tps = ([0-9.]+)", done.stdout)
     if found is None or "failed" in done.stderr:
         raise AssertionError(done.stdout + done.stderr)
