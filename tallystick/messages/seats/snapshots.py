@@ -103,6 +103,6 @@ class SeatEvent(
     entity="seat",
     names=("assigned", "claimed", "revoked", "replaced", "invitationResent", "multiplierChanged"),
 ):
-    """A seat changed. Whoever sends invitations derives the token from `caused_by`, as the guide says."""
+    """A seat changed. Whoever sends invitations makes the token from the event (`token_told`)."""
 
     seat: SeatSnapshot
