@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
     pytest.mark.timeout(3600),
 ]
-EXAMPLES = int(os.environ.get("LIFECYCLE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("LIFECYCLE_EXAMPLES", "14"))
 STEPS = 25
 
 
