@@ -1,0 +1,149 @@
+"""How units move between their places, and in which order they are drawn on."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.consumables.domain.drawing import Insufficient, Taken, draw
+from services.consumables.domain.units import Pool, Stock, Why, absorb, burn_order, end, give_back
+from tallystick.messages.consumables import CountedKind
+
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
+TOMORROW = NOW + timedelta(days=1)
+WHY = Why("command", "user_ann")
+
+
+def pool(*stocks: Stock, kind: CountedKind = "consumable") -> Pool:
+    """A balance of just these grants."""
+    found = Pool("team:team_1", "hours", kind, "organization_acme", False, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+    for stock in stocks:
+        stock.pool = found
+        found.granted += stock.quantity or 0
+        found.remaining += stock.remaining
+        found.unlimited += stock.quantity is None
+    found.open_up(stocks, NOW)
+    return found
+
+
+def grant(
+    name: str,
+    quantity: int | None,
+    *,
+    expires_at: datetime | None = None,
+    priority: int = 100,
+    age_days: int = 0,
+) -> Stock:
+    """A grant that nothing was drawn from."""
+    nowhere = Pool("", "", "consumable", "", False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+    at = NOW - timedelta(days=age_days)
+    return Stock(nowhere, name, quantity, 0, 0, 0, quantity or 0, expires_at, priority, at, 1, False, False)
+
+
+def names(taken: Taken | Insufficient) -> list[tuple[str, int]]:
+    assert isinstance(taken, Taken)
+    return [(part.stock.grant_id, part.quantity) for part in taken.parts]
+
+
+def is_whole(one: Pool) -> bool:
+    return one.granted + one.beyond == one.consumed + one.reserved + one.expired + one.remaining
+
+
+def test_soonest_to_expire_then_lowest_priority_then_oldest() -> None:
+    one = pool(
+        grant("young", 1),
+        grant("old", 1, age_days=3),
+        grant("promotion", 1, priority=10),
+        grant("later", 1, expires_at=TOMORROW + timedelta(days=1)),
+        grant("soon, last", 1, expires_at=TOMORROW),
+        grant("soon, first", 1, expires_at=TOMORROW, priority=1),
+    )
+    taken = draw([one], one.stocks, 6, "consumed", WHY)
+    assert [name for name, _ in names(taken)] == [
+        "soon, first",
+        "soon, last",
+        "later",
+        "promotion",
+        "old",
+        "young",
+    ]
+
+
+def test_the_order_goes_across_balances() -> None:
+    seat, team = pool(grant("seat", 5)), pool(grant("team", 5, expires_at=TOMORROW))
+    taken = draw([seat, team], burn_order([seat, team]), 7, "consumed", WHY)
+    assert names(taken) == [("team", 5), ("seat", 2)]
+    assert isinstance(taken, Taken) and taken.remaining == 3
+    assert is_whole(seat) and is_whole(team)
+
+
+def test_all_or_nothing_unless_part_of_it_is_wanted() -> None:
+    one = pool(grant("a", 2), grant("b", 3, age_days=-1))
+    assert draw([one], one.stocks, 6, "consumed", WHY) == Insufficient(5)
+    assert one.moves == []
+    assert names(draw([one], one.stocks, 6, "consumed", WHY, partial=True)) == [("a", 2), ("b", 3)]
+    assert draw([one], one.stocks, 1, "consumed", WHY, partial=True) == Insufficient(0)
+
+
+def test_what_has_lapsed_is_out_before_anybody_draws() -> None:
+    one = pool(grant("lapsed", 4, expires_at=NOW), grant("good", 1))
+    assert (one.remaining, one.expired) == (1, 4)
+    assert draw([one], one.stocks, 2, "consumed", WHY) == Insufficient(1)
+    assert is_whole(one)
+
+
+def test_what_is_drawn_without_bound_is_recorded_beyond_what_was_granted() -> None:
+    one = pool(grant("endless", None), grant("soon", 2, expires_at=TOMORROW))
+    taken = draw([one], one.stocks, 5, "reserved", WHY)
+    assert names(taken) == [("soon", 2), ("endless", 3)]
+    assert isinstance(taken, Taken) and taken.remaining is None
+    assert (one.granted, one.beyond, one.reserved, one.remaining) == (2, 3, 5, 0)
+    give_back(one.stocks[1], "released", 3, WHY)
+    assert (one.beyond, one.reserved) == (0, 2)
+    assert is_whole(one)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_comes_back_to_an_ended_grant_lapses_with_it(ended: bool) -> None:
+    one = pool(grant("a", 10))
+    draw([one], one.stocks, 4, "consumed", WHY)
+    if ended:
+        end(one.stocks[0])
+    give_back(one.stocks[0], "refunded", 4, WHY)
+    assert (one.remaining, one.expired) == ((0, 10) if ended else (10, 0))
+    assert is_whole(one)
+
+
+def test_a_lowered_limit_takes_back_what_is_freed_until_it_holds() -> None:
+    """10 of 3 + 7 are in use. Without the 7: seven leave for nothing, the eighth makes room."""
+    one = pool(grant("three", 3, age_days=1), grant("seven", 7), kind="limit")
+    draw([one], one.stocks, 10, "consumed", WHY)
+    three, seven = one.stocks
+    end(seven, "revoked", WHY)
+    assert (one.excess, one.remaining) == (7, 0)
+    for _ in range(7):
+        give_back(seven, "freed", 1, WHY)
+    assert (one.excess, one.remaining, one.consumed) == (0, 0, 3)
+    give_back(three, "freed", 1, WHY)
+    assert (one.remaining, one.consumed) == (1, 2)
+    assert is_whole(one)
+
+
+def test_new_room_in_a_limit_goes_to_those_who_are_in_already() -> None:
+    one = pool(grant("three", 3), kind="limit")
+    draw([one], one.stocks, 3, "consumed", WHY)
+    one.excess = 2
+    more = pool(grant("five", 5), kind="limit").stocks[0]
+    more.pool = one
+    one.stocks.append(more)
+    one.granted, one.remaining = one.granted + 5, 5
+    absorb(one)
+    assert (one.excess, one.remaining, one.expired) == (0, 3, 2)
+    assert is_whole(one)
+
+
+def test_low_is_below_the_threshold_or_at_a_fifth_of_the_last_grant() -> None:
+    one = pool(grant("a", 100))
+    one.last_granted = 100
+    assert one.level == 21
+    one.threshold = 20
+    assert one.level == 20
