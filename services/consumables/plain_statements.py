@@ -11,6 +11,12 @@ CHOOSE = f"""
         FROM consumables.allotments
         WHERE next_at <= %(at)s AND (next_at, subscription_id, account, slot)
               > (%(next_at)s, %(subscription_id)s, %(account)s, %(slot)s)
+          -- Not what waits for its next period to be bought, which would be locked again with every tick.
+          AND (
+              SELECT grants AND ended_at IS NULL AND next_at < period_end
+              FROM consumables.known_subscriptions AS known
+              WHERE known.subscription_id = allotments.subscription_id
+          )
           {{only}}
         ORDER BY next_at, subscription_id, account, slot
         LIMIT %(limit)s
@@ -21,8 +27,7 @@ CHOOSE = f"""
         FROM candidates
         JOIN consumables.terms USING (subscription_id, slot)
         JOIN consumables.known_subscriptions USING (subscription_id)
-        WHERE grants AND ended_at IS NULL AND next_at < period_end
-          AND kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
+        WHERE kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
           AND cardinality(grant_ids) < 62  -- so many ids are told apart
           -- The very next cycle, and not one that is over by then as well.
           AND next_at = {BOUNDARY.format(number="(cycle_number + 1)")}
