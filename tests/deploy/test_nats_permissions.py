@@ -238,6 +238,24 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
             assert not await actor.may_publish(f"billing.requests.{said_between_services}")
 
 
+async def test_the_gateway_asks_and_sends_back_commands_but_speaks_for_no_service(
+    any_server: NatsServer,
+) -> None:
+    async with acting_as(any_server, "gateway") as actor:
+        for service in SERVICES:
+            assert await actor.may_publish(f"billing.requests.{service}.anything")
+            assert await actor.may_publish(f"billing.commands.{service}.anything")
+            assert not await actor.may_publish(f"billing.dead_letters.{service}.anything")
+        for internal in (
+            "webhooks.record_outcome",
+            "subscriptions.record_usage",
+            "consumables.charge_recharge",
+        ):
+            assert not await actor.may_publish(f"billing.requests.{internal}"), internal
+            assert not await actor.may_publish(f"billing.commands.{internal}"), internal
+        assert not await actor.may_subscribe("billing.change_feed.>")
+
+
 async def test_monitor_and_ingress_command_and_ask_nobody(any_server: NatsServer) -> None:
     for user in ("monitor", "ingress", "clock"):
         async with acting_as(any_server, user) as actor:
