@@ -20,12 +20,17 @@ async def claim(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
     Raises Rejected `invitation_invalid` for every dead token alike, `invitation_expired`, `email_mismatch`,
     `seat_already_assigned`.
     """
-    found = await lock_invited(work, hash_of(command.token))
+    # What is dead is found out by the same one look, however it died.
+    invited = await find_invited(work.session, hash_of(command.token))
+    if invited is None:
+        raise rejection_of(invalid())
+    with as_rejections():
+        _refuse_expired(work, invited, command.member)
+    found = await lock_invited(work, invited)
     if found is None:
         raise rejection_of(invalid())
     team, seat = found
     with as_rejections():
-        _refuse_expired(work, seat, command.member)
         refuse_others(
             email=seat.email,
             member=customer_of(seat.member) if seat.member else None,

@@ -44,14 +44,12 @@ async def lock_seat(work: Work, seat_id: str) -> tuple[TeamRow, SeatRow]:
     return await _seat_of(work, team_id, seat_id)
 
 
-async def lock_invited(work: Work, token_hash: bytes) -> tuple[TeamRow, SeatRow] | None:
-    """The pending seat that a token invites to and its team, both locked; None where it invites nobody."""
-    found = await find_invited(work.session, token_hash)
-    if found is None:
-        return None
-    team, seat = await _seat_of(work, found.team_id, found.seat_id)
+async def lock_invited(work: Work, invited: SeatRow) -> tuple[TeamRow, SeatRow] | None:
+    """A pending seat that was found by its token and its team, both locked; None where the token is dead."""
+    token_hash = invited.token_hash
+    team, seat = await _seat_of(work, invited.team_id, invited.seat_id)
     # Whoever held the lock may have used, replaced or revoked it.
-    return (team, seat) if seat.token_hash == token_hash else None
+    return (team, seat) if seat.token_hash == token_hash and not team.closing else None
 
 
 async def find_invited(session: AsyncSession, token_hash: bytes) -> SeatRow | None:

@@ -188,12 +188,13 @@ async def test_a_close_that_was_interrupted_is_finished_by_the_next_delivery(
     company: SeatWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await company.subscribed(5)
-    await company.invites("member@example.com")
+    token = (await company.invites("member@example.com"))["invitation_token"]
     with monkeypatch.context() as crashing:
         crashing.setattr("services.seats.handlers.feed.following.close_teams", _crash)
         with pytest.raises(ConnectionResetError):
             await company.tells("canceled", status="canceled")
     assert (await company.refuses(await company.assign("new@example.com")))[0] == "team_closed"
+    assert (await company.refuses(company.claim(token, "7")))[0] == "invitation_invalid"
     await company.hears(company.told[SUBSCRIPTION], "canceled")
     assert (await company.team())["status"] == "closed"
     assert {seat["status"] for seat in await company.seats()} == {"revoked"}
