@@ -28,6 +28,11 @@ log = structlog.get_logger()
 LAYOUT_PATH = ROOT / "deploy" / "streams.yaml"
 APPEND_ONLY_TABLES = ("outbox",)
 """Tables a service may add to and read, never change: the audit trail."""
+GUARDED_TABLES = """
+    SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+    WHERE tgname = 'append_only' AND relnamespace = %s::regnamespace
+"""
+"""A service's own tables of that kind: those on which its migrations put a trigger of this name."""
 PARTITIONS = """
     SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = %s::regnamespace
 """
@@ -86,6 +91,10 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
     ]
     for statement in statements:
         connection.execute(sql.SQL(statement).format(schema=schema, role=role))
+    for (table,) in connection.execute(GUARDED_TABLES, (service,)).fetchall():
+        statement = "REVOKE UPDATE, DELETE ON {schema}.{table} FROM {role}"
+        named = sql.Identifier(str(table))
+        connection.execute(sql.SQL(statement).format(schema=schema, table=named, role=role))
     # Partitions are reached through their table; what is refused there must not be possible by their names.
     for (partition,) in connection.execute(PARTITIONS, (service,)).fetchall():
         statement = "REVOKE ALL ON {schema}.{partition} FROM {role}"

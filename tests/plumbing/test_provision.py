@@ -51,6 +51,28 @@ def test_a_service_adds_to_its_outbox_and_never_changes_it(service_database: str
                 connection.execute(statement)
 
 
+def test_the_ledger_only_grows(service_database: str) -> None:
+    changes = (
+        "UPDATE consumables.entries SET quantity = 7",
+        "DELETE FROM consumables.entries",
+        "TRUNCATE consumables.entries",
+        "ALTER TABLE consumables.entries DISABLE TRIGGER append_only",
+    )
+    with psycopg.connect(role_url(service_database, "consumables"), autocommit=True) as connection:
+        connection.execute(
+            """INSERT INTO consumables.entries
+                   (entry_id, account, feature, grant_id, kind, quantity, caused_by, occurred_at)
+               VALUES ('entry_1', 'team:team_1', 'hours', 'grant_1', 'granted', 5, 'test', now())"""
+        )
+        for statement in changes:
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement)
+    with psycopg.connect(service_database, autocommit=True) as owner:
+        for statement in changes[:2]:
+            with pytest.raises(errors.RaiseException, match="the ledger only grows"):
+                owner.execute(statement)
+
+
 def test_provisioning_again_keeps_what_is_there(service_database: str) -> None:
     with psycopg.connect(service_database, autocommit=True) as owner:
         owner.execute("UPDATE subscriptions.relay_position SET published = '7:7:'")
