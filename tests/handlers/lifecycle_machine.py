@@ -87,12 +87,23 @@ class Lifecycle(RuleBasedStateMachine):
         price=st.sampled_from(PRICES),
         quantity=st.integers(1, 12),
         heard=st.booleans(),
+        fails=st.booleans(),
+        dashboard=st.sampled_from(["past_due", "unpaid", "cancel"]),
     )
-    def has_bought(self, way: Any, price: str, quantity: int, heard: bool) -> None:
-        """Without a subscription there is little to see; half of them have been heard of."""
+    def has_bought(
+        self, way: Any, price: str, quantity: int, heard: bool, fails: bool, dashboard: str
+    ) -> None:
+        """Without a subscription there is little to see; half of them have been heard of.
+
+        For half of them the next payment fails, and what comes of that is up to Stripe's dashboard.
+        """
+        settings = {"failed_payments": dashboard}
+        assert self.browser.post("/_sandbox/billing_settings", data=settings).status_code == 200
         self.buys(way, price, quantity)
         if heard:
             self.hears_all_that_waits()
+        if fails:
+            self.saves(BAD)
 
     # -- wishes ---------------------------------------------------------------------------------------------
 
