@@ -1,89 +1,23 @@
 """A model of a team that is a dictionary and a few numbers, beside the service: both must always agree."""
 
-import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from tallystick.messages import seats as m
-from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Command, Customer
-from tests.handlers.seat_world import PERIOD_END, SeatWorld, team_item, user
+from tests.handlers.seat_model import MOST_SEATS, Answer, ModelSeat, Subscriptions
+from tests.handlers.seat_world import SeatWorld, team_item, user
 
-MOST_SEATS = 6
 WEEK = timedelta(days=7)
 EMAILS = st.integers(0, 5).map(lambda number: f"person{number}@example.com")
 MEMBERS = st.integers(0, 4).map(str)
 QUANTITIES = st.integers(1, MOST_SEATS)
 PLACES = st.integers(0, 30)
-Answer = Literal["yes", "no", "silence"]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@dataclass(slots=True)
-class ModelSeat:
-    """A seat as simply as it can be."""
-
-    email: str | None
-    member: str | None
-    multiplier: int
-    status: str = "pending"
-    token: str | None = None
-    expires_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class Subscriptions:
-    """Plays the service that is asked for another number of seats."""
-
-    world: SeatWorld
-    connection: Client
-    answer: Answer = "yes"
-    subscription: str = ""
-
-    async def listen(self) -> None:
-        """Answer, as it is said to, on the subject of `change_held_quantity`."""
-        await self.connection.subscribe("billing.requests.subscriptions.change_held_quantity", cb=self._answer)
-        await self.connection.flush()
-
-    async def _answer(self, message: Msg) -> None:
-        if self.answer == "silence":
-            error = {"code": "unavailable", "message": ""}
-            await message.respond(json.dumps({"status": "failed", "error": error}).encode())
-            return
-        if self.answer == "no":
-            error = {"code": "payment_failed", "message": "Declined."}
-            await message.respond(json.dumps({"status": "rejected", "error": error}).encode())
-            return
-        told = changed(self.world.told[self.subscription], json.loads(message.data))
-        self.world.told[self.subscription] = told
-        result = s.SubscriptionChanged(subscription=told, scheduled_change=told.scheduled_change)
-        body = {"status": "succeeded", "result": result.model_dump(mode="json")}
-        await message.respond(json.dumps(body).encode())
-
-
-def changed(told: s.SubscriptionSnapshot, asked: dict[str, Any]) -> s.SubscriptionSnapshot:
-    """A subscription after a change of its quantity: more at once, less when the period ends, unless told."""
-    quantity, now = asked["quantity"], told.items[0].quantity
-    waits = asked.get("when") != "now" and quantity < now
-    return told.model_copy(
-        update={
-            "version": told.version + 1,
-            "items": told.items if waits else [team_item(quantity, maximum=MOST_SEATS)],
-            "scheduled_change": scheduled(quantity) if waits else None,
-        }
-    )
-
-
-def scheduled(quantity: int) -> s.ScheduledChange:
-    """A number of seats that waits for the period's end."""
-    return s.ScheduledChange(product="team", price="team_monthly", quantity=quantity, at=PERIOD_END)
 
 
 class Seats(RuleBasedStateMachine):

@@ -24,7 +24,8 @@ from shared.audit import Live, VersionsHaveNoGaps
 from shared.broker import connect
 from shared.settings import CommonSettings
 from tallystick.subjects import Subjects
-from tests.handlers.seat_machine import Seats, Subscriptions
+from tests.handlers.seat_machine import Seats
+from tests.handlers.seat_model import Subscriptions
 from tests.handlers.seat_world import SECRET, SeatWorld
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
