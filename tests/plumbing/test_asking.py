@@ -11,10 +11,12 @@ from nats.aio.msg import Msg
 from shared.asking import Asking
 from shared.faults import Rejected, Unavailable
 from shared.settings import CommonSettings
-from tallystick.messages.subscriptions import ChangeQuantity, PreviewChange
+from tallystick.messages.subscriptions import ChangeHeldQuantity, PreviewChange
 from tests.support.servers import NatsServer
 
-COMMAND = ChangeQuantity(command_id="a", subscription_id="sub_1", quantity=5, when="now", proration="prorate")
+COMMAND = ChangeHeldQuantity(
+    command_id="a", subscription_id="sub_1", quantity=5, when="now", proration="prorate"
+)
 QUESTION = PreviewChange(subscription_id="sub_1", quantity=5)
 LINE = {
     "description": "Two seats",
@@ -69,7 +71,7 @@ async def test_an_answer_is_typed(asking: Asking, subscriptions: Client) -> None
 async def test_a_refusal_keeps_its_code_and_its_details(asking: Asking, subscriptions: Client) -> None:
     error = {"code": "seats_in_use", "message": "No.", "details": {"occupied": 7}}
     outcome = {"command_id": "a", "status": "rejected", "error": error}
-    await answering(subscriptions, "change_quantity", outcome)
+    await answering(subscriptions, "change_held_quantity", outcome)
     with pytest.raises(Rejected) as refusal:
         await asking.ask(COMMAND)
     assert (refusal.value.error.code, refusal.value.error.details) == ("seats_in_use", {"occupied": 7})
