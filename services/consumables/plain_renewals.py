@@ -14,7 +14,7 @@ import orjson
 
 from services.consumables.allotments import START, Position
 from services.consumables.domain.granting import CARRIED_PRIORITY, PLAN_PRIORITY
-from services.consumables.plain_statements import CHOOSE, LOCK_BALANCES, OF_SUBSCRIPTION, RENEW
+from services.consumables.plain_statements import BY_INDEX, CHOOSE, LOCK_BALANCES, OF_SUBSCRIPTION, RENEW
 from services.consumables.telling import rfc3339
 from shared.following import Begin
 from shared.ids import new_id
@@ -56,12 +56,14 @@ async def _renew_next(
         "limit": RENEWED_AT_ONCE,
         "only_subscription": subscription_id,
     }
-    cursor = await work.driver.execute(CHOOSE.format(only=only), values, prepare=True)
+    # Planned anew each time: a plan for any number of allotments is one for a handful.
+    await work.driver.execute(BY_INDEX)
+    cursor = await work.driver.execute(CHOOSE.format(only=only), values, prepare=False)
     row = await cursor.fetchone()
     places, count, last = row if row else (NONE, 0, None)
     if places != NONE:
-        await work.driver.execute(LOCK_BALANCES, {"places": places}, prepare=True)
-        await work.driver.execute(RENEW, _values(work) | {"places": places}, prepare=True)
+        await work.driver.execute(LOCK_BALANCES, {"places": places}, prepare=False)
+        await work.driver.execute(RENEW, _values(work) | {"places": places}, prepare=False)
     if last is None or count < RENEWED_AT_ONCE:
         return None
     return (datetime.fromisoformat(last[0]).astimezone(UTC), last[1], last[2], last[3])

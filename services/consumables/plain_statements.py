@@ -3,6 +3,10 @@
 BOUNDARY = "(anchor AT TIME ZONE 'UTC' + {number} * ('1 ' || every)::interval) AT TIME ZONE 'UTC'"
 """When a cycle begins, as `domain.rhythm.boundary` says it; tests hold one against the other."""
 
+BY_INDEX = "SET LOCAL enable_seqscan = off"
+"""Some thousands of rows of tables with many more: reading a whole table for each batch looks cheaper to the
+planner than that many single rows, and would make the time grow with the square of the seats."""
+
 CHOOSE = f"""
     WITH candidates AS MATERIALIZED (
         -- By the index alone: whatever else is asked for would have all that is due looked at for each batch.
