@@ -284,7 +284,7 @@ async def _stripe_customer(shop: Shop) -> str:
 
 async def _open_invoice(shop: Shop, customer_id: str) -> str:
     async def unpaid() -> str | None:
-        found = await shop.stripe.v1.invoices.list_async({"customer": customer_id, "status": "open"})
+        found = shop.stripe.v1.invoices.list({"customer": customer_id, "status": "open"})
         return found.data[0].id if found.data else None
 
     return str(await eventually(unpaid))
