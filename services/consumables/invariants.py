@@ -1,21 +1,14 @@
 """What must hold of units and the money they were bought for, checked on live data by `./dev audit`."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-
-from shared.audit import PENDING_MAX_SECONDS, Live
+from shared.audit import Live
+from shared.audit_reading import bucket_values, lasting
 from tallystick.messages.consumables import BucketBalance
-from tallystick.subjects import BALANCES_BUCKET, kv_subject
+from tallystick.subjects import BALANCES_BUCKET
 
 SCHEMA = "consumables"
-BATCH_KEYS = 500
-FETCH_TIMEOUT_SECONDS = 10
-RETRY_SECONDS = 0.5
-"""Between two looks: on a running system, what is read first may have changed before the rest is read."""
 
 UNEQUAL_TO_LEDGER = """
     SELECT balance.account, balance.feature, balance.granted, balance.consumed, balance.reserved,
@@ -111,7 +104,7 @@ class TheBucketIsWhatTheTablesSay:
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Keys that still differ after everything committed has had the time to be published."""
-        return await _lasting(lambda: self._differences(live))
+        return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
         rows = await live.rows(
@@ -123,7 +116,7 @@ class TheBucketIsWhatTheTablesSay:
         wanted = {
             row["key"]: BucketBalance(remaining=row["remaining"], version=row["version"]) for row in rows
         }
-        found = await _bucket(live)
+        found = await bucket_values(live, BALANCES_BUCKET, BucketBalance)
         return [
             f"{key}: the tables say {wanted.get(key)!r}, the bucket {found.get(key)!r}"
             for key in sorted(wanted.keys() | found.keys())
@@ -163,43 +156,3 @@ INVARIANTS = (
     ),
     TheBucketIsWhatTheTablesSay(),
 )
-
-
-async def _lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """What is found again and again, for as long as a commit may take to be published."""
-    lasting = await look()
-    for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
-        if not lasting:
-            break
-        await asyncio.sleep(RETRY_SECONDS)
-        again = set(await look())
-        lasting = [violation for violation in lasting if violation in again]
-    return lasting
-
-
-async def _bucket(live: Live) -> dict[str, Any]:
-    """The bucket's keys and values; one that does not read as a balance is given as it is."""
-    found: dict[str, Any] = {}
-    config = ConsumerConfig(
-        ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, mem_storage=True
-    )
-    reader = await live.nats.jetstream().pull_subscribe(
-        kv_subject(BALANCES_BUCKET, ">"), stream=f"KV_{BALANCES_BUCKET}", config=config
-    )
-    remaining = (await reader.consumer_info()).num_pending or 0
-    while remaining > 0:
-        messages = await reader.fetch(min(remaining, BATCH_KEYS), timeout=FETCH_TIMEOUT_SECONDS)
-        remaining -= len(messages)
-        for message in messages:
-            if (message.headers or {}).get("KV-Operation") is None:
-                key = message.subject.removeprefix(kv_subject(BALANCES_BUCKET, ""))
-                found[key] = _balance(message.data)
-    await reader.unsubscribe()
-    return found
-
-
-def _balance(value: bytes) -> Any:
-    try:
-        return BucketBalance.model_validate_json(value)
-    except ValueError:
-        return value

@@ -1,4 +1,4 @@
-"""`./dev token` and `./dev link`: what a host application signs, for whoever tries the gateway by hand.
+"""`./dev token`: what a host application signs, for whoever tries the gateway by hand.
 
 Takes the secrets from the settings, or from the `endpoints.json` of what `./dev up` runs.
 """

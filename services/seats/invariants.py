@@ -1,14 +1,12 @@
 """What must hold of this service's live data, for `./dev audit`."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.audit import PENDING_MAX_SECONDS, Live
+from shared.audit import Live
+from shared.audit_reading import lasting
 
 SCHEMA = "seats"
-RETRY_SECONDS = 0.5
-"""Between two looks at what another service has to hear of first."""
 
 _KEYS = {("billing_team", "teams"): "team_id", ("seat", "seats"): "seat_id"}
 """By entity and table, how the outbox names a row."""
@@ -62,13 +60,7 @@ class MembershipsEqualClaimedSeats:
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Seats about which both differ after what is committed has had the time to be heard."""
-        lasting = set(await self._differences(live))
-        for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
-            if not lasting:
-                break
-            await asyncio.sleep(RETRY_SECONDS)
-            lasting &= set(await self._differences(live))
-        return sorted(lasting)
+        return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
         rows = await live.rows(

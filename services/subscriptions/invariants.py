@@ -1,11 +1,7 @@
 """What must hold of this service's live data, for `./dev audit`."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
 from services.subscriptions.domain.overrides import Override
@@ -14,15 +10,12 @@ from services.subscriptions.overrides.store import override_of
 from services.subscriptions.overrides.tables import OverrideRow
 from services.subscriptions.snapshots import allowance_of_row, state_of_row
 from services.subscriptions.tables import EntitlementRow, SubscriptionRow
-from shared.audit import PENDING_MAX_SECONDS, Live
+from shared.audit import Live
+from shared.audit_reading import bucket_values, lasting
 from tallystick.messages.subscriptions import Allowance, BucketEntry
-from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key, kv_subject
+from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 
 SCHEMA = "subscriptions"
-BATCH_KEYS = 500
-FETCH_TIMEOUT_SECONDS = 10
-RETRY_SECONDS = 0.5
-"""Between two looks: on a running system, what is read first may have changed before the rest is read."""
 
 _KEYS = {
     ("customer", "customers"): "customer_id",
@@ -42,7 +35,7 @@ class TheBucketIsWhatTheTablesSay:
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Keys that still differ after everything committed has had the time to be published."""
-        return await _lasting(lambda: self._differences(live))
+        return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
         rows = await _entitlements(live)
@@ -53,7 +46,7 @@ class TheBucketIsWhatTheTablesSay:
             for row in rows
             if row.granted
         }
-        found = await _bucket(live)
+        found = await bucket_values(live, ENTITLEMENTS_BUCKET, BucketEntry)
         return [
             f"{key}: the tables say {wanted.get(key)!r}, the bucket {found.get(key)!r}"
             for key in sorted(wanted.keys() | found.keys())
@@ -69,7 +62,7 @@ class EntitlementsFollowSubscriptions:
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Entitlements that a computation from the subscriptions does not confirm."""
-        return await _lasting(lambda: self._differences(live))
+        return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
         states: dict[str, dict[str, State]] = {}
@@ -138,18 +131,6 @@ def _is_right(row: EntitlementRow | None, wanted: Allowance | None) -> bool:
     return row.granted == (wanted is not None) and allowance_of_row(row) == (wanted or NOTHING)
 
 
-async def _lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """What is found again and again, for as long as a commit may take to be published."""
-    lasting = await look()
-    for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
-        if not lasting:
-            break
-        await asyncio.sleep(RETRY_SECONDS)
-        again = set(await look())
-        lasting = [violation for violation in lasting if violation in again]
-    return lasting
-
-
 async def _entitlements(live: Live) -> list[EntitlementRow]:
     rows = await live.rows(SCHEMA, "SELECT * FROM {schema}.entitlements")
     return [EntitlementRow(**row) for row in rows]
@@ -171,31 +152,3 @@ async def _seats(live: Live, states: dict[str, State]) -> dict[str, list[HeldSea
             )
             seats.setdefault(row["member"], []).append(held)
     return seats
-
-
-async def _bucket(live: Live) -> dict[str, Any]:
-    """The bucket's keys and values; one that does not read as an entry is given as it is."""
-    found: dict[str, Any] = {}
-    config = ConsumerConfig(
-        ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, mem_storage=True
-    )
-    reader = await live.nats.jetstream().pull_subscribe(
-        kv_subject(ENTITLEMENTS_BUCKET, ">"), stream=f"KV_{ENTITLEMENTS_BUCKET}", config=config
-    )
-    remaining = (await reader.consumer_info()).num_pending or 0
-    while remaining > 0:
-        messages = await reader.fetch(min(remaining, BATCH_KEYS), timeout=FETCH_TIMEOUT_SECONDS)
-        remaining -= len(messages)
-        for message in messages:
-            if (message.headers or {}).get("KV-Operation") is None:
-                key = message.subject.removeprefix(kv_subject(ENTITLEMENTS_BUCKET, ""))
-                found[key] = _entry(message.data)
-    await reader.unsubscribe()
-    return found
-
-
-def _entry(value: bytes) -> Any:
-    try:
-        return BucketEntry.model_validate_json(value)
-    except ValueError:
-        return value

@@ -1,18 +1,15 @@
 """How fast one tick renews the units of very many seats, with ledger, events and bucket."""
 
 import asyncio
-import json
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import nats
 import psycopg
 
 from tests.benchmarks.grant_renewal_seats import make_seats
-from tests.support.stack import Stack, stack
+from tests.benchmarks.ticking import tick_until_done
+from tests.support.stack import stack
 
 FEW, MANY = 10_000, 100_000
 FEW_START, MANY_START = datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 1, 20, tzinfo=UTC)
@@ -20,8 +17,6 @@ FEW_ARE_DUE, MANY_ARE_DUE = datetime(2026, 2, 10, tzinfo=UTC), datetime(2026, 2,
 WANTED_PER_SECOND = 20_000
 FLOOR_ROWS = 20_000
 FLOOR_BATCH = 2_000
-POLL_SECONDS = 0.05
-TIMEOUT_SECONDS = 300.0
 
 STILL_DUE = "SELECT count(*) FROM consumables.allotments WHERE next_at <= %s"
 FLOOR = """
@@ -35,14 +30,6 @@ FLOOR = """
 """One balance, one entry with an event's weight: the least that a grant can be, in one statement as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """What one tick took."""
-
-    seconds: float
-    peak_mib: float
-
-
 def run() -> dict[str, Any]:
     """Renew few, then many, by one tick each."""
     with stack() as running:
@@ -50,8 +37,10 @@ def run() -> dict[str, Any]:
         make_seats(running.owner_url, "many", MANY, MANY_START)
         floor = _floor(running.owner_url)
         with running.worker("consumables"):
-            few = asyncio.run(_renew(running, FEW_ARE_DUE))
-            many = asyncio.run(_renew(running, MANY_ARE_DUE))
+            few = asyncio.run(tick_until_done(running, "consumables", "renew_grants", FEW_ARE_DUE, STILL_DUE))
+            many = asyncio.run(
+                tick_until_done(running, "consumables", "renew_grants", MANY_ARE_DUE, STILL_DUE)
+            )
     per_second = MANY / many.seconds
     return {
         "benchmark": "grant_renewal",
@@ -65,33 +54,6 @@ def run() -> dict[str, Any]:
         "peak_mib_of_few": round(few.peak_mib),
         "peak_mib": round(many.peak_mib),
     }
-
-
-async def _renew(running: Stack, at: datetime) -> Renewed:
-    clock = await nats.connect(running.nats.users["clock"])
-    body = json.dumps({"at": at.isoformat()}).encode()
-    async with await psycopg.AsyncConnection.connect(running.owner_url, autocommit=True) as connection:
-        started = time.perf_counter()
-        await clock.request("billing.ticks.consumables.renew_grants", body, timeout=10)
-        while await _still_due(connection, at):
-            if time.perf_counter() - started > TIMEOUT_SECONDS:
-                raise TimeoutError(running.log("consumables").read_text()[-2000:])
-            await asyncio.sleep(POLL_SECONDS)
-        seconds = time.perf_counter() - started
-    await clock.close()
-    return Renewed(seconds, _peak_mib(running.children["consumables"].pid))
-
-
-async def _still_due(connection: psycopg.AsyncConnection[Any], at: datetime) -> bool:
-    row = await (await connection.execute(STILL_DUE, (at,))).fetchone()
-    assert row is not None
-    return bool(row[0])
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def _floor(owner_url: str) -> float:

@@ -1,20 +1,17 @@
 """How fast one tick renews very many offline subscriptions, with an event each that the relay publishes."""
 
 import asyncio
-import json
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import nats
 import psycopg
 
 import tallystick
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import ApplyCatalog
 from tallystick.messages.subscriptions import CreateSubscription, ItemToBuy, RegisterCustomer
+from tests.benchmarks.ticking import tick_until_done
 from tests.support.catalogs import example_catalog
 from tests.support.stack import Stack, stack
 
@@ -24,8 +21,6 @@ MANY_ARE_DUE = datetime(2026, 2, 10, tzinfo=UTC)
 WANTED_PER_SECOND = 3_000
 FLOOR_ROWS = 10_000
 FLOOR_BATCH = 500
-POLL_SECONDS = 0.1
-TIMEOUT_SECONDS = 300.0
 
 CLONE_CUSTOMERS = """
     INSERT INTO subscriptions.customers
@@ -55,21 +50,13 @@ FLOOR_UPDATE = """
 FLOOR_EVENTS = "INSERT INTO floor_events SELECT * FROM unnest(%s::text[], %s::bytea[])"
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """What one tick took."""
-
-    seconds: float
-    peak_mib: float
-
-
 def run() -> dict[str, Any]:
     """Renew few, then many, by one tick each; the floor is as many rows and payloads from bare psycopg."""
     with stack() as running, running.worker("subscriptions"):
         asyncio.run(_make(running))
         floor = _floor(running.owner_url)
-        few = asyncio.run(_renew(running, FEW_ARE_DUE))
-        many = asyncio.run(_renew(running, MANY_ARE_DUE))
+        few = asyncio.run(tick_until_done(running, "subscriptions", "move_periods", FEW_ARE_DUE, STILL_DUE))
+        many = asyncio.run(tick_until_done(running, "subscriptions", "move_periods", MANY_ARE_DUE, STILL_DUE))
     per_second = MANY / many.seconds
     return {
         "benchmark": "renewal",
@@ -102,33 +89,6 @@ async def _make(running: Stack) -> None:
             connection.execute(CLONE_CUSTOMERS, values)
             connection.execute(CLONE_SUBSCRIPTIONS, values)
         connection.execute("VACUUM ANALYZE subscriptions.subscriptions, subscriptions.customers")
-
-
-async def _renew(running: Stack, at: datetime) -> Renewed:
-    clock = await nats.connect(running.nats.users["clock"])
-    body = json.dumps({"at": at.isoformat()}).encode()
-    async with await psycopg.AsyncConnection.connect(running.owner_url, autocommit=True) as connection:
-        started = time.perf_counter()
-        await clock.request("billing.ticks.subscriptions.move_periods", body, timeout=10)
-        while await _still_due(connection, at):
-            if time.perf_counter() - started > TIMEOUT_SECONDS:
-                raise TimeoutError(running.log("subscriptions").read_text()[-2000:])
-            await asyncio.sleep(POLL_SECONDS)
-        seconds = time.perf_counter() - started
-    await clock.close()
-    return Renewed(seconds, _peak_mib(running.children["subscriptions"].pid))
-
-
-async def _still_due(connection: psycopg.AsyncConnection[Any], at: datetime) -> bool:
-    row = await (await connection.execute(STILL_DUE, (at,))).fetchone()
-    assert row is not None
-    return bool(row[0])
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def _floor(owner_url: str) -> float:

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 from services.seats import invariants
 from services.seats.app import service
 from services.seats.invitations import Invitations
+from shared import audit_reading
 from shared.asking import Asking
 from shared.audit import Live
 from shared.settings import CommonSettings
@@ -43,7 +44,7 @@ async def company(bind: Callable[..., Bound]) -> SeatWorld:
 @pytest.fixture
 async def live(company: SeatWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
     # What is wrong in these tests stays wrong: one second look is enough.
-    monkeypatch.setattr(invariants, "PENDING_MAX_SECONDS", invariants.RETRY_SECONDS)
+    monkeypatch.setattr(audit_reading, "PENDING_MAX_SECONDS", audit_reading.RETRY_SECONDS)
     database = await psycopg.AsyncConnection.connect(
         company.bound.owner_url, autocommit=True, row_factory=dict_row
     )

@@ -7,6 +7,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from services.subscriptions import invariants
+from shared import audit_reading
 from shared.audit import Live
 from shared.broker import connect
 from shared.provision import provision_nats
@@ -37,7 +38,7 @@ async def world(open_shop: OpenShop) -> World:
 @pytest.fixture
 async def live(world: World, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
     # What is wrong in these tests stays wrong: one second look is enough.
-    monkeypatch.setattr(invariants, "PENDING_MAX_SECONDS", invariants.RETRY_SECONDS)
+    monkeypatch.setattr(audit_reading, "PENDING_MAX_SECONDS", audit_reading.RETRY_SECONDS)
     await provision_nats(
         nats_server.url, prefix="billing", webhook_subject="tunnel.incoming", monitor_url=None
     )
