@@ -1,13 +1,21 @@
 """Fixtures every test may use. Servers start only for the tests that ask for them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+import tallystick
 from shared.service import Service
+from tallystick.messages.catalog import ApplyCatalog
+from tests.flows.shop import Shop, fresh_id
 from tests.support import servers
+from tests.support.catalogs import example_catalog
+from tests.support.gateway import GatewaySystem, gateway_before
 from tests.support.runtime import Bound, make_template
+from tests.support.stack import System, whole_system
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +77,38 @@ async def bind(service_database: str) -> AsyncIterator[Callable[..., Bound]]:
     yield bind_service
     for one in bound:
         await one.close()
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """Everything as processes, Stripe's webhooks on their way to the ingress, the example catalog applied.
+
+    One for all tests that tell a story of a customer of their own: it takes long to start.
+    """
+    with whole_system() as running:
+        asyncio.run(_apply_example(running.stack.nats.users["client"]))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway(system: System) -> Iterator[GatewaySystem]:
+    """The same with the gateway in front."""
+    with gateway_before(system) as running:
+        yield running
+
+
+@pytest.fixture
+async def shop(system: System) -> AsyncIterator[Shop]:
+    """A customer of its own for each test, and everything that the world outside can do."""
+    async with (
+        tallystick.connect(system.stack.nats.users["client"]) as billing,
+        httpx.AsyncClient(timeout=20) as browser,
+    ):
+        opened = Shop(system, billing, browser)
+        yield opened
+        await opened.deliveries(drop=0, duplicate=0, shuffle=False, paused=False)
+
+
+async def _apply_example(url: str) -> None:
+    async with tallystick.connect(url) as billing:
+        await billing.call(ApplyCatalog(command_id=fresh_id("apply"), catalog=example_catalog()))

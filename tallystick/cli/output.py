@@ -42,10 +42,14 @@ def print_json(document: Any, *, compact: bool = False) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, to: Console = output
 ) -> None:
-    """A table of plain values; the last column takes what room is left."""
+    """A table of plain values; the last column takes what room is left, and the first is never broken.
+
+    The first names what the others are about: it is there to be copied.
+    """
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", ratio=1 if number == len(columns) - 1 else None)
+        is_last = number == len(columns) - 1
+        table.add_column(column, overflow="fold", ratio=1 if is_last else None, no_wrap=number == 0)
     for row in rows:
         table.add_row(*(escape(str(value)) for value in row))
     to.print(table)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey
 
 from sandbox.ports import HOST, free_port
 from tallystick.messages.base import Customer
-from tests.support.stack import System, whole_system
+from tests.support.stack import System
 
 JWT_SECRET = "the-host-application-signs-with-this"
 SESSION_SECRET = "the-gateway-signs-its-sessions-with"
@@ -62,11 +62,10 @@ class GatewaySystem:
 
 
 @contextmanager
-def gateway_system(settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[GatewaySystem]:
-    """All workers and the gateway."""
-    with whole_system() as running, ExitStack() as processes:
-        port = free_port()
-        url = f"http://{HOST}:{port}"
-        given = {**gateway_settings(url), "STRIPE_API_BASE": running.stripe_url, **settings}
-        processes.enter_context(running.stack.worker("gateway", given, port=port))
-        yield GatewaySystem(running, url)
+def gateway_before(system: System, settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[GatewaySystem]:
+    """The gateway in front of a running system."""
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    given = {**gateway_settings(url), "STRIPE_API_BASE": system.stripe_url, **settings}
+    with system.stack.worker("gateway", given, port=port):
+        yield GatewaySystem(system, url)
