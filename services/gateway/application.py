@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -12,6 +13,7 @@ import tallystick
 from services.gateway import openapi
 from services.gateway.asking import Billing
 from services.gateway.live import LiveFeed
+from services.gateway.pages.lost import add_lost_pages, tell
 from services.gateway.pages.routes import add_pages
 from services.gateway.parts import Parts
 from services.gateway.problems import answer_with_problems
@@ -42,8 +44,9 @@ def make_application(settings: GatewaySettings) -> ASGIApp:
     application = routed(lifespan=lambda _: _at_work(parts))
     application.state.parts = parts
     add_pages(application, settings)
+    add_lost_pages(application)
     application.router.routes.extend(health_routes(lambda: _problems(parts)))
-    protected: ASGIApp = Protection(application, settings, parts.rates)
+    protected: ASGIApp = Protection(application, settings, parts.rates, partial(tell, application))
     if settings.cors_origins:
         protected = CORSMiddleware(
             protected,

@@ -37,8 +37,12 @@ class SignedIn(SecurityBase):
         return caller
 
 
-async def identify(request: Request, parts: Parts) -> Caller:
-    """Whose request it is. Raises Refused: nobody's, or a change without the session's CSRF token."""
+async def identify(request: Request, parts: Parts, *, changes: bool = True) -> Caller:
+    """Whose request it is. Raises Refused: nobody's, or a change without the session's CSRF token.
+
+    With `changes` false nothing will be changed, whatever the method: who it is is asked only to show them
+    their page.
+    """
     authorization = request.headers.get("authorization")
     if authorization is not None:
         return await _by_token(authorization, parts)
@@ -49,7 +53,7 @@ async def identify(request: Request, parts: Parts) -> Caller:
         caller = parts.sessions.caller(cookie)
     except BadToken:
         raise _unauthenticated("The session is over. Open the page from a link again.") from None
-    if request.method not in SAFE_METHODS:
+    if changes and request.method not in SAFE_METHODS:
         await _check_csrf(request, caller)
     return caller
 

@@ -15,6 +15,7 @@ from tallystick.messages.base import ErrorBody
 MEDIA_TYPE = "application/problem+json"
 STATUS_OF_CODE = {
     "unauthenticated": 401,
+    "link_expired": 401,
     "insufficient_scope": 403,
     "csrf_failed": 403,
     "forbidden": 403,
@@ -23,6 +24,7 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
     "idempotency_conflict": 409,
     "already_subscribed": 409,
+    "changed_meanwhile": 409,
     "no_seat_available": 409,
     "not_retriable": 409,
     "recharge_in_flight": 409,
@@ -109,11 +111,7 @@ def answer_with_problems(application: FastAPI) -> None:
 
     async def by_status(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _FROM_STATUS.get(error.status_code, "invalid_message")
-        detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
-        if error.status_code == REFUSED:
-            detail = NOT_JSON
-        return problem_response(Refused(code, detail, headers=dict(error.headers or {})))
+        return problem_response(refusal_of(error))
 
     async def unexpected(_: Request, __: Exception) -> Response:
         return problem_response(Refused("unavailable", "Something went wrong on our side. Try again."))
@@ -124,6 +122,15 @@ def answer_with_problems(application: FastAPI) -> None:
     application.add_exception_handler(ValidationError, invalid)
     application.add_exception_handler(HTTPException, by_status)
     application.add_exception_handler(Exception, unexpected)
+
+
+def refusal_of(error: HTTPException) -> Refused:
+    """What the framework has refused, as a refusal of ours."""
+    code = _FROM_STATUS.get(error.status_code, "invalid_message")
+    detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
+    if error.status_code == REFUSED:
+        detail = NOT_JSON
+    return Refused(code, detail, headers=dict(error.headers or {}))
 
 
 def invalid_message(errors: Any) -> Refused:

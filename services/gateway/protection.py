@@ -4,12 +4,14 @@ Plain ASGI, outside of the framework, so that it covers errors and streams too.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.problems import Refused, problem_response
+from services.gateway.problems import Refused
 from services.gateway.rate_limits import RateLimits
 from services.gateway.settings import GatewaySettings
 from shared.limits import PAYLOAD_MAX_BYTES
@@ -24,6 +26,9 @@ STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
 TOO_LARGE = Refused("payload_too_large", f"A body has at most {PAYLOAD_MAX_BYTES} bytes.")
 
 
+Telling = Callable[[Scope, Refused], Response]
+
+
 class _TooLarge(Exception):
     pass
 
@@ -35,9 +40,10 @@ class _Gone(Exception):
 class Protection:
     """An ASGI application around the gateway's own."""
 
-    def __init__(self, inner: ASGIApp, settings: GatewaySettings, rates: RateLimits) -> None:
+    def __init__(self, inner: ASGIApp, settings: GatewaySettings, rates: RateLimits, tell: Telling) -> None:
         self._inner = inner
         self._rates = rates
+        self._tell = tell
         self._headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers(settings).items()
         ]
@@ -64,11 +70,19 @@ class Protection:
         except _Gone:
             return
         except _TooLarge:
-            await _refuse_body(scope, receive, send_safely)
+            await self._refuse_body(scope, receive, send_safely)
         except Refused as refused:
-            await problem_response(refused)(scope, receive, send_safely)
+            await self._tell(scope, refused)(scope, receive, send_safely)
         else:
             await self._inner(scope, inner_receive, send_safely)
+
+    async def _refuse_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = self._tell(scope, TOO_LARGE)
+        response.headers["Connection"] = "close"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await _throw_away_the_rest(receive)
+        await response(scope, receive, send)
 
 
 def security_headers(settings: GatewaySettings) -> dict[str, str]:
@@ -121,15 +135,6 @@ async def _with_whole_body(scope: Scope, receive: Receive) -> Receive:
         return whole.pop() if whole else await receive()
 
     return receive_whole
-
-
-async def _refuse_body(scope: Scope, receive: Receive, send: Send) -> None:
-    response = problem_response(TOO_LARGE)
-    response.headers["Connection"] = "close"
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            await _throw_away_the_rest(receive)
-    await response(scope, receive, send)
 
 
 async def _throw_away_the_rest(receive: Receive) -> None:

@@ -50,11 +50,14 @@ async def change_plan(
     command_id: FormCommandId,
     price: Text,
     when: When,
+    seen: Text,
     quantity: Text = "",
 ) -> Response:
-    """Move to another plan, as the preview showed it."""
+    """Move to another plan, as the preview showed it; `seen` is the version that it was made from."""
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller)
+    if version_of(target) != seen:
+        raise Refused("changed_meanwhile")
     fields = {**asked_by(caller, command_id), "subscription_id": target.subscription_id}
     command = m.ChangePlan.model_validate(
         fields | {"price": price, "quantity": number(quantity), "when": when, "proration": proration(when)}
@@ -64,20 +67,24 @@ async def change_plan(
 
 
 @router.post("/change/cancel")
-async def cancel_change(caller: Managing, shown: Shown, command_id: FormCommandId) -> Response:
+async def cancel_change(
+    caller: Managing, shown: Shown, command_id: FormCommandId, subscription_id: Text = ""
+) -> Response:
     """Let the plan go on as it is."""
     await may_change(shown.billing, caller)
-    target = await subscription_of(shown.billing, caller)
+    target = await subscription_of(shown.billing, caller, subscription_id or None)
     command = m.CancelScheduledChange(subscription_id=target.subscription_id, **asked_by(caller, command_id))
     await shown.billing.ask(command)
     return back("change_canceled", "plan")
 
 
 @router.post("/cancel")
-async def cancel(caller: Managing, shown: Shown, command_id: FormCommandId, reason: Text = "") -> Response:
-    """End the subscription when what is paid for is over."""
+async def cancel(
+    caller: Managing, shown: Shown, command_id: FormCommandId, subscription_id: Text = "", reason: Text = ""
+) -> Response:
+    """End the subscription that the page has shown, when what is paid for is over."""
     await may_change(shown.billing, caller)
-    target = await subscription_of(shown.billing, caller)
+    target = await subscription_of(shown.billing, caller, subscription_id or None)
     command = m.CancelSubscription(
         subscription_id=target.subscription_id,
         at="period_end",
@@ -89,10 +96,12 @@ async def cancel(caller: Managing, shown: Shown, command_id: FormCommandId, reas
 
 
 @router.post("/reactivate")
-async def reactivate(caller: Managing, shown: Shown, command_id: FormCommandId) -> Response:
+async def reactivate(
+    caller: Managing, shown: Shown, command_id: FormCommandId, subscription_id: Text = ""
+) -> Response:
     """Let the subscription go on after all."""
     await may_change(shown.billing, caller)
-    target = await subscription_of(shown.billing, caller)
+    target = await subscription_of(shown.billing, caller, subscription_id or None)
     command = m.ReactivateSubscription(subscription_id=target.subscription_id, **asked_by(caller, command_id))
     await shown.billing.ask(command)
     return back("reactivated", "plan")
@@ -170,6 +179,11 @@ async def set_auto_recharge(
     )
     await shown.billing.ask(command)
     return back("recharge_set", "recharge")
+
+
+def version_of(subscription: m.SubscriptionSnapshot) -> str:
+    """A subscription as a page has shown it: any change of it makes another."""
+    return f"{subscription.subscription_id}:{subscription.version}"
 
 
 def proration(when: str) -> m.Proration:

@@ -7,10 +7,11 @@ from starlette.responses import Response
 
 from services.gateway.authentication import Reading
 from services.gateway.pages import views
-from services.gateway.pages.actions import proration
+from services.gateway.pages.actions import proration, version_of
 from services.gateway.pages.forms import number
 from services.gateway.pages.gathering import Shelf
 from services.gateway.pages.parts import Shown
+from services.gateway.pages.prices import cost_of
 from services.gateway.pages.routing import ActionRoute
 from services.gateway.pages.words import words_for
 from services.gateway.problems import Refused
@@ -75,12 +76,13 @@ async def change(
         caller=caller,
         heading=words.say("change.heading", name=product.name),
         preview=views.preview_view(preview, words),
-        cost=views.cost_of(chosen, words, wanted),
+        cost=cost_of(chosen, words, wanted),
         has_seats=product.seats is not None,
         seats=product.seats,
         price=price,
         quantity=wanted or (target.items[0].quantity if product.seats and target.items else None),
         when=when,
+        seen=version_of(target),
         period_end=words.date(target.current_period_end) if target.current_period_end else None,
     )
 
@@ -113,7 +115,11 @@ async def cancel(request: Request, caller: Reading, shown: Shown) -> Response:
     target = await subscription_of(shown.billing, caller)
     end = target.current_period_end
     return shown.templates.page(
-        request, "cancel.html", caller=caller, period_end=words.date(end) if end else None
+        request,
+        "cancel.html",
+        caller=caller,
+        subscription_id=target.subscription_id,
+        period_end=words.date(end) if end else None,
     )
 
 

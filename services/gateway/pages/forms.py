@@ -1,6 +1,6 @@
 """What every form of the pages brings along, and how an action ends: on the page again, or on Stripe's."""
 
-from decimal import Decimal, InvalidOperation
+import re
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from services.gateway.callers import Caller
 from services.gateway.pages.rendering import COMMAND_FIELD
 from services.gateway.problems import Refused
-from tallystick.messages.base import INT64_MAX, CommandId
+from tallystick.messages.base import CommandId
 from tallystick.money import minor_unit_digits
 
 FormCommandId = Annotated[CommandId, Form(alias=COMMAND_FIELD)]
@@ -50,13 +50,12 @@ def number(typed: str) -> int | None:
 
 def amount(typed: str, currency: str) -> int | None:
     """Money as somebody typed it, `100`, `99.50` or `99,50`, in minor units; None where there is none."""
-    text = typed.strip().replace(",", ".")
+    text = "".join(typed.split())
     if not text:
         return None
-    try:
-        exact = Decimal(text).scaleb(minor_unit_digits(currency))
-    except InvalidOperation:
-        exact = Decimal("0.1")
-    if exact != exact.to_integral_value() or not 0 <= exact < INT64_MAX:
+    found = re.fullmatch(r"([0-9]{1,15})(?:[.,]([0-9]+))?", text)
+    digits = minor_unit_digits(currency)
+    # With more digits than the currency has, `1,000` may be a thousand as well as one.
+    if found is None or len(found[2] or "") > digits:
         raise Refused("invalid_amount")
-    return int(exact)
+    return int(found[1] + (found[2] or "").ljust(digits, "0"))

@@ -19,7 +19,8 @@ from services.gateway.parts import Gateway
 from services.gateway.problems import Refused
 from services.gateway.standing import memberships_of
 from tallystick.messages import seats
-from tallystick.messages.subscriptions import ListEntitlements
+from tallystick.messages.base import Customer
+from tallystick.messages.subscriptions import GetCustomer, ListEntitlements
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -59,20 +60,42 @@ async def _claim_page(
     request: Request, shown: PageParts, caller: Caller | None, token: str, refused: Refused | None = None
 ) -> Response:
     words = words_for(request)
+    found, name, before = None, "", None
     try:
         found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
     except Refused as dead:
-        found, refused = None, refused or dead
+        refused = refused or dead
+    else:
+        name = await _name_of(shown, found.customer)
+        before = None if refused or caller is None else _hindrance(found, caller)
     return shown.templates.page(
         request,
         "claim.html",
         caller=caller,
         status=refused.status if refused else 200,
         invitation=found,
+        team_name=name,
         token=token,
         problem=in_words(refused, words) if refused else None,
-        sign_in_url=shown.sign_in_url,
+        hindrance=in_words(Refused(before), words) if before else None,
+        sign_in_url=shown.sign_in(request.url.path),
     )
+
+
+def _hindrance(invitation: seats.Invitation, caller: Caller) -> str | None:
+    """Why this caller will not get the seat, as far as it can be told beforehand."""
+    if caller.person.type != "user":
+        return "not_a_person"
+    is_meant = invitation.member in (None, caller.person)
+    own, invited = (caller.email or "").strip().lower(), invitation.email
+    return None if is_meant and (not own or invited in (None, own)) else "email_mismatch"
+
+
+async def _name_of(shown: PageParts, customer: Customer) -> str:
+    try:
+        return (await shown.billing.ask(GetCustomer(customer=customer))).customer.name or customer.id
+    except Refused:
+        return customer.id
 
 
 @router.get("/my")
@@ -84,15 +107,20 @@ async def my_page(request: Request, caller: Reading, shown: Shown, done: str = "
         shown.billing.ask(ListEntitlements(customer=caller.person, limit=LISTED_MAX)),
         gather(shown.billing, caller, {}),
     )
+    teams = list(dict.fromkeys(one.team.customer for one in memberships))
+    names = await asyncio.gather(*(_name_of(shown, team) for team in teams))
+    meters = views.meters(gathered, words)
+    counted = {meter.feature for meter in meters}
     return shown.templates.page(
         request,
         "my.html",
         caller=caller,
         done=words.say(f"done.{done}") if words.knows(f"done.{done}") else None,
         memberships=memberships,
-        entitlements=[one for one in entitlements.items if one.allowed],
+        names=dict(zip(teams, names, strict=True)),
+        entitlements=[one for one in entitlements.items if one.allowed and one.feature not in counted],
         feature_name=gathered.shelf.feature_name,
         is_flag=lambda code: getattr(gathered.shelf.feature(code), "kind", "flag") == "flag",
-        meters=views.meters(gathered, words),
+        meters=meters,
         away=gathered.away,
     )

@@ -22,7 +22,7 @@ async def open_session(gateway: Gateway, token: str = Query(max_length=4_096)) -
     try:
         caller, page = gateway.sessions.opened(token)
     except BadToken:
-        raise Refused("unauthenticated", "The link has expired. Go back and open the page again.") from None
+        raise Refused("link_expired", "The link has expired. Go back and open the page again.") from None
     response = RedirectResponse(PAGES.get(page, PAGES["billing"]), SEE_OTHER)
     gateway.sessions.begin(response, caller)
     return response
@@ -37,9 +37,10 @@ async def sign_out(request: Request, gateway: Gateway, shown: Shown) -> Response
         request,
         "problem.html",
         caller=None,
+        here="/billing",
         heading=words.say("signed_out.heading"),
         problem=words.say("signed_out.done"),
-        sign_in_url=shown.sign_in_url,
+        sign_in_url=shown.sign_in("/billing"),
     )
     gateway.sessions.end(response)
     return response

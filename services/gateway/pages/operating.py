@@ -73,7 +73,7 @@ async def customer(
 
 @router.get("/events")
 async def events(
-    request: Request, caller: Operating, shown: Shown, status: str = "", cursor: Cursor = None
+    request: Request, caller: Operating, shown: Shown, status: str = "", cursor: Cursor = None, done: str = ""
 ) -> Response:
     """Stripe's events, and what became of them."""
     question = webhooks.ListEvents.model_validate(
@@ -85,6 +85,7 @@ async def events(
         "admin/events.html",
         caller=caller,
         events=found,
+        done=done,
         chosen=status,
         statuses=webhooks.StoredEventStatus.__args__,  # type: ignore[attr-defined]
     )
@@ -100,15 +101,17 @@ async def replay(
     """Have an event applied again."""
     command = webhooks.Replay.model_validate({**asked_by(caller, command_id), "event_ids": [event_id]})
     await shown.billing.ask(command)
-    return RedirectResponse("/admin/events", SEE_OTHER)
+    return RedirectResponse("/admin/events?done=replayed", SEE_OTHER)
 
 
 @router.get("/dead-letters")
-async def dead_letters(request: Request, caller: Operating, gateway: Gateway, shown: Shown) -> Response:
+async def dead_letters(
+    request: Request, caller: Operating, gateway: Gateway, shown: Shown, done: str = ""
+) -> Response:
     """What failed for good, newest first."""
     found = [letter async for letter in letters(gateway.billing)][-SHOWN_MAX:]
     return shown.templates.page(
-        request, "admin/dead_letters.html", caller=caller, letters=list(reversed(found))
+        request, "admin/dead_letters.html", caller=caller, letters=list(reversed(found)), done=done
     )
 
 
@@ -122,4 +125,4 @@ async def retry(
     """Have a message handled again."""
     letter = await the_letter(gateway.billing, number)
     await retry_letter(gateway.billing, letter, command_id, caller.person.token)
-    return RedirectResponse("/admin/dead-letters", SEE_OTHER)
+    return RedirectResponse("/admin/dead-letters?done=retried", SEE_OTHER)

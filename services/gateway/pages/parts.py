@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, cast
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 
@@ -23,8 +24,15 @@ class PageParts:
         """The whole address of a page, for others to lead back to."""
         return f"{self.public_url}{path}"
 
+    def sign_in(self, path: str) -> str | None:
+        """Where the host application signs people in, and sends them back to a page; None where unknown."""
+        if self.sign_in_url is None:
+            return None
+        joint = "&" if "?" in self.sign_in_url else "?"
+        return f"{self.sign_in_url}{joint}return_to={quote(self.url(path), safe='')}"
 
-async def page_parts(request: Request) -> PageParts:
+
+def parts_of_pages(request: Request) -> PageParts:
     """The running gateway's parts, as pages use them."""
     parts = cast(Parts, request.app.state.parts)
     settings = parts.settings
@@ -36,5 +44,9 @@ async def page_parts(request: Request) -> PageParts:
     )
 
 
-Shown = Annotated[PageParts, Depends(page_parts)]
+async def _parts_of_pages(request: Request) -> PageParts:
+    return parts_of_pages(request)  # a dependency that is not async would wait for a thread
+
+
+Shown = Annotated[PageParts, Depends(_parts_of_pages)]
 """For a route that shows a page."""

@@ -5,9 +5,17 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from services.gateway.authentication import SAFE_METHODS
+from services.gateway.callers import Caller
 from services.gateway.pages.parts import PageParts
-from services.gateway.pages.words import Words, words_for
+from services.gateway.pages.rendering import STATIC_URL, page_words
+from services.gateway.pages.words import Words
 from services.gateway.problems import Refused
+
+SIGNED_OUT = ("unauthenticated", "link_expired")
+HOME = "/billing"
+"""Where whoever is lost goes on."""
+NO_PAGES = ("/api/", STATIC_URL)
 
 
 def in_words(refused: Refused, words: Words) -> str:
@@ -22,19 +30,30 @@ def in_words(refused: Refused, words: Words) -> str:
         return words.say("error.unknown")
 
 
-def problem_page(request: Request, shown: PageParts, refused: Refused) -> Response:
-    """A page that holds nothing but a refusal."""
-    words = words_for(request)
-    kind = "signed_out" if refused.code == "unauthenticated" else "problem"
+def problem_page(
+    request: Request, shown: PageParts, refused: Refused, caller: Caller | None = None
+) -> Response:
+    """A page that holds nothing but a refusal, and the way to the other pages for whoever is signed in."""
+    words = page_words(request, caller)
+    if refused.code == "insufficient_scope" and request.method in SAFE_METHODS:
+        refused = Refused("forbidden")
+    key = f"problem.{refused.code}"
+    here = HOME if request.method not in SAFE_METHODS or refused.code == "link_expired" else request.url.path
     return shown.templates.page(
         request,
         "problem.html",
-        caller=None,
+        caller=caller,
         status=refused.status,
-        heading=words.say(f"{kind}.heading"),
+        here=here,
+        heading=words.say(key if words.knows(key) else "problem.heading"),
         problem=in_words(refused, words),
-        sign_in_url=shown.sign_in_url if kind == "signed_out" else None,
+        sign_in_url=shown.sign_in(here) if refused.code in SIGNED_OUT else None,
     )
+
+
+def wants_page(path: str, accept: str) -> bool:
+    """Whether a request came from somebody in front of a browser, who cannot read JSON."""
+    return "text/html" in accept and not path.startswith(NO_PAGES)
 
 
 def _shown(facts: dict[str, Any], words: Words) -> dict[str, Any]:

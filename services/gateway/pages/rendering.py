@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from services.gateway.callers import Caller
-from services.gateway.pages.words import LANGUAGES, words_for
+from services.gateway.callers import ADMIN, Caller
+from services.gateway.pages.words import LANGUAGES, Words, words_for, words_of
 from services.gateway.sessions import CSRF_FIELD
 from shared.ids import new_id
 from tallystick.messages.base import EVENTS
@@ -60,18 +60,48 @@ class Templates:
         return cls(environment, application_name)
 
     def page(
-        self, request: Request, template: str, *, caller: Caller | None, status: int = 200, **shown: Any
+        self,
+        request: Request,
+        template: str,
+        *,
+        caller: Caller | None,
+        status: int = 200,
+        here: str | None = None,
+        **shown: Any,
     ) -> Response:
-        """A whole page in the language that the browser asks for."""
-        words = words_for(request)
+        """A whole page in the language that the browser asks for.
+
+        `here` is where the page is found again, by a change of the language and by the live updates; of what
+        answers a form it must be given.
+        """
+        here = here or _address(request)
+        operating = is_operating(request, caller)
+        words = page_words(request, caller)
         content = self.environment.get_template(template).render(
             application_name=self.application_name,
             words=words,
             say=words.say,
             caller=caller,
             csrf_token=caller.csrf if caller else None,
-            here=request.url.path,
+            here=here,
+            place=here.partition("?")[0],
+            operating=operating,
             **shown,
         )
         headers = {"Content-Language": words.language, "Vary": "Accept-Language, Cookie"}
         return HTMLResponse(content, status, headers)
+
+
+def is_operating(request: Request, caller: Caller | None) -> bool:
+    """Whether an operator is on their own pages."""
+    return caller is not None and caller.may(ADMIN) and request.url.path.startswith("/admin")
+
+
+def page_words(request: Request, caller: Caller | None) -> Words:
+    """The words of a page; operators' pages are in English alone."""
+    return words_of(LANGUAGES[0]) if is_operating(request, caller) else words_for(request)
+
+
+def _address(request: Request) -> str:
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path

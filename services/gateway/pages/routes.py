@@ -19,6 +19,8 @@ from services.gateway.settings import GatewaySettings
 
 LANGUAGE_SECONDS = 31_536_000
 """A year: whoever has chosen a language keeps it."""
+NEXT_PAGE_MAX_CHARACTERS = 2_000
+"""Of a page with two cursors in its address."""
 FOREVER = "public, max-age=31536000, immutable"
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -28,7 +30,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 async def choose_language(
     gateway: Gateway,
     language: Annotated[str, Form(max_length=10)],
-    next_page: Annotated[str, Form(max_length=500)] = "/billing",
+    next_page: Annotated[str, Form(max_length=NEXT_PAGE_MAX_CHARACTERS)] = "/billing",
 ) -> Response:
     """Remember the language that somebody wants the pages in."""
     page = urlsplit(next_page)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.gateway.authentication import identify
 from services.gateway.callers import Caller
-from services.gateway.pages.parts import page_parts
+from services.gateway.pages.parts import parts_of_pages
 from services.gateway.pages.problems import problem_page
 from services.gateway.pages.showing import show
 from services.gateway.parts import parts_of
@@ -39,13 +39,13 @@ class PageRoute(APIRoute):
                 return await self.told(request, invalid_message(error.errors()))
             except Exception:
                 log.exception("a page broke", path=request.url.path)
-                return problem_page(request, await page_parts(request), Refused("unavailable"))
+                return await PageRoute.told(self, request, Refused("unavailable"))
 
         return tell
 
     async def told(self, request: Request, refused: Refused) -> Response:
         """The refusal as a page."""
-        return problem_page(request, await page_parts(request), refused)
+        return problem_page(request, parts_of_pages(request), refused, await caller_of(request))
 
 
 class ActionRoute(PageRoute):
@@ -53,14 +53,17 @@ class ActionRoute(PageRoute):
 
     async def told(self, request: Request, refused: Refused) -> Response:
         """The billing page with the refusal on it; to whoever may not see that, a page of its own."""
-        caller = await _caller(request)
-        if caller is None:
+        caller = await caller_of(request)
+        # What a form from elsewhere has typed is not put in front of anybody.
+        if caller is None or refused.code == "csrf_failed":
             return await super().told(request, refused)
-        return await show(request, caller, await page_parts(request), refused=refused)
+        typed = str((await request.form()).get("emails", "")) if request.method == "POST" else ""
+        return await show(request, caller, parts_of_pages(request), refused=refused, typed=typed)
 
 
-async def _caller(request: Request) -> Caller | None:
+async def caller_of(request: Request) -> Caller | None:
+    """Whose page it is; None where nobody is signed in."""
     try:
-        return await identify(request, await parts_of(request))
+        return await identify(request, await parts_of(request), changes=False)
     except Refused:
         return None

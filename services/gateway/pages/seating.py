@@ -81,10 +81,12 @@ async def replace(
 
 @router.post("/count")
 async def count(
-    caller: Managing, shown: Shown, command_id: FormCommandId, quantity: Text, when: When
+    caller: Managing, shown: Shown, command_id: FormCommandId, quantity: Text, when: When, seen: Text
 ) -> Response:
-    """Have more seats or fewer, as the preview showed it."""
+    """Have more seats or fewer, as the preview showed it; `seen` is how many there were then."""
     team = await team_of(shown.billing, caller)
+    if seen != str(team.quantity):
+        raise Refused("changed_meanwhile")
     command = m.ChangeSeatCount.model_validate(
         {
             **_acting(caller, command_id),

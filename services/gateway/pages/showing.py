@@ -42,6 +42,7 @@ async def show(
         "billing.html",
         caller=caller,
         status=refused.status if refused else 200,
+        here=None if request.url.path == "/billing" else "/billing",
         done=words.say(f"done.{done}") if words.knows(f"done.{done}") else None,
         problem=in_words(refused, words) if refused else None,
         typed=typed,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.gateway.pages.gathering import AccountBalance, Gathered, Shelf
+from services.gateway.pages.prices import as_typed, cost_of
 from services.gateway.pages.words import Words
-from tallystick.messages.catalog import Price, Product, ProductFeature, ProductWithPrices
+from tallystick.messages.catalog import Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
 from tallystick.messages.subscriptions import ChangePreview, SubscriptionSnapshot
 
@@ -36,6 +37,9 @@ class PlanView:
     next_date: str
     scheduled: str | None
     is_over: bool
+    is_charged: bool
+    """Whether there will be a next invoice."""
+    subscription_id: str
     may_change: bool
     may_cancel: bool
     may_reactivate: bool
@@ -102,8 +106,8 @@ class RechargeView:
     unit_price: str
     rule: AutoRechargeSnapshot | None
     spent: str | None
-    cap: int | None
-    """In whole currency units, as people type it."""
+    cap: str
+    """The most to be spent, as people type it; empty: no bound."""
     currency: str
 
 
@@ -116,15 +120,18 @@ def plan_view(gathered: Gathered, words: Words) -> PlanView | None:
     product = gathered.shelf.product(item.product) if item else None
     price = gathered.shelf.price(item.price) if item else None
     is_over = subscription.status in ENDED
+    is_ending = subscription.cancel_at_period_end and subscription.status in CHANGEABLE
     allowed = gathered.may_change and not is_over
     return PlanView(
         name=product.name if product else words.say("plan.unnamed"),
         price=cost_of(price, words, item.quantity if item else 1) if price else "",
-        tone="bad" if subscription.restricted else TONES[subscription.status],
-        status=words.code("status", subscription.status),
+        tone="bad" if subscription.restricted else "wait" if is_ending else TONES[subscription.status],
+        status=words.say("status.ending") if is_ending else words.code("status", subscription.status),
         next_date=_next_date(subscription, words),
         scheduled=_scheduled(subscription, gathered.shelf, words),
         is_over=is_over,
+        is_charged=not is_over and subscription.status != "paused",
+        subscription_id=subscription.subscription_id,
         may_change=allowed and subscription.status in CHANGEABLE,
         may_cancel=allowed and not subscription.cancel_at_period_end,
         may_reactivate=allowed and subscription.cancel_at_period_end,
@@ -156,30 +163,11 @@ def _scheduled(subscription: SubscriptionSnapshot, shelf: Shelf, words: Words) -
     if change is None:
         return None
     product = shelf.product(change.product)
-    return words.say(
-        "plan.scheduled",
-        name=product.name if product else change.product,
-        quantity=words.number(change.quantity),
-        date=words.date(change.at),
-    )
-
-
-def cost_of(price: Price, words: Words, quantity: int | None = None) -> str:
-    """What a price comes to, in words: `€10.00 per seat and month, 5 seats`."""
-    if price.model == "free" or price.currency is None:
-        return words.say("price.free")
-    if price.model == "flat":
-        amount = words.money(price.unit_amount or 0, price.currency)
-        return words.say("price.flat", amount=amount, interval=words.say(f"price.every.{price.interval}"))
-    unit_amount = price.tiers[0].unit_amount if price.tiers else price.unit_amount or 0
-    text = words.say(
-        "price.tiered" if price.tiers else "price.per_seat",
-        amount=words.money(unit_amount, price.currency),
-        interval=words.say(f"price.interval.{price.interval}"),
-    )
-    if quantity is None:
-        return text
-    return words.say("price.seats", count=quantity, number=words.number(quantity), text=text)
+    name, date = product.name if product else change.product, words.date(change.at)
+    if product is None or product.seats is None:
+        return words.say("plan.scheduled", name=name, date=date)
+    count = change.quantity
+    return words.say("plan.scheduled_seats", count=count, number=words.number(count), name=name, date=date)
 
 
 def meters(gathered: Gathered, words: Words) -> list[Meter]:
@@ -283,7 +271,8 @@ def preview_view(preview: ChangePreview, words: Words) -> PreviewView:
 
 def recharges(gathered: Gathered, words: Words) -> list[RechargeView]:
     """What can be bought more of by itself, for the accounts that the customer pays for."""
-    if gathered.is_a_guest:
+    plan = gathered.subscription
+    if gathered.is_a_guest or (plan is not None and plan.status in ENDED):
         return []
     team = f"team:{gathered.team.team_id}" if gathered.team else None
     paid_for = {f"customer:{gathered.caller.customer.token}", team}
@@ -304,7 +293,7 @@ def recharges(gathered: Gathered, words: Words) -> list[RechargeView]:
                 unit_price=words.price(feature.unit_price),
                 rule=rule,
                 spent=words.price(rule.spent) if rule else None,
-                cap=cap.amount if cap else None,
+                cap=as_typed(cap, words) if cap else "",
                 currency=feature.unit_price.currency,
             )
         )

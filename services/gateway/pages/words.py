@@ -1,16 +1,16 @@
 """What the pages say, in English and German, with money and dates as each language writes them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from babel import Locale
-from babel.core import negotiate_locale
+from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from starlette.requests import Request
@@ -21,6 +21,9 @@ from tallystick.money import minor_unit_digits
 LANGUAGES = ("en", "de")
 """The first is spoken where nothing else is asked for."""
 COOKIE = "language"
+LOCALES_KEPT_MAX = 200
+"""English is written in a hundred countries."""
+COUNTRY = re.compile("[A-Za-z]{2}")
 LANGUAGES_READ_MAX = 20
 """Of an `Accept-Language`; browsers send a handful."""
 _FOLDER = Path(__file__).parent / "words"
@@ -75,22 +78,32 @@ class Words:
         return format_date(moment, "long", locale=self.locale)
 
 
+@lru_cache(maxsize=LOCALES_KEPT_MAX)
+def words_of(language: str, country: str = "") -> Words:
+    """The words of one of `LANGUAGES`, with money and dates as a country writes them."""
+    try:
+        locale = Locale(language, country or None)
+    except UnknownLocaleError:
+        locale = Locale(language)
+    return Words(language, locale, _texts(language))
+
+
 @cache
-def words_of(language: str) -> Words:
-    """The words of one of `LANGUAGES`."""
+def _texts(language: str) -> Mapping[str, str]:
     content = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text(encoding="utf-8"))
-    return Words(language, Locale(language), dict(_flat(content)))
+    return dict(_flat(content))
 
 
 def words_for(request: Request) -> Words:
-    """The language that was chosen on the page, else the browser's, else English."""
+    """The language chosen on the page, else the browser's, else English; dates as in the browser's country."""
     chosen = request.cookies.get(COOKIE)
-    if chosen in LANGUAGES:
-        return words_of(chosen)
+    spoken = (chosen,) if chosen in LANGUAGES else LANGUAGES
     header = request.headers.get("accept-language", "")
-    wanted = [part.partition(";")[0].strip() for part in header.split(",")[:LANGUAGES_READ_MAX]]
-    found = negotiate_locale([tag.replace("-", "_") for tag in wanted if tag], LANGUAGES)
-    return words_of(found or LANGUAGES[0])
+    for part in header.split(",")[:LANGUAGES_READ_MAX]:
+        language, _, country = part.partition(";")[0].strip().partition("-")
+        if language.lower() in spoken:
+            return words_of(language.lower(), country.upper() if COUNTRY.fullmatch(country) else "")
+    return words_of(spoken[0])
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

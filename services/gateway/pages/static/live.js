@@ -27,7 +27,7 @@ function replace(section, fresh) {
 
 async function refresh() {
   waiting = null;
-  const here = new URL(location.href);
+  const here = new URL(document.body.dataset.here, location.origin);
   here.searchParams.delete("done");
   const answer = await fetch(here, { credentials: "same-origin" });
   if (!answer.ok) return;
