@@ -12,13 +12,13 @@ import structlog
 
 from shared.codec import command_id_of, parse
 from shared.database import is_away, is_conflict
-from shared.faults import Rejected, Unavailable
+from shared.faults import Overtaken, Rejected, Unavailable
 from shared.group_commit import GroupCommit, nobody
 from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.limits import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
 from shared.steps import Steps
 from shared.together import Answer, Asked, Together
-from shared.work import Transactions
+from shared.work import Transactions, Work
 from tallystick.messages.base import Command, Outcome, Question
 
 log = structlog.get_logger()
@@ -143,18 +143,18 @@ class Dispatcher:
         return group
 
     async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        """Handle a command as if it were new; a repetition is noticed, and undone, when it is settled."""
         if handler.together:
             return await self._grouped(handler, command, now)
+
+        async def handle(work: Work) -> Outcome:
+            return succeeded(command, await self._call(handler, work, command))
+
         try:
-            async with self._begin(command, now) as work:
-                outcome = succeeded(command, await self._call(handler, work, command))
-                self.inbox.settle(work, command, outcome)
-                return outcome
-        except AlreadyDecided as decided:
-            return decided.outcome
+            return await self._once(command, now, handle)
         except Rejected as rejection:
-            return await self._store_rejection(command, now, rejection)
+            return await self._refuse(command, now, rejection)
+        except Overtaken:
+            raise
         except Exception:
             # It may have failed over what its own first handling has done.
             async with self.transactions.read(asked=command.command_id, now=now) as work:
@@ -162,6 +162,31 @@ class Dispatcher:
             if stored is None:
                 raise
             return outcome_of(stored)
+
+    async def _refuse(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
+        outcome = rejected(command.command_id, rejection)
+        if rejection.error.code == "idempotency_conflict":
+            return outcome
+
+        async def refuse(_: Work) -> Outcome:
+            return outcome
+
+        try:
+            return await self._once(command, now, refuse)
+        except Rejected as conflict:
+            return rejected(command.command_id, conflict)
+
+    async def _once(
+        self, command: Command[Any], now: datetime, handle: Callable[[Work], Awaitable[Outcome]]
+    ) -> Outcome:
+        """The outcome that a command has, or gets from `handle` and keeps."""
+        async with self._begin(command, now) as work:
+            stored = await self.inbox.find(work, command)
+            if stored is not None:
+                return outcome_of(stored)
+            outcome = await handle(work)
+            self.inbox.settle(work, command, outcome)
+            return outcome
 
     async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
         steps = Steps(command, now, self.inbox, self.transactions)
@@ -216,19 +241,6 @@ class Dispatcher:
         async with self.transactions.read(asked=handler.name, now=asked[0][1]) as work:
             answers: Sequence[Any] = await self._call(handler, work, [question for question, _ in asked])
         return answers
-
-    async def _store_rejection(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
-        outcome = rejected(command.command_id, rejection)
-        if rejection.error.code == "idempotency_conflict":
-            return outcome
-        try:
-            async with self._begin(command, now) as work:
-                self.inbox.settle(work, command, outcome)
-        except AlreadyDecided as decided:
-            return decided.outcome
-        except Rejected as conflict:
-            return rejected(command.command_id, conflict)
-        return outcome
 
     async def _call(self, handler: Handler, first: Any, message: Any) -> Any:
         return await handler.function(first, message, *injected(handler.function, self.provided))

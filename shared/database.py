@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from shared.faults import Overtaken
 from shared.limits import (
     DATABASE_CONNECT_TIMEOUT_SECONDS,
     DATABASE_CONNECTIONS,
@@ -16,6 +17,7 @@ from shared.limits import (
     DATABASE_STATEMENT_TIMEOUT_SECONDS,
 )
 from shared.settings import sqlalchemy_url
+from shared.statements import psycopg_rolls_back
 
 RANDOM_PAGE_COST = 1.1
 """What a page out of order costs against the next one: nothing, in memory and on flash. With the default,
@@ -26,7 +28,7 @@ RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
 
 def make_engine(database_url: str, application: str) -> AsyncEngine:
     """The worker's engine; `application` names it in `pg_stat_activity`."""
-    return create_async_engine(
+    engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=DATABASE_CONNECTIONS,
         max_overflow=0,
@@ -48,6 +50,14 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
             ),
         },
     )
+    sa.event.listen(engine.sync_engine, "rollback", _rolls_back)
+    return engine
+
+
+def _rolls_back(connection: sa.Connection) -> None:
+    driver = connection.connection.driver_connection
+    if isinstance(driver, psycopg.AsyncConnection):
+        psycopg_rolls_back(driver)
 
 
 def is_away(error: BaseException) -> bool:
@@ -64,6 +74,8 @@ def is_away(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the same transaction may simply be tried again."""
+    if isinstance(error, Overtaken):
+        return True
     behind = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(behind, psycopg.Error) and behind.sqlstate in RETRIED_SQLSTATES
 

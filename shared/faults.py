@@ -15,3 +15,10 @@ class Rejected(Exception):
 
 class Unavailable(Exception):
     """We cannot tell just now (database or a provider away); not stored, may be retried with the same id."""
+
+
+class Overtaken(Unavailable):
+    """Another worker has handled the same command in the meantime; tried again, its outcome is found."""
+
+    def __init__(self) -> None:
+        super().__init__("the same command is being handled elsewhere")

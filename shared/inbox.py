@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from shared.codec import fingerprint
 from shared.faults import Rejected, Unavailable
-from shared.outbox import Claim
+from shared.statements import Statement, in_schema
 from shared.work import Work
 from tallystick.messages.base import Command, ErrorBody, Outcome
 
@@ -57,32 +57,28 @@ class AlreadyDecided(Exception):
         self.outcome = outcome
 
 
-FIND = "SELECT fingerprint, received_at, intent, outcome FROM {schema}.inbox WHERE command_id = %s"
+FIND = "SELECT fingerprint, received_at, intent, outcome FROM {schema}.inbox WHERE command_id = $1"
 FIND_AND_LOCK = FIND + " FOR UPDATE"
-# Two at once meet in the same partition, where the primary key keeps them apart; whatever is in an older
-# partition was committed before this one took its first row (`shared.partitions`).
+# Whoever has looked for a command before, and found none, keeps the youngest partition from changing until
+# the end (`shared.partitions`): there its primary key lets one handling in.
 ADD = """
     INSERT INTO {schema}.inbox (command_id, name, fingerprint, body, received_at, intent, outcome)
-    SELECT new.* FROM (VALUES (%s, %s, %s::bytea, %s::json, %s::timestamptz, %s::json, %s::json))
-        AS new (command_id, name, fingerprint, body, received_at, intent, outcome)
-    WHERE NOT EXISTS (SELECT FROM {schema}.inbox AS known WHERE known.command_id = new.command_id)
-    ON CONFLICT DO NOTHING
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
+ADD_UNLESS_KNOWN = ADD + " ON CONFLICT DO NOTHING"
 FIND_MANY = """
     SELECT command_id, fingerprint, outcome::text FROM {schema}.inbox
-    WHERE command_id IN (SELECT jsonb_array_elements_text(%s::jsonb))
+    WHERE command_id IN (SELECT jsonb_array_elements_text($1::jsonb))
 """
 # As one JSON parameter: arrays and placeholders cost eight times as much. In one order, so that two who
-# settle the same commands wait for each other and not in a circle. Having looked for them before, this
-# transaction keeps the partition from changing.
+# settle the same commands wait for each other and not in a circle.
 ADD_MANY = """
     INSERT INTO {schema}.inbox (command_id, name, fingerprint, body, received_at, outcome)
-    SELECT id, name, decode(print, 'hex'), body::json, %s, outcome::json
-    FROM jsonb_to_recordset(%s::jsonb) AS new(id text, name text, print text, body text, outcome text)
+    SELECT id, name, decode(print, 'hex'), body::json, $1::timestamptz, outcome::json
+    FROM jsonb_to_recordset($2::jsonb) AS new(id text, name text, print text, body text, outcome text)
     ORDER BY id
-    ON CONFLICT DO NOTHING
 """
-FINISH = "UPDATE {schema}.inbox SET outcome = %s::json WHERE command_id = %s"
+FINISH = "UPDATE {schema}.inbox SET outcome = $1 WHERE command_id = $2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,60 +92,39 @@ class Inbox:
 
         Raises Rejected `idempotency_conflict` when it came with other content.
         """
-        statement = FIND_AND_LOCK if lock else FIND
-        cursor = await work.driver.execute(statement.format(schema=self.schema), (command.command_id,))
-        row = await cursor.fetchone()
-        if row is None:
+        finding = self._sql(FIND_AND_LOCK if lock else FIND)
+        (found,) = await work.run(finding(command.command_id))
+        if not found.rows:
             return None
+        row = found.rows[0]
         if row[0] != fingerprint(command):
             raise idempotency_conflict(command.command_id)
         return Stored(*row)
 
     async def add(self, work: Work, command: Command[Any], *, intent: BaseModel) -> bool:
         """Write a command's row before its outcome; False when another handling of it has written one."""
-        statement, values = self._row(work, command, intent, None)
-        cursor = await work.driver.execute(statement, values)
-        return cursor.rowcount == 1
+        adding = self._sql(ADD_UNLESS_KNOWN)
+        (added,) = await work.run(adding(*_row(work, command, intent, None)))
+        return added.changed == 1
 
     def settle(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
-        """Store a new command with its outcome when the work ends; there is one command to a work.
+        """Store a new command with its outcome when the work ends; the command was looked for before.
 
-        The end of the work raises AlreadyDecided, which undoes it, when another handling was first.
+        The end of the work raises Overtaken, which undoes it, when another handling was first.
         """
-
-        async def was_taken() -> None:
-            stored = await self.find(work, command)
-            if stored is None:
-                raise Unavailable("the same command is being handled elsewhere")
-            raise AlreadyDecided(outcome_of(stored))
-
-        work.claim = Claim(*self._row(work, command, None, outcome), was_taken)
-
-    def _row(
-        self, work: Work, command: Command[Any], intent: BaseModel | None, outcome: Outcome | None
-    ) -> tuple[str, tuple[Any, ...]]:
-        values = (
-            command.command_id,
-            command.name,
-            fingerprint(command),
-            command.model_dump_json(exclude=set(command.secrets)),
-            work.now,
-            intent.model_dump_json() if intent else None,
-            outcome.model_dump_json() if outcome else None,
-        )
-        return ADD.format(schema=self.schema), values
+        work.claims.append(self._sql(ADD)(*_row(work, command, None, outcome)))
 
     async def find_many(self, work: Work, command_ids: Sequence[str]) -> dict[str, Known]:
         """Those of many commands that came in before, by their ids."""
-        parameter = orjson.dumps(command_ids).decode()
-        cursor = await work.driver.execute(FIND_MANY.format(schema=self.schema), (parameter,), prepare=True)
-        rows = await cursor.fetchall()
-        return {row[0]: Known(bytes(row[1]), None if row[2] is None else row[2].encode()) for row in rows}
+        (found,) = await work.run(self._sql(FIND_MANY)(orjson.dumps(command_ids).decode()))
+        return {
+            row[0]: Known(bytes(row[1]), None if row[2] is None else row[2].encode()) for row in found.rows
+        }
 
-    async def settle_many(self, work: Work, decided: Sequence[Decided]) -> bool:
-        """Store new commands with their outcomes; False when another handling of one of them was first."""
+    def settle_many(self, work: Work, decided: Sequence[Decided]) -> None:
+        """Store new commands with their outcomes when the work ends; the same as `settle` for several."""
         if not decided:
-            return True
+            return
         rows = [
             {
                 "id": one.command.command_id,
@@ -160,15 +135,28 @@ class Inbox:
             }
             for one in decided
         ]
-        statement = ADD_MANY.format(schema=self.schema)
-        values = (work.now, orjson.dumps(rows).decode())
-        cursor = await work.driver.execute(statement, values, prepare=True)
-        return cursor.rowcount == len(decided)
+        work.claims.append(self._sql(ADD_MANY)(work.now, orjson.dumps(rows).decode()))
 
     async def finish(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
         """Write the outcome of a command whose row is there, locked by this work."""
-        values = (outcome.model_dump_json(), command.command_id)
-        await work.driver.execute(FINISH.format(schema=self.schema), values)
+        await work.run(self._sql(FINISH)(outcome.model_dump_json(), command.command_id))
+
+    def _sql(self, text: str) -> Statement:
+        return in_schema(self.schema, text)
+
+
+def _row(
+    work: Work, command: Command[Any], intent: BaseModel | None, outcome: Outcome | None
+) -> tuple[Any, ...]:
+    return (
+        command.command_id,
+        command.name,
+        fingerprint(command),
+        command.model_dump_json(exclude=set(command.secrets)),
+        work.now,
+        intent.model_dump_json() if intent else None,
+        outcome.model_dump_json() if outcome else None,
+    )
 
 
 def _kept(decided: Decided) -> str:

@@ -1,18 +1,17 @@
-"""Writing the outbox: the last statement of a work, and with it the row that makes the work count at all."""
+"""Writing the outbox: among the last statements of a work, on the way with its commit."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
+from functools import cache
+from itertools import chain, count
 from typing import Any
 
 import orjson
-import psycopg
+from psycopg.types.numeric import Int8
 
 from shared.ids import new_id
-
-Driver = psycopg.AsyncConnection[tuple[Any, ...]]
-"""A connection below SQLAlchemy; a statement takes a quarter of the time there."""
+from shared.statements import Bound, Statement
 
 FEW_ROWS = 8
 """Up to here each row's values are sent as they are; beyond, a list for each column, which costs more to
@@ -21,14 +20,14 @@ begin with and a quarter for each row."""
 ADD = """
     INSERT INTO {schema}.outbox
         (message_id, stream, subject, headers, payload, entity, entity_id, version, caused_by, occurred_at)
-    SELECT message_id, stream, subject, headers, payload, entity, entity_id, version, coalesce(cause, %s), %s
+    SELECT message_id, stream, subject, headers, payload, entity, entity_id, version,
+           coalesce(cause, $1), $2::timestamptz
     FROM {rows} AS new (message_id, stream, subject, headers, payload, entity, entity_id, version, cause)
 """
-IF_CLAIMED = "WITH claimed AS ({claim} RETURNING 1) {add} WHERE EXISTS (SELECT FROM claimed)"
-ROW = "(%s::text, %s::text, %s::text, %s::jsonb, %s::bytea, %s::text, %s::text, %s::bigint, %s::text)"
+TYPES = ("text", "text", "text", "jsonb", "bytea", "text", "text", "bigint", "text")
 COLUMNS = """unnest(
-    %b::text[], %b::text[], %b::text[], %b::text[]::jsonb[], %b::bytea[],
-    %b::text[], %b::text[], %b::bigint[], %b::text[]
+    $3::text[], $4::text[], $5::text[], $6::text[]::jsonb[], $7::bytea[],
+    $8::text[], $9::text[], $10::bigint[], $11::text[]
 )"""
 
 
@@ -50,50 +49,27 @@ class OutboxMessage:
     def values(self) -> tuple[Any, ...]:
         """What is stored of it, in the order of the columns in `ADD`."""
         headers = orjson.dumps(self.headers).decode()
-        about = (self.entity, self.entity_id, self.version, self.caused_by)
+        version = None if self.version is None else Int8(self.version)
+        about = (self.entity, self.entity_id, version, self.caused_by)
         return (self.message_id, self.stream, self.subject, headers, self.payload, *about)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A row that must be new: where it is there already, nothing of the work may take effect."""
-
-    statement: str
-    """An INSERT … ON CONFLICT DO NOTHING of the one row."""
-    values: tuple[Any, ...]
-    was_taken: Callable[[], Awaitable[None]]
-    """Called where it was there already; raises what the work ends with."""
+def adding(schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime) -> Bound:
+    """The statement that writes messages, in their order."""
+    rows = [message.values() for message in messages]
+    if len(rows) <= FEW_ROWS:
+        return _add_few(schema, len(rows))(caused_by, occurred_at, *chain.from_iterable(rows))
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return _add_many(schema)(caused_by, occurred_at, *columns)
 
 
-async def write(
-    driver: Driver,
-    schema: str,
-    messages: Sequence[OutboxMessage],
-    *,
-    caused_by: str,
-    occurred_at: datetime,
-    claim: Claim | None = None,
-) -> None:
-    """Write a work's messages, in their order, together with its claim."""
-    if not messages and claim is None:
-        return
-    statement, values = _adding(schema, messages, caused_by, occurred_at) if messages else ("", ())
-    if claim is not None:
-        values = claim.values + values
-        statement = IF_CLAIMED.format(claim=claim.statement, add=statement) if messages else claim.statement
-    cursor = await driver.execute(statement, values)
-    if claim is not None and cursor.rowcount == 0:
-        await claim.was_taken()
+@cache
+def _add_few(schema: str, rows: int) -> Statement:
+    places = count(3)
+    values = ", ".join(f"({', '.join(f'${next(places)}::{kind}' for kind in TYPES)})" for _ in range(rows))
+    return Statement(ADD.format(schema=schema, rows=f"(VALUES {values})"))
 
 
-def _adding(
-    schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime
-) -> tuple[str, tuple[Any, ...]]:
-    """The statement that adds messages, and its values."""
-    if len(messages) <= FEW_ROWS:
-        rows = f"(VALUES {', '.join([ROW] * len(messages))})"
-        values = list(chain.from_iterable(message.values() for message in messages))
-    else:
-        columns = zip(*(message.values() for message in messages), strict=True)
-        rows, values = COLUMNS, [list(column) for column in columns]
-    return ADD.format(schema=schema, rows=rows), (caused_by, occurred_at, *values)
+@cache
+def _add_many(schema: str) -> Statement:
+    return Statement(ADD.format(schema=schema, rows=COLUMNS))

@@ -34,7 +34,7 @@ class Steps:
     transactions: Transactions
     outcome: Outcome | None = None
     intended: bool = False
-    """Whether the command has a row already: one that needs nobody outside is recorded without an intent."""
+    """Whether the command has a row with its intent: one that needs nobody outside is recorded without."""
 
     def key(self, label: str) -> str:
         """An idempotency key for one call outside, the same on every re-run of this command."""
@@ -63,7 +63,7 @@ class Steps:
     async def record(self, save: Callable[[Work], Awaitable[Result]]) -> Result:
         """Write the result and the command's outcome in one transaction."""
         async with self._begin(utc_now()) as work:
-            stored = await self._find(work, lock=True) if self.intended else None
+            stored = await self._find(work, lock=self.intended)
             result = await save(work)
             self.outcome = succeeded(self.command, result)
             await self._settle(work, stored, self.outcome)

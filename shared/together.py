@@ -26,10 +26,6 @@ Begin = Callable[[str, datetime], AbstractAsyncContextManager[Work]]
 Call = Callable[[Work, list[Any]], Awaitable[Sequence[Any]]]
 
 
-class Overtaken(Exception):
-    """Another worker has settled one of the commands in the meantime; all of it is tried again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A command as it came in."""
@@ -69,12 +65,9 @@ class Together:
                 try:
                     return await self._handle(group)
                 except Exception as error:
-                    if not isinstance(error, Overtaken) and not is_conflict(error):
+                    if not is_conflict(error):
                         raise
-            try:
-                return await self._handle(group)
-            except Overtaken:
-                raise Unavailable("the same commands are being handled elsewhere") from None
+            return await self._handle(group)
 
     async def _handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
         # The last to come in was not there before the moment it came.
@@ -84,9 +77,9 @@ class Together:
 
 
 async def decide_in(work: Work, inbox: Inbox, group: Sequence[Asked], call: Call) -> list[Answered]:
-    """An answer for each, within a transaction: those that are new are handed to `call` and stored.
+    """An answer for each, within a transaction: those that are new are handed to `call`.
 
-    Raises Overtaken when another worker has settled one of them in the meantime.
+    They are stored when the work ends, which raises Overtaken when another worker was first with one.
     """
     known = await inbox.find_many(work, [asked.command.command_id for asked in group])
     prints = [fingerprint(asked.command) for asked in group]
@@ -124,8 +117,7 @@ async def _decide(
         answers[asked.command.command_id] = answer
         if isinstance(answer, Answer):
             decided.append(Decided(asked.command, prints[number], asked.body, answer.body))
-    if not await inbox.settle_many(work, decided):
-        raise Overtaken
+    inbox.settle_many(work, decided)
     return answers
 
 

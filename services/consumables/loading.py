@@ -12,16 +12,17 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.consumables.domain.units import Pool, Stock, Why, burn_order, give_back
+from shared.statements import Statement
 from shared.work import Work
 
 _BALANCE = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
     granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold
 """
-LOCK_BALANCES = f"""
+_LOCK_BALANCES = f"""
     WITH wish AS (
         SELECT consumer, feature, account
-        FROM jsonb_to_recordset(%(wished)s::jsonb) AS wish (consumer text, feature text, account text)
+        FROM jsonb_to_recordset($1::jsonb) AS wish (consumer text, feature text, account text)
     ), reach AS (
         SELECT consumer, feature, account AS named, 'customer:' || consumer AS account FROM wish
         WHERE account IS NULL OR account = 'customer:' || consumer
@@ -31,28 +32,30 @@ LOCK_BALANCES = f"""
             ON access.consumer = wish.consumer AND (wish.account IS NULL OR access.account = wish.account)
         UNION ALL
         SELECT NULL, feature, account, account
-        FROM jsonb_to_recordset(%(named)s::jsonb) AS named (account text, feature text)
+        FROM jsonb_to_recordset($2::jsonb) AS named (account text, feature text)
     )
     SELECT reach.consumer, reach.named, {_BALANCE}
     FROM reach JOIN consumables.balances USING (account, feature) JOIN consumables.accounts USING (account)
     ORDER BY account, feature FOR UPDATE OF balances
 """  # noqa: S608 - our own names
-READ_BALANCES = LOCK_BALANCES.replace("FOR UPDATE OF balances", "")
+LOCK_BALANCES = Statement(_LOCK_BALANCES)
+READ_BALANCES = Statement(_LOCK_BALANCES.replace("FOR UPDATE OF balances", ""))
 _STOCK = """
     grant_id, quantity, consumed, reserved, expired, remaining, expires_at, priority, created_at, version,
     ended_at IS NOT NULL, revoked
 """
-SELECT_GRANTS = f"""
+_SELECT_GRANTS = f"""
     SELECT account, feature, {_STOCK}
-    FROM jsonb_to_recordset(%(of)s::jsonb) AS of (account text, feature text)
+    FROM jsonb_to_recordset($1::jsonb) AS of (account text, feature text)
     JOIN consumables.grants USING (account, feature) WHERE open
 """  # noqa: S608 - our own names
-SELECT_GRANTS_IN_USE = SELECT_GRANTS.replace("WHERE open", "WHERE open OR grants.consumed > 0")
-SELECT_GRANTS_AND_THESE = f"""{SELECT_GRANTS}
+SELECT_GRANTS = Statement(_SELECT_GRANTS)
+SELECT_GRANTS_IN_USE = Statement(_SELECT_GRANTS.replace("WHERE open", "WHERE open OR grants.consumed > 0"))
+SELECT_GRANTS_AND_THESE = Statement(f"""{_SELECT_GRANTS}
     UNION
     SELECT account, feature, {_STOCK} FROM consumables.grants
-    WHERE grant_id IN (SELECT jsonb_array_elements_text(%(these)s::jsonb))
-"""  # noqa: S608 - our own names
+    WHERE grant_id IN (SELECT jsonb_array_elements_text($2::jsonb))
+""")  # noqa: S608 - our own names
 SELECT_OVERDUE = """
     SELECT reservation_id, consumer, drawn FROM consumables.reservations
     WHERE status = 'open' AND expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
@@ -108,12 +111,11 @@ async def load(
     """
     wished = [wish._asdict() for wish in dict.fromkeys(wanted)]
     by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
-    values = {"wished": orjson.dumps(wished).decode(), "named": orjson.dumps(by_name).decode()}
-    statement = LOCK_BALANCES if lock else READ_BALANCES
-    cursor = await work.driver.execute(statement, values, prepare=True, binary=True)
+    finding = LOCK_BALANCES if lock else READ_BALANCES
+    (found,) = await work.run(finding(orjson.dumps(wished).decode(), orjson.dumps(by_name).decode()))
     loaded = Loaded()
     reached: dict[Wanted, list[Pool]] = {}
-    for consumer, account, *columns in await cursor.fetchall():
+    for consumer, account, *columns in found.rows:
         pool = loaded.pools.setdefault((columns[0], columns[1]), Pool(*columns))
         if consumer is not None:
             reached.setdefault(Wanted(consumer, pool.feature, account), []).append(pool)
@@ -128,12 +130,16 @@ async def load(
 async def _load_grants(work: Work, loaded: Loaded, grant_ids: list[str], *, in_use: bool) -> None:
     overdue = await _overdue(work, loaded)
     ids = [*grant_ids, *(part["grant_id"] for _, _, drawn in overdue for part in drawn)]
-    keys = [{"account": account, "feature": feature} for account, feature in loaded.pools]
-    values = {"of": orjson.dumps(keys).decode(), "these": orjson.dumps(ids).decode()}
-    statement = SELECT_GRANTS_IN_USE if in_use else SELECT_GRANTS_AND_THESE if ids else SELECT_GRANTS
-    cursor = await work.driver.execute(statement, values, prepare=True, binary=True)
+    keys = orjson.dumps(
+        [{"account": account, "feature": feature} for account, feature in loaded.pools]
+    ).decode()
+    if ids and not in_use:
+        finding = SELECT_GRANTS_AND_THESE(keys, orjson.dumps(ids).decode())
+    else:
+        finding = (SELECT_GRANTS_IN_USE if in_use else SELECT_GRANTS)(keys)
+    (found,) = await work.run(finding)
     by_pool: dict[tuple[str, str], list[Stock]] = {key: [] for key in loaded.pools}
-    for account, feature, *columns in await cursor.fetchall():
+    for account, feature, *columns in found.rows:
         pool = loaded.pools.get((account, feature))
         if pool is not None:
             stock = Stock(pool, *columns)

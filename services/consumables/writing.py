@@ -11,13 +11,14 @@ from services.consumables.recharging import units_are_low
 from services.consumables.telling import balance_json, customer_parts, rfc3339
 from shared.ids import new_id
 from shared.outbox import OutboxMessage
+from shared.statements import Bound, Statement
 from shared.tracing import outgoing_headers
 from shared.work import Work
 from tallystick.messages.consumables import EntryKind
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
-WRITE = """
-    WITH changed AS (SELECT %(changes)s::jsonb AS what),
+WRITE = Statement("""
+    WITH changed AS (SELECT $1::jsonb AS what),
     balances AS (
         UPDATE consumables.balances AS old
         SET version = new.version, beyond = new.beyond, consumed = new.consumed, reserved = new.reserved,
@@ -30,7 +31,7 @@ WRITE = """
         UPDATE consumables.grants AS old
         SET version = old.version + 1, consumed = new.consumed, reserved = new.reserved,
             expired = new.expired, remaining = new.remaining, open = new.open,
-            ended_at = CASE WHEN new.ended THEN coalesce(old.ended_at, %(now)s) END,
+            ended_at = CASE WHEN new.ended THEN coalesce(old.ended_at, $2) END,
             revoked = new.revoked
         FROM changed, jsonb_to_recordset(what -> 'grants') AS new
             (grant_id text, consumed bigint, reserved bigint, expired bigint, remaining bigint, open boolean,
@@ -39,19 +40,19 @@ WRITE = """
     ), entries AS (
         INSERT INTO consumables.entries (entry_id, account, feature, grant_id, kind, quantity, consumer,
                                          caused_by, reservation_id, metadata, occurred_at)
-        SELECT i, a, f, g, k, q, c, coalesce(b, %(cause)s), r, m, %(now)s
+        SELECT i, a, f, g, k, q, c, coalesce(b, $3), r, m, $2
         FROM changed, jsonb_to_recordset(what -> 'entries') AS new
             (i text, a text, f text, g text, k text, q bigint, c text, b text, r text, m jsonb)
     )
     INSERT INTO consumables.usage_days (customer, feature, day, consumer, account, quantity)
-    SELECT customer, feature, date_trunc('day', %(now)s AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', consumer,
-           account, quantity
+    SELECT customer, feature, date_trunc('day', $2::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
+           consumer, account, quantity
     FROM changed, jsonb_to_recordset(what -> 'usage') AS new
         (customer text, feature text, consumer text, account text, quantity bigint)
     ORDER BY account, feature, consumer
     ON CONFLICT (customer, feature, day, consumer, account)
     DO UPDATE SET quantity = usage_days.quantity + excluded.quantity
-"""
+""")
 _EVENTS: dict[EntryKind, str] = {
     "consumed": "consumed",
     "committed": "consumed",
@@ -80,17 +81,21 @@ async def write(work: Work, loaded: Loaded) -> None:
         await work.driver.execute(CLOSE_OVERDUE, (work.now, loaded.lapsed))
     changed = [pool for pool in touched if pool.is_changed]
     if changed:
-        await _write(work, changed)
+        work.last.append(_writing(work, changed))
     low = [
         (pool.account, pool.feature, pool.remaining)
         for pool in touched
         if pool.threshold is not None and pool.remaining < pool.threshold
     ]
     if low:
+        # It looks at the balances as they are now.
+        await work.run(*work.last)
+        work.last.clear()
         await units_are_low(work, low)
 
 
-async def _write(work: Work, changed: Sequence[Pool]) -> None:
+def _writing(work: Work, changed: Sequence[Pool]) -> Bound:
+    """The statement that writes all of it; puts what tells of it into the outbox."""
     told = _Told(work)
     for pool in changed:
         told.tell(pool)
@@ -104,8 +109,7 @@ async def _write(work: Work, changed: Sequence[Pool]) -> None:
             for used in _usage(pool)
         ],
     }
-    values = {"changes": orjson.dumps(changes).decode(), "now": work.now, "cause": work.caused_by}
-    await work.driver.execute(WRITE, values, prepare=True)
+    return WRITE(orjson.dumps(changes).decode(), work.now, work.caused_by)
 
 
 def _balance_row(pool: Pool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.seats.domain.assigning import Taken
 from services.seats.domain.seats import Seat
 from services.seats.tables import KnownInvoice, KnownSubscription, SeatRow, TeamRow
+from shared.statements import Statement
 from shared.work import Rejected, Work
 from tallystick.messages.base import Customer
 
@@ -64,34 +65,35 @@ async def _seat_of(work: Work, team_id: str, seat_id: str) -> tuple[TeamRow, Sea
     return team, seat
 
 
-TAKEN = """
-    SELECT email, member FROM seats.seats WHERE team_id = %s AND status <> 'revoked'
-        AND email IN (SELECT jsonb_array_elements_text(%s::jsonb))
+TAKEN = Statement("""
+    SELECT email, member FROM seats.seats WHERE team_id = $1 AND status <> 'revoked'
+        AND email IN (SELECT jsonb_array_elements_text($2::jsonb))
     UNION ALL
-    SELECT email, member FROM seats.seats WHERE team_id = %s AND status <> 'revoked'
-        AND member IN (SELECT jsonb_array_elements_text(%s::jsonb))
-"""
+    SELECT email, member FROM seats.seats WHERE team_id = $1 AND status <> 'revoked'
+        AND member IN (SELECT jsonb_array_elements_text($3::jsonb))
+""")
 
 
 async def taken_seats(work: Work, team: TeamRow, emails: Sequence[str], members: Sequence[Customer]) -> Taken:
     """Who of these has a seat of a team, which is locked, already; the owner's counts where there is one."""
-    tokens, team_id = [member.token for member in members], team.team_id
+    tokens = [member.token for member in members]
     owner = {team.customer} if team.owner_seat != "none" else set()
-    values = (team_id, orjson.dumps(emails).decode(), team_id, orjson.dumps(tokens).decode())
-    rows = await (await work.driver.execute(TAKEN, values, prepare=True)).fetchall()
-    return Taken({row[0] for row in rows if row[0]}, owner | {row[1] for row in rows if row[1]})
+    (found,) = await work.run(
+        TAKEN(team.team_id, orjson.dumps(emails).decode(), orjson.dumps(tokens).decode())
+    )
+    return Taken({row[0] for row in found.rows if row[0]}, owner | {row[1] for row in found.rows if row[1]})
 
 
-ADD_SEATS = """
+ADD_SEATS = Statement("""
     INSERT INTO seats.seats (seat_id, version, team_id, subscription_id, customer, status, email, member,
         multiplier, role, metadata, token_hash, invited_at, expires_at, claimed_at)
     SELECT seat_id, version, team_id, subscription_id, customer, status, email, member,
         multiplier, role, metadata, decode(token_hash, 'hex'), invited_at, expires_at, claimed_at
-    FROM jsonb_to_recordset(%s::jsonb) AS new (seat_id text, version bigint, team_id text,
+    FROM jsonb_to_recordset($1::jsonb) AS new (seat_id text, version bigint, team_id text,
         subscription_id text, customer text, status text, email text, member text, multiplier bigint,
         role text, metadata jsonb, token_hash text, invited_at timestamptz, expires_at timestamptz,
         claimed_at timestamptz)
-"""
+""")
 
 
 async def add_seats(work: Work, seats: Sequence[Seat]) -> None:
@@ -116,7 +118,7 @@ async def add_seats(work: Work, seats: Sequence[Seat]) -> None:
         }
         for seat in seats
     ]
-    await work.driver.execute(ADD_SEATS, [orjson.dumps(rows).decode()], prepare=True)
+    await work.run(ADD_SEATS(orjson.dumps(rows).decode()))
 
 
 async def find_team(

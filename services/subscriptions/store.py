@@ -7,8 +7,8 @@ are in a row and no two of them can wait for each other.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+import orjson
 import sqlalchemy as sa
-from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,14 +23,15 @@ from services.subscriptions.tables import (
     ParkedEventRow,
     SubscriptionRow,
 )
+from shared.statements import Statement
 from shared.work import Work
 from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
 
-ADD_CUSTOMER = """
+ADD_CUSTOMER = Statement("""
     INSERT INTO subscriptions.customers (customer, customer_id, version, email, name, metadata, created_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT DO NOTHING
-"""
+""")
 
 
 LOCK_CUSTOMERS = "SELECT FROM subscriptions.customers WHERE customer = ANY(%b) ORDER BY customer FOR UPDATE"
@@ -66,11 +67,11 @@ async def add_customer(work: Work, customer: CustomerSnapshot) -> bool:
         customer.version,
         customer.email,
         customer.name,
-        Jsonb(customer.metadata),
+        orjson.dumps(customer.metadata).decode(),
         customer.created_at,
     )
-    cursor = await work.driver.execute(ADD_CUSTOMER, values)
-    return cursor.rowcount == 1
+    (added,) = await work.run(ADD_CUSTOMER(*values))
+    return added.changed == 1
 
 
 async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
