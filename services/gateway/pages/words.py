@@ -95,7 +95,7 @@ def _texts(language: str) -> Mapping[str, str]:
 
 
 def words_for(request: Request) -> Words:
-    """The language chosen on the page, else the browser's, else English; dates as in the browser's country."""
+    """The language chosen on the page, else the browser's, else English; dates as in its country."""
     chosen = request.cookies.get(COOKIE)
     spoken = (chosen,) if chosen in LANGUAGES else LANGUAGES
     header = request.headers.get("accept-language", "")

@@ -1,0 +1,164 @@
+"""Forms sent twice, or from a page that no longer shows how things are: told, and nothing is done."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tallystick.messages import seats
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+from tests.flows.shop import Shop, fresh_id
+from tests.support.gateway import MANAGE, GatewaySystem, bearer
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody with a browser that runs no scripts."""
+
+    http: httpx.AsyncClient
+
+    async def form(self, page: str, action: str) -> dict[str, str]:
+        """The fields of the first form on a page that is posted to an action."""
+        text = (await self.http.get(page)).raise_for_status().text
+        found = re.search(rf'<form[^>]*method="post" action="{action}".*?</form>', text, re.DOTALL)
+        assert found is not None, f"no form for {action} on {page}"
+        tags = re.findall("<input[^>]*>", found[0])
+        inputs = [dict(re.findall(r'([a-z_-]+)="([^"]*)"', tag)) for tag in tags]
+        return {fields["name"]: fields.get("value", "") for fields in inputs}
+
+    async def send(self, action: str, fields: Mapping[str, str]) -> httpx.Response:
+        """Send a form."""
+        return await self.http.post(action, data=dict(fields))
+
+
+@asynccontextmanager
+async def visiting(gateway: GatewaySystem, customer: Customer) -> AsyncIterator[Visitor]:
+    """A customer on the billing page."""
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as http:
+        link = await http.post(
+            "/api/v1/billing/page-link", json={"page": "billing"}, headers=bearer(customer, MANAGE)
+        )
+        assert (await http.get(link.raise_for_status().json()["url"])).status_code == 303
+        yield Visitor(http)
+
+
+async def test_a_form_that_is_sent_twice_is_carried_out_once(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    await shop.buys("team_monthly", 3)
+    async with visiting(gateway, shop.acme) as visitor:
+        form = await visitor.form("/billing", "/billing/seats/invite")
+        sent = form | {"emails": "mia@example.com"}
+        first = await visitor.send("/billing/seats/invite", sent)
+        again = await visitor.send("/billing/seats/invite", sent)
+        links = [re.findall(r'value="([^"]*/claim/[^"]+)"', answer.text) for answer in (first, again)]
+        assert len(links[0]) == 1 and links[0] == links[1]
+
+        # Filled in with something else, as a browser may after a reload, it is not taken for the first.
+        other = await visitor.send("/billing/seats/invite", form | {"emails": "ben@example.com"})
+        assert other.status_code == 409
+        assert "This form has been sent before" in other.text and "ben@example.com" in other.text
+        team = (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team
+        listed = await shop.billing.ask(seats.ListSeats(team_id=team.team_id))
+        assert [seat.email for seat in listed.items] == ["mia@example.com"]
+
+
+async def test_a_preview_that_is_out_of_date_changes_nothing(gateway: GatewaySystem, shop: Shop) -> None:
+    # Shown: from Essential to Business. Meanwhile the plan has become Professional, in another window.
+    await shop.register()
+    bought = await shop.buys("essential_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        form = await visitor.form("/billing/change?price=business_monthly", "/billing/change")
+        await shop.billing.call(
+            m.ChangePlan(
+                command_id=fresh_id("change"),
+                subscription_id=bought.subscription_id,
+                price="professional_monthly",
+                when="now",
+                proration="none",
+            )
+        )
+        stale = await visitor.send("/billing/change", form)
+        assert stale.status_code == 409
+        assert "This has changed since the page was made. Nothing was done" in stale.text
+        assert "Professional" in stale.text
+        assert (await shop.subscription()).items[0].price == "professional_monthly"
+
+        fresh = await visitor.form("/billing/change?price=business_monthly", "/billing/change")
+        assert (await visitor.send("/billing/change", fresh)).headers[
+            "location"
+        ] == "/billing?done=changed#plan"
+        assert (await shop.subscription()).items[0].price == "business_monthly"
+
+
+async def test_a_seat_count_from_an_old_page_changes_nothing(gateway: GatewaySystem, shop: Shop) -> None:
+    # Shown: from 3 to 5 seats. Meanwhile there are 8: what was to be more would be fewer.
+    await shop.register()
+    await shop.buys("team_monthly", 3, trial=False)
+    async with visiting(gateway, shop.acme) as visitor:
+        team = (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team
+        page = "/billing/seats/count?quantity=5"
+        form = await visitor.form(page, "/billing/seats/count")
+        await shop.billing.call(
+            seats.ChangeSeatCount(command_id=fresh_id("count"), team_id=team.team_id, quantity=8, when="now")
+        )
+
+        async def bought() -> bool:
+            return (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team.quantity == 8
+
+        await eventually(bought)
+        stale = await visitor.send("/billing/seats/count", form)
+        assert stale.status_code == 409
+        assert "Nothing was done" in stale.text
+        assert (await shop.subscription()).items[0].quantity == 8
+
+
+async def test_a_cancellation_from_an_old_page_spares_the_plan_bought_since(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    old = await shop.buys("essential_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        form = await visitor.form("/billing/cancel", "/billing/cancel")
+        await shop.cancel(old.subscription_id)
+        new = await shop.buys("professional_monthly")
+        stale = await visitor.send("/billing/cancel", form)
+        assert stale.status_code == 400
+        assert "The plan has ended." in stale.text
+        now = await shop.subscription()
+        assert (now.subscription_id, now.cancel_at_period_end) == (new.subscription_id, False)
+
+        # And whatever a form says, nobody ends a plan of somebody else's.
+        foreign = await shop.billing.ask(m.GetSubscription(subscription_id=new.subscription_id))
+        other = Customer(type="organization", id=fresh_id("other"))
+        await shop.register(other, email="other@example.com")
+        async with visiting(gateway, other) as stranger:
+            wish = await stranger.form("/billing/plans", "/billing/checkout")
+            sent = wish | {"subscription_id": foreign.subscription.subscription_id}
+            assert (await stranger.send("/billing/cancel", sent)).status_code == 404
+        assert not (await shop.subscription()).cancel_at_period_end
+
+
+async def test_the_language_may_be_changed_wherever_one_is(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    await shop.buys("essential_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        page = "/billing/change?price=business_monthly&amp;when=period_end"
+        form = await visitor.form(page.replace("&amp;", "&"), "/language")
+        assert form["next_page"] == page
+        # After a form has been refused the page is the billing page again, wherever the form was sent.
+        invite = await visitor.form("/billing", "/language")
+        refused = await visitor.send("/billing/seats/invite", invite | await _secrets(visitor))
+        assert 'name="next_page" value="/billing"' in refused.text
+        assert 'data-here="/billing"' in refused.text
+
+
+async def _secrets(visitor: Visitor) -> dict[str, str]:
+    form = await visitor.form("/billing/cancel", "/billing/cancel")
+    return {name: form[name] for name in ("csrf_token", "command_id")}
