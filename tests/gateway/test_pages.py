@@ -55,7 +55,7 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
     plan, team, usage = (page.locator(f'[data-live="{name}"]') for name in ("plan", "team", "usage"))
     await expect(page.get_by_text("Thank you.")).to_be_visible()
     await expect(plan).to_contain_text("Active")
-    await expect(plan).to_contain_text("from €10.00 per seat and month, 3 seats")
+    await expect(plan).to_contain_text("€10.00 per seat and month, 3 seats")
     await expect(team).to_contain_text("1 of 3 seats are taken. 2 are free.")
 
     # Invite, by the keyboard alone.
@@ -65,7 +65,6 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
     await page.keyboard.press("Enter")
     await expect(page.locator(".refusals")).to_have_text("nobody: This is not an email address.")
     invitation = await page.get_by_label("Link for mia@example.com").input_value()
-    await page.goto(f"{gateway.url}/billing")
 
     # Another person claims it.
     mia = Customer(type="user", id=fresh_id("mia"))
@@ -79,13 +78,13 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
     await expect(hers.locator('[data-live="teams"]')).to_contain_text(shop.acme.id)
     await expect(hers.locator('[data-live="features"]')).to_contain_text("Audio transcription")
 
-    # What she does elsewhere shows up on the open page by itself.
+    # What she does elsewhere shows up on the open page by itself, though it answered a form.
     await expect(team.locator("tr", has_text="mia@example.com")).to_contain_text("Active")
     used = consumables.Consume(
         command_id=fresh_id("use"), consumer=mia, feature="mentorship_hours", quantity=4
     )
     assert (await shop.billing.call(used)).remaining == 16
-    await expect(usage).to_contain_text("16 of 20 left")
+    await expect(usage).to_contain_text("4 of 20 used, 16 left")
 
     # A renewal fails, then is paid.
     subscription = await shop.subscription()
@@ -192,9 +191,7 @@ async def test_without_a_session_every_page_says_how_to_come_back(
         assert answer is not None and answer.status == 401
         await expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out")
     await page.goto(f"{gateway.url}/session?token=made-up")
-    await expect(
-        page.get_by_text("link has expired").or_(page.get_by_text("session is over"))
-    ).to_be_visible()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This link no longer works")
     await page.goto(f"{gateway.url}/claim/invented")
     await expect(page.get_by_role("alert")).to_contain_text("This invitation is not valid.")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from tallystick.client import QuestionRejected
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
@@ -39,19 +40,33 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visiting(gateway: GatewaySystem, customer: Customer) -> AsyncIterator[Visitor]:
+async def visiting(gateway: GatewaySystem, customer: Customer, **claims: str) -> AsyncIterator[Visitor]:
     """A customer on the billing page."""
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as http:
         link = await http.post(
-            "/api/v1/billing/page-link", json={"page": "billing"}, headers=bearer(customer, MANAGE)
+            "/api/v1/billing/page-link", json={"page": "billing"}, headers=bearer(customer, MANAGE, **claims)
         )
         assert (await http.get(link.raise_for_status().json()["url"])).status_code == 303
         yield Visitor(http)
 
 
+async def open_team(shop: Shop) -> seats.TeamSnapshot:
+    """The customer's team, once it has been opened."""
+
+    async def found() -> seats.TeamSnapshot | None:
+        try:
+            return (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team
+        except QuestionRejected:
+            return None
+
+    team: seats.TeamSnapshot = await eventually(found)
+    return team
+
+
 async def test_a_form_that_is_sent_twice_is_carried_out_once(gateway: GatewaySystem, shop: Shop) -> None:
     await shop.register()
     await shop.buys("team_monthly", 3)
+    await open_team(shop)
     async with visiting(gateway, shop.acme) as visitor:
         form = await visitor.form("/billing", "/billing/seats/invite")
         sent = form | {"emails": "mia@example.com"}
@@ -64,7 +79,7 @@ async def test_a_form_that_is_sent_twice_is_carried_out_once(gateway: GatewaySys
         other = await visitor.send("/billing/seats/invite", form | {"emails": "ben@example.com"})
         assert other.status_code == 409
         assert "This form has been sent before" in other.text and "ben@example.com" in other.text
-        team = (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team
+        team = await open_team(shop)
         listed = await shop.billing.ask(seats.ListSeats(team_id=team.team_id))
         assert [seat.email for seat in listed.items] == ["mia@example.com"]
 
@@ -101,8 +116,8 @@ async def test_a_seat_count_from_an_old_page_changes_nothing(gateway: GatewaySys
     # Shown: from 3 to 5 seats. Meanwhile there are 8: what was to be more would be fewer.
     await shop.register()
     await shop.buys("team_monthly", 3, trial=False)
+    team = await open_team(shop)
     async with visiting(gateway, shop.acme) as visitor:
-        team = (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team
         page = "/billing/seats/count?quantity=5"
         form = await visitor.form(page, "/billing/seats/count")
         await shop.billing.call(
@@ -110,7 +125,7 @@ async def test_a_seat_count_from_an_old_page_changes_nothing(gateway: GatewaySys
         )
 
         async def bought() -> bool:
-            return (await shop.billing.ask(seats.GetTeam(customer=shop.acme))).team.quantity == 8
+            return (await open_team(shop)).quantity == 8
 
         await eventually(bought)
         stale = await visitor.send("/billing/seats/count", form)
@@ -143,6 +158,30 @@ async def test_a_cancellation_from_an_old_page_spares_the_plan_bought_since(
             sent = wish | {"subscription_id": foreign.subscription.subscription_id}
             assert (await stranger.send("/billing/cancel", sent)).status_code == 404
         assert not (await shop.subscription()).cancel_at_period_end
+
+
+async def test_an_invitation_is_offered_to_whom_it_is_meant_for(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register(name="Acme & Sons")
+    await shop.buys("team_monthly", 3)
+    await open_team(shop)
+    async with visiting(gateway, shop.acme) as visitor:
+        form = await visitor.form("/billing", "/billing/seats/invite")
+        answer = await visitor.send("/billing/seats/invite", form | {"emails": "mia@example.com"})
+        [path] = re.findall(r'value="[^"]*(/claim/[^"]+)"', answer.text)
+        seen = (await visitor.http.get(path)).text
+        assert "Acme &amp; Sons has a seat for you" in seen
+        assert "A seat is for one person." in seen and "Take the seat" not in seen
+
+    someone = Customer(type="user", id=fresh_id("someone"))
+    async with visiting(gateway, someone, email="ben@example.com") as ben:
+        seen = (await ben.http.get(path)).text
+        assert "This invitation is for another address." in seen and "Take the seat" not in seen
+    async with visiting(gateway, someone, email=" Mia@Example.com") as mia:
+        form = await mia.form(path, path)
+        assert (await mia.send(path, form)).headers["location"] == "/my?done=claimed"
+        assert "Acme &amp; Sons" in (await mia.http.get("/my?done=claimed")).text
+        gone = await mia.http.get(path)
+        assert gone.status_code == 400 and 'href="/my"' in gone.text
 
 
 async def test_the_language_may_be_changed_wherever_one_is(gateway: GatewaySystem, shop: Shop) -> None:
