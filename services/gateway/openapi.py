@@ -37,6 +37,33 @@ SIGNED_IN = (*PUBLIC, "unauthenticated", "insufficient_scope")
 ON_STRIPE = ("not_billing_manager", "not_found", "payments_not_configured")
 """Of what a customer does on a page of Stripe's."""
 
+POSTED = ("csrf_failed", "payload_too_large")
+"""Of what is posted without being a command; of commands they are known."""
+PARAMETERS = {
+    "account": "Absent: the customer's own.",
+    "action": "What becomes of it.",
+    "at": "When it ends.",
+    "by": "How long each span is.",
+    "event_id": "Stripe's id of it.",
+    "feature": "The feature's code.",
+    "grant_id": "Which grant.",
+    "group_by": "Apart by who used them, too.",
+    "handler": "Only what this one gave up.",
+    "id": "Which add-on.",
+    "limit": "How many items at most.",
+    "proration": "What a change at once costs.",
+    "quantity": "How many seats there would be.",
+    "reason": "Kept in the audit trail.",
+    "search": "Part of an id, email, name or Stripe id, in capitals or not.",
+    "seat_id": "Which seat.",
+    "service": "Only what this one gave up.",
+    "status": "Only those that have it.",
+    "subscription_id": "Which subscription.",
+    "token": "The last part of the link that was sent.",
+    "when": "Absent: more at once, fewer when the period ends.",
+}
+"""What is told of a parameter whose route says nothing of it."""
+
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -101,6 +128,9 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     operation["responses"].pop("422", None)  # answered with 400
     if operation.get("security"):
         operation["security"] = [{"bearer": []}, {"session": []}]
+    for parameter in operation.get("parameters", []):
+        if "description" not in parameter:
+            parameter["description"] = PARAMETERS[parameter["name"]]
     bodies = [operation["requestBody"]] if "requestBody" in operation else []
     for part in (*bodies, *operation["responses"].values()):
         content = part.get("content", {}).get("application/json")

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from services.gateway.asking import CommandKey
 from services.gateway.authentication import Managing, Reading, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
-from services.gateway.openapi import ON_STRIPE, refusals
+from services.gateway.openapi import ON_STRIPE, POSTED, refusals
 from services.gateway.parts import Services
 from services.gateway.shelf import living, on_sale
 from services.gateway.standing import may_change, subscription_of
@@ -138,7 +138,9 @@ async def upcoming_invoice(caller: Reading, billing: Services) -> Response:
 
 
 @router.post(
-    "/preview-change", response_model=m.ChangePreview, responses=refusals(m.PreviewChange, m.GetSubscription)
+    "/preview-change",
+    response_model=m.ChangePreview,
+    responses=refusals(m.PreviewChange, m.GetSubscription, codes=POSTED),
 )
 async def preview_change(caller: Reading, billing: Services, body: Preview) -> Response:
     """What a change would cost, with the lines that it then makes; nothing is changed."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from services.gateway.authentication import Reading, identify
 from services.gateway.bodies import Body
 from services.gateway.callers import ADMIN
-from services.gateway.openapi import refusals
+from services.gateway.openapi import POSTED, refusals
 from services.gateway.parts import Gateway
 from services.gateway.problems import Refused
 from tallystick.messages.base import Instant, Told
@@ -31,7 +31,12 @@ class PageLink(Told):
     expires_at: Instant = Field(description="Minutes from now; the session it begins lasts longer.")
 
 
-@router.post("/api/v1/billing/page-link", status_code=201, response_model=PageLink, responses=refusals())
+@router.post(
+    "/api/v1/billing/page-link",
+    status_code=201,
+    response_model=PageLink,
+    responses=refusals(codes=POSTED),
+)
 async def page_link(caller: Reading, gateway: Gateway, body: WantedPage | None = None) -> PageLink:
     """A short-lived link that opens a page as the same caller, without their bearer token."""
     page = (body or WantedPage()).page

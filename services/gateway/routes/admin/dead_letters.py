@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from services.gateway.asking import CommandKey
 from services.gateway.authentication import Operating, caller_token
-from services.gateway.openapi import refusals
+from services.gateway.openapi import POSTED, refusals
 from services.gateway.parts import Gateway
 from services.gateway.retrying import letters, retry_letter, the_letter
 from tallystick.client.dead_letters import DeadLetter
@@ -102,7 +102,7 @@ async def dead_letter(_: Operating, gateway: Gateway, number: Number) -> LetterF
     "/{number}/retry",
     status_code=202,
     response_model=Retried,
-    responses=refusals(codes=["not_found", "not_retriable"]),
+    responses=refusals(codes=["not_found", "not_retriable", *POSTED]),
 )
 async def retry(caller: Operating, gateway: Gateway, command_id: CommandKey, number: Number) -> Retried:
     """Have a message handled again, and take it off the list."""
