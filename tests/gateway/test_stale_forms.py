@@ -1,4 +1,4 @@
-"""Forms sent twice, or from a page that no longer shows how things are: told, and nothing is done."""
+"""Forms sent twice, from a page out of date, or by somebody who may not: told, and nothing is done."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -158,6 +158,49 @@ async def test_a_cancellation_from_an_old_page_spares_the_plan_bought_since(
             sent = wish | {"subscription_id": foreign.subscription.subscription_id}
             assert (await stranger.send("/billing/cancel", sent)).status_code == 404
         assert not (await shop.subscription()).cancel_at_period_end
+
+
+async def test_a_member_who_is_not_the_manager_changes_nothing(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    bought = await shop.buys("team_monthly", 3)
+    team = await open_team(shop)
+    holder = Customer(type="user", id=fresh_id("holder"))
+    given = await shop.billing.call(
+        seats.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, member=holder, immediate=True)
+    )
+    seat = {"seat_id": given.seat.seat_id}
+    wishes: list[tuple[str, dict[str, str]]] = [
+        ("checkout", {"price": "essential_monthly"}),
+        ("change", {"price": "team_yearly", "when": "now", "seen": f"{bought.subscription_id}:1"}),
+        ("change/cancel", {}),
+        ("cancel", {}),
+        ("reactivate", {}),
+        ("portal", {}),
+        ("add-ons/buy", {"price": "email_5_monthly"}),
+        ("add-ons/cancel", {"add_on_id": "addon_01jk2m3n4p5q6r7s8t9v0w1x2y"}),
+        (
+            "auto-recharge",
+            {"account": "x", "feature": "mentorship_hours", "threshold": "1", "recharge_quantity": "1"},
+        ),
+        ("seats/invite", {"emails": "x@example.com"}),
+        ("seats/resend", seat),
+        ("seats/revoke", seat),
+        ("seats/replace", seat | {"email": "x@example.com"}),
+        ("seats/count", {"quantity": "9", "when": "now", "seen": "3"}),
+    ]
+    async with visiting(gateway, shop.acme, member=holder.token) as visitor:
+        form = await visitor.form("/billing", "/sign-out")
+        for action, wish in wishes:
+            sent = {**form, "command_id": fresh_id("form"), **wish}
+            refused = await visitor.send(f"/billing/{action}", sent)
+            assert refused.status_code == 403, (action, refused.status_code)
+            assert "Only the team&#39;s billing manager may do this." in refused.text, action
+    now = await shop.subscription()
+    assert (now.subscription_id, now.items, now.cancel_at_period_end) == (
+        bought.subscription_id,
+        bought.items,
+        False,
+    )
 
 
 async def test_an_invitation_is_offered_to_whom_it_is_meant_for(gateway: GatewaySystem, shop: Shop) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
+from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import READ, GatewaySystem
 from tests.support.waiting import eventually
 
@@ -142,8 +142,20 @@ async def test_a_holder_sees_and_the_manager_changes(gateway: GatewaySystem, sho
                 assert (refused.status_code, refused.json()["code"]) == (403, "not_billing_manager"), path
 
     async with gateway.http(shop.acme, member=holder.token) as theirs:
-        for path, wish in (("cancel", {}), ("change-tier", {"price": "essential_monthly"})):
-            refused = await theirs.post(f"/api/v1/billing/{path}", json=wish)
+        urls = {"success_url": SUCCESS_URL, "cancel_url": CANCEL_URL}
+        rule = {"feature": "mentorship_hours", "enabled": True, "threshold": 1, "recharge_quantity": 1}
+        money: list[tuple[str, str, Any]] = [
+            ("POST", "cancel", {}),
+            ("POST", "reactivate", {}),
+            ("POST", "change-tier", {"price": "essential_monthly"}),
+            ("POST", "checkout", {"items": [{"price": "essential_monthly"}], **urls}),
+            ("POST", "portal", {"return_url": SUCCESS_URL}),
+            ("POST", "addons/purchase", {"price": "email_5_monthly", **urls}),
+            ("DELETE", "addons/addon_01jk2m3n4p5q6r7s8t9v0w1x2y", None),
+            ("PUT", "auto-recharge", rule),
+        ]
+        for method, path, wish in money:
+            refused = await theirs.request(method, f"/api/v1/billing/{path}", json=wish)
             assert (refused.status_code, refused.json()["code"]) == (403, "not_billing_manager"), path
 
     async with gateway.http(shop.acme, member=manager.token) as theirs:
@@ -155,6 +167,7 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
     async with gateway.http(shop.acme) as http:
         team = await a_team_of(shop, http, 2)
         bought = (await http.get("/api/v1/billing/subscription")).json()["subscription"]
+        seat = (await http.post(SEATS, json={"email": "mine@example.com"})).json()["seat"]
     stranger = Customer(type="organization", id=fresh_id("stranger"))
     account = {"account": f"customer:{shop.acme.token}"}
     async with gateway.http(stranger) as theirs:
@@ -165,11 +178,43 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
             await theirs.get("/api/v1/billing/balances", params=account),
             await theirs.post("/api/v1/billing/cancel", json={"subscription_id": bought["subscription_id"]}),
             await theirs.post(SEATS, params={"team_id": team["team_id"]}, json={"email": "x@example.com"}),
+            *[await theirs.request(*wish[:2], json=wish[2]) for wish in _wishes(team, bought)],
         ):
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), answer.request.url
-        seat = await theirs.get("/api/v1/billing/balances", params={"account": "seat:seat_01abc"})
-        assert seat.status_code == 404
+        unknown = await theirs.get("/api/v1/billing/balances", params={"account": "seat:seat_01abc"})
+        assert unknown.status_code == 404
+        for method, path, wish in (
+            ("POST", "/resend", None),
+            ("POST", "/replace", {"email": "x@example.com"}),
+            ("PUT", "/multiplier", {"multiplier": 3}),
+            ("DELETE", "", None),
+        ):
+            refused = await theirs.request(method, f"{SEATS}/{seat['seat_id']}{path}", json=wish)
+            assert (refused.status_code, refused.json()["code"]) == (403, "not_billing_manager"), path
         other = await theirs.post(
             "/api/v1/billing/consume", json={"feature": "x", "consumer": shop.acme.model_dump()}
         )
         assert (other.status_code, other.json()["code"]) == (403, "forbidden")
+    async with gateway.http(shop.acme) as http:
+        assert (await http.get(SEATS)).json()["items"] == [seat]
+        assert (await http.get("/api/v1/billing/subscription")).json()["subscription"] == bought
+
+
+def _wishes(team: dict[str, Any], bought: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """What a stranger might try with the ids of somebody else's team and subscription."""
+    its = f"?team_id={team['team_id']}"
+    theirs = {"subscription_id": bought["subscription_id"]}
+    rule = {"feature": "mentorship_hours", "enabled": True, "threshold": 1, "recharge_quantity": 1}
+    manager = {"member": {"type": "user", "id": "x"}}
+    return [
+        ("GET", f"{SEATS}/preview{its}&quantity=4", None),
+        ("GET", f"{SEATS}/payments{its}", None),
+        ("PUT", f"{SEATS}/count{its}", {"quantity": 4}),
+        ("POST", f"{SEATS}/remove-unused{its}", {}),
+        ("PUT", f"{TEAM}/manager{its}", manager),
+        ("POST", "/api/v1/billing/preview-change", {"price": "essential_monthly", **theirs}),
+        ("POST", "/api/v1/billing/change-tier", {"price": "essential_monthly", **theirs}),
+        ("POST", "/api/v1/billing/reactivate", theirs),
+        ("PUT", "/api/v1/billing/auto-recharge", {**rule, "account": f"team:{team['team_id']}"}),
+        ("DELETE", "/api/v1/billing/addons/addon_01jk2m3n4p5q6r7s8t9v0w1x2y", None),
+    ]
