@@ -37,7 +37,7 @@ SETTINGS = """
     SET enable_seqscan = off;      -- the outbox is large, what is due is small and at the end of an index
 """
 
-DUE = """
+_DUE = """
     SELECT due.message_id, due.stream, due.subject, due.headers, due.payload, due.occurred_at, due.id,
            position.published::text AS published, position.part_after_id,
            coalesce(position.part_of, pg_current_snapshot())::text AS seen
@@ -46,13 +46,18 @@ DUE = """
             SELECT * FROM {schema}.outbox
             WHERE xid >= pg_snapshot_xmin(position.published)
               AND NOT pg_visible_in_snapshot(xid, position.published)
-              AND (position.part_of IS NULL OR pg_visible_in_snapshot(xid, position.part_of))
-              AND id > position.part_after_id
-            ORDER BY id + 0  -- not by the primary key's index, which would be read from its beginning
+              {which}
             LIMIT %(rows)s
          ) AS due
     ORDER BY due.id
 """
+# Not by the primary key's index, which would be read from its beginning.
+DUE = _DUE.replace("{which}", "AND position.part_of IS NULL ORDER BY id + 0")
+# What is left of a snapshot lies behind the last id: by that index, else all of it is sorted for each part.
+DUE_IN_PARTS = _DUE.replace(
+    "{which}",
+    "AND pg_visible_in_snapshot(xid, position.part_of) AND id > position.part_after_id ORDER BY id",
+)
 
 # Each change of the position holds only where it still is what was read: a replay may have set it back.
 ADVANCE = """
@@ -152,9 +157,6 @@ class Relay:
         rows = await self._fetch(database)
         if not rows:
             self._lag.set(0)
-            if self._parts_may_be_open:
-                await self._execute(database, FINISH_PARTS, {})
-                self._parts_may_be_open = False
             return 0
         self._lag.set((utc_now() - rows[0]["occurred_at"]).total_seconds())
         await publish_all(connection, [_message(row) for row in rows])
@@ -164,8 +166,16 @@ class Relay:
         return len(rows)
 
     async def _fetch(self, database: psycopg.AsyncConnection[Any]) -> list[dict[str, Any]]:
+        if self._parts_may_be_open:
+            if rows := await self._select(database, DUE_IN_PARTS):
+                return rows
+            await self._execute(database, FINISH_PARTS, {})
+            self._parts_may_be_open = False
+        return await self._select(database, DUE)
+
+    async def _select(self, database: psycopg.AsyncConnection[Any], which: str) -> list[dict[str, Any]]:
         cursor = await database.execute(
-            DUE.format(schema=self._schema), {"rows": RELAY_WINDOW_ROWS}, prepare=True, binary=True
+            which.format(schema=self._schema), {"rows": RELAY_WINDOW_ROWS}, prepare=True, binary=True
         )
         return await cursor.fetchall()
 
