@@ -1,6 +1,7 @@
 """Fixtures every test may use. Servers start only for the tests that ask for them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,15 @@ from tallystick.messages.catalog import ApplyCatalog
 from tests.flows.shop import Shop, fresh_id
 from tests.support import servers
 from tests.support.catalogs import example_catalog
+from tests.support.databases import KeptDatabases
 from tests.support.gateway import GatewaySystem, gateway_before
 from tests.support.runtime import Bound, make_template
 from tests.support.stack import System, whole_system
+from tests.support.stripe import StripeStandIn, stripe_stand_in
+
+# No test speaks TLS; reading the world's certificates takes every HTTP client a twentieth of a second.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = os.devnull
 
 
 @pytest.fixture(scope="session")
@@ -55,14 +62,17 @@ def service_template(postgres: servers.PostgresServer) -> str:
     return make_template(postgres)
 
 
+@pytest.fixture(scope="session")
+def kept_databases(postgres: servers.PostgresServer, service_template: str) -> KeptDatabases:
+    """Copies of that, made empty again after each test."""
+    return KeptDatabases(postgres, service_template)
+
+
 @pytest.fixture
-def service_database(postgres: servers.PostgresServer, service_template: str) -> Iterator[str]:
+def service_database(kept_databases: KeptDatabases) -> Iterator[str]:
     """The owner's URL of a database with every service's schema and nothing in it."""
-    url = postgres.create_database(service_template)
-    try:
+    with kept_databases.one() as url:
         yield url
-    finally:
-        postgres.drop_database(url)
 
 
 @pytest.fixture
@@ -77,6 +87,20 @@ async def bind(service_database: str) -> AsyncIterator[Callable[..., Bound]]:
     yield bind_service
     for one in bound:
         await one.close()
+
+
+@pytest.fixture(scope="session")
+def stripe_session() -> Iterator[StripeStandIn]:
+    """The session's Stripe, with whatever the last test left there. Tests want `stand_in`."""
+    with stripe_stand_in() as running:
+        yield running
+
+
+@pytest.fixture
+def stand_in(stripe_session: StripeStandIn) -> StripeStandIn:
+    """An empty Stripe."""
+    stripe_session.forget_everything()
+    return stripe_session
 
 
 @pytest.fixture(scope="session")

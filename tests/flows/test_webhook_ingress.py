@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ from shared.settings import Settings
 from tallystick.subjects import DEAD_LETTERS_STREAM, STRIPE_EVENTS_STREAM, WEBHOOKS_STREAM
 from tests.support.runtime import role_url
 from tests.support.servers import NatsServer
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+from tests.support.stripe import SECRET_KEY, StripeStandIn
 from tests.support.waiting import eventually
 from tests.support.webhook_events import WEBHOOK_SECRET, body, signature, stripe_event
 from tests.support.workers import running
@@ -78,14 +78,8 @@ class Ingress:
 
 
 @pytest.fixture
-def stripe_api() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
 async def start(
-    service_database: str, nats_server: NatsServer, stripe_api: StripeStandIn
+    service_database: str, nats_server: NatsServer, stand_in: StripeStandIn
 ) -> AsyncIterator[Callable[..., Any]]:
     await provision_nats(nats_server.url, prefix="billing", webhook_subject=SUBJECT, monitor_url=None)
     client = await nats.connect(nats_server.url, inbox_prefix="_INBOX_admin")
@@ -99,7 +93,7 @@ async def start(
             **{
                 "stripe_webhook_secret": SecretStr(WEBHOOK_SECRET),
                 "stripe_secret_key": SecretStr(SECRET_KEY),
-                "stripe_api_base": stripe_api.url,
+                "stripe_api_base": stand_in.url,
                 **changes,
             },
         )
@@ -254,9 +248,9 @@ async def test_a_replay_reaches_the_stream_in_spite_of_its_memory(ingress: Ingre
 
 
 async def test_events_that_never_arrived_are_found_by_reconciliation(
-    ingress: Ingress, stripe_api: StripeStandIn
+    ingress: Ingress, stand_in: StripeStandIn
 ) -> None:
-    async with httpx.AsyncClient(base_url=stripe_api.url, auth=(SECRET_KEY, "")) as stripe:
+    async with httpx.AsyncClient(base_url=stand_in.url, auth=(SECRET_KEY, "")) as stripe:
         for number in range(120):
             await stripe.post("/v1/customers", data={"email": f"{number}@example.com"})
         listed = (await stripe.get("/v1/events", params={"limit": 1})).json()["data"]
@@ -274,9 +268,9 @@ async def test_events_that_never_arrived_are_found_by_reconciliation(
 
 
 async def test_the_hourly_tick_reconciles_and_remembers_how_far_it_came(
-    ingress: Ingress, stripe_api: StripeStandIn
+    ingress: Ingress, stand_in: StripeStandIn
 ) -> None:
-    async with httpx.AsyncClient(base_url=stripe_api.url, auth=(SECRET_KEY, "")) as stripe:
+    async with httpx.AsyncClient(base_url=stand_in.url, auth=(SECRET_KEY, "")) as stripe:
         await stripe.post("/v1/customers", data={"email": "missed@example.com"})
     await ingress.client.jetstream().publish("billing.ticks.webhooks.reconcile", b"{}")
     assert len(await eventually(ingress.stored)) == 1
@@ -289,12 +283,12 @@ async def test_the_hourly_tick_reconciles_and_remembers_how_far_it_came(
 
 
 async def test_while_stripe_is_away_reconciliation_may_be_asked_for_again(
-    ingress: Ingress, stripe_api: StripeStandIn
+    ingress: Ingress, stand_in: StripeStandIn
 ) -> None:
-    stripe_api.goes_away_after(0)
+    stand_in.goes_away_after(0)
     outcome = await ingress.ask("reconcile", command_id="r1", since="2026-01-01T00:00:00Z")
     assert (outcome["status"], outcome["error"]["code"]) == ("failed", "unavailable")
-    stripe_api.comes_back()
+    stand_in.comes_back()
     outcome = await ingress.ask("reconcile", command_id="r1", since="2026-01-01T00:00:00Z")
     assert outcome["result"] == {"listed": 0, "ingested": 0}
 

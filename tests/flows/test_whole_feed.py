@@ -2,6 +2,9 @@
 
 from tests.flows.shop import Shop, Told
 
+TELLERS = {"billing_team": "seats", "seat": "seats", "consumable": "consumables", "recharge": "consumables"}
+"""The services that tell of entities; of all others it is subscriptions."""
+
 
 async def test_every_entity_is_told_without_a_gap(shop: Shop) -> None:
     # Also alone: registering and the example catalog's products, prices and features are on the feed.
@@ -17,5 +20,5 @@ async def test_every_entity_is_told_without_a_gap(shop: Shop) -> None:
     assert len({event.headers["ce-id"] for event in told.events}) == len(told.events)
     for event in told.events:
         assert event.headers["ce-type"] == f"billing.{event.entity}.{event.event}V1"
-        assert event.headers["ce-source"] == "/billing/subscriptions"
+        assert event.headers["ce-source"] == f"/billing/{TELLERS.get(event.entity, 'subscriptions')}"
         assert event.headers["ce-subject"] == event.customer

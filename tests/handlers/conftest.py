@@ -1,6 +1,6 @@
 """The world most tests of handlers begin in; a test file that needs another one opens its own shop."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,16 +14,9 @@ from tests.handlers.crew import CREW_CATALOG, Crew
 from tests.handlers.subscription_world import World
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+from tests.support.stripe import SECRET_KEY, StripeStandIn
 
 OpenShop = Callable[..., Awaitable[World]]
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    """An empty Stripe."""
-    with stripe_stand_in() as running:
-        yield running
 
 
 @pytest.fixture

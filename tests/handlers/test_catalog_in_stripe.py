@@ -1,6 +1,6 @@
 """`apply_catalog` with payments: the real SDK against the stand-in, over HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -13,16 +13,10 @@ from tallystick.messages import catalog as m
 from tallystick.messages.base import Outcome
 from tests.support.catalogs import example_catalog, team_catalog, tiered_catalog
 from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+from tests.support.stripe import SECRET_KEY, StripeStandIn
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
 
 
 @pytest.fixture

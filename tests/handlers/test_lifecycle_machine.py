@@ -6,7 +6,6 @@ begin and cease to work. `LIFECYCLE_EXAMPLES=500` looks further than a test run 
 
 import asyncio
 import os
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from tests.handlers.lifecycle_machine import Lifecycle
 from tests.handlers.lifecycle_rules import CATALOG, Feed
 from tests.handlers.subscription_world import World
 from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+from tests.support.stripe import SECRET_KEY, StripeStandIn
 
 pytestmark = [
     # The SDK's own way of calling httpx.
@@ -33,13 +32,6 @@ pytestmark = [
 ]
 EXAMPLES = int(os.environ.get("LIFECYCLE_EXAMPLES", "14"))
 STEPS = 25
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    """An empty Stripe; not an asynchronous fixture, because the machine runs a loop of its own."""
-    with stripe_stand_in() as running:
-        yield running
 
 
 def test_any_order_ends_where_stripe_says(service_database: str, stand_in: StripeStandIn) -> None:

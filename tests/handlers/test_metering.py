@@ -1,6 +1,6 @@
 """Usage reported to Stripe's meters, against the stand-in through the real SDK."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +13,7 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.handlers.subscription_world import ACME, World
 from tests.support.runtime import Bound
-from tests.support.stripe import SECRET_KEY, StripeStandIn, stripe_stand_in
+from tests.support.stripe import SECRET_KEY, StripeStandIn
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 STRANGER = Customer(type="user", id="7")
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY_SECONDS = 86_400
-
-
-@pytest.fixture
-def stand_in() -> Iterator[StripeStandIn]:
-    with stripe_stand_in() as running:
-        yield running
 
 
 @pytest.fixture

@@ -132,7 +132,12 @@ async def test_a_queued_body_that_is_no_command_becomes_a_dead_letter_at_once(
         assert headers["Billing-Origin-Stream"] == "BILLING_COMMANDS"
         assert "invalid_message" in headers["Billing-Error"]
         assert headers["Mine"] == "kept"
-        assert (await jetstream.consumer_info("BILLING_COMMANDS", "toy-commands")).num_ack_pending == 0
+
+        async def all_acknowledged() -> bool:
+            info = await jetstream.consumer_info("BILLING_COMMANDS", "toy-commands")
+            return (info.num_pending, info.num_ack_pending) == (0, 0)
+
+        await eventually(all_acknowledged)
 
 
 async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neighbours_pass(

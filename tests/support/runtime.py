@@ -1,5 +1,6 @@
 """Services bound to a real database, without NATS in front: for tests of handlers."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from tests.support.servers import PostgresServer, database_name, with_user
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 """When a test happens unless it says otherwise."""
 ROLE_PASSWORD = "role-of-the-tests"
+_idle_engines: defaultdict[str, list[AsyncEngine]] = defaultdict(list)
+"""Used again, without their connections, for a database that is: an engine remembers compiled statements."""
 
 
 def make_template(postgres: PostgresServer) -> str:
@@ -49,11 +52,14 @@ class Bound:
     now: datetime = NOON
     engine: AsyncEngine = field(init=False)
     runtime: Runtime = field(init=False)
+    _owner: psycopg.AsyncConnection[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         # Nobody is asked about seats unless a test says so.
         self.provided = [TeamRoom(), *self.provided]
-        self.engine = make_engine(self.url or role_url(self.owner_url, self.service.name), "test")
+        self.url = self.url or role_url(self.owner_url, self.service.name)
+        idle = _idle_engines.get(self.url)
+        self.engine = idle.pop() if idle else make_engine(self.url, "test")
         self.runtime = Runtime.of(
             self.service,
             self.engine,
@@ -110,18 +116,22 @@ class Bound:
 
     async def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Whatever the owner of the database sees."""
-        connection = await psycopg.AsyncConnection.connect(
-            self.owner_url, row_factory=dict_row, autocommit=True
-        )
-        async with connection:
-            return await (await connection.execute(query, values)).fetchall()
+        return await (await (await self._as_owner()).execute(query, values)).fetchall()
 
     async def execute(self, script: str) -> None:
         """Run statements as the owner of the database."""
-        connection = await psycopg.AsyncConnection.connect(self.owner_url, autocommit=True)
-        async with connection:
-            await connection.execute(script)
+        await (await self._as_owner()).execute(script)
 
     async def close(self) -> None:
         """Give the connections back."""
+        if self._owner is not None:
+            await self._owner.close()
         await self.engine.dispose()
+        _idle_engines[self.url].append(self.engine)
+
+    async def _as_owner(self) -> psycopg.AsyncConnection[dict[str, Any]]:
+        if self._owner is None or self._owner.closed:
+            self._owner = await psycopg.AsyncConnection.connect(
+                self.owner_url, row_factory=dict_row, autocommit=True
+            )
+        return self._owner

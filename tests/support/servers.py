@@ -32,6 +32,8 @@ NATS_IMAGE = "nats:2.15-alpine"
 _DOCKER_TIMEOUT_SECONDS = 2
 _RESET_TIMEOUT_SECONDS = 10
 _OWNER_PASSWORD = "owner-of-the-tests"
+TEST_SETTINGS = {**NOT_DURABLE_SETTINGS, "scram_iterations": "1"}
+"""Tests connect many thousands of times; 4096 rounds of hashing are most of what that takes."""
 _database_numbers = itertools.count(1)
 
 
@@ -46,7 +48,7 @@ class PostgresServer:
         """The owner's URL of a new database: empty, or a copy of the database with the name `template`."""
         name = f"tallystick_test_{os.getpid()}_{next(_database_numbers)}"
         self._run(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
                 sql.Identifier(name), sql.Identifier(template or "template0")
             )
         )
@@ -139,13 +141,23 @@ def nats_server() -> Iterator[NatsServer]:
 def embedded_postgres(*, durable: bool = False) -> Iterator[Postgres]:
     """An embedded Postgres with an empty data directory; `durable` where a test is about the disk."""
     with scratch_directory("postgres") as directory:
-        settings = {} if durable else NOT_DURABLE_SETTINGS
+        settings = {} if durable else TEST_SETTINGS
         server = Postgres(directory / "data", free_port(), _OWNER_PASSWORD, settings)
         child = server.start(directory / "log")
         try:
+            if not durable:
+                _hash_again(server)
             yield server
         finally:
             child.stop()
+
+
+def _hash_again(server: Postgres) -> None:
+    """Have the owner's password hashed as the settings say; the server was made before it knew them."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(sql.Literal(_OWNER_PASSWORD))
+        )
 
 
 @contextlib.contextmanager

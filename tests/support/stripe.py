@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -37,6 +38,12 @@ class StripeStandIn:
     def comes_back(self) -> None:
         """Be there again."""
         self.writes_left = None
+
+    def forget_everything(self) -> None:
+        """Be there, and empty."""
+        self.comes_back()
+        httpx.delete(f"{self.url}/_sandbox/state").raise_for_status()
+        self.forget_writes()
 
     def forget_writes(self) -> None:
         """Count writes from here."""

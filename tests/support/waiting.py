@@ -11,7 +11,12 @@ EVENTUALLY_SECONDS = 15.0
 POLL_SECONDS = 0.02
 
 
-async def eventually(look: Callable[[], Any], *, within_seconds: float = EVENTUALLY_SECONDS) -> Any:
+async def eventually(
+    look: Callable[[], Any],
+    *,
+    within_seconds: float = EVENTUALLY_SECONDS,
+    every_seconds: float = POLL_SECONDS,
+) -> Any:
     """What `look` returns once it is true; fails with the last value or error when that takes too long."""
     deadline = time.monotonic() + within_seconds
     while True:
@@ -26,4 +31,4 @@ async def eventually(look: Callable[[], Any], *, within_seconds: float = EVENTUA
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_seconds} s; last seen: {last!r}")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(every_seconds)
