@@ -56,7 +56,7 @@ async def change_plan(
     """Move to another plan, as the preview showed it; `seen` is the version that it was made from."""
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller)
-    if version_of(target) != seen:
+    if version_of(target) != seen and not _is_wanted(target, price):
         raise Refused("changed_meanwhile")
     fields = {**asked_by(caller, command_id), "subscription_id": target.subscription_id}
     command = m.ChangePlan.model_validate(
@@ -189,6 +189,14 @@ def version_of(subscription: m.SubscriptionSnapshot) -> str:
 def proration(when: str) -> m.Proration:
     """A change at once is paid at once, so that the preview's first figure is what is charged."""
     return "invoice" if when == "now" else "none"
+
+
+def _is_wanted(subscription: m.SubscriptionSnapshot, price: str) -> bool:
+    """Whether it has come about already: of a form that is sent twice, the second time."""
+    scheduled = subscription.scheduled_change
+    return any(item.price == price for item in subscription.items) or (
+        scheduled is not None and scheduled.price == price
+    )
 
 
 async def _is_free(shown: PageParts, price: str) -> bool:

@@ -85,13 +85,15 @@ async def count(
 ) -> Response:
     """Have more seats or fewer, as the preview showed it; `seen` is how many there were then."""
     team = await team_of(shown.billing, caller)
-    if seen != str(team.quantity):
+    wanted = number(quantity)
+    # Where it has come about already, the form has been sent twice.
+    if seen != str(team.quantity) and wanted not in (team.quantity, team.scheduled_quantity):
         raise Refused("changed_meanwhile")
     command = m.ChangeSeatCount.model_validate(
         {
             **_acting(caller, command_id),
             "team_id": team.team_id,
-            "quantity": number(quantity),
+            "quantity": wanted,
             "when": when,
             "proration": proration(when),
         }
