@@ -10,13 +10,13 @@ because both were made under the same row lock.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import orjson
 import psycopg
 import structlog
 from nats.aio.client import Client
-from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
 from shared.clock import utc_now
@@ -29,6 +29,7 @@ from shared.limits import (
 )
 from shared.metrics import OUTBOX_LAG, OUTBOX_PUBLISHED
 from shared.publishing import Message, publish_all
+from shared.statements import Driver, Statement, in_schema, send
 
 log = structlog.get_logger()
 
@@ -39,15 +40,15 @@ SETTINGS = """
 
 _DUE = """
     SELECT due.message_id, due.stream, due.subject, due.headers, due.payload, due.occurred_at, due.id,
-           position.published::text AS published, position.part_after_id,
-           coalesce(position.part_of, pg_current_snapshot())::text AS seen
+           coalesce(position.part_of, pg_current_snapshot())::text AS seen,
+           position.published::text AS published, position.part_after_id
     FROM {schema}.relay_position AS position,
          LATERAL (
             SELECT * FROM {schema}.outbox
             WHERE xid >= pg_snapshot_xmin(position.published)
               AND NOT pg_visible_in_snapshot(xid, position.published)
               {which}
-            LIMIT %(rows)s
+            LIMIT $1
          ) AS due
     ORDER BY due.id
 """
@@ -62,13 +63,13 @@ DUE_IN_PARTS = _DUE.replace(
 # Each change of the position holds only where it still is what was read: a replay may have set it back.
 ADVANCE = """
     UPDATE {schema}.relay_position
-    SET published = %(seen)s::pg_snapshot, part_of = NULL, part_after_id = 0
-    WHERE published::text = %(published)s AND part_after_id = %(part_after_id)s
+    SET published = $1::text::pg_snapshot, part_of = NULL, part_after_id = 0
+    WHERE published::text = $2 AND part_after_id = $3
 """
 
 REMEMBER_PART = """
-    UPDATE {schema}.relay_position SET part_of = %(seen)s::pg_snapshot, part_after_id = %(id)s
-    WHERE published::text = %(published)s AND part_after_id = %(part_after_id)s
+    UPDATE {schema}.relay_position SET part_of = $1::text::pg_snapshot, part_after_id = $4
+    WHERE published::text = $2 AND part_after_id = $3
 """
 
 FINISH_PARTS = """
@@ -77,7 +78,7 @@ FINISH_PARTS = """
 """
 
 IS_AHEAD = """
-    SELECT pg_snapshot_xmax(published) > pg_snapshot_xmax(pg_current_snapshot()) AS ahead
+    SELECT pg_snapshot_xmax(published) > pg_snapshot_xmax(pg_current_snapshot())
     FROM {schema}.relay_position
 """
 
@@ -125,10 +126,7 @@ class Relay:
     async def _lead(self) -> None:
         """Publish as long as both connections hold and the lock is ours."""
         database = await psycopg.AsyncConnection.connect(
-            self._database_url,
-            autocommit=True,
-            row_factory=dict_row,
-            application_name=f"{self._schema}-relay",
+            self._database_url, autocommit=True, application_name=f"{self._schema}-relay"
         )
         async with database:
             set_json_loads(orjson.loads, database)
@@ -142,7 +140,7 @@ class Relay:
             finally:
                 await connection.close()
 
-    async def _publish_for_ever(self, database: psycopg.AsyncConnection[Any], connection: Client) -> None:
+    async def _publish_for_ever(self, database: Driver, connection: Client) -> None:
         while True:
             self._awake.clear()
             published = await self.publish_due(database, connection)
@@ -152,48 +150,49 @@ class Relay:
             if published < RELAY_GATHER_ROWS:
                 await asyncio.sleep(RELAY_GATHER_SECONDS)
 
-    async def publish_due(self, database: psycopg.AsyncConnection[Any], connection: Client) -> int:
+    async def publish_due(self, database: Driver, connection: Client) -> int:
         """Publish the next rows that are safe to publish; how many there were."""
-        rows = await self._fetch(database)
+        rows = await self._next(database)
         if not rows:
             self._lag.set(0)
             return 0
-        self._lag.set((utc_now() - rows[0]["occurred_at"]).total_seconds())
-        await publish_all(connection, [_message(row) for row in rows])
+        self._lag.set((utc_now() - rows[0].occurred_at).total_seconds())
+        await publish_all(connection, [row.message() for row in rows])
         self._published.inc(len(rows))
+        last = rows[-1]
+        read = (last.seen, last.published, last.part_after_id)
         self._parts_may_be_open = len(rows) == RELAY_WINDOW_ROWS
-        await self._execute(database, REMEMBER_PART if self._parts_may_be_open else ADVANCE, rows[-1])
+        if self._parts_may_be_open:
+            await send(database, self._sql(REMEMBER_PART)(*read, last.id))
+        else:
+            await send(database, self._sql(ADVANCE)(*read))
         return len(rows)
 
-    async def _fetch(self, database: psycopg.AsyncConnection[Any]) -> list[dict[str, Any]]:
+    async def _next(self, database: Driver) -> list["Due"]:
         if self._parts_may_be_open:
             if rows := await self._select(database, DUE_IN_PARTS):
                 return rows
-            await self._execute(database, FINISH_PARTS, {})
+            await send(database, self._sql(FINISH_PARTS)())
             self._parts_may_be_open = False
         return await self._select(database, DUE)
 
-    async def _select(self, database: psycopg.AsyncConnection[Any], which: str) -> list[dict[str, Any]]:
-        cursor = await database.execute(
-            which.format(schema=self._schema), {"rows": RELAY_WINDOW_ROWS}, prepare=True, binary=True
-        )
-        return await cursor.fetchall()
+    async def _select(self, database: Driver, which: str) -> list["Due"]:
+        (found,) = await send(database, self._sql(which)(RELAY_WINDOW_ROWS))
+        return [Due(*row) for row in found.rows]
 
-    async def _execute(
-        self, database: psycopg.AsyncConnection[Any], statement: str, values: dict[str, Any]
-    ) -> None:
-        await database.execute(statement.format(schema=self._schema), values)
+    def _sql(self, text: str) -> Statement:
+        return in_schema(self._schema, text)
 
-    async def _lock(self, database: psycopg.AsyncConnection[Any]) -> bool:
+    async def _lock(self, database: Driver) -> bool:
         number = int.from_bytes(hashlib.sha256(f"relay {self._schema}".encode()).digest()[:8], signed=True)
-        cursor = await database.execute("SELECT pg_try_advisory_lock(%s) AS ours", (number,))
+        cursor = await database.execute("SELECT pg_try_advisory_lock(%s)", (number,))
         row = await cursor.fetchone()
-        return bool(row and row["ours"])
+        return bool(row and row[0])
 
-    async def _refuse_foreign_position(self, database: psycopg.AsyncConnection[Any]) -> None:
+    async def _refuse_foreign_position(self, database: Driver) -> None:
         cursor = await database.execute(IS_AHEAD.format(schema=self._schema))
         row = await cursor.fetchone()
-        if row and row["ahead"]:
+        if row and row[0]:
             raise PositionAhead(
                 "The outbox speaks of transactions that this database has not come to: it was restored from "
                 "a dump. Stop the workers and run `python -m shared.provision`, which puts that right."
@@ -206,14 +205,23 @@ class Relay:
             return
 
 
-def _message(row: dict[str, Any]) -> Message:
-    return Message(
-        message_id=row["message_id"],
-        stream=row["stream"],
-        subject=row["subject"],
-        headers=row["headers"],
-        payload=row["payload"],
-    )
+class Due(NamedTuple):
+    """A row of the outbox that is to be published, with the position from which it was found."""
+
+    message_id: str
+    stream: str
+    subject: str
+    headers: dict[str, str]
+    payload: bytes
+    occurred_at: datetime
+    id: int
+    seen: str
+    published: str
+    part_after_id: int
+
+    def message(self) -> Message:
+        """What is published."""
+        return Message(self.message_id, self.stream, self.subject, self.headers, self.payload)
 
 
 async def start_over(database: psycopg.AsyncConnection[Any], schema: str) -> None:

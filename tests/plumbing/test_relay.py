@@ -9,7 +9,6 @@ import nats
 import psycopg
 import pytest
 from nats.aio.client import Client
-from psycopg.rows import dict_row
 
 from shared import relay as relay_module
 from shared.provision import LAYOUT_PATH
@@ -45,9 +44,7 @@ async def relay(counters: Bound, nats_server: NatsServer) -> Relay:
 @pytest.fixture
 async def publish(counters: Bound, relay: Relay, connection: Client) -> AsyncIterator[Callable[[], Any]]:
     """Publishes one window of what is due; returns how many rows that were."""
-    database = await psycopg.AsyncConnection.connect(
-        counters.owner_url, autocommit=True, row_factory=dict_row
-    )
+    database = await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True)
     await database.execute(SETTINGS)
     yield lambda: relay.publish_due(database, connection)
     await database.close()

@@ -7,7 +7,6 @@ import nats
 import psycopg
 import pytest
 from nats.aio.client import Client
-from psycopg.rows import dict_row
 
 from shared import relay as relay_module
 from shared.provision import LAYOUT_PATH
@@ -42,9 +41,7 @@ async def publish(counters: Bound, connection: Client) -> AsyncIterator[Publish]
         raise AssertionError
 
     relay = Relay(schema="toy", database_url=counters.owner_url, connect_nats=never)
-    database = await psycopg.AsyncConnection.connect(
-        counters.owner_url, autocommit=True, row_factory=dict_row
-    )
+    database = await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True)
     await database.execute(SETTINGS)
     yield lambda: relay.publish_due(database, connection)
     await database.close()
