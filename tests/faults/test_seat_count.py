@@ -24,7 +24,7 @@ from tests.support.stack import STRIPE_KEY, System, whole_system
 from tests.support.waiting import eventually
 
 REDELIVERED_SECONDS = 90.0
-"""What a killed worker was given and had not acknowledged comes again after `ack_wait`, a minute."""
+"""What a killed worker was given and had not acknowledged comes again after `ack_wait`."""
 
 ACME = Customer(type="organization", id="acme")
 

@@ -16,6 +16,8 @@ from sandbox.child import Child, NotReady, Program, last_lines
 from sandbox.nats import Nats
 from sandbox.ports import HOST, free_port
 from sandbox.postgres import Postgres
+from shared.broker import connect
+from shared.limits import PROGRESS_SECONDS
 from shared.migrations import ROOT, service_names
 from shared.provision import provision_database, provision_nats, role_name
 from tests.support.servers import NatsServer, described, scratch_directory, with_user
@@ -27,6 +29,9 @@ STRIPE_KEY = "sk_test_of_the_stack"
 INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
 READY_SECONDS = 60.0
 RESTART_TRIES = 10
+DEPLOYED_ACK_WAIT_SECONDS = 60.0
+ACK_WAIT_SECONDS = PROGRESS_SECONDS + 2.0
+"""What a killed worker was given comes again after this; shorter than deployed, because tests wait for it."""
 NO_SETTINGS: Mapping[str, str] = {}
 
 
@@ -64,7 +69,21 @@ class Stack:
         module: str = "",
         port: int = 0,
     ) -> Iterator[int]:
-        """A worker process, ready; the port of its HTTP server. `BENCH_PROFILE=file` profiles it."""
+        """A worker process, ready; the port of its HTTP server."""
+        with self.launched(service, settings, module=module, port=port) as at:
+            self.wait_until_ready(service)
+            yield at
+
+    @contextmanager
+    def launched(
+        self,
+        service: str,
+        settings: Mapping[str, str] = NO_SETTINGS,
+        *,
+        module: str = "",
+        port: int = 0,
+    ) -> Iterator[int]:
+        """A worker process that may not be ready yet; its port. `BENCH_PROFILE=file` profiles it."""
         port = port or free_port()
         own = {
             "DATABASE_URL": self.role_url(service),
@@ -80,7 +99,6 @@ class Stack:
         environment = {**os.environ, **own, **settings}
         self.health_ports[service] = port
         with self.process(Program(service, command, environment, directory=ROOT)):
-            self.wait_until_ready(service)
             yield port
 
     @contextmanager
@@ -142,6 +160,7 @@ class System:
 def whole_system() -> Iterator[System]:
     """Everything as processes, with Stripe's webhooks on their way to the ingress."""
     with stack() as running, ExitStack() as processes:
+        asyncio.run(_redeliver_sooner(running.nats.url))
         webhooks_port = free_port()
         ingress = f"http://{HOST}:{webhooks_port}/api/v1/webhooks/stripe"
         stripe_url = processes.enter_context(running.stripe(ingress))
@@ -150,10 +169,11 @@ def whole_system() -> Iterator[System]:
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "STRIPE_API_BASE": stripe_url,
         }
-        processes.enter_context(running.worker("webhooks", settings, port=webhooks_port))
-        processes.enter_context(running.worker("subscriptions", settings))
-        processes.enter_context(running.worker("seats", settings))
-        processes.enter_context(running.worker("consumables", settings))
+        processes.enter_context(running.launched("webhooks", settings, port=webhooks_port))
+        for service in ("subscriptions", "seats", "consumables"):
+            processes.enter_context(running.launched(service, settings))
+        for service in running.health_ports:
+            running.wait_until_ready(service)
         yield System(running, stripe_url, ingress)
 
 
@@ -180,6 +200,17 @@ def stack() -> Iterator[Stack]:
             for name in ("nats", "postgres"):
                 if name in running.children:
                     running.children[name].stop()
+
+
+async def _redeliver_sooner(admin_url: str) -> None:
+    connection = await connect(admin_url, "admin")
+    jetstream = connection.jetstream()
+    for stream in await jetstream.streams_info():
+        for consumer in await jetstream.consumers_info(stream.config.name or ""):
+            if consumer.config.ack_wait == DEPLOYED_ACK_WAIT_SECONDS:
+                config = consumer.config.evolve(ack_wait=ACK_WAIT_SECONDS)
+                await jetstream.add_consumer(consumer.stream_name, config)
+    await connection.close()
 
 
 def _answers(url: str) -> bool:
