@@ -1,8 +1,8 @@
 """Balances that commands draw on, found, locked and loaded, very many at a time.
 
-Two readings for a whole group of commands: the first finds and locks the balances in their one order, the
-second reads their grants, which nobody else can change any more. Each has one JSON parameter; arrays would
-cost the worker eight times as much.
+Two readings for a whole group of commands, asked for at once: the first finds and locks the balances in their
+one order, the second reads their grants, which nobody else can change any more. What is wished for goes as
+JSON; arrays would cost the worker eight times as much.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _BALANCE = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
     granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold
 """
-_LOCK_BALANCES = f"""
+_REACH = """
     WITH wish AS (
         SELECT consumer, feature, account
         FROM jsonb_to_recordset($1::jsonb) AS wish (consumer text, feature text, account text)
@@ -34,34 +34,38 @@ _LOCK_BALANCES = f"""
         SELECT NULL, feature, account, account
         FROM jsonb_to_recordset($2::jsonb) AS named (account text, feature text)
     )
+"""
+_BALANCES = f"""{_REACH}
     SELECT reach.consumer, reach.named, {_BALANCE}
     FROM reach JOIN consumables.balances USING (account, feature) JOIN consumables.accounts USING (account)
-    ORDER BY account, feature FOR UPDATE OF balances
-"""  # noqa: S608 - our own names
-LOCK_BALANCES = Statement(_LOCK_BALANCES)
-READ_BALANCES = Statement(_LOCK_BALANCES.replace("FOR UPDATE OF balances", ""))
+    ORDER BY account, feature"""  # noqa: S608 - our own names
+LOCK_BALANCES = Statement(f"{_BALANCES} FOR UPDATE OF balances")
+READ_BALANCES = Statement(_BALANCES)
 _STOCK = """
-    grant_id, quantity, consumed, reserved, expired, remaining, expires_at, priority, created_at, version,
-    ended_at IS NOT NULL, revoked
+    account, feature, grant_id, quantity, consumed, reserved, expired, remaining, expires_at, priority,
+    created_at, version, ended_at IS NOT NULL, revoked
 """
-_SELECT_GRANTS = f"""
-    SELECT account, feature, {_STOCK}
-    FROM jsonb_to_recordset($1::jsonb) AS of (account text, feature text)
-    JOIN consumables.grants USING (account, feature) WHERE open
+_THESE = f"""
+    SELECT {_STOCK} FROM consumables.grants WHERE grant_id IN (SELECT jsonb_array_elements_text($3::jsonb))
 """  # noqa: S608 - our own names
-SELECT_GRANTS = Statement(_SELECT_GRANTS)
-SELECT_GRANTS_IN_USE = Statement(_SELECT_GRANTS.replace("WHERE open", "WHERE open OR grants.consumed > 0"))
-SELECT_GRANTS_AND_THESE = Statement(f"""{_SELECT_GRANTS}
-    UNION
-    SELECT account, feature, {_STOCK} FROM consumables.grants
-    WHERE grant_id IN (SELECT jsonb_array_elements_text($2::jsonb))
-""")  # noqa: S608 - our own names
+_GRANTS = f"""{_REACH}
+    SELECT {_STOCK} FROM (SELECT DISTINCT account, feature FROM reach) AS reached
+    JOIN consumables.grants USING (account, feature) WHERE open
+    UNION {_THESE}
+"""  # noqa: S608 - our own names
+GRANTS = Statement(_GRANTS)
+GRANTS_IN_USE = Statement(_GRANTS.replace("WHERE open", "WHERE (open OR grants.consumed > 0)"))
+THESE_GRANTS = Statement(_THESE.replace("$3", "$1"))
 SELECT_OVERDUE = """
     SELECT reservation_id, consumer, drawn FROM consumables.reservations
     WHERE status = 'open' AND expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
 OVERDUE_MAX = 100
 """Overdue reservations looked at by whoever meets reserved units; the tick sees to the rest."""
+
+
+Overdue = tuple[str, str, list[dict[str, Any]]]
+"""A reservation's id, its consumer, and what it holds."""
 
 
 class Wanted(NamedTuple):
@@ -111,42 +115,49 @@ async def load(
     """
     wished = [wish._asdict() for wish in dict.fromkeys(wanted)]
     by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
-    finding = LOCK_BALANCES if lock else READ_BALANCES
-    (found,) = await work.run(finding(orjson.dumps(wished).decode(), orjson.dumps(by_name).decode()))
+    values = (orjson.dumps(wished).decode(), orjson.dumps(by_name).decode())
+    balances = LOCK_BALANCES if lock else READ_BALANCES
+    grants = (GRANTS_IN_USE if in_use else GRANTS)(*values, orjson.dumps(list(grant_ids)).decode())
+    # The grants are read after the locks are there, though both are asked for at once.
+    found, stocks = await work.run(balances(*values), grants)
     loaded = Loaded()
     reached: dict[Wanted, list[Pool]] = {}
     for consumer, account, *columns in found.rows:
         pool = loaded.pools.setdefault((columns[0], columns[1]), Pool(*columns))
         if consumer is not None:
             reached.setdefault(Wanted(consumer, pool.feature, account), []).append(pool)
-    if loaded.pools:
-        await _load_grants(work, loaded, list(grant_ids), in_use=in_use)
+    overdue = await _overdue(work, loaded)
+    lapsing = [part["grant_id"] for _, _, drawn in overdue for part in drawn]
+    _take_in(loaded, stocks.rows)
+    if any(grant_id not in loaded.stocks for grant_id in lapsing):
+        (others,) = await work.run(THESE_GRANTS(orjson.dumps(lapsing).decode()))
+        _take_in(loaded, others.rows)
+    _open_up(work, loaded)
+    _let_lapse(work, loaded, overdue)
     for wish, pools in reached.items():
         usable = [pool for pool in pools if not pool.is_suspended]
         loaded.reach[wish] = Reach(usable, burn_order(usable) if usable else (), not usable, pools)
     return loaded
 
 
-async def _load_grants(work: Work, loaded: Loaded, grant_ids: list[str], *, in_use: bool) -> None:
-    overdue = await _overdue(work, loaded)
-    ids = [*grant_ids, *(part["grant_id"] for _, _, drawn in overdue for part in drawn)]
-    keys = orjson.dumps(
-        [{"account": account, "feature": feature} for account, feature in loaded.pools]
-    ).decode()
-    if ids and not in_use:
-        finding = SELECT_GRANTS_AND_THESE(keys, orjson.dumps(ids).decode())
-    else:
-        finding = (SELECT_GRANTS_IN_USE if in_use else SELECT_GRANTS)(keys)
-    (found,) = await work.run(finding)
-    by_pool: dict[tuple[str, str], list[Stock]] = {key: [] for key in loaded.pools}
-    for account, feature, *columns in found.rows:
+def _take_in(loaded: Loaded, rows: Iterable[Sequence[Any]]) -> None:
+    """Keep grants of the balances that are loaded."""
+    for account, feature, *columns in rows:
         pool = loaded.pools.get((account, feature))
-        if pool is not None:
-            stock = Stock(pool, *columns)
-            by_pool[account, feature].append(stock)
-            loaded.stocks[stock.grant_id] = stock
+        if pool is not None and columns[0] not in loaded.stocks:
+            loaded.stocks[columns[0]] = Stock(pool, *columns)
+
+
+def _open_up(work: Work, loaded: Loaded) -> None:
+    by_pool: dict[tuple[str, str], list[Stock]] = {key: [] for key in loaded.pools}
+    for stock in loaded.stocks.values():
+        by_pool[stock.pool.account, stock.pool.feature].append(stock)
     for key, pool in loaded.pools.items():
         pool.open_up(by_pool[key], work.now)
+
+
+def _let_lapse(work: Work, loaded: Loaded, overdue: Iterable[Overdue]) -> None:
+    """Give back what overdue reservations hold."""
     for reservation_id, consumer, drawn in overdue:
         if all(part["grant_id"] in loaded.stocks for part in drawn):
             loaded.lapsed.append(reservation_id)
@@ -156,7 +167,7 @@ async def _load_grants(work: Work, loaded: Loaded, grant_ids: list[str], *, in_u
                 give_back(stock, "released", part["quantity"], why)
 
 
-async def _overdue(work: Work, loaded: Loaded) -> list[tuple[str, str, list[dict[str, Any]]]]:
+async def _overdue(work: Work, loaded: Loaded) -> list[Overdue]:
     """Reservations whose time is over, where anything is reserved at all."""
     if not any(pool.reserved for pool in loaded.pools.values()):
         return []
