@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
-from services.gateway.callers import Caller
+from services.gateway.callers import MANAGE, Caller
 from services.gateway.pages import views
 from services.gateway.pages.gathering import Gathered, gather
 from services.gateway.pages.parts import PageParts
@@ -58,6 +58,7 @@ def _content(gathered: Gathered, words: Words, cursors: dict[str, str]) -> dict[
         "gathered": gathered,
         "away": gathered.away,
         "may_change": gathered.may_change,
+        "may_manage": gathered.caller.may(MANAGE),
         "plan": views.plan_view(gathered, words),
         "meters": views.meters(gathered, words),
         "team": team,
