@@ -6,6 +6,7 @@ the command that made the invitation and the seat. So a command that is repeated
 
 import base64
 import hmac
+from functools import lru_cache
 
 from tallystick.messages.seats.snapshots import SeatEvent
 
@@ -18,8 +19,15 @@ _PURPOSE = b"tallystick invitation\x00"
 def invitation_token(secret: bytes, command_id: str, seat_id: str) -> str:
     """The token of the invitation to a seat that a command made: 32 bytes, 43 characters."""
     # The id of a seat has no NUL, so where it ends is unambiguous.
-    message = _PURPOSE + seat_id.encode() + b"\x00" + command_id.encode()
-    return base64.urlsafe_b64encode(hmac.digest(secret, message, "sha256")).decode().rstrip("=")
+    making = _keyed(secret).copy()
+    making.update(_PURPOSE + seat_id.encode() + b"\x00" + command_id.encode())
+    return base64.urlsafe_b64encode(making.digest()).decode().rstrip("=")
+
+
+@lru_cache(maxsize=1)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """What all tokens of a secret begin with; half of the time that a token takes."""
+    return hmac.new(secret, digestmod="sha256")
 
 
 def token_told(secret: bytes, name: str, event: SeatEvent) -> str | None:
