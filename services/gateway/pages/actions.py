@@ -1,5 +1,6 @@
 """What the forms of the billing page do: each is one command, and leads back to the page."""
 
+import hashlib
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request
@@ -20,6 +21,7 @@ from tallystick.messages.catalog import GetCatalog
 router = APIRouter(prefix="/billing", include_in_schema=False, route_class=ActionRoute)
 
 When = Annotated[Literal["now", "period_end"], Form()]
+PREVIEWED = {"subscription_id", "items", "current_period_end", "cancel_at_period_end", "scheduled_change"}
 DETAIL_PREFIX = "detail_"
 """Form fields with what the buyer of an add-on must tell."""
 
@@ -53,10 +55,10 @@ async def change_plan(
     seen: Text,
     quantity: Text = "",
 ) -> Response:
-    """Move to another plan, as the preview showed it; `seen` is the version that it was made from."""
+    """Move to another plan, as the preview showed it; `seen` is what it was made from."""
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller)
-    if version_of(target) != seen and not _is_wanted(target, price):
+    if state_of(target) != seen and not _is_wanted(target, price):
         raise Refused("changed_meanwhile")
     fields = {**asked_by(caller, command_id), "subscription_id": target.subscription_id}
     command = m.ChangePlan.model_validate(
@@ -181,9 +183,10 @@ async def set_auto_recharge(
     return back("recharge_set", "recharge")
 
 
-def version_of(subscription: m.SubscriptionSnapshot) -> str:
-    """A subscription as a page has shown it: any change of it makes another."""
-    return f"{subscription.subscription_id}:{subscription.version}"
+def state_of(subscription: m.SubscriptionSnapshot) -> str:
+    """What a preview was made from, short enough for a form; payments alone do not change it."""
+    shown = subscription.model_dump_json(include=PREVIEWED)
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 
 def proration(when: str) -> m.Proration:

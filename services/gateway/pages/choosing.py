@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from services.gateway.authentication import Reading
 from services.gateway.pages import views
-from services.gateway.pages.actions import proration, version_of
+from services.gateway.pages.actions import proration, state_of
 from services.gateway.pages.forms import number
 from services.gateway.pages.gathering import Shelf
 from services.gateway.pages.parts import Shown
@@ -82,7 +82,7 @@ async def change(
         price=price,
         quantity=wanted or (target.items[0].quantity if product.seats and target.items else None),
         when=when,
-        seen=version_of(target),
+        seen=state_of(target),
         period_end=words.date(target.current_period_end) if target.current_period_end else None,
     )
 
