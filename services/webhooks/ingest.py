@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import orjson
 import psycopg
@@ -12,6 +11,7 @@ from services.webhooks.domain import IncomingEvent
 from shared.faults import Unavailable
 from shared.group_commit import GroupCommit
 from shared.limits import DATABASE_CONNECT_TIMEOUT_SECONDS
+from shared.statements import Bound, Driver, Statement, send
 from shared.tracing import handling, outgoing_headers
 from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
 
@@ -26,12 +26,10 @@ WAITING_MAX_EVENTS = 2_000
 COMMIT_TRIES = 2
 """A connection that died while it was idle is found out by using it; the second try opens a new one."""
 
-STORE = """
+STORE = Statement("""
     WITH incoming AS (
         SELECT * FROM unnest(
-            %(ids)b::text[], %(types)b::text[], %(statuses)b::text[],
-            %(created)b::timestamptz[], %(received)b::timestamptz[],
-            %(payloads)b::bytea[], %(subjects)b::text[]
+            $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::text[]
         ) AS event (event_id, type, status, created_at, received_at, payload, subject)
     ), stored AS (
         INSERT INTO webhooks.stripe_events (event_id, type, status, created_at, received_at, payload)
@@ -40,11 +38,11 @@ STORE = """
         RETURNING event_id
     ), told AS (
         INSERT INTO webhooks.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
-        SELECT event_id, %(stream)s, subject, %(headers)s::jsonb, payload, event_id, received_at
+        SELECT event_id, $8, subject, $9::jsonb, payload, event_id, received_at
         FROM incoming JOIN stored USING (event_id)
     )
     SELECT event_id FROM stored
-"""
+""")
 """One statement, so one transaction and one round trip; RETURNING names the events that were new."""
 
 
@@ -56,7 +54,7 @@ class Ingest:
         self._subjects = subjects
         self.wake_relay: Callable[[], None] = _nobody
         """Called after each commit; whoever runs a relay puts its bell here."""
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection: Driver | None = None
         self._group: GroupCommit[IncomingEvent, bool] = GroupCommit(
             self._commit,
             service="webhooks",
@@ -80,11 +78,11 @@ class Ingest:
 
     async def _commit(self, events: Sequence[IncomingEvent]) -> list[bool | Exception]:
         with handling("webhooks.store_events", None):
-            values = self._values(events)
+            storing = self._storing(events)
             for attempt in range(1, COMMIT_TRIES + 1):
                 try:
                     async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                        new = await self._store(values)
+                        new = await self._store(storing)
                 except (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError) as error:
                     await self._disconnect()
                     if attempt == COMMIT_TRIES or isinstance(error, TimeoutError):
@@ -96,30 +94,30 @@ class Ingest:
                     return [_taken(new, event.event_id) for event in events]
         raise AssertionError("the last try returns or raises")
 
-    def _values(self, events: Sequence[IncomingEvent]) -> dict[str, Any]:
+    def _storing(self, events: Sequence[IncomingEvent]) -> Bound:
         # In the order of their ids, so that two replicas with the same events cannot wait for each other.
         first = {event.event_id: event for event in reversed(events)}
         unique = [first[event_id] for event_id in sorted(first)]
         headers = {"content-type": "application/json"} | outgoing_headers()
-        return {
-            "ids": [event.event_id for event in unique],
-            "types": [event.type for event in unique],
-            "statuses": [event.status for event in unique],
-            "created": [event.created_at for event in unique],
-            "received": [event.received_at for event in unique],
-            "payloads": [event.payload for event in unique],
-            "subjects": [self._subjects.stripe_event(event.type) for event in unique],
-            "stream": STRIPE_EVENTS_STREAM,
-            "headers": orjson.dumps(headers).decode(),
-        }
+        return STORE(
+            [event.event_id for event in unique],
+            [event.type for event in unique],
+            [event.status for event in unique],
+            [event.created_at for event in unique],
+            [event.received_at for event in unique],
+            [event.payload for event in unique],
+            [self._subjects.stripe_event(event.type) for event in unique],
+            STRIPE_EVENTS_STREAM,
+            orjson.dumps(headers).decode(),
+        )
 
-    async def _store(self, values: dict[str, Any]) -> set[str]:
+    async def _store(self, storing: Bound) -> set[str]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
-        cursor = await self._connection.execute(STORE, values, prepare=True, binary=True)
-        return {row[0] for row in await cursor.fetchall()}
+        (stored,) = await send(self._connection, storing)
+        return {row[0] for row in stored.rows}
 
-    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+    async def _connect(self) -> Driver:
         return await psycopg.AsyncConnection.connect(
             self._database_url,
             autocommit=True,
