@@ -85,8 +85,7 @@ async def give(
     if rows:
         take_seats(team, len(rows))
         tell_team(work, team, "changed")
-        await work.flush()
-        await add_seats(work, rows)
+        add_seats(work, rows)
     return given
 
 
