@@ -10,7 +10,7 @@ import pytest
 
 import tallystick
 from shared.service import Service
-from tallystick.messages.catalog import ApplyCatalog
+from tallystick.messages.catalog import ApplyCatalog, GetCatalog
 from tests.flows.shop import Shop, fresh_id
 from tests.support import servers
 from tests.support.catalogs import example_catalog
@@ -129,10 +129,19 @@ async def shop(system: System) -> AsyncIterator[Shop]:
         httpx.AsyncClient(timeout=20) as browser,
     ):
         opened = Shop(system, billing, browser)
+        await _sell_the_example(billing)
         yield opened
         await opened.deliveries(drop=0, duplicate=0, shuffle=False, paused=False)
 
 
 async def _apply_example(url: str) -> None:
     async with tallystick.connect(url) as billing:
-        await billing.call(ApplyCatalog(command_id=fresh_id("apply"), catalog=example_catalog()))
+        await _sell_the_example(billing)
+
+
+async def _sell_the_example(billing: tallystick.Client) -> None:
+    """Apply the example catalog again wherever a test has left another one."""
+    example = example_catalog()
+    sold = (await billing.ask(GetCatalog())).catalog
+    if {one.code for one in sold.products} != {one["code"] for one in example["products"]}:
+        await billing.call(ApplyCatalog(command_id=fresh_id("apply"), catalog=example))

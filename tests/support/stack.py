@@ -27,7 +27,8 @@ WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 WEBHOOK_SECRET = "whsec_of_the_stack"
 STRIPE_KEY = "sk_test_of_the_stack"
 INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
-READY_SECONDS = 60.0
+READY_SECONDS = 50.0
+"""Less than a test may take, so that a worker which does not come is told of with the end of its log."""
 RESTART_TRIES = 10
 DEPLOYED_ACK_WAIT_SECONDS = 60.0
 ACK_WAIT_SECONDS = PROGRESS_SECONDS + 2.0
