@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ PUBLISH_TIMEOUT_SECONDS = 5.0
 ORIGIN_PREFIX = "Billing-"
 NOTED = ("Origin-Subject", "Origin-Stream", "Service", "Handler", "Attempts", "Error", "Failed-At")
 """What was noted when a message was given up, each in a header with the prefix."""
+SHOWN_DEPTH_MAX = 100
+"""Lists and objects inside one another in a body shown as JSON; some that write JSON refuse 250."""
 OWN_HEADERS = ("Nats-Msg-Id", "Nats-Expected-Stream")
 
 
@@ -44,11 +47,26 @@ class DeadLetter:
         return {**kept, "Nats-Msg-Id": f"dead-letter-{self.sequence}-{self.about('Failed-At')}"}
 
     def readable_body(self) -> Any:
-        """The body as JSON, else as text."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return self.body.decode(errors="replace")
+        """The body as JSON where that can be written again, else as text.
+
+        Deep nesting or half a character may be what made it a dead letter, and it is to be shown.
+        """
+        with suppress(ValueError, RecursionError):
+            content = json.loads(self.body)
+            if _is_shallow(content):
+                json.dumps(content, ensure_ascii=False).encode()
+                return content
+        return self.body.decode(errors="replace")
+
+
+def _is_shallow(content: Any) -> bool:
+    layer = [content]
+    for _ in range(SHOWN_DEPTH_MAX):
+        below = [list(one.values()) if isinstance(one, dict) else one for one in layer]
+        layer = [child for children in below if isinstance(children, list) for child in children]
+        if not layer:
+            return True
+    return False
 
 
 async def read_all(connection: Connection) -> AsyncIterator[DeadLetter]:
