@@ -25,6 +25,19 @@ os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
 
 
+TAKING_LONG = ("tests/sandbox/test_up.py", "tests/faults/")
+"""First, so that nobody waits for one of them alone at the end."""
+SHARING_THE_SYSTEM = ("tests/flows/", "tests/gateway/")
+"""Last: once they have started it, the whole system takes some of the processors."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in the order in which all of them take least time together."""
+    items.sort(
+        key=lambda item: item.nodeid.startswith(SHARING_THE_SYSTEM) - item.nodeid.startswith(TAKING_LONG)
+    )
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.PostgresServer]:
     """The session's Postgres."""
