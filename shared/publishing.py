@@ -12,6 +12,8 @@ from nats.js.errors import APIError
 from shared.ids import new_id
 from shared.limits import RELAY_BATCH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
 
+BUCKET_PREFIX = "KV_"
+"""How the names of the streams begin that are buckets."""
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
 DUPLICATE_IN_BATCH = 10201
 """JetStream's error code for a batch with a message id that the stream has seen already."""
@@ -48,8 +50,7 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
     """False when the server refused the batch because it has some of its messages already."""
     batch_id = new_id("batch")
     for sequence, message in enumerate(batch, 1):
-        headers = message.headers | {
-            MESSAGE_ID_HEADER: message.message_id,
+        headers = _identified(message) | {
             "Nats-Batch-Id": batch_id,
             "Nats-Batch-Sequence": str(sequence),
         }
@@ -71,5 +72,17 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
 
 async def _publish_singly(jetstream: JetStreamContext, batch: Sequence[Message]) -> None:
     for message in batch:
-        headers = message.headers | {MESSAGE_ID_HEADER: message.message_id}
+        headers = _identified(message)
         await jetstream.publish(message.subject, message.payload, stream=message.stream, headers=headers)
+
+
+def _identified(message: Message) -> dict[str, str]:
+    """A message's headers, with the id by which a stream tells that it has it already.
+
+    A bucket keeps the newest of each key. A server that starts again knows only that one by its id, would take
+    an older one once more and refuse the newest. So what is published again there is taken again, all of it
+    and in its order, and ends with the newest.
+    """
+    if message.stream.startswith(BUCKET_PREFIX):
+        return message.headers
+    return message.headers | {MESSAGE_ID_HEADER: message.message_id}
