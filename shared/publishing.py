@@ -79,9 +79,9 @@ async def _publish_singly(jetstream: JetStreamContext, batch: Sequence[Message])
 def _identified(message: Message) -> dict[str, str]:
     """A message's headers, with the id by which a stream tells that it has it already.
 
-    A bucket keeps the newest of each key. A server that starts again knows only that one by its id, would take
-    an older one once more and refuse the newest. So what is published again there is taken again, all of it
-    and in its order, and ends with the newest.
+    A bucket keeps the newest of each key. A server that starts again knows only that one by its id, would
+    take an older one once more and refuse the newest. So what is published again there is taken again, all of
+    it and in its order, and ends with the newest.
     """
     if message.stream.startswith(BUCKET_PREFIX):
         return message.headers
