@@ -134,6 +134,7 @@ class Relay:
             if not await self._lock(database):
                 return
             await self._refuse_foreign_position(database)
+            self._parts_may_be_open = True  # whoever led before may have left some
             connection = await self._connect_nats()
             try:
                 await self._publish_for_ever(database, connection)

@@ -157,6 +157,41 @@ async def test_a_window_larger_than_memory_allows_goes_in_parts(
     assert await versions(connection, "x") == list(range(1, 12))
 
 
+async def test_parts_that_another_relay_left_are_finished_by_whoever_leads_again(
+    counters: Bound,
+    connection: Client,
+    relay: Relay,
+    nats_server: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "RELAY_WINDOW_ROWS", 4)
+
+    async def leads_until(versions_there: int) -> None:
+        leading = asyncio.create_task(relay.run())
+
+        async def are_there() -> bool:
+            return await versions(connection, "x") == list(range(1, versions_there + 1))
+
+        try:
+            await eventually(are_there)
+        finally:
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+
+    await counters.handle(Increment(command_id="first", counter="x"))
+    await leads_until(1)
+    for number in range(10):
+        await counters.handle(Increment(command_id=f"a{number}", counter="x"))
+
+    async def connect() -> Client:
+        return await nats.connect(nats_server.url, inbox_prefix=b"_INBOX_admin")
+
+    other = Relay(schema="toy", database_url=counters.owner_url, connect_nats=connect)
+    async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as database:
+        assert await other.publish_due(database, connection) == 4
+    await leads_until(11)
+
+
 async def test_two_relays_and_many_writers_lose_nothing(
     counters: Bound, connection: Client, relay: Relay, nats_server: NatsServer
 ) -> None:
