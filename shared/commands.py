@@ -255,6 +255,8 @@ def _about(handler: Handler, body: bytes) -> dict[str, str | None]:
 
 def _is_ours(error: Exception) -> bool:
     """Whether one of a group may be to blame for an error, and not the database that is away."""
+    if isinstance(error, Overtaken):
+        return True  # one of them may use another's id
     return not is_away(error) and not isinstance(error, Unavailable)
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
+import orjson
 import pytest
 
 from services.consumables.app import service
 from tallystick.messages import consumables as m
+from tallystick.messages.base import Outcome
 from tests.handlers.units_world import ACME, ANN, BOB, POOL, UnitsWorld
 from tests.support.runtime import Bound
 
@@ -20,6 +23,12 @@ async def world(bind: Callable[..., Bound]) -> UnitsWorld:
 
 def many(world: UnitsWorld, *items: m.Consume) -> m.ConsumeMany:
     return m.ConsumeMany(command_id=world.command_id(), items=list(items))
+
+
+def first_item(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.result is not None, outcome.error
+    items: Any = outcome.result["outcomes"]
+    return dict(items[0])
 
 
 async def test_each_item_has_its_outcome_in_order(world: UnitsWorld) -> None:
@@ -75,3 +84,21 @@ async def test_five_hundred_items_are_taken_and_no_more(world: UnitsWorld) -> No
     assert (await world.does(many(world, *items)))["outcomes"][-1]["result"]["remaining"] == 9_500
     too_many = many(world, *items).model_copy(update={"items": [*items, world.consume(1, BOB)]})
     assert (await world.refuses(too_many))[0] == "invalid_message"
+
+
+async def test_an_item_needs_an_id_of_its_own(world: UnitsWorld) -> None:
+    item = world.consume(1)
+    body = many(world, item).model_dump(mode="json") | {"command_id": item.command_id}
+    outcome = await world.bound.handle_body("consume_many", orjson.dumps(body))
+    assert outcome.error is not None
+    assert outcome.error.code == "invalid_message"
+
+
+async def test_an_item_with_the_id_of_another_message_keeps_nobody_from_anything(world: UnitsWorld) -> None:
+    await world.grant(10)
+    one, neighbour = many(world, world.consume(1)), many(world, world.consume(2))
+    thief = many(world, world.consume(3).model_copy(update={"command_id": one.command_id}))
+    outcomes = await asyncio.gather(*(world.bound.handle(message) for message in (one, thief, neighbour)))
+    told = [first_item(outcome) for outcome in outcomes]
+    assert told[0]["status"] == told[2]["status"] == "succeeded"
+    assert told[1]["error"]["code"] == "idempotency_conflict"

@@ -69,22 +69,9 @@ class Stack:
         *,
         module: str = "",
         port: int = 0,
+        is_awaited: bool = True,
     ) -> Iterator[int]:
-        """A worker process, ready; the port of its HTTP server."""
-        with self.launched(service, settings, module=module, port=port) as at:
-            self.wait_until_ready(service)
-            yield at
-
-    @contextmanager
-    def launched(
-        self,
-        service: str,
-        settings: Mapping[str, str] = NO_SETTINGS,
-        *,
-        module: str = "",
-        port: int = 0,
-    ) -> Iterator[int]:
-        """A worker process that may not be ready yet; its port. `BENCH_PROFILE=file` profiles it."""
+        """A worker process, ready where that is awaited; its port. `BENCH_PROFILE=file` profiles it."""
         port = port or free_port()
         own = {
             "DATABASE_URL": self.role_url(service),
@@ -100,6 +87,8 @@ class Stack:
         environment = {**os.environ, **own, **settings}
         self.health_ports[service] = port
         with self.process(Program(service, command, environment, directory=ROOT)):
+            if is_awaited:
+                self.wait_until_ready(service)
             yield port
 
     @contextmanager
@@ -170,9 +159,9 @@ def whole_system() -> Iterator[System]:
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "STRIPE_API_BASE": stripe_url,
         }
-        processes.enter_context(running.launched("webhooks", settings, port=webhooks_port))
+        processes.enter_context(running.worker("webhooks", settings, port=webhooks_port, is_awaited=False))
         for service in ("subscriptions", "seats", "consumables"):
-            processes.enter_context(running.launched(service, settings))
+            processes.enter_context(running.worker(service, settings, is_awaited=False))
         for service in running.health_ports:
             running.wait_until_ready(service)
         yield System(running, stripe_url, ingress)

@@ -1,8 +1,8 @@
 """Commands that use units up, set them aside, or give them back."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tallystick.messages.base import (
     Code,
@@ -75,6 +75,12 @@ class ConsumeMany(Command[ConsumedMany], service=SERVICE):
     """
 
     items: Annotated[list[Consume], Field(min_length=1, max_length=ITEMS_MAX)]
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        if any(item.command_id == self.command_id for item in self.items):
+            raise ValueError("an item needs a command_id other than the message's")
+        return self
 
 
 class Left(Told):
