@@ -19,9 +19,13 @@ from shared.limits import (
 from shared.settings import sqlalchemy_url
 from shared.statements import psycopg_rolls_back
 
-RANDOM_PAGE_COST = 1.1
-"""What a page out of order costs against the next one: nothing, in memory and on flash. With the default,
-which is about spinning disks, looking up forty rows by their keys is planned as reading ten thousand."""
+PLANNING = "-c random_page_cost=1.1 -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""Row by row, by an index: all that a worker asks for is a few rows of tables with very many.
+
+A statement is planned once and kept. Left to itself, Postgres plans for what it has counted, and reads the
+whole of a table that was empty when it counted: six milliseconds for every command while a new inbox grows,
+before somebody counts again. Whoever joins many rows with many turns a setting on for that transaction.
+"""
 RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the same transaction succeeds when tried again."""
 
@@ -32,6 +36,7 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
         sqlalchemy_url(database_url),
         pool_size=DATABASE_CONNECTIONS,
         max_overflow=0,
+        pool_use_lifo=True,  # the connection used last is the warm one
         pool_timeout=DATABASE_POOL_TIMEOUT_SECONDS,
         # A connection that died with the server is found out before a transaction is trusted to it.
         pool_pre_ping=False,
@@ -46,7 +51,7 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
             "options": (
                 f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s "
                 f"-c idle_in_transaction_session_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s "
-                f"-c random_page_cost={RANDOM_PAGE_COST} -c timezone=UTC"
+                f"-c timezone=UTC {PLANNING}"
             ),
         },
     )

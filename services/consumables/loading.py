@@ -46,7 +46,8 @@ _STOCK = """
     created_at, version, ended_at IS NOT NULL, revoked
 """
 _THESE = f"""
-    SELECT {_STOCK} FROM consumables.grants WHERE grant_id IN (SELECT jsonb_array_elements_text($3::jsonb))
+    SELECT {_STOCK} FROM consumables.grants
+    WHERE grant_id = ANY (ARRAY(SELECT jsonb_array_elements_text($3::jsonb)))
 """  # noqa: S608 - our own names
 _GRANTS = f"""{_REACH}
     SELECT {_STOCK} FROM (SELECT DISTINCT account, feature FROM reach) AS reached

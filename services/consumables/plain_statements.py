@@ -3,9 +3,9 @@
 BOUNDARY = "(anchor AT TIME ZONE 'UTC' + {number} * ('1 ' || every)::interval) AT TIME ZONE 'UTC'"
 """When a cycle begins, as `domain.rhythm.boundary` says it; tests hold one against the other."""
 
-BY_INDEX = "SET LOCAL enable_seqscan = off"
-"""Some thousands of rows of tables with many more: reading a whole table for each batch looks cheaper to the
-planner than that many single rows, and would make the time grow with the square of the seats."""
+MANY_WITH_MANY = "SET LOCAL enable_hashjoin = on"
+"""The parts of one statement, some thousands of rows each, are joined with each other; tables still go by
+their indexes, or the time would grow with the square of the seats."""
 
 CHOOSE = f"""
     WITH candidates AS MATERIALIZED (

@@ -67,10 +67,10 @@ async def _seat_of(work: Work, team_id: str, seat_id: str) -> tuple[TeamRow, Sea
 
 TAKEN = Statement("""
     SELECT email, member FROM seats.seats WHERE team_id = $1 AND status <> 'revoked'
-        AND email IN (SELECT jsonb_array_elements_text($2::jsonb))
+        AND email = ANY (ARRAY(SELECT jsonb_array_elements_text($2::jsonb)))
     UNION ALL
     SELECT email, member FROM seats.seats WHERE team_id = $1 AND status <> 'revoked'
-        AND member IN (SELECT jsonb_array_elements_text($3::jsonb))
+        AND member = ANY (ARRAY(SELECT jsonb_array_elements_text($3::jsonb)))
 """)
 
 

@@ -5,10 +5,13 @@ from statistics import median
 from typing import Any
 
 import psycopg
+import uvloop
 
-from tests.benchmarks.consuming import BALANCES, CONSUME, ROUNDS, WARM_UP_SECONDS, Bench, measure
+from tests.benchmarks.consuming import BALANCES, CONSUME, WARM_UP_SECONDS, balances_filled, calling
+from tests.support.stack import Stack
 
 RATIO_WANTED = 0.9
+ROUNDS = 5
 ENTRIES = int(os.environ.get("BENCH_ENTRIES", "5000000"))
 AT_ONCE = 500_000
 ADD_ENTRIES = """
@@ -22,23 +25,26 @@ ADD_ENTRIES = """
 
 
 def run() -> dict[str, Any]:
-    """The same load before and after the ledger was filled, on all balances."""
-    found: dict[str, Any] = measure(BALANCES, _measure)
-    return found
+    """By turns on an empty ledger and on a full one, so that both see the same noise."""
+    with balances_filled(BALANCES) as empty, balances_filled(BALANCES) as full:
+        _fill(full.owner_url)
+        return uvloop.run(_measure(empty, full))
 
 
-async def _measure(bench: Bench) -> dict[str, Any]:
-    await bench.rate(bench.one, CONSUME, WARM_UP_SECONDS)
-    empty = [await bench.rate(bench.one, CONSUME) for _ in range(ROUNDS)]
-    _fill(bench.running.owner_url)
-    await bench.rate(bench.one, CONSUME, WARM_UP_SECONDS)
-    full = [await bench.rate(bench.one, CONSUME) for _ in range(ROUNDS)]
+async def _measure(empty: Stack, full: Stack) -> dict[str, Any]:
+    async with calling(empty, BALANCES) as on_empty, calling(full, BALANCES) as on_full:
+        rates: dict[str, list[float]] = {"empty": [], "full": []}
+        for bench in (on_empty, on_full):
+            await bench.rate(bench.one, CONSUME, WARM_UP_SECONDS)
+        for _ in range(ROUNDS):
+            rates["empty"].append(await on_empty.rate(on_empty.one, CONSUME))
+            rates["full"].append(await on_full.rate(on_full.one, CONSUME))
     return {
         "benchmark": "consume_with_history",
-        "ratio": round(median(full) / median(empty), 2),
+        "ratio": round(median(rates["full"]) / median(rates["empty"]), 2),
         "wanted": RATIO_WANTED,
-        "consumptions_per_second": round(median(full)),
-        "with_an_empty_ledger_per_second": round(median(empty)),
+        "consumptions_per_second": round(median(rates["full"])),
+        "with_an_empty_ledger_per_second": round(median(rates["empty"])),
         "entries": ENTRIES,
     }
 

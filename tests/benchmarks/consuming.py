@@ -8,8 +8,8 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -170,15 +170,22 @@ def balances_filled(balances: int) -> Iterator[Stack]:
         yield running
 
 
+@asynccontextmanager
+async def calling(running: Stack, balances: int) -> AsyncIterator[Bench]:
+    """One connected caller on a filled service."""
+    caller = await connect(running.nats.users["client"], "caller")
+    try:
+        yield Bench(running, caller, balances, count(1))
+    finally:
+        await caller.close()
+
+
 def measure(balances: int, measured: Callable[[Bench], Any]) -> Any:
     """Run something on a filled service, with one connected caller."""
 
     async def go(running: Stack) -> Any:
-        caller = await connect(running.nats.users["client"], "caller")
-        try:
-            return await measured(Bench(running, caller, balances, count(1)))
-        finally:
-            await caller.close()
+        async with calling(running, balances) as bench:
+            return await measured(bench)
 
     with balances_filled(balances) as running:
         return uvloop.run(go(running))
