@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
+from nats.protocol.command import hpub_cmd
 
 from shared.ids import new_id
 from shared.limits import RELAY_BATCH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
@@ -19,8 +19,7 @@ DUPLICATE_IN_BATCH = 10201
 """JetStream's error code for a batch with a message id that the stream has seen already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message on its way from the outbox to a stream."""
 
     message_id: str
@@ -55,7 +54,7 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
             "Nats-Batch-Sequence": str(sequence),
         }
         if sequence < len(batch):
-            await connection.publish(message.subject, message.payload, headers=headers)
+            await _write(connection, message.subject, message.payload, headers)
             continue
         headers["Nats-Batch-Commit"] = "1"
         reply = await connection.request(
@@ -68,6 +67,21 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
             return False
         raise APIError.from_error(error)
     return True
+
+
+async def _write(connection: Client, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+    """Write a message that is followed by another one, whose sending sends this one too.
+
+    `Client.publish` goes through a dozen headers letter by letter, which was a quarter of all that a busy
+    worker did. It is left to those it is for: whatever would be read as more than one line.
+    """
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    breaks = max(lines.count("\r"), lines.count("\n"))
+    if breaks > len(headers) or len(subject.split()) != 1 or connection.is_closed:
+        await connection.publish(subject, payload, headers=headers)
+    else:
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        await connection._send_command(hpub_cmd(subject, "", block, payload))
 
 
 async def _publish_singly(jetstream: JetStreamContext, batch: Sequence[Message]) -> None:

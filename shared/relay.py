@@ -157,10 +157,10 @@ class Relay:
         if not rows:
             self._lag.set(0)
             return 0
-        self._lag.set((utc_now() - rows[0].occurred_at).total_seconds())
-        await publish_all(connection, [row.message() for row in rows])
+        first, last = Due(*rows[0]), Due(*rows[-1])
+        self._lag.set((utc_now() - first.occurred_at).total_seconds())
+        await publish_all(connection, [Message(*row[: len(Message._fields)]) for row in rows])
         self._published.inc(len(rows))
-        last = rows[-1]
         read = (last.seen, last.published, last.part_after_id)
         self._parts_may_be_open = len(rows) == RELAY_WINDOW_ROWS
         if self._parts_may_be_open:
@@ -169,7 +169,7 @@ class Relay:
             await send(database, self._sql(ADVANCE)(*read))
         return len(rows)
 
-    async def _next(self, database: Driver) -> list["Due"]:
+    async def _next(self, database: Driver) -> list[tuple[Any, ...]]:
         if self._parts_may_be_open:
             if rows := await self._select(database, DUE_IN_PARTS):
                 return rows
@@ -177,9 +177,9 @@ class Relay:
             self._parts_may_be_open = False
         return await self._select(database, DUE)
 
-    async def _select(self, database: Driver, which: str) -> list["Due"]:
+    async def _select(self, database: Driver, which: str) -> list[tuple[Any, ...]]:
         (found,) = await send(database, self._sql(which)(RELAY_WINDOW_ROWS))
-        return [Due(*row) for row in found.rows]
+        return found.rows
 
     def _sql(self, text: str) -> Statement:
         return in_schema(self._schema, text)
@@ -207,7 +207,7 @@ class Relay:
 
 
 class Due(NamedTuple):
-    """A row of the outbox that is to be published, with the position from which it was found."""
+    """A row of the outbox that is to be published: its message, and the position from which it was found."""
 
     message_id: str
     stream: str
@@ -219,10 +219,6 @@ class Due(NamedTuple):
     seen: str
     published: str
     part_after_id: int
-
-    def message(self) -> Message:
-        """What is published."""
-        return Message(self.message_id, self.stream, self.subject, self.headers, self.payload)
 
 
 async def start_over(database: psycopg.AsyncConnection[Any], schema: str) -> None:

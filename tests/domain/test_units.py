@@ -141,6 +141,68 @@ def test_new_room_in_a_limit_goes_to_those_who_are_in_already() -> None:
     assert is_whole(one)
 
 
+def members(*stocks: Stock) -> Pool:
+    """A limit of just these grants."""
+    return pool(*stocks, kind="limit")
+
+
+def test_places_in_use_are_above_the_ceiling_when_their_part_of_it_expires() -> None:
+    """10 of 3 + 7 are in use when the 7 expire, none of them free: seven leave for nothing."""
+    one = members(grant("three", 3), grant("seven", 7, expires_at=TOMORROW))
+    draw([one], one.stocks, 10, "consumed", WHY)
+    seven, three = one.stocks
+    assert seven.is_open
+    one.open_up(one.stocks, TOMORROW)
+    assert (one.excess, one.remaining, one.consumed) == (7, 0, 10)
+    for _ in range(7):
+        give_back(seven, "freed", 1, WHY)
+    assert (one.excess, one.remaining) == (0, 0)
+    give_back(three, "freed", 1, WHY)
+    assert (one.remaining, one.expired, seven.is_open) == (1, 7, False)
+    assert is_whole(one)
+
+
+def test_places_of_an_expired_grant_that_others_have_room_for_are_free_once_released() -> None:
+    """The 5 in use of 5 + 10 are those that expire: 5 of the 10 are left, and 10 when all have left."""
+    one = members(grant("ten", 10), grant("five", 5, expires_at=TOMORROW))
+    draw([one], one.stocks, 5, "consumed", WHY)
+    five = one.stocks[0]
+    one.open_up(one.stocks, TOMORROW)
+    assert (one.excess, one.remaining) == (0, 5)
+    give_back(five, "freed", 5, WHY)
+    assert (one.excess, one.remaining, one.expired) == (0, 10, 5)
+    assert names(draw([one], one.stocks, 10, "consumed", WHY)) == [("five", 5), ("ten", 5)]
+    assert is_whole(one)
+
+
+def test_a_part_of_a_limit_that_lapsed_before_its_time_lowers_the_ceiling_all_the_same() -> None:
+    """10 of 10 in use, then 5 more that all lapse with a lowering to 3 + 5; without the 5: 7 above."""
+    one = members(grant("three", 10))
+    draw([one], one.stocks, 10, "consumed", WHY)
+    more = members(grant("five", 5, expires_at=TOMORROW)).stocks[0]
+    more.pool = one
+    one.stocks.insert(0, more)
+    one.granted, one.remaining, one.excess = one.granted + 5, 5, 7
+    absorb(one)
+    assert (one.excess, one.remaining, more.is_open) == (2, 0, True)
+    one.open_up(one.stocks, TOMORROW)
+    assert (one.excess, one.remaining, more.is_open) == (7, 0, False)
+    assert is_whole(one)
+
+
+def test_what_was_used_of_unlimited_places_counts_when_they_end() -> None:
+    """8 in use without bound, beside 10 places: 2 are left when it ends, and 10 when all 8 have left."""
+    one = members(grant("ten", 10), grant("endless", None, expires_at=TOMORROW))
+    draw([one], one.stocks, 8, "consumed", WHY)
+    endless = one.stocks[0]
+    assert (endless.consumed, one.beyond) == (8, 8)
+    one.open_up(one.stocks, TOMORROW)
+    assert (one.unlimited, one.excess, one.remaining, one.beyond, one.granted) == (0, 0, 2, 0, 18)
+    give_back(endless, "freed", 8, WHY)
+    assert (one.excess, one.remaining, one.consumed) == (0, 10, 0)
+    assert is_whole(one)
+
+
 def test_low_is_below_the_threshold_or_at_a_fifth_of_the_last_grant() -> None:
     one = pool(grant("a", 100))
     one.last_granted = 100

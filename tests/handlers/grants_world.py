@@ -1,8 +1,9 @@
 """Subscriptions, teams and seats as others tell of them, for tests of what units they bring."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import orjson
@@ -12,7 +13,10 @@ from tallystick.messages.catalog import Feature, FeatureEvent, OwnerSeat, SeatRu
 from tallystick.messages.consumables import ConsumableEvent
 from tallystick.messages.seats import SeatEvent, SeatSnapshot, TeamEvent, TeamSnapshot
 from tallystick.messages.subscriptions import (
+    CustomerEvent,
+    CustomerSnapshot,
     ItemFeature,
+    OverrideSnapshot,
     SubscriptionEvent,
     SubscriptionItem,
     SubscriptionSnapshot,
@@ -51,6 +55,17 @@ def item(*features: ItemFeature, product: str = "plan", quantity: int = 1) -> Su
     )
 
 
+def more(code: str = "hours", quantity: int | None = 20, **fields: Any) -> OverrideSnapshot:
+    """An override that gives: of a consumable, unless it says otherwise."""
+    kind = fields.pop("kind", "consumable")
+    return OverrideSnapshot(feature=code, kind=kind, allowed=True, quantity=quantity, until=None)
+
+
+def none_of(code: str = "hours", kind: Any = "consumable") -> OverrideSnapshot:
+    """An override that takes away."""
+    return OverrideSnapshot(feature=code, kind=kind, allowed=False, quantity=None, until=None)
+
+
 def team_item(
     *features: ItemFeature,
     strategy: SeatStrategy = "per_team",
@@ -69,6 +84,8 @@ class Grants:
     """The service on a database, and what it is told."""
 
     bound: Bound
+    numbers: Iterator[int] = field(default_factory=count)
+    """For the ids of commands."""
     _versions: dict[str, int] = field(default_factory=dict)
     _subscriptions: dict[str, SubscriptionSnapshot] = field(default_factory=dict)
     _teams: dict[str, TeamSnapshot] = field(default_factory=dict)
@@ -177,6 +194,28 @@ class Grants:
     ) -> SeatEvent:
         """Hear of a seat."""
         event = self.seat_event(number, status, member, **fields)
+        await self.hears(event)
+        return event
+
+    def customer_event(self, *overrides: OverrideSnapshot) -> CustomerEvent:
+        """The next version of Acme, with just these overrides in force."""
+        told = CustomerSnapshot(
+            type=ACME.type,
+            id=ACME.id,
+            customer_id="customer_acme",
+            version=self._next("acme"),
+            email="pay@acme.example",
+            name=None,
+            metadata={},
+            stripe_customer_id=None,
+            created_at=self.bound.now,
+            overrides=list(overrides),
+        )
+        return CustomerEvent(**self._envelope("acme", None) | {"customer": told})
+
+    async def overridden(self, *overrides: OverrideSnapshot) -> CustomerEvent:
+        """Hear of Acme with just these overrides in force."""
+        event = self.customer_event(*overrides)
         await self.hears(event)
         return event
 

@@ -119,6 +119,42 @@ async def test_the_same_again_changes_nothing_and_tells_nothing(bound: Bound) ->
     assert len(await told(bound, "hours")) == 2
 
 
+async def customers(bound: Bound) -> list[tuple[str, int, list[dict[str, Any]]]]:
+    """Event, version and overrides of each event of a customer."""
+    return [
+        (subject.rpartition(".")[2], body["version"], body["customer"]["overrides"])
+        for subject, body in await bound.feed()
+        if ".customer." in subject
+    ]
+
+
+async def test_the_customer_is_told_with_the_overrides_in_force(bound: Bound) -> None:
+    await overridden(bound, "hours", quantity=20, until=MARCH)
+    await overridden(bound, "again", quantity=20, until=MARCH)
+    await overridden(bound, "flag", feature="transcription", allowed=False)
+    await bound.tick("move_periods", MARCH)
+    await bound.tick("move_periods", MARCH)
+    await overridden(bound, "back", feature="transcription", until=NOON)
+
+    hours = {
+        "feature": "hours",
+        "kind": "consumable",
+        "allowed": True,
+        "quantity": 20,
+        "until": "2026-03-01T00:00:00Z",
+    }
+    flag = {"feature": "transcription", "kind": "flag", "allowed": False, "quantity": None, "until": None}
+    assert await customers(bound) == [
+        ("createdV1", 1, []),
+        ("updatedV1", 2, [hours]),
+        ("updatedV1", 3, [hours, flag]),
+        ("updatedV1", 4, [flag]),
+        ("updatedV1", 5, []),
+    ]
+    found = await done(bound, m.GetCustomer(customer=ACME))
+    assert (found["customer"]["version"], found["customer"]["overrides"]) == (5, [])
+
+
 async def test_many_overrides_end_in_one_tick(bound: Bound) -> None:
     # More than one batch of 100.
     for number in range(120):

@@ -1,13 +1,18 @@
 """Ceilings that plans set: moved up and down, whatever is in use."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from services.consumables.app import service
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Command
 from tests.handlers.grants_world import (
+    ACME,
     OWN,
     Grants,
+    day,
     gives,
     item,
 )
@@ -74,6 +79,100 @@ async def test_from_unlimited_places_to_some(world: Grants) -> None:
     assert await world.remaining(OWN, "places") is None
     await world.subscribed(status="canceled", ended_at="2026-01-20")
     assert await world.remaining(OWN, "places") == 0
+
+
+async def test_places_used_without_bound_count_under_the_ceiling_that_comes(world: Grants) -> None:
+    """8 in use of no bound, then of 10: 2 are left, and 10 once the 8 have left."""
+    await world.subscribed(item(gives("places", None, kind="limit")), **JANUARY)
+    await uses(world, 8)
+    await world.subscribed(item(gives("places", 10, kind="limit"), product="smaller"))
+    assert await world.remaining(OWN, "places") == 2
+    assert await releases(world, 8) == 10
+    await uses(world, 10)
+    await world.subscribed(item(gives("places", None, kind="limit"), product="larger"))
+    await uses(world, 5)
+    await world.subscribed(item(gives("places", 12, kind="limit"), product="smaller"))
+    assert await releases(world, 3) == 0
+    assert await releases(world, 1) == 1
+
+
+async def test_a_plan_changes_beside_places_without_bound_for_a_while(world: Grants) -> None:
+    """While there is no bound the plan goes from 3 to 10 with 8 in use: 2 are left when that is over."""
+    await world.feature("places", "limit")
+    await world.subscribed(item(gives("places", 3, kind="limit")), **JANUARY)
+    await uses(world, 3)
+    await granted(world, None, expires_at=day("2026-01-10"))
+    await uses(world, 5)
+    await world.subscribed(item(gives("places", 10, kind="limit"), product="larger"))
+    assert await world.remaining(OWN, "places") is None
+    await world.expires("2026-01-10")
+    assert await world.remaining(OWN, "places") == 2
+    assert await releases(world, 8) == 10
+
+
+async def test_a_grant_that_lapsed_for_a_lower_ceiling_lowers_it_again_when_it_expires(world: Grants) -> None:
+    """10 of 10 + 5 in use, then of 3 + 5: 2 above. Then of 3: 7 above, and the eighth makes room."""
+    await world.feature("places", "limit")
+    await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
+    await uses(world, 10)
+    await granted(world, 5, expires_at=day("2026-01-10"))
+    await world.subscribed(item(gives("places", 3, kind="limit"), product="smaller"))
+    assert await excess(world) == 2
+    await world.expires("2026-01-10")
+    assert await excess(world) == 7
+    await world.subscribed(item(gives("places", 3, kind="limit"), product="other"))
+    assert await excess(world) == 7
+    assert await releases(world, 7) == 0
+    assert await releases(world, 1) == 1
+
+
+async def test_the_grant_of_a_plan_that_is_revoked_takes_what_was_left_of_it(world: Grants) -> None:
+    """10, lowered to 3 of which 2 are in use: revoked, 2 are above; 5 by hand then leave 3."""
+    await world.feature("places", "limit")
+    await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
+    await uses(world, 2)
+    await world.subscribed(item(gives("places", 3, kind="limit"), product="smaller"))
+    [given] = await world.bound.rows("SELECT grant_id FROM consumables.grants")
+    await does(world, m.RevokeGrant(command_id="revoke", grant_id=given["grant_id"], reason="A mistake."))
+    assert await excess(world) == 2
+    await granted(world, 5)
+    assert await world.remaining(OWN, "places") == 3
+
+
+async def does(world: Grants, command: Command[Any]) -> dict[str, Any]:
+    outcome = await world.bound.handle(command, world.bound.now)
+    assert outcome.result is not None, outcome.error
+    return outcome.result
+
+
+async def uses(world: Grants, quantity: int) -> None:
+    """Occupy so many places."""
+    command_id = f"consume-{next(world.numbers)}"
+    await does(world, m.Consume(command_id=command_id, consumer=ACME, feature="places", quantity=quantity))
+
+
+async def releases(world: Grants, quantity: int) -> int | None:
+    """Free so many places; how many remain."""
+    command_id = f"release-{next(world.numbers)}"
+    command = m.Release(command_id=command_id, consumer=ACME, feature="places", quantity=quantity)
+    remaining: int | None = (await does(world, command))["remaining"]
+    return remaining
+
+
+async def granted(world: Grants, quantity: int | None, **fields: Any) -> None:
+    """Places given by hand."""
+    command_id = f"grant-{next(world.numbers)}"
+    command = m.Grant(
+        command_id=command_id, account=OWN, feature="places", quantity=quantity, reason="A trial.", **fields
+    )
+    await does(world, command)
+
+
+async def excess(world: Grants) -> int:
+    """How many places are in use above the ceiling."""
+    found = await world.balance(OWN, "places")
+    assert found is not None
+    return int(found["excess"])
 
 
 async def test_ceilings_of_two_subscriptions_add_up(world: Grants) -> None:

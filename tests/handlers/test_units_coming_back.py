@@ -86,6 +86,67 @@ async def test_revoking_a_used_part_of_a_limit_leaves_no_room_that_is_not_there(
     assert await world.uses(feature=MEMBERS) == 0
 
 
+def at_one(world: UnitsWorld) -> None:
+    """An hour later."""
+    world.now = NOON + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("by_the_tick", [True, False])
+async def test_places_in_use_when_their_grant_expires_are_above_the_ceiling(
+    world: UnitsWorld, by_the_tick: bool
+) -> None:
+    """10 of 5 + 7 are in use when the 7 expire, all of them: 5 leave for nothing, and then there is room."""
+    await world.grant(7, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
+    await world.grant(5, feature=MEMBERS)
+    assert await world.uses(10, feature=MEMBERS) == 2
+    at_one(world)
+    if by_the_tick:
+        for _ in range(2):
+            await world.bound.tick("expire_grants", world.now)
+            assert (await world.balance(feature=MEMBERS))["excess"] == 5
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[1] == {"available": 0}
+    assert await world.does(release(world, 5)) == {"remaining": 0}
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[1] == {"available": 0}
+    assert await world.does(release(world, 5)) == {"remaining": 5}
+    assert await standing(world, feature=MEMBERS) == (12, 0, 0, 7, 5)
+
+
+async def test_places_of_an_expired_grant_are_free_again_where_there_is_room(world: UnitsWorld) -> None:
+    """The 5 in use are of the 5 that expire. There are 10 more: 5 are left, and 10 when the 5 have left."""
+    temporary = await world.grant(5, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
+    await world.grant(10, feature=MEMBERS)
+    assert await world.uses(5, feature=MEMBERS) == 10
+    at_one(world)
+    await world.bound.tick("expire_grants", world.now)
+    assert await standing(world, feature=MEMBERS) == (15, 5, 0, 5, 5)
+    assert await world.does(release(world, 5)) == {"remaining": 10}
+    assert await world.uses(10, feature=MEMBERS) == 0
+    await world.does(m.RevokeGrant(command_id="revoke", grant_id=temporary, reason="Again."))
+    assert await standing(world, feature=MEMBERS) == (15, 10, 0, 5, 0)
+
+
+async def test_places_held_by_a_reservation_count_when_their_grant_expires(world: UnitsWorld) -> None:
+    await world.grant(4, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
+    await world.grant(2, feature=MEMBERS)
+    reserved = await world.does(reserve(world, 4, ttl_seconds=7_200, feature=MEMBERS))
+    at_one(world)
+    assert (await world.refuses(world.consume(feature=MEMBERS)))[1] == {"available": 0}
+    assert await world.does(give_back(world, reserved["reservation_id"])) == {"remaining": 2}
+    assert await standing(world, feature=MEMBERS) == (6, 0, 0, 4, 2)
+
+
+async def test_what_was_in_use_of_unlimited_places_counts_once_they_end(world: UnitsWorld) -> None:
+    """8 in use for the hour without bound, beside 10: 2 are left after it, and 10 when the 8 have left."""
+    await world.grant(None, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
+    await world.grant(10, feature=MEMBERS)
+    assert await world.uses(8, feature=MEMBERS) is None
+    at_one(world)
+    await world.bound.tick("expire_grants", world.now)
+    assert await standing(world, feature=MEMBERS) == (18, 8, 0, 8, 2)
+    assert await world.does(release(world, 8)) == {"remaining": 10}
+    assert await standing(world, feature=MEMBERS) == (18, 0, 0, 8, 10)
+
+
 async def test_units_that_are_used_up_are_not_released(world: UnitsWorld) -> None:
     await world.grant(10)
     await world.uses(5)

@@ -57,14 +57,19 @@ class Draw:
 
 @dataclass(slots=True)
 class Ceiling:
-    """A limit: what it is and how many are in."""
+    """A limit: what it is, how many are in, and how many places are kept for somebody."""
 
-    grants: dict[str, int] = field(default_factory=dict)
-    in_use: int = 0
+    grants: dict[str, tuple[int | None, datetime | None]] = field(default_factory=dict)
+    """How many places each gives, or any number, and until when."""
+    inside: int = 0
+    kept: int = 0
 
-    @property
-    def available(self) -> int:
-        return max(0, sum(self.grants.values()) - self.in_use)
+    def available(self, now: datetime) -> int | None:
+        """Room for how many more; None: for any number."""
+        places = [places for places, ends in self.grants.values() if ends is None or ends > now]
+        if None in places:
+            return None
+        return max(0, sum(count for count in places if count is not None) - self.inside - self.kept)
 
 
 class Units(RuleBasedStateMachine):
@@ -273,10 +278,11 @@ class Units(RuleBasedStateMachine):
                 self.put_back(back)
         self.lapse()
 
-    @rule(quantity=QUANTITIES)
-    def raise_limit(self, quantity: int) -> None:
-        grant_id = self.run(self.world.grant(quantity, self.accounts[0], MEMBERS))
-        self.ceiling.grants[grant_id] = quantity
+    @rule(quantity=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 9, None]), hours=st.sampled_from([None, 1, 2, 5]))
+    def raise_limit(self, quantity: int | None, hours: int | None) -> None:
+        ends = None if hours is None else self.world.now + timedelta(hours=hours)
+        grant_id = self.run(self.world.grant(quantity, self.accounts[0], MEMBERS, expires_at=ends))
+        self.ceiling.grants[grant_id] = (quantity, ends)
 
     @precondition(lambda self: self.ceiling.grants)
     @rule(place=PLACES)
@@ -286,32 +292,71 @@ class Units(RuleBasedStateMachine):
         assert self.send(command).status == "succeeded"
         del self.ceiling.grants[grant_id]
 
-    @precondition(lambda self: self.ceiling.grants or self.ceiling.in_use)
+    @property
+    def owner(self) -> Customer:
+        return Customer(type="user", id=self.accounts[0].partition("user_")[2])
+
+    def lets_in(self, outcome: Outcome, quantity: int) -> bool:
+        """Whether there is room for so many; the outcome must say the same."""
+        available = self.ceiling.available(self.world.now)
+        if available is None or quantity <= available:
+            left = None if available is None else available - quantity
+            assert outcome.result is not None, outcome.error
+            assert outcome.result["remaining"] == left
+            return True
+        assert outcome.error is not None and outcome.error.details == {"available": available}
+        return False
+
+    @precondition(lambda self: self.ceiling.grants or self.ceiling.inside)
     @rule(quantity=QUANTITIES)
     def occupy(self, quantity: int) -> None:
-        owner = Customer(type="user", id=self.accounts[0].partition("user_")[2])
-        outcome = self.send(self.world.consume(quantity, owner, feature=MEMBERS))
-        if quantity > self.ceiling.available:
-            assert outcome.error is not None
-            assert outcome.error.details == {"available": self.ceiling.available}
-            return
-        self.ceiling.in_use += quantity
-        assert outcome.result is not None
-        assert outcome.result["remaining"] == self.ceiling.available
+        outcome = self.send(self.world.consume(quantity, self.owner, feature=MEMBERS))
+        if self.lets_in(outcome, quantity):
+            self.ceiling.inside += quantity
 
-    @precondition(lambda self: self.ceiling.grants or self.ceiling.in_use)
+    @precondition(lambda self: self.ceiling.grants or self.ceiling.inside)
     @rule(quantity=QUANTITIES)
     def release(self, quantity: int) -> None:
-        owner = Customer(type="user", id=self.accounts[0].partition("user_")[2])
         command = m.Release(
-            command_id=self.world.command_id(), consumer=owner, feature=MEMBERS, quantity=quantity
+            command_id=self.world.command_id(), consumer=self.owner, feature=MEMBERS, quantity=quantity
         )
         outcome = self.send(command)
-        if quantity > self.ceiling.in_use:
+        if quantity > self.ceiling.inside:
             assert outcome.error is not None and outcome.error.code == "nothing_to_release"
             return
-        self.ceiling.in_use -= quantity
-        assert outcome.result == {"remaining": self.ceiling.available}
+        self.ceiling.inside -= quantity
+        assert outcome.result == {"remaining": self.ceiling.available(self.world.now)}
+
+    @precondition(lambda self: self.ceiling.grants or self.ceiling.inside)
+    @rule(quantity=QUANTITIES, used=st.integers(0, 9), hours=st.sampled_from([0, 1, 2]))
+    def keep_places(self, quantity: int, used: int, hours: int) -> None:
+        """Places are kept for somebody, who comes in with as many as are said, or fewer, after some hours."""
+        command = m.Reserve(
+            command_id=self.world.command_id(),
+            consumer=self.owner,
+            feature=MEMBERS,
+            quantity=quantity,
+            ttl_seconds=86_400,
+        )
+        outcome = self.send(command)
+        if not self.lets_in(outcome, quantity):
+            return
+        assert outcome.result is not None
+        self.ceiling.kept += quantity
+        if hours:
+            self.wait(hours, ends_grants=True)
+        come = min(used, quantity)
+        reservation_id = str(outcome.result["reservation_id"])
+        command_id = self.world.command_id()
+        settled = self.send(
+            m.CommitReservation(command_id=command_id, reservation_id=reservation_id, quantity=come)
+            if come
+            else m.ReleaseReservation(command_id=command_id, reservation_id=reservation_id)
+        )
+        self.ceiling.kept -= quantity
+        self.ceiling.inside += come
+        assert settled.result is not None, settled.error
+        assert settled.result["remaining"] == self.ceiling.available(self.world.now)
 
     # -- what always holds ----------------------------------------------------------------------------------
 
@@ -331,3 +376,14 @@ class Units(RuleBasedStateMachine):
                 for lot in sorted(self.lots, key=lambda lot: lot.order)
                 if lot.account in accounts and "free" in lot.units
             ]
+
+    @invariant()
+    def places_agree(self) -> None:
+        found = self.run(self.world.does(m.GetBalance(consumer=self.owner, feature=MEMBERS)))
+        assert found["remaining"] == self.ceiling.available(self.world.now)
+        assert (found["consumed"], found["reserved"]) == (self.ceiling.inside, self.ceiling.kept)
+        left = [grant["remaining"] for grant in found["grants"]]
+        if found["remaining"] is not None:
+            assert found["remaining"] == sum(left)
+            elsewhere = sum(found[place] for place in ("consumed", "reserved", "expired"))
+            assert found["granted"] == elsewhere + sum(left)

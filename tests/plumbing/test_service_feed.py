@@ -86,3 +86,20 @@ async def test_a_feed_that_was_lost_is_followed_from_its_new_beginning(connectio
     # The replay has come further than the old feed had, before anybody looks.
     await tell(connection, "seat", *range(1, 9))
     assert await followed(jetstream, 8) == [b"%d" % n for n in range(1, 9)]
+
+
+async def test_headers_arrive_as_they_were_in_a_batch_and_alone(connection: Client) -> None:
+    subject = "billing.change_feed.seat.user_7.changedV1"
+    told = {"ce-type": "billing.seat.changedV1", "ce-subject": "user: 7", "empty": "", "two": "a\r\nb"}
+    for count in (1, 3):
+        messages = [
+            Message(f"evt_{count}_{number}", CHANGE_FEED_STREAM, subject, told, b"%d" % number)
+            for number in range(count)
+        ]
+        await publish_all(connection, messages)
+    jetstream = connection.jetstream()
+    last = (await jetstream.stream_info(CHANGE_FEED_STREAM)).state.last_seq
+    assert last == 4
+    for sequence in range(1, last + 1):
+        headers = (await jetstream.get_msg(CHANGE_FEED_STREAM, sequence)).headers or {}
+        assert {name: headers[name] for name in told} == told | {"two": "a  b"}

@@ -1,0 +1,262 @@
+"""What overrides of a customer's features do to the customer's own units."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from services.consumables.app import service
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Command
+from tests.handlers.grants_world import ACME, OWN, Grants, day, gives, item, more, none_of
+from tests.support.runtime import Bound
+
+JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
+
+
+@pytest.fixture
+def world(bind: Callable[..., Bound]) -> Grants:
+    """Nothing told yet, on 1 January."""
+    grants = Grants(bind(service))
+    grants.at("2026-01-01")
+    return grants
+
+
+def places(quantity: int | None = 10) -> Any:
+    """A plan with so many places."""
+    return item(gives("places", quantity, kind="limit"))
+
+
+def more_places(quantity: int | None) -> Any:
+    """An override that gives so many on top."""
+    return more("places", quantity, kind="limit")
+
+
+async def does(world: Grants, command: Command[Any]) -> dict[str, Any]:
+    outcome = await world.bound.handle(command, world.bound.now)
+    assert outcome.result is not None, outcome.error
+    return outcome.result
+
+
+async def uses(world: Grants, quantity: int, feature: str = "places") -> int | None:
+    """What remains after so many were used."""
+    command_id = f"consume-{next(world.numbers)}"
+    command = m.Consume(command_id=command_id, consumer=ACME, feature=feature, quantity=quantity)
+    remaining: int | None = (await does(world, command))["remaining"]
+    return remaining
+
+
+async def releases(world: Grants, quantity: int) -> int | None:
+    """What remains after so many places were freed."""
+    command_id = f"release-{next(world.numbers)}"
+    command = m.Release(command_id=command_id, consumer=ACME, feature="places", quantity=quantity)
+    remaining: int | None = (await does(world, command))["remaining"]
+    return remaining
+
+
+async def excess(world: Grants) -> int:
+    found = await world.balance(OWN, "places")
+    assert found is not None
+    return int(found["excess"])
+
+
+async def granted(world: Grants, feature: str = "hours") -> int:
+    """How many units were ever granted."""
+    found = await world.balance(OWN, feature)
+    return int(found["granted"]) if found is not None else 0
+
+
+# -- limits -------------------------------------------------------------------------------------------------
+
+
+async def test_more_places_are_there_at_once_and_gone_with_the_override(world: Grants) -> None:
+    """10 + 5, 12 in use; without the 5: 2 above. Two leave for nothing, the third makes room."""
+    await world.subscribed(places(), **JANUARY)
+    await world.overridden(more_places(5))
+    assert await world.remaining(OWN, "places") == 15
+    assert await uses(world, 12) == 3
+    await world.overridden()
+    assert (await world.remaining(OWN, "places"), await excess(world)) == (0, 2)
+    assert await releases(world, 2) == 0
+    assert await releases(world, 1) == 1
+
+
+async def test_the_next_override_moves_the_ceiling_to_where_it_says(world: Grants) -> None:
+    """10 + 5 with 14 in use, then 10 + 2: 2 above; then 10 + 7: 3 left."""
+    await world.subscribed(places(), **JANUARY)
+    await world.overridden(more_places(5))
+    await uses(world, 14)
+    await world.overridden(more_places(2))
+    assert (await world.remaining(OWN, "places"), await excess(world)) == (0, 2)
+    await world.overridden(more_places(7))
+    assert (await world.remaining(OWN, "places"), await excess(world)) == (3, 0)
+
+
+async def test_places_without_bound_while_the_override_holds(world: Grants) -> None:
+    """Of 10 there are 3 more in use when the bound is back."""
+    await world.subscribed(places(), **JANUARY)
+    await world.overridden(more_places(None))
+    assert await uses(world, 13) is None
+    await world.overridden()
+    assert (await world.remaining(OWN, "places"), await excess(world)) == (0, 3)
+    assert await releases(world, 13) == 10
+
+
+async def test_places_taken_away_come_back(world: Grants) -> None:
+    """4 of 10 in use, then nothing is allowed: 4 above. One leaves, then there are 10 again: 7 left."""
+    await world.subscribed(places(), **JANUARY)
+    await uses(world, 4)
+    await world.overridden(none_of("places", "limit"))
+    assert (await world.remaining(OWN, "places"), await excess(world)) == (0, 4)
+    assert await releases(world, 1) == 0
+    await world.overridden()
+    assert (await world.remaining(OWN, "places"), await excess(world)) == (7, 0)
+
+
+async def test_what_was_given_by_hand_is_not_taken_away(world: Grants) -> None:
+    await world.feature("places", "limit")
+    await world.subscribed(places(), **JANUARY)
+    grant = m.Grant(command_id="grant", account=OWN, feature="places", quantity=2, reason="A trial.")
+    await does(world, grant)
+    await world.overridden(none_of("places", "limit"))
+    assert await world.remaining(OWN, "places") == 2
+    await world.overridden()
+    assert await world.remaining(OWN, "places") == 12
+
+
+async def test_a_plan_that_changes_while_its_places_are_taken_away_gives_none(world: Grants) -> None:
+    await world.subscribed(places(), **JANUARY)
+    await world.overridden(none_of("places", "limit"))
+    await world.subscribed(item(gives("places", 20, kind="limit"), product="larger"))
+    assert await world.remaining(OWN, "places") == 0
+    await world.overridden()
+    assert await world.remaining(OWN, "places") == 20
+
+
+async def test_places_that_nobody_sold(world: Grants) -> None:
+    await world.overridden(more_places(5))
+    assert await world.remaining(OWN, "places") == 5
+    await world.subscribed(places(), **JANUARY)
+    assert await world.remaining(OWN, "places") == 15
+    await world.subscribed(status="canceled", ended_at="2026-01-20")
+    assert await world.remaining(OWN, "places") == 5
+
+
+async def test_the_grant_of_an_override_tells_that_people_made_it(world: Grants) -> None:
+    await world.overridden(more_places(5))
+    [(_, told)] = await world.told()
+    assert told.grant is not None
+    assert told.grant.source == m.GrantSource(kind="manual", reason="override_feature")
+
+
+# -- units that are used up ---------------------------------------------------------------------------------
+
+
+async def test_more_units_come_at_once_and_with_each_cycle_of_the_plan(world: Grants) -> None:
+    """10 a month and 20 on top: 30 at once, 30 in February, 10 in March when the override is over."""
+    await world.subscribed(item(gives()), **JANUARY)
+    world.at("2026-01-15")
+    await world.overridden(more())
+    assert await world.remaining(OWN) == 30
+    await world.renewed("2026-02-01", "2026-03-01")
+    await world.renews("2026-02-01")
+    assert await world.remaining(OWN) == 30
+    assert {expires_at for _, expires_at, _ in await world.grants(OWN)} == {day("2026-03-01")}
+    await world.overridden()
+    assert await world.remaining(OWN) == 30
+    await world.renewed("2026-03-01", "2026-04-01")
+    await world.renews("2026-03-01")
+    await world.expires("2026-03-01")
+    assert await world.remaining(OWN) == 10
+
+
+async def test_on_and_off_within_a_cycle_grants_once(world: Grants) -> None:
+    """20, none, 20 again are 20; 25 are 5 more; 5 take nothing back; 25 again bring nothing."""
+    await world.subscribed(item(gives()), **JANUARY)
+    totals = []
+    for overrides in ([more()], [], [more()], [more(quantity=25)], [more(quantity=5)], [more(quantity=25)]):
+        await world.overridden(*overrides)
+        totals.append(await granted(world))
+    assert totals == [30, 30, 30, 35, 35, 35]
+
+
+async def test_units_taken_away_come_no_more_and_those_that_came_stay(world: Grants) -> None:
+    await world.subscribed(item(gives()), **JANUARY)
+    await world.overridden(none_of())
+    assert await world.remaining(OWN) == 10
+    await world.renewed("2026-02-01", "2026-03-01")
+    await world.renews("2026-02-01")
+    await world.expires("2026-02-01")
+    assert await world.remaining(OWN) == 0
+    await world.overridden()
+    assert await world.remaining(OWN) == 10
+    await world.overridden(none_of())
+    await world.overridden()
+    assert await granted(world) == 20
+
+
+async def test_units_that_nobody_sold_come_once(world: Grants) -> None:
+    await world.overridden(more())
+    assert await world.grants(OWN) == [(20, None, 100)]
+    await world.renews("2026-06-01")
+    assert await granted(world) == 20
+
+
+async def test_units_go_on_by_the_rhythm_of_a_plan_that_has_ended(world: Grants) -> None:
+    await world.subscribed(item(gives()), **JANUARY)
+    await world.overridden(more())
+    await world.subscribed(status="canceled", ended_at="2026-01-20")
+    assert await world.remaining(OWN) == 20
+    await world.renews("2026-02-01")
+    assert (await world.remaining(OWN), await granted(world)) == (20, 50)
+    await world.renews("2026-05-01")
+    assert (await world.remaining(OWN), await granted(world)) == (20, 70)
+
+
+async def test_units_without_bound_while_the_override_holds(world: Grants) -> None:
+    await world.subscribed(item(gives()), **JANUARY)
+    await world.overridden(more(quantity=None))
+    assert await world.remaining(OWN) is None
+    await world.overridden()
+    await world.renewed("2026-02-01", "2026-03-01")
+    await world.renews("2026-02-01")
+    await world.expires("2026-02-01")
+    assert await world.remaining(OWN) == 10
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_any_order_of_events_ends_at_the_same_units(world: Grants, order: tuple[int, ...]) -> None:
+    """A plan with 10 hours and 10 places, overridden, the overrides raised; all of it twice. Then lowered."""
+    plan = world.subscription_event(
+        item(gives(), gives("places", 10, kind="limit")),
+        current_period_start=day("2026-01-01"),
+        current_period_end=day("2026-02-01"),
+    )
+    events = [
+        plan,
+        world.customer_event(more(), more_places(5)),
+        world.customer_event(more(quantity=30), more_places(7)),
+    ]
+    shuffled = [events[place] for place in order]
+    await world.hears(*shuffled, *shuffled)
+    assert (await world.remaining(OWN), await granted(world)) == (40, 40)
+    assert await world.remaining(OWN, "places") == 17
+    await world.hears(world.customer_event(more(quantity=30), more_places(2)), *shuffled)
+    await world.renews("2026-01-15")
+    assert (await world.remaining(OWN), await granted(world)) == (40, 40)
+    assert await world.remaining(OWN, "places") == 12
+
+
+async def test_an_override_that_gives_keeps_what_it_gives_in_reach_of_those_who_owe(world: Grants) -> None:
+    """The plan is unpaid: nothing can be drawn, until an override gives something."""
+    await world.subscribed(places(), **JANUARY)
+    await world.subscribed(status="unpaid")
+    [row] = await world.bound.rows("SELECT suspended FROM consumables.accounts WHERE account = %s", OWN)
+    assert row["suspended"]
+    await world.overridden(more_places(5))
+    [row] = await world.bound.rows("SELECT suspended FROM consumables.accounts WHERE account = %s", OWN)
+    assert not row["suspended"]
+    await world.overridden()
+    [row] = await world.bound.rows("SELECT suspended FROM consumables.accounts WHERE account = %s", OWN)
+    assert row["suspended"]
