@@ -146,7 +146,6 @@ def install(connection: sa.Connection, metadata: sa.MetaData) -> None:
         SET search_path = pg_catalog, pg_temp
         SET lock_timeout = {LOCK_TIMEOUT_MILLISECONDS}
         SET enable_seqscan = on  -- whole partitions are read here
-        SET enable_hashjoin = on
         AS $function$
         DECLARE
             partition text; oldest record; free boolean; outliving bigint[];

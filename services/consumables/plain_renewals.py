@@ -14,13 +14,7 @@ import orjson
 
 from services.consumables.allotments import START, Position
 from services.consumables.domain.granting import CARRIED_PRIORITY, PLAN_PRIORITY
-from services.consumables.plain_statements import (
-    CHOOSE,
-    LOCK_BALANCES,
-    MANY_WITH_MANY,
-    OF_SUBSCRIPTION,
-    RENEW,
-)
+from services.consumables.plain_statements import CHOOSE, LOCK_BALANCES, OF_SUBSCRIPTION, RENEW
 from services.consumables.telling import rfc3339
 from shared.following import Begin
 from shared.ids import new_id
@@ -63,7 +57,6 @@ async def _renew_next(
         "only_subscription": subscription_id,
     }
     # Planned anew each time: a plan for any number of allotments is one for a handful.
-    await work.driver.execute(MANY_WITH_MANY)
     cursor = await work.driver.execute(CHOOSE.format(only=only), values, prepare=False)
     row = await cursor.fetchone()
     places, count, last = row if row else (NONE, 0, None)

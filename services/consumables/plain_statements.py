@@ -3,10 +3,6 @@
 BOUNDARY = "(anchor AT TIME ZONE 'UTC' + {number} * ('1 ' || every)::interval) AT TIME ZONE 'UTC'"
 """When a cycle begins, as `domain.rhythm.boundary` says it; tests hold one against the other."""
 
-MANY_WITH_MANY = "SET LOCAL enable_hashjoin = on"
-"""The parts of one statement, some thousands of rows each, are joined with each other; tables still go by
-their indexes, or the time would grow with the square of the seats."""
-
 CHOOSE = f"""
     WITH candidates AS MATERIALIZED (
         -- By the index alone: whatever else is asked for would have all that is due looked at for each batch.
@@ -32,6 +28,7 @@ CHOOSE = f"""
         JOIN consumables.terms USING (subscription_id, slot)
         JOIN consumables.known_subscriptions USING (subscription_id)
         WHERE kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
+          AND status <> 'override'  -- whose grants tell another source
           AND cardinality(grant_ids) < 62  -- so many ids are told apart
           -- The very next cycle, and not one that is over by then as well.
           AND next_at = {BOUNDARY.format(number="(cycle_number + 1)")}

@@ -70,16 +70,16 @@ class SeatRow(Row):
     __tablename__ = "seats"
     __table_args__ = (
         Index(
-            "uq_seats_team_id_email",
-            "team_id",
+            "uq_seats_email_team_id",
             "email",
+            "team_id",
             unique=True,
             postgresql_where=text("status <> 'revoked'"),
         ),
         Index(
-            "uq_seats_team_id_member",
-            "team_id",
+            "uq_seats_member_team_id",
             "member",
+            "team_id",
             unique=True,
             postgresql_where=text("status <> 'revoked'"),
         ),
