@@ -68,7 +68,7 @@ SUSPEND_CUSTOMER = """
         FROM consumables.known_subscriptions AS known
         WHERE customer = %(customer)s AND ended_at IS NULL AND EXISTS (
             SELECT FROM consumables.terms
-            WHERE terms.subscription_id = known.subscription_id AND reach = 'own'
+            WHERE terms.subscription_id = known.subscription_id AND reach = 'own' AND sold
         )
     )
 """

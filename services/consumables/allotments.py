@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from services.consumables.books import Account
 from services.consumables.domain.granting import Granted, multiplied
+from services.consumables.domain.overrides import PREFIX, REASON
 from services.consumables.domain.rhythm import ONCE, Cycle
 from tallystick.messages.catalog import Interval
+from tallystick.messages.consumables import GrantSource
 
 Position = tuple[datetime, str, str, str]
 """How far settling has come: `next_at`, subscription, account and slot of the last one looked at."""
@@ -78,6 +80,8 @@ def before_of(row: Allotment) -> Granted | None:
 
 def source_of(row: Allotment, kind: str = "subscription") -> dict[str, Any]:
     """Where a grant comes from, as it is told."""
+    if row.subscription_id.startswith(PREFIX):
+        return GrantSource(kind="manual", reason=REASON).model_dump(mode="json")
     return {
         "kind": kind,
         "subscription_id": row.subscription_id,

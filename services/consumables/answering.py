@@ -18,7 +18,7 @@ from tallystick.messages.base import Customer
 
 SELECT_SOURCES = """
     SELECT grant_id, source FROM consumables.grants
-    WHERE grant_id IN (SELECT jsonb_array_elements_text(%s::jsonb))
+    WHERE grant_id = ANY (ARRAY(SELECT jsonb_array_elements_text(%s::jsonb)))
 """
 FIND_ACCOUNT = "SELECT 1 FROM consumables.accounts WHERE account = %s"
 LIST_KEYS = """
@@ -57,7 +57,7 @@ async def get_balance(work: Work, question: m.GetBalance) -> m.Balance:
         reach = loaded.reach.get(wanted)
         pools = list(reach.pools) if reach is not None else []
     is_unlimited = any(pool.unlimited for pool in pools)
-    stocks = [stock for stock in burn_order(pools) if stock.is_open] if pools else []
+    stocks = [stock for stock in burn_order(pools) if stock.is_drawable] if pools else []
     return m.Balance(
         granted=None if is_unlimited else sum(pool.granted + pool.beyond for pool in pools),
         consumed=sum(pool.consumed for pool in pools),

@@ -27,19 +27,23 @@ COPY_ENTRIES = """
     FROM STDIN
 """
 SELECT_GRANTS = """
-    SELECT grant_id, account, feature, quantity, remaining, expired, revoked, ended_at IS NOT NULL
+    SELECT grant_id, account, feature, quantity, consumed + reserved, remaining, expired, revoked,
+           ended_at IS NOT NULL
     FROM consumables.grants WHERE grant_id = ANY(%s)
 """
 END_GRANTS = """
     UPDATE consumables.grants
-    SET expired = expired + remaining, remaining = 0, open = false, ended_at = %(at)s, version = version + 1
+    SET expired = expired + remaining, remaining = 0, open = false, ended_at = coalesce(ended_at, %(at)s),
+        quantity = CASE WHEN grant_id = ANY(%(counted)s) THEN consumed + reserved ELSE quantity END,
+        version = version + 1
     WHERE grant_id = ANY(%(ended)s)
 """
-
+"""What is in use of unlimited places is counted when these end."""
 LAPSE_GRANTS = """
     UPDATE consumables.grants AS old
     SET expired = expired + part.quantity, remaining = remaining - part.quantity,
-        open = remaining > part.quantity, version = version + 1
+        open = remaining > part.quantity OR ended_at IS NULL AND expires_at IS NOT NULL,
+        version = version + 1
     FROM unnest(%s::text[], %s::bigint[]) AS part (grant_id, quantity)
     WHERE old.grant_id = part.grant_id
 """
@@ -62,6 +66,8 @@ class Held(NamedTuple):
     account: str
     feature: str
     quantity: int | None
+    in_use: int
+    """Consumed or reserved."""
     remaining: int
     expired: int
     revoked: bool
@@ -90,9 +96,11 @@ class Books:
     work: Work
     standings: dict[tuple[str, str], Standing]
     _teller: Teller
+    ended: list[str] = field(default_factory=list)
+    """The grants that were ended so far."""
     _grants: list[tuple[Any, ...]] = field(default_factory=list)
     _entries: list[tuple[Any, ...]] = field(default_factory=list)
-    _ended: list[str] = field(default_factory=list)
+    _counted: list[str] = field(default_factory=list)
     _lapsed: list[tuple[str, int]] = field(default_factory=list)
     _changed: dict[tuple[str, str], Standing] = field(default_factory=dict)
     _sources: dict[str, str] = field(default_factory=dict)
@@ -120,13 +128,15 @@ class Books:
         standing = None
         has_changed = False
         for grant in grants:
-            if grant.has_ended:
+            if grant.has_ended and not grant.remaining:
                 continue
             standing = self._standing(grant.account, grant.feature)
-            self._ended.append(grant.grant_id)
+            self.ended.append(grant.grant_id)
             has_changed = has_changed or grant.quantity is None or grant.remaining > 0
             if grant.quantity is None:
                 standing.unlimited -= 1
+                if standing.kind == "limit" and grant.in_use:
+                    lapsed.append(self._count(standing, grant))
             if grant.remaining:
                 standing.remaining -= grant.remaining
                 standing.expired += grant.remaining
@@ -190,8 +200,9 @@ class Books:
     async def close(self) -> list[Standing]:
         """Write all of it; the balances that changed."""
         driver = self.work.driver
-        if self._ended:
-            await driver.execute(END_GRANTS, {"ended": self._ended, "at": self.work.now})
+        if self.ended:
+            values = {"ended": self.ended, "counted": self._counted, "at": self.work.now}
+            await driver.execute(END_GRANTS, values)
         if self._lapsed:
             await driver.execute(LAPSE_GRANTS, [list(column) for column in zip(*self._lapsed, strict=True)])
         async with driver.cursor() as cursor:
@@ -209,6 +220,13 @@ class Books:
         standing = self.standings[account, feature]
         self._changed[account, feature] = standing
         return standing
+
+    def _count(self, standing: Standing, grant: Held) -> Moved:
+        """Let an unlimited grant of a limit have had just what is in use, so that it can become free."""
+        self._counted.append(grant.grant_id)
+        standing.granted += grant.in_use
+        standing.beyond -= grant.in_use
+        return self._enter(standing, "granted", grant.grant_id, grant.in_use)
 
     def _enter(self, standing: Standing, kind: str, grant_id: str, quantity: int) -> Moved:
         entry_id = new_id("entry")

@@ -22,7 +22,9 @@ SELECT_KIND = """
     SELECT kind FROM consumables.known_features WHERE code = %s AND kind IN ('limit', 'consumable')
 """
 SELECT_CUSTOMER = "SELECT customer FROM consumables.accounts WHERE account = %s"
-SELECT_BALANCE = "SELECT account, feature, source FROM consumables.grants WHERE grant_id = %s"
+SELECT_BALANCE = "SELECT account, feature, source, key FROM consumables.grants WHERE grant_id = %s"
+BY_HAND = "manual/"
+"""How the keys of what is given here begin."""
 
 
 async def grant(work: Work, command: m.Grant) -> m.Granted:
@@ -41,7 +43,7 @@ async def grant(work: Work, command: m.Grant) -> m.Granted:
         command.expires_at,
         command.priority,
         source.model_dump(mode="json"),
-        f"manual/{command.command_id}",
+        f"{BY_HAND}{command.command_id}",
     )
     [grant_id] = books.give(command.account, command.feature, [given])
     await books.close()
@@ -61,11 +63,11 @@ async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
     row = await cursor.fetchone()
     if row is None:
         raise Rejected("not_found", "There is no such grant.", {"grant_id": command.grant_id})
-    account, feature, source = row
+    account, feature, source, key = row
     loaded = await load(work, named=[(account, feature)], grant_ids=[command.grant_id])
     stock = loaded.stocks[command.grant_id]
     if not stock.has_ended:
-        end(stock, "revoked", Why(command.command_id))
+        end(stock, "revoked", Why(command.command_id), lowering=_lowering(stock, key))
     await write(work, loaded)
     return m.Granted(grant=grant_snapshot(stock, m.GrantSource.model_validate(source)))
 
@@ -91,6 +93,16 @@ def _remaining(stock: Stock) -> int | None:
     if stock.quantity is None:
         return 0 if stock.has_ended else None
     return stock.remaining
+
+
+def _lowering(stock: Stock, key: str | None) -> int | None:
+    """How far a limit's ceiling falls with a grant; None: by all of it.
+
+    Of what plans and overrides give there may be less than was granted, since their ceilings move.
+    """
+    if stock.quantity is None or (key is not None and key.startswith(BY_HAND)):
+        return None
+    return stock.quantity - stock.expired
 
 
 async def _customer_of(work: Work, account: str) -> str:

@@ -14,11 +14,12 @@ EXPIRED_AT_ONCE = 1_000
 """Grants ended in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
 
 SELECT_OF_ACCOUNTS = """
-    SELECT grant_id, account, feature FROM consumables.grants WHERE account = ANY(%s) AND ended_at IS NULL
+    SELECT grant_id, account, feature FROM consumables.grants
+    WHERE account = ANY(%s) AND (ended_at IS NULL OR remaining > 0)
 """
 SELECT_EXPIRED = """
     SELECT grant_id, account, feature FROM consumables.grants
-    WHERE open AND expires_at <= %s ORDER BY expires_at LIMIT %s
+    WHERE open AND expires_at <= %s AND ended_at IS NULL ORDER BY expires_at LIMIT %s
 """
 SELECT_COMING = """
     SELECT account, feature FROM consumables.allotments WHERE account = ANY(%s) AND next_at IS NOT NULL
@@ -69,6 +70,9 @@ async def _end(work: Work, found: Iterable[tuple[str, str, str]]) -> list[Standi
     # Read again, now that nobody else can change them.
     for grant in (await books.held([grant_id for grant_id, _, _ in grants])).values():
         by_balance[grant.account, grant.feature].append(grant)
-    for of_balance in by_balance.values():
+    for (account, feature), of_balance in by_balance.items():
         books.end(of_balance)
+        standing = books.standings[account, feature]
+        if standing.kind == "limit":
+            books.set_excess(account, feature, standing.consumed + standing.reserved)
     return await books.close()

@@ -14,11 +14,12 @@ from services.consumables.access import (
 )
 from services.consumables.ending import end_accounts
 from services.consumables.knowing import know_seats, know_subscription, know_team
+from services.consumables.overrides import follow_rhythm, know_customer
 from services.consumables.settling import settle, settle_all
 from shared.following import Begin
 from shared.work import Work
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
-from tallystick.messages.subscriptions import SubscriptionSnapshot
+from tallystick.messages.subscriptions import CustomerSnapshot, SubscriptionSnapshot
 
 
 async def follow_subscription(begin: Begin, told: SubscriptionSnapshot) -> None:
@@ -26,9 +27,18 @@ async def follow_subscription(begin: Begin, told: SubscriptionSnapshot) -> None:
     async with begin() as work:
         await know_subscription(work, told)
         await suspend_customer(work, told.customer.token)
-    # A period that is told has begun, even where the clock, as a test clock may, says that it has not.
-    at = max(work.now, told.current_period_start or work.now)
-    await settle_all(begin, at, subscription_id=told.subscription_id)
+        # A period that is told has begun, even where the clock, as a test clock may, says that it has not.
+        at = max(work.now, told.current_period_start or work.now)
+        overrides = await follow_rhythm(work, told.customer.token, at)
+    for subscription_id in (told.subscription_id, *overrides):
+        await settle_all(begin, at, subscription_id=subscription_id)
+
+
+async def follow_customer(work: Work, told: CustomerSnapshot) -> None:
+    """Grant what overrides give the customer, and not what they take away, while they are in force."""
+    if await know_customer(work, told):
+        await suspend_customer(work, told.token)
+        await settle(work, work.now, accounts=[f"customer:{told.token}"])
 
 
 async def follow_team(begin: Begin, told: TeamSnapshot) -> None:

@@ -56,8 +56,7 @@ async def release(work: Work, command: m.Release) -> m.Left:
     if in_use < command.quantity:
         raise Rejected("nothing_to_release", f"Only {in_use} are in use.", {"in_use": in_use})
     left = command.quantity
-    # What was drawn last comes back first; what has ended before anything else.
-    for stock in sorted(stocks, key=lambda one: (one.has_ended, one.order), reverse=True):
+    for stock in sorted(stocks, key=_leaving, reverse=True):
         part = min(left, stock.consumed)
         if part:
             give_back(stock, "freed", part, Why(command.command_id, wanted.consumer))
@@ -95,6 +94,12 @@ async def refund(work: Work, command: m.RefundConsumption) -> m.Refunded:
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))
     reach = loaded.reach.get(wanted)
     return m.Refunded(refunded=quantity, remaining=available(reach.pools if reach is not None else ()))
+
+
+def _leaving(stock: Stock) -> tuple[bool, Any]:
+    # What was drawn last comes back first; what has ended before anything else where there is excess for it
+    # to go into, after everything else where it has room.
+    return stock.has_ended == (stock.pool.excess > 0), stock.order
 
 
 def _all_of(loaded: Loaded, wanted: Wanted) -> list[Pool]:

@@ -52,6 +52,17 @@ class KnownSubscriptionRow(Row):
     ended_at: Mapped[datetime | None]
 
 
+class KnownCustomerRow(Row):
+    """A customer, as the latest event told them: as far as units are concerned."""
+
+    __tablename__ = "known_customers"
+
+    customer: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    overrides: Mapped[list[Any]]
+    """The snapshot's: the exceptions in force."""
+
+
 class TermsRow(Row):
     """What a subscription gives of one feature to one kind of account on one rhythm."""
 
@@ -65,8 +76,10 @@ class TermsRow(Row):
     every: Mapped[str | None]
     quantity: Mapped[int | None]
     rollover: Mapped[int]
+    sold: Mapped[bool] = mapped_column(server_default=text("true"))
+    """False once the subscription no longer gives it."""
     offered: Mapped[bool]
-    """False once the subscription no longer gives it; what was granted stays."""
+    """False once it is no longer sold, or taken away by an override; what was granted stays."""
 
 
 class KnownTeamRow(Row):

@@ -12,9 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.consumables.domain.granting import ENDED, GRANTING, Terms, terms_of
+from services.consumables.domain.overrides import taken_away
 from services.consumables.domain.rhythm import anchor_of
 from services.consumables.granting_tables import (
     AllotmentRow,
+    KnownCustomerRow,
     KnownFeatureRow,
     KnownSeatRow,
     KnownSubscriptionRow,
@@ -25,7 +27,7 @@ from shared.following import keep_newest, keep_newest_of
 from shared.work import Work
 from tallystick.messages.catalog import Feature
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
-from tallystick.messages.subscriptions import SubscriptionSnapshot
+from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionSnapshot
 
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """`next_at` of what is to be looked at with the next opportunity, before all that waits for its time."""
@@ -79,7 +81,7 @@ async def know_feature(work: Work, feature: Feature) -> None:
 
 async def know_subscription(work: Work, told: SubscriptionSnapshot) -> None:
     """Take note of a subscription: its period, whether units come, and what it gives to whom."""
-    await take_turn(work, [told.subscription_id])
+    await take_turn(work, [told.subscription_id, told.customer.token])
     known = await work.session.get(KnownSubscriptionRow, told.subscription_id)
     before = (known.anchor, known.bought) if known else (None, None)
     anchor, bought = _anchor(known, told), _bought(told)
@@ -103,10 +105,17 @@ async def know_subscription(work: Work, told: SubscriptionSnapshot) -> None:
         return
     if not has_ended:
         slots = await _keep_terms(work, told, is_bought_anew=bought != before[1])
-        await _look_again(work, told.subscription_id, slots)
+        await look_again(work, told.subscription_id, slots)
         await allot(work, [told.subscription_id], slots=slots)
     if has_ended or anchor != before[0]:
-        await _look_again(work, told.subscription_id, None)
+        await look_again(work, told.subscription_id, None)
+
+
+async def overrides_of(work: Work, customer: str) -> list[OverrideSnapshot]:
+    """The exceptions that are in force for a customer, as far as is known."""
+    query = sa.select(KnownCustomerRow.overrides).where(KnownCustomerRow.customer == customer)
+    found = await work.session.scalar(query)
+    return [OverrideSnapshot.model_validate(one, strict=False) for one in found or ()]
 
 
 async def know_team(work: Work, told: TeamSnapshot) -> bool:
@@ -156,9 +165,9 @@ async def know_seats(work: Work, told: Sequence[SeatSnapshot]) -> list[dict[str,
     return news
 
 
-async def take_turn(work: Work, subscription_ids: Iterable[str]) -> None:
-    """Wait until nobody else is at work on what these subscriptions give."""
-    await work.driver.execute(TAKE_TURN, (sorted(set(subscription_ids)),))
+async def take_turn(work: Work, ids: Iterable[str]) -> None:
+    """Wait until nobody else is at work on what these subscriptions give, or these customers are given."""
+    await work.driver.execute(TAKE_TURN, (sorted(set(ids)),))
 
 
 async def allot(
@@ -198,12 +207,16 @@ async def _keep_terms(work: Work, told: SubscriptionSnapshot, *, is_bought_anew:
     Where the catalog was edited and the subscription is the same, units follow with their next grant.
     """
     wanted = terms_of(told.items)
+    taken = taken_away(await overrides_of(work, told.customer.token))
+    kept = {slot for slot, terms in wanted.items() if terms.reach != "own" or terms.feature not in taken}
     rows = await work.session.scalars(
         sa.select(TermsRow).where(TermsRow.subscription_id == told.subscription_id)
     )
     before = {row.slot: row for row in rows}
-    given = sorted(slot for slot, terms in wanted.items() if not _says(before.get(slot), terms))
-    dropped = sorted(slot for slot, row in before.items() if slot not in wanted and row.offered)
+    given = sorted(
+        slot for slot, terms in wanted.items() if not _says(before.get(slot), terms, is_offered=slot in kept)
+    )
+    dropped = sorted(slot for slot, row in before.items() if slot not in wanted and row.sold)
     at_once = [
         slot
         for slot in given
@@ -211,25 +224,29 @@ async def _keep_terms(work: Work, told: SubscriptionSnapshot, *, is_bought_anew:
     ]
     if given:
         statement = insert(TermsRow).values(
-            [_columns(told.subscription_id, slot, wanted[slot]) for slot in given]
+            [_columns(told.subscription_id, slot, wanted[slot], is_offered=slot in kept) for slot in given]
         )
-        changes = {name: statement.excluded[name] for name in ("quantity", "rollover", "offered", "kind")}
+        changes = {name: statement.excluded[name] for name in (*_SAID, "sold", "offered")}
         await work.session.execute(
             statement.on_conflict_do_update(index_elements=["subscription_id", "slot"], set_=changes)
         )
     for slot in dropped:
-        before[slot].offered = False
+        before[slot].sold = before[slot].offered = False
     await work.flush()
     return at_once + dropped
 
 
-def _says(row: TermsRow | None, terms: Terms) -> bool:
-    if row is None or not row.offered:
+_SAID = ("quantity", "rollover", "kind")
+"""What terms say that a subscription may come to say differently."""
+
+
+def _says(row: TermsRow | None, terms: Terms, *, is_offered: bool) -> bool:
+    if row is None or not row.sold or row.offered != is_offered:
         return False
-    return (row.quantity, row.rollover, row.kind) == (terms.quantity, terms.rollover, terms.kind)
+    return all(getattr(row, name) == getattr(terms, name) for name in _SAID)
 
 
-def _columns(subscription_id: str, slot: str, terms: Terms) -> dict[str, Any]:
+def _columns(subscription_id: str, slot: str, terms: Terms, *, is_offered: bool) -> dict[str, Any]:
     return {
         "subscription_id": subscription_id,
         "slot": slot,
@@ -239,11 +256,12 @@ def _columns(subscription_id: str, slot: str, terms: Terms) -> dict[str, Any]:
         "every": terms.every,
         "quantity": terms.quantity,
         "rollover": terms.rollover,
-        "offered": True,
+        "sold": True,
+        "offered": is_offered,
     }
 
 
-async def _look_again(work: Work, subscription_id: str, slots: list[str] | None) -> None:
+async def look_again(work: Work, subscription_id: str, slots: list[str] | None) -> None:
     """Have what a subscription gave looked at with the next opportunity, in some slots or all."""
     concerned = [AllotmentRow.subscription_id == subscription_id, AllotmentRow.closed.is_(False)]
     if slots is not None:

@@ -2,10 +2,12 @@
 
 What is in use above a lowered ceiling is the balance's `excess`: nobody loses it, nobody gets more, and what
 is released goes into it first. At every moment granted = in use + expired + remaining, as for all units.
+
+Beside what is unlimited the rest of a ceiling moves all the same: it is what counts when that ends.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from services.consumables.allotments import After, Allotment, key_of, source_of
@@ -15,7 +17,7 @@ from services.consumables.domain.limits import Ceiling, moved_to
 from services.consumables.domain.rhythm import ONCE
 
 SELECT_OTHERS = """
-    SELECT account, feature, sum(quantity)::bigint, bool_or(quantity IS NULL)
+    SELECT account, feature, coalesce(sum(quantity), 0)::bigint
     FROM (
         SELECT account, allotments.feature, allotments.granted AS quantity
         FROM consumables.allotments JOIN consumables.terms USING (subscription_id, slot)
@@ -25,11 +27,13 @@ SELECT_OTHERS = """
         SELECT account, feature, quantity
         FROM consumables.grants
         WHERE account = ANY(%(accounts)s) AND ended_at IS NULL AND source ->> 'kind' <> 'subscription'
+          AND starts_with(key, 'override.') IS NOT TRUE
     ) AS others GROUP BY account, feature
 """
-"""What else gives accounts a ceiling: other subscriptions, and what was granted by hand."""
+"""What else gives accounts a ceiling: other subscriptions and overrides, and what was granted by hand."""
 SELECT_OPEN = """
-    SELECT grant_id, account, feature, quantity, remaining, expired, revoked, false
+    SELECT grant_id, account, feature, quantity, consumed + reserved, remaining, expired, revoked,
+           ended_at IS NOT NULL
     FROM consumables.grants WHERE account = ANY(%s) AND open ORDER BY created_at DESC, grant_id
 """
 
@@ -38,8 +42,13 @@ SELECT_OPEN = """
 class _Around:
     """What the ceiling of a balance consists of beside the allotments that are settled."""
 
-    ceiling: Ceiling
+    ceiling: int
     open: list[Held]
+
+    def without_bound(self, ended: Container[str]) -> int:
+        """What is in use of unlimited grants, but for those that were just ended."""
+        unlimited = [grant for grant in self.open if grant.quantity is None and grant.grant_id not in ended]
+        return sum(grant.in_use for grant in unlimited)
 
 
 async def settle_limits(
@@ -69,8 +78,9 @@ def _settle(
         elif all(grant.has_ended for grant in unlimited):
             its_own += _give(books, row, None, len(its_own))
     standing = books.standings[account, feature]
-    ceiling = around.ceiling.plus(shares)
-    move = moved_to(ceiling, standing.consumed + standing.reserved, standing.remaining)
+    ceiling = Ceiling(around.ceiling).plus(shares)
+    in_use = standing.consumed + standing.reserved - around.without_bound(books.ended)
+    move = moved_to(ceiling, in_use, standing.remaining)
     if move.excess != standing.excess:
         books.set_excess(account, feature, move.excess)
     books.lapse(around.open, move.lapsing)
@@ -92,11 +102,10 @@ async def _around(books: Books, rows: Sequence[Allotment]) -> dict[tuple[str, st
     these = [f"{row.subscription_id}/{row.slot}/{row.account}" for row in rows]
     driver = books.work.driver
     cursor = await driver.execute(SELECT_OTHERS, {"accounts": accounts, "these": these})
-    ceilings = {(row[0], row[1]): Ceiling(row[2] or 0, row[3]) for row in await cursor.fetchall()}
+    ceilings = {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
     cursor = await driver.execute(SELECT_OPEN, (accounts,))
     open_grants: dict[tuple[str, str], list[Held]] = defaultdict(list)
     for grant in map(Held._make, await cursor.fetchall()):
         open_grants[grant.account, grant.feature].append(grant)
     keys = {(row.account, row.feature) for row in rows}
-    nothing = Ceiling(0, is_unlimited=False)
-    return {key: _Around(ceilings.get(key, nothing), open_grants[key]) for key in keys}
+    return {key: _Around(ceilings.get(key, 0), open_grants[key]) for key in keys}

@@ -23,7 +23,8 @@ _REACH = """
     WITH wish AS (
         SELECT consumer, feature, account
         FROM jsonb_to_recordset($1::jsonb) AS wish (consumer text, feature text, account text)
-    ), reach AS (
+    ), reach AS MATERIALIZED (
+        -- Looked up again after waiting for a lock, as it would be otherwise, nothing of it is found.
         SELECT consumer, feature, account AS named, 'customer:' || consumer AS account FROM wish
         WHERE account IS NULL OR account = 'customer:' || consumer
         UNION ALL

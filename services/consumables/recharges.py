@@ -19,7 +19,7 @@ SELECT_PERIOD = sa.text("""
             SELECT subscription_id FROM consumables.known_teams WHERE team_id = substr(:account, 6))
         WHEN 'seat' THEN subscription_id = (
             SELECT subscription_id FROM consumables.known_seats WHERE seat_id = substr(:account, 6))
-        ELSE customer = substr(:account, 10) END
+        ELSE customer = substr(:account, 10) AND status <> 'override' END
     ORDER BY ended_at IS NOT NULL, period_end DESC NULLS LAST, subscription_id DESC LIMIT 1
 """)
 """The billing period of the subscription that an account belongs to; a customer's own has the newest."""

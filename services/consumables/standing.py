@@ -37,12 +37,14 @@ LOCK_BALANCES = """
 """
 WRITE_BALANCES = """
     UPDATE consumables.balances AS old
-    SET version = new.version, granted = new.granted, expired = new.expired, remaining = new.remaining,
-        unlimited = new.unlimited, excess = new.excess, last_granted = new.last_granted
+    SET version = new.version, granted = new.granted, beyond = new.beyond, expired = new.expired,
+        remaining = new.remaining, unlimited = new.unlimited, excess = new.excess,
+        last_granted = new.last_granted
     FROM unnest(
         %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-        %s::bigint[], %s::bigint[]
-    ) AS new (account, feature, version, granted, expired, remaining, unlimited, excess, last_granted)
+        %s::bigint[], %s::bigint[], %s::bigint[]
+    ) AS new
+        (account, feature, version, granted, beyond, expired, remaining, unlimited, excess, last_granted)
     WHERE old.account = new.account AND old.feature = new.feature
 """
 _WRITTEN = (
@@ -50,6 +52,7 @@ _WRITTEN = (
     "feature",
     "version",
     "granted",
+    "beyond",
     "expired",
     "remaining",
     "unlimited",

@@ -84,7 +84,8 @@ class BalanceRow(Row):
     unlimited: Mapped[int] = mapped_column(server_default=text("0"))
     """How many unlimited grants are open."""
     excess: Mapped[int] = mapped_column(server_default=text("0"))
-    """Of a limit that was lowered: how many units in use are above it. Releasing frees these first."""
+    """Of a limit that was lowered, or of which a part has ended: how many units in use are above it.
+    Releasing frees these first."""
     last_granted: Mapped[int] = mapped_column(server_default=text("0"))
     """The quantity of the last grant; without a threshold, a fifth of it is low."""
     threshold: Mapped[int | None]
@@ -117,7 +118,7 @@ class GrantRow(Row):
     """Says what it was granted for, so that nothing is granted twice for the same."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
     quantity: Mapped[int | None]
-    """Null: unlimited."""
+    """Null: unlimited. Of a limit, once it has ended, what was in use of it then."""
     consumed: Mapped[int] = mapped_column(server_default=text("0"))
     reserved: Mapped[int] = mapped_column(server_default=text("0"))
     expired: Mapped[int] = mapped_column(server_default=text("0"))
@@ -128,10 +129,11 @@ class GrantRow(Row):
     source: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    """When it expired or was revoked: what comes back to it later lapses."""
+    """When it expired or was revoked: what comes back to it later lapses, unless a limit has room for it."""
     revoked: Mapped[bool] = mapped_column(server_default=text("false"))
     open: Mapped[bool] = mapped_column(server_default=text("true"))
-    """Whether something can be drawn from it: not ended, and unlimited or with something remaining."""
+    """Whether something can be drawn from it, as long as it is unlimited or something of it remains. Of a
+    limit also what has an end to come, which lowers the ceiling even when all of it is in use."""
 
 
 LEDGER_KEPT = Kept(

@@ -21,21 +21,22 @@ WRITE = Statement("""
     WITH changed AS (SELECT $1::jsonb AS what),
     balances AS (
         UPDATE consumables.balances AS old
-        SET version = new.version, beyond = new.beyond, consumed = new.consumed, reserved = new.reserved,
-            expired = new.expired, remaining = new.remaining, unlimited = new.unlimited, excess = new.excess
+        SET version = new.version, granted = new.granted, beyond = new.beyond, consumed = new.consumed,
+            reserved = new.reserved, expired = new.expired, remaining = new.remaining,
+            unlimited = new.unlimited, excess = new.excess
         FROM changed, jsonb_to_recordset(what -> 'balances') AS new
-            (account text, feature text, version bigint, beyond bigint, consumed bigint, reserved bigint,
-             expired bigint, remaining bigint, unlimited bigint, excess bigint)
+            (account text, feature text, version bigint, granted bigint, beyond bigint, consumed bigint,
+             reserved bigint, expired bigint, remaining bigint, unlimited bigint, excess bigint)
         WHERE old.account = new.account AND old.feature = new.feature
     ), grants AS (
         UPDATE consumables.grants AS old
-        SET version = old.version + 1, consumed = new.consumed, reserved = new.reserved,
-            expired = new.expired, remaining = new.remaining, open = new.open,
+        SET version = old.version + 1, quantity = new.quantity, consumed = new.consumed,
+            reserved = new.reserved, expired = new.expired, remaining = new.remaining, open = new.open,
             ended_at = CASE WHEN new.ended THEN coalesce(old.ended_at, $2) END,
             revoked = new.revoked
         FROM changed, jsonb_to_recordset(what -> 'grants') AS new
-            (grant_id text, consumed bigint, reserved bigint, expired bigint, remaining bigint, open boolean,
-             ended boolean, revoked boolean)
+            (grant_id text, quantity bigint, consumed bigint, reserved bigint, expired bigint,
+             remaining bigint, open boolean, ended boolean, revoked boolean)
         WHERE old.grant_id = new.grant_id
     ), entries AS (
         INSERT INTO consumables.entries (entry_id, account, feature, grant_id, kind, quantity, consumer,
@@ -54,6 +55,8 @@ WRITE = Statement("""
     DO UPDATE SET quantity = usage_days.quantity + excluded.quantity
 """)
 _EVENTS: dict[EntryKind, str] = {
+    # What was in use of unlimited places, counted when these end.
+    "granted": "expired",
     "consumed": "consumed",
     "committed": "consumed",
     "reserved": "reserved",
@@ -117,6 +120,7 @@ def _balance_row(pool: Pool) -> dict[str, Any]:
         "account": pool.account,
         "feature": pool.feature,
         "version": pool.version,
+        "granted": pool.granted,
         "beyond": pool.beyond,
         "consumed": pool.consumed,
         "reserved": pool.reserved,
@@ -130,6 +134,7 @@ def _balance_row(pool: Pool) -> dict[str, Any]:
 def _grant_row(stock: Stock) -> dict[str, Any]:
     return {
         "grant_id": stock.grant_id,
+        "quantity": stock.quantity,
         "consumed": stock.consumed,
         "reserved": stock.reserved,
         "expired": stock.expired,

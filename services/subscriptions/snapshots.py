@@ -55,6 +55,7 @@ def customer_snapshot(row: CustomerRow) -> m.CustomerSnapshot:
         metadata=row.notes,
         stripe_customer_id=row.stripe_customer_id,
         created_at=row.created_at,
+        overrides=[m.OverrideSnapshot.model_validate(override, strict=False) for override in row.overrides],
     )
 
 

@@ -215,6 +215,12 @@ async def lock_customers(work: Work, tokens: Iterable[str]) -> None:
     await work.driver.execute(LOCK_CUSTOMERS, (list(tokens),))
 
 
+async def customers_of(session: AsyncSession, tokens: Iterable[str]) -> Sequence[CustomerRow]:
+    """Several customers' rows, in one order; the caller has locked them."""
+    query = sa.select(CustomerRow).where(CustomerRow.customer.in_(list(tokens)))
+    return (await session.scalars(query.order_by(CustomerRow.customer))).all()
+
+
 async def open_checkouts(work: Work, token: str) -> Sequence[CheckoutRow]:
     """A customer's checkouts that are neither completed nor known to be over; mostly there are none."""
     await work.flush()

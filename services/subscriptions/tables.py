@@ -24,6 +24,8 @@ class CustomerRow(Row):
     notes: Mapped[dict[str, Any]] = mapped_column("metadata")
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
+    overrides: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    """The snapshot's: those in force, by feature."""
 
 
 class SubscriptionRow(Row):

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tallystick.messages import consumables as c
 from tallystick.messages import subscriptions as m
 from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.flows.test_ways_in import WAYS, sent
@@ -118,13 +119,19 @@ async def test_an_exception_is_in_the_bucket_until_it_ends(shop: Shop) -> None:
     async def reads(feature: str, wanted: tuple[bool, int | None]) -> bool:
         return await bucket(feature) == wanted
 
+    async def has_room_for(products: int) -> bool:
+        balance = await shop.billing.ask(c.GetBalance(consumer=shop.acme, feature="products"))
+        return balance.remaining == products
+
     assert await eventually(lambda: reads("products", (True, 250)))
     assert await eventually(lambda: reads("api_access", (True, None)))
     assert await eventually(lambda: reads("basic_support", (False, 0)))
+    assert await eventually(lambda: has_room_for(250))
     await shop.tick("subscriptions", "move_periods", tomorrow)
     await shop.tick("subscriptions", "move_periods", tomorrow)
     assert await eventually(lambda: reads("products", (True, 200)))
     assert await bucket("api_access") == (True, None)
+    assert await eventually(lambda: has_room_for(200))
     await shop.billing.call(override(feature="basic_support", until=datetime.now(UTC)))
     assert await eventually(lambda: reads("basic_support", (True, None)))
     assert (await shop.refused(override(feature="no_such_feature", quantity=1)))[0] == "unknown_feature"

@@ -197,13 +197,13 @@ class Grants:
         await self.hears(event)
         return event
 
-    def customer_event(self, *overrides: OverrideSnapshot) -> CustomerEvent:
-        """The next version of Acme, with just these overrides in force."""
+    def customer_event(self, *overrides: OverrideSnapshot, customer: Customer = ACME) -> CustomerEvent:
+        """The next version of a customer, with just these overrides in force."""
         told = CustomerSnapshot(
-            type=ACME.type,
-            id=ACME.id,
-            customer_id="customer_acme",
-            version=self._next("acme"),
+            type=customer.type,
+            id=customer.id,
+            customer_id=f"customer_{customer.id}",
+            version=self._next(customer.token),
             email="pay@acme.example",
             name=None,
             metadata={},
@@ -211,7 +211,7 @@ class Grants:
             created_at=self.bound.now,
             overrides=list(overrides),
         )
-        return CustomerEvent(**self._envelope("acme", None) | {"customer": told})
+        return CustomerEvent(**self._envelope(customer.token, None) | {"customer": told})
 
     async def overridden(self, *overrides: OverrideSnapshot) -> CustomerEvent:
         """Hear of Acme with just these overrides in force."""

@@ -214,6 +214,33 @@ async def test_units_go_on_by_the_rhythm_of_a_plan_that_has_ended(world: Grants)
     assert (await world.remaining(OWN), await granted(world)) == (20, 70)
 
 
+async def test_a_plan_that_comes_later_lends_its_rhythm_from_the_next_cycle_on(world: Grants) -> None:
+    """20 that nobody sold, 5 of them used. With the plan 10 more: 25 are left, and 30 in the next month."""
+    await world.overridden(more())
+    await uses(world, 5, "hours")
+    await world.subscribed(item(gives()), **JANUARY)
+    assert await world.remaining(OWN) == 25
+    await world.renewed("2026-02-01", "2026-03-01")
+    await world.renews("2026-02-01")
+    assert await world.remaining(OWN) == 30
+
+
+async def test_an_override_long_after_another_gives_at_once(world: Grants) -> None:
+    """20 in January; another plan from 10 March on; 20 again on 15 April, with the 10 of that plan."""
+    await world.subscribed(item(gives()), **JANUARY)
+    await world.overridden(more())
+    await world.overridden()
+    await world.subscribed(status="canceled", ended_at="2026-01-31")
+    for start, end in (("2026-03-10", "2026-04-10"), ("2026-04-10", "2026-05-10")):
+        world.at(start)
+        periods = {"current_period_start": start, "current_period_end": end}
+        await world.subscribed(item(gives()), subscription_id="sub_2", **periods)
+    world.at("2026-04-15")
+    await world.expires("2026-04-15")
+    await world.overridden(more())
+    assert await world.remaining(OWN) == 30
+
+
 async def test_units_without_bound_while_the_override_holds(world: Grants) -> None:
     await world.subscribed(item(gives()), **JANUARY)
     await world.overridden(more(quantity=None))

@@ -9,7 +9,7 @@ class Ceiling:
     """How much may exist at one time."""
 
     units: int
-    is_unlimited: bool
+    is_unlimited: bool = False
 
     def plus(self, shares: Iterable[int | None]) -> "Ceiling":
         """The ceiling with more that add to it; None is unlimited."""

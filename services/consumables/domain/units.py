@@ -2,6 +2,9 @@
 
 A unit is always in one place: remaining, reserved, consumed, or expired. A move takes units from one place to
 another, of a grant and of its balance alike, and is remembered as an entry of the ledger.
+
+Of a limit, remaining and excess say where its ceiling is: remaining - excess = ceiling - what is in use, not
+counting what is in use of unlimited grants that have not ended. Whatever happens keeps that true.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,9 +70,16 @@ class Stock:
         return (self.expires_at or NEVER, self.priority, self.created_at, self.grant_id)
 
     @property
+    def is_drawable(self) -> bool:
+        """Whether anything can be drawn from it; of a limit's that has ended, what was released since."""
+        return self.remaining > 0 or (self.quantity is None and not self.has_ended)
+
+    @property
     def is_open(self) -> bool:
-        """Whether anything can be drawn from it."""
-        return not self.has_ended and (self.quantity is None or self.remaining > 0)
+        """Whether it has a part in what is to come: it can be drawn on, or its end will lower a ceiling."""
+        return self.is_drawable or (
+            self.expires_at is not None and not self.has_ended and self.pool.kind == "limit"
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -147,11 +157,9 @@ def take(stocks: Sequence[Stock], quantity: int, kind: EntryKind, why: Why) -> l
     """Consume or reserve units from the first grants on; the caller knows that there are enough."""
     parts = []
     for stock in stocks:
-        if stock.has_ended:
+        if not stock.is_drawable:
             continue
         part = quantity if stock.quantity is None else min(quantity, stock.remaining)
-        if part == 0:
-            continue
         move(stock, kind, part, why)
         parts.append(Part(stock, part))
         quantity -= part
@@ -187,19 +195,36 @@ _USED: dict[EntryKind, int] = {"consumed": 1, "committed": 1, "freed": -1, "refu
 _HELD: dict[EntryKind, int] = {"reserved": 1, "committed": -1, "released": -1}
 
 
-def end(stock: Stock, kind: EntryKind = "expired", why: Why | None = None) -> None:
-    """End a grant: what remains of it lapses, and so will whatever comes back to it."""
+def end(
+    stock: Stock, kind: EntryKind = "expired", why: Why | None = None, *, lowering: int | None = None
+) -> None:
+    """End a grant: what remains of it lapses, and so will whatever comes back to it.
+
+    A limit's ceiling falls with it: by its quantity, or by `lowering`.
+    """
     pool = stock.pool
     stock.has_ended = stock.is_changed = pool.is_changed = True
     stock.is_revoked = stock.is_revoked or kind == "revoked"
+    lapsing = stock.remaining
     if stock.quantity is None:
         pool.unlimited -= 1
         pool.has_lost_unlimited = True
-    elif stock.remaining:
-        move(stock, kind, stock.remaining, why)
-    if pool.kind == "limit" and not pool.unlimited:
-        pool.excess += stock.consumed + stock.reserved
+        if pool.kind == "limit":
+            _count_what_is_in_use(stock, why)
+    elif lapsing:
+        move(stock, kind, lapsing, why)
+    if pool.kind == "limit":
+        pool.excess += ((stock.quantity or 0) if lowering is None else lowering) - lapsing
         absorb(pool, why)
+
+
+def _count_what_is_in_use(stock: Stock, why: Why | None) -> None:
+    """Let an unlimited grant of a limit have had just what is in use, so that it can become free."""
+    stock.quantity = stock.consumed + stock.reserved
+    if stock.quantity:
+        stock.pool.granted += stock.quantity
+        stock.pool.beyond -= stock.quantity
+        stock.pool.moves.append(Move(stock, "granted", stock.quantity, why))
 
 
 def absorb(pool: Pool, why: Why | None = None) -> None:
@@ -214,15 +239,14 @@ def absorb(pool: Pool, why: Why | None = None) -> None:
 def give_back(stock: Stock, kind: EntryKind, quantity: int, why: Why | None) -> None:
     """Put units back that were reserved or consumed; they lapse at once where the grant has ended.
 
-    The same where a limit is used above its ceiling: what is freed goes into the excess first.
+    Of a limit they go into what is in use above its ceiling first. What is more than that has room below it,
+    whether or not the grant they came from has ended.
     """
     move(stock, kind, quantity, why)
     if stock.quantity is None:
         return
-    if stock.has_ended:
-        move(stock, "expired", quantity, why)
-        stock.pool.excess -= min(quantity, stock.pool.excess)
-    elif stock.pool.excess:
-        lapsing = min(quantity, stock.pool.excess)
-        stock.pool.excess -= lapsing
+    pool = stock.pool
+    lapsing = min(quantity, pool.excess) if pool.kind == "limit" else quantity if stock.has_ended else 0
+    if lapsing:
+        pool.excess -= min(lapsing, pool.excess)
         move(stock, "expired", lapsing, why)

@@ -1,6 +1,7 @@
-"""What this service follows of others: features, subscriptions, teams and seats."""
+"""What this service follows of others: features, customers, subscriptions, teams and seats."""
 
 from services.consumables.following import (
+    follow_customer,
     follow_seats,
     follow_subscription,
     follow_team,
@@ -11,13 +12,19 @@ from shared.following import Begin
 from shared.work import Work
 from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatEvent, TeamEvent
-from tallystick.messages.subscriptions import SubscriptionEvent
+from tallystick.messages.subscriptions import CustomerEvent, SubscriptionEvent
 
 
 @service.event(FeatureEvent)
 async def note_feature(work: Work, event: FeatureEvent) -> None:
     """Know what a feature's units are and what they cost."""
     await know_feature(work, event.feature)
+
+
+@service.event(CustomerEvent)
+async def note_customer(work: Work, event: CustomerEvent) -> None:
+    """Follow the exceptions that are made for a customer."""
+    await follow_customer(work, event.customer)
 
 
 @service.event(SubscriptionEvent, in_parts=True)

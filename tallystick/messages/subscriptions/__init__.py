@@ -40,6 +40,7 @@ from tallystick.messages.subscriptions.customers import (
     CustomerSnapshot,
     GetCustomer,
     ListCustomers,
+    OverrideSnapshot,
     RegisterCustomer,
 )
 from tallystick.messages.subscriptions.entitlements import (
@@ -150,6 +151,7 @@ __all__ = [
     "ListSubscriptions",
     "OpenPortal",
     "OverrideFeature",
+    "OverrideSnapshot",
     "PauseSubscription",
     "PortalOpened",
     "PreviewChange",

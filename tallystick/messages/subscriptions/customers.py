@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from tallystick.messages.base import (
+    Code,
     Command,
+    Count,
     Customer,
     Email,
     EntityId,
@@ -19,7 +21,20 @@ from tallystick.messages.base import (
     Text,
     Told,
 )
+from tallystick.messages.catalog import FeatureKind
 from tallystick.messages.subscriptions.words import SERVICE
+
+
+class OverrideSnapshot(Told):
+    """An exception that is in force for a customer."""
+
+    feature: Code
+    kind: FeatureKind
+    allowed: bool = Field(description="False: taken away, whatever gives it.")
+    quantity: Count | None = Field(
+        description="Added to what subscriptions give. Null: unlimited; for flags and what is taken away."
+    )
+    until: Instant | None = Field(description="Null: until it is set anew.")
 
 
 class CustomerSnapshot(Customer):
@@ -36,6 +51,9 @@ class CustomerSnapshot(Customer):
     )
     stripe_customer_id: str | None = Field(description="Null where payments are not configured.")
     created_at: Instant
+    overrides: list[OverrideSnapshot] = Field(
+        default_factory=list, description="The exceptions in force for them, by feature."
+    )
 
 
 class CustomerFound(Told):

@@ -21,6 +21,10 @@ class OverrideFeature(Command[EntitlementFound], service=SERVICE, rejections=("u
 
     A quantity is added to what subscriptions give. Replaces the override there was; an `until` that is not in
     the future ends that one at once.
+
+    Units follow in the customer's own account. A limit's ceiling is moved at once and moved back at the end;
+    what is in use stays. A consumable's units come at once and then in each cycle of the plan that gives the
+    feature, or once where no plan ever did; those that have come stay, whatever becomes of the override.
     """
 
     customer: Customer

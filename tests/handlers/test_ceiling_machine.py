@@ -1,0 +1,50 @@
+"""Any order of plans, overrides, grants, and coming and going agrees with a plain model of a ceiling.
+
+`UNIT_EXAMPLES=500` looks further than a test run does.
+"""
+
+import asyncio
+import os
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from services.consumables.app import service
+from tests.handlers.ceiling_machine import CeilingMachine
+from tests.handlers.grants_world import Grants
+from tests.handlers.test_unit_machine import audited
+from tests.support.runtime import Bound
+
+pytestmark = pytest.mark.timeout(3600)
+EXAMPLES = int(os.environ.get("UNIT_EXAMPLES", "15"))
+STEPS = 25
+
+
+async def opened(database: str) -> Grants:
+    """The service with its feature."""
+    world = Grants(Bound(service, database))
+    await world.feature("places", "limit")
+    return world
+
+
+def test_any_order_agrees_with_the_model(service_database: str) -> None:
+    chosen = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize="UNIT_EXAMPLES" not in os.environ,
+        database=None,
+        phases=(Phase.generate, Phase.shrink) if "UNIT_EXAMPLES" in os.environ else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    with asyncio.Runner() as runner:
+        world = runner.run(opened(service_database))
+        try:
+            machine: Any = partial(CeilingMachine, runner.run, world)
+            run_state_machine_as_test(machine, settings=chosen)
+            assert runner.run(audited(service_database)) == []
+        finally:
+            runner.run(world.bound.close())
