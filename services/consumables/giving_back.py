@@ -81,15 +81,19 @@ async def refund(work: Work, command: m.RefundConsumption) -> m.Refunded:
     # Read once the balances are locked, so that nobody else refunds the same.
     row = await (await work.driver.execute(FIND_REFUNDED, (command.consumption_id,))).fetchone()
     refunded = row[0] if row is not None else 0
-    refundable = sum(part["quantity"] for part in consumption.drawn) - refunded
+    parts = _parts_left(loaded, consumption, refunded)
+    refundable = sum(left for _, left in parts)
     quantity = command.quantity if command.quantity is not None else refundable
     if quantity > refundable or refundable == 0:
         message = f"Only {refundable} of it are not refunded yet."
         raise Rejected("already_refunded", message, {"refundable": refundable})
     why = Why(command.command_id, consumption.consumer, None, consumption.metadata)
-    for stock, part in _parts_to_refund(loaded, consumption, refunded, quantity):
-        give_back(stock, "refunded", part, why)
-        await _take_off_usage(work, stock.pool, consumption, part)
+    back = quantity
+    for stock, left in parts:
+        if part := min(back, left):
+            give_back(stock, "refunded", part, why)
+            await _take_off_usage(work, stock.pool, consumption, part)
+            back -= part
     await write(work, loaded)
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))
     reach = loaded.reach.get(wanted)
@@ -108,17 +112,14 @@ def _all_of(loaded: Loaded, wanted: Wanted) -> list[Pool]:
     return list(reach.all_pools) if reach is not None else []
 
 
-def _parts_to_refund(
-    loaded: Loaded, consumption: Consumption, refunded: int, quantity: int
-) -> list[tuple[Stock, int]]:
+def _parts_left(loaded: Loaded, consumption: Consumption, refunded: int) -> list[tuple[Stock, int]]:
+    """What there is to refund of each grant, the last first; without places that were released since."""
     parts = []
     for part in reversed(consumption.drawn):
         before = min(refunded, part["quantity"])
         refunded -= before
-        now = min(quantity, part["quantity"] - before)
-        quantity -= now
-        if now:
-            parts.append((loaded.stocks[part["grant_id"]], now))
+        stock = loaded.stocks[part["grant_id"]]
+        parts.append((stock, min(part["quantity"] - before, stock.consumed)))
     return parts
 
 

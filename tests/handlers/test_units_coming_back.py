@@ -261,6 +261,23 @@ async def test_a_consumption_is_refunded_in_parts_to_where_it_came_from(world: U
     assert usage == [{"used": 0}]
 
 
+async def test_places_that_were_released_are_not_there_to_be_refunded(world: UnitsWorld) -> None:
+    await world.grant(3, feature=MEMBERS)
+    await world.grant(7, feature=MEMBERS, priority=200)
+    command = world.consume(5, feature=MEMBERS)
+    await world.does(command)
+    await world.does(release(world, 4))
+    assert await world.refuses(refund(world, command.command_id, 2)) == (
+        "already_refunded",
+        {"refundable": 1},
+    )
+    assert await world.does(refund(world, command.command_id)) == {"refunded": 1, "remaining": 10}
+    assert (await world.refuses(refund(world, command.command_id)))[0] == "already_refunded"
+    # Others' places stay theirs, as many as there are of them.
+    assert await world.uses(6, feature=MEMBERS) == 4
+    assert (await world.refuses(release(world, 7)))[0] == "nothing_to_release"
+
+
 async def test_a_refund_twice_at_once_gives_back_once(world: UnitsWorld) -> None:
     await world.grant(10)
     command = world.consume(7)

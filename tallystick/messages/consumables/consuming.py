@@ -154,8 +154,9 @@ class Refunded(Told):
 class RefundConsumption(Command[Refunded], service=SERVICE, rejections=("already_refunded",)):
     """Give back what a consumption used, all of it or a part, to the grants it was drawn from.
 
-    What is given back to a grant that has expired meanwhile expires with it. `already_refunded`: less than
-    the quantity is left to refund (`details.refundable`).
+    What is given back to a grant that has expired meanwhile expires with it. Places of a limit that were
+    released are not there any more. `already_refunded`: less than the quantity is left to refund
+    (`details.refundable`).
     """
 
     consumption_id: CommandId = Field(description="The `command_id` of the consumption.")
