@@ -30,6 +30,7 @@ class Seen:
     """The newest event that was taken into account."""
     event_at: datetime | None
     event_rank: int
+    """The highest of those of its second."""
     is_ahead: bool
     """Whether the state came from Stripe itself and so may be newer than any event that has arrived."""
 
@@ -68,6 +69,17 @@ def judge(seen: Seen | None, arrived: Arrived) -> Verdict:
     if seen.is_ahead or arrived.event_at == seen.event_at:
         return Verdict.FETCH
     return Verdict.APPLY
+
+
+def stays_ahead(seen: Seen | None, arrived: Arrived) -> bool:
+    """Whether a state from Stripe itself may still be newer than any event, once this one was applied.
+
+    A later one that tells the same state is taken for the one that made it so. One of the same second may be
+    older and only look alike.
+    """
+    if seen is None or not seen.is_ahead or not arrived.is_same:
+        return False
+    return arrived.event_at == seen.event_at and arrived.rank <= seen.event_rank
 
 
 def judge_alone(seen: Seen, arrived: Arrived) -> Verdict:

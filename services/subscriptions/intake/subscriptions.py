@@ -13,6 +13,7 @@ from services.subscriptions.domain.stripe_events import (
     judge,
     judge_alone,
     rank_of,
+    stays_ahead,
 )
 from services.subscriptions.domain.stripe_objects import StripeEvent, StripeSubscription, read_subscription
 from services.subscriptions.domain.subscription import State, changes
@@ -42,7 +43,7 @@ async def apply_subscription(application: Application) -> None:
         await change_subscription(work, row, told, is_new=True)
         return
     seen, arrived = _seen(row), _arrived(event, told, state_of_row(row))
-    verdict, is_ahead = judge(seen, arrived), False
+    verdict, is_ahead = judge(seen, arrived), stays_ahead(seen, arrived)
     if verdict is Verdict.FETCH:
         answer = application.answers.subscription(theirs.stripe_subscription_id, row.stripe_revision)
         if answer is None:
@@ -109,7 +110,9 @@ def _remember(row: SubscriptionRow, event: StripeEvent, *, is_ahead: bool) -> No
     """How far Stripe's events are taken into account now."""
     row.stripe_is_ahead = is_ahead
     row.stripe_revision += 1
+    rank = rank_of(event.type)
     if row.stripe_event_at is None or event.created >= row.stripe_event_at:
+        is_tie = event.created == row.stripe_event_at
         row.stripe_event_id = event.event_id
         row.stripe_event_at = event.created
-        row.stripe_event_rank = rank_of(event.type)
+        row.stripe_event_rank = max(rank, row.stripe_event_rank) if is_tie else rank

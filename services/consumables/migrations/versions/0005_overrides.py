@@ -24,7 +24,6 @@ def upgrade() -> None:
         sa.Column("overrides", JSONB, nullable=False),
         sa.PrimaryKeyConstraint("customer", name="pk_known_customers"),
         schema=SCHEMA,
-        comment="What the latest event of each customer says that concerns units: the exceptions in force.",
     )
     yes = sa.text("true")
     op.add_column("terms", sa.Column("sold", sa.Boolean, nullable=False, server_default=yes), schema=SCHEMA)
