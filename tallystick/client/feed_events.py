@@ -1,6 +1,5 @@
 """One event of the change feed, taken apart."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from functools import cached_property
 
 from nats.aio.msg import Msg
 from pydantic import JsonValue, ValidationError
+from pydantic_core import from_json
 
 from tallystick.client.versions import Gap, entity_key
 from tallystick.messages.base import EVENTS, Event
@@ -77,7 +77,7 @@ class FeedEvent:
 def read_event(message: Msg, subjects: Subjects) -> FeedEvent:
     """The event in a message of the feed; raises ValueError when it is none."""
     name = subjects.parse_event(message.subject)
-    body = json.loads(message.data)
+    body = from_json(message.data)
     if not isinstance(body, dict) or not isinstance(body.get("version"), int):
         raise ValueError("the body is not an object with a version")
     metadata = message.metadata

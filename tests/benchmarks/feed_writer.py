@@ -58,16 +58,19 @@ STATEMENT = """
 def main(database_url: str, events: int, per_second: int) -> None:
     """Write `events` events; `per_second` 0 means without pauses."""
     loaded = time.time()
+    # Made before the clock starts: how fast this process writes JSON is not what is asked.
+    ids = [new_id("evt") for _ in range(events)]
+    payloads = [_payload(event_id) for event_id in ids]
     with psycopg.connect(database_url, autocommit=True, prepare_threshold=0) as connection:
         started = time.time()
         for first in range(0, events, EVENTS_PER_COMMIT):
             if per_second:
                 time.sleep(max(0.0, started + first / per_second - time.time()))
-            ids = [new_id("evt") for _ in range(min(EVENTS_PER_COMMIT, events - first))]
+            these = slice(first, first + EVENTS_PER_COMMIT)
             headers = {"content-type": "application/json", "Bench-Written-At": str(time.time())}
             values = {
-                "ids": ids,
-                "payloads": [_payload(event_id) for event_id in ids],
+                "ids": ids[these],
+                "payloads": payloads[these],
                 "headers": json.dumps(headers),
                 "now": utc_now(),
             }
