@@ -27,6 +27,7 @@ ACME = Customer(type="organization", id="acme")
 ANN, BOB = Customer(type="user", id="ann"), Customer(type="user", id="bob")
 SUBSCRIPTION, TEAM = "sub_1", "team_1"
 OWN, POOL = "customer:organization_acme", "team:team_1"
+JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
 
 
 def day(text: str) -> datetime:

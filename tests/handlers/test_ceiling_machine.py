@@ -4,23 +4,20 @@
 """
 
 import asyncio
-import os
 from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from services.consumables.app import service
 from tests.handlers.ceiling_machine import CeilingMachine
 from tests.handlers.grants_world import Grants
 from tests.handlers.test_unit_machine import audited
+from tests.support.machines import looking
 from tests.support.runtime import Bound
 
 pytestmark = pytest.mark.timeout(3600)
-EXAMPLES = int(os.environ.get("UNIT_EXAMPLES", "15"))
-STEPS = 25
 
 
 async def opened(database: str) -> Grants:
@@ -31,15 +28,7 @@ async def opened(database: str) -> Grants:
 
 
 def test_any_order_agrees_with_the_model(service_database: str) -> None:
-    chosen = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS,
-        deadline=None,
-        derandomize="UNIT_EXAMPLES" not in os.environ,
-        database=None,
-        phases=(Phase.generate, Phase.shrink) if "UNIT_EXAMPLES" in os.environ else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
+    chosen = looking("UNIT_EXAMPLES", 15)
     with asyncio.Runner() as runner:
         world = runner.run(opened(service_database))
         try:

@@ -9,6 +9,7 @@ from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tests.handlers.grants_world import (
+    JANUARY,
     OWN,
     Grants,
     day,
@@ -17,8 +18,6 @@ from tests.handlers.grants_world import (
     team_item,
 )
 from tests.support.runtime import Bound
-
-JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ begin and cease to work. `LIFECYCLE_EXAMPLES=500` looks further than a test run 
 """
 
 import asyncio
-import os
 from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from services.subscriptions.app import service
@@ -22,6 +20,7 @@ from tallystick.messages.catalog import ApplyCatalog
 from tests.handlers.lifecycle_machine import Lifecycle
 from tests.handlers.lifecycle_rules import CATALOG, Feed
 from tests.handlers.subscription_world import World
+from tests.support.machines import looking
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn
 
@@ -30,22 +29,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
     pytest.mark.timeout(3600),
 ]
-EXAMPLES = int(os.environ.get("LIFECYCLE_EXAMPLES", "14"))
-STEPS = 25
 
 
 def test_any_order_ends_where_stripe_says(service_database: str, stand_in: StripeStandIn) -> None:
     with asyncio.Runner() as runner:
         world, gateway = runner.run(_open(service_database, stand_in))
-        chosen = settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize="LIFECYCLE_EXAMPLES" not in os.environ,
-            database=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        )
+        chosen = looking("LIFECYCLE_EXAMPLES", 14, shrinks=False)
         try:
             # What is asked after every step is asked without the SDK, which takes its time.
             with httpx.Client(base_url=stand_in.url, auth=(SECRET_KEY, "")) as browser:

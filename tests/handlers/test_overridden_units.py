@@ -9,10 +9,8 @@ import pytest
 from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
-from tests.handlers.grants_world import ACME, OWN, Grants, day, gives, item, more, none_of
+from tests.handlers.grants_world import ACME, JANUARY, OWN, Grants, day, gives, item, more, none_of
 from tests.support.runtime import Bound
-
-JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
 
 
 @pytest.fixture

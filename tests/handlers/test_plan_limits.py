@@ -10,6 +10,7 @@ from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
 from tests.handlers.grants_world import (
     ACME,
+    JANUARY,
     OWN,
     Grants,
     day,
@@ -17,8 +18,6 @@ from tests.handlers.grants_world import (
     item,
 )
 from tests.support.runtime import Bound
-
-JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from services.consumables.app import service
 from tests.handlers.grants_world import (
     ANN,
     BOB,
+    JANUARY,
     OWN,
     POOL,
     Grants,
@@ -18,7 +19,6 @@ from tests.handlers.grants_world import (
 )
 from tests.support.runtime import Bound
 
-JANUARY = {"current_period_start": "2026-01-01", "current_period_end": "2026-02-01"}
 SEAT = "seat:seat_1"
 
 

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from psycopg.rows import dict_row
 
@@ -27,12 +25,11 @@ from tallystick.subjects import Subjects
 from tests.handlers.seat_machine import Seats
 from tests.handlers.seat_model import Subscriptions
 from tests.handlers.seat_world import SECRET, SeatWorld
+from tests.support.machines import looking
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 
 pytestmark = pytest.mark.timeout(3600)
-EXAMPLES = int(os.environ.get("SEAT_EXAMPLES", "20"))
-STEPS = 30
 
 
 @asynccontextmanager
@@ -62,15 +59,7 @@ async def audited(database: str, nats: NatsServer) -> list[str]:
 
 
 def test_any_order_agrees_with_the_model(service_database: str, nats_session: NatsServer) -> None:
-    chosen = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS,
-        deadline=None,
-        derandomize="SEAT_EXAMPLES" not in os.environ,
-        database=None,
-        phases=(Phase.generate, Phase.shrink) if "SEAT_EXAMPLES" in os.environ else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
+    chosen = looking("SEAT_EXAMPLES", 20, steps=30)
     with asyncio.Runner() as runner:
         entered = opened(service_database, nats_session)
         subscriptions = runner.run(entered.__aenter__())

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from psycopg.rows import dict_row
 
@@ -22,11 +20,10 @@ from shared.audit import Live, VersionsHaveNoGaps
 from tallystick.subjects import Subjects
 from tests.handlers.unit_machine import Units
 from tests.handlers.units_world import UnitsWorld
+from tests.support.machines import looking
 from tests.support.runtime import Bound
 
 pytestmark = pytest.mark.timeout(3600)
-EXAMPLES = int(os.environ.get("UNIT_EXAMPLES", "15"))
-STEPS = 25
 
 
 @asynccontextmanager
@@ -52,15 +49,7 @@ async def audited(database: str) -> list[str]:
 
 
 def test_any_order_agrees_with_the_model(service_database: str) -> None:
-    chosen = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS,
-        deadline=None,
-        derandomize="UNIT_EXAMPLES" not in os.environ,
-        database=None,
-        phases=(Phase.generate, Phase.shrink) if "UNIT_EXAMPLES" in os.environ else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
+    chosen = looking("UNIT_EXAMPLES", 15)
     with asyncio.Runner() as runner:
         entered = opened(service_database)
         world = runner.run(entered.__aenter__())
