@@ -17,7 +17,7 @@ from shared.group_commit import GroupCommit, nobody
 from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.limits import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
 from shared.steps import Steps
-from shared.together import Answer, Asked, Together
+from shared.together import Answer, Asked, Reads, Together, nothing
 from shared.work import Transactions, Work
 from tallystick.messages.base import Command, Outcome, Question
 
@@ -40,6 +40,8 @@ class Handler:
     """How many share one at most."""
     owner: Callable[[Any], Hashable] = nobody
     """Whose a command is, where so many come that they have to take turns."""
+    reads: Reads = nothing
+    """What the function runs first for commands that are handled together."""
     reveal: Callable[..., Outcome] | None = None
     """Adds to an outcome, on its way to the caller, what must not be stored with it."""
 
@@ -138,6 +140,7 @@ class Dispatcher:
                 inbox=self.inbox,
                 begin=lambda cause, now: self.transactions.begin(caused_by=cause, now=now),
                 call=partial(self._call, handler),
+                reads=handler.reads,
             )
             group = self._new_group(handler, together.handle, lambda asked: handler.owner(asked.command))
         return group

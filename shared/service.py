@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from shared.commands import Handler
 from shared.group_commit import nobody
 from shared.limits import GROUP_COMMIT_MAX_ITEMS
+from shared.together import Reads, nothing
 from tallystick.messages.base import Command, Event, Outcome, Question
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
@@ -82,6 +83,7 @@ class Service:
         together: bool = False,
         together_max: int = GROUP_COMMIT_MAX_ITEMS,
         owner: Callable[[Any], Hashable] = nobody,
+        reads: Reads = nothing,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         """Handle a command in one transaction: `async (work, command, *provided) -> result`.
@@ -90,12 +92,21 @@ class Service:
         list, none of them handled before, `async (work, commands, *provided) -> [result or Rejected, …]`, in
         the same order, at most `together_max` of them. A result may be JSON written already. What is refused
         has no effect only if the handler gave it none. Where more come than fit, `owner(command)` says who
-        takes turns.
+        takes turns. `reads(commands)` are the statements that the handler runs first, which saves a journey:
+        they go to Postgres with the search for the commands, and what is read is used if none was known.
 
         `reveal(command, outcome, *provided) -> outcome` adds what is shown to the caller and never stored. It
         is called for every repetition of the command too, and must say the same each time.
         """
-        return self._register("command", message, together=together, together_max=together_max, reveal=reveal)
+        return self._register(
+            "command",
+            message,
+            together=together,
+            together_max=together_max,
+            owner=owner,
+            reads=reads,
+            reveal=reveal,
+        )
 
     def external_command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
         """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""
@@ -160,11 +171,7 @@ class Service:
         self,
         kind: Literal["command", "external_command", "question"],
         message: type[Command[Any]] | type[Question[Any]],
-        *,
-        together: bool = False,
-        together_max: int = GROUP_COMMIT_MAX_ITEMS,
-        owner: Callable[[Any], Hashable] = nobody,
-        reveal: Callable[..., Outcome] | None = None,
+        **options: Any,
     ) -> Callable[[Function], Function]:
         if message.service != self.name:
             raise ValueError(f"{message.__name__} belongs to {message.service}, not to {self.name}")
@@ -172,9 +179,7 @@ class Service:
             raise ValueError(f"{message.name} has a handler already")
 
         def register(function: Function) -> Function:
-            self.handlers[message.name] = Handler(
-                kind, message, function, together, together_max, owner, reveal
-            )
+            self.handlers[message.name] = Handler(kind, message, function, **options)
             return function
 
         return register

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from shared.clock import utc_now
 from shared.faults import Rejected, Unavailable
 from shared.inbox import AlreadyDecided, Inbox, Stored, outcome_of, rejected, succeeded
+from shared.statements import Bound
 from shared.work import Transactions, Work
 from tallystick.messages.base import Command, Outcome
 
@@ -60,9 +61,13 @@ class Steps:
         self.received_at = stored.received_at
         return model.model_validate_json(orjson.dumps(stored.intent))
 
-    async def record(self, save: Callable[[Work], Awaitable[Result]]) -> Result:
-        """Write the result and the command's outcome in one transaction."""
+    async def record(self, save: Callable[[Work], Awaitable[Result]], *first: Bound) -> Result:
+        """Write the result and the command's outcome in one transaction.
+
+        `first` are the statements that `save` runs first; they go along with the search for the command.
+        """
         async with self._begin(utc_now()) as work:
+            work.ahead += first
             stored = await self._find(work, lock=self.intended)
             result = await save(work)
             self.outcome = succeeded(self.command, result)

@@ -18,12 +18,19 @@ from shared.database import is_conflict
 from shared.faults import Rejected, Unavailable
 from shared.inbox import Decided, Inbox, Known, idempotency_conflict, outcome_json
 from shared.limits import DATABASE_CONFLICT_TRIES
+from shared.statements import Bound
 from shared.tracing import handling
 from shared.work import Work
 from tallystick.messages.base import Command
 
 Begin = Callable[[str, datetime], AbstractAsyncContextManager[Work]]
 Call = Callable[[Work, list[Any]], Awaitable[Sequence[Any]]]
+Reads = Callable[[Sequence[Any]], Sequence[Bound]]
+
+
+def nothing(_: Sequence[Any]) -> Sequence[Bound]:
+    """What a handler reads first that does not say it."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class Together:
     inbox: Inbox
     begin: Begin
     call: Call
+    reads: Reads = nothing
+    """What `call` runs first for these commands, so that it is on the way with the search for them."""
 
     async def handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
         """An answer for each, once all of them are committed; raises when nobody can tell."""
@@ -73,6 +82,7 @@ class Together:
         # The last to come in was not there before the moment it came.
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
+            work.ahead += self.reads([asked.command for asked in group])
             return await decide_in(work, self.inbox, group, self.call)
 
 
@@ -87,6 +97,8 @@ async def decide_in(work: Work, inbox: Inbox, group: Sequence[Asked], call: Call
     for number, asked in enumerate(group):
         if asked.command.command_id not in known:
             new.setdefault(asked.command.command_id, number)
+    if len(new) < len(group):
+        work.forget_ahead()  # that was for all of them
     answers = await _decide(work, inbox, group, prints, list(new.values()), call) if new else {}
     told = []
     for asked, own in zip(group, prints, strict=True):

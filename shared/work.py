@@ -75,6 +75,10 @@ class Work:
     """Statements that nothing else waits for: sent at the end, with the outbox and the commit."""
     claims: list[Bound] = field(default_factory=list)
     """Sent after those: they add rows that must be new for any of this to count."""
+    ahead: list[Bound] = field(default_factory=list)
+    """Statements that are sure to be run next: sent along with the one that is run before them."""
+    _answered: dict[Bound, Answered] = field(default_factory=dict)
+    """What came of those, until they are run."""
     _trace: dict[str, str] | None = None
     """The headers of the trace that all of it belongs to, once asked for."""
     _session: AsyncSession | None = None
@@ -88,7 +92,16 @@ class Work:
 
     async def run(self, *statements: Bound) -> list[Answered]:
         """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
-        return await send(self.driver, *statements)
+        if self._answered and all(bound in self._answered for bound in statements):
+            return [self._answered.pop(bound) for bound in statements]
+        ahead, self.ahead = self.ahead, []
+        answers = await send(self.driver, *statements, *ahead)
+        self._answered.update(zip(ahead, answers[len(statements) :], strict=True))
+        return answers[: len(statements)]
+
+    def forget_ahead(self) -> None:
+        """Have what was sent ahead run anew, should it be run after all."""
+        self._answered.clear()
 
     async def flush(self) -> None:
         """Write what the session holds and has not written yet."""
@@ -104,6 +117,7 @@ class Work:
         self.outbox.clear()
         self.last.clear()
         self.claims.clear()
+        self.forget_ahead()
 
     def tell(
         self,

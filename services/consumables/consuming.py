@@ -7,10 +7,11 @@ import orjson
 
 from services.consumables.domain.drawing import Insufficient, Taken, draw
 from services.consumables.domain.units import Part, Why
-from services.consumables.loading import Loaded, Wanted, load
+from services.consumables.loading import Loaded, Wanted, load, loading
 from services.consumables.refusing import refuse_unreached
 from services.consumables.writing import write
 from shared.faults import Rejected
+from shared.statements import Bound
 from shared.work import Work
 from tallystick.messages import consumables as m
 from tallystick.messages.consumables import EntryKind
@@ -21,6 +22,11 @@ Decision = Taken | Rejected
 def wanted_by(wish: m.Wish) -> Wanted:
     """Who wants units of what, and from where."""
     return Wanted(wish.consumer.token, wish.feature, wish.account)
+
+
+def reading(wishes: Sequence[m.Wish]) -> Sequence[Bound]:
+    """What is read first for those who want units."""
+    return loading(wanted_by(wish) for wish in wishes)
 
 
 async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:

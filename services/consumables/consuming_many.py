@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 
-from services.consumables.consuming import consume
+from services.consumables import consuming
 from shared.inbox import Inbox
+from shared.statements import Bound
 from shared.together import Answer, Asked, decide_in
 from shared.work import Work
 from tallystick.messages import consumables as m
 
 MESSAGES_AT_ONCE = 8
 """Messages of up to 500 items in one transaction; more would make whoever needs the same balances wait."""
+
+
+def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
+    """What is read first for the items of all messages."""
+    return consuming.reading([item for message in messages for item in message.items])
 
 
 async def consume_many(
@@ -21,7 +27,7 @@ async def consume_many(
         for command in commands
         for item in command.items
     ]
-    answers = iter(await decide_in(work, inbox, asked, consume))
+    answers = iter(await decide_in(work, inbox, asked, consuming.consume))
     return [_outcomes([next(answers) for _ in command.items]) for command in commands]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.consumables.domain.units import Pool, Stock, Why, burn_order, give_back
-from shared.statements import Statement
+from shared.statements import Bound, Statement
 from shared.work import Work
 
 _BALANCE = """
@@ -101,6 +101,24 @@ class Loaded:
     """Reservations that were found to be overdue, and given back."""
 
 
+def loading(
+    wanted: Iterable[Wanted] = (),
+    *,
+    named: Iterable[tuple[str, str]] = (),
+    grant_ids: Iterable[str] = (),
+    in_use: bool = False,
+    lock: bool = True,
+) -> tuple[Bound, Bound]:
+    """The statements that `load` runs first."""
+    wished = [wish._asdict() for wish in dict.fromkeys(wanted)]
+    by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
+    values = (orjson.dumps(wished).decode(), orjson.dumps(by_name).decode())
+    balances = LOCK_BALANCES if lock else READ_BALANCES
+    grants = (GRANTS_IN_USE if in_use else GRANTS)(*values, orjson.dumps(list(grant_ids)).decode())
+    # The grants are read after the locks are there, though both are asked for at once.
+    return balances(*values), grants
+
+
 async def load(
     work: Work,
     wanted: Iterable[Wanted] = (),
@@ -115,13 +133,9 @@ async def load(
     Beside these come the grants with the ids given and, with `in_use`, all of which something is in use. What
     has lapsed by the clock, reservations too, has lapsed in what is loaded.
     """
-    wished = [wish._asdict() for wish in dict.fromkeys(wanted)]
-    by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
-    values = (orjson.dumps(wished).decode(), orjson.dumps(by_name).decode())
-    balances = LOCK_BALANCES if lock else READ_BALANCES
-    grants = (GRANTS_IN_USE if in_use else GRANTS)(*values, orjson.dumps(list(grant_ids)).decode())
-    # The grants are read after the locks are there, though both are asked for at once.
-    found, stocks = await work.run(balances(*values), grants)
+    found, stocks = await work.run(
+        *loading(wanted, named=named, grant_ids=grant_ids, in_use=in_use, lock=lock)
+    )
     loaded = Loaded()
     reached: dict[Wanted, list[Pool]] = {}
     for consumer, account, *columns in found.rows:

@@ -1,5 +1,6 @@
 """The steps of `register_customer`: what to do in Stripe, doing it, and letting the customer be known."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -9,7 +10,7 @@ from services.subscriptions.changing import tell_customer
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.linking import adopt_subscription, link_stripe_customer, refuse_if_taken
 from services.subscriptions.snapshots import customer_snapshot
-from services.subscriptions.store import add_customer, customer_of_stripe, find_customer, lock_customer
+from services.subscriptions.store import adding_customer, customer_of_stripe, find_customer, lock_customer
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import CustomerRow
 from shared.ids import new_id
@@ -88,11 +89,14 @@ async def carry_out_in_stripe(
 
 
 async def record_registration(
-    work: Work, command: m.RegisterCustomer, counterpart: Counterpart
+    work: Work, command: m.RegisterCustomer, snapshot: m.CustomerSnapshot, counterpart: Counterpart
 ) -> m.CustomerFound:
-    """Let the customer be known, linked, and with the subscriptions that Stripe knew of."""
-    snapshot = _new_customer(work, command)
-    is_new = await add_customer(work, snapshot)
+    """Let the customer be known, linked, and with the subscriptions that Stripe knew of.
+
+    `snapshot` is what there is to be known of them if nobody has heard of them before.
+    """
+    (added,) = await work.run(adding_customer(snapshot))
+    is_new = added.changed == 1
     if is_new and counterpart == NOBODY:
         work.tell(m.CustomerEvent, "created", version=snapshot.version, customer=snapshot)
         return m.CustomerFound(customer=snapshot)
@@ -118,7 +122,8 @@ async def record_registration(
     return m.CustomerFound(customer=customer_snapshot(row))
 
 
-def _new_customer(work: Work, command: m.RegisterCustomer) -> m.CustomerSnapshot:
+def new_customer(command: m.RegisterCustomer, created_at: datetime) -> m.CustomerSnapshot:
+    """A customer of whom nothing is known but this."""
     return m.CustomerSnapshot(
         type=command.customer.type,
         id=command.customer.id,
@@ -128,7 +133,7 @@ def _new_customer(work: Work, command: m.RegisterCustomer) -> m.CustomerSnapshot
         name=command.full_name,
         metadata=dict(command.metadata or {}),
         stripe_customer_id=None,
-        created_at=work.now,
+        created_at=created_at,
     )
 
 

@@ -23,7 +23,7 @@ from services.subscriptions.tables import (
     ParkedEventRow,
     SubscriptionRow,
 )
-from shared.statements import Statement
+from shared.statements import Bound, Statement
 from shared.work import Work
 from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
 
@@ -56,12 +56,12 @@ async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None
     return found
 
 
-async def add_customer(work: Work, customer: CustomerSnapshot) -> bool:
-    """Write a customer nobody has heard of; False when they are there already.
+def adding_customer(customer: CustomerSnapshot) -> Bound:
+    """The statement that writes a customer nobody has heard of, and changes nothing when they are there.
 
     Most registrations are first ones and somebody waits for them: this takes the connection's short way.
     """
-    values = (
+    return ADD_CUSTOMER(
         customer.token,
         customer.customer_id,
         customer.version,
@@ -70,8 +70,6 @@ async def add_customer(work: Work, customer: CustomerSnapshot) -> bool:
         orjson.dumps(customer.metadata).decode(),
         customer.created_at,
     )
-    (added,) = await work.run(ADD_CUSTOMER(*values))
-    return added.changed == 1
 
 
 async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.consumables.app import service
+from shared.limits import GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import BALANCES_BUCKET
@@ -192,6 +193,19 @@ async def test_two_thousand_at_once_against_1500_get_exactly_1500(world: UnitsWo
     balance = await world.balance(POOL)
     assert (balance["granted"], balance["consumed"], balance["remaining"]) == (1_500, 1_500, 0)
     assert sum(await world.entries("granted", POOL)) == sum(await world.entries("consumed", POOL))
+
+
+async def test_whoever_asks_for_very_much_keeps_nobody_else_waiting(world: UnitsWorld) -> None:
+    await world.grant(2_000, POOL)
+    await world.grant(10, SEAT_OF_BOB)
+    done: list[Customer] = []
+
+    async def use(who: Customer) -> None:
+        await world.uses(1, who)
+        done.append(who)
+
+    await asyncio.gather(*(use(ANN) for _ in range(1_100)), use(BOB))
+    assert done.index(BOB) < 2 * GROUP_COMMIT_MAX_ITEMS, "he came last, and was in the second group"
 
 
 async def test_the_same_command_a_hundred_times_is_one_entry(world: UnitsWorld) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from shared.codec import fingerprint
 from shared.faults import Rejected
 from shared.service import Service
+from shared.statements import Statement
 from shared.tables import service_metadata
 from shared.work import Work
 from tallystick.messages.base import COMMANDS, Command, Count, Told
@@ -48,13 +49,16 @@ class Groups:
         self.go_on.set()
 
 
-@service.command(Add, together=True)
+LOCK_TOTAL = Statement("SELECT total, nextval('adder.readings') FROM adder.sums FOR UPDATE")()
+
+
+@service.command(Add, together=True, reads=lambda _: [LOCK_TOTAL])
 async def add(work: Work, commands: Sequence[Add], groups: Groups) -> list[Sum | Rejected]:
     """Add each; one number is refused, one breaks whoever meets it, one has to wait."""
     numbers = [command.number for command in commands]
     groups.numbers.append(numbers)
-    cursor = await work.driver.execute("SELECT total FROM adder.sums FOR UPDATE")
-    [total] = await cursor.fetchone() or (0,)
+    (locked,) = await work.run(LOCK_TOTAL)
+    total = locked.rows[0][0]
     if BROKEN in numbers:
         raise RuntimeError("this number breaks everything")
     if STUCK in numbers:
@@ -83,6 +87,7 @@ async def adder(database_url: str, groups: Groups) -> AsyncIterator[Bound]:
         connection.execute(sa.text("CREATE SCHEMA adder"))
         metadata.create_all(connection)
         connection.execute(sa.text("INSERT INTO adder.sums VALUES ('all', 0)"))
+        connection.execute(sa.text("CREATE SEQUENCE adder.readings"))
     engine.dispose()
     bound = Bound(service, database_url, [groups], url=database_url)
     yield bound
@@ -127,6 +132,16 @@ async def test_the_same_id_with_other_content_is_a_conflict_in_a_group_and_after
     assert await tell(adder, ("a", 1), ("a", 2), ("b", 3)) == [1, "idempotency_conflict", 4]
     assert await tell(adder, ("a", 2), ("a", 1)) == ["idempotency_conflict", 1]
     assert await total(adder) == 4
+
+
+async def test_what_is_read_ahead_is_read_anew_where_it_was_for_more_than_the_new_ones(adder: Bound) -> None:
+    async def readings() -> int:
+        return int((await adder.rows("SELECT last_value FROM adder.readings"))[0]["last_value"])
+
+    assert await tell(adder, ("a", 1), ("b", 2)) == [1, 3]
+    assert await readings() == 1
+    assert await tell(adder, ("a", 1), ("c", 3)) == [1, 6]
+    assert await readings() == 3
 
 
 async def test_a_rejection_is_stored_and_nobody_elses(adder: Bound, groups: Groups) -> None:

@@ -15,13 +15,18 @@ def drawn_for(wish: m.Wish) -> str:
     return wish.account or wish.consumer.token
 
 
-@service.command(m.Consume, together=True, owner=drawn_for)
+@service.command(m.Consume, together=True, owner=drawn_for, reads=consuming.reading)
 async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units; those who ask at the same moment share a commit."""
     return await consuming.consume(work, commands)
 
 
-@service.command(m.ConsumeMany, together=True, together_max=consuming_many.MESSAGES_AT_ONCE)
+@service.command(
+    m.ConsumeMany,
+    together=True,
+    together_max=consuming_many.MESSAGES_AT_ONCE,
+    reads=consuming_many.reading,
+)
 async def consume_many(
     work: Work, commands: Sequence[m.ConsumeMany], inbox: Inbox
 ) -> list[bytes | Exception]:
@@ -41,7 +46,7 @@ async def refund_consumption(work: Work, command: m.RefundConsumption) -> m.Refu
     return await giving_back.refund(work, command)
 
 
-@service.command(m.Reserve, together=True, owner=drawn_for)
+@service.command(m.Reserve, together=True, owner=drawn_for, reads=consuming.reading)
 async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
     """Set units aside."""
     return await reserving.reserve(work, commands)
