@@ -33,18 +33,22 @@ def main() -> None:
         "--link", choices=["billing", "my", "admin"], help="print a link to this page instead"
     )
     parser.add_argument("--endpoints", type=Path, default=ENDPOINTS)
-    options = parser.parse_args()
     try:
-        secret, url = _place(options.endpoints)
-        customer_of(options.customer)
-        member_of(options.member)
+        sys.stdout.write(_made(parser.parse_args()) + "\n")
     except (OSError, KeyError, ValueError) as error:
         sys.exit(f"{error}")
+
+
+def _made(options: argparse.Namespace) -> str:
+    """The token or link that was asked for. Raises OSError, KeyError and ValueError."""
+    secret, url = _place(options.endpoints)
+    customer_of(options.customer)
+    member_of(options.member)
     claims = {"customer": options.customer, "scope": options.scope, "exp": _expiry(options.minutes)}
     if options.member:
         claims["member"] = options.member
-    made = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
-    sys.stdout.write((_link(url, made, options.link) if options.link else made) + "\n")
+    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
+    return _link(url, token, options.link) if options.link else token
 
 
 def _expiry(minutes: int) -> int:
@@ -68,3 +72,7 @@ def _link(url: str, token: str, page: str) -> str:
     request = urllib.request.Request(f"{url}/api/v1/billing/page-link", body, headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=LINK_TIMEOUT_SECONDS) as answer:  # noqa: S310
         return str(json.loads(answer.read())["url"])
+
+
+if __name__ == "__main__":
+    main()
