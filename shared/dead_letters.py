@@ -7,15 +7,17 @@ from shared.delivery import BuryDeadLetter, Incoming
 from shared.limits import RELAY_PUBLISH_TIMEOUT_SECONDS
 from tallystick.subjects import DEAD_LETTERS_STREAM, Subjects
 
-NOT_KEPT = frozenset({"Nats-Msg-Id", "Nats-Expected-Stream", "Nats-Stream-Source"})
-"""Headers with a meaning to JetStream, which must not act on the dead letter."""
+NOT_KEPT = "nats-"
+"""How headers begin that have a meaning to JetStream: a message that came in a batch, or from a schedule,
+brings some along, with which the dead letter would be refused."""
 
 
 def bury_in(broker: NatsBroker, subjects: Subjects, service: str) -> BuryDeadLetter:
     """A function that stores a dead letter of `service` and waits until it is on disk."""
 
     async def bury(incoming: Incoming, handler: str, error: str) -> None:
-        kept = {name: value for name, value in incoming.headers.items() if name not in NOT_KEPT}
+        headers = incoming.headers.items()
+        kept = {name: value for name, value in headers if not name.lower().startswith(NOT_KEPT)}
         about = {
             "Billing-Origin-Subject": incoming.subject,
             "Billing-Origin-Stream": incoming.stream,

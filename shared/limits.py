@@ -39,6 +39,9 @@ EXTERNAL_SWEEP_BATCH = 50
 
 RELAY_BATCH_MESSAGES = 1_000
 """Messages in one atomic batch: the most that the server takes."""
+RELAY_FLUSH_MESSAGES = 100
+"""So many messages of a batch are written at a time: about 3 ms in which nobody else in the process is heard,
+and after which the server has something to do."""
 RELAY_WINDOW_ROWS = 5_000
 """Outbox rows held in memory at a time: about 10 MB of typical events."""
 RELAY_POLL_SECONDS = 0.1

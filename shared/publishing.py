@@ -1,5 +1,6 @@
 """Publishing outbox rows to JetStream: many as one atomic batch, which costs the server one disk sync."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from nats.js.errors import APIError
 from nats.protocol.command import hpub_cmd
 
 from shared.ids import new_id
-from shared.limits import RELAY_BATCH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
+from shared.limits import RELAY_BATCH_MESSAGES, RELAY_FLUSH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
 
 BUCKET_PREFIX = "KV_"
 """How the names of the streams begin that are buckets."""
@@ -55,6 +56,8 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
         }
         if sequence < len(batch):
             await _write(connection, message.subject, message.payload, headers)
+            if sequence % RELAY_FLUSH_MESSAGES == 0:
+                await _flush(connection)
             continue
         headers["Nats-Batch-Commit"] = "1"
         reply = await connection.request(
@@ -82,6 +85,12 @@ async def _write(connection: Client, subject: str, payload: bytes, headers: dict
         await connection._send_command(hpub_cmd(subject, "", block, payload))
     else:
         await connection.publish(subject, payload, headers=headers)
+
+
+async def _flush(connection: Client) -> None:
+    """Let the server begin with what is written, and others in this process have their turn."""
+    await connection._flush_pending()
+    await asyncio.sleep(0)
 
 
 async def _publish_singly(jetstream: JetStreamContext, batch: Sequence[Message]) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from nats.errors import Error as NatsError
 
 from shared.clock import utc_now
 from shared.delivery import Delivery, Incoming, Undeliverable
@@ -99,7 +100,11 @@ class Subscribing:
         if not subject.startswith(REPLY_PREFIX) or "*" in subject or ">" in subject:
             log.warning("reply subject refused", subject=subject[:200], allowed=f"{REPLY_PREFIX}…")
             return
-        await self.broker.publish(outcome.to_json(), subject, headers=outgoing_headers())
+        try:
+            await self.broker.publish(outcome.to_json(), subject, headers=outgoing_headers())
+        except NatsError as error:
+            # The command is done. Whoever sent it may send it again, and gets the stored outcome.
+            log.warning("outcome not sent", subject=subject[:200], error=str(error))
 
     async def _tick(self, incoming: Incoming) -> None:
         job = self.runtime.service.jobs.get(_last_token(incoming))
