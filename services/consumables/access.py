@@ -98,7 +98,8 @@ async def give_access_to_seats(work: Work, seats: Sequence[dict[str, Any]]) -> N
         "now": work.now,
     }
     await work.driver.execute(CLOSE_SEATS, values)
-    if any(seat["status"] != "pending" for seat in seats):
+    # Of a seat's first invitation nobody has lost anything.
+    if any(seat["status"] != "pending" or seat["version"] > 1 for seat in seats):
         await work.driver.execute(CLOSE_POOLS, values)
     await work.driver.execute(OPEN_SEATS.format(which="seat_id = ANY(%(seats)s)"), values)
     await work.driver.execute(GIVE_SEATS, values)

@@ -107,6 +107,19 @@ async def test_what_is_left_of_a_seat_goes_along_to_its_new_holder(world: Grants
     assert await world.access(POOL) == {"organization_acme", "user_bob"}
 
 
+async def test_whoever_held_a_seat_draws_on_the_pool_no_more_once_somebody_else_is_invited(
+    world: Grants,
+) -> None:
+    await world.subscribed(team_item(gives(quantity=100, team_allowed=True)), **JANUARY)
+    await world.team()
+    await world.seat(1, member=ANN)
+    await world.seat(2, member=BOB)
+    assert await world.access(POOL) == {"organization_acme", "user_ann", "user_bob"}
+    await world.seat(1, "pending", None, email="carl@example.com")
+    assert await world.access(POOL) == {"organization_acme", "user_bob"}
+    assert await world.access(SEAT) == set()
+
+
 async def test_a_suspended_teams_accounts_are_suspended_and_restored(world: Grants) -> None:
     plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
     await world.subscribed(plan, **JANUARY)
