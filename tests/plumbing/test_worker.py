@@ -113,6 +113,24 @@ async def test_a_queued_command_is_the_same_command_and_its_outcome_goes_where_i
         await eventually(queue_is_empty)
 
 
+@pytest.mark.parametrize("subject", ["_INBOX.two words", "_INBOX", "_INBOX.", "_INBOX..", "_INBOX.*", ""])
+async def test_an_outcome_that_cannot_be_sent_where_it_is_wanted_changes_nothing_else(
+    start: Start, connection: Client, subject: str
+) -> None:
+    async with start(toy.service):
+        jetstream = connection.jetstream()
+        body = json.dumps({"command_id": "a", "counter": "x"}).encode()
+        headers = {"Billing-Reply-To": subject}
+        await jetstream.publish("billing.commands.toy.increment", body, headers=headers)
+
+        async def queue_is_empty() -> bool:
+            return (await jetstream.stream_info("BILLING_COMMANDS")).state.messages == 0
+
+        await eventually(queue_is_empty)
+        assert (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages == 0
+        assert (await request(connection, "get_counter", {"counter": "x"}))["result"]["value"] == 1
+
+
 async def test_a_queued_body_that_is_no_command_becomes_a_dead_letter_at_once(
     start: Start, connection: Client
 ) -> None:
@@ -138,6 +156,45 @@ async def test_a_queued_body_that_is_no_command_becomes_a_dead_letter_at_once(
             return (info.num_pending, info.num_ack_pending) == (0, 0)
 
         await eventually(all_acknowledged)
+
+
+async def test_commands_of_a_batch_become_dead_letters_like_any_others(
+    start: Start, connection: Client
+) -> None:
+    async with start(toy.service):
+        subject, batch = "billing.commands.toy.increment", {"Nats-Batch-Id": "one", "Mine": "kept"}
+        await connection.publish(subject, b"nonsense", headers={**batch, "Nats-Batch-Sequence": "1"})
+        last = {**batch, "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
+        await connection.request(subject, b"more of it", headers=last)
+        jetstream = connection.jetstream()
+
+        async def buried() -> bool:
+            return (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages == 2
+
+        await eventually(buried)
+        letter = await jetstream.get_msg("BILLING_DEAD_LETTERS", 1)
+        assert (letter.headers or {})["Mine"] == "kept"
+
+
+async def test_a_tick_of_a_schedule_becomes_a_dead_letter_like_any_other(
+    start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 1)
+    service = Service("toy", metadata=toy.Row.metadata)
+
+    @service.job("tidy")
+    async def tidy(transactions: Transactions, at: datetime) -> None:
+        raise ValueError("no good")
+
+    async with start(service):
+        jetstream = connection.jetstream()
+        headers = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "billing.ticks.toy.tidy"}
+        await jetstream.publish("billing.schedules.toy.tidy", b"{}", headers=headers)
+
+        async def buried() -> bool:
+            return (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages > 0
+
+        await eventually(buried)
 
 
 async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neighbours_pass(
