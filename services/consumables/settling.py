@@ -50,7 +50,8 @@ OF_ACCOUNTS = "AND account = ANY(%(only_accounts)s)"
 WRITE_ALLOTMENTS = """
     UPDATE consumables.allotments AS old
     SET cycle_number = new.cycle_number, cycle_start = new.cycle_start, granted = new.granted,
-        grant_ids = string_to_array(new.grant_ids, ' '), next_at = new.next_at, closed = new.closed
+        grant_ids = string_to_array(new.grant_ids, ' '), next_at = new.next_at, closed = new.closed,
+        prorated = false
     FROM unnest(
         %s::text[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[],
         %s::timestamptz[], %s::boolean[]

@@ -83,6 +83,21 @@ async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_
     assert await world.remaining(SEAT) == 20
 
 
+async def test_a_prorated_multiplier_leaves_what_a_larger_plan_adds_whole(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    world.at("2026-01-16T12:00")
+    await world.seat(1, member=ANN, multiplier=2, prorated=True)
+    # 2 × 10 with the half of the first month; a larger plan makes them 2 × 30, as for every other seat.
+    larger = team_item(gives(quantity=30, team_allowed=True), strategy="per_seat", product="large")
+    await world.subscribed(larger)
+    assert await world.remaining(SEAT) == 15 + 40
+    await world.seat(1, member=ANN, multiplier=3, prorated=True)
+    assert await world.remaining(SEAT) == 55 + 15, "asked for again, it is prorated again"
+
+
 async def test_a_revoked_seat_has_nothing_and_gets_nothing(world: Grants) -> None:
     plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
     await world.subscribed(plan, **JANUARY)
