@@ -248,6 +248,29 @@ async def test_what_is_changed_on_stripe_s_pages_is_taken_over(world: World) -> 
     assert told[2][1]["customer"]["stripe_customer_id"] is None
 
 
+@pytest.mark.parametrize("last", ["customer.deleted", "customer.subscription.deleted"])
+async def test_who_is_deleted_in_stripe_has_nothing_more_whichever_is_heard_first(
+    world: World, last: str
+) -> None:
+    stripe_customer_id = await known_customer(world)
+    await world.buys()
+    await world.catches_up()
+    invoice = next(event for event in world.stripe_events() if event["type"] == "invoice.paid")
+    world.stripe.v1.customers.delete(stripe_customer_id)
+    late = {**invoice, "id": "evt_late", "type": "invoice.updated"}
+
+    await world.hears(*sorted(world.new_events(), key=lambda event: event["type"] == last), late)
+
+    assert (await world.subscription())["status"] == "canceled"
+    assert await world.bucket() == {}
+    assert {report["status"] for report in await world.reports()} == {"applied"}
+    # Whoever comes back begins anew.
+    assert (await world.register())["stripe_customer_id"] not in (None, stripe_customer_id)
+    await world.buys()
+    await world.catches_up()
+    assert (await world.subscription())["status"] == "active"
+
+
 async def test_a_failed_payment_is_told_with_its_attempt(world: World) -> None:
     stripe_customer_id = await known_customer(world)
     await world.buys("solo_monthly")

@@ -7,8 +7,8 @@ from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.domain.stripe_objects import StripeEvent
 from services.subscriptions.dunning import Dunning
 from services.subscriptions.intake.answers import Answers
-from services.subscriptions.store import lock_customer_of_stripe
-from services.subscriptions.tables import CustomerRow
+from services.subscriptions.store import lock_customer, lock_customer_of_stripe
+from services.subscriptions.tables import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.work import Work
 
 
@@ -40,9 +40,18 @@ class Application:
             self._shelf = await load_catalog(self.work)
         return self._shelf
 
-    async def customer(self, stripe_customer_id: str) -> CustomerRow:
-        """The customer that the event is about, locked; raises Parked for one we do not know."""
-        row = await lock_customer_of_stripe(self.work.session, stripe_customer_id)
+    async def customer(
+        self, stripe_customer_id: str, known: SubscriptionRow | InvoiceRow | None = None
+    ) -> CustomerRow:
+        """The customer that the event is about, locked; raises Parked for one we do not know.
+
+        What is `known` stays its customer's, also where Stripe has told first that it deleted its own.
+        """
+        session = self.work.session
+        if known is not None:
+            row = await lock_customer(session, known.customer)
+        else:
+            row = await lock_customer_of_stripe(session, stripe_customer_id)
         if row is None:
             raise Parked(stripe_customer_id)
         return row

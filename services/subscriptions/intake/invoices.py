@@ -10,7 +10,7 @@ from services.subscriptions.intake.application import Application
 from services.subscriptions.linking import adopt_subscription
 from services.subscriptions.snapshots import invoice_of_row
 from services.subscriptions.store import invoice_of_stripe, subscription_of_stripe
-from services.subscriptions.tables import CustomerRow, InvoiceRow
+from services.subscriptions.tables import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.ids import new_id
 
 
@@ -18,7 +18,7 @@ async def apply_invoice(application: Application) -> None:
     """Bring our row to what the event, or in doubt Stripe itself, says of the invoice."""
     event, work = application.event, application.work
     theirs = read_invoice(event.object, await application.shelf())
-    customer = await application.customer(theirs.stripe_customer_id)
+    customer = await application.customer(theirs.stripe_customer_id, await _known(application, theirs))
     # What an event says of an attempt stays true, however much later anything else is known.
     failed = theirs.attempt_count if event.type == "invoice.payment_failed" else 0
     row = await invoice_of_stripe(work.session, theirs.stripe_invoice_id)
@@ -56,6 +56,13 @@ def judge_invoice(before: Invoice, row: InvoiceRow, theirs: Invoice, event: Stri
         return Verdict.IGNORE
     is_behind = theirs.progress < before.progress
     return Verdict.IGNORE if is_behind and event.created == row.stripe_event_at else Verdict.FETCH
+
+
+async def _known(application: Application, invoice: Invoice) -> InvoiceRow | SubscriptionRow | None:
+    """What we have that says whose the invoice is: itself, or the subscription that it is for."""
+    session, stripe_id = application.work.session, invoice.stripe_subscription_id
+    row = await invoice_of_stripe(session, invoice.stripe_invoice_id)
+    return row or (await subscription_of_stripe(session, stripe_id) if stripe_id is not None else None)
 
 
 async def _settled(application: Application, row: InvoiceRow, theirs: Invoice) -> Invoice:

@@ -32,7 +32,9 @@ async def apply_subscription(application: Application) -> None:
     """Bring our row to what the event, or in doubt Stripe itself, says of the subscription."""
     event, work = application.event, application.work
     theirs = read_subscription(event.object)
-    customer = await application.customer(theirs.stripe_customer_id)
+    known = await subscription_of_stripe(work.session, theirs.stripe_subscription_id)
+    customer = await application.customer(theirs.stripe_customer_id, known)
+    # Read again under the customer's lock.
     row = await subscription_of_stripe(work.session, theirs.stripe_subscription_id)
     before = state_of_row(row) if row is not None else None
     told = await _told(application, before, theirs)
