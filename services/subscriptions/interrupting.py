@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.changing import change_subscription
+from services.subscriptions.domain.own_changes import take_scheduled
 from services.subscriptions.domain.own_periods import paused, reactivated, resumed
 from services.subscriptions.domain.shelf import Shelf
 from services.subscriptions.domain.stripe_objects import StripeSubscription
@@ -131,4 +132,7 @@ def _own(command: Interruption, row: SubscriptionRow, shelf: Shelf, work: Work) 
             anchor, interval = row.period_anchor, row.period_interval
             if anchor is None or interval is None:
                 raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
-            return resumed(state, shelf, anchor, interval, work.now)
+            # What was to change with a period that has ended meanwhile has changed.
+            taken, anchor, interval = take_scheduled(state, shelf, anchor, interval, work.now)
+            row.period_anchor, row.period_interval = anchor, interval
+            return resumed(taken, shelf, anchor, interval, work.now)

@@ -168,6 +168,27 @@ async def test_another_interval_is_counted_from_where_it_begins(world: World) ->
     assert (await world.subscription())["current_period_end"] == "2028-02-01T00:00:00Z"
 
 
+async def test_what_waited_for_an_end_within_a_pause_is_there_when_it_is_resumed(world: World) -> None:
+    mine = await begin(world, quantity=8)
+    about = mine["subscription_id"]
+    await world.does(to_plan(world, mine, "crew_yearly", quantity=2, when="period_end"))
+    await world.does(m.PauseSubscription(command_id=world.command_id(), subscription_id=about))
+    await world.bound.tick("apply_changes", FEBRUARY)
+    assert (await world.subscription())["scheduled_change"]["quantity"] == 2
+
+    resume = m.ResumeSubscription(command_id=world.command_id(), subscription_id=about)
+    after = (await world.does(resume))["subscription"]
+
+    assert (after["status"], bought(after), after["scheduled_change"]) == (
+        "active",
+        [("crew_yearly", 2)],
+        None,
+    )
+    # Paid for by the year from where the month ended.
+    assert after["current_period_start"][4:] == after["current_period_end"][4:] == "-02-01T00:00:00Z"
+    assert (await world.names("subscription"))[3:] == ["pausedV1", "changedV1", "resumedV1"]
+
+
 async def test_a_longer_interval_begins_at_once(world: World) -> None:
     mine = await begin(world)
     before = datetime.now(UTC)
