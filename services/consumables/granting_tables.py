@@ -137,8 +137,8 @@ class AllotmentRow(Row):
     feature: Mapped[str]
     multiplier: Mapped[int]
     prorated: Mapped[bool]
-    """Whether what a larger multiplier adds to the running cycle is only for what is left of it; false again once
-    that is added, as it says nothing of what another plan adds."""
+    """Whether what a larger multiplier adds to the running cycle is only for what is left of it; false again
+    once that is added, as it says nothing of what another plan adds."""
     cycle_number: Mapped[int | None]
     """Null: nothing was granted yet."""
     cycle_start: Mapped[datetime | None]
