@@ -1,7 +1,7 @@
 """What a change would cost and what comes next to pay, as Stripe works it out for what it knows of."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from services.subscriptions.catalog.domain.view import CatalogView
 from services.subscriptions.catalog.store import load_catalog
@@ -10,7 +10,7 @@ from services.subscriptions.domain.periods import period_containing
 from services.subscriptions.domain.plan_changes import PlanChange
 from services.subscriptions.domain.previews import preview_own, upcoming_own
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.subscription import GRANTING, State
 from services.subscriptions.in_stripe import not_found
 from services.subscriptions.plan_changing import item_change, plan_change, wish_of
 from services.subscriptions.snapshots import state_of_row
@@ -130,19 +130,37 @@ async def _coming_outside(work: Work, token: str, shelf: CatalogView) -> list[m.
 async def _preview_add_on(
     work: Work, row: SubscriptionRow, shelf: CatalogView, code: str, stripe: StripeGateway
 ) -> m.ChangePreview:
-    """An add-on has periods of its own, which begin when it is bought."""
+    """An add-on has periods of its own, which begin when it is bought or when its trial ends."""
     price = shelf.price(code)
-    if price is None or price.archived or price.stripe_price_id is None or not _is_add_on(shelf, price):
+    if price is None or not _is_add_on(shelf, price) or price.archived or not price.listed:
         raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
+    if row.status not in GRANTING:
+        raise Rejected(
+            "subscription_not_active", f"The subscription is {row.status}.", {"status": row.status}
+        )
+    if price.model == "free":
+        nothing = Money(amount=0, currency=price.currency or NO_CURRENCY)
+        return m.ChangePreview(due_now=nothing, next_invoice=nothing, lines=[])
     customer = await find_customer(work.session, row.customer)
     if customer is None or customer.stripe_customer_id is None:
         raise Rejected(
             "payments_not_configured", "The customer is not known to Stripe.", {"customer": row.customer}
         )
+    if price.stripe_price_id is None:
+        raise Rejected("unknown_price", f"Stripe does not know {code!r} yet.", {"price": code})
     body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
     invoice = read_invoice(body, shelf)
-    regular = sum(line.amount for line in invoice.lines if line.price == code)
-    return _shown(invoice.amount_due, regular, invoice)
+    regular = [line for line in invoice.lines if line.price == code]
+    due = sum(line.amount for line in regular)
+    if price.trial_days:
+        return _shown(0, due, invoice, [_after_trial(line, price) for line in regular])
+    return _shown(invoice.amount_due, due, invoice)
+
+
+def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
+    begin = line.period.start + timedelta(days=price.trial_days or 0)
+    start, end = period_containing(begin, price.interval, begin)
+    return line.model_copy(update={"period": m.Span(start=start, end=end)})
 
 
 def _preview_own(

@@ -44,7 +44,12 @@ CREW_CATALOG: dict[str, Any] = {
             "name": "Domain",
             "kind": "add_on",
             "required_details": ["domain_name"],
-            "prices": [_price("domain_yearly", "flat", unit_amount=1500) | {"interval": "year"}],
+            "prices": [
+                _price("domain_yearly", "flat", unit_amount=1500) | {"interval": "year"},
+                _price("domain_tried", "flat", unit_amount=200, trial_days=10),
+                _price("domain_unlisted", "flat", unit_amount=100, listed=False),
+                {"code": "domain_free", "model": "free"},
+            ],
         },
         _plan("gift", {"code": "gift_free", "model": "free"}, {"code": "gift_more", "model": "free"}),
     ]

@@ -1,6 +1,7 @@
 """What a change will cost and what comes next to pay, before it happens and as it then happens."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -84,8 +85,31 @@ async def test_a_preview_of_an_add_on_is_its_first_invoice(crew: Crew) -> None:
     preview = await crew.preview(add_price="domain_yearly")
     assert (preview["due_now"]["amount"], preview["next_invoice"]["amount"]) == (1500, 1500)
     assert preview["lines"][0]["period"] == {"start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}
-    outcome = await crew.world.bound.handle(
-        m.PreviewChange(subscription_id=await crew.id(), add_price="solo_monthly")
+    for not_sold in ("solo_monthly", "domain_unlisted", "nowhere"):
+        assert await _refused(crew, add_price=not_sold) == "unknown_price"
+
+
+async def test_a_preview_of_an_add_on_knows_its_trial_and_what_is_free(crew: Crew) -> None:
+    await crew.begins()
+    tried = await crew.preview(add_price="domain_tried")
+    assert (tried["due_now"]["amount"], tried["next_invoice"]["amount"]) == (0, 200)
+    assert [(line["amount"], line["period"]) for line in tried["lines"]] == [
+        (200, {"start": "2026-01-11T00:00:00Z", "end": "2026-02-11T00:00:00Z"})
+    ]
+    free = await crew.preview(add_price="domain_free")
+    assert (free["due_now"]["amount"], free["next_invoice"]["amount"], free["lines"]) == (0, 0, [])
+
+
+async def test_nobody_buys_beside_a_plan_that_has_ended(crew: Crew) -> None:
+    mine = await crew.begins()
+    ends = m.CancelSubscription(
+        command_id=crew.world.command_id(), subscription_id=mine["subscription_id"], at="now"
     )
+    await crew.world.does(ends)
+    assert await _refused(crew, add_price="domain_yearly") == "subscription_not_active"
+
+
+async def _refused(crew: Crew, **wish: Any) -> str:
+    outcome = await crew.world.bound.handle(m.PreviewChange(subscription_id=await crew.id(), **wish))
     assert outcome.error is not None
-    assert outcome.error.code == "unknown_price"
+    return outcome.error.code
