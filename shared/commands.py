@@ -24,6 +24,7 @@ from tallystick.messages.base import Command, Outcome, Question
 log = structlog.get_logger()
 
 AWAY = "The service cannot reach its database or payment provider. Ask again with the same command_id."
+TOO_LARGE = "The answer is larger than a message may be. Ask for less at a time."
 BROKEN = "The service met an unexpected error, which is logged. Ask again with the same command_id."
 
 
@@ -121,6 +122,12 @@ class Dispatcher:
         """What the caller of a command is told that got no outcome."""
         outcome = self._untold(handler, body, error)
         return Answer(outcome.status, outcome.to_json())
+
+    def too_large(self, handler: Handler, body: bytes) -> Outcome:
+        """What the caller hears whose answer does not fit a message: a question must ask for less."""
+        if handler.kind == "question":
+            return rejected(None, Rejected("invalid_message", TOO_LARGE))
+        return failed(command_id_of(body), TOO_LARGE)
 
     async def close(self) -> None:
         """Wait until every group is answered."""

@@ -59,6 +59,9 @@ ASK_TIMEOUT_SECONDS = 15.0
 
 PAYLOAD_MAX_BYTES = 524_288
 """A message's body; anything larger is refused at the edge."""
+MESSAGE_MAX_BYTES = 1_000_000
+"""What a message that we publish may hold; NATS takes 1 MiB (`max_payload`), its headers included. One that
+it refused would keep all that comes after it in the outbox."""
 
 READY_CHECK_TIMEOUT_SECONDS = 3.0
 START_RETRY_SECONDS = 1.0

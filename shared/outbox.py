@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 from psycopg.types.numeric import Int8
 
+from shared.faults import Rejected
 from shared.ids import new_id
+from shared.limits import MESSAGE_MAX_BYTES
 from shared.statements import Bound, Statement
 
 FEW_ROWS = 8
@@ -55,7 +57,13 @@ class OutboxMessage:
 
 
 def adding(schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime) -> Bound:
-    """The statement that writes messages, in their order."""
+    """The statement that writes messages, in their order.
+
+    Raises Rejected where one is larger than a message may be: in a group each is then tried by itself.
+    """
+    if any(len(message.payload) > MESSAGE_MAX_BYTES for message in messages):
+        told = f"What this changes cannot be told in one event of {MESSAGE_MAX_BYTES} bytes."
+        raise Rejected("invalid_message", f"{told} Ask for less at a time.")
     rows = [message.values() for message in messages]
     if len(rows) <= FEW_ROWS:
         return _add_few(schema, len(rows))(caused_by, occurred_at, *chain.from_iterable(rows))

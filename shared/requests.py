@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 
 from shared.clock import utc_now
 from shared.commands import Handler
@@ -140,7 +141,11 @@ class Requests:
         if not message.reply:
             return
         try:
-            await message.respond(body)
+            try:
+                await message.respond(body)
+            except MaxPayloadError:
+                log.error("answer too large", handler=handler.name, bytes=len(body))
+                await message.respond(self.runtime.dispatcher.too_large(handler, message.data).to_json())
         except NatsError as error:
             # Whoever asked will ask again, and gets the stored outcome.
             log.warning("reply not sent", handler=handler.name, error=str(error))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from services.consumables.app import service
-from shared.limits import GROUP_COMMIT_MAX_ITEMS
+from shared.limits import GROUP_COMMIT_MAX_ITEMS, MESSAGE_MAX_BYTES
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
-from tallystick.subjects import BALANCES_BUCKET
+from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM
 from tests.handlers.units_world import (
     ACME,
     ANN,
@@ -276,3 +276,28 @@ async def test_a_grant_is_revoked_once_and_what_was_used_stays_used(world: Units
     assert (balance["consumed"], balance["expired"], balance["remaining"]) == (4, 6, 0)
     unknown = m.RevokeGrant(command_id="r3", grant_id="grant_0", reason="?")
     assert (await world.refuses(unknown))[0] == "not_found"
+
+
+MUCH_TO_TELL = {f"note-{number}": "x" * 500 for number in range(50)}
+
+
+async def test_what_is_used_at_one_moment_is_told_in_events_that_nats_takes(world: UnitsWorld) -> None:
+    """64 × 25 KB."""
+    await world.grant(100)
+    commands = [world.consume(1, metadata=MUCH_TO_TELL) for _ in range(64)]
+    outcomes = await asyncio.gather(*(world.outcome(command) for command in commands))
+    assert {outcome.status for outcome in outcomes} == {"succeeded"}
+    assert await world.remaining() == 36
+    told = await world.bound.outbox(CHANGE_FEED_STREAM)
+    assert max(len(row["payload"]) for row in told) <= MESSAGE_MAX_BYTES
+    assert sum(len(event.entries) for name, event in await world.events() if name == "consumedV1") == 64
+
+
+async def test_what_no_event_could_tell_is_refused_and_has_no_effect(world: UnitsWorld) -> None:
+    """60 grants, and 25 KB to note with the units from each."""
+    for _ in range(60):
+        await world.grant(1)
+    code, _ = await world.refuses(world.consume(60, metadata=MUCH_TO_TELL))
+    assert code == "invalid_message"
+    assert (await world.remaining(), await world.entries("consumed")) == (60, [])
+    assert await world.uses(60) == 0

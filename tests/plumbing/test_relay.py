@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from shared import relay as relay_module
-from shared.limits import DATABASE_CONNECTIONS
+from shared.limits import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from shared.provision import LAYOUT_PATH
 from shared.relay import SETTINGS, Relay
 from shared.streams import apply_layout, load_layout
@@ -143,6 +143,21 @@ async def test_rows_published_twice_are_in_the_stream_once(
     await counters.handle(Increment(command_id="more", counter="x"))
     await publish()
     assert await versions(connection, "x") == [1, 2, 3, 4, 5, 6]
+
+
+async def test_the_largest_message_that_the_outbox_takes_is_published(
+    counters: Bound, connection: Client, publish: Callable[[], Any]
+) -> None:
+    body = '{"counter": {"counter_id": "large"}, "version": %s}'
+    for version in (1, 2):
+        await counters.execute(
+            f"""INSERT INTO toy.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+                VALUES ('m{version}', 'BILLING_CHANGE_FEED', 'billing.change_feed.counter.user_1.movedV1',
+                        '{{"mine": "{"x" * 10_000}"}}',
+                        convert_to(rpad('{body % version}', {MESSAGE_MAX_BYTES}), 'UTF8'), 'test', now())"""
+        )
+    assert await publish() == 2
+    assert await versions(connection, "large") == [1, 2]
 
 
 async def test_a_window_larger_than_memory_allows_goes_in_parts(

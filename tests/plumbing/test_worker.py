@@ -23,7 +23,7 @@ from shared.provision import LAYOUT_PATH
 from shared.service import Service
 from shared.settings import Settings
 from shared.streams import apply_layout, load_layout
-from shared.work import Transactions
+from shared.work import Transactions, Work
 from tests.plumbing import toy
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
@@ -111,6 +111,18 @@ async def test_a_queued_command_is_the_same_command_and_its_outcome_goes_where_i
             return (await jetstream.stream_info("BILLING_COMMANDS")).state.messages == 0
 
         await eventually(queue_is_empty)
+
+
+async def test_an_answer_too_large_for_a_message_is_refused_at_once(start: Start, connection: Client) -> None:
+    service = Service("toy", metadata=toy.Row.metadata)
+
+    @service.question(toy.GetCounter)
+    async def get_counter(work: Work, question: toy.GetCounter) -> toy.CounterSnapshot:
+        return toy.CounterSnapshot(counter_id="x" * (connection.max_payload + 1), value=0)
+
+    async with start(service):
+        refused = await request(connection, "get_counter", {"counter": "x"})
+        assert (refused["status"], refused["error"]["code"]) == ("rejected", "invalid_message")
 
 
 @pytest.mark.parametrize("subject", ["_INBOX.two words", "_INBOX", "_INBOX.", "_INBOX..", "_INBOX.*", ""])
