@@ -24,6 +24,13 @@ SELECT_PERIOD = sa.text("""
 """)
 """The billing period of the subscription that an account belongs to; a customer's own has the newest."""
 
+HAS_ENDED = """(
+    EXISTS (SELECT FROM consumables.known_seats WHERE seat_id = substr({account}, 6) AND status = 'revoked')
+    OR EXISTS (SELECT FROM consumables.known_teams WHERE team_id = substr({account}, 6) AND closed)
+)"""
+"""Whether nobody will ever draw on an account again: its seat was revoked, or its team is closed."""
+SELECT_HAS_ENDED = sa.text(f"SELECT {HAS_ENDED.format(account=':account')}")
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -41,6 +48,12 @@ async def payer_of(work: Work, account: str) -> Customer:
     if token is None:
         raise Rejected("no_account", "Nobody has given this account anything yet.", {"account": account})
     return Customer.from_token(token)
+
+
+async def refuse_ended(work: Work, account: str) -> None:
+    """Raise Rejected `no_account` where nobody could use what is bought."""
+    if await work.session.scalar(SELECT_HAS_ENDED, {"account": account}):
+        raise Rejected("no_account", "Nobody draws on this account any more.", {"account": account})
 
 
 async def price_of(work: Work, feature: str) -> Price:

@@ -8,10 +8,12 @@ from sqlalchemy.dialects.postgresql import insert
 from services.consumables.books import Account, Books
 from services.consumables.domain.recharging import Purchase, Rule, Skip, decide
 from services.consumables.recharges import (
+    HAS_ENDED,
     Price,
     payer_of,
     price_of,
     recharge_snapshot,
+    refuse_ended,
     rule_snapshot,
     spent_by_itself,
     tell_recharge,
@@ -25,7 +27,7 @@ from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
 from tallystick.messages.subscriptions.charges import CHARGE_MAX
 
-SELECT_LOW = """
+SELECT_LOW = f"""
     SELECT rule.account, rule.feature, balance.unlimited > 0 AS is_unlimited,
            rule.suspended OR holder.suspended AS is_suspended
     FROM unnest(%s::text[], %s::text[]) AS low (account, feature)
@@ -40,7 +42,8 @@ SELECT_LOW = """
           SELECT FROM consumables.recharges AS running
           WHERE running.account = rule.account AND running.feature = rule.feature
             AND running.status = 'pending')
-"""
+      AND NOT {HAS_ENDED.format(account="rule.account")}
+"""  # noqa: S608 - our own names
 
 
 async def units_are_low(work: Work, low: Sequence[tuple[str, str, int]]) -> None:
@@ -96,6 +99,7 @@ async def recharge_now(work: Work, command: m.Recharge) -> m.RechargeFound:
     """Buy units because somebody says so; the units come once they are paid."""
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     _require_chargeable(price, command.quantity, "quantity")
+    await refuse_ended(work, command.account)
     await _lock_balance(work, command.account, command.feature, payer)
     purchase = Purchase(command.quantity, command.quantity * price.amount)
     row = await _request(work, command.account, command.feature, purchase, price.currency, automatic=False)

@@ -9,6 +9,7 @@ import pytest
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
+from tests.handlers.grants_world import ANN, POOL, Grants, gives, team_item
 from tests.handlers.recharge_world import ACCOUNT, FEATURE, PRICE, RechargeWorld, recharge_world
 from tests.handlers.subscription_world import World
 from tests.support.runtime import Bound
@@ -336,3 +337,35 @@ async def test_the_team_that_pays_is_charged_for_its_pool(world: RechargeWorld) 
     await world.charges()
     assert await world.remaining("team:team_1") == 51
     assert world.paid_amounts(stripe_id) == [75_000]
+
+
+async def test_nothing_is_bought_for_a_seat_that_was_revoked_or_a_team_that_is_closed(
+    world: RechargeWorld,
+) -> None:
+    """What comes back to such an account, or lapses there, leaves it low, and nobody could use more."""
+    stripe_id = await world.with_card()
+    told = Grants(world.bound)
+    world.bound.now = world.now
+    plan = team_item(gives(FEATURE, 30, team_allowed=True), strategy="per_seat")
+    await told.subscribed(plan)
+    await told.team(strategy="per_seat")
+    await told.seat(1, member=ANN)
+    seat, tomorrow = "seat:seat_1", world.now + timedelta(days=1)
+    await world.has(30, account=POOL, expires_at=tomorrow)
+    for account in (seat, POOL):
+        await world.set_rule(account=account)
+    reserve = m.Reserve(
+        command_id="reserve", consumer=ANN, feature=FEATURE, quantity=5, account=seat, ttl_seconds=60
+    )
+    await world.does(reserve)
+    await told.seat(1, "revoked", ANN)
+    await told.team(status="closed")
+
+    await world.bound.tick("expire_reservations", tomorrow)
+    await world.bound.tick("expire_grants", tomorrow)
+    assert (await world.remaining(seat), await world.remaining(POOL)) == (0, 0)
+    assert await world.charges() == 0
+    for account in (seat, POOL):
+        by_hand = m.Recharge(command_id=world.command_id(), account=account, feature=FEATURE, quantity=1)
+        assert await world.refuses(by_hand) == "no_account"
+    assert world.paid_amounts(stripe_id) == []
