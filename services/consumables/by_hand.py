@@ -66,10 +66,12 @@ async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
     account, feature, source, key = row
     loaded = await load(work, named=[(account, feature)], grant_ids=[command.grant_id])
     stock = loaded.stocks[command.grant_id]
-    if not stock.has_ended:
+    is_news = not stock.has_ended
+    if is_news:
         end(stock, "revoked", Why(command.command_id), lowering=_lowering(stock, key))
-    await write(work, loaded)
-    return m.Granted(grant=grant_snapshot(stock, m.GrantSource.model_validate(source)))
+    taken_back = grant_snapshot(stock, m.GrantSource.model_validate(source))
+    await write(work, loaded, revoked=taken_back if is_news else None)
+    return m.Granted(grant=taken_back)
 
 
 def grant_snapshot(stock: Stock, source: m.GrantSource) -> m.GrantSnapshot:

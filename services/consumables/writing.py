@@ -14,7 +14,7 @@ from shared.outbox import OutboxMessage
 from shared.statements import Bound, Statement
 from shared.tracing import outgoing_headers
 from shared.work import Work
-from tallystick.messages.consumables import EntryKind
+from tallystick.messages.consumables import EntryKind, GrantSnapshot
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
 WRITE = Statement("""
@@ -77,14 +77,17 @@ CLOSE_OVERDUE = """
 """
 
 
-async def write(work: Work, loaded: Loaded) -> None:
-    """Write all that changed, put what tells of it into the outbox, and buy more where it is low."""
+async def write(work: Work, loaded: Loaded, *, revoked: GrantSnapshot | None = None) -> None:
+    """Write all that changed, put what tells of it into the outbox, and buy more where it is low.
+
+    `revoked`: the grant that was taken back, which is told whether or not any of it was left.
+    """
     touched = loaded.pools.values()
     if loaded.lapsed:
         await work.driver.execute(CLOSE_OVERDUE, (work.now, loaded.lapsed))
     changed = [pool for pool in touched if pool.is_changed]
     if changed:
-        work.last.append(_writing(work, changed))
+        work.last.append(_writing(work, changed, revoked))
     low = [
         (pool.account, pool.feature, pool.remaining)
         for pool in touched
@@ -97,9 +100,9 @@ async def write(work: Work, loaded: Loaded) -> None:
         await units_are_low(work, low)
 
 
-def _writing(work: Work, changed: Sequence[Pool]) -> Bound:
+def _writing(work: Work, changed: Sequence[Pool], revoked: GrantSnapshot | None) -> Bound:
     """The statement that writes all of it; puts what tells of it into the outbox."""
-    told = _Told(work)
+    told = _Told(work, revoked)
     for pool in changed:
         told.tell(pool)
     changes = {
@@ -156,8 +159,9 @@ def _usage(pool: Pool) -> list[dict[str, Any]]:
 class _Told:
     """The entries of one transaction, as rows and as events tell them."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, revoked: GrantSnapshot | None) -> None:
         self.work = work
+        self.revoked = revoked
         self.entries: list[dict[str, Any]] = []
         self._at = rfc3339(work.now)
         self._batch = new_id("entry")
@@ -168,7 +172,9 @@ class _Told:
         by_event: dict[str, list[Move]] = {}
         for moved in pool.moves:
             by_event.setdefault(_EVENTS[moved.kind], []).append(moved)
-        if pool.has_lost_unlimited:
+        if self.revoked is not None:
+            by_event.setdefault("revoked", [])
+        elif pool.has_lost_unlimited:
             by_event.setdefault("expired", [])
         for name in _ORDER:
             if name in by_event:
@@ -190,10 +196,11 @@ class _Told:
         entries = orjson.dumps([self._enter(pool, moved) for moved in moves]).decode()
         causes = dict.fromkeys(moved.why.command_id for moved in moves if moved.why is not None)
         cause = next(iter(causes), self.work.caused_by)
+        grant = self.revoked.model_dump_json() if self.revoked and name == "revoked" else "null"
         body = (
             f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{pool.version},'
             f'"caused_by":{orjson.dumps(cause).decode()},"customer":{{"type":"{kind}","id":"{identifier}"}},'
-            f'"consumable":{balance_json(pool)},"entries":{entries},"grant":null}}'
+            f'"consumable":{balance_json(pool)},"entries":{entries},"grant":{grant}}}'
         )
         headers = {
             "ce-specversion": "1.0",

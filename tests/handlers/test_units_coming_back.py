@@ -147,6 +147,23 @@ async def test_what_was_in_use_of_unlimited_places_counts_once_they_end(world: U
     assert await standing(world, feature=MEMBERS) == (18, 0, 0, 8, 10)
 
 
+@pytest.mark.parametrize(("quantity", "used", "entries"), [(10, 4, [6]), (10, 10, []), (None, 4, [])])
+async def test_whatever_was_left_of_it_a_revoked_grant_is_told_as_it_is_then(
+    world: UnitsWorld, quantity: int | None, used: int, entries: list[int]
+) -> None:
+    grant_id = await world.grant(quantity)
+    await world.uses(used)
+    await world.events()
+    command = m.RevokeGrant(command_id="revoke", grant_id=grant_id, reason="Granted twice.")
+    grant = (await world.does(command))["grant"]
+    [(name, event), *others] = await world.events()
+    assert name == "revokedV1" and {other for other, _ in others} <= {"lowV1", "exhaustedV1"}
+    assert event.grant is not None and event.grant.model_dump(mode="json") == grant
+    assert (grant["grant_id"], grant["revoked"], grant["remaining"]) == (grant_id, True, 0)
+    assert [entry.quantity for entry in event.entries] == entries
+    assert event.caused_by == "revoke"
+
+
 async def test_units_that_are_used_up_are_not_released(world: UnitsWorld) -> None:
     await world.grant(10)
     await world.uses(5)
