@@ -60,8 +60,12 @@ GRANTS_IN_USE = Statement(_GRANTS.replace("WHERE open", "WHERE (open OR grants.c
 THESE_GRANTS = Statement(_THESE.replace("$3", "$1"))
 SELECT_OVERDUE = """
     SELECT reservation_id, consumer, drawn FROM consumables.reservations
-    WHERE status = 'open' AND expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
+    WHERE status = 'open' AND expires_at <= %(now)s AND feature = ANY(%(features)s)
+      AND NOT EXISTS (
+          SELECT FROM jsonb_array_elements(drawn) AS part WHERE part ->> 'account' <> ALL(%(accounts)s))
+    ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
+"""Those of the loaded balances alone: others' overdue ones are neither counted nor kept from anybody."""
 OVERDUE_MAX = 100
 """Overdue reservations looked at by whoever meets reserved units; the tick sees to the rest."""
 
@@ -131,7 +135,8 @@ async def load(
     """The balances that these may draw on and those named by account and feature, with their open grants.
 
     Beside these come the grants with the ids given and, with `in_use`, all of which something is in use. What
-    has lapsed by the clock, reservations too, has lapsed in what is loaded.
+    has lapsed by the clock has lapsed in what is loaded: reservations too, but for those that hold units of
+    other balances as well, which wait for the tick.
     """
     found, stocks = await work.run(
         *loading(wanted, named=named, grant_ids=grant_ids, in_use=in_use, lock=lock)
@@ -185,12 +190,14 @@ def _let_lapse(work: Work, loaded: Loaded, overdue: Iterable[Overdue]) -> None:
 
 async def _overdue(work: Work, loaded: Loaded) -> list[Overdue]:
     """Reservations whose time is over, where anything is reserved at all."""
-    if not any(pool.reserved for pool in loaded.pools.values()):
+    holding = [pool for pool in loaded.pools.values() if pool.reserved]
+    if not holding:
         return []
-    cursor = await work.driver.execute(SELECT_OVERDUE, (work.now, OVERDUE_MAX))
-    accounts = {account for account, _ in loaded.pools}
-    return [
-        (reservation_id, consumer, drawn)
-        for reservation_id, consumer, drawn in await cursor.fetchall()
-        if all(part["account"] in accounts for part in drawn)
-    ]
+    values = {
+        "now": work.now,
+        "features": list({pool.feature for pool in holding}),
+        "accounts": list({pool.account for pool in holding}),
+        "limit": OVERDUE_MAX,
+    }
+    cursor = await work.driver.execute(SELECT_OVERDUE, values)
+    return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.consumables.app import service
+from services.consumables.loading import OVERDUE_MAX
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
 from tests.handlers.units_world import ACME, ANN, MEMBERS, OWN, POOL, SEAT_OF_ANN, UnitsWorld
@@ -238,6 +239,19 @@ async def test_an_expired_reservation_comes_back_by_the_clock_before_the_tick(wo
     assert await world.uses(3) == 7
     assert (await world.refuses(commit(world, reservation_id)))[0] == "reservation_expired"
     assert await standing(world) == (10, 3, 0, 0, 7)
+
+
+async def test_an_expired_reservation_comes_back_however_many_of_others_have_expired(
+    world: UnitsWorld,
+) -> None:
+    """More of another account, and overdue for longer, than are looked at in one go."""
+    await world.grant(OVERDUE_MAX + 1)
+    await world.grant(5, account=POOL)
+    for _ in range(OVERDUE_MAX + 1):
+        await world.does(reserve(world, 1, ttl_seconds=5, account=OWN))
+    await world.does(reserve(world, 5, ttl_seconds=6, account=POOL))
+    world.now = NOON + timedelta(seconds=10)
+    assert await world.uses(5, ANN, account=POOL) == 0
 
 
 async def test_a_late_commit_finds_everything_given_back(world: UnitsWorld) -> None:
