@@ -84,11 +84,5 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(behind, psycopg.Error) and behind.sqlstate in RETRIED_SQLSTATES
 
 
-async def is_reachable(engine: AsyncEngine) -> bool:
-    """Whether a trivial question gets an answer."""
-    async with engine.connect() as connection:
-        return bool(await connection.scalar(sa.text("SELECT true")))
-
-
 def _dump_json(value: Any) -> str:
     return orjson.dumps(value).decode()

@@ -10,16 +10,16 @@ because both were made under the same row lock.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
 import psycopg
+import sqlalchemy as sa
 import structlog
 from nats.aio.client import Client
 from psycopg.types.json import set_json_loads
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.clock import utc_now
 from shared.limits import (
     RELAY_GATHER_ROWS,
     RELAY_GATHER_SECONDS,
@@ -27,7 +27,7 @@ from shared.limits import (
     RELAY_RETRY_SECONDS,
     RELAY_WINDOW_ROWS,
 )
-from shared.metrics import OUTBOX_LAG, OUTBOX_PUBLISHED
+from shared.metrics import OUTBOX_PUBLISHED
 from shared.publishing import Message, publish_all
 from shared.statements import Driver, Statement, in_schema, send
 
@@ -39,7 +39,7 @@ SETTINGS = """
 """
 
 _DUE = """
-    SELECT due.message_id, due.stream, due.subject, due.headers, due.payload, due.occurred_at, due.id,
+    SELECT due.message_id, due.stream, due.subject, due.headers, due.payload, due.id,
            coalesce(position.part_of, pg_current_snapshot())::text AS seen,
            position.published::text AS published, position.part_after_id
     FROM {schema}.relay_position AS position,
@@ -77,6 +77,15 @@ FINISH_PARTS = """
     WHERE part_of IS NOT NULL
 """
 
+WAITS_SECONDS = """
+    SELECT greatest(extract(epoch FROM clock_timestamp() - recorded_at), 0)::float8
+    FROM {schema}.relay_position AS position, {schema}.outbox
+    WHERE xid >= pg_snapshot_xmin(position.published)
+      AND NOT pg_visible_in_snapshot(xid, position.published)
+      AND (part_of IS NULL OR id > part_after_id OR NOT pg_visible_in_snapshot(xid, part_of))
+    ORDER BY xid, id LIMIT 1
+"""
+
 IS_AHEAD = """
     SELECT pg_snapshot_xmax(published) > pg_snapshot_xmax(pg_current_snapshot())
     FROM {schema}.relay_position
@@ -96,14 +105,13 @@ class Relay:
     def __init__(
         self, *, schema: str, database_url: str, connect_nats: Callable[[], Awaitable[Client]]
     ) -> None:
-        self._schema = schema
+        self.schema = schema
         self._database_url = database_url
         self._connect_nats = connect_nats
         self._awake = asyncio.Event()
         self._parts_may_be_open = True
         self.problem: str | None = None
         """Why nothing is published just now, if that is so."""
-        self._lag = OUTBOX_LAG.labels(schema)
         self._published = OUTBOX_PUBLISHED.labels(schema)
 
     def wake(self) -> None:
@@ -117,16 +125,16 @@ class Relay:
                 await self._lead()
             except (psycopg.Error, OSError, TimeoutError, PositionAhead) as error:
                 self.problem = str(error) or type(error).__name__
-                log.warning("relay interrupted", schema=self._schema, error=self.problem)
+                log.warning("relay interrupted", schema=self.schema, error=self.problem)
             except Exception as error:
                 self.problem = str(error) or type(error).__name__
-                log.exception("relay broke", schema=self._schema)
+                log.exception("relay broke", schema=self.schema)
             await asyncio.sleep(RELAY_RETRY_SECONDS)
 
     async def _lead(self) -> None:
         """Publish as long as both connections hold and the lock is ours."""
         database = await psycopg.AsyncConnection.connect(
-            self._database_url, autocommit=True, application_name=f"{self._schema}-relay"
+            self._database_url, autocommit=True, application_name=f"{self.schema}-relay"
         )
         async with database:
             set_json_loads(orjson.loads, database)
@@ -155,10 +163,8 @@ class Relay:
         """Publish the next rows that are safe to publish; how many there were."""
         rows = await self._next(database)
         if not rows:
-            self._lag.set(0)
             return 0
-        first, last = Due(*rows[0]), Due(*rows[-1])
-        self._lag.set((utc_now() - first.occurred_at).total_seconds())
+        last = Due(*rows[-1])
         await publish_all(connection, [Message(*row[: len(Message._fields)]) for row in rows])
         self._published.inc(len(rows))
         read = (last.seen, last.published, last.part_after_id)
@@ -182,16 +188,16 @@ class Relay:
         return found.rows
 
     def _sql(self, text: str) -> Statement:
-        return in_schema(self._schema, text)
+        return in_schema(self.schema, text)
 
     async def _lock(self, database: Driver) -> bool:
-        number = int.from_bytes(hashlib.sha256(f"relay {self._schema}".encode()).digest()[:8], signed=True)
+        number = int.from_bytes(hashlib.sha256(f"relay {self.schema}".encode()).digest()[:8], signed=True)
         cursor = await database.execute("SELECT pg_try_advisory_lock(%s)", (number,))
         row = await cursor.fetchone()
         return bool(row and row[0])
 
     async def _refuse_foreign_position(self, database: Driver) -> None:
-        cursor = await database.execute(IS_AHEAD.format(schema=self._schema))
+        cursor = await database.execute(IS_AHEAD.format(schema=self.schema))
         row = await cursor.fetchone()
         if row and row[0]:
             raise PositionAhead(
@@ -214,11 +220,15 @@ class Due(NamedTuple):
     subject: str
     headers: dict[str, str]
     payload: bytes
-    occurred_at: datetime
     id: int
     seen: str
     published: str
     part_after_id: int
+
+
+async def waits_seconds(connection: AsyncConnection, schema: str) -> float:
+    """How long the oldest committed message waits for its publication, whoever leads; 0 where none does."""
+    return await connection.scalar(sa.text(WAITS_SECONDS.format(schema=schema))) or 0.0
 
 
 async def start_over(database: psycopg.AsyncConnection[Any], schema: str) -> None:

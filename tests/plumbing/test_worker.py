@@ -4,7 +4,9 @@ And health that tells the truth.
 """
 
 import asyncio
+import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -342,6 +344,32 @@ async def _end_connections_for_good(owner_url: str) -> None:
         await owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
+
+
+async def test_how_long_committed_messages_wait_is_told_by_a_worker_that_does_not_publish(
+    start: Start, counters: Bound
+) -> None:
+    async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as leader:
+        number = int.from_bytes(hashlib.sha256(b"relay toy").digest()[:8], signed=True)
+        await leader.execute("SELECT pg_advisory_lock(%s)", (number,))
+        async with start(toy.service) as (_, http):
+
+            async def lag_seconds() -> float:
+                metrics = (await http.get("/metrics")).text
+                [line] = re.findall(r'^tallystick_outbox_lag_seconds{service="toy"} (\S+)$', metrics, re.M)
+                return float(line)
+
+            async def waits() -> bool:
+                return await lag_seconds() > 0.1
+
+            async def waits_no_more() -> bool:
+                return await lag_seconds() == 0
+
+            assert await waits_no_more()
+            await counters.handle(toy.Increment(command_id="a", counter="x"))
+            await eventually(waits)
+            await leader.execute("SELECT pg_advisory_unlock_all()")
+            await eventually(waits_no_more)
 
 
 async def test_a_message_that_cannot_be_published_is_seen_from_outside(start: Start, counters: Bound) -> None:
