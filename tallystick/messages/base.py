@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -38,8 +39,23 @@ def _refuse_nul(text: str) -> str:
     return text
 
 
+def _as_written(moment: Any) -> Any:
+    # pydantic would take "2027" too, for so many seconds after 1970.
+    if not isinstance(moment, str):
+        return moment
+    try:
+        if moment[4:5] == "-":
+            return datetime.fromisoformat(moment.upper())
+    except ValueError:
+        pass
+    raise ValueError("is not a moment such as 2026-02-01T00:00:00Z")
+
+
 def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
 
 
 def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
@@ -67,7 +83,7 @@ Email = Annotated[
 ]
 Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
 """Lower-case ISO 4217."""
-Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_to_utc)]
 """A moment, RFC 3339, always shown in UTC."""
 Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
 PositiveCount = Annotated[int, Field(ge=1, le=INT64_MAX)]

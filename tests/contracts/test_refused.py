@@ -1,6 +1,7 @@
 """What no message may carry: typos, NUL, megabytes, huge numbers, and ids that reach somewhere else."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ ASKED: dict[str, type[Asked[Any]]] = {
 OPAQUE = {"catalog"}
 """Fields that take any JSON, and whose handler says what is wrong in it."""
 Path = tuple[str | int, ...]
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
 EVIL_TEXTS = {
     "NUL": "a\x00b",
     "half a character": "\ud800",
@@ -84,6 +86,10 @@ def cases(kind: type) -> list[Any]:
     ]
 
 
+def value_of(name: str, path: Path) -> Any:
+    return dict(leaves(golden.read(name)["message"]))[path]
+
+
 @pytest.mark.parametrize("name", sorted(ASKED))
 def test_a_field_nobody_knows_is_refused(name: str) -> None:
     message = golden.read(name)["message"]
@@ -105,7 +111,7 @@ def test_a_text_that_reaches_elsewhere_is_refused(name: str, path: Path) -> None
 def test_a_value_of_another_type_is_refused(name: str, path: Path) -> None:
     message = golden.read(name)["message"]
     others: list[Any] = [{}, [], 1.5, [[["deep"]]]]
-    value = dict(leaves(message))[path]
+    value = value_of(name, path)
     others += [1, True] if isinstance(value, str) else ["1", "true"]
     for other in others:
         assert is_refused(ASKED[name], with_value(message, path, other)), repr(other)
@@ -116,6 +122,16 @@ def test_a_number_beyond_64_bits_is_refused(name: str, path: Path) -> None:
     message = golden.read(name)["message"]
     for number in (2**63, -(2**63) - 1, 10**400):
         assert is_refused(ASKED[name], with_value(message, path, number))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [case for case in cases(str) if MOMENT.match(str(value_of(*case.values)))]
+)
+def test_what_is_no_moment_of_utc_is_refused(name: str, path: Path) -> None:
+    message = golden.read(name)["message"]
+    beyond = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00")
+    for moment in (*beyond, "2026-01-01T00:00:00", "2026-01-01", "2026", "20260101", "1767225600.5"):
+        assert is_refused(ASKED[name], with_value(message, path, moment)), moment
 
 
 @pytest.mark.parametrize(
