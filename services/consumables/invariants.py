@@ -11,9 +11,9 @@ from tallystick.subjects import BALANCES_BUCKET
 SCHEMA = "consumables"
 
 UNEQUAL_TO_LEDGER = """
-    SELECT balance.account, balance.feature, balance.granted, balance.consumed, balance.reserved,
-           balance.expired, ledger.*
-    FROM {schema}.balances AS balance LEFT JOIN (
+    SELECT account, feature, balance.granted, balance.consumed, balance.reserved, balance.expired,
+           was_granted, was_consumed, was_reserved, was_expired
+    FROM {schema}.balances AS balance FULL JOIN (
         SELECT account, feature,
                coalesce(sum(quantity) FILTER (WHERE kind = 'granted'), 0) AS was_granted,
                coalesce(sum(CASE WHEN kind IN ('consumed', 'committed') THEN quantity
@@ -35,7 +35,7 @@ UNEQUAL_TO_LEDGER = """
 UNEQUAL_TO_GRANTS = """
     SELECT account, feature, balance.granted, balance.consumed, balance.reserved, balance.expired,
            balance.remaining, balance.unlimited
-    FROM {schema}.balances AS balance LEFT JOIN (
+    FROM {schema}.balances AS balance FULL JOIN (
         SELECT account, feature, coalesce(sum(quantity), 0) AS granted, sum(consumed) AS consumed,
                sum(reserved) AS reserved, sum(expired) AS expired, sum(remaining) AS remaining,
                count(*) FILTER (WHERE quantity IS NULL AND ended_at IS NULL) AS unlimited
@@ -50,28 +50,29 @@ UNEQUAL_TO_GRANTS = """
 """
 
 UNEQUAL_TO_RESERVATIONS = """
-    SELECT account, balance.feature, balance.reserved, held.reserved AS held
-    FROM {schema}.balances AS balance LEFT JOIN (
-        SELECT part ->> 'account' AS account, feature, sum((part ->> 'quantity')::bigint) AS reserved
+    SELECT grant_id, given.reserved, held.reserved AS held
+    FROM {schema}.grants AS given FULL JOIN (
+        SELECT part ->> 'grant_id' AS grant_id, sum((part ->> 'quantity')::bigint) AS reserved
         FROM {schema}.reservations, jsonb_array_elements(drawn) AS part
-        WHERE status = 'open' GROUP BY part ->> 'account', feature
-    ) AS held USING (account, feature)
-    WHERE balance.reserved <> coalesce(held.reserved, 0) LIMIT 20
+        WHERE status = 'open' GROUP BY part ->> 'grant_id'
+    ) AS held USING (grant_id)
+    WHERE given.reserved IS DISTINCT FROM coalesce(held.reserved, 0) LIMIT 20
 """
 
 UNPAID_OR_UNGRANTED = """
-    SELECT recharge_id, status, recharge.quantity, given.quantity AS given
-    FROM {schema}.recharges AS recharge
-    LEFT JOIN {schema}.grants AS given ON given.key = 'recharge/' || recharge_id
+    SELECT coalesce(recharge_id, key) AS recharge_id, status, recharge.quantity, given.quantity AS given
+    FROM {schema}.recharges AS recharge FULL JOIN (
+        SELECT key, quantity FROM {schema}.grants WHERE starts_with(key, 'recharge/')
+    ) AS given ON given.key = 'recharge/' || recharge_id
     WHERE given.quantity IS DISTINCT FROM CASE WHEN status = 'paid' THEN recharge.quantity END
     LIMIT 20
 """
 
 LAST_TOLD = """
-    SELECT row.id, row.version, told.version AS told
+    SELECT coalesce(row.id, told.entity_id) AS id, row.version, told.version AS told
     FROM (SELECT replace(account, ':', '_') || '.' || feature AS id, version FROM {schema}.balances
           UNION ALL SELECT recharge_id, version FROM {schema}.recharges) AS row
-    LEFT JOIN (SELECT entity_id, max(version) AS version FROM {schema}.outbox
+    FULL JOIN (SELECT entity_id, max(version) AS version FROM {schema}.outbox
                WHERE entity IN ('consumable', 'recharge') GROUP BY entity_id) AS told
         ON told.entity_id = row.id
     WHERE row.version IS DISTINCT FROM coalesce(told.version, 0)
@@ -142,7 +143,7 @@ INVARIANTS = (
     Agreeing(
         "what is reserved is held by open reservations",
         UNEQUAL_TO_RESERVATIONS,
-        BALANCE + "{reserved} reserved, {held} held",
+        "{grant_id}: {reserved} reserved, {held} held",
     ),
     Agreeing(
         "recharges bring units when they are paid, and only then",

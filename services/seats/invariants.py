@@ -140,9 +140,9 @@ class RowsAreAtTheirLastVersion:
         for (entity, table), key in _KEYS.items():
             rows = await live.rows(
                 SCHEMA,
-                f"""SELECT {key} AS id, {table}.version, told.version AS told
+                f"""SELECT coalesce({key}, told.entity_id) AS id, {table}.version, told.version AS told
                     FROM {{schema}}.{table}
-                    LEFT JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
+                    FULL JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
                                WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = {key}
                     WHERE {table}.version IS DISTINCT FROM coalesce(told.version, 0)
                       -- What was told so long ago that the row is gone.

@@ -74,6 +74,15 @@ DAMAGE = {
         "every team has exactly one billing manager"
     },
     "UPDATE seats.seats SET version = version + 1": {"rows are at the version that was told last"},
+    "DELETE FROM seats.seats WHERE status = 'revoked'": {"rows are at the version that was told last"},
+    "UPDATE seats.teams SET capacity = 9, owner_seat = 'billed' WHERE status = 'open'": {
+        "occupied seats are never above capacity"
+    },
+    "UPDATE seats.teams SET holders = 1 WHERE status = 'closed'": {"teams count their seats"},
+    """DROP INDEX seats.uq_teams_subscription_id;
+       UPDATE seats.teams SET subscription_id = 'sub_closed', closing = false""": {
+        "every team has exactly one billing manager"
+    },
     "UPDATE seats.inbox SET outcome = replace(outcome::text, 'withheld', 'AAAA')::json": {
         "no invitation's token is kept in clear"
     },
