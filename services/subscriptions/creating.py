@@ -1,6 +1,7 @@
 """The steps of `create_subscription`: on our own clock, on the saved payment method, or by invoice."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import stripe as sdk
@@ -33,9 +34,13 @@ from services.subscriptions.stripe_money import saved_payment_method
 from shared.steps import Steps
 from shared.work import Rejected, Work
 from tallystick.messages import subscriptions as m
+from tallystick.messages.catalog import TRIAL_MAX_DAYS
 
 INVOICE_DUE_DAYS = 30
 """When a sent invoice is to be paid: what most of them say."""
+
+OWN_START_AHEAD = timedelta(days=TRIAL_MAX_DAYS)
+"""As far ahead as the longest trial ends; what is to begin later than that is a typo."""
 
 
 class Creation(CheckoutIntent):
@@ -79,11 +84,21 @@ class Creating:
         lines = self._lines(shelf)
         await refuse_second(work, customer.customer, plans_of(lines))
         days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
-        state = started(shelf, lines, self.command.period_start or self.steps.received_at, days)
+        state = started(shelf, lines, self._start(), days)
         row = new_subscription(work, customer)
         row.period_anchor, row.period_interval = anchor_of(state), lines[0].price.interval
         await change_subscription(work, row, state, is_new=True)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+    def _start(self) -> datetime:
+        start, now = self.command.period_start or self.steps.received_at, self.steps.received_at
+        if start > now + OWN_START_AHEAD:
+            raise Rejected(
+                "invalid_message",
+                f"A period begins at most {OWN_START_AHEAD.days} days from now.",
+                {"field": "period_start"},
+            )
+        return start
 
     async def _plan(self, work: Work) -> Creation:
         """Hold the plans."""

@@ -246,6 +246,33 @@ async def test_what_is_paid_outside_runs_on_its_own_period_without_stripe(world:
     assert await world.names("subscription") == ["createdV1", "activatedV1", "renewedV1"]
 
 
+@pytest.mark.parametrize(
+    ("start", "is_taken"),
+    [
+        (timedelta(days=730), True),
+        (timedelta(days=731), False),
+        (datetime(9999, 12, 31, tzinfo=UTC), False),
+        (datetime(1, 1, 1, tzinfo=UTC), True),
+    ],
+)
+async def test_a_period_of_ones_own_begins_when_it_did_or_within_two_years(
+    world: World, start: datetime | timedelta, is_taken: bool
+) -> None:
+    await world.register()
+    begun = start if isinstance(start, datetime) else datetime.now(UTC) + start
+    command = create(world, collection="none", period_start=begun)
+
+    if not is_taken:
+        assert await world.refuses(command) == ("invalid_message", {"field": "period_start"})
+        return
+    await world.does(command)
+    # However long ago, the first tick finds the period it is in.
+    await world.bound.tick("move_periods", datetime(2026, 2, 15, tzinfo=UTC))
+    mine = await world.subscription()
+    if begun.year == 1:
+        assert mine["current_period_end"] == "2026-03-01T00:00:00Z"
+
+
 async def test_a_trial_of_our_own_becomes_a_subscription_by_the_tick(world: World) -> None:
     await world.register()
     await world.does(create(world, collection="none", trial_days=14, period_start=JANUARY))
