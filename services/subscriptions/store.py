@@ -148,7 +148,7 @@ async def states_of(work: Work, subscription_ids: Sequence[str]) -> dict[str, St
 
 
 async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -> dict[str, SubscriptionRow]:
-    """Each customer's newest subscription that has not ended, else their newest; add-ons' come last."""
+    """Each customer's newest subscription that has not ended, else their newest; of these a plan's first."""
     for_add_on = sa.exists().where(AddOnRow.subscription_id == SubscriptionRow.subscription_id)
     query = (
         sa.select(SubscriptionRow)
@@ -156,8 +156,8 @@ async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -
         .where(SubscriptionRow.customer == sa.any_(_texts(tokens)))
         .order_by(
             SubscriptionRow.customer,
-            for_add_on,
             SubscriptionRow.status.in_(FINAL),
+            for_add_on,
             SubscriptionRow.subscription_id.desc(),
         )
     )

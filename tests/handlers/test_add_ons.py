@@ -270,6 +270,8 @@ async def test_add_ons_end_with_the_last_plan(world: World) -> None:
     )
 
     await world.does(ends)
+    # Of what has not ended, which is asked for, nothing but add-ons is left for the moment.
+    assert (await world.subscription())["items"][0]["product"] == "badge"
     queued = await world.reports("cancel_add_on")
     assert len(queued) == 2
     for command in queued:
@@ -277,6 +279,7 @@ async def test_add_ons_end_with_the_last_plan(world: World) -> None:
     await world.catches_up()
 
     assert {add_on["status"] for add_on in await listed(world)} == {"canceled"}
+    assert (await world.subscription())["items"][0]["product"] == "solo"
     assert (await world.names("add_on")).count("canceledV1") == 2
     assert await world.bucket() == {}
     live = world.stripe.v1.subscriptions.list({"limit": 10}).data
