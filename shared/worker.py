@@ -41,6 +41,7 @@ from shared.serving import serve
 from shared.settings import Settings
 from shared.subscribing import Subscribing
 from tallystick.subjects import Subjects
+from tallystick.tasks import end
 
 log = structlog.get_logger()
 
@@ -101,9 +102,7 @@ class Worker:
             yield
         finally:
             await asyncio.gather(self.broker.stop(), self.requests.stop())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
             for instance in self.runtime.provided.values():
                 if hasattr(instance, "close"):
                     await instance.close()

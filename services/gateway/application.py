@@ -26,6 +26,7 @@ from services.gateway.tokens import Tokens
 from shared.health import health_routes
 from shared.limits import START_RETRY_SECONDS
 from tallystick.client import Unreachable
+from tallystick.tasks import end
 
 NAME = "gateway"
 
@@ -80,8 +81,7 @@ async def _at_work(parts: Parts) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await end(working)
         await parts.billing.client.aclose()
 
 

@@ -19,6 +19,7 @@ from tallystick.client.errors import TallystickError, Unreachable
 from tallystick.client.pulling import INACTIVE_SECONDS, Interrupted, PullReader
 from tallystick.messages.base import Customer
 from tallystick.subjects import ENTITLEMENTS_BUCKET, kv_subject
+from tallystick.tasks import end
 
 logger = logging.getLogger("tallystick")
 
@@ -130,8 +131,7 @@ class EntitlementsMirror:
     async def aclose(self) -> None:
         """Stop following; what is held can still be read."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         await self._reader.close()
 
     async def __aenter__(self) -> "EntitlementsMirror":

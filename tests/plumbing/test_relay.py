@@ -15,6 +15,7 @@ from shared.limits import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from shared.provision import LAYOUT_PATH
 from shared.relay import SETTINGS, Relay
 from shared.streams import apply_layout, load_layout
+from tallystick.tasks import end
 from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
@@ -191,8 +192,7 @@ async def test_parts_that_another_relay_left_are_finished_by_whoever_leads_again
         try:
             await eventually(are_there)
         finally:
-            leading.cancel()
-            await asyncio.gather(leading, return_exceptions=True)
+            await end(leading)
 
     await counters.handle(Increment(command_id="first", counter="x"))
     await leads_until(1)
@@ -230,9 +230,7 @@ async def test_two_relays_and_many_writers_lose_nothing(
 
         await eventually(all_there)
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end(*running)
     for counter in range(4):
         assert await versions(connection, f"c{counter}") == list(range(1, 51))
 
