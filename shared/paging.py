@@ -26,7 +26,8 @@ def decode_cursor(cursor: str, parts: int) -> Sequence[str]:
 
 
 def _is_plain(part: object) -> bool:
-    return isinstance(part, str) and "\x00" not in part
+    # No NUL, no half of a character: what Postgres could not be asked for.
+    return isinstance(part, str) and part.isprintable()
 
 
 def _invalid() -> Rejected:

@@ -324,7 +324,9 @@ async def test_of_a_customer_s_subscriptions_the_newest_live_one_is_given(unpaid
     assert [item["subscription_id"] for item in ended["items"]] == [first["subscription_id"]]
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "W10", "%%%", "eyJhIjoxfQ", "WzFd"])
+@pytest.mark.parametrize(
+    "cursor", ["nonsense", "W10", "%%%", "eyJhIjoxfQ", "WzFd", "WyJcdWQ4MDAiXQ", "WyJcdTAwMDAiXQ"]
+)
 async def test_a_cursor_that_no_page_gave_is_invalid(unpaid: World, cursor: str) -> None:
     for question in (
         m.ListSubscriptions(cursor=cursor),
