@@ -8,10 +8,11 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from services.consumables.invariants import INVARIANTS, Agreeing
+from services.consumables.invariants import INVARIANTS, Agreeing, TheBucketIsWhatTheTablesSay
+from shared import audit_reading
 from shared.audit import Live
 from tallystick.messages import consumables as m
-from tallystick.subjects import Subjects
+from tallystick.subjects import BALANCES_BUCKET, Subjects, kv_subject
 from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
 from tests.handlers.subscription_world import ACME, World
 from tests.support.runtime import Bound
@@ -136,6 +137,28 @@ async def test_what_does_not_add_up_is_found(
     for part in statement.split(";"):
         await live.database.execute(part.encode())
     assert (await found(live)).keys() == broken
+
+
+async def test_a_bucket_that_differs_is_found(
+    world: RechargeWorld, live: Live, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is wrong here stays wrong: one second look is enough.
+    monkeypatch.setattr(audit_reading, "PENDING_MAX_SECONDS", audit_reading.RETRY_SECONDS)
+    invariant = TheBucketIsWhatTheTablesSay()
+    bucket = await live.nats.jetstream().create_key_value(bucket=BALANCES_BUCKET)
+    key = f"customer_organization_acme.{FEATURE}"
+    put = (await world.bound.outbox(f"KV_{BALANCES_BUCKET}"))[-1]
+    assert put["subject"] == kv_subject(BALANCES_BUCKET, key)
+    assert len(await invariant.violations(live)) == 1, "the key is missing"
+    await bucket.put(key, put["payload"])
+    assert await invariant.violations(live) == []
+    await bucket.put("team_team_1.hours", put["payload"])
+    assert len(await invariant.violations(live)) == 1, "a key is there that stands for nothing"
+    await bucket.delete("team_team_1.hours")
+    assert await invariant.violations(live) == []
+    for wrong in (put["payload"].replace(b":65,", b":64,"), b"nothing that reads"):
+        await bucket.put(key, wrong)
+        assert len(await invariant.violations(live)) == 1, wrong
 
 
 async def test_units_still_add_up_when_the_old_ledger_is_gone(world: RechargeWorld, live: Live) -> None:
