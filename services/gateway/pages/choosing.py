@@ -33,12 +33,17 @@ async def plans(request: Request, caller: Reading, shown: Shown) -> Response:
     shelf = Shelf((await shown.billing.ask(GetCatalog(include_archived=True))).catalog)
     current = await _current(shown, caller)
     item = current.items[0] if current and current.items else None
+    price = shelf.price(item.price) if item else None
+    offers = views.offers(shelf.plans, shelf, words, price.code if price else None)
+    pays = current is not None and (price is None or price.model != "free")
     return shown.templates.page(
         request,
         "plans.html",
         caller=caller,
-        offers=views.offers(shelf.plans, shelf, words, item.price if item else None),
-        has_plan=current is not None,
+        # Nobody changes from a paid plan to a free one, which would run beside it: the paid one is cancelled.
+        offers=[offer for offer in offers if not (pays and offer.is_free)],
+        # Nor from a free plan to a paid one: that is bought, and then what both give adds up.
+        is_changed=lambda offer: current is not None and offer.is_free != pays,
         quantity=item.quantity if item else None,
     )
 

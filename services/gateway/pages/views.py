@@ -72,6 +72,7 @@ class Offer:
     cost: str
     features: list[str]
     is_current: bool
+    is_free: bool
     seats: tuple[int, int] | None
     """The fewest and the most seats; null on products without a team."""
     details: list[str]
@@ -235,6 +236,7 @@ def offers(
             cost=cost_of(price, words),
             features=[_given(feature, product, shelf, words) for feature in product.features],
             is_current=price.code == current,
+            is_free=price.model == "free",
             seats=(product.seats.minimum, product.seats.maximum or 100_000) if product.seats else None,
             details=product.required_details,
         )

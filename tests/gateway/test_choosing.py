@@ -1,0 +1,51 @@
+"""Choosing among the plans on the page: each is offered in the way in which it can be had."""
+
+import re
+
+import pytest
+
+from tests.flows.shop import GOOD_CARD, Shop
+from tests.gateway.visiting import visiting
+from tests.support.gateway import GatewaySystem
+from tests.support.waiting import eventually
+
+PLANS = "/billing/plans"
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def offered(page: str) -> dict[str, str]:
+    """The prices that can be chosen on the page of plans, and where that leads."""
+    forms = re.findall(
+        r'<form method="[a-z]+" action="([^"]*)" class="stacked">(.*?)</form>', page, re.DOTALL
+    )
+    return {re.findall(r'name="price" value="([^"]*)"', form)[0]: action for action, form in forms}
+
+
+async def test_from_a_free_plan_to_one_that_costs_and_from_there_to_others(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    # Starter, with 10 products, is free; Essential has 200 on top, and can be changed for what costs too.
+    await shop.register()
+    async with visiting(gateway, shop.acme) as visitor:
+        form = await visitor.form(PLANS, "/billing/checkout")
+        free = await visitor.send("/billing/checkout", form | {"price": "starter_free"})
+        assert free.headers["location"] == "/billing?done=bought"
+        await shop.becomes("active")
+
+        ways = offered((await visitor.http.get(PLANS)).text)
+        assert "starter_free" not in ways
+        assert set(ways.values()) == {"/billing/checkout"}
+        form = await visitor.form(PLANS, ways["essential_monthly"])
+        bought = await visitor.send("/billing/checkout", form | {"price": "essential_monthly"})
+        assert bought.status_code == 303
+        await shop.page(bought.headers["location"], card_number=GOOD_CARD)
+
+        async def has_both() -> bool:
+            return (await shop.allowed("products")).quantity == 210
+
+        await eventually(has_both)
+
+        ways = offered((await visitor.http.get(PLANS)).text)
+        assert ways["professional_monthly"] == "/billing/change"
+        assert set(ways.values()) == {"/billing/change"} and "starter_free" not in ways
