@@ -81,6 +81,7 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
 
     # What she does elsewhere shows up on the open page by itself, though it answered a form.
     await expect(team.locator("tr", has_text="mia@example.com")).to_contain_text("Active")
+    await expect(page.get_by_label("Invite by email")).to_have_value("nobody")
 
     async def used() -> int | None:
         hours = {"consumer": mia, "feature": "mentorship_hours", "quantity": 4}

@@ -1,11 +1,7 @@
 """Forms sent twice, from a page out of date, or by somebody who may not: told, and nothing is done."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-import httpx
 import pytest
 
 from tallystick.client import QuestionRejected
@@ -13,41 +9,11 @@ from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.flows.shop import Shop, fresh_id
-from tests.support.gateway import MANAGE, GatewaySystem, bearer
+from tests.gateway.visiting import Visitor, visiting
+from tests.support.gateway import GatewaySystem
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@dataclass(frozen=True)
-class Visitor:
-    """Somebody with a browser that runs no scripts."""
-
-    http: httpx.AsyncClient
-
-    async def form(self, page: str, action: str) -> dict[str, str]:
-        """The fields of the first form on a page that is posted to an action."""
-        text = (await self.http.get(page)).raise_for_status().text
-        found = re.search(rf'<form[^>]*method="post" action="{action}".*?</form>', text, re.DOTALL)
-        assert found is not None, f"no form for {action} on {page}"
-        tags = re.findall("<input[^>]*>", found[0])
-        inputs = [dict(re.findall(r'([a-z_-]+)="([^"]*)"', tag)) for tag in tags]
-        return {fields["name"]: fields.get("value", "") for fields in inputs}
-
-    async def send(self, action: str, fields: Mapping[str, str]) -> httpx.Response:
-        """Send a form."""
-        return await self.http.post(action, data=dict(fields))
-
-
-@asynccontextmanager
-async def visiting(gateway: GatewaySystem, customer: Customer, **claims: str) -> AsyncIterator[Visitor]:
-    """A customer on the billing page."""
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as http:
-        link = await http.post(
-            "/api/v1/billing/page-link", json={"page": "billing"}, headers=bearer(customer, MANAGE, **claims)
-        )
-        assert (await http.get(link.raise_for_status().json()["url"])).status_code == 303
-        yield Visitor(http)
 
 
 async def open_team(shop: Shop) -> seats.TeamSnapshot:
@@ -231,6 +197,43 @@ async def test_an_invitation_is_offered_to_whom_it_is_meant_for(gateway: Gateway
         assert "Acme &amp; Sons" in (await mia.http.get("/my?done=claimed")).text
         gone = await mia.http.get(path)
         assert gone.status_code == 400 and 'href="/my"' in gone.text
+
+
+async def test_what_a_refused_form_has_typed_is_there_to_be_put_right(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    await shop.buys("team_monthly", 3)
+    team = await open_team(shop)
+    given = await shop.billing.call(
+        seats.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, email="mia@example.com")
+    )
+
+    async def shown() -> bool:
+        text = (await visitor.http.get("/billing")).text
+        return "/billing/auto-recharge" in text and "/billing/seats/replace" in text
+
+    async with visiting(gateway, shop.acme) as visitor:
+        await eventually(shown)
+        recharge = await visitor.form("/billing", "/billing/auto-recharge")
+        typed = {"threshold": "7", "recharge_quantity": "40", "cap": "1,000", "enabled": "yes"}
+        refused = await visitor.send("/billing/auto-recharge", recharge | typed)
+        assert refused.status_code == 400
+        assert "Please enter an amount such as" in refused.text
+        form = refused.text.partition('action="/billing/auto-recharge"')[2].partition("</form>")[0]
+        for value in ('value="7"', 'value="40"', 'value="1,000"', 'value="yes" checked'):
+            assert value in form, value
+
+        replace = await visitor.form("/billing", "/billing/seats/replace")
+        assert replace["seat_id"] == given.seat.seat_id
+        refused = await visitor.send("/billing/seats/replace", replace | {"email": 'b"en'})
+        assert refused.status_code == 400
+        assert 'value="b&#34;en"' in refused.text
+
+        domain = await visitor.form("/billing", "/billing/add-ons/buy")
+        refused = await visitor.send("/billing/add-ons/buy", domain | {"detail_domain_name": "not one"})
+        assert refused.status_code == 400
+        assert 'value="not one"' in refused.text
 
 
 async def test_the_language_may_be_changed_wherever_one_is(gateway: GatewaySystem, shop: Shop) -> None:

@@ -1,7 +1,7 @@
 """Everything the billing page shows, asked for at once; what cannot be had is left out, and said so."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from tallystick.messages.base import Asked
 from tallystick.messages.catalog import Catalog, Feature, GetCatalog, Price, ProductWithPrices
 
 Result = TypeVar("Result", bound=BaseModel)
+Answer = TypeVar("Answer")
 
 SERVICE_UNAVAILABLE = 503
 PART_SECONDS = 2.0
@@ -101,6 +102,8 @@ class Gathered:
     @property
     def manages_team(self) -> bool:
         """Whether the caller is the team's billing manager, or there is no team to be the manager of."""
+        if self.team is None and "team" in self.away:
+            return self.caller.is_the_customer
         if self.team is None or self.team.status != "open":
             return not self.is_a_guest
         return self.team.billing_manager == self.caller.person
@@ -109,6 +112,19 @@ class Gathered:
     def is_a_guest(self) -> bool:
         """Whether the team is somebody else's, in which the caller has a seat."""
         return self.team is not None and self.team.customer != self.caller.customer
+
+
+async def unless_away(answer: Awaitable[Answer]) -> Answer | None:
+    """What is asked for; None while its service does not answer. Raises Refused for any other reason."""
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            return await answer
+    except TimeoutError:
+        return None
+    except Refused as refused:
+        if refused.status != SERVICE_UNAVAILABLE:
+            raise
+        return None
 
 
 class _Asking:
@@ -120,22 +136,20 @@ class _Asking:
         self._caller = caller
 
     async def part(self, name: str, question: Asked[Result]) -> Result | None:
+        return await self._found(name, self._billing.ask(question))
+
+    async def _found(self, name: str, answer: Awaitable[Answer]) -> Answer | None:
         try:
-            async with asyncio.timeout(PART_SECONDS):
-                return await self._billing.ask(question)
-        except TimeoutError:
+            found = await unless_away(answer)
+        except Refused:
+            return None
+        if found is None:
             self.away.add(name)
-        except Refused as refused:
-            if refused.status == SERVICE_UNAVAILABLE:
-                self.away.add(name)
-        return None
+        return found
 
     async def team(self, cursor: str | None) -> tuple[seats.TeamSnapshot | None, seats.SeatPage | None]:
-        try:
-            team = await team_of(self._billing, self._caller)
-        except Refused as refused:
-            if refused.status == SERVICE_UNAVAILABLE:
-                self.away.add("team")
+        team = await self._found("team", team_of(self._billing, self._caller))
+        if team is None:
             return None, None
         listing = seats.ListSeats(team_id=team.team_id, limit=SEATS_SHOWN, cursor=cursor)
         return team, await self.part("team", listing)

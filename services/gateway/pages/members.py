@@ -10,7 +10,7 @@ from services.gateway.authentication import Reading, identify
 from services.gateway.callers import Caller
 from services.gateway.pages import views
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
-from services.gateway.pages.gathering import gather
+from services.gateway.pages.gathering import gather, unless_away
 from services.gateway.pages.parts import PageParts, Shown
 from services.gateway.pages.problems import in_words
 from services.gateway.pages.routing import PageRoute
@@ -103,11 +103,11 @@ async def my_page(request: Request, caller: Reading, shown: Shown, done: str = "
     """A member's own benefits: seats, features, units."""
     words = words_for(request)
     memberships, entitlements, gathered = await asyncio.gather(
-        memberships_of(shown.billing, caller),
+        unless_away(memberships_of(shown.billing, caller)),
         shown.billing.ask(ListEntitlements(customer=caller.person, limit=LISTED_MAX)),
         gather(shown.billing, caller, {}),
     )
-    teams = list(dict.fromkeys(one.team.customer for one in memberships))
+    teams = list(dict.fromkeys(one.team.customer for one in memberships or ()))
     names = await asyncio.gather(*(_name_of(shown, team) for team in teams))
     meters = views.meters(gathered, words)
     counted = {meter.feature for meter in meters}

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.gateway.authentication import Operating
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
+from services.gateway.pages.gathering import unless_away
 from services.gateway.pages.parts import Shown
 from services.gateway.pages.routing import PageRoute
 from services.gateway.pages.stories import story_of
@@ -42,8 +43,8 @@ async def overview(
     )
     workers, subscriptions, customers = await asyncio.gather(
         look_at_workers(gateway.billing),
-        shown.billing.ask(listing),
-        shown.billing.ask(m.ListCustomers(search=wanted, limit=SHOWN_MAX)),
+        unless_away(shown.billing.ask(listing)),
+        unless_away(shown.billing.ask(m.ListCustomers(search=wanted, limit=SHOWN_MAX))),
     )
     return shown.templates.page(
         request,

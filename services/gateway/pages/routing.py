@@ -57,8 +57,12 @@ class ActionRoute(PageRoute):
         # What a form from elsewhere has typed is not put in front of anybody.
         if caller is None or refused.code == "csrf_failed":
             return await super().told(request, refused)
-        typed = str((await request.form()).get("emails", "")) if request.method == "POST" else ""
-        return await show(request, caller, parts_of_pages(request), refused=refused, typed=typed)
+        form = await request.form() if request.method == "POST" else {}
+        typed = {name: value for name, value in form.items() if isinstance(value, str)}
+        try:
+            return await show(request, caller, parts_of_pages(request), refused=refused, typed=typed)
+        except Refused:  # not even the page can be had
+            return await super().told(request, refused)
 
 
 async def caller_of(request: Request) -> Caller | None:

@@ -40,7 +40,7 @@ async def invite(
     assigned = await shown.billing.ask(command)
     links = [(one.seat.email or "", _link(shown, one.invitation_token)) for one in assigned.assigned]
     refused = [(addresses[error.index], Refused(error.code, error.message)) for error in assigned.errors]
-    still_to_do = "\n".join(address for address, _ in refused)
+    still_to_do = {"emails": "\n".join(address for address, _ in refused)}
     return await show(request, caller, shown, typed=still_to_do, invited=Invited(links, refused))
 
 

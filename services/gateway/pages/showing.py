@@ -1,5 +1,6 @@
 """The billing page: a customer's plan, units, team and money on one page, with what an action has led to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from services.gateway.pages.parts import PageParts
 from services.gateway.pages.problems import in_words
 from services.gateway.pages.words import Words, words_for
 from services.gateway.problems import Refused
+
+NOTHING_TYPED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,10 @@ async def show(
     done: str = "",
     refused: Refused | None = None,
     cursors: dict[str, str] | None = None,
-    typed: str = "",
+    typed: Mapping[str, str] = NOTHING_TYPED,
     invited: Invited | None = None,
 ) -> Response:
-    """The page, with what an action on it has led to."""
+    """The page, with what an action on it has led to; `typed` are the fields of a form that was refused."""
     words = words_for(request)
     gathered = await gather(shown.billing, caller, cursors or {})
     return shown.templates.page(

@@ -14,8 +14,22 @@ function isBusy(section) {
   return typed || section.querySelector("details.touched[open]") !== null;
 }
 
+// What a refused form has brought back goes along into the section's new self.
+function keepTyped(section, fresh) {
+  for (const field of section.querySelectorAll("[data-typed]")) {
+    const same = fresh.querySelector(`#${CSS.escape(field.id)}`);
+    if (!same) continue;
+    same.dataset.typed = "";
+    same.defaultValue = field.defaultValue;
+    same.defaultChecked = field.defaultChecked;
+    const details = same.closest("details");
+    if (details) details.open = true;
+  }
+}
+
 function replace(section, fresh) {
   if (!fresh || isBusy(section)) return false;
+  keepTyped(section, fresh);
   // Each form has an id of its own in every version of the page: that alone is no change.
   const same = (html) => html.replaceAll(/value="page_[a-z0-9]+"/g, "");
   if (same(section.innerHTML) === same(fresh.innerHTML)) return false;
