@@ -46,11 +46,11 @@ SELECT_LOW = f"""
 """  # noqa: S608 - our own names
 
 
-async def units_are_low(work: Work, low: Sequence[tuple[str, str, int]]) -> None:
+async def units_are_low(work: Work, low: Sequence[tuple[str, str]]) -> None:
     """Buy more where the rules say so, in the transaction that found less than the threshold.
 
-    `low`: account, feature and what remains; the balances are locked, and written as they are now. While a
-    recharge is in flight this costs one query.
+    `low`: account and feature; the balances are locked, and written as they are now. While a recharge is in
+    flight this costs one query.
     """
     accounts, features = [one[0] for one in low], [one[1] for one in low]
     cursor = await work.driver.execute(SELECT_LOW, (accounts, features))
@@ -61,7 +61,7 @@ async def units_are_low(work: Work, low: Sequence[tuple[str, str, int]]) -> None
 async def look_for_low(work: Work, changed: Sequence[Standing]) -> None:
     """The same for balances that were just written in one piece, by an expiry or a payment."""
     low = [
-        (standing.account, standing.feature, standing.remaining)
+        (standing.account, standing.feature)
         for standing in changed
         if standing.threshold is not None and standing.remaining < standing.threshold
     ]
@@ -92,6 +92,9 @@ async def set_rule(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:
         .where(BalanceRow.account == command.account, BalanceRow.feature == command.feature)
         .values(threshold=command.threshold if command.enabled else None)
     )
+    await work.flush()
+    # Less than that may remain already, and nobody may come to use any more of it.
+    await units_are_low(work, [(command.account, command.feature)])
     return await rule_snapshot(work, row)
 
 

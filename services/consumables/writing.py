@@ -89,7 +89,7 @@ async def write(work: Work, loaded: Loaded, *, revoked: GrantSnapshot | None = N
     if changed:
         work.last.append(_writing(work, changed, revoked))
     low = [
-        (pool.account, pool.feature, pool.remaining)
+        (pool.account, pool.feature)
         for pool in touched
         if pool.threshold is not None and pool.remaining < pool.threshold
     ]

@@ -110,7 +110,7 @@ class RechargeWorld:
     async def looks(self, account: str = ACCOUNT) -> None:
         """Find units low, as any commit does that leaves them so."""
         async with self.bound.runtime.transactions.begin(caused_by="looked", now=self.now) as work:
-            await units_are_low(work, [(account, FEATURE, 0)])
+            await units_are_low(work, [(account, FEATURE)])
 
     async def charges(self) -> int:
         """Handle what was queued for charging since; how many that were."""

@@ -285,11 +285,23 @@ async def test_unlimited_units_are_not_bought(world: RechargeWorld) -> None:
 
 async def test_a_rule_that_is_off_buys_nothing(world: RechargeWorld) -> None:
     await world.with_card()
-    await world.has(1)
+    await world.has(20)
     await world.set_rule()
     await world.set_rule(enabled=False)
-    await world.looks()
+    assert await world.uses(19) == 1
+    await world.set_rule(enabled=False, threshold=30)
     assert await world.charges() == 0
+
+
+async def test_a_rule_that_finds_the_units_low_already_buys_at_once(world: RechargeWorld) -> None:
+    stripe_id = await world.with_card()
+    await world.has(19)
+    rule = await world.set_rule()
+    assert rule["spent"] == {"amount": 75_000, "currency": "eur"}
+    assert (await world.set_rule())["suspended"] is False, "set again while that is in flight"
+    assert await world.charges() == 1
+    assert await world.remaining() == 69
+    assert world.paid_amounts(stripe_id) == [75_000]
 
 
 async def test_rules_need_a_price_an_account_and_a_feature(world: RechargeWorld) -> None:
