@@ -18,6 +18,7 @@ from shared.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, su
 from shared.limits import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
 from shared.steps import Steps
 from shared.together import Answer, Asked, Reads, Together, nothing
+from shared.tracing import outgoing_headers
 from shared.work import Transactions, Work
 from tallystick.messages.base import Command, Outcome, Question
 
@@ -135,7 +136,7 @@ class Dispatcher:
             await group.close()
 
     async def _grouped(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        asked = Asked(command, command.model_dump_json().encode(), now)
+        asked = Asked(command, command.model_dump_json().encode(), now, outgoing_headers())
         answer: Answer = await self._commands(handler).submit(asked)
         return Outcome.model_validate_json(answer.body)
 

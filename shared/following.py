@@ -23,6 +23,7 @@ from shared.delivery import Incoming, Undeliverable
 from shared.group_commit import GroupCommit
 from shared.limits import DATABASE_CONFLICT_TRIES
 from shared.service import Listener, Service
+from shared.tracing import handling, passed_on
 from shared.work import Transactions, Work
 from tallystick.messages.base import Event
 from tallystick.subjects import Subjects
@@ -40,6 +41,8 @@ class Heard:
     event: Event
     name: str
     at: datetime
+    trace: dict[str, str] = field(default_factory=dict)
+    """The headers of the trace that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ class Following:
         except ValidationError as error:
             raise Undeliverable(f"not a {listener.event.__name__}: {error.errors()[:3]}") from error
         name = self.subjects.parse_event(incoming.subject).event
-        return Heard(event, name, max(incoming.published_at, event.occurred_at))
+        at = max(incoming.published_at, event.occurred_at)
+        return Heard(event, name, at, passed_on(incoming.headers))
 
     async def _tell(self, listener: Listener, heard: Heard) -> None:
         named = self.provided | {EventName: EventName(heard.name)}
@@ -115,9 +119,13 @@ class Following:
         return self.groups[listener.name]
 
     async def _tell_together(self, listener: Listener, group: Sequence[Heard]) -> Sequence[None]:
-        async with self._begin(group) as work:
-            further = injected(listener.function, self.provided)
-            await listener.function(work, [heard.event for heard in group], *further)
+        traces = {heard.event.caused_by: heard.trace for heard in group}
+        traced = next((cause for cause, trace in traces.items() if trace), None)
+        with handling(f"{self.service.name}.{listener.name}", traces.pop(traced) if traced else None):
+            async with self._begin(group) as work:
+                work.traces = traces
+                further = injected(listener.function, self.provided)
+                await listener.function(work, [heard.event for heard in group], *further)
         return [None] * len(group)
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from shared.faults import Unavailable
 from shared.limits import GROUP_COMMIT_MAX_ITEMS, GROUP_COMMIT_MAX_WAITING
 from shared.metrics import GROUP_SIZE
+from shared.tracing import for_anybody
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -56,6 +57,11 @@ class GroupCommit(Generic[Item, Answer]):
         self._running: asyncio.Task[None] | None = None
         self._size = GROUP_SIZE.labels(service, name)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the next group."""
+        return len(self._waiting)
+
     async def submit(self, item: Item) -> Answer:
         """The answer to `item`, once its group is committed.
 
@@ -74,7 +80,7 @@ class GroupCommit(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._running = asyncio.create_task(self._run(), context=for_anybody())
         return future
 
     async def close(self) -> None:

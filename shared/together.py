@@ -19,8 +19,8 @@ from shared.faults import Rejected, Unavailable
 from shared.inbox import Decided, Inbox, Known, idempotency_conflict, outcome_json
 from shared.limits import DATABASE_CONFLICT_TRIES
 from shared.statements import Bound
-from shared.tracing import handling
-from shared.work import Work
+from shared.tracing import handling, passed_on
+from shared.work import Traces, Work
 from tallystick.messages.base import Command
 
 Begin = Callable[[str, datetime], AbstractAsyncContextManager[Work]]
@@ -68,20 +68,22 @@ class Together:
 
     async def handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
         """An answer for each, once all of them are committed; raises when nobody can tell."""
-        traced = next((asked.headers for asked in group if asked.headers), None)
-        with handling(self.name, traced):
+        traces = {asked.command.command_id: passed_on(asked.headers) for asked in group}
+        traced = next((cause for cause, trace in traces.items() if trace), None)
+        with handling(self.name, traces.pop(traced) if traced else None):
             for _ in range(DATABASE_CONFLICT_TRIES - 1):
                 try:
-                    return await self._handle(group)
+                    return await self._handle(group, traces)
                 except Exception as error:
                     if not is_conflict(error):
                         raise
-            return await self._handle(group)
+            return await self._handle(group, traces)
 
-    async def _handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
+    async def _handle(self, group: Sequence[Asked], traces: Traces) -> Sequence[Answered]:
         # The last to come in was not there before the moment it came.
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
+            work.traces = traces
             work.ahead += self.reads([asked.command for asked in group])
             return await decide_in(work, self.inbox, group, self.call)
 

@@ -6,7 +6,9 @@ nothing is recorded or sent, but the context is still passed on.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 
+from opentelemetry import context as tracing_context
 from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -34,6 +36,21 @@ def handling(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
     context = propagate.extract(headers or {})
     with _tracer.start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER):
         yield
+
+
+def for_anybody() -> Context:
+    """The context of a task that works for many: without the trace of whoever happened to start it."""
+    copied = copy_context()
+    copied.run(tracing_context.attach, tracing_context.Context())
+    return copied
+
+
+def passed_on(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The trace context in a message's headers, as headers; empty where there is none."""
+    passed: dict[str, str] = {}
+    if headers:
+        propagate.inject(passed, propagate.extract(headers))
+    return passed
 
 
 def outgoing_headers() -> dict[str, str]:

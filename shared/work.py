@@ -34,6 +34,7 @@ __all__ = ["OutboxMessage", "Rejected", "Transactions", "Unavailable", "Work"]
 
 CLAIMED_IN = "inbox"
 """How the names of the tables begin in which claims add rows."""
+Traces = dict[str, dict[str, str]]
 KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
 
 
@@ -77,6 +78,8 @@ class Work:
     """Sent after those: they add rows that must be new for any of this to count."""
     ahead: list[Bound] = field(default_factory=list)
     """Statements that are sure to be run next: sent along with the one that is run before them."""
+    traces: Traces = field(default_factory=dict)
+    """Of several causes handled together, the headers of each one's trace, where it has another than most."""
     _answered: dict[Bound, Answered] = field(default_factory=dict)
     """What came of those, until they are run."""
     _trace: dict[str, str] | None = None
@@ -204,10 +207,17 @@ class Work:
             message_id=message_id,
         )
 
-    def _add(self, stream: str, subject: str, payload: bytes, headers: dict[str, str], **more: Any) -> None:
+    def trace(self, cause: str | None = None) -> dict[str, str]:
+        """The headers of the trace that a message belongs to: its cause's, where that has one of its own."""
+        if cause in self.traces:
+            return self.traces[cause]
         if self._trace is None:
             self._trace = outgoing_headers()
-        self.outbox.append(OutboxMessage(stream, subject, payload, headers | self._trace, **more))
+        return self._trace
+
+    def _add(self, stream: str, subject: str, payload: bytes, headers: dict[str, str], **more: Any) -> None:
+        traced = headers | self.trace(more.get("caused_by"))
+        self.outbox.append(OutboxMessage(stream, subject, payload, traced, **more))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ async def consume_many(
         for command in commands
         for item in command.items
     ]
+    for command in commands if work.traces else ():
+        work.traces |= dict.fromkeys(
+            (item.command_id for item in command.items), work.trace(command.command_id)
+        )
     answers = iter(await decide_in(work, inbox, asked, consuming.consume))
     return [_outcomes([next(answers) for _ in command.items]) for command in commands]
 

@@ -12,7 +12,6 @@ from services.consumables.telling import balance_json, customer_parts, rfc3339
 from shared.ids import new_id
 from shared.outbox import OutboxMessage
 from shared.statements import Bound, Statement
-from shared.tracing import outgoing_headers
 from shared.work import Work
 from tallystick.messages.consumables import EntryKind, GrantSnapshot
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
@@ -165,7 +164,6 @@ class _Told:
         self.entries: list[dict[str, Any]] = []
         self._at = rfc3339(work.now)
         self._batch = new_id("entry")
-        self._trace = outgoing_headers()
 
     def tell(self, pool: Pool) -> None:
         """Enter what moved in one balance, and tell of it: an event of each kind, and one put."""
@@ -187,15 +185,15 @@ class _Told:
         remaining = "null" if pool.unlimited else pool.remaining
         put = f'{{"remaining":{remaining},"version":{pool.version}}}'.encode()
         subject = kv_subject(BALANCES_BUCKET, pool.key)
-        self.work.outbox.append(OutboxMessage(f"KV_{BALANCES_BUCKET}", subject, put, self._trace))
+        trace = self.work.trace(self._cause(pool.moves))
+        self.work.outbox.append(OutboxMessage(f"KV_{BALANCES_BUCKET}", subject, put, trace))
 
     def _tell(self, pool: Pool, name: str, moves: Sequence[Move]) -> None:
         pool.version += 1
         event_id = new_id("evt")
         kind, identifier = customer_parts(pool.customer)
         entries = orjson.dumps([self._enter(pool, moved) for moved in moves]).decode()
-        causes = dict.fromkeys(moved.why.command_id for moved in moves if moved.why is not None)
-        cause = next(iter(causes), self.work.caused_by)
+        cause = self._cause(moves or pool.moves)
         grant = self.revoked.model_dump_json() if self.revoked and name == "revoked" else "null"
         body = (
             f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{pool.version},'
@@ -210,7 +208,7 @@ class _Told:
             "ce-time": self._at,
             "ce-subject": pool.customer,
             "content-type": "application/json",
-            **self._trace,
+            **self.work.trace(cause),
         }
         message = OutboxMessage(
             CHANGE_FEED_STREAM,
@@ -224,6 +222,10 @@ class _Told:
             cause,
         )
         self.work.outbox.append(message)
+
+    def _cause(self, moves: Sequence[Move]) -> str:
+        """The first of the commands that moved these units."""
+        return next((moved.why.command_id for moved in moves if moved.why is not None), self.work.caused_by)
 
     def _enter(self, pool: Pool, moved: Move) -> dict[str, Any]:
         """Enter units that moved; returns the entry as it is told."""

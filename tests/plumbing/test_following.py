@@ -11,10 +11,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shared.delivery import Incoming, Undeliverable
 from shared.following import Begin, EventName, keep_newest, keep_newest_of
 from shared.service import Service
+from shared.tracing import handling
 from shared.work import Work
 from tallystick.subjects import SERVICE_FEED_STREAM
 from tests.plumbing import toy
 from tests.support.runtime import NOON, Bound
+from tests.support.waiting import eventually
 
 SUBJECT = "billing.change_feed.counter.organization_acme.movedV1"
 
@@ -114,6 +116,61 @@ async def test_events_that_wait_together_share_a_transaction_and_a_bad_one_harms
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [ValueError] * 2
     assert await known(listening) == {"a": (2, 2), "b": (2, 2)}
     assert len(groups[0]) > 1 or len(groups[1]) > 1
+
+
+def repeat(work: Work, event: toy.CounterEvent, caused_by: str | None = None) -> None:
+    """Tell of a counter what was heard of it."""
+    counter = event.counter
+    work.tell(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter, caused_by=caused_by)
+
+
+async def hear_traced(listening: Bound, number: int, trace: int | None) -> None:
+    """Hand over an event that belongs to a trace of that number, or none, as a delivery does."""
+    headers = {} if trace is None else {"traceparent": f"00-{trace:032x}-00f067aa0ba902b7-01"}
+    event = moved(f"c{number}", 1, 1).model_copy(update={"caused_by": f"cause-{number}"})
+    incoming = Incoming(SUBJECT, headers, event.model_dump_json().encode(), 1, NOON, SERVICE_FEED_STREAM)
+    with handling("delivery", headers):
+        await listening.runtime.following.hear(incoming)
+
+
+async def traces_told(listening: Bound) -> dict[str, int | None]:
+    """The trace of each message told, by its cause."""
+    found = {row["caused_by"]: row["headers"].get("traceparent") for row in await listening.outbox()}
+    return {cause: int(trace[3:35], 16) if trace else None for cause, trace in found.items()}
+
+
+async def test_what_is_told_of_events_that_wait_together_belongs_to_the_trace_of_each(
+    service: Service, listening: Bound
+) -> None:
+    @service.event(toy.CounterEvent, together=True)
+    async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
+        for event in events:
+            repeat(work, event, event.caused_by)
+
+    await asyncio.gather(
+        *(hear_traced(listening, number, trace) for number, trace in enumerate((1, None, 3)))
+    )
+    assert await traces_told(listening) == {"cause-0": 1, "cause-1": None, "cause-2": 3}
+
+
+async def test_a_group_has_no_trace_from_the_one_before_it(service: Service, listening: Bound) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @service.event(toy.CounterEvent, together=True)
+    async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
+        begun.set()
+        await go_on.wait()
+        for event in events:
+            repeat(work, event)
+
+    first = asyncio.create_task(hear_traced(listening, 1, 1))
+    await begun.wait()
+    second = asyncio.create_task(hear_traced(listening, 2, None))
+    group = listening.runtime.following.groups["note_counters"]
+    await eventually(lambda: group.waiting == 1)
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert await traces_told(listening) == {"cause-1": 1, "cause-2": None}
 
 
 async def test_what_is_too_much_for_one_transaction_opens_several(service: Service, listening: Bound) -> None:

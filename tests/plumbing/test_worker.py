@@ -7,9 +7,10 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -95,6 +96,55 @@ async def test_a_trace_goes_on_from_the_request_to_the_event_it_caused(
         await connection.request("billing.requests.toy.increment", body, headers=headers, timeout=5)
         event = await feed.next_msg(timeout=5)
         assert trace_id in (event.headers or {})["traceparent"]
+
+
+def traced(number: int) -> dict[str, str]:
+    """The headers of a message that belongs to a trace with this number."""
+    return {"traceparent": f"00-{number:032x}-00f067aa0ba902b7-01"}
+
+
+async def test_of_commands_handled_together_each_has_its_own_trace_and_cause(
+    start: Start, connection: Client
+) -> None:
+    """The first is handled alone, and has the others wait until all of them are there."""
+    service = Service("toy", metadata=toy.Row.metadata)
+    groups: list[list[str]] = []
+    go_on = asyncio.Event()
+
+    @service.command(toy.Increment, together=True)
+    async def increment(work: Work, commands: Sequence[toy.Increment]) -> list[toy.CounterSnapshot]:
+        groups.append([command.command_id for command in commands])
+        await go_on.wait()
+        snapshots = [toy.CounterSnapshot(counter_id=each.counter, value=each.by) for each in commands]
+        for command, counter in zip(commands, snapshots, strict=True):
+            cause = command.command_id
+            work.tell(
+                toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter, caused_by=cause
+            )
+        return snapshots
+
+    async with start(service) as (worker, _):
+        feed = await connection.jetstream().subscribe("billing.change_feed.>", ordered_consumer=True)
+
+        async def waiting(number: int) -> bool:
+            return bool(groups) and worker.runtime.dispatcher.groups["increment"].waiting == number
+
+        wishes = {"first": traced(1), "second": traced(2), "third": None, "fourth": traced(4)}
+        for number, (name, headers) in enumerate(wishes.items()):
+            body = json.dumps({"command_id": name, "counter": name}).encode()
+            await connection.publish("billing.requests.toy.increment", body, headers=headers)
+            await eventually(partial(waiting, number))
+        queued = json.dumps({"command_id": "queued", "counter": "queued"}).encode()
+        await connection.jetstream().publish("billing.commands.toy.increment", queued, headers=traced(5))
+        await eventually(lambda: waiting(4))
+        go_on.set()
+        events = [await feed.next_msg(timeout=5) for _ in range(5)]
+    assert groups == [["first"], ["second", "third", "fourth", "queued"]]
+    found = {
+        json.loads(event.data)["caused_by"]: (event.headers or {}).get("traceparent", "") for event in events
+    }
+    traces = {cause: int(trace[3:35], 16) if trace else None for cause, trace in found.items()}
+    assert traces == {"first": 1, "second": 2, "third": None, "fourth": 4, "queued": 5}
 
 
 async def test_a_queued_command_is_the_same_command_and_its_outcome_goes_where_it_asks(
