@@ -49,3 +49,17 @@ async def test_from_a_free_plan_to_one_that_costs_and_from_there_to_others(
         ways = offered((await visitor.http.get(PLANS)).text)
         assert ways["professional_monthly"] == "/billing/change"
         assert set(ways.values()) == {"/billing/change"} and "starter_free" not in ways
+
+
+async def test_a_payment_method_can_be_changed_whatever_it_pays_for(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    # The plan is free, but an add-on was paid for: without a plan, and beside a free one.
+    await shop.register()
+    async with visiting(gateway, shop.acme) as visitor:
+        for _ in range(2):
+            form = await visitor.form("/billing", "/billing/portal")
+            opened = await visitor.send("/billing/portal", form)
+            assert opened.headers["location"].startswith(shop.system.stripe_url)
+            form = await visitor.form(PLANS, "/billing/checkout")
+            await visitor.send("/billing/checkout", form | {"price": "starter_free"})

@@ -82,6 +82,7 @@ class Gathered:
     away: frozenset[str]
     """The parts whose service does not answer."""
     shelf: Shelf
+    customer: subscriptions.CustomerSnapshot | None
     subscription: subscriptions.SubscriptionSnapshot | None
     team: seats.TeamSnapshot | None
     seats: seats.SeatPage | None
@@ -98,6 +99,11 @@ class Gathered:
         if not self.caller.may(MANAGE):
             return False
         return self.manages_team or (self.caller.is_the_customer and not self.is_a_guest)
+
+    @property
+    def pays_through_stripe(self) -> bool:
+        """Whether Stripe knows the customer, and so keeps payment methods for them."""
+        return self.customer is not None and self.customer.stripe_customer_id is not None
 
     @property
     def manages_team(self) -> bool:
@@ -189,7 +195,8 @@ async def gather(billing: Billing, caller: Caller, cursors: Mapping[str, str]) -
     """Ask everybody. Raises Refused when not even the catalog can be had."""
     asking, customer = _Asking(billing, caller), caller.customer
     shelf = Shelf((await billing.ask(GetCatalog(include_archived=True))).catalog)
-    subscription, (team, listed), balances, add_ons, invoices, coming = await asyncio.gather(
+    found, subscription, (team, listed), balances, add_ons, invoices, coming = await asyncio.gather(
+        asking.part("customer", subscriptions.GetCustomer(customer=customer)),
         asking.part("plan", subscriptions.GetSubscription(customer=customer)),
         asking.team(cursors.get("seats")),
         asking.balances(),
@@ -207,6 +214,7 @@ async def gather(billing: Billing, caller: Caller, cursors: Mapping[str, str]) -
         caller=caller,
         away=frozenset(asking.away),
         shelf=shelf,
+        customer=found.customer if found else None,
         subscription=subscription.subscription if subscription else None,
         team=team,
         seats=listed,

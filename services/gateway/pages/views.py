@@ -43,7 +43,6 @@ class PlanView:
     may_change: bool
     may_cancel: bool
     may_reactivate: bool
-    has_stripe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,6 @@ def plan_view(gathered: Gathered, words: Words) -> PlanView | None:
         may_change=allowed and subscription.status in CHANGEABLE,
         may_cancel=allowed and not subscription.cancel_at_period_end,
         may_reactivate=allowed and subscription.cancel_at_period_end,
-        has_stripe=subscription.stripe_subscription_id is not None,
     )
 
 
