@@ -36,6 +36,7 @@ APPLIED_EVENT_TYPES = frozenset(
         "customer.updated",
         "customer.deleted",
         "invoice.created",
+        "invoice.deleted",
         "invoice.finalized",
         "invoice.updated",
         "invoice.paid",

@@ -214,6 +214,11 @@ async def test_what_stripe_refuses_leaves_no_draft_behind(world: World) -> None:
 
     assert code == "invalid_message"
     assert len(world.stripe.v1.invoices.list({"customer": stripe_id}).data) == 1
+    # Its events are heard late, and in any order.
+    await world.hears(*reversed(world.new_events()))
+    found = (await world.asks(m.ListInvoices(customer=ACME)))["items"]
+    assert sorted(invoice["status"] for invoice in found) == ["paid", "void"]
+    assert (await world.names("invoice"))[-1] == "voidedV1"
 
 
 async def test_a_currency_without_decimals_is_charged_as_it_is(world: World) -> None:

@@ -1,5 +1,7 @@
 """Applying `invoice.*`: invoices are Stripe's, we keep and tell what it says of them."""
 
+from dataclasses import replace
+
 from services.subscriptions.changing import change_invoice
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_events import Verdict
@@ -18,6 +20,8 @@ async def apply_invoice(application: Application) -> None:
     """Bring our row to what the event, or in doubt Stripe itself, says of the invoice."""
     event, work = application.event, application.work
     theirs = read_invoice(event.object, await application.shelf())
+    if event.type == "invoice.deleted":
+        theirs = replace(theirs, status="void")
     customer = await application.customer(theirs.stripe_customer_id, await _known(application, theirs))
     # What an event says of an attempt stays true, however much later anything else is known.
     failed = theirs.attempt_count if event.type == "invoice.payment_failed" else 0

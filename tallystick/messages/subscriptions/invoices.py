@@ -45,7 +45,7 @@ class InvoiceSnapshot(Told):
     customer: Customer
     subscription_id: EntityId | None
     number: str | None = Field(description="Null until it is finalized.")
-    status: InvoiceStatus
+    status: InvoiceStatus = Field(description="`void` also for a draft that was deleted.")
     total: Amount
     amount_due: Amount
     amount_paid: Amount
