@@ -195,9 +195,11 @@ async def gather(billing: Billing, caller: Caller, cursors: Mapping[str, str]) -
     """Ask everybody. Raises Refused when not even the catalog can be had."""
     asking, customer = _Asking(billing, caller), caller.customer
     shelf = Shelf((await billing.ask(GetCatalog(include_archived=True))).catalog)
-    found, subscription, (team, listed), balances, add_ons, invoices, coming = await asyncio.gather(
-        asking.part("customer", subscriptions.GetCustomer(customer=customer)),
-        asking.part("plan", subscriptions.GetSubscription(customer=customer)),
+    (found, subscription), (team, listed), balances, add_ons, invoices, coming = await asyncio.gather(
+        asyncio.gather(
+            asking.part("customer", subscriptions.GetCustomer(customer=customer)),
+            asking.part("plan", subscriptions.GetSubscription(customer=customer)),
+        ),
         asking.team(cursors.get("seats")),
         asking.balances(),
         asking.part("add_ons", subscriptions.ListAddOns(customer=customer, limit=LISTED_MAX)),
