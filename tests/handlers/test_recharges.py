@@ -187,6 +187,25 @@ async def test_units_bought_by_hand_are_pending_until_they_are_paid(world: Recha
     assert world.paid_amounts(stripe_id) == [4_500]
 
 
+async def test_recharges_are_listed_newest_first_page_by_page(world: RechargeWorld) -> None:
+    await world.with_card()
+    await world.has(0)
+    await world.has(0, account=POOL)
+    for quantity, account in ((1, ACCOUNT), (2, POOL), (3, ACCOUNT), (4, ACCOUNT)):
+        command = m.Recharge(
+            command_id=world.command_id(), account=account, feature=FEATURE, quantity=quantity
+        )
+        await world.does(command)
+        await world.charges()
+    found, cursor = [], None
+    for length in (2, 1):
+        page = await world.does(m.ListRecharges(account=ACCOUNT, limit=2, cursor=cursor))
+        assert len(page["items"]) == length
+        found += [one["quantity"] for one in page["items"]]
+        cursor = page["next_cursor"]
+    assert (found, cursor) == ([4, 3, 1], None)
+
+
 async def test_nothing_is_charged_twice_whatever_comes_again(world: RechargeWorld) -> None:
     stripe_id = await world.with_card()
     await world.has(1)

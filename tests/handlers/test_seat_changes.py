@@ -149,3 +149,22 @@ async def test_lists_are_paged_newest_first(company: SeatWorld) -> None:
     assert found == [f"member{number}@example.com" for number in reversed(range(7))]
     assert await company.seats("claimed") == []
     assert len(await company.seats("pending")) == 7
+
+
+async def test_memberships_are_paged_newest_first_and_are_claimed_seats_alone(company: SeatWorld) -> None:
+    seats = []
+    for number in range(4):
+        team = await company.subscribed(2, subscription=f"sub_of{number}")
+        fields = {"team_id": team["team_id"], "member": user("7"), "immediate": True}
+        seats.append((await company.does(await company.assign(**fields)))["seat"])
+        await company.does(await company.assign("other@example.com", team_id=team["team_id"]))
+    await company.does(m.RevokeSeat(command_id="revoke", seat_id=seats.pop(1)["seat_id"]))
+    found, cursor = [], None
+    for length in (2, 1):
+        page = await company.asks(m.ListMemberships(member=user("7"), limit=2, cursor=cursor))
+        assert len(page["items"]) == length
+        found += page["items"]
+        cursor = page["next_cursor"]
+    assert cursor is None
+    assert [one["seat"] for one in found] == seats[::-1]
+    assert [one["team"]["team_id"] for one in found] == [seat["team_id"] for seat in seats[::-1]]
