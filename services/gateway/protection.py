@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.problems import Refused
 from services.gateway.rate_limits import RateLimits
 from services.gateway.settings import GatewaySettings
-from shared.limits import PAYLOAD_MAX_BYTES
 
+PAYLOAD_MAX_BYTES = 524_288
+"""What a browser or a host application sends is a form or two."""
 LINGER_MAX_BYTES = 4 * 1024 * 1024
 LINGER_SECONDS = 2.0
 """Of a body that is too large so much is received and thrown away: a connection that is closed while the

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from services.seats.app import service
@@ -13,6 +14,9 @@ from shared.settings import CommonSettings
 from tallystick.messages import seats as m
 from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
 from tests.support.runtime import Bound
+
+NATS_MAX_PAYLOAD_BYTES = 1_048_576
+"""`max_payload` in deploy/nats.conf."""
 
 
 @pytest.fixture
@@ -151,6 +155,27 @@ async def test_of_many_the_good_are_assigned_and_the_bad_named_by_their_index(co
     ]
     assert (await company.team())["occupied"] == 3
     assert await company.names("billing_team") == ["openedV1", "changedV1"]
+
+
+async def test_500_seats_with_all_that_each_may_have_are_one_command_and_one_answer(
+    company: SeatWorld,
+) -> None:
+    team = await company.subscribed(500)
+    domain = ".".join(["d" * 60] * 3)
+    seats = [
+        m.SeatToAssign(
+            email=f"{number:0>64}@{domain}.com",
+            member=user(f"{number:0>64}"),
+            role="r" * m.ROLE_MAX_CHARACTERS,
+            metadata={f"key-{key}": "v" * 97 for key in range(10)},
+        )
+        for number in range(m.ASSIGN_MAX_SEATS)
+    ]
+    done = await company.does(
+        m.AssignSeats(command_id="c" * 128, team_id=team["team_id"], seats=seats, requested_by="r" * 1000)
+    )
+    assert (len(done["assigned"]), done["errors"]) == (500, [])
+    assert len(orjson.dumps(done)) < NATS_MAX_PAYLOAD_BYTES
 
 
 async def test_of_too_many_the_first_come_are_served(company: SeatWorld) -> None:
