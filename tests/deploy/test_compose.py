@@ -1,8 +1,10 @@
 """Holds docker-compose.yml and the Dockerfile against the services, ports, settings, commands there are."""
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,20 @@ def test_nats_is_given_every_variable_of_its_configuration(services: dict[str, A
 
 def nats_configuration() -> str:
     return (ROOT / "deploy" / "nats.conf").read_text()
+
+
+def test_the_file_of_passwords_that_the_guide_makes_has_all_that_must_be_set(tmp_path: Path) -> None:
+    guide = (ROOT / "deploy" / "README.md").read_text()
+    script = guide.partition("```sh\n")[2].partition("```")[0]
+    (tmp_path / "openssl").write_text("#!/bin/sh\necho 0123456789abcdef\n")
+    (tmp_path / "openssl").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-euc", script], cwd=tmp_path, env={"PATH": path}, check=True)
+    made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+    required = set(re.findall(r"\$\{(\w+):\?\}", (ROOT / "docker-compose.yml").read_text()))
+    assert required <= set(made)
+    assert "" not in made.values()
+    assert not any(made[name][0].isdigit() for name in made if name.startswith("NATS_"))
 
 
 def test_what_is_mounted_exists_and_is_used(services: dict[str, Any]) -> None:
