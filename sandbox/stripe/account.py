@@ -40,13 +40,28 @@ MAX_DUE_STEPS = 100_000
 """A module whose due work never ends is a bug: better an error than a server that hangs."""
 
 
+LINES_SHOWN = 10
+"""Of its lines an invoice brings the first few along; all of them are listed under their `url`."""
+PREVIEW_PREFIX = "upcoming_in_"
+"""How the ids of previews begin, which have nothing but what they bring along."""
+
+
 def public(value: Any) -> Any:
-    """A deep copy without the stand-in's own notes."""
+    """A deep copy without the stand-in's own notes, and with the first lines of an invoice only."""
     if isinstance(value, dict):
-        return {key: public(item) for key, item in value.items() if not key.startswith("_")}
+        shown = {key: public(item) for key, item in value.items() if not key.startswith("_")}
+        return _with_first_lines(shown) if shown.get("object") == "invoice" else shown
     if isinstance(value, list):
         return [public(item) for item in value]
     return value
+
+
+def _with_first_lines(invoice: Json) -> Json:
+    lines = invoice.get("lines")
+    is_preview = invoice["id"].startswith(PREVIEW_PREFIX)
+    if lines and not is_preview and len(lines["data"]) > LINES_SHOWN:
+        lines.update(data=lines["data"][:LINES_SHOWN], has_more=True)
+    return invoice
 
 
 class Account:

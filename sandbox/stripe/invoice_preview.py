@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 
-from sandbox.stripe.account import Account, Json
+from sandbox.stripe.account import PREVIEW_PREFIX, Account, Json
 from sandbox.stripe.billing import changes, creation, cycle, entries, execution, invoicing, items, lines
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import StripeFault, missing_parameter
@@ -107,7 +107,7 @@ def _of_new(account: Account, customer: Json, details: Json) -> Json:
 def _shown(invoice: Json) -> Json:
     """A preview is a draft that nobody can ask for again."""
     shown = copy.deepcopy(invoice)
-    preview_id = f"upcoming_in_{invoice['id'].removeprefix('in_')}"
+    preview_id = f"{PREVIEW_PREFIX}{invoice['id'].removeprefix('in_')}"
     shown.update(id=preview_id, billing_reason="upcoming", automatically_finalizes_at=None)
     shown["lines"]["url"] = "/v1/invoices/upcoming/lines"
     for line in shown["lines"]["data"]:

@@ -13,6 +13,7 @@ import httpx
 import stripe
 import structlog
 
+from services.subscriptions.domain.invoices import LINES_MAX
 from services.subscriptions.domain.stripe_objects import (
     CUSTOMER_KEY,
     Json,
@@ -33,6 +34,9 @@ NETWORK_RETRIES = 2
 """Within one call, with the same idempotency key; after that the whole command is tried again."""
 ADOPTED_SUBSCRIPTIONS_MAX = 100
 """The newest subscriptions of an adopted customer: one page of Stripe's, more than anybody has."""
+
+LINES_PAGE = 100
+"""The most lines of an invoice that Stripe lists at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,23 @@ class StripeGateway:
                 _pass_on_unless_missing(error)
                 return None
             return found.to_dict()
+
+    async def list_invoice_lines(self, stripe_invoice_id: str) -> list[Json] | None:
+        """An invoice's lines, as many as are kept; None where Stripe has no invoice with this id."""
+        listed: list[Json] = []
+        async with self.calls():
+            try:
+                page = await self.client.v1.invoices.line_items.list_async(
+                    stripe_invoice_id, {"limit": LINES_PAGE}
+                )
+                async for line in page.auto_paging_iter():
+                    listed.append(line.to_dict())
+                    if len(listed) == LINES_MAX:
+                        break
+            except stripe.InvalidRequestError as error:
+                _pass_on_unless_missing(error)
+                return None
+        return listed
 
     async def find_promotion_code(self, code: str) -> str | None:
         """Stripe's id of an active promotion code; None where the code does not exist or is over."""

@@ -6,11 +6,13 @@ import random
 from itertools import permutations
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.delivery import Undeliverable
 from tallystick.messages import subscriptions as m
 from tests.handlers.subscription_world import ACME, CONSUMER, World, gapless, stripe_event
+from tests.support.stripe import SECRET_KEY
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -269,6 +271,28 @@ async def test_who_is_deleted_in_stripe_has_nothing_more_whichever_is_heard_firs
     await world.buys()
     await world.catches_up()
     assert (await world.subscription())["status"] == "active"
+
+
+async def test_a_long_invoice_is_told_with_all_its_lines(world: World) -> None:
+    # 113 lines of 0.01 to 1.13: 113 × 114 / 2 = 64.41. Stripe sends the first few with the invoice.
+    stripe_customer_id = await known_customer(world)
+    v1 = world.stripe.v1
+    card = v1.payment_methods.attach("pm_card_visa", {"customer": stripe_customer_id}).id
+    invoice = v1.invoices.create({"customer": stripe_customer_id, "currency": "eur"}).id
+    for number in range(1, 114):
+        item: Any = {"customer": stripe_customer_id, "invoice": invoice, "currency": "eur", "amount": number}
+        v1.invoice_items.create(item)
+    v1.invoices.finalize_invoice(invoice)
+    v1.invoices.pay(invoice, {"payment_method": card})
+    async with httpx.AsyncClient(base_url=world.stand_in.url, auth=(SECRET_KEY, "")) as stripe:
+        [paid] = (await stripe.get("/v1/events", params={"type": "invoice.paid"})).json()["data"]
+    assert len(paid["data"]["object"]["lines"]["data"]) == 10
+
+    await world.hears(paid)
+
+    [found] = (await world.asks(m.ListInvoices(customer=ACME)))["items"]
+    assert (found["total"], len(found["lines"])) == (6441, 113)
+    assert sum(line["amount"] for line in found["lines"]) == 6441
 
 
 async def test_a_failed_payment_is_told_with_its_attempt(world: World) -> None:

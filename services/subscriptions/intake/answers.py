@@ -10,7 +10,7 @@ from typing import Any, Literal
 from services.subscriptions.domain.stripe_objects import Json, StripeCustomer, StripeSubscription
 from services.subscriptions.stripe_gateway import StripeGateway
 
-Kind = Literal["subscription", "invoice", "customer"]
+Kind = Literal["subscription", "invoice", "lines", "customer"]
 UNKNOWN = 0
 """The revision under which Stripe is asked for what is not compared with a row of ours."""
 
@@ -37,6 +37,7 @@ class Answers:
             find: Any = {
                 "subscription": self.stripe.find_subscription,
                 "invoice": self.stripe.find_invoice,
+                "lines": self.stripe.list_invoice_lines,
                 "customer": self.stripe.find_customer,
             }[question.kind]
             answer = await find(question.stripe_id)
@@ -50,6 +51,11 @@ class Answers:
     def invoice(self, stripe_id: str, revision: int) -> Json | None:
         """An invoice as Stripe has it, fetched since our row has had this revision."""
         answer: Json | None = self._answer("invoice", stripe_id, revision)
+        return answer
+
+    def lines(self, stripe_invoice_id: str) -> list[Json] | None:
+        """The lines of an invoice as Stripe has it."""
+        answer: list[Json] | None = self._answer("lines", stripe_invoice_id, UNKNOWN)
         return answer
 
     def customer(self, stripe_id: str, revision: int) -> StripeCustomer | None:

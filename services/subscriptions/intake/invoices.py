@@ -5,7 +5,7 @@ from dataclasses import replace
 from services.subscriptions.changing import change_invoice
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_events import Verdict
-from services.subscriptions.domain.stripe_objects import StripeEvent
+from services.subscriptions.domain.stripe_objects import Json, StripeEvent
 from services.subscriptions.dunning import recount_grace
 from services.subscriptions.intake.answers import UNKNOWN
 from services.subscriptions.intake.application import Application
@@ -19,7 +19,7 @@ from shared.ids import new_id
 async def apply_invoice(application: Application) -> None:
     """Bring our row to what the event, or in doubt Stripe itself, says of the invoice."""
     event, work = application.event, application.work
-    theirs = read_invoice(event.object, await application.shelf())
+    theirs = await _read(application, event.object)
     if event.type == "invoice.deleted":
         theirs = replace(theirs, status="void")
     customer = await application.customer(theirs.stripe_customer_id, await _known(application, theirs))
@@ -71,7 +71,15 @@ async def _known(application: Application, invoice: Invoice) -> InvoiceRow | Sub
 
 async def _settled(application: Application, row: InvoiceRow, theirs: Invoice) -> Invoice:
     answer = application.answers.invoice(row.stripe_invoice_id, row.version)
-    return theirs if answer is None else read_invoice(answer, await application.shelf())
+    return theirs if answer is None else await _read(application, answer)
+
+
+async def _read(application: Application, body: Json) -> Invoice:
+    """The invoice with all its lines, of which Stripe sends the first few along and lists the others."""
+    if (body.get("lines") or {}).get("has_more"):
+        lines = application.answers.lines(str(body.get("id")))
+        body = body if lines is None else {**body, "lines": {"data": lines}}
+    return read_invoice(body, await application.shelf())
 
 
 async def _subscription(application: Application, customer: CustomerRow, invoice: Invoice) -> str | None:
