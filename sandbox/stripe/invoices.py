@@ -217,7 +217,6 @@ _COMMON = {
     "statement_descriptor": text,
 }
 _PAY = {
-    "forgive": boolean,
     "off_session": boolean,
     "paid_out_of_band": boolean,
     "payment_method": text,

@@ -81,5 +81,5 @@ ROUTES = [
     Route("GET", _PATH, list_items, {**LIST, "subscription!": text}),
     Route("GET", _PATH + "/{id}", retrieve, {}),
     Route("POST", _PATH + "/{id}", update, {**items.CREATE_ITEM, **_HOW_FIELDS}),
-    Route("DELETE", _PATH + "/{id}", delete, {**_HOW_FIELDS, "clear_usage": boolean}),
+    Route("DELETE", _PATH + "/{id}", delete, _HOW_FIELDS),
 ]

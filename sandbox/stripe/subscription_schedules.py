@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Action, Json
-from sandbox.stripe.billing import calendar, creation, lines, phases, standing
+from sandbox.stripe.billing import calendar, creation, execution, lines, phases, standing
 from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import invalid, missing_parameter
 from sandbox.stripe.lists import page
 from sandbox.stripe.parameters import (
     LIST,
-    anything,
     boolean,
     integer,
     integer_or,
@@ -68,12 +67,24 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
             if running is None:
                 raise invalid("One of the phases must be the current one.", "phases")
             changes["current_phase"] = {"start_date": running["start_date"], "end_date": running["end_date"]}
+            _keep_or_end_trial(account, schedule, running, now)
+    if params.get("default_settings"):
+        changes["default_settings"] = {**schedule["default_settings"], **params["default_settings"]}
     if params.get("end_behavior"):
         changes["end_behavior"] = params["end_behavior"]
     if "metadata" in params:
         changes["metadata"] = merge_metadata(schedule["metadata"], params["metadata"])
     account.change(schedule, "subscription_schedule.updated", **changes)
     return schedule
+
+
+def _keep_or_end_trial(account: Account, schedule: Json, running: Json, at: int) -> None:
+    """A trial lasts as long as the running phase says: one that does not say so any more ends it."""
+    subscription = account.get("subscription", schedule["subscription"])
+    if subscription["status"] != "trialing" or running["trial_end"] == subscription["trial_end"]:
+        return
+    with updating(account, subscription):
+        execution.execute(account, subscription, {"trial_end": running["trial_end"] or "now"}, at)
 
 
 def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
@@ -102,7 +113,7 @@ def release(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def list_schedules(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/subscription_schedules`, by `customer`, `scheduled`, and the moments of each end."""
+    """`GET /v1/subscription_schedules`, by `customer` and `scheduled`."""
     equals = {"customer": params["customer"]} if params.get("customer") else {"test_clock": None}
     found = account.find("subscription_schedule", **equals)
     if params.get("scheduled"):
@@ -141,6 +152,8 @@ def _from_subscription(account: Account, params: Json) -> Json:
         for item in subscription["items"]["data"]
     ]
     phase = {"items": wanted, "end_date": end, "currency": subscription["currency"]}
+    if subscription["status"] == "trialing":
+        phase["trial_end"] = subscription["trial_end"]
     schedule["phases"] = _phases(account, [phase], start, schedule)
     schedule.update(subscription=subscription["id"], status="active")
     schedule["current_phase"] = {"start_date": start, "end_date": end}
@@ -267,7 +280,7 @@ def _phase(account: Account, params: Json, start: int, end: int, wanted: list[Js
         "proration_behavior": params.get("proration_behavior") or "create_prorations",
         "start_date": start,
         "transfer_data": None,
-        "trial_end": None,
+        "trial_end": params.get("trial_end"),
     }
 
 
@@ -301,23 +314,22 @@ def _must_be_open(schedule: Json, word: str) -> None:
         raise invalid(f"You cannot {word} a subscription schedule that is {schedule['status']}.")
 
 
-_ITEM = {"price": text, "quantity": integer, "metadata": metadata, "tax_rates": [text], "discounts": anything}
+_ITEM = {"price": text, "quantity": integer, "metadata": metadata}
 _PHASE = {
     "items!": [_ITEM],
-    "add_invoice_items": anything,
     "billing_cycle_anchor": one_of("automatic", "phase_start"),
     "collection_method": one_of("charge_automatically", "send_invoice"),
     "currency": text,
     "default_payment_method": text,
     "description": text,
-    "discounts": anything,
     "duration": {"interval!": one_of("day", "week", "month", "year"), "interval_count": integer},
-    "end_date": integer_or("now"),
+    "end_date": integer,
     "invoice_settings": {"days_until_due": integer},
     "iterations": integer,
     "metadata": metadata,
     "proration_behavior": one_of("always_invoice", "create_prorations", "none"),
     "start_date": integer_or("now"),
+    "trial_end": integer,
 }
 _COMMON = {
     "default_settings": {
@@ -347,6 +359,6 @@ ROUTES = [
         update,
         {**_COMMON, "proration_behavior": one_of("always_invoice", "create_prorations", "none")},
     ),
-    Route("POST", _PATH + "/{id}/cancel", cancel, {"invoice_now": boolean, "prorate": boolean}),
-    Route("POST", _PATH + "/{id}/release", release, {"preserve_cancel_date": boolean}),
+    Route("POST", _PATH + "/{id}/cancel", cancel, {}),
+    Route("POST", _PATH + "/{id}/release", release, {}),
 ]

@@ -236,16 +236,14 @@ _DETAILS = {"comment": text, "feedback": text}
 _EXTRA_ITEM = {"price": text, "quantity": integer, "metadata": metadata, "discountable": boolean}
 _COMMON = {
     "add_invoice_items": [_EXTRA_ITEM],
-    "automatic_tax": anything,
+    "automatic_tax": {"enabled!": one_of("false")},
     "cancel_at": integer_or("min_period_end", "max_period_end"),
     "cancel_at_period_end": boolean,
     "collection_method": one_of("charge_automatically", "send_invoice"),
     "days_until_due": integer,
     "default_payment_method": text,
-    "default_tax_rates": [text],
     "description": text,
     "discounts": _DISCOUNTS,
-    "invoice_settings": anything,
     "metadata": metadata,
     "off_session": boolean,
     "payment_behavior": one_of(

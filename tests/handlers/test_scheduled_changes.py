@@ -91,7 +91,11 @@ async def test_a_scheduled_change_asked_for_again_is_told_once(crew: Crew) -> No
 
 async def test_a_change_scheduled_in_a_trial_takes_effect_with_the_first_payment(crew: Crew) -> None:
     await crew.begins(quantity=8, trial_period_days=14)
-    await crew.world.does(await crew.quantity(3, when="period_end"))
+    scheduled = await crew.world.does(await crew.quantity(4, when="period_end"))
+    assert scheduled["subscription"]["status"] == "trialing"
+    # Another wish before the end: what the schedule says of the trial must be said again.
+    scheduled = await crew.world.does(await crew.quantity(3, when="period_end"))
+    assert scheduled["subscription"]["status"] == "trialing"
     await crew.reaches(datetime(2026, 1, 15, 2, tzinfo=UTC))
     after = await crew.world.subscription()
     assert (after["status"], bought(after)) == ("active", [("crew_volume", 3)])

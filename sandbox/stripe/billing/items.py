@@ -28,10 +28,9 @@ CREATE_ITEM = {
     "plan": text,
     "quantity": integer,
     "metadata": metadata,
-    "tax_rates": [text],
     "discounts": [{"coupon": text, "discount": text, "promotion_code": text}],
 }
-UPDATE_ITEM = {**CREATE_ITEM, "id": text, "deleted": boolean, "clear_usage": boolean}
+UPDATE_ITEM = {**CREATE_ITEM, "id": text, "deleted": boolean}
 
 
 def apply(account: Account, subscription: Json, given: list[Json], at: int) -> None:

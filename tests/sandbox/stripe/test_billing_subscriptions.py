@@ -271,3 +271,16 @@ def test_lists_filter_by_price_and_status(world: World) -> None:
     assert listed(price=world.price()) == []
     assert listed(status="active") == [subscription.id]
     assert listed(status="canceled") == []
+
+
+@pytest.mark.parametrize(
+    "tax",
+    [{"default_tax_rates": ["txr_1"]}, {"automatic_tax": {"enabled": True}}],
+    ids=["rates", "automatic"],
+)
+def test_what_would_change_the_bill_and_is_not_known_here_is_refused(
+    world: World, tax: dict[str, object]
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="tax"):
+        world.subscribe((world.price(1000), 1), **tax)
+    assert world.totals() == []

@@ -286,6 +286,36 @@ def test_a_schedule_can_change_the_price_and_interval(world: World) -> None:
     assert period(world.subscription(subscription)) == (at("2026-02-01"), at("2027-02-01"))
 
 
+def test_a_schedule_keeps_a_trial_as_long_as_its_phase_says_so(world: World) -> None:
+    # Three seats in a trial until 15 January, five afterwards: nothing is due before, 5 x 10.00 then.
+    price = world.price(1000)
+    trial_end = at("2026-01-15")
+    subscription = world.subscribe((price, 3), trial_end=trial_end)
+    schedule = world.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    phase = schedule.phases[0]
+    assert (phase.trial_end, phase.end_date) == (trial_end, trial_end)
+    running = {"items": [{"price": price, "quantity": 3}], "start_date": phase.start_date}
+    running |= {"end_date": phase.end_date, "trial_end": trial_end}
+    following = {"items": [{"price": price, "quantity": 5}], "iterations": 1}
+    world.v1.subscription_schedules.update(schedule.id, {"phases": [running, following]})
+    assert world.subscription(subscription).status == "trialing"
+    world.advance("2026-01-15T02:00:00")
+    assert world.subscription(subscription).status == "active"
+    assert world.totals() == [("paid", 0), ("paid", 5000)]
+
+
+def test_a_schedule_that_forgets_the_trial_ends_it(world: World) -> None:
+    price = world.price(1000)
+    subscription = world.subscribe((price, 3), trial_end=at("2026-01-15"))
+    schedule = world.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    running = {"items": [{"price": price, "quantity": 3}], "start_date": schedule.phases[0].start_date}
+    world.v1.subscription_schedules.update(
+        schedule.id, {"phases": [running | {"end_date": schedule.phases[0].end_date}]}
+    )
+    assert world.subscription(subscription).status == "active"
+    assert world.totals() == [("paid", 0), ("paid", 3000)]
+
+
 def test_a_released_schedule_changes_nothing_any_more(world: World) -> None:
     price = world.price(1000)
     subscription = world.subscribe((price, 3))
