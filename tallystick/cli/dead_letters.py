@@ -87,6 +87,8 @@ def retry(
     """Send dead letters back to where they came from, and take them off the list."""
     if bool(numbers) == everything:
         raise WrongUsage("Say which: numbers from the list, or --all.")
+    if numbers and (service or handler):
+        raise WrongUsage("Numbers say which; --service and --handler go with --all.")
     place = locate(nats, endpoints, "admin")
     letters = asyncio.run(_pick(place, numbers) if numbers else _collect(place, service, handler))
     failed = asyncio.run(_retry(place, letters))

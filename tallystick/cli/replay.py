@@ -43,6 +43,8 @@ def replay(
         )
     if bool(event) == bool(since):
         raise WrongUsage("Say which: `--event evt_…`, repeated, or `--since 2h` (and `--until`).")
+    if event and (until or types):
+        raise WrongUsage("Events are named or of a span of time: --until and --type go with --since.")
     if event and len(event) > REPLAY_MAX_EVENTS:
         raise WrongUsage(f"At most {REPLAY_MAX_EVENTS} events by name; take a span of time instead.")
     command = Replay.model_validate(

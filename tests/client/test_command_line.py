@@ -15,7 +15,10 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
+from shared.streams import load_layout
 from tallystick.cli import main
+from tallystick.cli.checks import jetstream
+from tests.client.conftest import STREAMS
 from tests.client.helpers import answer, subscription_event, tell
 from tests.support.servers import NatsServer
 
@@ -225,6 +228,19 @@ async def test_no_dead_letters_are_no_lines(run: Command) -> None:
     assert (await run("dead-letters", "retry", "--all")).out == "✓ 0 sent back\n"
 
 
+async def test_dead_letters_are_sent_back_by_number_or_those_of_one_handler(
+    run: Command, admin: NatsClient
+) -> None:
+    for handler in ("replay", "reconcile", "replay"):
+        headers = {**DEAD_LETTER, "Billing-Handler": handler}
+        await admin.jetstream().publish(f"billing.dead_letters.webhooks.{handler}", b"{}", headers=headers)
+    assert (await run("dead-letters", "retry", "1", "--handler", "reconcile")).code == 2
+    done = await run("dead-letters", "retry", "--all", "--service", "webhooks", "--handler", "replay")
+    assert (done.code, done.out) == (0, "✓ 2 sent back\n")
+    left = await run("dead-letters", "list")
+    assert [json.loads(line)["number"] for line in left.out.splitlines()] == [2]
+
+
 async def test_replay_names_events_or_a_span(run: Command, admin: NatsClient) -> None:
     asked = await answer(
         admin, "billing.requests.webhooks.replay", {"status": "succeeded", "result": {"replayed": 1}}
@@ -236,7 +252,14 @@ async def test_replay_names_events_or_a_span(run: Command, admin: NatsClient) ->
         "replay", "--stripe-events", "--since", "2026-02-01T00:00:00Z", "--until", "2026-02-02T00:00:00Z"
     )
     assert (asked[1]["since"], asked[1]["until"]) == ("2026-02-01T00:00:00Z", "2026-02-02T00:00:00Z")
+    await run(
+        "replay", "--stripe-events", "--since", "7d", "--type", "invoice.paid", "--type", "invoice.voided"
+    )
+    assert asked[2]["types"] == ["invoice.paid", "invoice.voided"]
     assert (await run("replay", "--stripe-events")).code == 2
+    for span in (("--until", "1h"), ("--type", "invoice.paid")):
+        assert (await run("replay", "--stripe-events", "--event", "evt_1", *span)).code == 2
+    assert len(asked) == 3
     assert (await run("replay")).code == 2
 
 
@@ -282,9 +305,19 @@ async def test_the_doctor_finds_what_is_not_running(run: Command) -> None:
 async def test_the_doctor_finds_what_is_missing(run: Command, admin: NatsClient) -> None:
     await admin.jetstream().delete_stream("KV_billing_entitlements")
     await admin.jetstream().delete_consumer("BILLING_COMMANDS", "webhooks-commands")
+    await admin.jetstream().delete_consumer("BILLING_SERVICE_FEED", "seats-feed")
+    await admin.jetstream().delete_consumer("BILLING_TICKS", "subscriptions-ticks")
     found = {each["what"].strip(): each for each in (await run("doctor")).json}
     assert found["KV_billing_entitlements"]["detail"] == "is missing"
-    assert found["webhooks-commands"]["detail"] == "is missing: nobody takes its commands"
+    for consumer in ("webhooks-commands", "seats-feed", "subscriptions-ticks"):
+        assert found[consumer]["detail"] == "is missing: its service hears nothing from there"
+
+
+def test_the_doctor_knows_every_stream_and_consumer_that_is_provisioned() -> None:
+    layout = load_layout(STREAMS, prefix="billing", webhook_subject="tunnel.webhooks")
+    assert set(jetstream.STREAMS) == set(layout.streams)
+    known = {name: stream for stream, names in jetstream.CONSUMERS.items() for name in names}
+    assert known == {name: stream for name, (stream, _) in layout.consumers.items()}
 
 
 def test_not_knowing_where_is_said_with_a_way_out() -> None:

@@ -13,6 +13,7 @@ from tallystick.subjects import (
     COMMANDS_STREAM,
     DEAD_LETTERS_STREAM,
     ENTITLEMENTS_BUCKET,
+    SERVICE_FEED_STREAM,
     STRIPE_EVENTS_STREAM,
     TICKS_STREAM,
     WEBHOOKS_STREAM,
@@ -21,6 +22,7 @@ from tallystick.subjects import (
 STREAMS = (
     COMMANDS_STREAM,
     CHANGE_FEED_STREAM,
+    SERVICE_FEED_STREAM,
     TICKS_STREAM,
     WEBHOOKS_STREAM,
     STRIPE_EVENTS_STREAM,
@@ -28,6 +30,14 @@ STREAMS = (
     f"KV_{ENTITLEMENTS_BUCKET}",
     f"KV_{BALANCES_BUCKET}",
 )
+CONSUMERS = {
+    COMMANDS_STREAM: tuple(f"{service}-commands" for service in sorted({service for service, _ in COMMANDS})),
+    SERVICE_FEED_STREAM: ("consumables-feed", "seats-feed", "subscriptions-feed"),
+    TICKS_STREAM: ("consumables-ticks", "seats-ticks", "subscriptions-ticks", "webhooks-ticks"),
+    WEBHOOKS_STREAM: ("webhooks-ingress",),
+    STRIPE_EVENTS_STREAM: ("subscriptions-stripe-events",),
+}
+"""The durable consumers of the services, by stream."""
 LAG_MESSAGES = 1_000
 """A worker handles this many in about a second; more than that waiting is worth a look."""
 FULL_SHARE = 0.8
@@ -49,7 +59,7 @@ async def examine(client: Client) -> list[Finding]:
             findings.append(Finding(Level.UNKNOWN, name, "cannot be seen by this user", advice))
         else:
             findings.append(_stream(name, info))
-            if name in (COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM):
+            if name in CONSUMERS:
                 findings += await _consumers(jetstream, name)
     return findings
 
@@ -80,14 +90,12 @@ async def _consumers(jetstream: JetStreamContext, stream: str) -> list[Finding]:
     except (APIError, nats.errors.Error, TimeoutError):
         return []
     findings = [_consumer(info) for info in sorted(consumers, key=lambda each: each.name)]
-    if stream == COMMANDS_STREAM:
-        present = {info.name for info in consumers}
-        findings += [
-            Finding(Level.BROKEN, f"  {service}-commands", "is missing: nobody takes its commands", PROVISION)
-            for service in sorted({service for service, _ in COMMANDS})
-            if f"{service}-commands" not in present
-        ]
-    return findings
+    present = {info.name for info in consumers}
+    return findings + [
+        Finding(Level.BROKEN, f"  {name}", "is missing: its service hears nothing from there", PROVISION)
+        for name in CONSUMERS[stream]
+        if name not in present
+    ]
 
 
 def _consumer(info: api.ConsumerInfo) -> Finding:
