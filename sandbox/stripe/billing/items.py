@@ -28,7 +28,6 @@ CREATE_ITEM = {
     "plan": text,
     "quantity": integer,
     "metadata": metadata,
-    "discounts": [{"coupon": text, "discount": text, "promotion_code": text}],
 }
 UPDATE_ITEM = {**CREATE_ITEM, "id": text, "deleted": boolean}
 
