@@ -197,8 +197,12 @@ class Books:
         """Say how much of a limit is in use above its ceiling."""
         self._standing(account, feature).excess = excess
 
-    async def close(self) -> list[Standing]:
-        """Write all of it; the balances that changed."""
+    async def close(self, *, is_last: bool = True) -> list[Standing]:
+        """Write all of it; the balances that changed.
+
+        Whoever goes on to change them in the same transaction, so that this is not the last, puts them into
+        the bucket.
+        """
         driver = self.work.driver
         if self.ended:
             values = {"ended": self.ended, "counted": self._counted, "at": self.work.now}
@@ -213,7 +217,9 @@ class Books:
                             await copy.write_row(row)
         changed = list(self._changed.values())
         await write_standings(self.work, changed)
-        await self._teller.write(changed)
+        if is_last:
+            self._teller.put(changed)
+        await self._teller.write()
         return changed
 
     def _standing(self, account: str, feature: str) -> Standing:

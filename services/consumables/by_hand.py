@@ -46,9 +46,10 @@ async def grant(work: Work, command: m.Grant) -> m.Granted:
         f"{BY_HAND}{command.command_id}",
     )
     [grant_id] = books.give(command.account, command.feature, [given])
-    await books.close()
+    await books.close(is_last=False)
     loaded = await load(work, named=[(command.account, command.feature)], grant_ids=[grant_id])
     for pool in loaded.pools.values():
+        pool.is_changed = True
         absorb(pool, Why(command.command_id))
     await write(work, loaded)
     return m.Granted(grant=grant_snapshot(loaded.stocks[grant_id], source))

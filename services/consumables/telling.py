@@ -94,8 +94,8 @@ class Teller:
         )
         self.tell(standing, "granted", moved, grant)
 
-    async def write(self, changed: Sequence[Standing]) -> None:
-        """Write the messages, and one put for each balance that was told of."""
+    def put(self, changed: Sequence[Standing]) -> None:
+        """Put each balance that was told of into the bucket, once."""
         headers = f"{{{self._trace[1:]}}}"
         for standing in changed:
             if standing.version == standing.known_version:
@@ -105,6 +105,9 @@ class Teller:
             subject = kv_subject(BALANCES_BUCKET, standing.key)
             about = (None, None, None)
             self._add(new_id("msg"), f"KV_{BALANCES_BUCKET}", subject, headers, body, *about)
+
+    async def write(self) -> None:
+        """Write the messages."""
         if not self._rows:
             return
         async with self.work.driver.cursor() as cursor, cursor.copy(COPY_OUTBOX) as copy:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from services.consumables.app import service
@@ -182,6 +183,21 @@ async def test_a_commit_puts_each_balance_in_the_bucket_once(world: UnitsWorld) 
     puts = await world.bound.outbox(f"KV_{BALANCES_BUCKET}")
     assert [row["subject"] for row in puts] == ["$KV.billing_balances.team_team_1.hours"] * 2
     assert bytes(puts[-1]["payload"]) == b'{"remaining":80,"version":2}'
+
+
+async def test_a_grant_puts_its_balance_in_the_bucket_once_whatever_else_becomes_of_it(
+    world: UnitsWorld,
+) -> None:
+    """7 of 3 + 7 places were taken away while 10 were in use: 9 more are 2 that are free."""
+    await world.grant(3, feature=MEMBERS)
+    more = await world.grant(7, feature=MEMBERS)
+    await world.uses(10, feature=MEMBERS)
+    await world.does(m.RevokeGrant(command_id="revoke", grant_id=more, reason="A downgrade."))
+    before = len(await world.bound.outbox(f"KV_{BALANCES_BUCKET}"))
+    await world.grant(9, feature=MEMBERS)
+    (put,) = (await world.bound.outbox(f"KV_{BALANCES_BUCKET}"))[before:]
+    version = (await world.balance(feature=MEMBERS))["version"]
+    assert orjson.loads(put["payload"]) == {"remaining": 2, "version": version}
 
 
 async def test_two_thousand_at_once_against_1500_get_exactly_1500(world: UnitsWorld) -> None:
