@@ -280,6 +280,6 @@ def test_what_would_change_the_bill_and_is_not_known_here_is_refused(world: Worl
         {"automatic_tax": {"enabled": True}},
         {"items": [{"price": price, "discounts": [{"coupon": "half"}]}]},
     ):
-        with pytest.raises(stripe.InvalidRequestError, match="tax|discounts"):
+        with pytest.raises(stripe.InvalidRequestError, match=r"tax|discounts"):
             world.subscribe((price, 1), **wish)
     assert world.totals() == []
