@@ -48,7 +48,10 @@ def shop_catalog() -> dict[str, Any]:
             "name": "More hours",
             "kind": "add_on",
             "features": [{"feature": "hours", "quantity": 3, "every": "month"}],
-            "prices": [{"code": "more_hours_monthly", **monthly}],
+            "prices": [
+                {"code": "more_hours_monthly", **monthly},
+                {"code": "more_hours_tried", **monthly, "trial_days": 9},
+            ],
         },
         {
             "code": "badge",
@@ -161,6 +164,27 @@ async def test_without_a_saved_card_a_page_sells_the_add_on(world: World) -> Non
     assert (add_on["status"], add_on["details"]) == ("active", {"domain_name": "shop.example"})
     assert (await world.allowed("custom_domain"))["allowed"]
     assert paid_amounts(world, stripe_id) == [1500, 4900]
+
+
+@pytest.mark.parametrize("has_card", [True, False])
+async def test_an_add_on_is_tried_as_long_as_its_price_says(world: World, has_card: bool) -> None:
+    stripe_id = await stripe_id_of(world)
+    if not has_card:
+        forget_cards(world, stripe_id)
+
+    bought = await world.does(purchase(world, "more_hours_tried"))
+    if not has_card:
+        await world.pays(bought["checkout_url"])
+    await world.catches_up()
+
+    [add_on] = await listed(world)
+    about = m.GetSubscription(subscription_id=add_on["subscription_id"])
+    mine = (await world.asks(about))["subscription"]
+    trial = datetime.fromisoformat(mine["trial_end"]) - datetime.fromisoformat(mine["current_period_start"])
+    assert (add_on["status"], trial.days) == ("trialing", 9)
+    assert (await world.allowed("hours"))["quantity"] == 8
+    # The plan alone was paid for.
+    assert paid_amounts(world, stripe_id) == [4900]
 
 
 async def test_a_declined_card_leads_to_a_page_and_leaves_nothing_to_pay_twice(world: World) -> None:

@@ -1,11 +1,12 @@
 """Reactivating, pausing and resuming, in Stripe and on our own periods."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tallystick.messages import subscriptions as m
+from tests.handlers.crew import FEBRUARY, Crew
 from tests.handlers.subscription_world import ACME, World, gapless
 
 # The SDK's own way of calling httpx.
@@ -119,3 +120,23 @@ async def test_a_paused_period_of_our_own_is_not_renewed_but_ends_if_asked(world
 
     ended = await world.subscription()
     assert (ended["status"], ended["ended_at"]) == ("canceled", "2026-02-28T09:00:00Z")
+
+
+async def test_nothing_is_ever_owed_for_a_pause(crew: Crew) -> None:
+    # 3 at 10.00 for January and for March; February is paused.
+    mine = await crew.begins()
+    await crew.world.does(wish(crew.world, m.PauseSubscription, mine))
+    await crew.reaches(FEBRUARY + timedelta(days=10))
+    [theirs] = crew.world.stripe.v1.subscriptions.list({"customer": crew.theirs}).data
+    assert (await crew.world.subscription())["status"] == "paused"
+
+    await crew.world.does(wish(crew.world, m.ResumeSubscription, mine))
+    await crew.reaches(datetime(2026, 3, 1, 2, tzinfo=UTC))
+
+    invoices = (await crew.world.asks(m.ListInvoices(customer=ACME)))["items"]
+    assert [(one["status"], one["total"]) for one in invoices] == [
+        ("paid", 3000),
+        ("void", 3000),
+        ("paid", 3000),
+    ]
+    assert (await crew.world.subscription())["status"] == theirs.status == "active"

@@ -87,6 +87,20 @@ async def test_an_override_is_added_told_and_ended_by_a_tick(bound: Bound) -> No
     ]
 
 
+async def test_why_and_by_whom_is_kept_of_every_override(bound: Bound) -> None:
+    await overridden(bound, quantity=20, until=MARCH, reason="a good customer")
+    await bound.tick("move_periods", MARCH)
+
+    kept = await bound.rows("SELECT reason, set_by, ended_by FROM subscriptions.overrides")
+    assert kept == [
+        {
+            "reason": "a good customer",
+            "set_by": "override",
+            "ended_by": "subscriptions.move_periods 2026-03-01T00:00:00Z",
+        }
+    ]
+
+
 async def test_the_next_override_replaces_the_one_before(bound: Bound) -> None:
     await overridden(bound, "first", quantity=20)
     await overridden(bound, "second", quantity=3)

@@ -10,8 +10,13 @@ from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
 from services.subscriptions.dunning import Dunning
 from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+from tests.handlers.conftest import OpenShop
 from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
+
+ANN = Customer(type="user", id="ann")
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -201,6 +206,22 @@ async def test_what_is_not_sold_like_that_is_refused(
     assert (await world.refuses(world.checkout(price, quantity=quantity)))[0] == code
 
 
+async def test_what_people_sell_is_not_sold_on_a_page(open_shop: OpenShop) -> None:
+    document = team_catalog()
+    document["products"][0]["prices"][0]["listed"] = False
+    world = await open_shop(document)
+    await world.register()
+
+    assert await world.refuses(world.checkout()) == ("unknown_price", {"price": "solo_monthly"})
+    sold = m.CreateSubscription(
+        command_id=world.command_id(),
+        customer=ACME,
+        items=[m.ItemToBuy(price="solo_monthly")],
+        collection="invoice",
+    )
+    assert (await world.does(sold))["subscription"]["status"] == "active"
+
+
 async def test_a_trial_begins_with_the_checkout_and_only_the_first_time(
     bind: Callable[..., Bound], world: World
 ) -> None:
@@ -223,6 +244,30 @@ async def test_a_trial_begins_with_the_checkout_and_only_the_first_time(
     await with_trial.catches_up()
 
     assert (await with_trial.subscription())["status"] == "active"
+
+    # Whoever sells may give another one, or none from the first.
+    for customer, trial, status in ((ACME, True, "trialing"), (ANN, False, "active")):
+        mine = await with_trial.subscription(ACME)
+        await with_trial.register(customer)
+        if customer == ACME:
+            again, about = with_trial.command_id(), mine["subscription_id"]
+            await with_trial.does(m.CancelSubscription(command_id=again, subscription_id=about, at="now"))
+        await with_trial.buys("solo_monthly", customer=customer, trial=trial)
+        await with_trial.catches_up()
+        assert (await with_trial.subscription(customer))["status"] == status
+
+
+async def test_stripe_s_own_id_of_a_promotion_code_is_taken(world: World) -> None:
+    # 20% off 49.00 is 39.20.
+    coupon = world.stripe.v1.coupons.create({"percent_off": 20, "duration": "once"}).id
+    code = world.stripe.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon}})
+    await world.register()
+
+    await world.buys("solo_monthly", promotion_code=code.id)
+    await world.catches_up()
+
+    [invoice] = (await world.asks(m.ListInvoices(customer=ACME)))["items"]
+    assert (invoice["status"], invoice["total"]) == ("paid", 3920)
 
 
 async def test_two_subscriptions_add_up(world: World) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.handlers.subscription_world import World, gapless
+from tallystick.messages import subscriptions as m
+from tests.handlers.conftest import OpenShop
+from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.catalogs import team_catalog
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -214,6 +217,48 @@ async def test_a_renewal_is_announced_once_a_period(world: World, clock: Clock) 
     await world.bound.tick("send_reminders", datetime(2026, 2, 23, tzinfo=UTC))
 
     assert (await world.names("subscription"))[2:] == ["renewalUpcomingV1", "renewedV1", "renewalUpcomingV1"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "fields", "cancels", "told"),
+    [
+        ("week", {}, False, []),
+        ("month", {}, False, ["renewalUpcomingV1"]),
+        ("month", {}, True, []),
+        ("month", {"trial_days": 31}, False, ["trialEndingV1"]),
+        ("month", {"trial_days": 31}, True, []),
+    ],
+)
+async def test_what_is_short_or_does_not_go_on_is_not_announced(
+    open_shop: OpenShop, interval: str, fields: dict[str, Any], cancels: bool, told: list[str]
+) -> None:
+    document = team_catalog()
+    document["products"][0]["prices"][0]["interval"] = interval
+    world = await open_shop(document, key=None)
+    await world.register()
+    items = [m.ItemToBuy(price="solo_monthly")]
+    # On the eve of February a week that began on 28 January is running too.
+    start = JANUARY - timedelta(days=1) if interval == "week" else JANUARY
+    create = m.CreateSubscription(
+        command_id=world.command_id(),
+        customer=ACME,
+        items=items,
+        collection="none",
+        period_start=start,
+        **fields,
+    )
+    about = (await world.does(create))["subscription"]["subscription_id"]
+    if cancels:
+        await world.does(
+            m.CancelSubscription(command_id=world.command_id(), subscription_id=about, at="period_end")
+        )
+    await world.bound.tick("move_periods", FEBRUARY - 2 * HOUR)
+    before = len(await world.names("subscription"))
+
+    for _ in range(2):
+        await world.bound.tick("send_reminders", FEBRUARY - HOUR)
+
+    assert (await world.names("subscription"))[before:] == told
 
 
 @pytest.mark.parametrize(("expires", "told"), [((2026, 1), 1), ((2026, 2), 0)])

@@ -115,6 +115,20 @@ async def test_a_first_payment_that_never_came_is_given_up(world: World) -> None
     assert (await world.names("subscription")).count("expiredV1") == 1
 
 
+async def test_a_page_whose_end_nobody_has_told_of_is_no_longer_open(world: World) -> None:
+    # A page is open for a day; a week later its end has gone unheard.
+    await world.register()
+    started = await world.does(world.checkout())
+    ends = datetime.fromisoformat(started["expires_at"])
+    assert ends - datetime.now(UTC) <= timedelta(days=1)
+    status = "SELECT status FROM subscriptions.checkouts"
+
+    await world.bound.tick("clean_up", ends + timedelta(days=7) - timedelta(minutes=1))
+    assert await world.bound.rows(status) == [{"status": "open"}]
+    await world.bound.tick("clean_up", ends + timedelta(days=7, minutes=1))
+    assert await world.bound.rows(status) == [{"status": "expired"}]
+
+
 async def test_events_that_waited_for_a_month_are_forgotten(world: World) -> None:
     prices = world.stripe.v1.prices.list({"lookup_keys": ["solo_monthly"]})
     stranger = world.stripe.v1.customers.create({"email": "x@y.example"})
