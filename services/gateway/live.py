@@ -33,6 +33,7 @@ RETRY_AFTER_MS = 2_000
 RESTART_SECONDS = 1.0
 
 Wanted = Callable[[FeedEvent], bool]
+Shown = Callable[[FeedEvent], bytes]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +73,9 @@ class LiveFeed:
             self._cut_off_everybody()
             await asyncio.sleep(RESTART_SECONDS)
 
-    def events(self, who: str, wanted: Wanted, after: int | None, until: float) -> AsyncIterator[bytes]:
+    def events(
+        self, who: str, wanted: Wanted, after: int | None, until: float, shown: Shown
+    ) -> AsyncIterator[bytes]:
         """The events that somebody wants, from now on or after a place in the stream, as bytes to send.
 
         `until` is a moment of the event loop's clock. Raises Refused when there are too many connections.
@@ -83,7 +86,7 @@ class LiveFeed:
             raise Refused("too_many_requests", "Too many open streams.", headers={"Retry-After": "5"})
         listener = _Listener(wanted)
         self._listeners[listener] = who
-        return self._stream(listener, after, until)
+        return self._stream(listener, after, until, shown)
 
     async def history(self, customer: Customer, limit: int) -> list[FeedEvent]:
         """The latest events about a customer that the feed still has, oldest first. Raises Refused."""
@@ -97,7 +100,9 @@ class LiveFeed:
             raise Refused("unavailable", "The feed cannot be read just now.") from error
         return list(found)
 
-    async def _stream(self, listener: _Listener, after: int | None, until: float) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, listener: _Listener, after: int | None, until: float, shown: Shown
+    ) -> AsyncIterator[bytes]:
         last = 0
         try:
             yield f"retry: {RETRY_AFTER_MS}\n\n".encode()
@@ -106,12 +111,12 @@ class LiveFeed:
                 async for event in self._missed(last):
                     last = event.sequence
                     if listener.wanted(event):
-                        yield formatted(event)
+                        yield shown(event)
             async for found in _heard(listener.queue, until):
                 if found is None:
                     yield b": here\n\n"
                 elif found.sequence > last:
-                    yield formatted(found)
+                    yield shown(found)
         finally:
             self._listeners.pop(listener, None)
 
@@ -162,6 +167,11 @@ def formatted(event: FeedEvent) -> bytes:
     """An event as browsers take it: its place in the stream as id, its type as event, its body as data."""
     name = f"{event.entity}.{event.event}V{event.name.schema}"
     return format_sse_event(data_str=event.data.decode(), event=name, id=str(event.sequence))
+
+
+def announced(event: FeedEvent) -> bytes:
+    """That something has changed, not what."""
+    return format_sse_event(data_str="", event="change", id=str(event.sequence))
 
 
 def concerns(customer: Customer) -> Wanted:

@@ -10,10 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tallystick.messages.base import Customer
 from tests.flows.shop import Shop, fresh_id
 from tests.support.gateway import ADMIN, READ, GatewaySystem
+from tests.support.waiting import eventually
 
 OWN, WHOLE = "/api/v1/billing/feed", "/api/v1/admin/feed"
+CHANGES = "/changes"
+"""What pages listen to."""
 PATIENCE_SECONDS = 20
 
 pytestmark = pytest.mark.timeout(180)
@@ -91,6 +95,53 @@ async def test_a_customer_hears_only_of_itself(gateway: GatewaySystem, shop: Sho
         await shop.register()
         heard = await anext(hear(response))
     assert heard.data["customer"]["id"] == shop.acme.id
+
+
+async def test_a_page_hears_that_something_changed_in_the_persons_team_but_not_what(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    await shop.buys("studio_monthly", 3)
+    holder, stranger = (Customer(type="user", id=fresh_id(kind)) for kind in ("holder", "stranger"))
+    async with gateway.http(shop.acme) as http:
+
+        async def given() -> bool:
+            wish = {"member": holder.model_dump(), "immediate": True}
+            return (await http.post("/api/v1/billing/team/seats", json=wish)).status_code == 201
+
+        await eventually(given)
+        async with (
+            gateway.http(holder, READ) as theirs,
+            gateway.http(stranger, READ) as nobodys,
+            asyncio.timeout(PATIENCE_SECONDS),
+            theirs.stream("GET", CHANGES) as told,
+            nobodys.stream("GET", CHANGES) as untold,
+        ):
+            assert (told.status_code, untold.status_code) == (200, 200)
+            invited = await http.post("/api/v1/billing/team/seats", json={"email": "mia@example.com"})
+            assert invited.status_code == 201
+            lines = told.aiter_lines()
+            heard = [line async for line in _until(lines, "event: change")]
+            assert not any("mia@example.com" in line for line in [*heard, await anext(lines)])
+            await shop.register(stranger, email="stranger@example.com")
+            # The first that the stranger hears is of themselves: nothing came before it.
+            first = [line async for line in _until(untold.aiter_lines(), "id: ")][-1]
+            assert int(first.removeprefix("id: ")) > await _place_of(gateway, shop, "seat")
+
+
+async def _until(lines: AsyncIterator[str], beginning: str) -> AsyncIterator[str]:
+    """Lines up to the first with a beginning."""
+    async for line in lines:
+        yield line
+        if line.startswith(beginning):
+            return
+
+
+async def _place_of(gateway: GatewaySystem, shop: Shop, entity: str) -> int:
+    """Where the newest event of a kind about the shop's customer is in the feed."""
+    async with gateway.http("organization_operations", ADMIN) as http:
+        found = (await http.get(f"/api/v1/admin/customers/{shop.acme.token}/history")).json()["items"]
+    return int(next(one["sequence"] for one in found if one["type"].startswith(f"{entity}.")))
 
 
 async def test_operators_hear_everything_filtered_as_they_wish(gateway: GatewaySystem, shop: Shop) -> None:

@@ -93,6 +93,7 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
 
     assert await eventually(used) == 16
     await expect(usage).to_contain_text("4 of 20 used, 16 left")
+    await expect(hers.locator('[data-live="usage"]')).to_contain_text("4 von 20 verbraucht, 16 übrig")
 
     # A renewal fails, then is paid.
     subscription = await shop.subscription()

@@ -9,7 +9,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from services.gateway.pages import actions, billing, choosing, members, opening, operating, seating
+from services.gateway.pages import actions, billing, changes, choosing, members, opening, operating, seating
 from services.gateway.pages.forms import SEE_OTHER
 from services.gateway.pages.rendering import STATIC, STATIC_URL, Templates
 from services.gateway.pages.routing import PageRoute
@@ -61,7 +61,7 @@ class _Lasting(StaticFiles):
 def add_pages(application: FastAPI, settings: GatewaySettings) -> None:
     """Give the gateway its pages."""
     application.state.templates = Templates.of(settings.gateway_application_name)
-    for one in (billing, actions, choosing, seating, members, opening, operating):
+    for one in (billing, changes, actions, choosing, seating, members, opening, operating):
         application.include_router(one.router)
     application.include_router(router)
     application.router.routes.append(Mount(STATIC_URL, _Lasting(directory=STATIC), name="static"))

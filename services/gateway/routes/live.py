@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from services.gateway.authentication import Operating, Reading
 from services.gateway.callers import Caller
-from services.gateway.live import Wanted, concerns
+from services.gateway.live import Shown, Wanted, concerns, formatted
 from services.gateway.openapi import Responses, refusals
 from services.gateway.parts import Gateway, Parts
 from services.gateway.problems import Refused
@@ -53,8 +53,8 @@ STREAM: Responses = {
 async def own_feed(caller: Reading, gateway: Gateway, last_event_id: LastEventId = None) -> Response:
     """What changes for the calling customer and person, as it happens."""
     about_customer, about_person = concerns(caller.customer), concerns(caller.person)
-    return _streaming(
-        gateway, caller, last_event_id, lambda event: about_customer(event) or about_person(event)
+    return streaming(
+        gateway, caller, lambda event: about_customer(event) or about_person(event), _place(last_event_id)
     )
 
 
@@ -67,18 +67,20 @@ async def whole_feed(
     customer: str | None = Query(default=None, max_length=80, description="Only of `organization_acme`."),
 ) -> Response:
     """All that changes, as it happens; filtered by entity and customer."""
-    return _streaming(
+    return streaming(
         gateway,
         caller,
-        last_event_id,
         lambda event: entity in (None, event.entity) and customer in (None, event.customer),
+        _place(last_event_id),
     )
 
 
-def _streaming(gateway: Parts, caller: Caller, last_event_id: str | None, wanted: Wanted) -> Response:
+def streaming(
+    gateway: Parts, caller: Caller, wanted: Wanted, after: int | None, shown: Shown = formatted
+) -> Response:
     """A response that goes on until the caller's token has expired."""
     until = asyncio.get_running_loop().time() + max(0.0, caller.expires_at - time.time())
-    events = gateway.live.events(caller.person.token, wanted, _place(last_event_id), until)
+    events = gateway.live.events(caller.person.token, wanted, after, until, shown)
     return EventStream(events, headers=HEADERS)
 
 

@@ -64,7 +64,7 @@ async function refresh() {
 document.addEventListener("click", (event) => event.target.closest("summary")?.parentElement.classList.add("touched"));
 
 const soon = () => { waiting ??= setTimeout(refresh, GATHER_MS); };
-const feed = new EventSource(document.body.dataset.feed);
-// What changed between the page's making and the feed's beginning, or while it was broken, is looked up once.
-feed.addEventListener("open", soon);
-for (const name of document.body.dataset.events.split(" ")) feed.addEventListener(name, soon);
+const changes = new EventSource(document.body.dataset.changes);
+// What changed between the page's making and the first word, or while it was broken, is looked up once.
+changes.addEventListener("open", soon);
+changes.addEventListener("change", soon);
