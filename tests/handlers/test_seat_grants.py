@@ -135,6 +135,19 @@ async def test_whoever_held_a_seat_draws_on_the_pool_no_more_once_somebody_else_
     assert await world.access(SEAT) == set()
 
 
+async def test_a_pool_is_its_owners_its_managers_and_its_members_until_the_team_is_closed(
+    world: Grants,
+) -> None:
+    await world.subscribed(team_item(gives(quantity=100, team_allowed=True)), **JANUARY)
+    await world.team(billing_manager=BOB)
+    assert await world.access(POOL) == {"organization_acme", "user_bob"}
+    await world.seat(1, member=ANN)
+    await world.team(billing_manager=ANN)
+    assert await world.access(POOL) == {"organization_acme", "user_ann"}
+    await world.team(status="closed")
+    assert await world.access(POOL) == set()
+
+
 async def test_a_suspended_teams_accounts_are_suspended_and_restored(world: Grants) -> None:
     plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
     await world.subscribed(plan, **JANUARY)
