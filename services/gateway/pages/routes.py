@@ -48,6 +48,20 @@ async def choose_language(
     return response
 
 
+ROUTERS: tuple[APIRouter, ...] = (
+    billing.router,
+    changes.router,
+    actions.router,
+    choosing.router,
+    seating.router,
+    members.router,
+    opening.router,
+    operating.router,
+    router,
+)
+"""Every page and form."""
+
+
 class _Lasting(StaticFiles):
     """Files whose address changes with their content."""
 
@@ -61,7 +75,6 @@ class _Lasting(StaticFiles):
 def add_pages(application: FastAPI, settings: GatewaySettings) -> None:
     """Give the gateway its pages."""
     application.state.templates = Templates.of(settings.gateway_application_name)
-    for one in (billing, changes, actions, choosing, seating, members, opening, operating):
-        application.include_router(one.router)
-    application.include_router(router)
+    for one in ROUTERS:
+        application.include_router(one)
     application.router.routes.append(Mount(STATIC_URL, _Lasting(directory=STATIC), name="static"))
