@@ -68,12 +68,21 @@ class Interrupting:
     async def _ask(self, stripe_id: str) -> StripeSubscription:
         change = _IN_STRIPE[type(self.command)]
         try:
+            if await self._has_stopped(stripe_id):
+                return await self.stripe.resume_subscription(stripe_id, key=self.steps.key("resume"))
             return await self.stripe.update_subscription(stripe_id, change, key=self.steps.key("change"))
         except Rejected:
             present = await self.stripe.find_subscription(stripe_id)
             if present is None or present.status in ("canceled", "incomplete_expired"):
                 raise _refusal(self.command, "The subscription has ended.") from None
             raise
+
+    async def _has_stopped(self, stripe_id: str) -> bool:
+        """Whether the subscription itself was paused in Stripe, where we only pause its collection."""
+        if not isinstance(self.command, m.ResumeSubscription):
+            return False
+        present = await self.stripe.find_subscription(stripe_id)
+        return present is not None and present.status == "paused"
 
     async def _record(self, work: Work, revision: int, answer: StripeSubscription) -> m.SubscriptionFound:
         row = await locked(work, self.command.subscription_id)

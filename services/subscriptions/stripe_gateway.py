@@ -212,6 +212,14 @@ class StripeGateway:
             )
             return read_subscription(updated.to_dict())
 
+    async def resume_subscription(self, stripe_subscription_id: str, *, key: str) -> StripeSubscription:
+        """Take up a subscription that was paused in Stripe itself: a new period begins and is charged."""
+        async with self.calls(), refusals():
+            resumed = await self.client.v1.subscriptions.resume_async(
+                stripe_subscription_id, {}, {"idempotency_key": key}
+            )
+            return read_subscription(resumed.to_dict())
+
     async def cancel_at_period_end(
         self, stripe_subscription_id: str, *, reason: str | None, key: str
     ) -> StripeSubscription:

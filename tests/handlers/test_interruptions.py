@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.crew import FEBRUARY, Crew
+from tests.handlers.crew import FEBRUARY, NEW_YEAR, Crew
 from tests.handlers.subscription_world import ACME, World, gapless
 
 # The SDK's own way of calling httpx.
@@ -140,3 +140,25 @@ async def test_nothing_is_ever_owed_for_a_pause(crew: Crew) -> None:
         ("paid", 3000),
     ]
     assert (await crew.world.subscription())["status"] == theirs.status == "active"
+
+
+async def test_what_stripe_has_paused_when_a_trial_ended_without_a_card_is_resumed(crew: Crew) -> None:
+    ending: Any = {"end_behavior": {"missing_payment_method": "pause"}}
+    mine = await crew.begins(trial_period_days=5, trial_settings=ending)
+    v1 = crew.world.stripe.v1
+    for method in v1.payment_methods.list({"customer": crew.theirs}).data:
+        v1.payment_methods.detach(method.id)
+    await crew.reaches(NEW_YEAR + timedelta(days=6))
+    assert (await crew.world.subscription())["status"] == "paused"
+    crew.saves("pm_card_visa")
+
+    command = wish(crew.world, m.ResumeSubscription, mine)
+    result = await crew.world.does(command)
+    assert await crew.world.does(command) == result
+    await crew.world.catches_up()
+
+    assert result["subscription"]["status"] == "active"
+    again = await crew.world.subscription()
+    assert (again["status"], again["current_period_end"]) == ("active", "2026-02-07T00:00:00Z")
+    paid = [one["total"] for one in (await crew.world.asks(m.ListInvoices(customer=ACME)))["items"]]
+    assert paid == [3000, 0]
