@@ -68,6 +68,8 @@ class Undeliverable(Exception):
     """The message can never be handled: it goes to the dead letters without further tries."""
 
 
+Handle = Callable[[Incoming], Awaitable[str | None]]
+"""Handles a message; says what became of it where that is not simply that it succeeded."""
 BuryDeadLetter = Callable[[Incoming, str, str], Awaitable[None]]
 """Publishes a dead letter: the message, the handler's name, the error."""
 
@@ -83,7 +85,7 @@ class Delivery:
         self,
         message: NatsMessage,
         name_of: Callable[[Incoming], str],
-        handle: Callable[[Incoming], Awaitable[None]],
+        handle: Handle,
     ) -> None:
         """Handle one message and settle it; never raises."""
         incoming = Incoming.of(message)
@@ -92,11 +94,10 @@ class Delivery:
         with handling(f"{self.service}.{handler}", incoming.headers):
             try:
                 async with _kept_in_progress(message):
-                    await _handle_once_possible(incoming, handle)
+                    outcome = await _handle_once_possible(incoming, handle) or "succeeded"
             except Exception as error:  # noqa: BLE001 - whatever it is, the message must be settled
                 outcome = await self._settle_failure(message, incoming, handler, error)
             else:
-                outcome = "succeeded"
                 await message.ack()
         HANDLED.labels(self.service, handler, outcome).inc()
         DURATION.labels(self.service, handler).observe(time.perf_counter() - started)
@@ -132,20 +133,18 @@ def retry_delay_seconds(attempt: int) -> float:
     return RETRY_DELAYS_SECONDS[min(attempt, len(RETRY_DELAYS_SECONDS)) - 1]
 
 
-async def _handle_once_possible(incoming: Incoming, handle: Callable[[Incoming], Awaitable[None]]) -> None:
+async def _handle_once_possible(incoming: Incoming, handle: Handle) -> str | None:
     """Handle a message; while the database is away it is held here, so an outage costs it no delivery."""
     if incoming.attempt > DELIVERIES_WITHOUT_END_MAX:
         raise Undeliverable(f"delivered {incoming.attempt} times without an end; it may end the worker")
     while True:
         try:
-            await handle(incoming)
+            return await handle(incoming)
         except Exception as error:
             if not is_away(error):
                 raise
             log.warning("database away, message held", subject=incoming.subject)
             await asyncio.sleep(OUTAGE_RETRY_SECONDS)
-        else:
-            return
 
 
 @asynccontextmanager

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from faststream.nats import NatsBroker
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from shared.limits import READY_CHECK_TIMEOUT_SECONDS
 from shared.metrics import CONSUMER_LAG, OUTBOX_LAG
 from shared.relay import Relay, waits_seconds
+from shared.requests import Requests
 from shared.subscribing import Durable
 
 FindProblems = Callable[[], Awaitable[dict[str, str]]]
@@ -29,6 +30,7 @@ class Health:
     broker: NatsBroker
     durables: list[Durable]
     relay: Relay
+    requests: Requests
     started: bool = False
 
     async def problems(self) -> dict[str, str]:
@@ -50,6 +52,8 @@ class Health:
         return None
 
     async def _check_nats(self) -> str | None:
+        if self.started and not self.requests.is_heard:
+            return "brings no requests"
         return None if await self.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS) else "not connected"
 
     async def _check_durable(self, durable: Durable) -> str | None:
@@ -65,15 +69,15 @@ class Health:
 def health_routes(find_problems: FindProblems) -> list[BaseRoute]:
     """`/live` (the process runs), `/ready` (nothing keeps it from its work) and `/metrics`."""
 
-    async def live(_: Request) -> Response:
+    async def live(_: HttpRequest) -> Response:
         return JSONResponse({"status": "live"})
 
-    async def ready(_: Request) -> Response:
+    async def ready(_: HttpRequest) -> Response:
         problems = await find_problems()
         status = "not ready" if problems else "ready"
         return JSONResponse({"status": status, "problems": problems}, status_code=503 if problems else 200)
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(_: HttpRequest) -> Response:
         await find_problems()  # also measures how far consumers and outbox are behind
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

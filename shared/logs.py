@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -47,7 +47,14 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, 
 
 
 def _hidden(value: Any) -> Any:
-    return SECRET_VALUES.sub(HIDDEN, value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return SECRET_VALUES.sub(HIDDEN, value)
+    if isinstance(value, Mapping):
+        return hide_secrets(None, "", {str(name): one for name, one in value.items()})
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_hidden(one) for one in value]
+    # As whoever writes the line would, only without what must not be in it.
+    return value if value is None or isinstance(value, int | float) else SECRET_VALUES.sub(HIDDEN, str(value))
 
 
 def _drop_meta(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

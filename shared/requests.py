@@ -52,6 +52,11 @@ class Requests:
     decided: list["Taken"] = field(default_factory=list)
     """Commands handled together whose answers are not sent yet."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether NATS can bring requests."""
+        return self.connection is not None and self.connection.is_connected
+
     async def start(self, connection: Client) -> None:
         """Subscribe to every command and question of the service; the connection is closed by `stop`."""
         self.connection = connection

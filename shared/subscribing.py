@@ -4,7 +4,7 @@ The only module that knows FastStream's subscribers. Bodies stay bytes up to our
 every wrong one gets the same clear answer.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,7 @@ from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.errors import Error as NatsError
 
 from shared.clock import utc_now
-from shared.delivery import Delivery, Incoming, Undeliverable
+from shared.delivery import Delivery, Handle, Incoming, Undeliverable
 from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
 from shared.runtime import Runtime
 from shared.tracing import outgoing_headers
@@ -25,8 +25,6 @@ log = structlog.get_logger()
 
 REPLY_PREFIX = "_INBOX"
 """Outcomes of queued commands go to inboxes alone: nobody has a worker publish elsewhere in its name."""
-
-Handle = Callable[[Incoming], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class Subscribing:
         )(consume)
         return durable
 
-    async def _queued(self, incoming: Incoming) -> None:
+    async def _queued(self, incoming: Incoming) -> str:
         handler = self.runtime.service.handlers.get(_last_token(incoming))
         if handler is None or handler.kind == "question":
             raise Undeliverable(f"nobody handles commands on {incoming.subject}")
@@ -92,6 +90,7 @@ class Subscribing:
         await self._reply(incoming, outcome)
         if outcome.error and outcome.error.code == "invalid_message":
             raise Undeliverable(f"invalid_message: {outcome.error.details}")
+        return outcome.status
 
     async def _reply(self, incoming: Incoming, outcome: Outcome) -> None:
         subject = incoming.headers.get(REPLY_TO_HEADER)

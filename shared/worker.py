@@ -83,7 +83,9 @@ class Worker:
         delivery = Delivery(name, bury_in(self.broker, subjects, name))
         subscribing = Subscribing(self.broker, self.runtime, delivery, inbox_prefix(nats_url))
         self.requests = Requests(self.runtime, subjects)
-        self.health = Health(name, self.engine, self.broker, subscribing.subscribe(), self.relay)
+        self.health = Health(
+            name, self.engine, self.broker, subscribing.subscribe(), self.relay, self.requests
+        )
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""

@@ -1,7 +1,8 @@
 """Every NATS subject of the product, built and taken apart in one place.
 
-All subjects begin with a prefix (`billing` unless the setting `SUBJECT_PREFIX` says otherwise), so that two
-installations can share a NATS server.
+All subjects begin with a prefix (`billing` unless the setting `SUBJECT_PREFIX` says otherwise), so that they
+stay out of the way of others. Streams and buckets have the same names everywhere: two installations on one
+server need an account each.
 """
 
 import re

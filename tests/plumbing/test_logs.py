@@ -18,6 +18,8 @@ try:
 except ValueError:
     structlog.get_logger().exception("broke", url="postgresql://user:" + "hunter2@host/db")
     logging.getLogger("other").exception("broke too")
+headers = {"Authorization": "Bearer " + "open-sesame", "seen": [b"sk_test_" + b"51AbC"]}
+structlog.get_logger().info("called", headers=headers, servers=("nats://user:" + "hunter2@host",))
 """
 
 
@@ -30,3 +32,5 @@ def test_a_traceback_shows_neither_variables_nor_keys(style: str) -> None:
     assert "swordfish-in" not in written
     assert "sk_test_51AbC" not in written
     assert "hunter2" not in written
+    assert "called" in written
+    assert "open-sesame" not in written

@@ -18,10 +18,12 @@ import nats
 import psycopg
 import pytest
 from nats.aio.client import Client
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 
 from shared import delivery
+from shared import worker as worker_module
 from shared.delivery import Incoming, Undeliverable
+from shared.faults import Rejected
 from shared.provision import LAYOUT_PATH
 from shared.service import Service
 from shared.settings import Settings
@@ -347,6 +349,141 @@ async def test_ready_tells_the_truth(
         answer = await http.get("/ready")
         assert "database" in answer.json()["problems"]
         assert (await http.get("/live")).status_code == 200
+
+
+async def test_a_worker_that_no_request_reaches_is_not_ready(start: Start) -> None:
+    async with start(toy.service) as (worker, http):
+        await worker.requests.connection.close()
+        answer = await http.get("/ready")
+        assert (answer.status_code, answer.json()["problems"]) == (503, {"nats": "brings no requests"})
+
+
+async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
+    start: Start, connection: Client, outside: toy.Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 2)
+    service = Service("toy", metadata=toy.Row.metadata)
+    service.command(toy.Increment)(toy.increment)
+    service.external_command(toy.Charge)(toy.charge)
+    service.question(toy.GetCounter)(toy.get_counter)
+
+    @service.command(toy.Fill, together=True)
+    async def fill(work: Work, commands: Sequence[toy.Fill]) -> list[Rejected]:
+        return [Rejected("too_much", "No more.") for _ in commands]
+
+    @service.job("tidy")
+    async def tidy(transactions: Transactions, at: datetime) -> None:
+        raise ValueError("no good")
+
+    @service.event(toy.CounterEvent)
+    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+        pass
+
+    jetstream = connection.jetstream()
+    feed = ConsumerConfig(durable_name="toy-feed", filter_subject="billing.change_feed.counter.>")
+    await jetstream.update_stream(
+        StreamConfig(name="BILLING_SERVICE_FEED", sources=[StreamSource(name="BILLING_CHANGE_FEED")])
+    )
+    await jetstream.add_consumer("BILLING_SERVICE_FEED", feed)
+    outside.away = True
+    async with start(service) as (_, http):
+        before = await _counted(http)
+        answers = [
+            await request(connection, "increment", {"command_id": "a", "counter": "x"}),
+            await request(connection, "charge", {"command_id": "b", "counter": "x"}),
+            await request(connection, "get_counter", {"counter": "y"}),
+            await request(connection, "fill", {"command_id": "c", "counter": "x"}),
+        ]
+        assert [answer["status"] for answer in answers] == ["succeeded", "failed", "rejected", "rejected"]
+        for name, body in [
+            ("increment", {"command_id": "d", "counter": "x"}),
+            ("increment", {"command_id": "e", "counter": "x", "by": toy.LIMIT}),
+            ("fill", {"command_id": "f", "counter": "x"}),
+        ]:
+            await jetstream.publish(f"billing.commands.toy.{name}", json.dumps(body).encode())
+        await jetstream.publish("billing.ticks.toy.tidy", b"{}")
+        expected = {
+            ("increment", "succeeded"): 2,
+            ("increment", "rejected"): 1,
+            ("charge", "failed"): 1,
+            ("get_counter", "rejected"): 1,
+            ("fill", "rejected"): 2,
+            ("tidy", "retried"): 1,
+            ("tidy", "dead_lettered"): 1,
+            ("note_counter", "succeeded"): 2,
+            ("timed", "increment"): 3,
+            ("timed", "charge"): 1,
+            ("timed", "get_counter"): 1,
+            ("timed", "fill"): 2,
+            ("timed", "tidy"): 2,
+            ("timed", "note_counter"): 2,
+            ("grouped", "fill"): 2,
+            ("published", "outbox"): 2,
+        }
+
+        async def counted() -> bool:
+            now = await _counted(http)
+            found = {about: number - before.get(about, 0) for about, number in now.items()}
+            assert {about: number for about, number in found.items() if number} == expected
+            return True
+
+        await eventually(counted)
+        await jetstream.delete_consumer("BILLING_TICKS", "toy-ticks")
+        await jetstream.publish("billing.commands.toy.charge", b'{"command_id": "g", "counter": "x"}')
+
+        async def lags() -> bool:
+            return (
+                'consumer_pending_messages{consumer="toy-commands",service="toy"} 1.0'
+                in (await http.get("/metrics")).text
+            )
+
+        await eventually(lags)
+
+
+async def _counted(http: httpx.AsyncClient) -> dict[tuple[str, str], float]:
+    """What the worker's metrics say of the toy: by handler and outcome, and how many were timed."""
+    metrics = (await http.get("/metrics")).text
+    found: dict[tuple[str, str], float] = {}
+    for handler, outcome, number in re.findall(
+        r'^tallystick_handled_total{handler="(\w+)",outcome="(\w+)",service="toy"} (\S+)$', metrics, re.M
+    ):
+        found[handler, outcome] = float(number)
+    for handler, number in re.findall(
+        r'^tallystick_handling_seconds_count{handler="(\w+)",service="toy"} (\S+)$', metrics, re.M
+    ):
+        found["timed", handler] = float(number)
+    for group, number in re.findall(
+        r'^tallystick_group_commit_items_sum{group="(\w+)",service="toy"} (\S+)$', metrics, re.M
+    ):
+        found["grouped", group] = float(number)
+    for number in re.findall(r'^tallystick_outbox_published_total{service="toy"} (\S+)$', metrics, re.M):
+        found["published", "outbox"] = float(number)
+    return found
+
+
+async def test_a_call_outside_that_a_crash_cut_off_is_finished_by_the_sweep(
+    start: Start, connection: Client, outside: toy.Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "EXTERNAL_SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(worker_module, "EXTERNAL_UNFINISHED_AFTER_SECONDS", 0)
+    outside.away = True
+    async with start(toy.service) as (_, http):
+
+        async def unfinished(count: int) -> bool:
+            return f'external_unfinished{{service="toy"}} {count}.0' in (await http.get("/metrics")).text
+
+        assert (await request(connection, "charge", {"command_id": "a", "counter": "x"}))[
+            "status"
+        ] == "failed"
+        await eventually(partial(unfinished, 1))
+        outside.away = False
+
+        async def charged() -> bool:
+            answer = await request(connection, "get_counter", {"counter": "x"})
+            return bool(answer["status"] == "succeeded" and answer["result"]["value"] == 1)
+
+        await eventually(charged)
+        await eventually(partial(unfinished, 0))
 
 
 async def test_a_message_waits_out_an_outage_of_the_database_without_losing_a_delivery(
