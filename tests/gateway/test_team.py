@@ -168,6 +168,9 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
         team = await a_team_of(shop, http, 2)
         bought = (await http.get("/api/v1/billing/subscription")).json()["subscription"]
         seat = (await http.post(SEATS, json={"email": "mine@example.com"})).json()["seat"]
+        urls = {"success_url": SUCCESS_URL, "cancel_url": CANCEL_URL}
+        paid = await http.post("/api/v1/billing/addons/purchase", json={"price": "email_5_monthly", **urls})
+        add_on = paid.json()["add_on"]
     stranger = Customer(type="organization", id=fresh_id("stranger"))
     account = {"account": f"customer:{shop.acme.token}"}
     async with gateway.http(stranger) as theirs:
@@ -178,7 +181,7 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
             await theirs.get("/api/v1/billing/balances", params=account),
             await theirs.post("/api/v1/billing/cancel", json={"subscription_id": bought["subscription_id"]}),
             await theirs.post(SEATS, params={"team_id": team["team_id"]}, json={"email": "x@example.com"}),
-            *[await theirs.request(*wish[:2], json=wish[2]) for wish in _wishes(team, bought)],
+            *[await theirs.request(*wish[:2], json=wish[2]) for wish in _wishes(team, bought, add_on, seat)],
         ):
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), answer.request.url
         unknown = await theirs.get("/api/v1/billing/balances", params={"account": "seat:seat_01abc"})
@@ -198,10 +201,18 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
     async with gateway.http(shop.acme) as http:
         assert (await http.get(SEATS)).json()["items"] == [seat]
         assert (await http.get("/api/v1/billing/subscription")).json()["subscription"] == bought
+        assert (await http.get("/api/v1/billing/my-addons")).json()["items"] == [add_on]
 
 
-def _wishes(team: dict[str, Any], bought: dict[str, Any]) -> list[tuple[str, str, Any]]:
-    """What a stranger might try with the ids of somebody else's team and subscription."""
+def _wishes(
+    team: dict[str, Any], bought: dict[str, Any], add_on: dict[str, Any], seat: dict[str, Any]
+) -> list[tuple[str, str, Any]]:
+    """What a stranger might try with the ids of what somebody else has."""
+    accounts = [
+        f"customer:organization_{team['customer']['id']}",
+        f"team:{team['team_id']}",
+        f"seat:{seat['seat_id']}",
+    ]
     its = f"?team_id={team['team_id']}"
     theirs = {"subscription_id": bought["subscription_id"]}
     rule = {"feature": "mentorship_hours", "enabled": True, "threshold": 1, "recharge_quantity": 1}
@@ -215,6 +226,15 @@ def _wishes(team: dict[str, Any], bought: dict[str, Any]) -> list[tuple[str, str
         ("POST", "/api/v1/billing/preview-change", {"price": "essential_monthly", **theirs}),
         ("POST", "/api/v1/billing/change-tier", {"price": "essential_monthly", **theirs}),
         ("POST", "/api/v1/billing/reactivate", theirs),
-        ("PUT", "/api/v1/billing/auto-recharge", {**rule, "account": f"team:{team['team_id']}"}),
-        ("DELETE", "/api/v1/billing/addons/addon_01jk2m3n4p5q6r7s8t9v0w1x2y", None),
+        ("DELETE", f"/api/v1/billing/addons/{add_on['add_on_id']}", None),
+        *(
+            wish
+            for account in accounts
+            for wish in (
+                ("GET", f"/api/v1/billing/balances?account={account}", None),
+                ("GET", f"/api/v1/billing/auto-recharge?account={account}&feature=mentorship_hours", None),
+                ("PUT", "/api/v1/billing/auto-recharge", {**rule, "account": account}),
+                ("POST", "/api/v1/billing/consume", {"feature": "mentorship_hours", "account": account}),
+            )
+        ),
     ]
