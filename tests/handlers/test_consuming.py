@@ -267,7 +267,11 @@ async def test_usage_is_kept_by_day_and_consumer(world: UnitsWorld) -> None:
 
 @pytest.mark.parametrize(
     ("account", "feature", "code"),
-    [("team:team_9", HOURS, "no_account"), (OWN, "made_up", "unknown_feature")],
+    [
+        ("team:team_9", HOURS, "no_account"),
+        (OWN, "made_up", "unknown_feature"),
+        (OWN, "reading", "unknown_feature"),
+    ],
 )
 async def test_nothing_is_granted_to_the_unknown(
     world: UnitsWorld, account: str, feature: str, code: str

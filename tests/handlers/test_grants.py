@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tests.handlers.grants_world import (
+    ACME,
     JANUARY,
     OWN,
     Grants,
@@ -252,3 +254,33 @@ async def test_nothing_comes_while_grace_is_over_and_only_the_present_after_that
     assert await world.grants(OWN) == [(10, day("2026-05-01"), 100)]
     rows = await world.bound.rows("SELECT suspended FROM consumables.accounts")
     assert [row["suspended"] for row in rows] == [False]
+
+
+@pytest.mark.parametrize("stopped", [{"status": "paused"}, {"status": "unpaid"}, {"restricted": True}])
+async def test_own_units_stay_away_while_nothing_that_gives_them_is_paid_for(
+    world: Grants, stopped: dict[str, Any]
+) -> None:
+    async def is_suspended() -> bool:
+        (row,) = await world.bound.rows("SELECT suspended FROM consumables.accounts WHERE account = %s", OWN)
+        return bool(row["suspended"])
+
+    await world.subscribed(item(gives()), status="past_due", **JANUARY)
+    assert not await is_suspended(), "there is grace"
+    await world.subscribed(**{"status": "past_due"} | stopped)
+    assert await is_suspended()
+    use = m.Consume(command_id="use", consumer=ACME, feature="hours")
+    outcome = await world.bound.handle(use, world.bound.now)
+    assert outcome.error is not None and outcome.error.code == "account_suspended"
+    await world.subscribed(item(gives()), subscription_id="sub_2", **JANUARY)
+    assert not await is_suspended(), "another one is paid for"
+    await world.subscribed(subscription_id="sub_2", status="canceled", ended_at="2026-01-01")
+    assert await is_suspended()
+    await world.subscribed(status="active", restricted=False)
+    assert not await is_suspended()
+
+
+async def test_a_period_that_is_told_has_begun_whatever_the_clock_says(world: Grants) -> None:
+    await world.subscribed(item(gives()), **JANUARY)
+    world.at("2026-01-31T23:59:59")
+    await world.subscribed(current_period_start="2026-02-01", current_period_end="2026-03-01")
+    assert await world.grants(OWN) == [(10, day("2026-03-01"), 100)]
