@@ -52,7 +52,7 @@ class Groups:
 LOCK_TOTAL = Statement("SELECT total, nextval('adder.readings') FROM adder.sums FOR UPDATE")()
 
 
-@service.command(Add, together=True, reads=lambda _: [LOCK_TOTAL])
+@service.command(Add, together=True, together_max=60, reads=lambda _: [LOCK_TOTAL])
 async def add(work: Work, commands: Sequence[Add], groups: Groups) -> list[Sum | Rejected]:
     """Add each; one number is refused, one breaks whoever meets it, one has to wait."""
     numbers = [command.number for command in commands]
@@ -117,6 +117,13 @@ async def test_commands_at_one_moment_share_a_transaction_in_their_order(
     assert [row["command_id"] for row in stored] == ["a", "b", "c"]
     assert stored[1]["body"]["number"] == 2
     assert stored[1]["outcome"] == {"command_id": "b", "status": "succeeded", "result": {"total": 3}}
+
+
+async def test_a_transaction_takes_no_more_of_them_than_the_handler_says(
+    adder: Bound, groups: Groups
+) -> None:
+    await tell(adder, *((f"c{number}", 1) for number in range(130)))
+    assert [len(group) for group in groups.numbers] == [60, 60, 10]
 
 
 async def test_the_same_command_many_times_in_a_group_and_after_it_counts_once(

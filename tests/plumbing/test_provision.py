@@ -1,7 +1,9 @@
 """Provisioning: each service alone with its tables, the audit trail append-only, twice is once."""
 
 import importlib
+from pathlib import Path
 
+import nats
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -9,11 +11,13 @@ from alembic import command
 from alembic.util import CommandError
 from psycopg import errors
 
+from sandbox.nats import DEPLOY_CONFIGURATION, Nats, users
+from sandbox.ports import free_port
 from shared.migrations import alembic_config, service_names
 from shared.provision import check_sync_always, provision_database, provision_nats
 from shared.settings import sqlalchemy_url
 from tests.support.runtime import ROLE_PASSWORD, role_url
-from tests.support.servers import NatsServer
+from tests.support.servers import NatsServer, scratch_directory
 
 SERVICES = service_names()
 OTHERS = [(one, other) for one in SERVICES for other in SERVICES if one != other]
@@ -95,6 +99,35 @@ def test_the_tables_are_those_that_the_code_declares(service_database: str, serv
         pytest.fail(f"{service}: the migrations and the rows differ: {error}")
     finally:
         engine.dispose()
+
+
+class Hasty(Nats):
+    """A server that acknowledges before it writes to the disk."""
+
+    def _configuration(self) -> Path:
+        copy = self.store / "nats.conf"
+        copy.write_text(DEPLOY_CONFIGURATION.read_text().replace("sync_interval: always", ""))
+        return copy
+
+
+async def test_nothing_is_provisioned_where_nats_acknowledges_before_it_writes() -> None:
+    passwords = {user: f"test-{user}" for user in users()}
+    with scratch_directory("nats") as directory:
+        hasty = Hasty(directory / "store", free_port(), free_port(), passwords)
+        child = hasty.start(directory / "log")
+        try:
+            with pytest.raises(SystemExit, match="sync_interval: always"):
+                await provision_nats(
+                    hasty.url("admin"),
+                    prefix="billing",
+                    webhook_subject="tunnel.webhooks",
+                    monitor_url=hasty.monitor_url,
+                )
+            connection = await nats.connect(hasty.url("admin"), inbox_prefix=b"_INBOX_admin")
+            assert await connection.jetstream().streams_info() == []
+            await connection.close()
+        finally:
+            child.stop()
 
 
 async def test_streams_are_provisioned_twice_without_a_change(nats_server: NatsServer) -> None:
