@@ -8,7 +8,7 @@ from tallystick.client import QuestionRejected
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
+from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.gateway.visiting import Visitor, visiting
 from tests.support.gateway import GatewaySystem
 from tests.support.waiting import eventually
@@ -173,6 +173,43 @@ async def test_a_member_who_is_not_the_manager_changes_nothing(gateway: GatewayS
         bought.items,
         False,
     )
+
+
+async def test_a_form_does_nothing_to_what_is_somebody_elses(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    bought = await shop.buys("team_monthly", 3)
+    team = await open_team(shop)
+    seat = await shop.billing.call(
+        seats.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, email="mia@example.com")
+    )
+    fields = {"price": "email_5_monthly", "success_url": SUCCESS_URL, "cancel_url": CANCEL_URL}
+    add_on = m.PurchaseAddOn.model_validate(
+        {"command_id": fresh_id("buy"), "customer": shop.acme, "details": {}, **fields}
+    )
+    owned = (await shop.billing.call(add_on)).add_on
+    assert owned is not None
+    other = Customer(type="organization", id=fresh_id("other"))
+    await shop.register(other, email="other@example.com")
+    theirs, held = {"subscription_id": bought.subscription_id}, {"seat_id": seat.seat.seat_id}
+    rule = {"feature": "mentorship_hours", "threshold": "1", "recharge_quantity": "1", "enabled": "yes"}
+    wishes: list[tuple[str, dict[str, str], int]] = [
+        ("change/cancel", theirs, 404),
+        ("reactivate", theirs, 404),
+        ("add-ons/cancel", {"add_on_id": owned.add_on_id}, 404),
+        ("auto-recharge", {**rule, "account": f"team:{team.team_id}"}, 404),
+        ("auto-recharge", {**rule, "account": f"customer:{shop.acme.token}"}, 404),
+        ("seats/resend", held, 403),
+        ("seats/revoke", held, 403),
+        ("seats/replace", held | {"email": "x@example.com"}, 403),
+    ]
+    async with visiting(gateway, other) as stranger:
+        form = await stranger.form("/billing/plans", "/billing/checkout")
+        for action, wish, status in wishes:
+            sent = form | {"command_id": fresh_id("form")} | wish
+            assert (await stranger.send(f"/billing/{action}", sent)).status_code == status, action
+    listed = await shop.billing.ask(seats.ListSeats(team_id=team.team_id))
+    assert [one.model_dump() for one in listed.items] == [seat.seat.model_dump()]
+    assert (await shop.billing.ask(m.ListAddOns(customer=shop.acme))).items == [owned]
 
 
 async def test_an_invitation_is_offered_to_whom_it_is_meant_for(gateway: GatewaySystem, shop: Shop) -> None:
