@@ -24,6 +24,7 @@ COOKIE = "language"
 LOCALES_KEPT_MAX = 200
 """English is written in a hundred countries."""
 COUNTRY = re.compile("[A-Za-z]{2}")
+WEIGHT = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)", re.IGNORECASE)
 LANGUAGES_READ_MAX = 20
 """Of an `Accept-Language`; browsers send a handful."""
 _FOLDER = Path(__file__).parent / "words"
@@ -98,12 +99,23 @@ def words_for(request: Request) -> Words:
     """The language chosen on the page, else the browser's, else English; dates as in its country."""
     chosen = request.cookies.get(COOKIE)
     spoken = (chosen,) if chosen in LANGUAGES else LANGUAGES
-    header = request.headers.get("accept-language", "")
-    for part in header.split(",")[:LANGUAGES_READ_MAX]:
-        language, _, country = part.partition(";")[0].strip().partition("-")
+    for wanted in _wanted(request.headers.get("accept-language", "")):
+        language, _, country = wanted.partition("-")
         if language.lower() in spoken:
             return words_of(language.lower(), country.upper() if COUNTRY.fullmatch(country) else "")
     return words_of(spoken[0])
+
+
+def _wanted(header: str) -> list[str]:
+    """The languages of an `Accept-Language`, the most wanted first, without those that it rules out."""
+    weighed = [_weighed(part) for part in header.split(",")[:LANGUAGES_READ_MAX]]
+    return [language for language, weight in sorted(weighed, key=lambda one: -one[1]) if weight > 0]
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    language, _, weight = part.partition(";")
+    found = WEIGHT.fullmatch(weight.strip())
+    return language.strip(), float(found[1]) if found else 1.0
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
