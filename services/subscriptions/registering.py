@@ -33,6 +33,8 @@ class Counterpart(BaseModel):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     stripe_customer_id: str | None
+    name: str | None = None
+    """What Stripe called an adopted customer."""
     subscriptions: list[StripeSubscription] = []
 
 
@@ -78,14 +80,19 @@ async def carry_out_in_stripe(
         )
     if intent.in_stripe != "adopt":
         return Counterpart(stripe_customer_id=intent.stripe_customer_id)
-    if await stripe.find_customer(intent.stripe_customer_id) is None:
+    known = await stripe.find_customer(intent.stripe_customer_id)
+    if known is None:
         raise Rejected(
             "not_found",
             f"Stripe has no customer {intent.stripe_customer_id}.",
             {"stripe_customer_id": intent.stripe_customer_id},
         )
+    if (known.email, known.name) != (command.email, command.full_name or known.name):
+        await stripe.update_customer(
+            intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
+        )
     theirs = await stripe.list_subscriptions(intent.stripe_customer_id)
-    return Counterpart(stripe_customer_id=intent.stripe_customer_id, subscriptions=theirs)
+    return Counterpart(stripe_customer_id=intent.stripe_customer_id, name=known.name, subscriptions=theirs)
 
 
 async def record_registration(
@@ -103,7 +110,7 @@ async def record_registration(
     row = await _lock(work, command)
     before = (row.email, row.name, row.notes, row.stripe_customer_id)
     row.email = command.email
-    row.name = row.name if command.full_name is None else command.full_name
+    row.name = command.full_name or row.name or counterpart.name
     row.notes = dict(row.notes if command.metadata is None else command.metadata)
     found = counterpart.stripe_customer_id
     # Of two registrations at once the first keeps the customer that it made in Stripe.

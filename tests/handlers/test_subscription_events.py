@@ -209,6 +209,24 @@ async def test_a_customer_is_adopted_with_their_subscriptions(world: World) -> N
     assert await world.names("subscription") == ["createdV1", "activatedV1"]
 
 
+async def test_an_adopted_customer_is_called_the_same_in_both_places(world: World) -> None:
+    theirs = world.stripe.v1.customers.create({"email": "old@acme.example", "name": "Acme Ltd"})
+
+    customer = await world.register(stripe_customer_id=theirs.id)
+
+    told = (customer["email"], customer["name"])
+    assert told == ("pay@acme.example", "Acme Ltd")
+    adopted = world.stripe.v1.customers.retrieve(theirs.id)
+    assert (adopted.email, adopted.name) == told
+    # Whatever else changes of them there, nothing is taken back.
+    world.stripe.v1.customers.update(theirs.id, {"phone": "123"})
+    await world.catches_up()
+    again = (await world.asks(m.GetCustomer(customer=ACME)))["customer"]
+    assert again == customer
+    renamed = await world.register(stripe_customer_id=theirs.id, name="Acme plc")
+    assert (renamed["name"], world.stripe.v1.customers.retrieve(theirs.id).name) == ("Acme plc", "Acme plc")
+
+
 async def test_a_failure_is_reported_with_its_attempt_and_raised(world: World) -> None:
     broken = stripe_event(
         "evt_broken", "updated", NEW_YEAR, imagined(await known_customer(world)), status="odd"
