@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -270,10 +271,16 @@ async def test_events_that_never_arrived_are_found_by_reconciliation(
 async def test_the_hourly_tick_reconciles_and_remembers_how_far_it_came(
     ingress: Ingress, stand_in: StripeStandIn
 ) -> None:
+    # Missed for two days, which on a test clock are over already.
+    two_days_ago = str(int(time.time()) - 2 * 86_400)
     async with httpx.AsyncClient(base_url=stand_in.url, auth=(SECRET_KEY, "")) as stripe:
-        await stripe.post("/v1/customers", data={"email": "missed@example.com"})
+        clocks = "/v1/test_helpers/test_clocks"
+        clock = (await stripe.post(clocks, data={"frozen_time": two_days_ago})).json()["id"]
+        await stripe.post("/v1/customers", data={"email": "missed@example.com", "test_clock": clock})
+        listed = (await stripe.get("/v1/events", params={"type": "customer.created"})).json()["data"]
+    assert [str(event["created"]) for event in listed] == [two_days_ago]
     await ingress.client.jetstream().publish("billing.ticks.webhooks.reconcile", b"{}")
-    assert len(await eventually(ingress.stored)) == 1
+    await eventually(lambda: _has(ingress, listed[0]["id"]))
 
     async def remembered() -> list[Any]:
         async with await psycopg.AsyncConnection.connect(ingress.owner_url) as connection:
@@ -291,6 +298,10 @@ async def test_while_stripe_is_away_reconciliation_may_be_asked_for_again(
     stand_in.comes_back()
     outcome = await ingress.ask("reconcile", command_id="r1", since="2026-01-01T00:00:00Z")
     assert outcome["result"] == {"listed": 0, "ingested": 0}
+
+
+async def _has(ingress: Ingress, event_id: str) -> bool:
+    return event_id in await ingress.stored()
 
 
 async def _when(looking: Any, count: int, *, at_all: bool = False) -> Any:
