@@ -9,7 +9,8 @@ import pytest
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
-from tests.handlers.grants_world import ANN, POOL, Grants, gives, team_item
+from tallystick.messages.catalog import FeatureEvent
+from tests.handlers.grants_world import ANN, POOL, Grants, gives, item, team_item
 from tests.handlers.recharge_world import ACCOUNT, FEATURE, PRICE, RechargeWorld, recharge_world
 from tests.handlers.subscription_world import World
 from tests.support.runtime import Bound
@@ -292,6 +293,21 @@ async def test_units_that_expire_unused_are_bought_anew(world: RechargeWorld) ->
     assert world.paid_amounts(stripe_id) == [75_000]
 
 
+async def test_nothing_is_bought_for_units_that_lapse_a_moment_before_new_ones_come(
+    world: RechargeWorld,
+) -> None:
+    await world.with_card()
+    told = Grants(world.bound)
+    world.bound.now = world.now
+    renewal = world.now + timedelta(days=31)
+    await told.subscribed(item(gives(FEATURE, 30)))
+    await world.set_rule()
+    await world.bound.tick("expire_grants", renewal)
+    assert await world.remaining() == 0
+    assert await world.charges() == 0
+    assert await told.names() == ["grantedV1", "expiredV1"], "neither low nor exhausted"
+
+
 async def test_unlimited_units_are_not_bought(world: RechargeWorld) -> None:
     await world.with_card()
     await world.has(None)
@@ -400,3 +416,116 @@ async def test_nothing_is_bought_for_a_seat_that_was_revoked_or_a_team_that_is_c
         by_hand = m.Recharge(command_id=world.command_id(), account=account, feature=FEATURE, quantity=1)
         assert await world.refuses(by_hand) == "no_account"
     assert world.paid_amounts(stripe_id) == []
+
+
+async def test_what_is_bought_by_hand_counts_neither_under_the_cap_nor_as_a_failure(
+    world: RechargeWorld,
+) -> None:
+    stripe_id = await world.with_card()
+    await world.has(20)
+    await world.set_rule(max_spend_per_period=Money(amount=75_000, currency="eur"))
+
+    async def buys_by_hand() -> None:
+        command = m.Recharge(command_id=world.command_id(), account=ACCOUNT, feature=FEATURE, quantity=1)
+        await world.does(command)
+        await world.charges()
+
+    await buys_by_hand()
+    world.takes_card(stripe_id, "pm_card_chargeCustomerFail")
+    await buys_by_hand()
+    rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
+    assert (rule["spent"]["amount"], rule["failures"], rule["suspended"]) == (0, 0, False)
+    world.takes_card(stripe_id, "pm_card_visa")
+    await world.uses(2)
+    await world.charges()
+    assert world.paid_amounts(stripe_id) == [1_500, 75_000]
+
+
+async def test_an_invoice_that_was_made_void_fails_what_is_pending(world: RechargeWorld) -> None:
+    """The answer to the charge was lost for good: the feed tells that nothing comes of it."""
+    await world.with_card("pm_card_chargeCustomerFail")
+    await world.has(1)
+    await world.set_rule()
+    await world.charges()
+    # As if nothing of it had been recorded here.
+    await world.bound.rows("UPDATE consumables.recharges SET status = 'pending', version = 1 RETURNING 1")
+    await world.bound.rows("UPDATE consumables.auto_recharges SET failures = 0 RETURNING 1")
+    await world.bound.rows(
+        "DELETE FROM consumables.outbox WHERE entity = 'recharge' AND version = 2 RETURNING 1"
+    )
+    await world.shop.catches_up()
+    await world.hears()
+    assert await world.told() == [("requestedV1", 50, None), ("failedV1", 50, "payment_failed")]
+    rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
+    assert rule["failures"] == 1
+    assert await world.remaining() == 1
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"archived": True}, {"unit_price": None}, {"unit_price": Money(amount=PRICE, currency="usd")}],
+)
+async def test_what_is_sold_no_more_or_for_other_money_is_not_bought(
+    world: RechargeWorld, edit: dict[str, Any]
+) -> None:
+    await world.with_card()
+    await world.has(20)
+    await world.set_rule()
+    [body] = [
+        body
+        for subject, body in await world.shop.bound.feed()
+        if ".feature." in subject and body["feature"]["code"] == FEATURE
+    ]
+    event = FeatureEvent.model_validate(body, strict=False)
+    edited = event.feature.model_copy(update=edit | {"version": 2})
+    await world.bound.hears(event.model_copy(update={"feature": edited, "version": 2}))
+    assert await world.uses(5) == 15
+    assert await world.charges() == 0
+    assert await world.told() == []
+
+
+async def test_a_cap_of_ones_own_account_is_for_the_period_of_ones_own_subscription(
+    world: RechargeWorld,
+) -> None:
+    """The period began forty days ago, before the month: what was bought then counts."""
+    stripe_id = await world.with_card()
+    told = Grants(world.bound)
+    began = world.now - timedelta(days=40)
+    world.bound.now = began
+    await told.subscribed(item(), current_period_end=(began + timedelta(days=365)).isoformat())
+    start, world.now = world.now, began + timedelta(hours=1)
+    await world.has(20)
+    await world.set_rule(max_spend_per_period=Money(amount=100_000, currency="eur"))
+    await world.uses(1)
+    await world.charges()
+    world.now = start
+    await world.uses(55)
+    await world.charges()
+    assert world.paid_amounts(stripe_id) == [75_000, 24_000], "50 and the 16 that fit"
+
+
+async def test_a_suspension_is_told_once_and_again_after_something_was_bought(world: RechargeWorld) -> None:
+    await world.with_card()
+    await world.has(19)
+
+    async def suspends(*, is_suspended: bool) -> None:
+        await world.bound.rows("UPDATE consumables.accounts SET suspended = %s RETURNING 1", is_suspended)
+
+    await suspends(is_suspended=True)
+    await world.set_rule()
+    assert await world.refuses(world.wants(1)) == "account_suspended"
+    assert await world.charges() == 0
+    await suspends(is_suspended=False)
+    # 69 once 50 more are paid, and 19 again.
+    assert await world.uses(1) == 18
+    assert await world.charges() == 1
+    await world.uses(50)
+    assert await world.charges() == 1
+    await suspends(is_suspended=True)
+    grants = (await world.does(m.GetBalance(account=ACCOUNT, feature=FEATURE)))["grants"]
+    assert [grant["remaining"] for grant in grants] == [18, 50]
+    await world.does(
+        m.RevokeGrant(command_id="revoke", grant_id=grants[1]["grant_id"], reason="Bought twice.")
+    )
+    skipped, bought = ("skippedV1", 0, "suspended"), [("requestedV1", 50, None), ("paidV1", 50, None)]
+    assert await world.told() == [skipped, *bought, *bought, skipped]

@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 
 from services.consumables.app import service
+from tallystick.messages import consumables as m
 from tests.handlers.grants_world import (
     ANN,
     BOB,
@@ -109,6 +110,21 @@ async def test_a_revoked_seat_has_nothing_and_gets_nothing(world: Grants) -> Non
     assert (await world.bucket())["seat_seat_1.hours"]["remaining"] == 0
     await world.renewed("2026-02-01", "2026-03-01")
     assert await world.remaining(SEAT) == 0
+
+
+async def test_places_that_a_revoked_seat_held_are_nobodys(world: Grants) -> None:
+    places = gives("places", 3, kind="limit", team_allowed=True)
+    await world.subscribed(team_item(places, strategy="per_seat", owner_seat="none"), **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+    reserve = m.Reserve(command_id="hold", consumer=ANN, feature="places", quantity=2, ttl_seconds=60)
+    outcome = await world.bound.handle(reserve, world.bound.now)
+    assert outcome.status == "succeeded", outcome.error
+    await world.seat(1, "revoked", ANN)
+    await world.bound.tick("expire_reservations", day("2026-01-02"))
+    balance = await world.balance(SEAT, "places")
+    assert balance is not None
+    assert (balance["reserved"], balance["remaining"], balance["expired"]) == (0, 0, 3)
 
 
 async def test_what_is_left_of_a_seat_goes_along_to_its_new_holder(world: Grants) -> None:
