@@ -5,6 +5,10 @@ import asyncio
 import orjson
 import pytest
 
+from shared.service import Service
+from shared.steps import Steps
+from shared.work import Work
+from tests.plumbing import toy
 from tests.plumbing.toy import Charge, Fill, GetCounter, Increment, Outside
 from tests.support.runtime import Bound
 
@@ -126,6 +130,35 @@ async def test_an_external_command_asked_for_twice_at_once_happens_once(
     assert {outcome.to_json() for outcome in outcomes} == {outcomes[0].to_json()}
     assert outcomes[0].result == {"counter_id": "x", "value": 1}
     assert len(await counters.feed()) == 1
+
+
+async def test_what_was_planned_by_whoever_came_second_is_undone_and_not_told(database_url: str) -> None:
+    """Both have planned before either has written down what."""
+    service = Service("toy", metadata=toy.Row.metadata)
+    both_planned, both_know = asyncio.Barrier(2), asyncio.Barrier(2)
+
+    @service.external_command(Charge)
+    async def charge(steps: Steps, command: Charge) -> toy.CounterSnapshot:
+        async def plan(work: Work) -> toy.ChargeIntent:
+            counter = toy.CounterSnapshot(counter_id="x", value=1)
+            work.tell(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter)
+            await both_planned.wait()
+            return toy.ChargeIntent(amount=1)
+
+        intent = await steps.intend(plan, toy.ChargeIntent)
+        await both_know.wait()
+
+        async def save(work: Work) -> toy.CounterSnapshot:
+            return toy.CounterSnapshot(counter_id="x", value=intent.amount)
+
+        return await steps.record(save)
+
+    toy.create(database_url)
+    bound = Bound(service, database_url, url=database_url)
+    outcomes = await asyncio.gather(*(bound.handle(Charge(command_id="a", counter="x")) for _ in range(2)))
+    assert [outcome.result for outcome in outcomes] == [{"counter_id": "x", "value": 1}] * 2
+    assert len(await bound.feed()) == 1
+    await bound.close()
 
 
 async def test_an_external_refusal_is_stored(counters: Bound, outside: Outside) -> None:

@@ -175,24 +175,26 @@ async def test_two_workers_with_the_same_commands_do_each_once(
     await other.close()
 
 
+@pytest.mark.parametrize("neighbours", [[("b", 1)], []])
 async def test_one_settled_elsewhere_in_the_meantime_is_answered_from_there(
-    adder: Bound, database_url: str, groups: Groups
+    adder: Bound, database_url: str, groups: Groups, neighbours: list[tuple[str, int]]
 ) -> None:
     groups.go_on.clear()
-    handling = asyncio.create_task(tell(adder, ("a", 1), ("b", STUCK)))
+    handling = asyncio.create_task(tell(adder, ("a", STUCK), *neighbours))
     async with await psycopg.AsyncConnection.connect(database_url) as elsewhere:
         await groups.begun.wait()
         await elsewhere.execute(
             """INSERT INTO adder.inbox (command_id, name, fingerprint, body, received_at, outcome)
                VALUES ('a', 'add', %s, '{}', now(), %s)""",
             (
-                fingerprint(Add(command_id="a", number=1)),
+                fingerprint(Add(command_id="a", number=STUCK)),
                 orjson.dumps({"command_id": "a", "status": "succeeded", "result": {"total": 99}}).decode(),
             ),
         )
     groups.go_on.set()
-    assert await handling == [99, STUCK]
-    assert await total(adder) == STUCK
+    numbers = [number for _, number in neighbours]
+    assert await handling == [99, *numbers]
+    assert await total(adder) == sum(numbers)
 
 
 async def test_while_the_database_is_away_everybody_may_ask_again(adder: Bound, database_url: str) -> None:
