@@ -83,6 +83,7 @@ async def preview_count(work: Work, question: m.PreviewSeatChange, asking: Askin
         due_now=preview.due_now,
         next_invoice=preview.next_invoice,
         lines=preview.lines,
+        when=preview.when,
     )
 
 

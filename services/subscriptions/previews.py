@@ -43,11 +43,23 @@ async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGa
     if question.add_price is not None:
         return await _preview_add_on(work, row, shelf, question.add_price, stripe)
     change = await plan_change(work, row, wish_of(question))
+    preview = await _preview_plan(work, row, shelf, change, question.proration, stripe)
+    return preview.model_copy(update={"when": change.how if change.how in ("now", "period_end") else None})
+
+
+async def _preview_plan(
+    work: Work,
+    row: SubscriptionRow,
+    shelf: CatalogView,
+    change: PlanChange,
+    wish: m.Proration,
+    stripe: StripeGateway,
+) -> m.ChangePreview:
     if row.stripe_subscription_id is None:
-        return _preview_own(work, row, shelf, change, question.proration)
+        return _preview_own(work, row, shelf, change, wish)
     wanted, state = item_change(change), state_of_row(row)
     present = await find(stripe, row.stripe_subscription_id)
-    proration: m.Proration = question.proration if change.how == "now" else "none"
+    proration: m.Proration = wish if change.how == "now" else "none"
     if change.how == "nothing" and state.scheduled_change is None:
         return await _as_it_is(present, shelf, stripe)
     if present.schedule_id is not None:

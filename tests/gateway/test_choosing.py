@@ -63,3 +63,30 @@ async def test_a_payment_method_can_be_changed_whatever_it_pays_for(
             assert opened.headers["location"].startswith(shop.system.stripe_url)
             form = await visitor.form(PLANS, "/billing/checkout")
             await visitor.send("/billing/checkout", form | {"price": "starter_free"})
+
+
+@pytest.mark.parametrize(
+    ("price", "when"),
+    [("business_monthly", "now"), ("essential_monthly", "period_end")],
+    ids=["more", "less"],
+)
+async def test_more_is_offered_at_once_and_less_when_the_period_ends(
+    gateway: GatewaySystem, shop: Shop, price: str, when: str
+) -> None:
+    await shop.register()
+    await shop.buys("professional_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        page = f"/billing/change?price={price}"
+        form = await visitor.form(page, "/billing/change")
+        assert form["when"] == when
+        changed = await visitor.send("/billing/change", form)
+        done = "changed" if when == "now" else "change_scheduled"
+        assert changed.headers["location"] == f"/billing?done={done}#plan"
+        # What is scheduled already and is looked at again stays so.
+        if when == "period_end":
+            assert (await visitor.form(page, "/billing/change"))["when"] == when
+        # Whoever wants it otherwise says so.
+        other = await visitor.form(
+            "/billing/change?price=studio_monthly&quantity=3&when=now", "/billing/change"
+        )
+        assert other["when"] == "now"

@@ -73,6 +73,7 @@ async def test_a_preview_sees_past_what_is_scheduled(crew: Crew) -> None:
     assert (later["due_now"]["amount"], later["next_invoice"]["amount"]) == (0, 2000)
     back = await crew.preview(quantity=3)
     assert (back["due_now"]["amount"], back["next_invoice"]["amount"]) == (0, 3000)
+    assert [one["when"] for one in (now, at_once, later, back)] == ["now", "now", "period_end", None]
 
     await crew.world.does(await crew.quantity(8))
     await crew.reaches(FEBRUARY + timedelta(hours=2))

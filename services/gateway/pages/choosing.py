@@ -24,6 +24,8 @@ router = APIRouter(prefix="/billing", include_in_schema=False, route_class=Actio
 
 Typed = Annotated[str, Query(max_length=100)]
 When = Annotated[Literal["now", "period_end"], Query()]
+WAITS: m.When = "period_end"
+"""When what is previewed happens if it changes nothing: it is scheduled already."""
 
 
 @router.get("/plans")
@@ -55,7 +57,7 @@ async def change(
     shown: Shown,
     price: Typed,
     quantity: Typed = "",
-    when: When = "now",
+    when: When | None = None,
 ) -> Response:
     """What another plan costs, to be confirmed."""
     await may_change(shown.billing, caller)
@@ -72,7 +74,7 @@ async def change(
         price=price,
         quantity=wanted,
         when=when,
-        proration=proration(when),
+        proration=proration(when or "now"),  # at the end of a period there is nothing to prorate
     )
     preview = await shown.billing.ask(question)
     return shown.templates.page(
@@ -86,7 +88,7 @@ async def change(
         seats=product.seats,
         price=price,
         quantity=wanted or (target.items[0].quantity if product.seats and target.items else None),
-        when=when,
+        when=when or preview.when or WAITS,
         seen=state_of(target),
         period_end=words.date(target.current_period_end) if target.current_period_end else None,
     )
@@ -100,16 +102,16 @@ async def seat_count(
     words = words_for(request)
     team = await team_of(shown.billing, caller)
     wanted = number(quantity)
-    chosen = when or ("now" if wanted is None or wanted >= team.quantity else "period_end")
     preview = None
     if wanted is not None and wanted != team.quantity:
         question = seats.PreviewSeatChange(
-            team_id=team.team_id, quantity=wanted, when=chosen, proration=proration(chosen)
+            team_id=team.team_id, quantity=wanted, when=when, proration=proration(when or "now")
         )
         cost = await shown.billing.ask(question)
+        when = when or cost.when or WAITS
         preview = views.preview_view(cost, words)
     return shown.templates.page(
-        request, "seat_count.html", caller=caller, team=team, quantity=wanted, when=chosen, preview=preview
+        request, "seat_count.html", caller=caller, team=team, quantity=wanted, when=when, preview=preview
     )
 
 

@@ -41,6 +41,10 @@ class ChangePreview(Told):
     lines: list[InvoiceLine] = Field(
         description="Of the invoice that is made at once, if there is one, else of the next."
     )
+    when: When | None = Field(
+        default=None,
+        description="When the plan or quantity would change, asked for or not; null where neither would.",
+    )
 
 
 class ComingInvoice(Told):
