@@ -78,6 +78,7 @@ SHELF = CatalogView(
         "solo": product("solo"),
         "free": product("free"),
         "team": product("team", SeatRule(strategy="per_seat", minimum=2, maximum=50)),
+        "crew": product("crew", SeatRule(strategy="per_team")),
         "mail": product("mail", kind="add_on"),
     },
     prices={
@@ -85,10 +86,13 @@ SHELF = CatalogView(
         for listed in (
             price("solo_monthly", "solo", trial_days=14),
             price("solo_yearly", "solo", interval="year", trial_days=0),
+            price("solo_more", "solo"),
             price("solo_old", "solo", archived=True),
             price("free_monthly", "free", "free", currency=None, unit_amount=None),
             price("team_monthly", "team", "per_seat"),
+            price("crew_monthly", "crew", "per_seat"),
             price("mail_monthly", "mail", "per_seat"),
+            price("mail_more", "mail", "per_seat"),
         )
     },
 )
@@ -125,6 +129,18 @@ def test_without_a_quantity_the_fewest_are_bought() -> None:
     lines = order_lines(SHELF, [buy("team_monthly"), buy("mail_monthly", 7)], free=False)
 
     assert [line.quantity for line in lines] == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("solo_monthly", "solo_more"), ("team_monthly", "crew_monthly")]
+)
+def test_one_subscription_has_a_plan_once_and_one_team(first: str, second: str) -> None:
+    with pytest.raises(Refused) as refused:
+        order_lines(SHELF, [buy(first), buy("mail_monthly"), buy(second)], free=False)
+
+    assert (refused.value.code, refused.value.details) == ("invalid_message", {"prices": [first, second]})
+    together = [buy("solo_more"), buy("team_monthly"), buy("mail_monthly"), buy("mail_more")]
+    assert len(order_lines(SHELF, together, free=False)) == 4
 
 
 def test_one_subscription_has_one_interval() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from services.subscriptions.domain.refusals import Refused
 from services.subscriptions.domain.shelf import Shelf
@@ -34,7 +35,21 @@ def order_lines(shelf: Shelf, items: Iterable[ItemToBuy], *, free: bool) -> list
                 "All prices of one subscription share a currency and an interval.",
                 prices=[first.code, line.price.code],
             )
+    _refuse_plans_together(lines)
     return lines
+
+
+def _refuse_plans_together(lines: Sequence[Line]) -> None:
+    """A plan is had once, and a subscription has one team, so one plan with seats."""
+    plans = [line for line in lines if line.product.kind == "plan"]
+    for first, second in combinations(plans, 2):
+        have_teams = first.product.seats is not None and second.product.seats is not None
+        if have_teams or first.product.code == second.product.code:
+            raise Refused(
+                "invalid_message",
+                "One subscription has a plan at one of its prices, and one plan with seats.",
+                prices=[first.price.code, second.price.code],
+            )
 
 
 def refuse_what_people_sell(lines: Iterable[Line]) -> None:
