@@ -71,6 +71,30 @@ async def test_the_ledger_is_listed_newest_first_with_who_and_why(world: UnitsWo
     ]
 
 
+async def test_what_was_said_with_a_reservation_is_said_of_what_becomes_of_it(world: UnitsWorld) -> None:
+    await world.grant(10)
+    reserve = m.Reserve(
+        command_id="reserve", consumer=ACME, feature=HOURS, quantity=3, ttl_seconds=60, metadata={"job": "9"}
+    )
+    reservation_id = (await world.does(reserve))["reservation_id"]
+    world.now = NOON + timedelta(seconds=1)
+    commit = m.CommitReservation(command_id="commit", reservation_id=reservation_id, quantity=2)
+    await world.does(commit)
+    told = [entry for _, event in await world.events() for entry in event.entries if entry.kind != "granted"]
+    listed = await pages(world, m.ListEntries(account=OWN, since=NOON + timedelta(seconds=1)))
+    assert {(one["kind"], one["quantity"], one["caused_by"]) for one in listed} == {
+        ("committed", 2, "commit"),
+        ("released", 1, "commit"),
+    }
+    assert {(entry.kind, entry.quantity) for entry in told} == {
+        ("reserved", 3),
+        ("committed", 2),
+        ("released", 1),
+    }
+    for entry in [*told, *(m.Entry.model_validate(one, strict=False) for one in listed)]:
+        assert (entry.consumer, entry.reservation_id, entry.metadata) == (ACME, reservation_id, {"job": "9"})
+
+
 async def test_the_ledger_is_cut_from_a_moment_on_and_before_another(world: UnitsWorld) -> None:
     await world.grant(10)
     for minute in (1, 2, 3):

@@ -212,6 +212,19 @@ async def test_a_reservation_is_settled_once_by_whoever_is_first(world: UnitsWor
     assert (await standing(world))[2] == 0
 
 
+async def test_what_was_reserved_from_one_account_says_what_remains_there(world: UnitsWorld) -> None:
+    await world.grant(10, POOL)
+    await world.grant(5, SEAT_OF_ANN)
+    named, anywhere = [
+        await world.does(reserve(world, 2, consumer=ANN, account=account)) for account in (POOL, None)
+    ]
+    assert (named["remaining"], anywhere["remaining"]) == (8, 11)
+    used = commit(world, named["reservation_id"])
+    assert await world.does(used) == {"consumed": 2, "remaining": 8 - 2}
+    assert await world.does(refund(world, used.command_id)) == {"refunded": 2, "remaining": 8}
+    assert await world.does(give_back(world, anywhere["reservation_id"])) == {"remaining": 15}
+
+
 async def test_more_than_was_reserved_cannot_be_used(world: UnitsWorld) -> None:
     await world.grant(10)
     reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
