@@ -92,9 +92,12 @@ class Left(Told):
 class Release(
     Command[Left],
     service=SERVICE,
-    rejections=("nothing_to_release", "no_account", "unknown_feature", "account_suspended"),
+    rejections=("nothing_to_release", "no_account", "unknown_feature"),
 ):
-    """Free what was occupied of a limit. `nothing_to_release`: `details.in_use` says how many are."""
+    """Free what was occupied of a limit, also of a suspended account.
+
+    `nothing_to_release`: `details.in_use` says how many are.
+    """
 
     consumer: Customer
     feature: Code

@@ -78,7 +78,10 @@ class SetAutoRecharge(
     service=SERVICE,
     rejections=("recharge_price_missing", "no_account", "unknown_feature"),
 ):
-    """Have more units bought whenever less than `threshold` remain. Setting it again ends a suspension."""
+    """Have more units bought whenever less than `threshold` remain, at once where that is so already.
+
+    Setting it again ends a suspension.
+    """
 
     account: Account
     feature: Code
