@@ -121,6 +121,9 @@ async def test_a_holder_sees_and_the_manager_changes(gateway: GatewaySystem, sho
             assert (await http.post(SEATS, json=given)).status_code == 201
         body = {"member": manager.model_dump()}
         assert (await http.put(f"{TEAM}/manager", json=body)).status_code == 200
+        # From now on seats are the manager's, and not even the customer's own token changes them.
+        own = await http.post(SEATS, json={"email": "x@example.com"})
+        assert (own.status_code, own.json()["code"]) == (403, "not_billing_manager")
 
     for customer, claims in ((holder, {}), (shop.acme, {"member": holder.token})):
         async with gateway.http(customer, "billing:manage", **claims) as theirs:

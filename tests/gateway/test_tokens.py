@@ -4,7 +4,11 @@ import hmac
 import json
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -156,6 +160,44 @@ async def test_keys_of_the_host_application_in_a_file(
     with_keys(path, rsa, new)
     monkeypatch.setattr("services.gateway.tokens.KEYS_RETRY_SECONDS", 0.0)
     assert (await tokens.caller(signed_by(new, "ES256"))).customer == ACME
+    with pytest.raises(BadToken):
+        await tokens.caller(signed_by(stranger, "ES256"))
+
+
+@contextmanager
+def published(*keys: Any) -> Iterator[str]:
+    """Keys at a URL."""
+    content = json.dumps(KeySet(list(keys)).as_dict(private=False)).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing: tests are quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/keys"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_keys_at_a_url_count_on_while_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
+    stranger = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
+    monkeypatch.setattr("services.gateway.tokens.KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr("services.gateway.tokens.KEYS_FRESH_SECONDS", 0.0)
+    with published(key) as url:
+        tokens = Tokens(settings(gateway_jwks=url))
+        assert (await tokens.caller(signed_by(key, "ES256"))).customer == ACME
+    assert (await tokens.caller(signed_by(key, "ES256"))).customer == ACME
     with pytest.raises(BadToken):
         await tokens.caller(signed_by(stranger, "ES256"))
 
