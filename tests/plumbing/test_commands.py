@@ -155,7 +155,9 @@ async def test_what_was_planned_by_whoever_came_second_is_undone_and_not_told(da
 
     toy.create(database_url)
     bound = Bound(service, database_url, url=database_url)
-    outcomes = await asyncio.gather(*(bound.handle(Charge(command_id="a", counter="x")) for _ in range(2)))
+    async with asyncio.timeout(15):
+        command = Charge(command_id="a", counter="x")
+        outcomes = await asyncio.gather(bound.handle(command), bound.handle(command))
     assert [outcome.result for outcome in outcomes] == [{"counter_id": "x", "value": 1}] * 2
     assert len(await bound.feed()) == 1
     await bound.close()

@@ -17,7 +17,7 @@ from shared.work import Work
 from tallystick.messages.base import COMMANDS, Command, Count, Told
 from tests.support.runtime import Bound
 
-FORBIDDEN, BROKEN, STUCK = 7, 13, 17
+FORBIDDEN, BROKEN, STUCK, DEADLOCKED = 7, 13, 17, 19
 
 
 class Sum(Told):
@@ -61,6 +61,8 @@ async def add(work: Work, commands: Sequence[Add], groups: Groups) -> list[Sum |
     total = locked.rows[0][0]
     if BROKEN in numbers:
         raise RuntimeError("this number breaks everything")
+    if DEADLOCKED in numbers and len(groups.numbers) < 3:
+        raise psycopg.errors.DeadlockDetected("as Postgres says it")
     if STUCK in numbers:
         groups.begun.set()
         await groups.go_on.wait()
@@ -161,6 +163,11 @@ async def test_one_that_breaks_takes_no_neighbour_with_it_and_is_not_stored(adde
     assert await tell(adder, ("a", 1), ("b", 2), ("c", BROKEN), ("d", 4)) == [1, 3, "unavailable", 7]
     stored = await adder.rows("SELECT command_id FROM adder.inbox ORDER BY command_id")
     assert [row["command_id"] for row in stored] == ["a", "b", "d"]
+
+
+async def test_a_group_that_meets_a_deadlock_is_tried_again_as_it_is(adder: Bound, groups: Groups) -> None:
+    assert await tell(adder, ("a", 1), ("b", DEADLOCKED)) == [1, 20]
+    assert groups.numbers == [[1, DEADLOCKED]] * 3
 
 
 async def test_two_workers_with_the_same_commands_do_each_once(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -171,6 +172,21 @@ async def test_a_group_has_no_trace_from_the_one_before_it(service: Service, lis
     go_on.set()
     await asyncio.gather(first, second)
     assert await traces_told(listening) == {"cause-1": 1, "cause-2": None}
+
+
+async def test_whoever_meets_a_deadlock_is_heard_again_at_once(service: Service, listening: Bound) -> None:
+    tries: list[int] = []
+
+    @service.event(toy.CounterEvent)
+    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+        tries.append(event.version)
+        await keep_newest(work, KnownCounter, **note(event))
+        if len(tries) < 3:
+            raise psycopg.errors.DeadlockDetected("as Postgres says it")
+
+    await listening.hears(moved("a", 1, 5), "moved")
+    assert tries == [1, 1, 1]
+    assert await known(listening) == {"a": (1, 5)}
 
 
 async def test_what_is_too_much_for_one_transaction_opens_several(service: Service, listening: Bound) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 from shared import delivery
 from shared import worker as worker_module
 from shared.delivery import Incoming, Undeliverable
-from shared.faults import Rejected
+from shared.faults import Rejected, Unavailable
 from shared.provision import LAYOUT_PATH
 from shared.service import Service
 from shared.settings import Settings
@@ -179,6 +180,25 @@ async def test_an_answer_too_large_for_a_message_is_refused_at_once(start: Start
         assert (refused["status"], refused["error"]["code"]) == ("rejected", "invalid_message")
 
 
+async def test_nobody_has_an_outcome_published_where_only_the_service_may_publish(
+    start: Start, connection: Client
+) -> None:
+    async with start(toy.service):
+        elsewhere = await connection.subscribe("somewhere.else")
+        replies = await connection.subscribe("_INBOX.mine")
+        for name, subject in (("a", "somewhere.else"), ("b", "_INBOX.mine")):
+            body = json.dumps({"command_id": name, "counter": "x"}).encode()
+            headers = {"Billing-Reply-To": subject}
+            await connection.jetstream().publish("billing.commands.toy.increment", body, headers=headers)
+            await eventually(partial(_is_acknowledged, connection))
+        assert json.loads((await replies.next_msg(timeout=5)).data)["command_id"] == "b"
+        assert elsewhere.pending_msgs == 0
+
+
+async def _is_acknowledged(connection: Client) -> bool:
+    return (await connection.jetstream().stream_info("BILLING_COMMANDS")).state.messages == 0
+
+
 @pytest.mark.parametrize("subject", ["_INBOX.two words", "_INBOX", "_INBOX.", "_INBOX..", "_INBOX.*", ""])
 async def test_an_outcome_that_cannot_be_sent_where_it_is_wanted_changes_nothing_else(
     start: Start, connection: Client, subject: str
@@ -231,7 +251,7 @@ async def test_commands_of_a_batch_become_dead_letters_like_any_others(
         subject, batch = "billing.commands.toy.increment", {"Nats-Batch-Id": "one", "Mine": "kept"}
         await connection.publish(subject, b"nonsense", headers={**batch, "Nats-Batch-Sequence": "1"})
         last = {**batch, "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"}
-        await connection.request(subject, b"more of it", headers=last)
+        await connection.request(subject, b"more of it", headers=last, timeout=5)
         jetstream = connection.jetstream()
 
         async def buried() -> bool:
@@ -297,6 +317,89 @@ async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neig
         ]
         letter = await jetstream.get_last_msg("BILLING_DEAD_LETTERS", "billing.dead_letters.toy.take_thing")
         assert dict(letter.headers or {})["Billing-Origin-Subject"] == "things.bad"
+
+
+async def test_who_waits_for_somebody_outside_is_tried_for_longer_but_not_for_ever(
+    start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_DELAYS_SECONDS", (0.05,))
+    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 2)
+    monkeypatch.setattr(delivery, "DELIVERIES_WITHOUT_END_MAX", 4)
+    tries: list[int] = []
+    service = Service("toy", metadata=toy.Row.metadata)
+
+    @service.follow("toy-things", stream="THINGS")
+    async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
+        tries.append(incoming.attempt)
+        raise Unavailable("somebody outside is away")
+
+    async with start(service):
+        jetstream = connection.jetstream()
+        await jetstream.publish("things.any", b"body")
+
+        async def buried() -> bool:
+            return (await jetstream.stream_info("BILLING_DEAD_LETTERS")).state.messages == 1
+
+        await eventually(buried)
+    assert tries == [1, 2, 3, 4]
+
+
+async def test_what_takes_longer_than_the_server_waits_is_not_given_to_somebody_else(
+    start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "PROGRESS_SECONDS", 0.1)
+    ack_wait_seconds = 0.5
+    await connection.jetstream().add_consumer(
+        "THINGS",
+        ConsumerConfig(
+            durable_name="toy-things",
+            filter_subjects=["things.>"],
+            max_deliver=-1,
+            ack_wait=ack_wait_seconds,
+        ),
+    )
+    tries: list[int] = []
+    service = Service("toy", metadata=toy.Row.metadata)
+
+    @service.follow("toy-things", stream="THINGS")
+    async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
+        tries.append(incoming.attempt)
+        ends_at = time.monotonic() + 4 * ack_wait_seconds
+        await eventually(lambda: time.monotonic() > ends_at)
+
+    async with start(service):
+        jetstream = connection.jetstream()
+        await jetstream.publish("things.any", b"body")
+
+        async def done() -> bool:
+            info = await jetstream.consumer_info("THINGS", "toy-things")
+            return bool(tries) and (info.num_pending, info.num_ack_pending) == (0, 0)
+
+        await eventually(done)
+    assert tries == [1]
+
+
+async def test_a_worker_tends_its_partitions_and_closes_what_it_was_provided_with(
+    counters: Bound, nats_server: NatsServer, connection: Client
+) -> None:
+    await counters.execute("CREATE TABLE toy.tended (at timestamptz)")
+    await counters.execute(
+        """CREATE OR REPLACE FUNCTION toy.tend_partitions() RETURNS text LANGUAGE sql
+           AS 'INSERT INTO toy.tended VALUES (now()); SELECT NULL::text'"""
+    )
+
+    class Line:
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    line = Line()
+    settings = Settings(database_url=counters.owner_url, nats_url=nats_server.url)
+    async with running(toy.service, settings, provide=lambda _: [toy.Outside(), line]):
+        await eventually(partial(counters.rows, "SELECT * FROM toy.tended"))
+        assert not line.closed
+    assert line.closed
 
 
 async def test_a_tick_carries_its_time_or_that_of_its_publication(start: Start, connection: Client) -> None:
