@@ -175,6 +175,13 @@ async def test_an_edit_that_drops_a_feature_wipes_nothing(world: Grants) -> None
     assert await world.remaining(OWN, "extras") == 5
 
 
+async def test_nothing_is_carried_over_of_what_the_plan_gives_no_more(world: Grants) -> None:
+    await world.subscribed(item(gives(quantity=100, rollover=50)), **JANUARY)
+    await world.renewed("2026-02-01", "2026-03-01", item(gives("extras", 5)))
+    assert await world.remaining(OWN) == 0
+    assert await world.grants(OWN) == []
+
+
 async def test_unlimited_units_are_unlimited_month_after_month(world: Grants) -> None:
     await world.subscribed(item(gives(quantity=None)), **JANUARY)
     assert await world.remaining(OWN) is None

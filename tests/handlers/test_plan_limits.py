@@ -34,6 +34,17 @@ async def test_a_limit_is_a_ceiling_that_does_not_come_anew(world: Grants) -> No
     assert await world.grants(OWN, "places") == [(10, None, 100)]
 
 
+async def test_a_limit_of_a_product_that_is_edited_moves_at_once_as_it_never_comes_anew(
+    world: Grants,
+) -> None:
+    await world.subscribed(item(gives("places", 10, kind="limit"), gives(quantity=10)), **JANUARY)
+    for places in (12, 7):
+        edited = item(gives("places", places, kind="limit"), gives(quantity=places))
+        await world.subscribed(edited)
+        assert await world.remaining(OWN, "places") == places
+        assert await world.remaining(OWN) == 10, "units follow with the next grant"
+
+
 async def occupied(world: Grants, quantity: int) -> None:
     """As if so many places were taken."""
     await world.bound.rows(

@@ -168,6 +168,26 @@ async def test_usage_reaches_the_meter_once(metered: RechargeWorld) -> None:
     ]
 
 
+async def test_usage_is_dated_on_its_day_and_never_after_the_report(metered: RechargeWorld) -> None:
+    await metered.shop.register()
+    for days in (1, 0):
+        await used(metered, TODAY - days * DAY, "user_a", 10)
+    await metered.bound.tick("report_usage", metered.now)
+    rows = await metered.bound.rows("SELECT used_at FROM consumables.readings ORDER BY used_at")
+    assert [row["used_at"] for row in rows] == [TODAY - timedelta(seconds=1), metered.now]
+
+
+async def test_readings_are_kept_for_ninety_days(metered: RechargeWorld) -> None:
+    await metered.shop.register()
+    await used(metered, TODAY, "user_a", 10)
+
+    async def kept_after(days: int) -> int:
+        await metered.bound.tick("report_usage", metered.now + days * DAY)
+        return len(await metered.bound.rows("SELECT * FROM consumables.readings"))
+
+    assert [await kept_after(days) for days in (0, 90, 91)] == [1, 1, 0]
+
+
 async def test_a_report_that_broke_off_is_told_again_in_the_same_words(metered: RechargeWorld) -> None:
     stripe_id = (await metered.shop.register())["stripe_customer_id"]
     for days in range(5):
