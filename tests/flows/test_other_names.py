@@ -10,6 +10,7 @@ from services.subscriptions import app as subscriptions
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.webhooks import app as webhooks
 from services.webhooks.ingest import Ingest
+from services.webhooks.service import service as webhooks_service
 from services.webhooks.stripe_list import StripeEventList
 from shared.asking import Asking
 from shared.provision import provision_nats
@@ -46,7 +47,7 @@ async def billing(service_database: str, nats_server: NatsServer) -> AsyncIterat
         )
 
     async with (
-        running(webhooks.service, settings("webhooks"), provide=webhooks.provide, routes=webhooks.routes) as (
+        running(webhooks_service, settings("webhooks"), provide=webhooks.provide, routes=webhooks.routes) as (
             intake,
             _,
         ),
