@@ -46,7 +46,6 @@ class Requests:
     runtime: Runtime
     subjects: Subjects
     connection: Client | None = None
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS_AT_ONCE))
     subscriptions: list[Subscription] = field(default_factory=list)
     answering: set[asyncio.Task[None]] = field(default_factory=set)
     decided: list["Taken"] = field(default_factory=list)
@@ -82,12 +81,19 @@ class Requests:
         self.connection = None
 
     def _taking(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
+        # For each kind: those that wait for somebody outside keep no question from its answer.
+        places = asyncio.Semaphore(REQUESTS_AT_ONCE)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self.answering.discard(task)
+            places.release()
+
         async def take(message: Msg) -> None:
             # Beyond the limit requests wait in the subscription, and with them whoever asks too fast.
-            await self.places.acquire()
+            await places.acquire()
             task = asyncio.create_task(self._answer(handler, message))
             self.answering.add(task)
-            task.add_done_callback(self._done)
+            task.add_done_callback(done)
 
         return take
 
@@ -128,10 +134,6 @@ class Requests:
         if error is None:
             return taken.answer.result()
         return self.runtime.dispatcher.unanswered(taken.handler, taken.message.data, error)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self.answering.discard(task)
-        self.places.release()
 
     async def _answer(self, handler: Handler, message: Msg) -> None:
         service = self.runtime.service.name

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import nats
@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from shared import relay as relay_module
 from shared.limits import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from shared.provision import LAYOUT_PATH
+from shared.publishing import Message, publish_all
 from shared.relay import SETTINGS, Relay
 from shared.streams import apply_layout, load_layout
 from tallystick.tasks import end
@@ -233,6 +234,25 @@ async def test_two_relays_and_many_writers_lose_nothing(
         await end(*running)
     for counter in range(4):
         assert await versions(connection, f"c{counter}") == list(range(1, 51))
+
+
+async def test_a_replay_that_begins_while_a_window_is_published_begins_with_it(
+    counters: Bound, connection: Client, publish: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        await counters.handle(Increment(command_id=f"a{number}", counter="x"))
+    await publish()
+    await counters.handle(Increment(command_id="b", counter="x"))
+
+    async def replay_begins(connection: Client, messages: Sequence[Message]) -> None:
+        await publish_all(connection, messages)
+        async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as owner:
+            await relay_module.start_over(owner, "toy")
+
+    with monkeypatch.context() as during:
+        during.setattr(relay_module, "publish_all", replay_begins)
+        assert await publish() == 1
+    assert await publish() == 4
 
 
 async def test_a_replay_brings_back_a_lost_stream(

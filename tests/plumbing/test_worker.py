@@ -21,13 +21,14 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 
-from shared import delivery
+from shared import delivery, requests
 from shared import worker as worker_module
 from shared.delivery import Incoming, Undeliverable
 from shared.faults import Rejected, Unavailable
 from shared.provision import LAYOUT_PATH
 from shared.service import Service
 from shared.settings import Settings
+from shared.steps import Steps
 from shared.streams import apply_layout, load_layout
 from shared.work import Transactions, Work
 from tests.plumbing import toy
@@ -701,6 +702,31 @@ async def test_a_worker_started_before_its_consumers_waits_for_them(
 async def _not_ready(http: httpx.AsyncClient) -> httpx.Response | None:
     answer = await http.get("/ready")
     return answer if answer.status_code == 503 else None
+
+
+async def test_commands_that_wait_for_somebody_outside_are_bounded_and_keep_no_question_waiting(
+    start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "REQUESTS_AT_ONCE", 2)
+    service = Service("toy", metadata=toy.Row.metadata)
+    service.question(toy.GetCounter)(toy.get_counter)
+    waiting: list[str] = []
+    go_on = asyncio.Event()
+
+    @service.external_command(toy.Charge)
+    async def charge(steps: Steps, command: toy.Charge) -> toy.CounterSnapshot:
+        waiting.append(command.command_id)
+        await go_on.wait()
+        return toy.CounterSnapshot(counter_id="x", value=1)
+
+    async with start(service):
+        bodies = [{"command_id": f"a{number}", "counter": "x"} for number in range(5)]
+        asking = [asyncio.create_task(request(connection, "charge", body)) for body in bodies]
+        await eventually(lambda: len(waiting) == 2)
+        answer = await request(connection, "get_counter", {"counter": "x"})
+        assert (answer["error"]["code"], len(waiting)) == ("not_found", 2)
+        go_on.set()
+        assert {(await asked)["status"] for asked in asking} == {"succeeded"}
 
 
 async def test_requests_in_flight_are_answered_when_a_worker_stops(start: Start, connection: Client) -> None:
