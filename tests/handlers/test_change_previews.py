@@ -1,6 +1,6 @@
 """What a change will cost and what comes next to pay, before it happens and as it then happens."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -79,6 +79,28 @@ async def test_a_preview_sees_past_what_is_scheduled(crew: Crew) -> None:
     await crew.reaches(FEBRUARY + timedelta(hours=2))
     invoice = await crew.newest_invoice()
     assert sorted(map(str, told_lines(invoice["lines"]))) == sorted(map(str, told_lines(now["lines"])))
+
+
+@pytest.mark.parametrize(("begins", "next_due"), [(20, "2026-01-20T00:00:00Z"), (5, "2026-02-01T00:00:00Z")])
+async def test_of_what_stripe_and_others_collect_the_first_comes_next(
+    crew: Crew, begins: int, next_due: str
+) -> None:
+    # Stripe's month ends with January; that of what is paid outside on its 20th, or in February.
+    mine = await crew.begins()
+    start = datetime(2025, 12, begins, tzinfo=UTC) if begins == 20 else datetime(2026, 1, begins, tzinfo=UTC)
+    outside = m.CreateSubscription(
+        command_id=crew.world.command_id(),
+        customer=ACME,
+        items=[m.ItemToBuy(price="solo_monthly")],
+        collection="none",
+        period_start=start,
+    )
+    made = (await crew.world.does(outside))["subscription"]
+
+    coming = (await crew.world.asks(m.UpcomingInvoice(customer=ACME)))["invoice"]
+
+    first = made if begins == 20 else mine
+    assert (coming["subscription_id"], coming["due_at"]) == (first["subscription_id"], next_due)
 
 
 async def test_a_preview_of_an_add_on_is_its_first_invoice(crew: Crew) -> None:

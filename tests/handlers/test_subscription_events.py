@@ -209,6 +209,31 @@ async def test_a_customer_is_adopted_with_their_subscriptions(world: World) -> N
     assert await world.names("subscription") == ["createdV1", "activatedV1"]
 
 
+async def test_what_is_registered_here_is_not_undone_by_an_older_event(world: World) -> None:
+    stripe_customer_id = await known_customer(world)
+    await world.catches_up()
+    world.stripe.v1.customers.update(stripe_customer_id, {"email": "there@acme.example", "name": "There"})
+    late = world.new_events()
+
+    await world.register(name="Here")
+    await world.hears(*late)
+
+    found = (await world.asks(m.GetCustomer(customer=ACME)))["customer"]
+    theirs = world.stripe.v1.customers.retrieve(stripe_customer_id)
+    assert (found["email"], found["name"]) == (theirs.email, theirs.name) == ("pay@acme.example", "Here")
+
+
+async def test_a_plan_is_held_from_the_completed_checkout_on(world: World) -> None:
+    await world.register()
+    await world.buys()
+    completed = [event for event in world.new_events() if event["type"] == "checkout.session.completed"]
+
+    await world.hears(*completed)
+
+    assert (await world.refuses(world.checkout()))[0] == "already_subscribed"
+    assert (await world.subscription())["status"] == "active"
+
+
 async def test_an_adopted_customer_is_called_the_same_in_both_places(world: World) -> None:
     theirs = world.stripe.v1.customers.create({"email": "old@acme.example", "name": "Acme Ltd"})
 
