@@ -19,7 +19,7 @@ from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
 from tallystick.subjects import Subjects
-from tests.handlers.seat_world import ACME, SECRET, SeatWorld
+from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
 from tests.handlers.subscription_world import World
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
@@ -195,6 +195,30 @@ async def test_what_stripe_refuses_is_put_back_with_the_reason(
     assert (after["quantity"], after["available"], after["change"]) == (10, 10, None)
     assert (after["refused_change"]["quantity"], after["refused_change"]["code"]) == (20, "payment_failed")
     assert after["refused_change"]["message"]
+    async with answering(company.shop, nats_session):
+        fewer = (await company.does(company.count(8, team, when="now", proration="none")))["team"]
+    assert (fewer["quantity"], fewer["refused_change"]) == (8, None), "another was asked for"
+
+
+async def test_a_team_that_is_closed_changes_no_more(company: Company) -> None:
+    team = await own_team(company)
+    subscription_id = (await company.shop.subscription())["subscription_id"]
+    end = s.CancelSubscription(
+        command_id=company.shop.command_id(), subscription_id=subscription_id, at="now"
+    )
+    await company.shop.does(end)
+    await company.catches_up()
+    closed = await own_team(company)
+    assert (closed["team_id"], closed["status"], closed["available"]) == (team["team_id"], "closed", 0)
+    for message in (
+        company.count(12, team),
+        m.RemoveUnusedSeats(command_id=company.command_id(), team_id=team["team_id"]),
+        m.PreviewSeatChange(team_id=team["team_id"], quantity=12),
+        m.TransferBillingManager(command_id=company.command_id(), team_id=team["team_id"], member=user("7")),
+        await company.assign("late@example.com", team_id=team["team_id"]),
+    ):
+        assert (await company.refuses(message))[0] == "team_closed", message
+    assert await own_team(company) == closed
 
 
 async def test_a_change_waits_limits_and_is_finished_once_subscriptions_answers(
@@ -223,8 +247,9 @@ async def test_a_change_waits_limits_and_is_finished_once_subscriptions_answers(
     assert (await company.does(command))["team"]["quantity"] == 4
 
 
+@pytest.mark.parametrize("is_heard_first", [False, True])
 async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
-    company: Company, nats_session: NatsServer, monkeypatch: pytest.MonkeyPatch
+    company: Company, nats_session: NatsServer, monkeypatch: pytest.MonkeyPatch, is_heard_first: bool
 ) -> None:
     team = await own_team(company)
     command = company.count(12, team, when="now")
@@ -233,7 +258,11 @@ async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
             crashing.setattr("services.seats.counting.Counting._record", _crash)
             assert (await company.bound.handle(command, company.now)).status == "failed"
         assert (await company.shop.subscription())["items"][0]["quantity"] == 12
-        assert (await company.does(command))["team"]["quantity"] == 12
+        if is_heard_first:
+            await company.catches_up()
+        changed = (await company.does(command))["team"]
+    assert (changed["quantity"], changed["change"]) == (12, None)
+    assert (await company.events("billing_team"))[-1] == ("changedV1", changed)
     names = await company.shop.names("subscription")
     assert names.count("changedV1") == 1
 
