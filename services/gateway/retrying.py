@@ -17,7 +17,15 @@ from tallystick.client.dead_letters import DeadLetter, read_all, read_one, send_
 from tallystick.messages import webhooks
 from tallystick.subjects import DEAD_LETTERS_STREAM
 
-INTERNAL_COMMANDS = ("webhooks.record_outcome", "subscriptions.record_usage", "consumables.charge_recharge")
+INTERNAL_COMMANDS = (
+    "webhooks.record_outcome",
+    "subscriptions.change_held_quantity",
+    "subscriptions.refresh_seats",
+    "subscriptions.record_usage",
+    "seats.hold_seat_count",
+    "seats.release_seat_count",
+    "consumables.charge_recharge",
+)
 """Spoken between services only; the gateway may not publish them."""
 
 

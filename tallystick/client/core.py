@@ -175,7 +175,7 @@ class Client:
         on_gap: Literal["flag", "raise"] = "flag",
         repeated: Literal["skip", "yield"] = "skip",
     ) -> Feed:
-        """The change feed, filtered by entity (`subscription`), customer and event (`created`, any version).
+        """The change feed, filtered by entity (`subscription`), customer and event (`created`, `createdV2`).
 
         Without `durable` the feed begins at `start` each time. With a durable name the server remembers what
         was handled; `start` then counts only the first time, and several processes may share the work.

@@ -1,5 +1,6 @@
 """Who may say and hear what on NATS, each right and each denial tried on a server with `deploy/nats.conf`."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import nats
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
 
-from sandbox.nats import users
+from sandbox.nats import DEPLOY_CONFIGURATION, users
+from services.gateway.retrying import INTERNAL_COMMANDS
 from shared.streams import apply_layout, load_layout
 from tests.deploy.nats_users import acting_as, plain_connection
 from tests.support.servers import NatsServer
@@ -238,6 +240,12 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
             assert not await actor.may_publish(f"billing.requests.{said_between_services}")
 
 
+def test_the_gateway_knows_which_commands_it_may_not_send_back() -> None:
+    gateway = DEPLOY_CONFIGURATION.read_text().partition("user: gateway,")[2]
+    denied = gateway.partition("deny: [")[2].partition("]")[0]
+    assert set(INTERNAL_COMMANDS) == set(re.findall(r'"billing\.commands\.(\w+\.\w+)"', denied))
+
+
 async def test_the_gateway_asks_and_sends_back_commands_but_speaks_for_no_service(
     any_server: NatsServer,
 ) -> None:
@@ -246,11 +254,7 @@ async def test_the_gateway_asks_and_sends_back_commands_but_speaks_for_no_servic
             assert await actor.may_publish(f"billing.requests.{service}.anything")
             assert await actor.may_publish(f"billing.commands.{service}.anything")
             assert not await actor.may_publish(f"billing.dead_letters.{service}.anything")
-        for internal in (
-            "webhooks.record_outcome",
-            "subscriptions.record_usage",
-            "consumables.charge_recharge",
-        ):
+        for internal in INTERNAL_COMMANDS:
             assert not await actor.may_publish(f"billing.requests.{internal}"), internal
             assert not await actor.may_publish(f"billing.commands.{internal}"), internal
         assert not await actor.may_subscribe("billing.change_feed.>")

@@ -177,6 +177,21 @@ async def test_a_commit_tells_of_a_balance_once_with_all_its_entries(world: Unit
     assert [name for name, _ in await world.events()] == ["consumedV1", "exhaustedV1"]
 
 
+async def test_what_is_low_says_which_command_made_it_so(world: UnitsWorld) -> None:
+    """Two commands at one moment, each about a balance of its own."""
+    await world.grant(100)
+    await world.grant(100, POOL)
+    await world.events()
+    commands = [world.consume(1, account=OWN), world.consume(90, ANN, account=POOL)]
+    await asyncio.gather(*(world.does(command) for command in commands))
+    told = {(name, event.consumable.account): event.caused_by for name, event in await world.events()}
+    assert told == {
+        ("consumedV1", OWN): commands[0].command_id,
+        ("consumedV1", POOL): commands[1].command_id,
+        ("lowV1", POOL): commands[1].command_id,
+    }
+
+
 async def test_a_commit_puts_each_balance_in_the_bucket_once(world: UnitsWorld) -> None:
     await world.grant(100, POOL)
     await asyncio.gather(*(world.does(world.consume(2, ANN)) for _ in range(10)))
