@@ -60,6 +60,7 @@ async def test_a_seat_passed_on_to_an_address_waits_for_its_claim(company: SeatW
     replace = m.ReplaceSeat(command_id=company.command_id(), seat_id=seat["seat_id"], email="new@example.com")
     replaced = await company.does(replace)
     assert (replaced["seat"]["status"], replaced["seat"]["member"]) == ("pending", None)
+    assert replaced["seat"]["claimed_at"] is None and replaced["seat"]["expires_at"] is not None
     claimed = await company.does(company.claim(replaced["invitation_token"], "8", "new@example.com"))
     assert claimed["seat"]["seat_id"] == seat["seat_id"]
     assert (await company.team())["occupied"] == 2

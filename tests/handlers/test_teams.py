@@ -272,6 +272,38 @@ async def test_who_bought_manages_the_team_whichever_event_comes_first(
     assert (await company.team())["billing_manager"] == user("7").model_dump()
 
 
+async def test_a_manager_that_an_overtaken_event_names_manages_nothing(company: SeatWorld) -> None:
+    await company.subscribed(5)
+    await company.bound.hears(customer_event(2), "updated")
+    await company.bound.hears(customer_event(1, billing_manager="7"), "created")
+    assert (await company.team())["billing_manager"] == ACME.model_dump()
+    assert await company.names("billing_team") == ["openedV1"]
+
+
+async def test_a_team_that_is_first_heard_of_while_it_is_paused_is_opened_suspended(
+    company: SeatWorld,
+) -> None:
+    await company.subscribed(5, subscription="sub_other")
+    told = company.told["sub_other"].model_copy(update={"subscription_id": SUBSCRIPTION, "status": "paused"})
+    await company.hears(told, "paused")
+    assert (await company.team())["suspended"] is True
+    await company.tells("resumed", status="active")
+    assert (await company.team())["suspended"] is False
+    names = [
+        name for name, team in await company.events("billing_team") if team["subscription_id"] == SUBSCRIPTION
+    ]
+    assert names == ["openedV1", "suspendedV1", "restoredV1"]
+
+
+async def test_a_suspended_team_that_ends_is_closed_and_nothing_else(company: SeatWorld) -> None:
+    await company.subscribed(5)
+    await company.tells("paused", status="paused")
+    await company.tells("canceled", status="canceled")
+    team = await company.team()
+    assert (team["status"], team["suspended"], team["occupied"], team["available"]) == ("closed", False, 0, 0)
+    assert await company.names("billing_team") == ["openedV1", "suspendedV1", "closedV1"]
+
+
 async def test_a_transferred_team_has_one_new_manager_and_is_told_once(company: SeatWorld) -> None:
     team = await company.subscribed(5)
     for number in range(2):
