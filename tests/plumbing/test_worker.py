@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ import nats
 import psycopg
 import pytest
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 
 from shared import delivery, requests
@@ -359,25 +359,22 @@ async def test_what_takes_longer_than_the_server_waits_is_not_given_to_somebody_
             ack_wait=ack_wait_seconds,
         ),
     )
-    tries: list[int] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
     service = Service("toy", metadata=toy.Row.metadata)
 
     @service.follow("toy-things", stream="THINGS")
     async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
-        tries.append(incoming.attempt)
-        ends_at = time.monotonic() + 4 * ack_wait_seconds
-        await eventually(lambda: time.monotonic() > ends_at)
+        begun.set()
+        await go_on.wait()
 
     async with start(service):
         jetstream = connection.jetstream()
         await jetstream.publish("things.any", b"body")
-
-        async def done() -> bool:
-            info = await jetstream.consumer_info("THINGS", "toy-things")
-            return bool(tries) and (info.num_pending, info.num_ack_pending) == (0, 0)
-
-        await eventually(done)
-    assert tries == [1]
+        await begun.wait()
+        somebody_else = await jetstream.pull_subscribe_bind("toy-things", "THINGS")
+        with pytest.raises(NatsTimeout):
+            await somebody_else.fetch(1, timeout=4 * ack_wait_seconds)
+        go_on.set()
 
 
 async def test_a_worker_tends_its_partitions_and_closes_what_it_was_provided_with(
