@@ -100,6 +100,13 @@ async def test_the_owner_gets_no_seat_beside_the_owners(company: SeatWorld) -> N
     assert (await company.refuses(company.claim(token, "1")))[0] == "seat_already_assigned"
 
 
+async def test_an_owner_without_a_seat_can_be_given_one_like_anybody(company: SeatWorld) -> None:
+    await company.subscribed(1, customer=user("7"), owner_seat="none")
+    await company.does(await company.assign(member=user("7"), immediate=True))
+    assert (await company.team())["occupied"] == 1
+    assert (await company.refuses(await company.assign(member=user("7"))))[0] == "seat_already_assigned"
+
+
 async def test_a_malformed_address_gets_no_seat(company: SeatWorld) -> None:
     await company.subscribed(1)
     assert (await company.refuses(await company.assign("nobody")))[0] == "invalid_email"
