@@ -67,7 +67,7 @@ class Steps:
         `first` are the statements that `save` runs first; they go along with the search for the command.
         """
         async with self._begin(utc_now()) as work:
-            work.ahead += first
+            work.ahead = list(first)
             stored = await self._find(work, lock=self.intended)
             result = await save(work)
             self.outcome = succeeded(self.command, result)

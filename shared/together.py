@@ -84,7 +84,7 @@ class Together:
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
             work.traces = traces
-            work.ahead += self.reads([asked.command for asked in group])
+            work.ahead = list(self.reads([asked.command for asked in group]))
             return await decide_in(work, self.inbox, group, self.call)
 
 

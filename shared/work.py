@@ -77,11 +77,11 @@ class Work:
     claims: list[Bound] = field(default_factory=list)
     """Sent after those: they add rows that must be new for any of this to count."""
     ahead: list[Bound] = field(default_factory=list)
-    """Statements that are sure to be run next: sent along with the one that is run before them."""
+    """Statements that are sure to be run together: sent along with whatever is run before them."""
     traces: Traces = field(default_factory=dict)
     """Of several causes handled together, the headers of each one's trace, where it has another than most."""
-    _answered: dict[Bound, Answered] = field(default_factory=dict)
-    """What came of those, until they are run."""
+    _read_ahead: list[Answered] | None = None
+    """What came of those, once they are sent."""
     _trace: dict[str, str] | None = None
     """The headers of the trace that all of it belongs to, once asked for."""
     _session: AsyncSession | None = None
@@ -95,16 +95,21 @@ class Work:
 
     async def run(self, *statements: Bound) -> list[Answered]:
         """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
-        if self._answered and all(bound in self._answered for bound in statements):
-            return [self._answered.pop(bound) for bound in statements]
-        ahead, self.ahead = self.ahead, []
-        answers = await send(self.driver, *statements, *ahead)
-        self._answered.update(zip(ahead, answers[len(statements) :], strict=True))
-        return answers[: len(statements)]
+        if not self.ahead:
+            return await send(self.driver, *statements)
+        if self._read_ahead is None:
+            answers = await send(self.driver, *statements, *self.ahead)
+            self._read_ahead = answers[len(statements) :]
+            return answers[: len(statements)]
+        if list(statements) != self.ahead:
+            return await send(self.driver, *statements)
+        answers = self._read_ahead
+        self.forget_ahead()
+        return answers
 
     def forget_ahead(self) -> None:
         """Have what was sent ahead run anew, should it be run after all."""
-        self._answered.clear()
+        self.ahead, self._read_ahead = [], None
 
     async def flush(self) -> None:
         """Write what the session holds and has not written yet."""
