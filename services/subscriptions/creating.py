@@ -34,13 +34,12 @@ from services.subscriptions.stripe_money import saved_payment_method
 from shared.steps import Steps
 from shared.work import Rejected, Work
 from tallystick.messages import subscriptions as m
-from tallystick.messages.catalog import TRIAL_MAX_DAYS
 
 INVOICE_DUE_DAYS = 30
 """When a sent invoice is to be paid: what most of them say."""
 
-OWN_START_AHEAD = timedelta(days=TRIAL_MAX_DAYS)
-"""As far ahead as the longest trial ends; what is to begin later than that is a typo."""
+OWN_START_AHEAD = timedelta(days=36_525)
+"""A hundred years: periods are counted on from their beginning, and the calendar ends with the year 9999."""
 
 
 class Creation(CheckoutIntent):

@@ -102,9 +102,9 @@ class RowsAreAtTheirLastVersion:
         for (entity, table), key in _KEYS.items():
             rows = await live.rows(
                 SCHEMA,
-                f"""SELECT row.id, row.version, told.version AS told
+                f"""SELECT coalesce(row.id, told.entity_id) AS id, row.version, told.version AS told
                     FROM (SELECT {key} AS id, version FROM {{schema}}.{table}) AS row
-                    LEFT JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
+                    FULL JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
                                WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = row.id
                     WHERE row.version IS DISTINCT FROM coalesce(told.version, 0)
                       -- What was told so long ago that the row is gone.

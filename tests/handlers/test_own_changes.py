@@ -244,6 +244,7 @@ async def test_nobody_slips_from_free_to_paid(world: World) -> None:
         "due_now": {"amount": 0, "currency": "xxx"},
         "next_invoice": {"amount": 0, "currency": "xxx"},
         "lines": [],
+        "when": "now",
     }
     result = await world.does(to_plan(world, mine, "gift_more"))
     assert bought(result["subscription"]) == [("gift_more", 1)]

@@ -86,3 +86,9 @@ async def test_a_change_that_was_not_told_is_found(live: Live) -> None:
     await live.database.execute("UPDATE subscriptions.customers SET version = version + 1")
 
     assert await broken(live) == ["rows are at the version that was told last"]
+
+
+async def test_what_was_told_of_a_row_that_is_gone_is_found(live: Live) -> None:
+    await live.database.execute("DELETE FROM subscriptions.subscriptions WHERE ended_at IS NOT NULL")
+
+    assert await broken(live) == ["rows are at the version that was told last"]

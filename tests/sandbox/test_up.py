@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,14 @@ class RunningSandbox:
     def below(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def worker(self, name: str) -> psutil.Process:
+        """The process of a worker, among others that may be ending just now."""
+        for process in self.below():
+            with suppress(psutil.NoSuchProcess):
+                if f"services.{name}.app" in process.cmdline():
+                    return process
+        raise AssertionError(f"no process of {name}")
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -113,8 +122,7 @@ async def test_it_starts_tells_restarts_stops_and_keeps(sandbox: RunningSandbox,
 
     # A worker that dies is restarted, and it is said.
     worker = worker_names()[0]
-    (dying,) = [each for each in sandbox.below() if f"services.{worker}.app" in each.cmdline()]
-    dying.kill()
+    sandbox.worker(worker).kill()
     sandbox.wait_for(f"! {worker} died (killed by SIGKILL)")
     sandbox.wait_for(f"↻ {worker} restarted")
 
