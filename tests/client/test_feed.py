@@ -209,8 +209,8 @@ async def test_events_handed_out_slowly_are_given_back_before_they_expire(
     # The server takes acknowledgements in on its own time, not before it answers the next question.
     info: api.ConsumerInfo = await waiting.eventually(settled)
     assert info.delivered is not None
-    # Sent once, and 4, 3, 2 and 1 of them again, because they were given back instead of kept.
-    assert info.delivered.consumer_seq == 5 + 4 + 3 + 2 + 1
+    # Sent once, and up to 4, 3, 2 and 1 of them again, because they were given back instead of kept.
+    assert 5 < info.delivered.consumer_seq <= 5 + 4 + 3 + 2 + 1
 
 
 @pytest.mark.parametrize("durable", [None, "crm"])
