@@ -5,15 +5,19 @@ from typing import Any
 
 import pytest
 
+from services.consumables.app import service as consumables
 from services.subscriptions.app import service
 from services.subscriptions.checkouts import Trials
 from services.subscriptions.dunning import Dunning
 from services.subscriptions.stripe_gateway import StripeGateway
 from tallystick.messages import catalog
 from tests.handlers.crew import CREW_CATALOG, Crew
+from tests.handlers.recharge_world import RechargeWorld, recharge_world
 from tests.handlers.subscription_world import World
+from tests.handlers.units_world import UnitsWorld
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
+from tests.support.servers import NatsServer
 from tests.support.stripe import SECRET_KEY, StripeStandIn
 
 OpenShop = Callable[..., Awaitable[World]]
@@ -63,3 +67,20 @@ async def world(shop: World) -> World:
 async def crew(open_shop: OpenShop) -> Crew:
     """Somebody who is about to buy a plan for several people."""
     return Crew(await open_shop(CREW_CATALOG))
+
+
+@pytest.fixture
+async def units(bind: Callable[..., Bound]) -> UnitsWorld:
+    """The consumables service with a team, its members and nothing granted."""
+    world = UnitsWorld(bind(consumables))
+    await world.set_up()
+    return world
+
+
+@pytest.fixture
+async def recharging(
+    bind: Callable[..., Bound], shop: World, nats_session: NatsServer
+) -> AsyncIterator[RechargeWorld]:
+    """The consumables service with a shop that charges for it."""
+    async with recharge_world(bind, shop, nats_session) as world:
+        yield world

@@ -1,14 +1,12 @@
 """Units as they are used: from which grants, by whom, and what is told of it."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 
-from services.consumables.app import service
 from shared.limits import GROUP_COMMIT_MAX_ITEMS, MESSAGE_MAX_BYTES
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
@@ -25,14 +23,12 @@ from tests.handlers.units_world import (
     SEAT_OF_BOB,
     UnitsWorld,
 )
-from tests.support.runtime import NOON, Bound
+from tests.support.runtime import NOON
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound]) -> UnitsWorld:
-    world = UnitsWorld(bind(service))
-    await world.set_up()
-    return world
+def world(units: UnitsWorld) -> UnitsWorld:
+    return units
 
 
 async def test_a_pool_is_drawn_on_by_all_its_members(world: UnitsWorld) -> None:

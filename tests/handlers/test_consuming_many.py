@@ -1,24 +1,19 @@
 """Many consumptions in one message: outcomes in order, each item a command of its own."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 
-from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Outcome
 from tests.handlers.units_world import ACME, ANN, BOB, POOL, UnitsWorld
-from tests.support.runtime import Bound
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound]) -> UnitsWorld:
-    world = UnitsWorld(bind(service))
-    await world.set_up()
-    return world
+def world(units: UnitsWorld) -> UnitsWorld:
+    return units
 
 
 def many(world: UnitsWorld, *items: m.Consume) -> m.ConsumeMany:

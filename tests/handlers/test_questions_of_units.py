@@ -1,12 +1,10 @@
 """What is answered about balances, the ledger and recharges: whose, since when, and page by page."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tests.handlers.units_world import (
     ACME,
@@ -20,14 +18,12 @@ from tests.handlers.units_world import (
     SEAT_OF_BOB,
     UnitsWorld,
 )
-from tests.support.runtime import NOON, Bound
+from tests.support.runtime import NOON
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound]) -> UnitsWorld:
-    world = UnitsWorld(bind(service))
-    await world.set_up()
-    return world
+def world(units: UnitsWorld) -> UnitsWorld:
+    return units
 
 
 async def pages(world: UnitsWorld, question: Any) -> list[dict[str, Any]]:

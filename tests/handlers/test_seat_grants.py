@@ -31,6 +31,13 @@ def world(bind: Callable[..., Bound]) -> Grants:
     return grants
 
 
+async def _seat_of_ten_in_january(world: Grants) -> None:
+    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
+    await world.subscribed(plan, **JANUARY)
+    await world.team(strategy="per_seat")
+    await world.seat(1, member=ANN)
+
+
 async def test_the_owners_own_units_and_the_teams_are_separate(world: Grants) -> None:
     plan = team_item(gives(quantity=100, team_allowed=True), gives(quantity=10))
     await world.subscribed(plan, **JANUARY)
@@ -55,10 +62,7 @@ async def test_an_invited_strangers_units_wait_for_the_claim(world: Grants) -> N
 
 
 async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
+    await _seat_of_ten_in_january(world)
     await world.seat(2, member=BOB, multiplier=2)
     assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
 
@@ -72,10 +76,7 @@ async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> Non
 
 
 async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_for(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
+    await _seat_of_ten_in_january(world)
     # Half of a month of 31 days: 5 of 10.
     world.at("2026-01-16T12:00")
     await world.seat(1, member=ANN, multiplier=2, prorated=True)
@@ -85,10 +86,7 @@ async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_
 
 
 async def test_a_prorated_multiplier_leaves_what_a_larger_plan_adds_whole(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
+    await _seat_of_ten_in_january(world)
     world.at("2026-01-16T12:00")
     await world.seat(1, member=ANN, multiplier=2, prorated=True)
     # 2 × 10 with the half of the first month; a larger plan makes them 2 × 30, as for every other seat.
@@ -100,10 +98,7 @@ async def test_a_prorated_multiplier_leaves_what_a_larger_plan_adds_whole(world:
 
 
 async def test_a_revoked_seat_has_nothing_and_gets_nothing(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
+    await _seat_of_ten_in_january(world)
     await world.seat(1, "revoked", ANN)
     assert await world.remaining(SEAT) == 0
     assert await world.access(SEAT) == set()
@@ -128,10 +123,7 @@ async def test_places_that_a_revoked_seat_held_are_nobodys(world: Grants) -> Non
 
 
 async def test_what_is_left_of_a_seat_goes_along_to_its_new_holder(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
+    await _seat_of_ten_in_january(world)
     await world.seat(1, member=BOB)
     assert await world.remaining(SEAT) == 10
     assert await world.access(SEAT) == {"user_bob"}
@@ -165,10 +157,7 @@ async def test_a_pool_is_its_owners_its_managers_and_its_members_until_the_team_
 
 
 async def test_a_suspended_teams_accounts_are_suspended_and_restored(world: Grants) -> None:
-    plan = team_item(gives(quantity=10, team_allowed=True), strategy="per_seat")
-    await world.subscribed(plan, **JANUARY)
-    await world.team(strategy="per_seat")
-    await world.seat(1, member=ANN)
+    await _seat_of_ten_in_january(world)
 
     async def suspended() -> set[str]:
         rows = await world.bound.rows("SELECT account FROM consumables.accounts WHERE suspended")

@@ -1,25 +1,21 @@
 """Units that come back: limits released, consumptions refunded, reservations that are not used."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from services.consumables.app import service
 from services.consumables.loading import OVERDUE_MAX
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
 from tests.handlers.units_world import ACME, ANN, MEMBERS, OWN, POOL, SEAT_OF_ANN, UnitsWorld
-from tests.support.runtime import NOON, Bound
+from tests.support.runtime import NOON
 
 
 @pytest.fixture
-async def world(bind: Callable[..., Bound]) -> UnitsWorld:
-    world = UnitsWorld(bind(service))
-    await world.set_up()
-    return world
+def world(units: UnitsWorld) -> UnitsWorld:
+    return units
 
 
 def release(world: UnitsWorld, quantity: int = 1) -> m.Release:
