@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -34,7 +35,7 @@ class Nats:
         prefix: str = DEFAULT_PREFIX,
         webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT,
     ) -> None:
-        """`passwords`: one for every name of `users()`, each beginning with a letter."""
+        """`passwords`: one for every name of `password_owners()`, each beginning with a letter."""
         self.store = store.absolute()
         self.port = port
         self.monitor_port = monitor_port
@@ -49,7 +50,7 @@ class Nats:
 
     def url(self, user: str) -> str:
         """The URL of a user."""
-        return f"nats://{user}:{self._passwords[user]}@{HOST}:{self.port}"
+        return f"nats://{user}:{self._passwords[password_owner(user)]}@{HOST}:{self.port}"
 
     def start(self, log: Path) -> Child:
         """Start it and wait until JetStream has its streams back. Raises `NotReady`."""
@@ -65,7 +66,7 @@ class Nats:
             "NATS_LISTEN": f"{HOST}:{self.port}",
             "NATS_MONITOR_LISTEN": f"{HOST}:{self.monitor_port}",
             "NATS_STORE_DIR": str(self.store),
-            **{password_variable(user): secret for user, secret in self._passwords.items()},
+            **{password_variable(owner): self._passwords[owner] for owner in password_owners()},
         }
         return Program("nats", [_server(), "-c", str(self._configuration())], environment)
 
@@ -89,12 +90,27 @@ class Nats:
 
 def users() -> list[str]:
     """The users that `deploy/nats.conf` knows, in its order."""
-    return re.findall(r"user: (\w+), password: \$NATS_\w+_PASSWORD", DEPLOY_CONFIGURATION.read_text())
+    return list(_password_variables())
 
 
 def password_variable(user: str) -> str:
     """The environment variable that holds a user's password."""
-    return f"NATS_{user.upper()}_PASSWORD"
+    return _password_variables()[user]
+
+
+def password_owner(user: str) -> str:
+    """The user after whom that variable is named: the users of one service share its password."""
+    return password_variable(user).removeprefix("NATS_").removesuffix("_PASSWORD").lower()
+
+
+def password_owners() -> list[str]:
+    """Those users, each once."""
+    return list(dict.fromkeys(map(password_owner, users())))
+
+
+@functools.cache
+def _password_variables() -> dict[str, str]:
+    return dict(re.findall(r"user: (\w+), password: \$(NATS_\w+_PASSWORD)", DEPLOY_CONFIGURATION.read_text()))
 
 
 def with_subjects(configuration: str, prefix: str, webhook_subject: str) -> str:

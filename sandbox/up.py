@@ -15,7 +15,7 @@ from sandbox import environments, first_steps, leftovers
 from sandbox.child import Program
 from sandbox.credentials import load_or_create, write_private
 from sandbox.endpoints import DATABASE, PORTS_USED, Places, Settings, document
-from sandbox.nats import Nats, users
+from sandbox.nats import Nats, password_owners
 from sandbox.output import Output
 from sandbox.ports import HOST, answers, is_free
 from sandbox.postgres import Postgres
@@ -184,7 +184,7 @@ def run(directory: Path, base_port: int, output: Output) -> int:
     endpoints_file(directory).unlink(missing_ok=True)
     if ended := leftovers.end(directory / "running.json"):
         output.step(f"ended {len(ended)} processes that an earlier run had left")
-    secrets = load_or_create(directory / "secrets.json", services_with_tables(), users())
+    secrets = load_or_create(directory / "secrets.json", services_with_tables(), password_owners())
     places = Places(base_port, secrets, Settings.from_environment(), worker_names())
     if taken := [f"{port} ({name})" for name, port in places.ports.items() if not is_free(port)]:
         output.fail(f"Ports in use: {', '.join(taken)}. Choose others with --port.")

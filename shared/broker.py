@@ -1,6 +1,7 @@
 """Connections to NATS with every option that matters set on purpose."""
 
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit, urlunsplit
 
 import nats
 import structlog
@@ -22,7 +23,11 @@ PENDING_MAX_BYTES = 16 * 1024 * 1024
 """Written but not yet sent; a relay's largest batch fits several times."""
 
 
-def make_broker(nats_url: str, name: str) -> NatsBroker:
+OnClosed = Callable[[], Awaitable[None]]
+"""Called when a connection is closed for good: by us, or by a server that refused what was sent over it."""
+
+
+def make_broker(nats_url: str, name: str, on_closed: OnClosed | None = None) -> NatsBroker:
     """FastStream's broker: endless reconnects, manual acknowledgement, a private inbox."""
     return NatsBroker(
         nats_url.split(","),
@@ -38,11 +43,12 @@ def make_broker(nats_url: str, name: str) -> NatsBroker:
         ack_policy=AckPolicy.MANUAL,
         apply_types=False,
         error_cb=_log_error,
+        closed_cb=on_closed,
         logger=None,
     )
 
 
-async def connect(nats_url: str, name: str) -> Client:
+async def connect(nats_url: str, name: str, on_closed: OnClosed | None = None) -> Client:
     """A plain nats-py connection with the same options, for the relay and for provisioning."""
     return await nats.connect(
         nats_url.split(","),
@@ -55,6 +61,7 @@ async def connect(nats_url: str, name: str) -> Client:
         max_outstanding_pings=PINGS_OUTSTANDING_MAX,
         pending_size=PENDING_MAX_BYTES,
         error_cb=_log_error,
+        closed_cb=on_closed,
     )
 
 
@@ -62,6 +69,21 @@ def inbox_prefix(nats_url: str) -> str:
     """The user's own inbox: replies to it can be read by nobody else."""
     user = urlsplit(nats_url.split(",")[0]).username
     return f"_INBOX_{user}" if user else "_INBOX"
+
+
+def as_user(nats_url: str, user: str, other: str) -> str:
+    """The URL of another user with the same password; of any other user than `user` the URL as it is.
+
+    A service has one password and three users: `seats` consumes and asks, `seats_relay` publishes what it
+    tells, `seats_answers` sends answers.
+    """
+    servers = []
+    for server in nats_url.split(","):
+        parts = urlsplit(server)
+        if parts.username == user:
+            parts = parts._replace(netloc=parts.netloc.replace(f"{user}:", f"{other}:", 1))
+        servers.append(urlunsplit(parts))
+    return ",".join(servers)
 
 
 async def _log_error(error: Exception) -> None:

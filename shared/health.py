@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from faststream.nats import NatsBroker
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request as HttpRequest
@@ -15,7 +14,7 @@ from shared.limits import READY_CHECK_TIMEOUT_SECONDS
 from shared.metrics import CONSUMER_LAG, OUTBOX_LAG
 from shared.relay import Relay, waits_seconds
 from shared.requests import Requests
-from shared.subscribing import Durable
+from shared.subscribing import Durable, Subscribing
 
 FindProblems = Callable[[], Awaitable[dict[str, str]]]
 """Tells everything that keeps a worker from working, by what it concerns."""
@@ -27,8 +26,7 @@ class Health:
 
     service: str
     engine: AsyncEngine
-    broker: NatsBroker
-    durables: list[Durable]
+    subscribing: Subscribing
     relay: Relay
     requests: Requests
     started: bool = False
@@ -36,7 +34,9 @@ class Health:
     async def problems(self) -> dict[str, str]:
         """Everything that keeps the worker from working, by what it concerns; empty when it is ready."""
         checks = {"database": self._check_database(), "nats": self._check_nats()}
-        checks |= {f"consumer {durable.name}": self._check_durable(durable) for durable in self.durables}
+        checks |= {
+            f"consumer {durable.name}": self._check_durable(durable) for durable in self.subscribing.durables
+        }
         found = await asyncio.gather(*(_within_timeout(check) for check in checks.values()))
         problems = {about: problem for about, problem in zip(checks, found, strict=True) if problem}
         if self.relay.problem:
@@ -54,13 +54,17 @@ class Health:
     async def _check_nats(self) -> str | None:
         if self.started and not self.requests.is_heard:
             return "brings no requests"
-        return None if await self.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS) else "not connected"
+        if self.started and not self.requests.answers.is_connected:
+            return "takes no answers"
+        ping = self.subscribing.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS)
+        return None if await ping else "not connected"
 
     async def _check_durable(self, durable: Durable) -> str | None:
         if not self.started:
             return None
         # Asked of the server each time: a deleted consumer is silence to whoever pulls from it.
-        info = await self.broker.config.connection_state.stream.consumer_info(durable.stream, durable.name)
+        stream = self.subscribing.broker.config.connection_state.stream
+        info = await stream.consumer_info(durable.stream, durable.name)
         pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
         CONSUMER_LAG.labels(self.service, durable.name).set(pending)
         return None

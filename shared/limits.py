@@ -16,6 +16,9 @@ DATABASE_CONFLICT_TRIES = 4
 PULL_BATCH_MESSAGES = 32
 """Messages a worker takes from JetStream at a time; they are handled concurrently, then the next are taken.
 None wait in memory, where a worker that stops would leave them until their `ack_wait` is over."""
+CLOSED_PAUSE_SECONDS = 1.0
+"""Pause of a pull loop whose connection is closed or whose stream does not answer. FastStream asks again at
+once, which keeps the whole process from doing anything else."""
 PULL_TIMEOUT_SECONDS = 5.0
 """How long one pull waits on the server; also bounds how long a stop takes."""
 GRACEFUL_STOP_SECONDS = 10.0
@@ -58,11 +61,13 @@ ASK_TIMEOUT_SECONDS = 15.0
 """How long one service waits for another, which may wait for Stripe itself."""
 
 PAYLOAD_MAX_BYTES = 900_000
-"""A message's body; anything larger is refused at the edge. The largest of ours is `assign_seats` with 500
-seats and 1 KB to each of them; a tenth is left up to what NATS takes."""
+"""The body of a command or question; a larger one is refused at the edge. The largest of ours is
+`assign_seats` with 500 seats and 1 KB to each of them. The rest up to what NATS takes is left for headers."""
 MESSAGE_MAX_BYTES = 1_000_000
-"""What a message that we publish may hold; NATS takes 1 MiB (`max_payload`), its headers included. One that
-it refused would keep all that comes after it in the outbox."""
+"""Headers and body of a message that we publish. NATS takes 1 MiB (`max_payload`) and closes the connection
+of whoever sends more; the difference leaves room for the headers that the relay adds."""
+DEAD_LETTER_HEADERS_MAX_BYTES = 32_768
+"""Headers of the original message that a dead letter keeps: far more than any sender of ours sets."""
 
 READY_CHECK_TIMEOUT_SECONDS = 3.0
 START_RETRY_SECONDS = 1.0

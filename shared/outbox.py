@@ -14,6 +14,7 @@ from shared.faults import Rejected
 from shared.ids import new_id
 from shared.limits import MESSAGE_MAX_BYTES
 from shared.statements import Bound, Statement
+from tallystick.message_size import message_size
 
 FEW_ROWS = 8
 """Up to here each row's values are sent as they are; beyond, a list for each column, which costs more to
@@ -61,7 +62,7 @@ def adding(schema: str, messages: Sequence[OutboxMessage], caused_by: str, occur
 
     Raises Rejected where one is larger than a message may be: in a group each is then tried by itself.
     """
-    if any(len(message.payload) > MESSAGE_MAX_BYTES for message in messages):
+    if any(message_size(message.payload, message.headers) > MESSAGE_MAX_BYTES for message in messages):
         told = f"What this changes cannot be told in one event of {MESSAGE_MAX_BYTES} bytes."
         raise Rejected("invalid_message", f"{told} Ask for less at a time.")
     rows = [message.values() for message in messages]

@@ -15,16 +15,18 @@ import sqlalchemy as sa
 import structlog
 from psycopg import sql
 
-from shared.broker import connect
+from shared.broker import as_user, connect
 from shared.logs import set_up_logs
 from shared.migrations import ROOT, migrate, service_names
 from shared.partitions import PARTITIONS_TABLE, TEND_FUNCTION
 from shared.restored import put_right
 from shared.settings import Settings, sqlalchemy_url
-from shared.streams import apply_layout, load_layout
+from shared.streams import Layout, apply_copies, apply_layout, load_layout
 
 log = structlog.get_logger()
 
+ADMIN, READERS = "admin", "readers"
+"""The NATS users who make the streams and their copies. A server without accounts has neither, nor copies."""
 LAYOUT_PATH = ROOT / "deploy" / "streams.yaml"
 APPEND_ONLY_TABLES = ("outbox",)
 """Tables a service may add to and read, never change: the audit trail."""
@@ -108,13 +110,25 @@ async def provision_nats(
     """Create or update streams, buckets, consumers and schedules."""
     if monitor_url is not None:
         await check_sync_always(monitor_url)
+    layout = load_layout(LAYOUT_PATH, prefix=prefix, webhook_subject=webhook_subject)
+    await provision_streams(nats_url, layout)
+    log.info("streams ready", streams=len(layout.streams), consumers=len(layout.consumers))
+
+
+async def provision_streams(nats_url: str, layout: Layout) -> None:
+    """Create or update what a layout says, as `admin`, and the readers' copies, as `readers`."""
     connection = await connect(nats_url, "provision")
     try:
-        layout = load_layout(LAYOUT_PATH, prefix=prefix, webhook_subject=webhook_subject)
         await apply_layout(connection, layout)
+        readers_url = as_user(nats_url, ADMIN, READERS)
+        if readers_url != nats_url:
+            readers = await connect(readers_url, "provision")
+            try:
+                await apply_copies(readers, connection, layout)
+            finally:
+                await readers.close()
     finally:
         await connection.close()
-    log.info("streams ready", streams=len(layout.streams), consumers=len(layout.consumers))
 
 
 async def check_sync_always(monitor_url: str) -> None:

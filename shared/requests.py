@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
 
+from shared.answers import Answers
 from shared.clock import utc_now
 from shared.commands import Handler
 from shared.limits import GRACEFUL_STOP_SECONDS, REQUESTS_AT_ONCE
@@ -25,8 +24,6 @@ from shared.runtime import Runtime
 from shared.together import Answer
 from shared.tracing import handling
 from tallystick.subjects import Subjects
-
-log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -45,6 +42,7 @@ class Requests:
 
     runtime: Runtime
     subjects: Subjects
+    answers: Answers
     connection: Client | None = None
     subscriptions: list[Subscription] = field(default_factory=list)
     answering: set[asyncio.Task[None]] = field(default_factory=set)
@@ -59,6 +57,7 @@ class Requests:
     async def start(self, connection: Client) -> None:
         """Subscribe to every command and question of the service; the connection is closed by `stop`."""
         self.connection = connection
+        self.subscriptions.clear()
         service = self.runtime.service
         for handler in service.handlers.values():
             subject = self.subjects.request(service.name, handler.name)
@@ -77,8 +76,13 @@ class Requests:
         await self.runtime.dispatcher.close()
         if self.answering:
             await asyncio.wait(self.answering, timeout=GRACEFUL_STOP_SECONDS)
-        await self.connection.close()
-        self.connection = None
+        await self.lose()
+
+    async def lose(self) -> None:
+        """Let go of the connection; requests that were taken are answered over the next one."""
+        if self.connection is not None:
+            await self.connection.close()
+            self.connection = None
 
     def _taking(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
         # For each kind: those that wait for somebody outside keep no question from its answer.
@@ -147,12 +151,7 @@ class Requests:
     async def _reply(self, message: Msg, handler: Handler, body: bytes) -> None:
         if not message.reply:
             return
-        try:
-            try:
-                await message.respond(body)
-            except MaxPayloadError:
-                log.error("answer too large", handler=handler.name, bytes=len(body))
-                await message.respond(self.runtime.dispatcher.too_large(handler, message.data).to_json())
-        except NatsError as error:
-            # Whoever asked will ask again, and gets the stored outcome.
-            log.warning("reply not sent", handler=handler.name, error=str(error))
+        dispatcher = self.runtime.dispatcher
+        await self.answers.send(
+            message.reply, body, too_large=lambda: dispatcher.too_large(handler, message.data).to_json()
+        )

@@ -11,7 +11,14 @@ import structlog
 import yaml
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, StreamConfig, StreamSource, SubjectTransform
+from nats.js.api import (
+    ConsumerConfig,
+    ExternalStream,
+    PersistMode,
+    StreamConfig,
+    StreamSource,
+    SubjectTransform,
+)
 from nats.js.errors import NotFoundError
 
 from tallystick.subjects import TICKS_STREAM
@@ -19,6 +26,19 @@ from tallystick.subjects import TICKS_STREAM
 log = structlog.get_logger()
 
 SCHEDULE_BODY = b"{}"
+COPIED_FIELDS = (
+    "name",
+    "storage",
+    "num_replicas",
+    "max_age",
+    "max_bytes",
+    "max_msgs_per_subject",
+    "allow_direct",
+)
+"""What a copy has of its original's configuration."""
+COPY_API = "$JS.BILLING.API"
+COPY_DELIVERY = "copies"
+"""Where the account READERS finds the originals, and where they are delivered (`deploy/nats.conf`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +48,8 @@ class Layout:
     streams: dict[str, dict[str, Any]]
     consumers: dict[str, tuple[str, dict[str, Any]]]
     schedules: dict[str, dict[str, str]]
+    copies: tuple[str, ...]
+    """The streams that readers have copies of, in an account of their own."""
 
 
 def load_layout(path: Path, *, prefix: str, webhook_subject: str) -> Layout:
@@ -46,7 +68,7 @@ def load_layout(path: Path, *, prefix: str, webhook_subject: str) -> Layout:
     for name, entry in document["consumers"].items():
         config = document["consumer_defaults"] | entry | {"durable_name": name, "name": name}
         consumers[name] = (config.pop("stream"), config)
-    return Layout(streams, consumers, document["schedules"])
+    return Layout(streams, consumers, document["schedules"], tuple(document["copies"]))
 
 
 async def apply_layout(connection: Client, layout: Layout) -> None:
@@ -61,6 +83,33 @@ async def apply_layout(connection: Client, layout: Layout) -> None:
         log.info("consumer", name=name, stream=stream)
     for subject, schedule in layout.schedules.items():
         await _apply_schedule(jetstream, subject, schedule)
+
+
+async def apply_copies(readers: Client, billing: Client, layout: Layout) -> None:
+    """Create the readers' copies that are missing; one whose original was made anew is made anew as well.
+
+    `readers` is a connection of the user `readers`, `billing` one of `admin`.
+    """
+    jetstream, originals = readers.jetstream(), billing.jetstream()
+    for name in layout.copies:
+        original = await originals.stream_info(name)
+        if await _exists(jetstream, name):
+            copy = await jetstream.stream_info(name)
+            if copy.created and original.created and copy.created > original.created:
+                continue
+            await jetstream.delete_stream(name)
+            log.warning("copy removed, its original was made anew", name=name)
+        await jetstream.add_stream(_copy_of(layout.streams[name]))
+        log.info("copy created", name=name)
+
+
+def _copy_of(config: dict[str, Any]) -> StreamConfig:
+    kept = {field: config[field] for field in COPIED_FIELDS if field in config}
+    source = StreamSource(name=config["name"], external=ExternalStream(api=COPY_API, deliver=COPY_DELIVERY))
+    if kept["num_replicas"] == 1:
+        # A crash may cost the copy what the original still has, and it goes on copying from there.
+        kept["persist_mode"] = PersistMode.ASYNC
+    return StreamConfig(**kept, mirror=source)
 
 
 async def _forget_copies(jetstream: JetStreamContext, layout: Layout, name: str) -> None:

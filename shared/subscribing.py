@@ -4,27 +4,25 @@ The only module that knows FastStream's subscribers. Bodies stay bytes up to our
 every wrong one gets the same clear answer.
 """
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
-from nats.errors import Error as NatsError
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError
+from nats.js.errors import ServiceUnavailableError
 
+from shared.answers import Answers
 from shared.clock import utc_now
 from shared.delivery import Delivery, Handle, Incoming, Undeliverable
-from shared.limits import PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
+from shared.limits import CLOSED_PAUSE_SECONDS, PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
 from shared.runtime import Runtime
-from shared.tracing import outgoing_headers
-from tallystick.messages.base import Outcome
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
-
-log = structlog.get_logger()
-
-REPLY_PREFIX = "_INBOX"
-"""Outcomes of queued commands go to inboxes alone: nobody has a worker publish elsewhere in its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,31 @@ class Durable:
     name: str
 
 
+class PausingPull:
+    """A pull subscription that pauses where it cannot ask.
+
+    FastStream's pull loop ignores a closed connection and a stream that does not answer, and asks again at
+    once. Nothing in that loop waits then, so that no other task of the process would ever run again.
+    """
+
+    def __init__(self, subscription: Any) -> None:
+        self._subscription = subscription
+
+    async def fetch(self, *, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109 - FastStream's call
+        """The next messages, as the subscription has them."""
+        try:
+            messages: list[Msg] = await self._subscription.fetch(batch=batch, timeout=timeout)
+        except (ConnectionClosedError, ServiceUnavailableError):
+            await asyncio.sleep(CLOSED_PAUSE_SECONDS)
+            raise
+        return messages
+
+    async def unsubscribe(self) -> None:
+        """Take no more messages; a closed connection has forgotten the subscription already."""
+        with suppress(ConnectionClosedError):
+            await self._subscription.unsubscribe()
+
+
 @dataclass(frozen=True, slots=True)
 class Subscribing:
     """Connects one service's handlers to a broker."""
@@ -43,28 +66,43 @@ class Subscribing:
     runtime: Runtime
     delivery: Delivery
     inbox_prefix: str
+    answers: Answers
+    durables: list[Durable] = field(default_factory=list)
+    """The durable consumers that the service depends on."""
 
-    def subscribe(self) -> list[Durable]:
-        """Connect everything; returns the durable consumers it depends on."""
+    def subscribe(self) -> None:
+        """Connect every handler that does not answer requests."""
         service = self.runtime.service
-        durables = []
         if any(handler.kind != "question" for handler in service.handlers.values()):
             commands = Durable(COMMANDS_STREAM, f"{service.name}-commands")
-            durables.append(self._consume(commands, _last_token, self._queued))
+            self._consume(commands, _last_token, self._queued)
         if service.jobs:
             ticks = Durable(TICKS_STREAM, f"{service.name}-ticks")
-            durables.append(self._consume(ticks, _last_token, self._tick))
+            self._consume(ticks, _last_token, self._tick)
         if service.listeners:
             feed = Durable(SERVICE_FEED_STREAM, f"{service.name}-feed")
             following = self.runtime.following
-            durables.append(self._consume(feed, following.handler_name, following.hear))
+            self._consume(feed, following.handler_name, following.hear)
         for follower in service.followers:
             followed = Durable(follower.stream, follower.consumer)
             follow = partial(self.runtime.follow, follower)
-            durables.append(self._consume(followed, partial(_always, follower.name), follow))
-        return durables
+            self._consume(followed, partial(_always, follower.name), follow)
 
-    def _consume(self, durable: Durable, name_of: Callable[[Incoming], str], handle: Handle) -> Durable:
+    async def start(self) -> None:
+        """Connect to NATS and begin to consume."""
+        await self.broker.start()
+        for subscriber in self.broker.subscribers:
+            subscriber.subscription = PausingPull(subscriber.subscription)  # type: ignore[attr-defined]
+
+    async def stop(self) -> None:
+        """Stop consuming, each subscriber by itself, so that one that fails keeps no other running."""
+        for subscriber in self.broker.subscribers:
+            with suppress(Exception):
+                await subscriber.stop()
+        with suppress(Exception):
+            await self.broker.stop()
+
+    def _consume(self, durable: Durable, name_of: Callable[[Incoming], str], handle: Handle) -> None:
         async def consume(message: NatsMessage) -> None:
             await self.delivery.deliver(message, name_of, handle)
 
@@ -80,30 +118,23 @@ class Subscribing:
             no_reply=True,
             title=durable.name,
         )(consume)
-        return durable
+        self.durables.append(durable)
 
     async def _queued(self, incoming: Incoming) -> str:
         handler = self.runtime.service.handlers.get(_last_token(incoming))
         if handler is None or handler.kind == "question":
             raise Undeliverable(f"nobody handles commands on {incoming.subject}")
         outcome = await self.runtime.command(handler, incoming.body, utc_now())
-        await self._reply(incoming, outcome)
+        if reply_to := incoming.headers.get(REPLY_TO_HEADER):
+            dispatcher = self.runtime.dispatcher
+            await self.answers.send(
+                reply_to,
+                outcome.to_json(),
+                too_large=lambda: dispatcher.too_large(handler, incoming.body).to_json(),
+            )
         if outcome.error and outcome.error.code == "invalid_message":
             raise Undeliverable(f"invalid_message: {outcome.error.details}")
         return outcome.status
-
-    async def _reply(self, incoming: Incoming, outcome: Outcome) -> None:
-        subject = incoming.headers.get(REPLY_TO_HEADER)
-        if subject is None:
-            return
-        if not subject.startswith(REPLY_PREFIX) or "*" in subject or ">" in subject:
-            log.warning("reply subject refused", subject=subject[:200], allowed=f"{REPLY_PREFIX}…")
-            return
-        try:
-            await self.broker.publish(outcome.to_json(), subject, headers=outgoing_headers())
-        except NatsError as error:
-            # The command is done. Whoever sent it may send it again, and gets the stored outcome.
-            log.warning("outcome not sent", subject=subject[:200], error=str(error))
 
     async def _tick(self, incoming: Incoming) -> None:
         job = self.runtime.service.jobs.get(_last_token(incoming))

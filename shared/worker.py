@@ -13,12 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from faststream.nats import NatsBroker
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from shared.broker import connect, inbox_prefix, make_broker
+from shared.answers import Answers
+from shared.broker import as_user, connect, inbox_prefix, make_broker
 from shared.clock import utc_now
 from shared.database import make_engine
 from shared.dead_letters import bury_in
@@ -55,23 +55,26 @@ class Worker:
     provide: Callable[[Settings], list[Any]]
     routes: Callable[[Runtime, Settings], list[BaseRoute]]
     engine: AsyncEngine = field(init=False)
-    broker: NatsBroker = field(init=False)
     health: Health = field(init=False)
     relay: Relay = field(init=False)
     runtime: Runtime = field(init=False)
+    answers: Answers = field(init=False)
     requests: Requests = field(init=False)
+    subscribing: Subscribing = field(init=False)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when NATS has closed a connection for good."""
 
     def __post_init__(self) -> None:
         name = self.service.name
         database_url = self.settings.database_url.get_secret_value()
         nats_url = self.settings.nats_url.get_secret_value()
         subjects = Subjects(self.settings.subject_prefix)
+        relay_url = as_user(nats_url, name, f"{name}_relay")
         self.engine = make_engine(database_url, name)
-        self.broker = make_broker(nats_url, name)
         self.relay = Relay(
             schema=self.service.schema,
             database_url=database_url,
-            connect_nats=lambda: connect(nats_url, f"{name}-relay"),
+            connect_nats=lambda: connect(relay_url, f"{name}-relay"),
         )
         self.runtime = Runtime.of(
             self.service,
@@ -80,12 +83,20 @@ class Worker:
             provided=self.provide(self.settings),
             wake_relay=self.relay.wake,
         )
-        delivery = Delivery(name, bury_in(self.broker, subjects, name))
-        subscribing = Subscribing(self.broker, self.runtime, delivery, inbox_prefix(nats_url))
-        self.requests = Requests(self.runtime, subjects)
-        self.health = Health(
-            name, self.engine, self.broker, subscribing.subscribe(), self.relay, self.requests
-        )
+        self.answers = Answers()
+        self.requests = Requests(self.runtime, subjects, self.answers)
+        self.subscribing = self._subscribing()
+        self.health = Health(name, self.engine, self.subscribing, self.relay, self.requests)
+
+    def _subscribing(self) -> Subscribing:
+        """The service's consumers on a connection of their own, not started yet."""
+        name = self.service.name
+        nats_url = self.settings.nats_url.get_secret_value()
+        broker = make_broker(nats_url, name, self._on_closed)
+        delivery = Delivery(name, bury_in(broker, self.requests.subjects, name))
+        subscribing = Subscribing(broker, self.runtime, delivery, inbox_prefix(nats_url), self.answers)
+        subscribing.subscribe()
+        return subscribing
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""
@@ -95,7 +106,7 @@ class Worker:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(self._start_consuming()),
+            asyncio.create_task(self._consume()),
             asyncio.create_task(self.relay.run()),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._tend_partitions()),
@@ -103,31 +114,59 @@ class Worker:
         try:
             yield
         finally:
-            await asyncio.gather(self.broker.stop(), self.requests.stop())
-            await end(*tasks)
+            consuming, *others = tasks
+            await end(consuming)  # a connection that is closed from here on is not opened again
+            await asyncio.gather(self.subscribing.stop(), self.requests.stop())
+            await self.answers.close()
+            await end(*others)
             for instance in self.runtime.provided.values():
                 if hasattr(instance, "close"):
                     await instance.close()
             await self.engine.dispose()
 
+    async def _consume(self) -> None:
+        """Consume and answer for ever; over new connections where NATS has closed one for good.
+
+        A connection that is only lost comes back by itself. A server closes one when it refuses what came
+        over it, a message above its limits for example, and clients do not open such a connection again.
+        """
+        while True:
+            self.closed.clear()
+            await self._start_consuming()
+            await self.closed.wait()
+            log.error("NATS closed a connection, opening new ones")
+            self.health.started = False
+            await self.subscribing.stop()
+            await self.requests.lose()
+            await self.answers.close()
+            self.health.subscribing = self.subscribing = self._subscribing()
+
     async def _start_consuming(self) -> None:
+        nats_url = self.settings.nats_url.get_secret_value()
+        name = self.service.name
+        answers_url = as_user(nats_url, name, f"{name}_answers")
         while True:
             try:
-                await self.broker.start()
-                nats_url = self.settings.nats_url.get_secret_value()
-                await self.requests.start(await connect(nats_url, f"{self.service.name}-requests"))
+                self.answers.connection = await connect(answers_url, f"{name}-answers", self._on_closed)
+                await self.subscribing.start()
+                await self.requests.start(await connect(nats_url, f"{name}-requests", self._on_closed))
             except Exception as error:  # noqa: BLE001 - whatever is missing may come
                 log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
-                with contextlib.suppress(Exception):
-                    await self.broker.stop()
+                await self.subscribing.stop()
+                await self.requests.lose()
+                await self.answers.close()
                 await asyncio.sleep(START_RETRY_SECONDS)
+                self.closed.clear()  # by ourselves
             else:
                 # All that is loaded now stays: the collector need not look at it again and again.
                 gc.collect()
                 gc.freeze()
                 self.health.started = True
-                log.info("consuming", durables=[durable.name for durable in self.health.durables])
+                log.info("consuming", durables=[durable.name for durable in self.subscribing.durables])
                 return
+
+    async def _on_closed(self) -> None:
+        self.closed.set()
 
     async def _sweep(self) -> None:
         """Finish external commands whose worker died between intent and result."""

@@ -20,8 +20,22 @@ READER_GONE_SECONDS = 30.0
 """A reader that broke off is forgotten by the server after this long."""
 PUBLISH_TIMEOUT_SECONDS = 5.0
 ORIGIN_PREFIX = "Billing-"
-NOTED = ("Origin-Subject", "Origin-Stream", "Service", "Handler", "Attempts", "Error", "Failed-At")
-"""What was noted when a message was given up, each in a header with the prefix."""
+TRUNCATED_HEADER = f"{ORIGIN_PREFIX}Truncated"
+"""How many bytes the body had of a message that was too large to be kept whole."""
+DROPPED_HEADERS_HEADER = f"{ORIGIN_PREFIX}Dropped-Headers"
+"""How many headers of the message were too large, or too strange, to be kept."""
+NOTED = (
+    "Origin-Subject",
+    "Origin-Stream",
+    "Service",
+    "Handler",
+    "Attempts",
+    "Error",
+    "Failed-At",
+    "Truncated",
+    "Dropped-Headers",
+)
+"""What is noted when a message is given up, each in a header with the prefix."""
 SHOWN_DEPTH_MAX = 100
 """Lists and objects inside one another in a body shown as JSON; some that write JSON refuse 250."""
 OWN_HEADERS = ("Nats-Msg-Id", "Nats-Expected-Stream")
@@ -38,6 +52,11 @@ class DeadLetter:
     def about(self, name: str) -> str:
         """One of the things that are `NOTED`."""
         return self.headers.get(f"{ORIGIN_PREFIX}{name}", "")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a part of the message is missing, so that it cannot be sent back."""
+        return TRUNCATED_HEADER in self.headers or DROPPED_HEADERS_HEADER in self.headers
 
     def original_headers(self) -> dict[str, str]:
         """The headers the message had, to send it again under a new message id."""
@@ -99,6 +118,8 @@ async def send_back(connection: Connection, letter: DeadLetter) -> str | None:
     subject = letter.about("Origin-Subject")
     if not subject:
         return "it does not say where it came from"
+    if letter.is_cut:
+        return "it was too large to be kept whole; its sender has to send it again"
     jetstream = connection.jetstream()
     try:
         # Published first: in between a crash leaves it twice, never not at all.

@@ -1,7 +1,6 @@
 """A provisioned NATS, and a client of it."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import nats
 import pytest
@@ -10,28 +9,13 @@ from nats.aio.client import Client as NatsClient
 import tallystick
 from sandbox.child import Child
 from sandbox.nats import Nats
-from shared.streams import apply_layout, load_layout
 from tests.support import servers
-
-STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
-
-
-async def provision(url: str) -> None:
-    """Make the streams and buckets, as `admin`."""
-    connection = await nats.connect(url, inbox_prefix="_INBOX_admin")
-    try:
-        layout = load_layout(
-            STREAMS, prefix="billing", webhook_subject="tunnel.incoming-webhook-events.stripe"
-        )
-        await apply_layout(connection, layout)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
 async def provisioned(nats_server: servers.NatsServer) -> servers.NatsServer:
     """The session's NATS with empty streams and buckets."""
-    await provision(nats_server.url)
+    await nats_server.provision()
     return nats_server
 
 

@@ -91,14 +91,14 @@ async def test_a_reply_of_another_form_is_an_error_of_its_own(
         await client.ask(CHECK)
 
 
-async def test_replies_come_to_an_inbox_of_the_users_own(
+async def test_the_inbox_of_who_asks_is_not_known_to_the_service(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
     subscription = await admin.subscribe("billing.requests.webhooks.replay")
     with pytest.raises(tallystick.DeadlineExceeded):
         await client.call(REPLAY, deadline_seconds=0.1)
     request = await subscription.next_msg(timeout=5)
-    assert request.reply.startswith("_INBOX_client.")
+    assert request.reply.startswith("_R_.")
 
 
 async def test_a_refused_password_is_said_at_once(provisioned: NatsServer) -> None:

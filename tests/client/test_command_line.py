@@ -15,10 +15,10 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
+from shared.provision import LAYOUT_PATH
 from shared.streams import load_layout
 from tallystick.cli import main
 from tallystick.cli.checks import jetstream
-from tests.client.conftest import STREAMS
 from tests.client.helpers import answer, subscription_event, tell
 from tests.support.servers import NatsServer
 
@@ -314,7 +314,7 @@ async def test_the_doctor_finds_what_is_missing(run: Command, admin: NatsClient)
 
 
 def test_the_doctor_knows_every_stream_and_consumer_that_is_provisioned() -> None:
-    layout = load_layout(STREAMS, prefix="billing", webhook_subject="tunnel.webhooks")
+    layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks")
     assert set(jetstream.STREAMS) == set(layout.streams)
     known = {name: stream for stream, names in jetstream.CONSUMERS.items() for name in names}
     assert known == {name: stream for name, (stream, _) in layout.consumers.items()}

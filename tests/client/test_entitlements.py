@@ -11,8 +11,9 @@ from nats.aio.client import Client as NatsClient
 
 import tallystick
 from tallystick.messages.base import Customer
-from tests.client.conftest import OwnNats, provision
+from tests.client.conftest import OwnNats
 from tests.client.helpers import eventually
+from tests.support.servers import described
 
 ACME = Customer(type="organization", id="acme")
 
@@ -33,7 +34,7 @@ async def delete(admin: NatsClient, key: str) -> None:
 async def test_the_mirror_is_full_once_entered(client: tallystick.Client, admin: NatsClient) -> None:
     await asyncio.gather(*(put(admin, f"user_{number}.exports", quantity=number) for number in range(2_500)))
     async with client.entitlements() as mirror:
-        assert len(mirror) == 2_500
+        await eventually(lambda: len(mirror) == 2_500, "all that was written")
         assert mirror.check("user_2499", "exports")
         assert not mirror.check("user_2500", "exports")
         assert not mirror.check("user_2499", "imports")
@@ -63,7 +64,7 @@ async def test_an_empty_bucket_is_full_at_once(client: tallystick.Client) -> Non
 async def test_changes_and_deletions_arrive(client: tallystick.Client, admin: NatsClient) -> None:
     await put(admin, "organization_acme.exports", quantity=10)
     async with client.entitlements() as mirror:
-        assert mirror.check(ACME, "exports")
+        await eventually(lambda: mirror.check(ACME, "exports"), "the first value")
         await put(admin, "organization_acme.exports", allowed=False)
         await eventually(lambda: not mirror.check(ACME, "exports"), "the change")
         await put(admin, "organization_acme.seats", quantity=3)
@@ -80,6 +81,7 @@ async def test_what_has_expired_is_not_allowed(client: tallystick.Client, admin:
     await put(admin, "user_7.future", expires_at="2999-01-01T00:00:00Z")
     await put(admin, "user_7.soon", expires_at=(now + timedelta(seconds=1.5)).isoformat())
     async with client.entitlements() as mirror:
+        await eventually(lambda: len(mirror) == 3, "all that was written")
         assert not mirror.check("user_7", "past")
         assert mirror.get("user_7", "past") is None
         assert mirror.check("user_7", "future")
@@ -94,7 +96,7 @@ async def test_only_the_wanted_customers_are_mirrored(
     for number in (1, 2, 3):
         await put(admin, f"user_{number}.exports")
     async with client.entitlements(customers) as mirror:
-        assert len(mirror) == len(customers)
+        await eventually(lambda: len(mirror) == len(customers), "what is wanted")
         assert mirror.check("user_1", "exports")
         assert not mirror.check("user_3", "exports")
 
@@ -116,7 +118,7 @@ async def test_a_quiet_mirror_stays_fresh_and_says_so(client: tallystick.Client)
 
 
 async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(own_nats: OwnNats) -> None:
-    await provision(own_nats.server.url("admin"))
+    await described(own_nats.server).provision()
     admin = await nats.connect(own_nats.server.url("admin"))
     await put(admin, "user_1.exports")
     await put(admin, "user_2.exports")
@@ -125,6 +127,7 @@ async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(ow
         tallystick.connect(own_nats.server.url("client")) as client,
         client.entitlements() as mirror,
     ):
+        await eventually(lambda: len(mirror) == 2, "what was put before the outage")
         own_nats.kill()
         await eventually(lambda: not mirror.connected, "the connection to be lost")
         assert mirror.check("user_1", "exports")
@@ -132,9 +135,11 @@ async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(ow
         own_nats.start()
         admin = await nats.connect(own_nats.server.url("admin"))
         # Removed without leaving a marker, as happens to markers that are purged while nobody listens.
-        await admin.jetstream().purge_stream(
+        readers = await nats.connect(own_nats.server.url("readers"), inbox_prefix="_INBOX_readers")
+        await readers.jetstream().purge_stream(
             "KV_billing_entitlements", subject="$KV.billing_entitlements.user_1.exports"
         )
+        await readers.close()
         await put(admin, "user_3.exports")
         await eventually(lambda: mirror.check("user_3", "exports"), "what was put after the outage")
         await eventually(lambda: not mirror.check("user_1", "exports"), "what was removed meanwhile")
@@ -146,5 +151,5 @@ async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(ow
 async def test_answers_come_from_memory(client: tallystick.Client, admin: NatsClient) -> None:
     await put(admin, "organization_acme.exports", expires_at="2999-01-01T00:00:00Z")
     async with client.entitlements() as mirror:
-        assert mirror.check("organization_acme", "exports")
+        await eventually(lambda: mirror.check("organization_acme", "exports"), "the value")
     assert mirror.check("organization_acme", "exports"), "nobody is asked: it follows nothing any more"

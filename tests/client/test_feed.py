@@ -13,10 +13,10 @@ import tallystick
 from tallystick.client.feed import ACK_WAIT_SECONDS
 from tallystick.client.feed_events import FeedEvent
 from tallystick.messages.subscriptions import SubscriptionEvent
-from tests.client.conftest import OwnNats, provision
+from tests.client.conftest import OwnNats
 from tests.client.helpers import eventually, subscription_event, tell
 from tests.support import waiting
-from tests.support.servers import NatsServer
+from tests.support.servers import NatsServer, described
 
 
 async def take(feed: tallystick.Feed, count: int) -> list[FeedEvent]:
@@ -203,7 +203,8 @@ async def test_events_handed_out_slowly_are_given_back_before_they_expire(
     assert seen == [1, 2, 3, 4, 5]
 
     async def settled() -> api.ConsumerInfo | None:
-        info: api.ConsumerInfo = await admin.jetstream().consumer_info("BILLING_CHANGE_FEED", "slow")
+        jetstream = client.connection.jetstream()
+        info: api.ConsumerInfo = await jetstream.consumer_info("BILLING_CHANGE_FEED", "slow")
         return None if info.num_ack_pending else info
 
     # The server takes acknowledgements in on its own time, not before it answers the next question.
@@ -220,7 +221,7 @@ async def test_nothing_is_missed_over_a_restart_of_the_server(own_nats: OwnNats,
         await tell(admin, subscription_event(version))
         await admin.close()
 
-    await provision(own_nats.server.url("admin"))
+    await described(own_nats.server).provision()
     async with tallystick.connect(own_nats.server.url("client")) as client:
         feed = await client.events(durable=durable).open()
         own_nats.kill()
@@ -241,7 +242,7 @@ async def test_a_rebuilt_stream_is_read_from_its_beginning(
     feed = client.events(start="all")
     assert versions(await take(feed, 3)) == [1, 2, 3]
     await admin.jetstream().delete_stream("BILLING_CHANGE_FEED")
-    await provision(provisioned.url)
+    await provisioned.provision()
     await tell(admin, *(subscription_event(version) for version in (2, 3, 4)))
     assert versions(await take(feed, 1)) == [4]
 

@@ -57,5 +57,6 @@ async def acting_as(server: NatsServer, user: str) -> AsyncIterator[Actor]:
 
 
 async def plain_connection(server: NatsServer, user: str) -> Client:
-    """Connect as a client in any language would, without an inbox of its own."""
-    return await nats.connect(server.users[user])
+    """Connect as a program in any language would; only `client` does without an inbox of its own."""
+    inbox = "_INBOX" if user == "client" else f"_INBOX_{user}"
+    return await nats.connect(server.users[user], inbox_prefix=inbox)

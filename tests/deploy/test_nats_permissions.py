@@ -1,23 +1,25 @@
 """Who may say and hear what on NATS, each right and each denial tried on a server with `deploy/nats.conf`."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import nats
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
 
 from sandbox.nats import DEPLOY_CONFIGURATION, users
 from services.gateway.retrying import INTERNAL_COMMANDS
-from shared.streams import apply_layout, load_layout
+from shared.streams import load_layout
 from tests.deploy.nats_users import acting_as, plain_connection
 from tests.support.servers import NatsServer
+from tests.support.waiting import eventually
 
 STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
 WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 SERVICES = ["subscriptions", "webhooks", "seats", "consumables"]
-EVERYBODY_BUT_ADMIN = [user for user in users() if user != "admin"]
+ADMINISTRATORS = ("admin", "readers")
+EVERYBODY_BUT_ADMIN = [user for user in users() if user not in ADMINISTRATORS]
+RELAYS = {service: f"{service}_relay" for service in SERVICES}
+ANSWERERS = [f"{service}_answers" for service in SERVICES]
 
 ENTITY_OWNERS = {
     "customer": "subscriptions",
@@ -45,16 +47,15 @@ def any_server(nats_session: NatsServer) -> NatsServer:
 
 
 @pytest.fixture
-async def server(any_server: NatsServer, nats_server: NatsServer) -> AsyncIterator[NatsServer]:
+async def server(any_server: NatsServer, nats_server: NatsServer) -> NatsServer:
     """A NATS with every stream, bucket and consumer of `deploy/streams.yaml`."""
-    connection = await nats.connect(nats_server.url)
-    await apply_layout(connection, load_layout(STREAMS, prefix="billing", webhook_subject=WEBHOOK_SUBJECT))
-    yield nats_server
-    await connection.close()
+    await nats_server.provision()
+    return nats_server
 
 
 def test_every_user_of_the_contract_exists() -> None:
-    assert set(users()) == {"admin", "client", "ingress", "monitor", "clock", "gateway", *SERVICES}
+    of_the_contract = {"client", "ingress", "monitor", "clock", *SERVICES}
+    assert set(users()) == {*of_the_contract, *ADMINISTRATORS, "gateway", *RELAYS.values(), *ANSWERERS}
 
 
 @pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
@@ -64,14 +65,15 @@ async def test_events_are_published_by_the_owner_of_the_entity_alone(
     async with acting_as(any_server, user) as actor:
         for entity, owner in ENTITY_OWNERS.items():
             accepted = await actor.may_publish(f"billing.change_feed.{entity}.user_7.createdV1")
-            assert accepted == (user == owner), entity
+            assert accepted == (user == RELAYS[owner]), entity
 
 
 @pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
 async def test_buckets_are_written_by_their_owner_alone(any_server: NatsServer, user: str) -> None:
     async with acting_as(any_server, user) as actor:
         for bucket, owner in BUCKET_OWNERS.items():
-            assert await actor.may_publish(f"$KV.{bucket}.user_7.products") == (user == owner), bucket
+            accepted = await actor.may_publish(f"$KV.{bucket}.user_7.products")
+            assert accepted == (user == RELAYS[owner]), bucket
 
 
 @pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
@@ -175,6 +177,18 @@ async def test_dead_letters_are_a_services_own(any_server: NatsServer, user: str
             assert accepted == (user == service), service
 
 
+FORBIDDEN_TO_ANSWERS = (
+    "$KV.billing_entitlements.user_7.products",
+    "$JS.API.STREAM.PURGE.BILLING_CHANGE_FEED",
+    "billing.change_feed.customer.user_7.createdV1",
+    "billing.commands.webhooks.record_outcome",
+    "billing.requests.subscriptions.cancel_subscription",
+    "billing.dead_letters.seats.assign_seat",
+    "billing.stripe_events.invoice.paid",
+    "billing.ticks.seats.expire_invitations",
+    WEBHOOK_SUBJECT,
+)
+
 COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.webhooks.record_outcome"),
     ("subscriptions", "billing.commands.subscriptions.refresh_seats"),
@@ -197,17 +211,28 @@ async def test_services_command_one_another_only_as_named(any_server: NatsServer
         "billing.requests.subscriptions.cancel_subscription",
         "billing.requests.subscriptions.change_quantity",
     }
-    async with acting_as(any_server, user) as actor:
+    async with acting_as(any_server, user) as asking, acting_as(any_server, RELAYS[user]) as relay:
         for subject in others | {subject for _, subject in COMMANDS_BETWEEN_SERVICES}:
-            accepted = await actor.may_publish(subject)
-            assert accepted == ((user, subject) in COMMANDS_BETWEEN_SERVICES), subject
+            wanted = (user, subject) in COMMANDS_BETWEEN_SERVICES
+            # What waits for an answer is asked by the service, what is queued comes from its outbox.
+            assert await asking.may_publish(subject) == (wanted and ".requests." in subject), subject
+            assert await relay.may_publish(subject) == (wanted and ".commands." in subject), subject
+
+
+@pytest.mark.parametrize("user", ANSWERERS)
+async def test_answers_go_to_inboxes_and_nowhere_else(any_server: NatsServer, user: str) -> None:
+    async with acting_as(any_server, user) as actor:
+        for inbox in ("_INBOX.one", "_INBOX_client.one", "_INBOX_gateway.one", "_R_.one.two"):
+            assert await actor.may_publish(inbox), inbox
+        for subject in FORBIDDEN_TO_ANSWERS:
+            assert not await actor.may_publish(subject), subject
 
 
 async def test_stripe_events_come_from_webhooks_alone(any_server: NatsServer) -> None:
     for user in EVERYBODY_BUT_ADMIN:
         async with acting_as(any_server, user) as actor:
             accepted = await actor.may_publish("billing.stripe_events.invoice.paid")
-            assert accepted == (user == "webhooks"), user
+            assert accepted == (user == "webhooks_relay"), user
 
 
 async def test_webhooks_come_from_the_ingress_alone(any_server: NatsServer) -> None:
@@ -269,7 +294,10 @@ async def test_monitor_and_ingress_command_and_ask_nobody(any_server: NatsServer
 
 async def test_a_plain_client_sends_commands_and_gets_answers(server: NatsServer) -> None:
     caller = await plain_connection(server, "client")
-    async with acting_as(server, "subscriptions") as service:
+    async with (
+        acting_as(server, "subscriptions") as service,
+        acting_as(server, "subscriptions_answers") as answering,
+    ):
         requests = await service.client.subscribe("billing.requests.subscriptions.*", "subscriptions")
         await service.client.flush()
         acknowledgement = await caller.jetstream().publish(
@@ -280,7 +308,7 @@ async def test_a_plain_client_sends_commands_and_gets_answers(server: NatsServer
         inbox = caller.new_inbox()
         answers = await caller.subscribe(inbox)
         await caller.publish("billing.requests.subscriptions.get_catalog", b"{}", reply=inbox)
-        await (await requests.next_msg(2)).respond(b"answer")
+        await answering.client.publish((await requests.next_msg(2)).reply, b"answer")
         assert (await answers.next_msg(2)).data == b"answer"
     await caller.close()
 
@@ -303,7 +331,7 @@ async def test_a_service_takes_its_commands_and_acknowledges_them(server: NatsSe
 
 @pytest.mark.parametrize("user", ["client", "monitor"])
 async def test_readers_follow_the_feed_in_every_way(server: NatsServer, user: str) -> None:
-    async with acting_as(server, "subscriptions") as service:
+    async with acting_as(server, "subscriptions_relay") as service:
         await service.client.jetstream().publish("billing.change_feed.customer.user_7.createdV1", b"event")
     reader = await plain_connection(server, user)
     jetstream = reader.jetstream()
@@ -320,18 +348,18 @@ async def test_readers_follow_the_feed_in_every_way(server: NatsServer, user: st
     found = await jetstream.subscribe(everything)  # the stream looked up by its subject
     assert (await found.next_msg(2)).data == b"event"
     subject = "billing.change_feed.customer.user_7.createdV1"
-    last = await jetstream.get_last_msg("BILLING_CHANGE_FEED", subject)
+    last = await jetstream.get_last_msg("BILLING_CHANGE_FEED", subject, direct=True)
     assert last.data == b"event"
     await reader.close()
 
 
 @pytest.mark.parametrize("user", ["client", "monitor"])
 async def test_readers_get_and_watch_the_buckets(server: NatsServer, user: str) -> None:
-    async with acting_as(server, "subscriptions") as service:
+    async with acting_as(server, "subscriptions_relay") as service:
         await service.client.jetstream().publish("$KV.billing_entitlements.user_7.products", b"ten")
     reader = await plain_connection(server, user)
     bucket = await reader.jetstream().key_value("billing_entitlements")
-    assert (await bucket.get("user_7.products")).value == b"ten"
+    assert await eventually(lambda: bucket.get("user_7.products")), "the readers' copy follows at once"
     watcher = await bucket.watch("user_7.*")
     entry = await watcher.updates(timeout=2)  # type: ignore[no-untyped-call]
     assert entry.key == "user_7.products"
@@ -350,10 +378,11 @@ async def test_monitor_sees_how_streams_and_consumers_are_doing(server: NatsServ
 
 
 async def test_a_service_sees_its_bucket_and_its_consumers(server: NatsServer) -> None:
+    async with acting_as(server, "subscriptions_relay") as relay:
+        await relay.client.jetstream().publish("$KV.billing_entitlements.user_7.products", b"ten")
     async with acting_as(server, "subscriptions") as service:
         jetstream = service.client.jetstream()
         bucket = await jetstream.key_value("billing_entitlements")
-        await bucket.put("user_7.products", b"ten")
         assert (await bucket.get("user_7.products")).value == b"ten"
         assert (await jetstream.consumer_info("BILLING_TICKS", "subscriptions-ticks")).num_pending == 0
 

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import nats
-
 from services.consumables.app import service
 from services.consumables.books import Account, Books, Given
 from services.consumables.recharging import units_are_low
 from shared.asking import Asking
-from shared.requests import Requests
 from shared.settings import CommonSettings
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command, Customer, Question
 from tallystick.messages.subscriptions import InvoiceEvent
-from tallystick.subjects import COMMANDS_STREAM, Subjects
+from tallystick.subjects import COMMANDS_STREAM
 from tests.handlers.subscription_world import ACME, World
+from tests.support.answering import answering
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 
@@ -172,13 +170,10 @@ async def recharge_world(
 ) -> AsyncIterator[RechargeWorld]:
     """Consumables, and subscriptions answering it."""
     asking = Asking(CommonSettings(nats_url=server.users["consumables"]), "consumables")
-    answering = Requests(shop.bound.runtime, Subjects())
-    url = server.users["subscriptions"]
-    await answering.start(await nats.connect(url, inbox_prefix="_INBOX_subscriptions"))
     world = RechargeWorld(bind(service, asking), shop)
     await world.hears()
     try:
-        yield world
+        async with answering(shop.bound.runtime, server):
+            yield world
     finally:
-        await answering.stop()
         await asking.close()

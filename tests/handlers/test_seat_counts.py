@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +11,13 @@ import pytest
 from services.seats.app import service
 from services.seats.invitations import Invitations
 from shared.asking import Asking
-from shared.broker import connect
-from shared.requests import Requests
 from shared.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
-from tallystick.subjects import Subjects
 from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
 from tests.handlers.subscription_world import World
+from tests.support.answering import answering
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 
@@ -61,15 +58,6 @@ class Company(SeatWorld):
         return m.ChangeSeatCount(
             command_id=self.command_id(), team_id=team["team_id"], quantity=quantity, **fields
         )
-
-
-@asynccontextmanager
-async def answering(shop: World, nats_session: NatsServer) -> AsyncIterator[None]:
-    """Subscriptions at its requests."""
-    requests = Requests(shop.bound.runtime, Subjects())
-    await requests.start(await connect(nats_session.users["subscriptions"], "subscriptions"))
-    yield
-    await requests.stop()
 
 
 @pytest.fixture
@@ -114,7 +102,7 @@ async def has_seats(company: Company, team: dict[str, Any], claimed: int, pendin
 async def test_more_seats_are_bought_at_once(company: Company, nats_session: NatsServer) -> None:
     team = await own_team(company)
     assert (team["quantity"], team["available"]) == (10, 10)
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         changed = (await company.does(company.count(12, team, when="now", proration="prorate")))["team"]
     assert (changed["quantity"], changed["available"], changed["change"]) == (12, 12, None)
     assert (await company.shop.subscription())["items"][0]["quantity"] == 12
@@ -134,7 +122,7 @@ async def test_fewer_seats_than_are_taken_are_refused_with_how_many(company: Com
 async def test_as_few_seats_as_are_taken_can_be_kept(company: Company, nats_session: NatsServer) -> None:
     team = await own_team(company)
     await has_seats(company, team, claimed=3)
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         changed = (await company.does(company.count(5, team, when="now")))["team"]
     assert (changed["quantity"], changed["available"]) == (5, 2)
 
@@ -146,7 +134,7 @@ async def test_seats_just_freed_count_though_subscriptions_has_not_heard_of_it(
     await has_seats(company, team, claimed=4)
     for seat in await company.asks_all(team):
         await company.does(m.RevokeSeat(command_id=company.command_id(), seat_id=seat["seat_id"]))
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         changing = asyncio.create_task(company.does(company.count(2, team, when="now")))
         await asyncio.sleep(0)
         await company.catches_up()
@@ -159,7 +147,7 @@ async def test_unused_seats_go_when_the_period_ends_and_limit_already(
     team = await own_team(company)
     await has_seats(company, team, claimed=2, pending=1)
     command = m.RemoveUnusedSeats(command_id="remove", team_id=team["team_id"], when="period_end")
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         changed = (await company.does(command))["team"]
         assert (changed["quantity"], changed["scheduled_quantity"], changed["available"]) == (10, 3, 0)
         assert (await company.shop.subscription())["scheduled_change"]["quantity"] == 3
@@ -188,14 +176,14 @@ async def test_what_stripe_refuses_is_put_back_with_the_reason(
 ) -> None:
     team = await own_team(company)
     declines_from_now_on(company.shop)
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         code, _ = await company.refuses(company.count(20, team, when="now", proration="invoice"))
     assert code == "payment_failed"
     after = await own_team(company)
     assert (after["quantity"], after["available"], after["change"]) == (10, 10, None)
     assert (after["refused_change"]["quantity"], after["refused_change"]["code"]) == (20, "payment_failed")
     assert after["refused_change"]["message"]
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         fewer = (await company.does(company.count(8, team, when="now", proration="none")))["team"]
     assert (fewer["quantity"], fewer["refused_change"]) == (8, None), "another was asked for"
 
@@ -237,7 +225,7 @@ async def test_a_change_waits_limits_and_is_finished_once_subscriptions_answers(
         await company.does(await company.assign(f"member{number}@example.com", team_id=team["team_id"]))
     fifth = await company.assign("fifth@example.com", team_id=team["team_id"])
     assert (await company.refuses(fifth))[0] == "no_seat_available"
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         unfinished = await company.bound.runtime.unfinished(datetime.now(UTC), 10)
         assert len(unfinished) == 1
         for handler, body in unfinished:
@@ -253,7 +241,7 @@ async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
 ) -> None:
     team = await own_team(company)
     command = company.count(12, team, when="now")
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         with monkeypatch.context() as crashing:
             crashing.setattr("services.seats.counting.Counting._record", _crash)
             assert (await company.bound.handle(command, company.now)).status == "failed"
@@ -273,7 +261,7 @@ async def test_a_crash_after_a_refusal_was_put_back_leads_to_the_same_refusal(
     team = await own_team(company)
     declines_from_now_on(company.shop)
     command = company.count(20, team, when="now", proration="invoice")
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         with monkeypatch.context() as crashing:
             crashing.setattr("shared.steps.Steps.reject", _crash)
             assert (await company.bound.handle(command, company.now)).status == "failed"
@@ -288,7 +276,7 @@ async def _crash(*_: Any) -> None:
 async def test_a_preview_shows_what_the_change_costs(company: Company, nats_session: NatsServer) -> None:
     team = await own_team(company)
     question = m.PreviewSeatChange(team_id=team["team_id"], quantity=12, when="now", proration="invoice")
-    async with answering(company.shop, nats_session):
+    async with answering(company.shop.bound.runtime, nats_session):
         preview = await company.asks(question)
         assert preview["quantity"] == 12 and preview["due_now"]["amount"] > 0
         await company.does(company.count(12, team, when="now", proration="invoice"))

@@ -41,8 +41,8 @@ async def asking(nats_session: NatsServer) -> AsyncIterator[Asking]:
 
 @pytest.fixture
 async def subscriptions(nats_session: NatsServer) -> AsyncIterator[Client]:
-    """A connection of the service that is asked."""
-    connection = await nats.connect(nats_session.users.get("subscriptions", nats_session.url))
+    """A connection of the administrator, in place of the service that is asked."""
+    connection = await nats.connect(nats_session.url, inbox_prefix="_INBOX_admin")
     yield connection
     await connection.close()
 

@@ -48,11 +48,18 @@ async def test_ready_tells_the_truth(
         assert (await http.get("/live")).status_code == 200
 
 
-async def test_a_worker_that_no_request_reaches_is_not_ready(start: Start) -> None:
+@pytest.mark.parametrize("which", ["requests", "answers"])
+async def test_a_worker_whose_connection_is_closed_for_good_is_not_ready_until_it_has_another(
+    start: Start, connection: Client, which: str
+) -> None:
     async with start(toy.service) as (worker, http):
-        await worker.requests.connection.close()
+        await getattr(worker, which).connection.close()
         answer = await http.get("/ready")
-        assert (answer.status_code, answer.json()["problems"]) == (503, {"nats": "brings no requests"})
+        assert answer.status_code == 503
+        assert answer.json()["problems"].keys() <= {"nats", "worker"}
+        await eventually(lambda: is_ready(http))
+        answered = await request(connection, "increment", {"command_id": "a", "counter": "x"})
+        assert answered["status"] == "succeeded"
 
 
 async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(

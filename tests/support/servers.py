@@ -26,6 +26,8 @@ from sandbox.child import Child
 from sandbox.nats import Nats
 from sandbox.ports import free_port
 from sandbox.postgres import NOT_DURABLE_SETTINGS, Postgres
+from shared.provision import LAYOUT_PATH, provision_streams
+from shared.streams import load_layout
 
 POSTGRES_IMAGE = "postgres:18"
 NATS_IMAGE = "nats:2.15-alpine"
@@ -84,8 +86,17 @@ class NatsServer:
         return len(set(self.users.values())) > 1
 
     async def reset(self) -> None:
-        """Remove every stream, and with them every message, consumer and bucket."""
-        connection = await nats.connect(self.url, inbox_prefix="_INBOX_admin")
+        """Remove every stream and every copy, and with them every message, consumer and bucket."""
+        for user in ("readers", "admin") if self.has_users else ("admin",):
+            await self._remove_streams(user)
+
+    async def provision(self, *, webhook_subject: str = "tunnel.incoming-webhook-events.stripe") -> None:
+        """Make every stream, bucket, consumer and copy of `deploy/streams.yaml`."""
+        layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject=webhook_subject)
+        await provision_streams(self.url, layout)
+
+    async def _remove_streams(self, user: str) -> None:
+        connection = await nats.connect(self.users[user], inbox_prefix=f"_INBOX_{user}")
         try:
             stream_context = connection.jetstream(timeout=_RESET_TIMEOUT_SECONDS)
             for stream in await stream_context.streams_info():
@@ -163,7 +174,7 @@ def _hash_again(server: Postgres) -> None:
 @contextlib.contextmanager
 def embedded_nats() -> Iterator[tuple[Nats, Child]]:
     """An embedded NATS with an empty store, configured by `deploy/nats.conf`, and its process."""
-    passwords = {user: f"test-{user}" for user in sandbox_nats.users()}
+    passwords = {user: f"test-{user}" for user in sandbox_nats.password_owners()}
     with scratch_directory("nats") as directory:
         server = Nats(directory / "store", free_port(), free_port(), passwords)
         child = server.start(directory / "log")
@@ -220,7 +231,7 @@ def _nats_container() -> Iterator[NatsServer]:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    passwords = {user: f"test-{user}" for user in sandbox_nats.users()}
+    passwords = {user: f"test-{user}" for user in sandbox_nats.password_owners()}
     container = DockerContainer(NATS_IMAGE).with_command("-c /etc/tallystick/nats.conf")
     container = container.with_volume_mapping(
         str(sandbox_nats.DEPLOY_CONFIGURATION), "/etc/tallystick/nats.conf", "ro"
@@ -234,7 +245,8 @@ def _nats_container() -> Iterator[NatsServer]:
     with container.waiting_for(LogMessageWaitStrategy("Server is ready")) as running:
         host = running.get_container_host_ip()
         base = f"nats://{host}:{running.get_exposed_port(4222)}"
-        users = {user: with_user(base, user, password) for user, password in passwords.items()}
+        owner = sandbox_nats.password_owner
+        users = {user: with_user(base, user, passwords[owner(user)]) for user in sandbox_nats.users()}
         monitor = f"http://{host}:{running.get_exposed_port(8222)}"
         yield NatsServer(users, monitor, "container", _password_variables(users))
 

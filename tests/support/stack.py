@@ -171,7 +171,7 @@ def whole_system() -> Iterator[System]:
 def stack() -> Iterator[Stack]:
     """Postgres and NATS with real durability, provisioned."""
     with scratch_directory("stack") as directory:
-        passwords = {user: f"stack-{user}" for user in sandbox_nats.users()}
+        passwords = {user: f"stack-{user}" for user in sandbox_nats.password_owners()}
         postgres = Postgres(directory / "postgres", free_port(), "owner-of-the-stack")
         nats = Nats(directory / "nats", free_port(), free_port(), passwords)
         running = Stack(directory, postgres, nats, described(nats))
