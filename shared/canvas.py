@@ -114,11 +114,21 @@ def _other_subjects(service: Service) -> list[Sequence[str]]:
     """What NATS lets the service publish beside events, queued commands and answers."""
     ours = (f"{DEFAULT_PREFIX}.", "$KV.")
     shown_elsewhere = (f"{DEFAULT_PREFIX}.change_feed.", f"{DEFAULT_PREFIX}.commands.")
-    allowed = permitted_subjects(PERMISSIONS_PATH.read_text(), service.name)
+    allowed = service_subjects(service.name)
     return [
         (f"`{subject}`",)
         for subject in allowed
         if subject.startswith(ours) and not subject.startswith(shown_elsewhere)
+    ]
+
+
+def service_subjects(service: str) -> list[str]:
+    """What `nats.conf` allows a service to publish: its relay, then itself."""
+    configuration = PERMISSIONS_PATH.read_text()
+    return [
+        subject
+        for user in (f"{service}_relay", service)
+        for subject in permitted_subjects(configuration, user)
     ]
 
 
@@ -189,7 +199,9 @@ def _jobs(service: Service, layout: Layout) -> list[Sequence[str]]:
     return [
         (
             f"`{job.name}`",
-            every.get(SUBJECTS.tick(service.name, job.name), f"when somebody publishes to {TICKS_STREAM}"),
+            every.get(
+                SUBJECTS.scheduled(service.name, job.name), f"when somebody publishes to {TICKS_STREAM}"
+            ),
             _first_line(job.function),
         )
         for job in service.jobs.values()

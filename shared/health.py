@@ -1,6 +1,7 @@
 """Health endpoints that tell the truth: ready means that work arriving now would be done."""
 
 import asyncio
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from shared.limits import READY_CHECK_TIMEOUT_SECONDS
 from shared.metrics import CONSUMER_LAG, OUTBOX_LAG
 from shared.relay import Relay, waits_seconds
 from shared.requests import Requests
+from shared.settings import CommonSettings
 from shared.subscribing import Durable, Subscribing
 
 FindProblems = Callable[[], Awaitable[dict[str, str]]]
@@ -70,8 +72,15 @@ class Health:
         return None
 
 
-def health_routes(find_problems: FindProblems) -> list[BaseRoute]:
-    """`/live` (the process runs), `/ready` (nothing keeps it from its work) and `/metrics`."""
+def health_routes(
+    find_problems: FindProblems, settings: CommonSettings, *, is_public: bool = False
+) -> list[BaseRoute]:
+    """`/live` (the process runs), `/ready` (nothing keeps it from its work) and `/metrics`.
+
+    Metrics are for those who know METRICS_TOKEN, where one is set; without one, for whoever reaches the port,
+    unless it `is_public`.
+    """
+    token = settings.metrics_token
 
     async def live(_: HttpRequest) -> Response:
         return JSONResponse({"status": "live"})
@@ -81,11 +90,21 @@ def health_routes(find_problems: FindProblems) -> list[BaseRoute]:
         status = "not ready" if problems else "ready"
         return JSONResponse({"status": status, "problems": problems}, status_code=503 if problems else 200)
 
-    async def metrics(_: HttpRequest) -> Response:
+    async def metrics(request: HttpRequest) -> Response:
+        if token is not None and not _is_bearer(request, token.get_secret_value()):
+            return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
         await find_problems()  # also measures how far consumers and outbox are behind
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)]
+    routes: list[BaseRoute] = [Route("/live", live), Route("/ready", ready)]
+    if token is not None or not is_public:
+        routes.append(Route("/metrics", metrics))
+    return routes
+
+
+def _is_bearer(request: HttpRequest, token: str) -> bool:
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
 async def _within_timeout(check: Awaitable[str | None]) -> str | None:

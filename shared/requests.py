@@ -65,6 +65,7 @@ class Requests:
             take = self._grouping(handler) if together else self._taking(handler)
             subscription = await connection.subscribe(subject, queue=service.name, cb=take)
             self.subscriptions.append(subscription)
+        await connection.flush()  # from here on the server knows of all of them
 
     async def stop(self) -> None:
         """Take no more requests, and answer those that were taken."""

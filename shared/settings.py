@@ -22,6 +22,9 @@ class CommonSettings(BaseSettings):
     subject_prefix: Prefix = DEFAULT_PREFIX
     health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics listen.")
     health_port: int = Field(default=0, ge=0, le=65_535, description="0 takes any free port.")
+    metrics_token: SecretStr | None = Field(
+        default=None, min_length=16, description="Who reads /metrics sends it as a bearer token."
+    )
     log_format: str = Field(default="json", pattern="^(json|console)$")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     otel_exporter_otlp_endpoint: str | None = Field(default=None, description="Where traces go, if anywhere.")

@@ -21,7 +21,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from tallystick.subjects import TICKS_STREAM
+from tallystick.subjects import SCHEDULES_STREAM
 
 log = structlog.get_logger()
 
@@ -139,9 +139,11 @@ async def _exists(jetstream: JetStreamContext, name: str) -> bool:
 
 
 def _source(source: dict[str, Any]) -> StreamSource:
-    """A source that copies only the subjects named in `only`."""
+    """A source that copies the subjects in `only` and no others, under their own or under other names."""
     settings = {name: value for name, value in source.items() if name != "only"}
-    kept = [SubjectTransform(src=subject, dest=subject) for subject in source["only"]]
+    only = source["only"]
+    names = only if isinstance(only, dict) else {subject: subject for subject in only}
+    kept = [SubjectTransform(src=here, dest=there) for here, there in names.items()]
     return StreamSource(**settings, subject_transforms=kept)
 
 
@@ -164,11 +166,11 @@ async def _apply_stream(jetstream: JetStreamContext, name: str, config: dict[str
 async def _apply_schedule(jetstream: JetStreamContext, subject: str, schedule: dict[str, str]) -> None:
     headers = {"Nats-Schedule": schedule["every"], "Nats-Schedule-Target": schedule["target"]}
     try:
-        present = await jetstream.get_last_msg(TICKS_STREAM, subject)
+        present = await jetstream.get_last_msg(SCHEDULES_STREAM, subject)
     except NotFoundError:
         present = None
     have = (present.headers or {}) if present else {}
     if any(have.get(name) != value for name, value in headers.items()):
         replacing = headers | {"Nats-Rollup": "sub"}
-        await jetstream.publish(subject, SCHEDULE_BODY, stream=TICKS_STREAM, headers=replacing)
+        await jetstream.publish(subject, SCHEDULE_BODY, stream=SCHEDULES_STREAM, headers=replacing)
         log.info("schedule set", subject=subject, every=schedule["every"])

@@ -100,8 +100,10 @@ class Worker:
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""
-        routes = [*self.routes(self.runtime, self.settings), *health_routes(self.health.problems)]
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        own = self.routes(self.runtime, self.settings)
+        # What has routes of its own is reached from outside.
+        health = health_routes(self.health.problems, self.settings, is_public=bool(own))
+        return Starlette(routes=[*own, *health], lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

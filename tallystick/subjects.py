@@ -16,6 +16,8 @@ COMMANDS_STREAM = "BILLING_COMMANDS"
 CHANGE_FEED_STREAM = "BILLING_CHANGE_FEED"
 SERVICE_FEED_STREAM = "BILLING_SERVICE_FEED"
 """What services follow of the feed: a stream of their own, which copies from the public one."""
+SCHEDULES_STREAM = "BILLING_SCHEDULES"
+"""JetStream's schedules and the ticks they make, from where these come to `BILLING_TICKS`."""
 TICKS_STREAM = "BILLING_TICKS"
 WEBHOOKS_STREAM = "BILLING_WEBHOOKS"
 STRIPE_EVENTS_STREAM = "BILLING_STRIPE_EVENTS"
@@ -70,6 +72,10 @@ class Subjects:
     def tick(self, service: str, job: str) -> str:
         """Where the ticks arrive that make a service run one of its jobs."""
         return f"{self.prefix}.ticks.{service}.{job}"
+
+    def scheduled(self, service: str, job: str) -> str:
+        """Where a schedule makes the ticks of a job."""
+        return f"{self.prefix}.scheduled.{service}.{job}"
 
     def dead_letter(self, service: str, handler: str) -> str:
         """Where a message goes that a handler could not deal with after all its retries."""

@@ -20,6 +20,7 @@ from services.gateway.problems import answer_with_problems
 from services.gateway.protection import Protection
 from services.gateway.rate_limits import RateLimits
 from services.gateway.routes import ROUTERS
+from services.gateway.session_records import SessionRecords
 from services.gateway.sessions import CSRF_HEADER, Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.tokens import Tokens
@@ -34,11 +35,13 @@ NAME = "gateway"
 def make_application(settings: GatewaySettings) -> ASGIApp:
     """The gateway, whose lifespan is the worker's life."""
     client = tallystick.connect(settings.nats_url.get_secret_value(), settings.subject_prefix, name=NAME)
+    billing = Billing(client)
     parts = Parts(
         settings,
-        Billing(client),
+        billing,
         Tokens(settings),
         Sessions.of(settings),
+        SessionRecords(billing),
         RateLimits.of(settings),
         LiveFeed(client),
     )
@@ -46,7 +49,7 @@ def make_application(settings: GatewaySettings) -> ASGIApp:
     application.state.parts = parts
     add_pages(application, settings)
     add_lost_pages(application)
-    application.router.routes.extend(health_routes(lambda: _problems(parts)))
+    application.router.routes.extend(health_routes(lambda: _problems(parts), settings, is_public=True))
     protected: ASGIApp = Protection(application, settings, parts.rates, partial(tell, application))
     if settings.cors_origins:
         protected = CORSMiddleware(

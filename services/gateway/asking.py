@@ -1,18 +1,15 @@
 """From a message to an HTTP answer: the one place where the gateway speaks to the other services."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
-from fastapi import Depends, Header
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from services.gateway.joining import Joining
 from services.gateway.problems import Refused
-from shared.ids import new_id
 from shared.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
 from tallystick.client.asking import result_of
@@ -92,27 +89,3 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 def _patience(message: Asked[Any]) -> float:
     return CALL_SECONDS if isinstance(message, Command) else ASK_SECONDS
-
-
-async def _command_id(
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Becomes the command's id: the same key and request again have the same outcome, and "
-            "no second effect. Use a random one for each wish. Without it every request is a new wish.",
-            min_length=1,
-            max_length=128,
-            examples=["6f1c2a52-7d0b-4b0e-9a57-0c1f3f4f9a10"],
-        ),
-    ] = None,
-) -> str:
-    if idempotency_key is None:
-        return new_id("http")
-    if not re.fullmatch(r"[\x21-\x7e]+", idempotency_key):
-        problem: JsonValue = {"field": "Idempotency-Key", "problem": "must be visible ASCII without spaces"}
-        raise Refused("invalid_message", "The Idempotency-Key cannot be one.", {"fields": [problem]})
-    return idempotency_key
-
-
-CommandKey = Annotated[str, Depends(_command_id)]
-"""A command's id: the caller's `Idempotency-Key`, else a new one."""

@@ -1,18 +1,24 @@
 """Who is calling, checked before a route runs: by bearer token or cookie, and whether the scope allows it."""
 
+import base64
+import hashlib
+import re
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
+from pydantic import JsonValue
 
 from services.gateway.callers import ADMIN, MANAGE, READ, Caller
 from services.gateway.parts import Parts
 from services.gateway.problems import Refused
 from services.gateway.sessions import CSRF_FIELD, CSRF_HEADER, csrf_matches
 from services.gateway.tokens import BadToken, KeysAway
+from shared.ids import new_id
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SESSION_OVER = "The session is over. Open the page from a link again."
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -43,19 +49,37 @@ async def identify(request: Request, parts: Parts, *, changes: bool = True) -> C
     With `changes` false nothing will be changed, whatever the method: who it is is asked only to show them
     their page.
     """
-    authorization = request.headers.get("authorization")
-    if authorization is not None:
-        return await _by_token(authorization, parts)
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            caller = await _by_token(authorization, parts)
+        else:
+            caller = await _by_session(request, parts)
+        request.state.caller = caller
+    if caller.session_id is not None and changes and request.method not in SAFE_METHODS:
+        await _check_csrf(request, caller)
+    return caller
+
+
+async def _by_session(request: Request, parts: Parts) -> Caller:
     cookie = request.cookies.get(parts.sessions.cookie)
     if cookie is None:
         raise _unauthenticated("Send a bearer token, or open the page from a link.")
     try:
         caller = parts.sessions.caller(cookie)
     except BadToken:
-        raise _unauthenticated("The session is over. Open the page from a link again.") from None
-    if changes and request.method not in SAFE_METHODS:
-        await _check_csrf(request, caller)
+        raise _unauthenticated(SESSION_OVER) from None
+    if await parts.session_records.is_ended(caller.session_id or ""):
+        raise _unauthenticated(SESSION_OVER)
     return caller
+
+
+async def sign_out(request: Request, parts: Parts) -> None:
+    """End a request's session, for every copy of its cookie. Raises Refused."""
+    caller = await identify(request, parts)
+    if caller.session_id is not None:
+        await parts.session_records.end_session(caller.session_id)
 
 
 async def _by_token(authorization: str, parts: Parts) -> Caller:
@@ -90,6 +114,39 @@ Managing = Annotated[Caller, Depends(SignedIn(MANAGE))]
 """For routes that change it."""
 Operating = Annotated[Caller, Depends(SignedIn(ADMIN))]
 """For routes of operators."""
+
+
+def command_id_of(caller: Caller, key: str) -> str:
+    """The id of a command from a caller's own key, which nobody else's key can meet."""
+    digest = hashlib.sha256(f"{caller.customer.token}\n{key}".encode()).digest()
+    return f"http_{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+async def _command_id(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="The command's id is made from it and the customer: the same key and request again "
+            "have the same outcome, and no second effect. Use a random one for each wish. Without it every "
+            "request is a new wish.",
+            min_length=1,
+            max_length=128,
+            examples=["6f1c2a52-7d0b-4b0e-9a57-0c1f3f4f9a10"],
+        ),
+    ] = None,
+) -> str:
+    if idempotency_key is None:
+        return new_id("http")
+    if not re.fullmatch(r"[\x21-\x7e]+", idempotency_key):
+        problem: JsonValue = {"field": "Idempotency-Key", "problem": "must be visible ASCII without spaces"}
+        raise Refused("invalid_message", "The Idempotency-Key cannot be one.", {"fields": [problem]})
+    caller = await identify(request, request.app.state.parts, changes=False)
+    return command_id_of(caller, idempotency_key)
+
+
+CommandKey = Annotated[str, Depends(_command_id)]
+"""A command's id: made from the caller's `Idempotency-Key`, else a new one."""
 
 
 def caller_token(caller: Caller) -> str:

@@ -23,6 +23,8 @@ class Caller:
     """Unix seconds; afterwards the caller is nobody."""
     email: str | None = None
     """The person's address, where the host application has proved it."""
+    session_id: str | None = None
+    """The session, where a cookie says who is calling."""
     csrf: str | None = None
     """Set where a cookie says who is calling: a change must then bring the same secret along."""
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from services.gateway.asking import Billing
 from services.gateway.live import LiveFeed
 from services.gateway.rate_limits import RateLimits
+from services.gateway.session_records import SessionRecords
 from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.tokens import Tokens
@@ -21,6 +22,7 @@ class Parts:
     billing: Billing
     tokens: Tokens
     sessions: Sessions
+    session_records: SessionRecords
     rates: RateLimits
     live: LiveFeed
 

@@ -31,6 +31,7 @@ STATUS_OF_CODE = {
     "seat_already_assigned": 409,
     "seats_in_use": 409,
     "stripe_customer_taken": 409,
+    "request_timeout": 408,
     "payload_too_large": 413,
     "too_many_requests": 429,
     "payments_not_configured": 503,

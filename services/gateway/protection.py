@@ -17,6 +17,8 @@ from services.gateway.settings import GatewaySettings
 
 PAYLOAD_MAX_BYTES = 524_288
 """What a browser or a host application sends is a form or two."""
+BODY_SECONDS = 10.0
+"""How long a body may take to arrive: forms of half a megabyte come in far less, also over a telephone."""
 LINGER_MAX_BYTES = 4 * 1024 * 1024
 LINGER_SECONDS = 2.0
 """Of a body that is too large so much is received and thrown away: a connection that is closed while the
@@ -24,6 +26,7 @@ other side is sending takes the answer with it."""
 NOT_COUNTED = ("/live", "/ready", "/metrics")
 """Asked by the platform around the worker, often."""
 STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
+TOO_SLOW = Refused("request_timeout", f"The body did not arrive within {BODY_SECONDS:g} seconds.")
 TOO_LARGE = Refused("payload_too_large", f"A body has at most {PAYLOAD_MAX_BYTES} bytes.")
 
 
@@ -67,9 +70,14 @@ class Protection:
         try:
             if scope["path"] not in NOT_COUNTED:
                 self._rates.count_address(scope)
-            inner_receive = await _with_whole_body(scope, receive)
+            async with asyncio.timeout(BODY_SECONDS):
+                inner_receive = await _with_whole_body(scope, receive)
         except _Gone:
             return
+        except TimeoutError:
+            response = self._tell(scope, TOO_SLOW)
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send_safely)
         except _TooLarge:
             await self._refuse_body(scope, receive, send_safely)
         except Refused as refused:

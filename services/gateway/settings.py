@@ -38,7 +38,10 @@ class GatewaySettings(CommonSettings):
         default=None, description="A file or URL with the host application's public keys, as a JWKS."
     )
     gateway_jwt_issuer: str | None = Field(default=None, description="`iss` that tokens must have.")
-    gateway_jwt_audience: str | None = Field(default=None, description="`aud` that tokens must have.")
+    gateway_jwt_audience: str | None = Field(
+        default=None,
+        description="`aud` that tokens must have; without it any is accepted, with a warning at start.",
+    )
     gateway_session_secret: Secret = Field(description="Signs links to the pages, and their sessions.")
     gateway_public_url: Annotated[str, AfterValidator(_origin)] = Field(
         default="http://127.0.0.1:7400", description="Where browsers find it; https makes cookies secure."
@@ -59,6 +62,11 @@ class GatewaySettings(CommonSettings):
         default="", description="Origins whose pages may call the API, separated by commas; none by default."
     )
 
+    gateway_return_origins: str = Field(
+        default="",
+        description="Origins that Stripe's pages may lead back to, by commas; this gateway always may.",
+    )
+
     stripe_api_base: str = Field(default="https://api.stripe.com", description="Another one for tests.")
 
     @property
@@ -67,9 +75,20 @@ class GatewaySettings(CommonSettings):
         return self.gateway_public_url.startswith("https://")
 
     @property
+    def return_origins(self) -> list[str]:
+        """The origins of `GATEWAY_RETURN_ORIGINS`."""
+        named = (origin.strip() for origin in self.gateway_return_origins.split(","))
+        return [_origin(origin).lower() for origin in named if origin]
+
+    @property
     def cors_origins(self) -> list[str]:
         """The origins of `GATEWAY_CORS_ORIGINS`."""
         return [origin.strip() for origin in self.gateway_cors_origins.split(",") if origin.strip()]
+
+    @model_validator(mode="after")
+    def _origins_can_be_read(self) -> "GatewaySettings":
+        assert self.return_origins is not None
+        return self
 
     @model_validator(mode="after")
     def _somebody_signs(self) -> "GatewaySettings":

@@ -22,6 +22,9 @@ log = structlog.get_logger()
 
 TOKEN_MAX_CHARACTERS = 8_192
 """Tokens with a few claims have some hundred; headers beyond this are refused by many proxies anyway."""
+LIFETIME_MAX_SECONDS = 366 * 86_400
+"""A token that is good for more than a year cannot be taken back for as long; it is a mistake of who made
+it."""
 LEEWAY_SECONDS = 30
 """Clocks of two machines differ by less."""
 KNOWN_SECONDS = 60.0
@@ -93,6 +96,10 @@ class Tokens:
             wanted["iss"] = {"essential": True, "value": settings.gateway_jwt_issuer}
         if settings.gateway_jwt_audience:
             wanted["aud"] = {"essential": True, "value": settings.gateway_jwt_audience}
+        else:
+            log.warning(
+                "GATEWAY_JWT_AUDIENCE is not set: tokens made for other applications are accepted too"
+            )
         self._claims = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS, **wanted)
         self._known: dict[bytes, tuple[Caller, float]] = {}
 
@@ -123,6 +130,8 @@ class Tokens:
             else:
                 raise BadToken(f"tokens signed with {str(algorithm)[:20]!r} are not accepted")
             self._claims.validate(decoded.claims)
+            if decoded.claims["exp"] > time.time() + LIFETIME_MAX_SECONDS:
+                raise BadToken("it is good for more than a year; make one that expires within hours")
         except (JoseError, ValueError, TypeError) as error:
             raise BadToken(str(error) or type(error).__name__) from None
         return decoded.claims

@@ -29,6 +29,8 @@ PATH = "/api/v1/webhooks/stripe"
 HANDLER = "http_ingress"
 CLOSING = [(b"connection", b"close")]
 """A sender whose body was not read to its end cannot use the connection again."""
+BODY_SECONDS = 10.0
+"""How long a payload may take to arrive; Stripe sends one at once."""
 LINGER_MAX_BYTES = 4 * 1024 * 1024
 LINGER_SECONDS = 2.0
 """Of a body that is too large, so much is still received and thrown away: a connection that is closed while
@@ -74,6 +76,7 @@ def _refusal(status: int, code: str, message: str, headers: Headers | None = Non
 
 STORED = Answer.of(200, "succeeded", {"received": True}, [])
 TOO_LARGE = _refusal(413, "payload_too_large", f"An event has at most {PAYLOAD_MAX_BYTES} bytes.", CLOSING)
+TOO_SLOW = _refusal(408, "request_timeout", f"The body did not arrive within {BODY_SECONDS:g} s.", CLOSING)
 NOT_CONFIGURED = _refusal(503, "webhook_secret_missing", UNSET)
 
 
@@ -111,9 +114,12 @@ class StripeIngress:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         signature, length = _headers(scope)
         try:
-            payload = await _body(receive, length)
+            async with asyncio.timeout(BODY_SECONDS):
+                payload = await _body(receive, length)
         except TooLarge:
             return TOO_LARGE
+        except TimeoutError:
+            return TOO_SLOW
         if self._verifier is None:
             return NOT_CONFIGURED
         now = utc_now()

@@ -33,7 +33,7 @@ def test_a_canvas_says_what_the_code_does(service: Service) -> None:
 def test_a_service_may_send_the_commands_it_sends(service: Service) -> None:
     subjects = Subjects()
     sent = {subjects.command(command.service, command.name) for command, _ in canvas.sent_commands(service)}
-    assert sent <= set(canvas.permitted_subjects(canvas.PERMISSIONS_PATH.read_text(), service.name))
+    assert sent <= set(canvas.service_subjects(service.name))
 
 
 def test_a_canvas_shows_commands_questions_jobs_streams_and_tables() -> None:

@@ -1,5 +1,6 @@
 """The gateway by itself, in the test's process and without NATS: for what is decided before it asks."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -7,11 +8,13 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
 from services.gateway.application import make_application
 from services.gateway.settings import GatewaySettings
 from tests.support.gateway import JWT_SECRET, SESSION_SECRET
+from tests.support.servers import NatsServer
+from tests.support.waiting import eventually
 
 URL = "https://billing.example"
 
@@ -41,3 +44,34 @@ async def alone(**other: Any) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(make_application(settings(**other)) if other else _usual())
     async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
         yield client
+
+
+@asynccontextmanager
+async def with_sessions(server: NatsServer, **other: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser in front of a gateway that has NATS for its sessions, and no service behind it."""
+    application = make_application(settings(nats_url=SecretStr(server.users["gateway"]), **other))
+    async with (
+        _at_work(application),
+        httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=URL) as client,
+    ):
+        await eventually(lambda: _is_ready(client))
+        yield client
+
+
+async def _is_ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/ready")).status_code == 200
+
+
+@asynccontextmanager
+async def _at_work(application: ASGIApp) -> AsyncIterator[None]:
+    """An application between its start and its end, as a server would have it."""
+    to_it: asyncio.Queue[Message] = asyncio.Queue()
+    from_it: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    living = asyncio.ensure_future(application(scope, to_it.get, from_it.put))
+    for moment in ("startup", "shutdown"):
+        await to_it.put({"type": f"lifespan.{moment}"})
+        assert (await from_it.get())["type"] == f"lifespan.{moment}.complete"
+        if moment == "startup":
+            yield
+    await living

@@ -1,10 +1,13 @@
 """Plans over HTTP: what is sold, bought, previewed, changed, ended and begun again."""
 
+import base64
+import hashlib
 from typing import Any
 
 import pytest
 
 from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
 from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import GatewaySystem
 from tests.support.waiting import eventually
@@ -53,7 +56,9 @@ async def test_a_plan_from_the_checkout_to_its_end(gateway: GatewaySystem, shop:
         assert portal.status_code == 201 and portal.json()["portal_url"].startswith("http")
 
 
-async def test_the_idempotency_key_is_the_commands_id(gateway: GatewaySystem, shop: Shop) -> None:
+async def test_the_commands_id_is_made_from_customer_and_idempotency_key(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
     await shop.register()
     items = [m.ItemToBuy(price="essential_monthly")]
     command_id = fresh_id("plan")
@@ -70,4 +75,19 @@ async def test_the_idempotency_key_is_the_commands_id(gateway: GatewaySystem, sh
         assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
         await eventually(lambda: "cancelScheduled" in told.names("subscription"))
     causes = {event.event: event.body["caused_by"] for event in told.of("subscription")}
-    assert (causes["created"], causes["cancelScheduled"]) == (command_id, key["Idempotency-Key"])
+    assert causes["created"] == command_id
+    content = f"{shop.acme.token}\n{key['Idempotency-Key']}".encode()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode()
+    assert causes["cancelScheduled"] == f"http_{digest.removesuffix('=')}"
+
+
+async def test_a_key_of_one_customer_is_none_of_anothers(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    key = {"Idempotency-Key": fresh_id("key")}
+    stranger = Customer(type="organization", id=fresh_id("stranger"))
+    async with gateway.http(stranger) as squatter:
+        refused = await squatter.post(f"{API}/cancel", headers=key)
+        assert refused.json()["code"] == "not_found"
+    async with gateway.http(shop.acme) as http:
+        answer = await http.post(f"{API}/cancel", headers=key)
+    assert answer.json()["code"] == "not_found", "not a conflict with a command of somebody else's"

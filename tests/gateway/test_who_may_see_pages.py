@@ -6,9 +6,10 @@ import pytest
 from fastapi.routing import APIRoute
 
 from services.gateway.pages.routes import ROUTERS
-from tests.gateway.alone import URL, alone
+from tests.gateway.alone import URL, alone, with_sessions
 from tests.gateway.visiting import BROWSER
 from tests.support.gateway import ADMIN, MANAGE, READ, bearer
+from tests.support.servers import NatsServer
 
 OPEN = {("GET", "/session"), ("POST", "/language"), ("GET", "/claim/{token}")}
 """A link says itself who comes, a language is no secret, and who is invited may look before signing in."""
@@ -57,15 +58,16 @@ async def test_whoever_lacks_the_scope_is_refused(method: str, path: str) -> Non
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize(("method", "path"), FORMS)
-async def test_a_form_needs_the_secret_of_its_session(method: str, path: str) -> None:
-    async with alone() as client:
-        asked = {"page": "billing"}
+async def test_a_form_needs_the_secret_of_its_session(nats_server: NatsServer) -> None:
+    await nats_server.provision()
+    async with with_sessions(nats_server) as client:
+        asked = {"page": "admin"}
         link = await client.post(
             "/api/v1/billing/page-link", json=asked, headers=bearer("organization_acme", ADMIN)
         )
         await client.get(link.json()["url"].removeprefix(URL))
-        for token in ({}, {"csrf_token": "guessed"}):
-            answer = await client.request(method, filled(path), headers=BROWSER, data=token)
-            assert answer.status_code == 403
-            assert "This did not come from this page." in answer.text
+        for method, path in FORMS:
+            for token in ({}, {"csrf_token": "guessed"}):
+                answer = await client.request(method, filled(path), headers=BROWSER, data=token)
+                assert answer.status_code == 403, path
+                assert "This did not come from this page." in answer.text

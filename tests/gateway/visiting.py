@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from tallystick.messages.base import Customer
-from tests.support.gateway import MANAGE, GatewaySystem, bearer
+from tests.support.gateway import ADMIN, MANAGE, GatewaySystem, bearer
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -40,6 +40,7 @@ async def visiting(
     """Somebody who has come by a link."""
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30, headers=BROWSER) as http:
         headers = bearer(customer, scope, **claims)
-        link = await http.post("/api/v1/billing/page-link", json={"page": "billing"}, headers=headers)
+        page = "admin" if scope == ADMIN else "billing"
+        link = await http.post("/api/v1/billing/page-link", json={"page": page}, headers=headers)
         assert (await http.get(link.raise_for_status().json()["url"])).status_code == 303
         yield Visitor(http)

@@ -75,7 +75,7 @@ async def test_a_tick_of_a_schedule_becomes_a_dead_letter_like_any_other(
 
     async with start(service):
         jetstream = connection.jetstream()
-        headers = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "billing.ticks.toy.tidy"}
+        headers = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "billing.scheduled.toy.tidy"}
         await jetstream.publish("billing.schedules.toy.tidy", b"{}", headers=headers)
 
         async def buried() -> bool:
@@ -197,7 +197,7 @@ async def test_a_tick_carries_its_time_or_that_of_its_publication(start: Start, 
 
 async def test_a_schedule_of_jetstream_ticks_without_us(connection: Client) -> None:
     jetstream = connection.jetstream()
-    headers = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "billing.ticks.toy.tidy"}
+    headers = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "billing.scheduled.toy.tidy"}
     await jetstream.publish("billing.schedules.toy.tidy", b"{}", headers=headers)
 
     async def ticked() -> bool:

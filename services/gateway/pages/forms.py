@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import Form
 from starlette.responses import RedirectResponse, Response
 
+from services.gateway.authentication import command_id_of
 from services.gateway.callers import Caller
 from services.gateway.pages.rendering import COMMAND_FIELD
 from services.gateway.problems import Refused
@@ -35,7 +36,7 @@ def away(url: str) -> Response:
 
 def asked_by(caller: Caller, command_id: str) -> dict[str, Any]:
     """The fields that every command of a page has."""
-    return {"command_id": command_id, "requested_by": caller.person.token}
+    return {"command_id": command_id_of(caller, command_id), "requested_by": caller.person.token}
 
 
 def number(typed: str) -> int | None:

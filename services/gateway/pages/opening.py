@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.authentication import identify
+from services.gateway.authentication import sign_out
 from services.gateway.pages.forms import SEE_OTHER
 from services.gateway.pages.parts import Shown
 from services.gateway.pages.routing import PageRoute
@@ -20,18 +20,26 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 async def open_session(gateway: Gateway, token: str = Query(max_length=4_096)) -> Response:
     """Begin a session from a link, and go on to its page without the token in the address."""
     try:
-        caller, page = gateway.sessions.opened(token)
+        link = gateway.sessions.opened(token)
     except BadToken:
-        raise Refused("link_expired", "The link has expired. Go back and open the page again.") from None
-    response = RedirectResponse(PAGES.get(page, PAGES["billing"]), SEE_OTHER)
-    gateway.sessions.begin(response, caller)
+        raise _expired() from None
+    if not await gateway.session_records.open_link(link.link_id):
+        raise _expired()
+    response = RedirectResponse(PAGES.get(link.page, PAGES["billing"]), SEE_OTHER)
+    gateway.sessions.begin(response, link)
     return response
 
 
+def _expired() -> Refused:
+    return Refused(
+        "link_expired", "The link has expired or was opened before. Go back and open the page again."
+    )
+
+
 @router.post("/sign-out")
-async def sign_out(request: Request, gateway: Gateway, shown: Shown) -> Response:
+async def signed_out(request: Request, gateway: Gateway, shown: Shown) -> Response:
     """End the session, and say so."""
-    await identify(request, gateway)
+    await sign_out(request, gateway)
     words = words_for(request)
     response = shown.templates.page(
         request,

@@ -5,13 +5,14 @@ from typing import Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.asking import Billing, CommandKey
-from services.gateway.authentication import Managing, Reading, caller_token
+from services.gateway.asking import Billing
+from services.gateway.authentication import CommandKey, Managing, Reading, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
 from services.gateway.callers import Caller
 from services.gateway.openapi import ON_STRIPE, refusals
-from services.gateway.parts import Services
+from services.gateway.parts import Gateway, Services
 from services.gateway.problems import Refused
+from services.gateway.return_urls import check_return_urls
 from services.gateway.shelf import living, on_sale
 from services.gateway.standing import may_change
 from tallystick.messages import subscriptions as m
@@ -74,8 +75,11 @@ async def my_add_ons(
     response_model=m.AddOnPurchased,
     responses=refusals(m.PurchaseAddOn, codes=ON_STRIPE),
 )
-async def purchase(caller: Managing, billing: Services, command_id: CommandKey, body: Purchase) -> Response:
+async def purchase(
+    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Purchase
+) -> Response:
     """Buy an add-on with the saved card, else on a page whose URL is the answer."""
+    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
     await may_change(billing, caller)
     command = m.PurchaseAddOn(
         command_id=command_id,

@@ -3,8 +3,7 @@
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Reading, caller_token
+from services.gateway.authentication import CommandKey, Reading, caller_token
 from services.gateway.bodies import Body
 from services.gateway.openapi import refusals
 from services.gateway.parts import Services

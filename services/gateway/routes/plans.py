@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Managing, Reading, caller_token
+from services.gateway.authentication import CommandKey, Managing, Reading, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
 from services.gateway.openapi import ON_STRIPE, POSTED, refusals
-from services.gateway.parts import Services
+from services.gateway.parts import Gateway, Services
+from services.gateway.return_urls import check_return_urls
 from services.gateway.shelf import living, on_sale
 from services.gateway.standing import may_change, subscription_of
 from tallystick.messages import subscriptions as m
@@ -95,8 +95,11 @@ async def tiers(_: Reading, billing: Services) -> Tiers:
     response_model=m.CheckoutStarted,
     responses=refusals(m.StartCheckout, codes=ON_STRIPE),
 )
-async def checkout(caller: Managing, billing: Services, command_id: CommandKey, body: Checkout) -> Response:
+async def checkout(
+    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Checkout
+) -> Response:
     """Open a page where the customer buys a subscription."""
+    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
     await may_change(billing, caller)
     command = m.StartCheckout(
         command_id=command_id,
@@ -113,8 +116,11 @@ async def checkout(caller: Managing, billing: Services, command_id: CommandKey, 
     response_model=m.PortalOpened,
     responses=refusals(m.OpenPortal, codes=ON_STRIPE),
 )
-async def portal(caller: Managing, billing: Services, command_id: CommandKey, body: Portal) -> Response:
+async def portal(
+    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Portal
+) -> Response:
     """Open Stripe's page for payment methods and invoices."""
+    check_return_urls(gateway.settings, caller, return_url=body.return_url)
     await may_change(billing, caller)
     command = m.OpenPortal(
         command_id=command_id,

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.asking import CommandKey, json_response
-from services.gateway.authentication import Managing, Reading, caller_token
+from services.gateway.asking import json_response
+from services.gateway.authentication import CommandKey, Managing, Reading, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
 from services.gateway.openapi import Responses, refusals
 from services.gateway.parts import Services

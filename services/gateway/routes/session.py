@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from services.gateway.authentication import Reading, identify
+from services.gateway.authentication import Reading, sign_out
 from services.gateway.bodies import Body
 from services.gateway.callers import ADMIN
 from services.gateway.openapi import POSTED, refusals
@@ -39,6 +39,8 @@ class PageLink(Told):
 )
 async def page_link(caller: Reading, gateway: Gateway, body: WantedPage | None = None) -> PageLink:
     """A short-lived link that opens a page as the same caller, without their bearer token."""
+    if caller.session_id is not None:
+        raise Refused("insufficient_scope", "A link needs a bearer token of the host application.")
     page = (body or WantedPage()).page
     if page == "admin" and not caller.may(ADMIN):
         raise Refused("insufficient_scope", f"The operators' page needs the scope {ADMIN}.")
@@ -49,7 +51,7 @@ async def page_link(caller: Reading, gateway: Gateway, body: WantedPage | None =
 @router.post("/session/end", include_in_schema=False)
 async def end_session(request: Request, gateway: Gateway) -> Response:
     """Sign out."""
-    await identify(request, gateway)
+    await sign_out(request, gateway)
     response = Response(status_code=204)
     gateway.sessions.end(response)
     return response

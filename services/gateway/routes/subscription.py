@@ -7,8 +7,8 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from services.gateway.asking import Billing, CommandKey
-from services.gateway.authentication import Managing, Reading, caller_token
+from services.gateway.asking import Billing
+from services.gateway.authentication import CommandKey, Managing, Reading, caller_token
 from services.gateway.bodies import Body
 from services.gateway.callers import Caller
 from services.gateway.openapi import refusals

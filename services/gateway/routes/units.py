@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Managing, Reading, caller_token
+from services.gateway.authentication import CommandKey, Managing, Reading, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
 from services.gateway.openapi import refusals
 from services.gateway.parts import Services

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Operating, caller_token
+from services.gateway.authentication import CommandKey, Operating, caller_token
 from services.gateway.openapi import refusals
 from services.gateway.parts import Services
 from tallystick.messages import catalog as m

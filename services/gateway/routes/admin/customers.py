@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field, JsonValue
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Operating, caller_token
+from services.gateway.authentication import CommandKey, Operating, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, given
 from services.gateway.openapi import refusals
 from services.gateway.parts import Gateway, Services

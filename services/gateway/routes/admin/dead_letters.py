@@ -6,8 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field, JsonValue
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Operating, caller_token
+from services.gateway.authentication import CommandKey, Operating, caller_token
 from services.gateway.openapi import POSTED, refusals
 from services.gateway.parts import Gateway
 from services.gateway.retrying import letters, retry_letter, the_letter

@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Operating, caller_token
+from services.gateway.authentication import CommandKey, Operating, caller_token
 from services.gateway.bodies import Body, Moment, given
 from services.gateway.openapi import refusals
 from services.gateway.parts import Services

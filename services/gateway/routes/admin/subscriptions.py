@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.asking import CommandKey
-from services.gateway.authentication import Operating, caller_token
+from services.gateway.authentication import CommandKey, Operating, caller_token
 from services.gateway.bodies import Body, Cursor, Limit, Moment, given
 from services.gateway.openapi import refusals
 from services.gateway.parts import Services

@@ -1,0 +1,196 @@
+"""Messages around every limit, on every way in: none stops a worker, and none keeps the next one waiting."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from nats.aio.client import Client
+from nats.errors import MaxPayloadError
+from nats.js.errors import APIError
+
+from shared.dead_letters import dead_letter
+from shared.delivery import Incoming, Undeliverable
+from shared.limits import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
+from shared.service import Service
+from shared.work import Transactions, Work
+from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
+from tallystick.message_size import message_size
+from tests.plumbing import toy
+from tests.plumbing.toy_worker import Start, request
+from tests.support.waiting import eventually
+
+MAX_PAYLOAD = 1_048_576
+COMMANDS_MAX = 950_000
+TICKS_MAX = 16_384
+THINGS_MAX = MAX_PAYLOAD
+"""The stream of the test's own, as large as NATS has it: what a stream of another team's might be."""
+FACTORS = (0.9, 0.97, 0.99, 1.0, 1.01, 1.05, 1.1)
+
+
+def sizes(*limits: int) -> list[int]:
+    """Every size from 0.9 to 1.1 times each limit, and those beside it."""
+    return sorted(
+        {int(limit * factor) + beside for limit in limits for factor in FACTORS for beside in (-1, 0, 1)}
+    )
+
+
+def headers_of(size: int) -> dict[str, str]:
+    """A few headers that take so many bytes together."""
+    return {f"Large-{number}": "x" * (size // 4) for number in range(4)} if size else {}
+
+
+async def send(connection: Client, subject: str, size: int, headers_size: int) -> bool:
+    """Queue a message of that size, headers included; False where the stream or the client refuses it."""
+    headers = headers_of(headers_size)
+    body = b"x" * max(0, size - message_size(b"", headers))
+    if message_size(body, headers) > MAX_PAYLOAD:
+        return False  # the server closes the connection of who sends that
+    try:
+        await connection.jetstream().publish(subject, body, headers=headers or None, timeout=5)
+    except (APIError, MaxPayloadError):
+        return False
+    return True
+
+
+async def is_well(http: httpx.AsyncClient, connection: Client, command_id: str) -> None:
+    """The worker lives, is ready, and handles the next command both ways."""
+    assert (await http.get("/live")).status_code == 200
+    assert (await http.get("/ready")).json()["problems"] == {}
+    body = {"command_id": command_id, "counter": command_id}
+    assert (await request(connection, "increment", body))["status"] == "succeeded"
+    inbox = connection.new_inbox()
+    outcomes = await connection.subscribe(inbox)
+    queued = json.dumps({"command_id": f"{command_id}-queued", "counter": command_id}).encode()
+    await connection.jetstream().publish(
+        "billing.commands.toy.increment", queued, headers={"Billing-Reply-To": inbox}
+    )
+    assert json.loads((await outcomes.next_msg(timeout=10)).data)["status"] == "succeeded"
+
+
+async def dead_letters(connection: Client) -> int:
+    """How many there are."""
+    return int((await connection.jetstream().stream_info("BILLING_DEAD_LETTERS")).state.messages)
+
+
+def follower(handled: list[int]) -> Service:
+    """The toy, which also follows a stream and can do nothing with what comes."""
+    service = Service("toy", metadata=toy.Row.metadata)
+    service.command(toy.Increment)(toy.increment)
+
+    @service.follow("toy-things", stream="THINGS")
+    async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
+        handled.append(len(incoming.body))
+        raise Undeliverable("x" * 5_000)
+
+    @service.job("tidy")
+    async def tidy(transactions: Transactions, at: Any) -> None:
+        raise AssertionError("no tick of this test can be read")
+
+    return service
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("headers_size", [0, 1_000, DEAD_LETTER_HEADERS_MAX_BYTES, 200_000])
+@pytest.mark.parametrize(
+    ("subject", "limits"),
+    [
+        ("billing.commands.toy.increment", (PAYLOAD_MAX_BYTES, COMMANDS_MAX, MAX_PAYLOAD)),
+        ("billing.commands.toy.no_such_command", (COMMANDS_MAX,)),
+        ("billing.ticks.toy.tidy", (TICKS_MAX,)),
+        ("things.large", (MESSAGE_MAX_BYTES, THINGS_MAX)),
+    ],
+)
+async def test_whatever_a_stream_takes_is_buried_and_the_next_is_handled(
+    start: Start, connection: Client, subject: str, limits: tuple[int, ...], headers_size: int
+) -> None:
+    service = follower([])
+    sent = 0
+    for size in sizes(*limits):
+        if size > message_size(b"", headers_of(headers_size)):
+            sent += await send(connection, subject, size, headers_size)
+
+    async def all_are_buried() -> bool:
+        return await dead_letters(connection) == sent
+
+    async with start(service) as (_, http):
+        await eventually(all_are_buried, within_seconds=60)
+        await is_well(http, connection, "first")
+    async with start(service) as (_, http):
+        await is_well(http, connection, "after a restart")
+    assert await dead_letters(connection) == sent
+
+
+@pytest.mark.timeout(120)
+async def test_a_request_of_any_size_is_answered(start: Start, connection: Client) -> None:
+    async with start(toy.service) as (_, http):
+        for size in sizes(PAYLOAD_MAX_BYTES, MAX_PAYLOAD):
+            if size > MAX_PAYLOAD:
+                continue
+            answer = await request(connection, "increment", b"x" * size)
+            assert answer["error"]["code"] == "invalid_message"
+        await is_well(http, connection, "after all of them")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("size", sizes(MAX_PAYLOAD))
+async def test_an_answer_that_fits_no_message_is_answered_all_the_same(
+    start: Start, connection: Client, size: int
+) -> None:
+    service = Service("toy", metadata=toy.Row.metadata)
+    service.command(toy.Increment)(toy.increment)
+
+    @service.question(toy.GetCounter)
+    async def get_counter(work: Work, question: toy.GetCounter) -> toy.CounterSnapshot:
+        return toy.CounterSnapshot(counter_id="x" * size, value=1)
+
+    async with start(service) as (_, http):
+        answer = await request(connection, "get_counter", {"counter": "x"})
+        fits = answer["status"] == "succeeded"
+        assert fits or answer["error"]["code"] == "invalid_message"
+        assert fits == (size < MAX_PAYLOAD - 100)
+        await is_well(http, connection, "after it")
+
+
+async def test_a_connection_that_the_server_closes_is_opened_again(start: Start, connection: Client) -> None:
+    """Whatever sends too much some day: the worker does not spin, and comes back."""
+    async with start(toy.service) as (worker, http):
+        broker = worker.subscribing.broker.config.connection_state.connection
+        large = {"Large": "x" * 2_000}
+        await broker.publish("billing.dead_letters.toy.too_large", b"x" * (MAX_PAYLOAD - 100), headers=large)
+
+        async def is_back() -> bool:
+            problems = (await http.get("/ready")).json()["problems"]
+            return worker.subscribing.broker.config.connection_state.connection is not broker and not problems
+
+        await eventually(is_back)
+        await is_well(http, connection, "after it")
+
+
+def incoming(body: bytes, headers: dict[str, str]) -> Incoming:
+    """A message as it came from a stream."""
+    return Incoming("billing.commands.toy.big", headers, body, 1, datetime(2026, 1, 1, tzinfo=UTC), "S")
+
+
+@pytest.mark.parametrize("make_headers", [dict, lambda: {"Kept": "x" * 30_000}])
+@pytest.mark.parametrize("size", sizes(MESSAGE_MAX_BYTES, MAX_PAYLOAD))
+def test_a_dead_letter_is_never_larger_than_a_message_may_be(
+    size: int, make_headers: Callable[[], dict[str, str]]
+) -> None:
+    headers, body = dead_letter(incoming(b"x" * size, make_headers()), "toy", "big", "x" * 1_000)
+    assert message_size(body, headers) <= MESSAGE_MAX_BYTES
+    if len(body) == size:
+        assert TRUNCATED_HEADER not in headers
+    else:
+        assert headers[TRUNCATED_HEADER] == str(size)
+        assert message_size(body, headers) == MESSAGE_MAX_BYTES
+
+
+def test_headers_that_do_not_fit_a_dead_letter_are_counted() -> None:
+    given = {"Kept": "x", "Too-Large": "x" * DEAD_LETTER_HEADERS_MAX_BYTES, "no header": "x"}
+    headers, body = dead_letter(incoming(b"body", given), "toy", "big", "an error")
+    assert (headers["Kept"], body) == ("x", b"body")
+    assert headers[DROPPED_HEADERS_HEADER] == "2"
+    assert not {"Too-Large", "no header"} & headers.keys()
