@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import tallystick
+from shared.logs import set_up_logs
 from shared.service import Service
 from tallystick.messages.catalog import ApplyCatalog, GetCatalog
 from tests.flows.shop import Shop, fresh_id
@@ -24,6 +25,10 @@ from tests.support.stripe import StripeStandIn, stripe_stand_in
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
 
+
+# A worker in the test's own process logs as it would on a terminal. Without this structlog would show every
+# local variable of a traceback, and take minutes over a message of a megabyte.
+set_up_logs("tests", style="console", level="info")
 
 TAKING_LONG = ("tests/sandbox/test_up.py", "tests/faults/")
 """First, so that nobody waits for one of them alone at the end."""

@@ -27,14 +27,13 @@ COMMANDS_MAX = 950_000
 TICKS_MAX = 16_384
 THINGS_MAX = MAX_PAYLOAD
 """The stream of the test's own, as large as NATS has it: what a stream of another team's might be."""
-FACTORS = (0.9, 0.97, 0.99, 1.0, 1.01, 1.05, 1.1)
+FACTORS = (0.9, 0.99, 1.0, 1.01, 1.1)
 
 
 def sizes(*limits: int) -> list[int]:
-    """Every size from 0.9 to 1.1 times each limit, and those beside it."""
-    return sorted(
-        {int(limit * factor) + beside for limit in limits for factor in FACTORS for beside in (-1, 0, 1)}
-    )
+    """Sizes from 0.9 to 1.1 times each limit, and those beside it."""
+    around = {int(limit * factor) for limit in limits for factor in FACTORS}
+    return sorted(around | {limit + beside for limit in limits for beside in (-1, 1)})
 
 
 def headers_of(size: int) -> dict[str, str]:
@@ -93,7 +92,7 @@ def follower(handled: list[int]) -> Service:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("headers_size", [0, 1_000, DEAD_LETTER_HEADERS_MAX_BYTES, 200_000])
+@pytest.mark.parametrize("headers_size", [0, DEAD_LETTER_HEADERS_MAX_BYTES, 200_000])
 @pytest.mark.parametrize(
     ("subject", "limits"),
     [
@@ -135,23 +134,24 @@ async def test_a_request_of_any_size_is_answered(start: Start, connection: Clien
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("size", sizes(MAX_PAYLOAD))
 async def test_an_answer_that_fits_no_message_is_answered_all_the_same(
-    start: Start, connection: Client, size: int
+    start: Start, connection: Client
 ) -> None:
     service = Service("toy", metadata=toy.Row.metadata)
     service.command(toy.Increment)(toy.increment)
 
     @service.question(toy.GetCounter)
     async def get_counter(work: Work, question: toy.GetCounter) -> toy.CounterSnapshot:
-        return toy.CounterSnapshot(counter_id="x" * size, value=1)
+        return toy.CounterSnapshot(counter_id="x" * int(question.counter), value=1)
 
     async with start(service) as (_, http):
-        answer = await request(connection, "get_counter", {"counter": "x"})
-        fits = answer["status"] == "succeeded"
-        assert fits or answer["error"]["code"] == "invalid_message"
-        assert fits == (size < MAX_PAYLOAD - 100)
-        await is_well(http, connection, "after it")
+        for size in sizes(MAX_PAYLOAD):
+            answer = await request(connection, "get_counter", {"counter": str(size)})
+            if size < MAX_PAYLOAD - 100:
+                assert answer["status"] == "succeeded", size
+            else:
+                assert answer["error"]["code"] == "invalid_message", size
+        await is_well(http, connection, "after them")
 
 
 async def test_a_connection_that_the_server_closes_is_opened_again(start: Start, connection: Client) -> None:
