@@ -126,6 +126,7 @@ async def test_of_a_value_that_cannot_be_read_the_one_before_is_kept(
 ) -> None:
     await put(admin, "user_1.exports", quantity=7)
     async with client.entitlements() as mirror:
+        await eventually(lambda: mirror.check("user_1", "exports"), "the first value")
         await admin.jetstream().publish("$KV.billing_entitlements.user_1.exports", value, timeout=5)
         await eventually(lambda: mirror.revision == 2, "the broken value")
         held = mirror.get("user_1", "exports")
@@ -144,6 +145,7 @@ async def test_what_cannot_be_read_from_the_beginning_allows_nothing_and_is_name
     await put(admin, "user_1.exports")
     await admin.jetstream().publish("$KV.billing_entitlements.user_2.exports", b"not json", timeout=5)
     async with client.entitlements() as mirror:
+        await eventually(lambda: mirror.revision == 2, "both values")
         assert mirror.check("user_1", "exports")
         assert not mirror.check("user_2", "exports")
         assert mirror.problems["user_2.exports"].startswith("JSONDecodeError: ")
@@ -153,7 +155,7 @@ async def test_what_cannot_be_read_from_the_beginning_allows_nothing_and_is_name
 
 
 async def test_what_cannot_be_read_is_kept_when_the_mirror_fills_again(own_nats: OwnNats) -> None:
-    await provision(own_nats.server.url("admin"))
+    await described(own_nats.server).provision()
     admin = await nats.connect(own_nats.server.url("admin"))
     await put(admin, "user_1.exports")
     await admin.jetstream().publish("$KV.billing_entitlements.user_2.exports", b"[]", timeout=5)
@@ -161,6 +163,7 @@ async def test_what_cannot_be_read_is_kept_when_the_mirror_fills_again(own_nats:
         tallystick.connect(own_nats.server.url("client")) as client,
         client.entitlements() as mirror,
     ):
+        await eventually(lambda: mirror.check("user_1", "exports"), "the first value")
         await admin.jetstream().publish("$KV.billing_entitlements.user_1.exports", b"[]", timeout=5)
         await eventually(lambda: len(mirror.problems) == 2, "both problems")
         await admin.close()
@@ -168,9 +171,11 @@ async def test_what_cannot_be_read_is_kept_when_the_mirror_fills_again(own_nats:
         await eventually(lambda: not mirror.connected, "the connection to be lost")
         own_nats.start()
         admin = await nats.connect(own_nats.server.url("admin"))
-        await admin.jetstream().purge_stream(
+        readers = await nats.connect(own_nats.server.url("readers"), inbox_prefix="_INBOX_readers")
+        await readers.jetstream().purge_stream(
             "KV_billing_entitlements", subject="$KV.billing_entitlements.user_2.exports"
         )
+        await readers.close()
         await put(admin, "user_3.exports")
         await eventually(lambda: mirror.check("user_3", "exports"), "what was put after the outage")
         await eventually(lambda: list(mirror.problems) == ["user_1.exports"], "the end of the fill")
