@@ -9,27 +9,23 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
 import psycopg
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig
 from psycopg.rows import dict_row
 
+from shared.audit_feed import FeedContents, read_feed
 from shared.broker import connect
 from shared.migrations import ROOT, service_names
 from shared.settings import Settings
-from tallystick.messages.base import entity_id
-from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
+from tallystick.subjects import Subjects
 
 PENDING_MAX_SECONDS = 10
 """How long a committed event may wait for its publication before something is wrong."""
 UNFINISHED_MAX_SECONDS = 600
 """How long an external command may be without its outcome: several rounds of the sweep."""
-FEED_BATCH = 500
-FEED_TIMEOUT_SECONDS = 10
 SHOWN_VIOLATIONS = 20
 """Of one invariant; more of the same teach nothing. The queries' LIMIT is the same number."""
 
@@ -41,8 +37,16 @@ class Live:
     database: psycopg.AsyncConnection[dict[str, Any]]
     nats: Client
     subjects: Subjects
-    feed: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    """The versions on the change feed in their order, by entity and its id; filled when first needed."""
+    schemas: Sequence[str] = ()
+    """Those of the services: their outboxes hold all that may be on the feed."""
+    read: FeedContents | None = None
+    """What is on the change feed; filled when first needed."""
+
+    async def feed(self) -> FeedContents:
+        """What is on the change feed, held against the outboxes; read once."""
+        if self.read is None:
+            self.read = await read_feed(self.nats, self.database, self.subjects, self.schemas)
+        return self.read
 
     async def rows(self, schema: str, query: str, *values: Any) -> list[dict[str, Any]]:
         """The rows of a query about one service's tables; the query names them as `{schema}.table`."""
@@ -118,8 +122,7 @@ class TheFeedTellsAllInOrder:
 
     async def violations(self, live: Live) -> Sequence[str]:
         """Entities whose versions on the feed are not those of the outbox, in their order."""
-        if not live.feed:
-            live.feed = await versions_on_the_feed(live)
+        feed = await live.feed()
         rows = await live.rows(
             self.schema,
             """SELECT entity, entity_id, max(version) AS last
@@ -129,7 +132,7 @@ class TheFeedTellsAllInOrder:
         )
         found = []
         for row in rows:
-            told = live.feed.get(row["entity"], {}).get(row["entity_id"], [])
+            told = feed.versions.get(row["entity"], {}).get(row["entity_id"], [])
             # What the stream dropped by age is missing at the beginning; what it has twice comes later.
             newest: list[int] = []
             for version in told:
@@ -139,6 +142,17 @@ class TheFeedTellsAllInOrder:
                 said = "{entity} {entity_id} at version {last}: the feed tells {told}"
                 found.append(said.format(told=told[-10:], **row))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class TheFeedIsOurs:
+    """Every message on the feed is in the outbox of a service, just as it is."""
+
+    name: str = "every message on the feed was written by a service"
+
+    async def violations(self, live: Live) -> Sequence[str]:
+        """Messages that are in no outbox, or not as they are there."""
+        return (await live.feed()).not_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,28 +174,9 @@ class EveryCommandHasItsOutcome:
         return [f"{row['name']} {row['command_id']} since {row['received_at']}" for row in rows]
 
 
-async def versions_on_the_feed(live: Live) -> dict[str, dict[str, list[int]]]:
-    """The versions of every entity in the order of the change feed, by entity and its id."""
-    told: dict[str, dict[str, list[int]]] = {}
-    jetstream = live.nats.jetstream()
-    config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True)
-    reader = await jetstream.pull_subscribe(live.subjects.feed(), stream=CHANGE_FEED_STREAM, config=config)
-    remaining = (await reader.consumer_info()).num_pending or 0
-    while remaining > 0:
-        messages = await reader.fetch(min(remaining, FEED_BATCH), timeout=FEED_TIMEOUT_SECONDS)
-        remaining -= len(messages)
-        for message in messages:
-            entity = live.subjects.parse_event(message.subject).entity
-            event = orjson.loads(message.data)
-            identified = entity_id(entity, event[entity]) or ""
-            told.setdefault(entity, {}).setdefault(identified, []).append(event["version"])
-    await reader.unsubscribe()
-    return told
-
-
 def invariants() -> list[tuple[str, Invariant]]:
     """All invariants, with the service each belongs to."""
-    found: list[tuple[str, Invariant]] = []
+    found: list[tuple[str, Invariant]] = [("change feed", TheFeedIsOurs())]
     for service in service_names():
         found.append((service, EveryEventIsPublished(service)))
         found.append((service, VersionsHaveNoGaps(service)))
@@ -198,7 +193,7 @@ async def audit(database_url: str, nats_url: str, *, prefix: str) -> dict[str, l
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row)
     nats = await connect(nats_url, "audit")
     try:
-        live = Live(connection, nats, Subjects(prefix))
+        live = Live(connection, nats, Subjects(prefix), service_names())
         return {f"{service}: {one.name}": list(await one.violations(live)) for service, one in invariants()}
     finally:
         await nats.close()

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from pydantic import BaseModel
 
 from shared.audit import PENDING_MAX_SECONDS, Live
+from shared.stored_messages import stored_messages
+from tallystick.client.entitlements import is_deletion
 from tallystick.subjects import kv_subject
 
-BATCH_KEYS = 500
-FETCH_TIMEOUT_SECONDS = 10
+SHOWN_BYTES = 200
+"""Of a value that no service has written; it may have a megabyte."""
 RETRY_SECONDS = 0.5
 """Between two looks: on a running system, what is read first may have changed before the rest is read."""
 
@@ -29,22 +30,12 @@ async def lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
 
 
 async def bucket_values(live: Live, bucket: str, model: type[BaseModel]) -> dict[str, Any]:
-    """A bucket's keys and values; one that does not read as `model` is given as the bytes it is."""
+    """A bucket's keys and values; one that does not read as `model` is given as bytes."""
     found: dict[str, Any] = {}
-    config = ConsumerConfig(
-        ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, mem_storage=True
-    )
-    reader = await live.nats.jetstream().pull_subscribe(
-        kv_subject(bucket, ">"), stream=f"KV_{bucket}", config=config
-    )
-    remaining = (await reader.consumer_info()).num_pending or 0
-    while remaining > 0:
-        messages = await reader.fetch(min(remaining, BATCH_KEYS), timeout=FETCH_TIMEOUT_SECONDS)
-        remaining -= len(messages)
-        for message in messages:
-            if (message.headers or {}).get("KV-Operation") is None:
+    async for batch in stored_messages(live.nats, f"KV_{bucket}", newest_only=True):
+        for message in batch:
+            if not is_deletion(message):
                 found[message.subject.removeprefix(kv_subject(bucket, ""))] = _read(model, message.data)
-    await reader.unsubscribe()
     return found
 
 
@@ -52,4 +43,4 @@ def _read(model: type[BaseModel], value: bytes) -> Any:
     try:
         return model.model_validate_json(value)
     except ValueError:
-        return value
+        return value[:SHOWN_BYTES]

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
 
-import nats
 import structlog
 from faststream import AckPolicy
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from shared.limits import GRACEFUL_STOP_SECONDS
+from tallystick.client.decoding import AnyMessageClient
 
 log = structlog.get_logger()
 
@@ -27,9 +27,19 @@ OnClosed = Callable[[], Awaitable[None]]
 """Called when a connection is closed for good: by us, or by a server that refused what was sent over it."""
 
 
+class Broker(NatsBroker):
+    """FastStream's broker on a client that no message can stop."""
+
+    async def _connect(self) -> Client:
+        connection = AnyMessageClient()
+        await connection.connect(**self._connection_kwargs)
+        self.config.connect(connection)
+        return connection
+
+
 def make_broker(nats_url: str, name: str, on_closed: OnClosed | None = None) -> NatsBroker:
     """FastStream's broker: endless reconnects, manual acknowledgement, a private inbox."""
-    return NatsBroker(
+    return Broker(
         nats_url.split(","),
         name=name,
         inbox_prefix=inbox_prefix(nats_url),
@@ -50,7 +60,8 @@ def make_broker(nats_url: str, name: str, on_closed: OnClosed | None = None) -> 
 
 async def connect(nats_url: str, name: str, on_closed: OnClosed | None = None) -> Client:
     """A plain nats-py connection with the same options, for the relay and for provisioning."""
-    return await nats.connect(
+    connection = AnyMessageClient()
+    await connection.connect(
         nats_url.split(","),
         name=name,
         inbox_prefix=inbox_prefix(nats_url).encode(),
@@ -63,6 +74,7 @@ async def connect(nats_url: str, name: str, on_closed: OnClosed | None = None) -
         error_cb=_log_error,
         closed_cb=on_closed,
     )
+    return connection
 
 
 def inbox_prefix(nats_url: str) -> str:

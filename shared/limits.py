@@ -5,6 +5,12 @@ REQUESTS_AT_ONCE = 32
 
 DATABASE_CONNECTIONS = 16
 """Per worker. About what two cores of Postgres keep busy; more only queue inside the database."""
+DATABASE_CONNECTIONS_PER_WORKER = DATABASE_CONNECTIONS + 2
+"""The pool, from which sweep, jobs and readiness take theirs too; the relay's connection; and the one that
+the ingress of webhooks commits over."""
+WORKER_REPLICAS_DEFAULT = 4
+"""Workers of one service at a time: two, and their two successors during an upgrade. Their 72 connections
+leave room for others among Postgres' 100."""
 DATABASE_CONNECT_TIMEOUT_SECONDS = 5
 DATABASE_POOL_TIMEOUT_SECONDS = 10
 """Longer than any healthy wait; then the caller hears `unavailable` and asks again."""

@@ -6,6 +6,7 @@ TALLYSTICK_<SERVICE>_DATABASE_PASSWORD.
 """
 
 import asyncio
+import importlib
 import os
 import sys
 
@@ -16,6 +17,7 @@ import structlog
 from psycopg import sql
 
 from shared.broker import as_user, connect
+from shared.limits import DATABASE_CONNECTIONS_PER_WORKER, WORKER_REPLICAS_DEFAULT
 from shared.logs import set_up_logs
 from shared.migrations import ROOT, migrate, service_names
 from shared.partitions import PARTITIONS_TABLE, TEND_FUNCTION
@@ -39,6 +41,10 @@ PARTITIONS = """
     SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = %s::regnamespace
 """
 READ_ONLY_TABLES = ("migrations", PARTITIONS_TABLE)
+REPLICAS = "WORKER_REPLICAS"
+"""The environment variable: of one service, as many workers as may run at a time."""
+WORKER_REPLICAS_MAX = 1_000
+"""Beyond it Postgres wants a pooler in front, and no limit of connections means anything."""
 
 
 def role_name(service: str) -> str:
@@ -51,19 +57,22 @@ def password_variable(service: str) -> str:
     return f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD"
 
 
-def provision_database(database_url: str, passwords: dict[str, str]) -> None:
+def provision_database(
+    database_url: str, passwords: dict[str, str], *, replicas: int = WORKER_REPLICAS_DEFAULT
+) -> None:
     """Make a role and a schema for each service, run its migrations as the owner.
 
-    Grant it no more than it needs.
+    Grant it no more than it needs, and as many connections as `replicas` workers use.
     """
     engine = sa.create_engine(sqlalchemy_url(database_url))
     try:
         for service, password in passwords.items():
             with psycopg.connect(database_url) as connection:
-                _prepare_role(connection, service, password)
+                _prepare_role(connection, service, password, replicas)
             migrate(engine, service)
             with psycopg.connect(database_url) as connection:
                 _grant(connection, service)
+                _restrict(connection, service)
                 if put_right(connection, service):
                     log.warning("restored from a dump: transaction ids numbered anew", service=service)
             log.info("schema ready", service=service, role=role_name(service))
@@ -71,11 +80,19 @@ def provision_database(database_url: str, passwords: dict[str, str]) -> None:
         engine.dispose()
 
 
-def _prepare_role(connection: psycopg.Connection[tuple[object, ...]], service: str, password: str) -> None:
+def _prepare_role(
+    connection: psycopg.Connection[tuple[object, ...]], service: str, password: str, replicas: int
+) -> None:
     role, schema = sql.Identifier(role_name(service)), sql.Identifier(service)
     known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role_name(service),)).fetchone()
     verb = sql.SQL("ALTER" if known else "CREATE")
-    connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, sql.Literal(password)))
+    # One service that opens connections without end must not keep the others from theirs.
+    limit = sql.Literal(replicas * DATABASE_CONNECTIONS_PER_WORKER)
+    connection.execute(
+        sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}").format(
+            verb, role, sql.Literal(password), limit
+        )
+    )
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(schema))
@@ -102,6 +119,24 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
         statement = "REVOKE ALL ON {schema}.{partition} FROM {role}"
         named = sql.Identifier(str(partition))
         connection.execute(sql.SQL(statement).format(schema=schema, partition=named, role=role))
+
+
+def _restrict(connection: psycopg.Connection[tuple[object, ...]], service: str) -> None:
+    """Take back what a service says that its role need not do to its own tables."""
+    if not (ROOT / "services" / service / "privileges.py").exists():
+        return
+    privileges = importlib.import_module(f"services.{service}.privileges")
+    role, schema = sql.Identifier(role_name(service)), sql.Identifier(service)
+    for table in privileges.WRITTEN_BY_OWNER:
+        statement = sql.SQL("REVOKE INSERT, UPDATE, DELETE ON {}.{} FROM {}")
+        connection.execute(statement.format(schema, sql.Identifier(table), role))
+    for table, columns in privileges.CHANGEABLE_COLUMNS.items():
+        named = sql.Identifier(table)
+        connection.execute(sql.SQL("REVOKE UPDATE, DELETE ON {}.{} FROM {}").format(schema, named, role))
+        changeable = sql.SQL(", ").join(map(sql.Identifier, columns))
+        connection.execute(
+            sql.SQL("GRANT UPDATE ({}) ON {}.{} TO {}").format(changeable, schema, named, role)
+        )
 
 
 async def provision_nats(
@@ -141,6 +176,14 @@ async def check_sync_always(monitor_url: str) -> None:
         )
 
 
+def _replicas(setting: str | None) -> int:
+    if not setting:
+        return WORKER_REPLICAS_DEFAULT
+    if not setting.isascii() or not setting.isdigit() or not 0 < int(setting) <= WORKER_REPLICAS_MAX:
+        sys.exit(f"{REPLICAS} is a number from 1 to {WORKER_REPLICAS_MAX}.")
+    return int(setting)
+
+
 def main() -> None:
     """Provision what the environment names."""
     settings = Settings()
@@ -153,7 +196,9 @@ def main() -> None:
     if missing:
         sys.exit(f"Set {', '.join(missing)}: the passwords of the services' Postgres roles.")
     passwords = {service: os.environ[password_variable(service)] for service in service_names()}
-    provision_database(settings.database_url.get_secret_value(), passwords)
+    provision_database(
+        settings.database_url.get_secret_value(), passwords, replicas=_replicas(os.environ.get(REPLICAS))
+    )
     asyncio.run(
         provision_nats(
             settings.nats_url.get_secret_value(),

@@ -1,16 +1,21 @@
-"""Publishes every outbox again, to rebuild streams that were lost. Run as `python -m shared.replay`.
+"""Publishes every outbox again, to rebuild lost streams and mend buckets. Run as `python -m shared.replay`.
 
 A stream that is still there gets what it does not remember a second time; its consumers tell by the version.
+A bucket gets every key's newest value back, and loses the keys that no service has put there.
 """
 
 import argparse
 import asyncio
+import os
 import sys
 from typing import Any
 
+import nats.errors as nats_errors
 import psycopg
 from psycopg.rows import dict_row
 
+from shared.broker import connect
+from shared.bucket_repair import remove_foreign_keys
 from shared.migrations import service_names
 from shared.relay import start_over
 from shared.settings import Settings
@@ -26,14 +31,18 @@ REMAINING = """
 """
 
 
-async def replay(database_url: str, services: list[str]) -> None:
-    """Set the relays of these services back to the beginning and wait until they are through."""
+async def replay(database_url: str, nats_url: str, services: list[str]) -> None:
+    """Set the relays of these services back to the beginning and wait until they are through.
+
+    Then remove from the buckets what no service has put there.
+    """
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row)
     async with connection:
         for service in services:
             await start_over(connection, service)
         for service in services:
             await _follow(connection, service)
+        await _mend_buckets(connection, nats_url)
 
 
 async def _follow(connection: psycopg.AsyncConnection[dict[str, Any]], service: str) -> None:
@@ -49,6 +58,24 @@ async def _follow(connection: psycopg.AsyncConnection[dict[str, Any]], service: 
     print(f"\r{service}: {total} of {total} published again")
 
 
+async def _mend_buckets(database: psycopg.AsyncConnection[dict[str, Any]], nats_url: str) -> None:
+    """Remove the keys that no service has put into a bucket."""
+    nats = await connect(nats_url, "replay")
+    try:
+        found = await remove_foreign_keys(nats, database, service_names())
+    except (TimeoutError, nats_errors.Error) as error:
+        said = str(error) or type(error).__name__
+        sys.exit(
+            f"The buckets were not searched for keys of others ({said}): NATS_URL must be that of `admin`."
+        )
+    finally:
+        await nats.close()
+    for subject in found.removed:
+        print(f"{subject!r} was removed: no service has put it there")
+    for subject in found.left:
+        print(f"{subject!r} could not be removed: it has just changed, or its name is not UTF-8")
+
+
 async def _remaining(connection: psycopg.AsyncConnection[dict[str, Any]], service: str) -> int:
     row = await (await connection.execute(REMAINING.format(schema=service))).fetchone()
     return int(row["remaining"]) if row else 0
@@ -62,7 +89,9 @@ def main() -> None:
     unknown = sorted(set(chosen) - set(service_names()))
     if unknown:
         sys.exit(f"There is no service {', '.join(unknown)}; there are {', '.join(service_names())}.")
-    asyncio.run(replay(Settings().database_url.get_secret_value(), chosen))
+    settings = Settings()
+    nats_url = os.environ.get("NATS_ADMIN_URL", settings.nats_url.get_secret_value())
+    asyncio.run(replay(settings.database_url.get_secret_value(), nats_url, chosen))
 
 
 if __name__ == "__main__":

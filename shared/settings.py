@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tallystick.subjects import DEFAULT_PREFIX
+from tallystick.subjects import DEFAULT_PREFIX, DEFAULT_WEBHOOK_SUBJECT
 
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -43,7 +43,7 @@ class Settings(CommonSettings):
     invitation_secret: SecretStr | None = Field(
         default=None, description="32 characters or more; tokens of invitations are derived from it."
     )
-    webhook_subject: str = "tunnel.incoming-webhook-events.stripe"
+    webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT
     webhook_ingress_verified: bool = Field(
         default=False, description="True where the NATS ingress has checked Stripe's signature already."
     )

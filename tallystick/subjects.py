@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 
 DEFAULT_PREFIX = "billing"
+DEFAULT_WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
+"""Where an ingress of others publishes Stripe's payloads; the setting `WEBHOOK_SUBJECT` names another."""
 CATALOG_TOKEN = "platform_catalog"
 """Stands where a customer's token would, in events about the catalog."""
 

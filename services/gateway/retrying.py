@@ -13,9 +13,15 @@ from nats.js.errors import APIError
 from services.gateway.asking import Billing
 from services.gateway.problems import Refused
 from tallystick.client import NotProvisioned
-from tallystick.client.dead_letters import DeadLetter, read_all, read_one, send_back
+from tallystick.client.dead_letters import (
+    DeadLetter,
+    read_all,
+    read_one,
+    send_back,
+    why_not_retriable,
+)
 from tallystick.messages import webhooks
-from tallystick.subjects import DEAD_LETTERS_STREAM
+from tallystick.subjects import DEAD_LETTERS_STREAM, DEFAULT_WEBHOOK_SUBJECT
 
 INTERNAL_COMMANDS = (
     "webhooks.record_outcome",
@@ -51,8 +57,13 @@ async def the_letter(billing: Billing, number: int) -> DeadLetter:
 
 async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
     """Have a message handled again, and take it off the list. Raises Refused."""
-    prefix = billing.client.subjects.prefix
+    subjects = billing.client.subjects
+    prefix = subjects.prefix
     origin = letter.about("Origin-Subject")
+    # The ingress' payloads are refused below, whatever their subject is called here.
+    forged = why_not_retriable(letter, subjects, DEFAULT_WEBHOOK_SUBJECT)
+    if forged is not None:
+        raise Refused("not_retriable", f"It is not sent back: {forged}.")
     if origin.startswith(f"{prefix}.stripe_events."):
         await _replay(billing, letter, command_id, requested_by)
         return
@@ -63,7 +74,7 @@ async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, re
             f"A message of {origin or 'unknown origin'} is not sent back from here; "
             "`./dev dead-letters retry` can.",
         )
-    problem = await send_back(billing.connection(), letter)
+    problem = await send_back(billing.connection(), letter, subjects)
     if problem is not None:
         raise Refused("unavailable", f"It could not be sent back: {problem}.")
 

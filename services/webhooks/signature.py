@@ -8,14 +8,18 @@ import hmac
 from dataclasses import dataclass
 
 TOLERANCE_SECONDS = 300
-"""An older one may be a recorded request sent again. The contract's figure and Stripe's default."""
+"""How far a signature's time may be from its arrival, either way. The contract's figure and Stripe's default.
+
+An older one may be a recorded request sent again. One from the future would stay valid for as long as it is
+ahead, so that a recording of it could be sent again then.
+"""
 HEADER_MAX_CHARACTERS = 2_048
 """Stripe sends about 160; two secrets make it 240."""
 SCHEME = "v1"
 
 
 class BadSignature(ValueError):
-    """The signature is missing, malformed, too old, or not made with any of our secrets."""
+    """The signature is missing, malformed, too old, dated ahead, or not made with any of our secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Verifier:
             raise BadSignature("the signature does not fit the payload")
         if signed_at < arrived_at - TOLERANCE_SECONDS:
             raise BadSignature(f"the signature is older than {TOLERANCE_SECONDS} seconds")
+        if signed_at > arrived_at + TOLERANCE_SECONDS:
+            raise BadSignature(f"the signature is dated more than {TOLERANCE_SECONDS} seconds ahead")
 
 
 def _made_with(key: hmac.HMAC, signed_at: int, payload: bytes, signatures: list[bytes]) -> bool:

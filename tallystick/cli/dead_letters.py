@@ -1,6 +1,7 @@
 """`dead-letters`: what failed for good, why, and sending it back once the reason is gone."""
 
 import asyncio
+import os
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from tallystick.cli.output import CommandFailed, WrongUsage, errors, output, pri
 from tallystick.cli.times import ago
 from tallystick.client import Client
 from tallystick.client.dead_letters import DeadLetter, read_all, read_one, send_back
+from tallystick.subjects import DEFAULT_WEBHOOK_SUBJECT
 
 ERROR_WIDTH_CHARACTERS = 120
 """How much of an error a list shows; `show` has all of it."""
@@ -84,7 +86,10 @@ def retry(
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Send dead letters back to where they came from, and take them off the list."""
+    """Send dead letters back to where they came from, and take them off the list.
+
+    They go only to commands, ticks, events and webhooks that the service reads which buried them.
+    """
     if bool(numbers) == everything:
         raise WrongUsage("Say which: numbers from the list, or --all.")
     if numbers and (service or handler):
@@ -99,9 +104,12 @@ def retry(
 
 async def _retry(place: Place, letters: list[DeadLetter]) -> int:
     failed = 0
+    webhook_subject = os.environ.get("WEBHOOK_SUBJECT") or DEFAULT_WEBHOOK_SUBJECT
     async with place.connect() as client:
         for letter in letters:
-            problem = await send_back(client.connection, letter)
+            problem = await send_back(
+                client.connection, letter, client.subjects, webhook_subject=webhook_subject
+            )
             if problem:
                 failed += 1
                 errors.print(f"[red]✗[/] {letter.sequence}: {escape(problem)}", highlight=False)

@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.client import Client as NatsClient
 from nats.js.client import JetStreamContext
 
+from tallystick.client.decoding import AnyMessageClient
 from tallystick.client.errors import Unreachable
 
 logger = logging.getLogger("tallystick")
@@ -67,7 +68,7 @@ class Connection:
         self.last_problem = ""
         self._tls = tls
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._nats = NatsClient()
+        self._nats: NatsClient = AnyMessageClient()
         self._listeners: set[Callable[[], None]] = set()
         self._refused = asyncio.Event()
 
@@ -104,7 +105,7 @@ class Connection:
         May be tried again then.
         """
         if self._nats.is_closed:
-            self._nats = NatsClient()
+            self._nats = AnyMessageClient()
             self._refused.clear()
         user = user_of(self.url)
         connecting = asyncio.ensure_future(

@@ -12,8 +12,9 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 
 from tallystick.client.connection import Connection
+from tallystick.client.dead_letter_origins import kept_headers, origin_problem
 from tallystick.client.pulling import PullReader
-from tallystick.subjects import DEAD_LETTERS_STREAM
+from tallystick.subjects import DEAD_LETTERS_STREAM, DEFAULT_WEBHOOK_SUBJECT, Subjects
 
 READ_BATCH = 100
 READER_GONE_SECONDS = 30.0
@@ -38,7 +39,6 @@ NOTED = (
 """What is noted when a message is given up, each in a header with the prefix."""
 SHOWN_DEPTH_MAX = 100
 """Lists and objects inside one another in a body shown as JSON; some that write JSON refuse 250."""
-OWN_HEADERS = ("Nats-Msg-Id", "Nats-Expected-Stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class DeadLetter:
     sequence: int
     headers: dict[str, str]
     body: bytes
+    subject: str = ""
+    """Where it lies: `billing.dead_letters.<service>.<handler>`."""
 
     def about(self, name: str) -> str:
         """One of the things that are `NOTED`."""
@@ -59,9 +61,8 @@ class DeadLetter:
         return TRUNCATED_HEADER in self.headers or DROPPED_HEADERS_HEADER in self.headers
 
     def original_headers(self) -> dict[str, str]:
-        """The headers the message had, to send it again under a new message id."""
-        noted = {f"{ORIGIN_PREFIX}{name}" for name in NOTED}
-        kept = {k: v for k, v in self.headers.items() if k not in noted and k not in OWN_HEADERS}
+        """The headers the message had that are read anywhere, to send it again under a new message id."""
+        kept = kept_headers(self.headers)
         # Given twice by an impatient operator, it is stored once.
         return {**kept, "Nats-Msg-Id": f"dead-letter-{self.sequence}-{self.about('Failed-At')}"}
 
@@ -110,16 +111,31 @@ async def read_one(connection: Connection, number: int) -> DeadLetter | None:
         raw = await connection.jetstream().get_msg(DEAD_LETTERS_STREAM, seq=number)
     except NotFoundError:
         return None
-    return DeadLetter(number, dict(raw.headers or {}), raw.data or b"")
+    return DeadLetter(number, dict(raw.headers or {}), raw.data or b"", raw.subject or "")
 
 
-async def send_back(connection: Connection, letter: DeadLetter) -> str | None:
-    """Have a message handled again, and take it off the list; what kept it from that, if anything did."""
-    subject = letter.about("Origin-Subject")
-    if not subject:
-        return "it does not say where it came from"
+def why_not_retriable(letter: DeadLetter, subjects: Subjects, webhook_subject: str) -> str | None:
+    """Why a letter is not sent back by anybody; None where it is."""
     if letter.is_cut:
         return "it was too large to be kept whole; its sender has to send it again"
+    return origin_problem(letter.subject, letter.about("Origin-Subject"), subjects, webhook_subject)
+
+
+async def send_back(
+    connection: Connection,
+    letter: DeadLetter,
+    subjects: Subjects,
+    *,
+    webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT,
+) -> str | None:
+    """Have a message handled again, and take it off the list; what kept it from that, if anything did.
+
+    It goes back only to a subject of ours that the service reads which buried it.
+    """
+    problem = why_not_retriable(letter, subjects, webhook_subject)
+    if problem is not None:
+        return problem
+    subject = letter.about("Origin-Subject")
     jetstream = connection.jetstream()
     try:
         # Published first: in between a crash leaves it twice, never not at all.
@@ -133,4 +149,5 @@ async def send_back(connection: Connection, letter: DeadLetter) -> str | None:
 
 
 def _letter(message: Msg) -> DeadLetter:
-    return DeadLetter(message.metadata.sequence.stream, dict(message.headers or {}), message.data)
+    sequence = message.metadata.sequence.stream
+    return DeadLetter(sequence, dict(message.headers or {}), message.data, message.subject)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import TypeVar
 
 from nats.aio.msg import Msg
 from nats.js import api
@@ -29,6 +30,10 @@ FILL_TIMEOUT_SECONDS = 60.0
 """How long the first fill may take: a bucket of a million keys takes about half of it."""
 CUSTOMERS_MAX = 500
 """Filters on one consumer cost the server for each message; who needs more customers mirrors all of them."""
+UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What reading a value raises that is not an entitlement; the last is for JSON nested thousands deep."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class EntitlementsMirror:
             raise ValueError(f"name 1 to {CUSTOMERS_MAX} customers, or none to mirror them all")
         self._reader = PullReader(connection, f"KV_{ENTITLEMENTS_BUCKET}", batch_size=FILL_BATCH)
         self._held: dict[tuple[str, str], MirroredEntitlement] = {}
+        self._problems: dict[tuple[str, str], str] = {}
         self._seen_in_fill: set[tuple[str, str]] | None = None
         self._confirmed_at = -math.inf
         self._filled = asyncio.Event()
@@ -90,6 +96,15 @@ class EntitlementsMirror:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """Keys (`organization_acme.exports`) whose value in the bucket cannot be read, and why.
+
+        `check` and `get` go on answering with the last value that could be read. A key leaves this list with
+        its next readable value or its deletion. `./dev audit` tells more, `./dev replay` mends the bucket.
+        """
+        return {f"{customer}.{feature}": why for (customer, feature), why in self._problems.items()}
 
     @property
     def age_seconds(self) -> float:
@@ -168,8 +183,9 @@ class EntitlementsMirror:
 
     def _complete(self) -> None:
         if self._seen_in_fill is not None:
-            for key in self._held.keys() - self._seen_in_fill:
-                del self._held[key]
+            for known in (self._held, self._problems):
+                for key in known.keys() - self._seen_in_fill:
+                    del known[key]
             self._seen_in_fill = None
         self._confirmed_at = time.monotonic()
         self._filled.set()
@@ -182,18 +198,21 @@ class EntitlementsMirror:
         self.revision = message.metadata.sequence.stream
         if is_deletion(message):
             self._held.pop(key, None)
+            self._problems.pop(key, None)
             if self._seen_in_fill is not None:
                 self._seen_in_fill.discard(key)
             return
-        try:
-            self._held[key] = _read(message.data)
-        except (ValueError, KeyError, TypeError) as error:
-            # Better to hold nothing than something that may not be true any more.
-            logger.error("the entitlement %s.%s cannot be read: %s", customer, feature, error)
-            self._held.pop(key, None)
-            return
         if self._seen_in_fill is not None:
             self._seen_in_fill.add(key)
+        try:
+            self._held[key] = _read(message.data)
+        except UNREADABLE as error:
+            # No worker writes such a value. What the customer had before is more likely to be true than that
+            # they have nothing.
+            self._problems[key] = f"{type(error).__name__}: {error}"
+            logger.error("the entitlement %s.%s cannot be read and is kept: %s", customer, feature, error)
+        else:
+            self._problems.pop(key, None)
 
     async def _config_again(self) -> api.ConsumerConfig:
         return self._config()
@@ -229,13 +248,26 @@ def is_deletion(message: Msg) -> bool:
 
 
 def _read(data: bytes) -> MirroredEntitlement:
+    """The entitlement in a bucket's value. Raises one of UNREADABLE."""
     body = json.loads(data)
-    expires_at = datetime.fromisoformat(body["expires_at"]) if body.get("expires_at") else None
+    if not isinstance(body, dict):
+        raise TypeError("the value is not an object")
+    expires_at = datetime.fromisoformat(body["expires_at"]) if body.get("expires_at") is not None else None
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise ValueError("expires_at has no time zone")
     return MirroredEntitlement(
-        allowed=bool(body["allowed"]),
-        quantity=body.get("quantity"),
+        allowed=_of_type(bool, body, "allowed"),
+        quantity=None if body.get("quantity") is None else _of_type(int, body, "quantity"),
         expires_at=expires_at,
-        sources=tuple(body.get("sources") or ()),
-        version=int(body.get("version", 0)),
+        sources=tuple(_of_type(list, body, "sources")) if body.get("sources") is not None else (),
+        version=_of_type(int, body, "version"),
         ends_at=expires_at.timestamp() if expires_at else math.inf,
     )
+
+
+def _of_type(wanted: type[Value], body: Mapping[str, object], name: str) -> Value:
+    value = body[name]
+    # Not isinstance: True is an int.
+    if type(value) is not wanted:
+        raise TypeError(f"{name} is not of type {wanted.__name__}")
+    return value

@@ -101,11 +101,86 @@ async def test_only_the_wanted_customers_are_mirrored(
         assert not mirror.check("user_3", "exports")
 
 
-async def test_a_value_nobody_can_read_allows_nothing(client: tallystick.Client, admin: NatsClient) -> None:
-    await put(admin, "user_1.exports")
+UNREADABLE = [
+    b"",
+    b"not json",
+    b"\xff",
+    b"null",
+    b"[]",
+    b"{}",
+    b"[" * 100_000,
+    b'{"allowed": "false", "version": 2}',
+    b'{"allowed": 1, "version": 2}',
+    b'{"allowed": false, "version": "2"}',
+    b'{"allowed": false, "version": 2, "quantity": "many"}',
+    b'{"allowed": false, "version": 2, "sources": 5}',
+    b'{"allowed": false, "version": 2, "expires_at": 5}',
+    b'{"allowed": false, "version": 2, "expires_at": "0001-01-01T00:00:00"}',
+    b'{"allowed": false, "version": ' + b"9" * 5_000 + b"}",
+]
+
+
+@pytest.mark.parametrize("value", UNREADABLE, ids=lambda value: repr(value[:60]))
+async def test_of_a_value_that_cannot_be_read_the_one_before_is_kept(
+    client: tallystick.Client, admin: NatsClient, value: bytes
+) -> None:
+    await put(admin, "user_1.exports", quantity=7)
     async with client.entitlements() as mirror:
-        await admin.jetstream().publish("$KV.billing_entitlements.user_1.exports", b"not json", timeout=5)
-        await eventually(lambda: not mirror.check("user_1", "exports"), "the broken value")
+        await eventually(lambda: mirror.check("user_1", "exports"), "the first value")
+        await admin.jetstream().publish("$KV.billing_entitlements.user_1.exports", value, timeout=5)
+        await eventually(lambda: mirror.revision == 2, "the broken value")
+        held = mirror.get("user_1", "exports")
+        assert held is not None
+        assert held.quantity == 7
+        assert mirror.check("user_1", "exports")
+        assert list(mirror.problems) == ["user_1.exports"]
+        await put(admin, "user_1.exports", allowed=False)
+        await eventually(lambda: not mirror.check("user_1", "exports"), "the next value")
+        assert mirror.problems == {}
+
+
+async def test_what_cannot_be_read_from_the_beginning_allows_nothing_and_is_named(
+    client: tallystick.Client, admin: NatsClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put(admin, "user_1.exports")
+    await admin.jetstream().publish("$KV.billing_entitlements.user_2.exports", b"not json", timeout=5)
+    async with client.entitlements() as mirror:
+        await eventually(lambda: mirror.revision == 2, "both values")
+        assert mirror.check("user_1", "exports")
+        assert not mirror.check("user_2", "exports")
+        assert mirror.problems["user_2.exports"].startswith("JSONDecodeError: ")
+        assert "user_2.exports cannot be read" in caplog.text
+        await delete(admin, "user_2.exports")
+        await eventually(lambda: mirror.problems == {}, "the deletion")
+
+
+async def test_what_cannot_be_read_is_kept_when_the_mirror_fills_again(own_nats: OwnNats) -> None:
+    await described(own_nats.server).provision()
+    admin = await nats.connect(own_nats.server.url("admin"))
+    await put(admin, "user_1.exports")
+    await admin.jetstream().publish("$KV.billing_entitlements.user_2.exports", b"[]", timeout=5)
+    async with (
+        tallystick.connect(own_nats.server.url("client")) as client,
+        client.entitlements() as mirror,
+    ):
+        await eventually(lambda: mirror.check("user_1", "exports"), "the first value")
+        await admin.jetstream().publish("$KV.billing_entitlements.user_1.exports", b"[]", timeout=5)
+        await eventually(lambda: len(mirror.problems) == 2, "both problems")
+        await admin.close()
+        own_nats.kill()
+        await eventually(lambda: not mirror.connected, "the connection to be lost")
+        own_nats.start()
+        admin = await nats.connect(own_nats.server.url("admin"))
+        readers = await nats.connect(own_nats.server.url("readers"), inbox_prefix="_INBOX_readers")
+        await readers.jetstream().purge_stream(
+            "KV_billing_entitlements", subject="$KV.billing_entitlements.user_2.exports"
+        )
+        await readers.close()
+        await put(admin, "user_3.exports")
+        await eventually(lambda: mirror.check("user_3", "exports"), "what was put after the outage")
+        await eventually(lambda: list(mirror.problems) == ["user_1.exports"], "the end of the fill")
+        assert mirror.check("user_1", "exports")
+        await admin.close()
 
 
 async def test_a_quiet_mirror_stays_fresh_and_says_so(client: tallystick.Client) -> None:

@@ -34,7 +34,7 @@ def test_every_setting_is_listed_and_no_other() -> None:
     assert {password_variable(user) for user in users()} <= server
     roles = {provision.password_variable(service) for service in service_names()}
     settings = {name.upper() for name in {**Settings.model_fields, **GatewaySettings.model_fields}}
-    assert listed_settings() == settings | roles | server | {"NATS_MONITOR_URL"}
+    assert listed_settings() == settings | roles | server | {"NATS_MONITOR_URL", provision.REPLICAS}
 
 
 def test_every_stripe_event_that_is_applied_is_listed_and_no_other() -> None:

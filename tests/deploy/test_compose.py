@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 INFRASTRUCTURE = {"postgres", "nats", "provision"}
 WORKERS = worker_names()
 # Read by provisioning beside the settings every worker has.
-PROVISIONING_SETTINGS = {"NATS_MONITOR_URL"}
+PROVISIONING_SETTINGS = {"NATS_MONITOR_URL", "WORKER_REPLICAS"}
 
 
 @pytest.fixture(scope="module")

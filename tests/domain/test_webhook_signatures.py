@@ -1,4 +1,4 @@
-"""Signatures: exactly what Stripe signed, not older than five minutes, by any of the secrets."""
+"""Signatures: exactly what Stripe signed, within five minutes of its arrival, by any of the secrets."""
 
 import time
 
@@ -36,6 +36,14 @@ def test_five_minutes_pass_and_six_do_not() -> None:
     ONE.verify(PAYLOAD, signature(PAYLOAD, age_seconds=295), arrived_at=time.time())
     with pytest.raises(BadSignature, match="older than 300 seconds"):
         ONE.verify(PAYLOAD, signature(PAYLOAD, age_seconds=360), arrived_at=time.time())
+
+
+def test_a_signature_may_be_dated_ahead_by_what_clocks_differ_and_no_more() -> None:
+    now = 1_700_000_000.0
+    ONE.verify(PAYLOAD, signature(PAYLOAD, now=now, age_seconds=-300), arrived_at=now)
+    for ahead in (301, 86_400, 10 * 365 * 86_400):
+        with pytest.raises(BadSignature, match="more than 300 seconds ahead"):
+            ONE.verify(PAYLOAD, signature(PAYLOAD, now=now, age_seconds=-ahead), arrived_at=now)
 
 
 def test_an_old_signature_passes_for_a_message_that_arrived_in_time() -> None:

@@ -130,20 +130,21 @@ async def test_a_signed_event_is_stored_and_published_as_it_came(ingress: Ingres
     assert message.headers["Nats-Msg-Id"] == "evt_1"
 
 
-async def test_a_changed_byte_an_old_or_a_missing_signature_store_nothing(ingress: Ingress) -> None:
+async def test_a_changed_byte_and_an_old_early_or_missing_signature_store_nothing(ingress: Ingress) -> None:
     payload = body(stripe_event("evt_1"))
     changed = payload.replace(b'"active"', b'"activf"')
     refusals = [
         await ingress.post(changed, signature(payload)),
         await ingress.post(payload, signature(payload, age_seconds=360)),
+        await ingress.post(payload, signature(payload, age_seconds=-360)),
         await ingress.http.post(PATH, content=payload),
         await ingress.post(payload, signature(payload, secret="whsec_other")),
         await ingress.post(b'{"hello": "world"}'),
         await ingress.post(b"not json"),
     ]
-    assert [answer.status_code for answer in refusals] == [400] * 6
+    assert [answer.status_code for answer in refusals] == [400] * 7
     codes = [answer.json()["error"]["code"] for answer in refusals]
-    assert codes == ["invalid_signature"] * 4 + ["invalid_event"] * 2
+    assert codes == ["invalid_signature"] * 5 + ["invalid_event"] * 2
     assert await ingress.stored() == {}
 
 
@@ -215,14 +216,21 @@ async def test_what_cannot_be_stored_is_answered_with_503_and_taken_later(ingres
 
 async def test_events_over_nats_are_checked_by_the_time_they_were_taken_in(ingress: Ingress) -> None:
     jetstream = ingress.client.jetstream()
-    good, old = body(stripe_event("evt_good")), body(stripe_event("evt_old"))
-    for payload, header in [(good, signature(good)), (old, signature(old, age_seconds=360)), (b"{", "")]:
+    good, old, early = (body(stripe_event(f"evt_{name}")) for name in ("good", "old", "early"))
+    sent = [
+        (good, signature(good)),
+        (old, signature(old, age_seconds=360)),
+        (early, signature(early, age_seconds=-360)),
+        (b"{", ""),
+    ]
+    for payload, header in sent:
         await jetstream.publish(SUBJECT, payload, headers={"Stripe-Signature": header} if header else None)
-    letters = await eventually(lambda: _when(ingress.messages(DEAD_LETTERS_STREAM), 2))
+    letters = await eventually(lambda: _when(ingress.messages(DEAD_LETTERS_STREAM), 3))
     assert {letter.subject for letter in letters} == {"billing.dead_letters.webhooks.nats_ingress"}
     errors = sorted(letter.headers["Billing-Error"] for letter in letters)
     assert errors == [
         "Undeliverable: the header Stripe-Signature is missing",
+        "Undeliverable: the signature is dated more than 300 seconds ahead",
         "Undeliverable: the signature is older than 300 seconds",
     ]
     assert await eventually(ingress.stored) == {"evt_good": "received"}

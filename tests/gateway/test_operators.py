@@ -155,6 +155,10 @@ async def test_what_is_not_the_gateways_to_send_back_stays(gateway: GatewaySyste
             "billing.commands.webhooks.record_outcome",
             "tunnel.incoming-webhook-events.stripe",
             "billing.stripe_events.invoice.paid",
+            "$JS.API.STREAM.PURGE.BILLING_COMMANDS",
+            "$KV.billing_entitlements.organization_x.orders",
+            "billing.commands.webhooks.no_such_command",
+            "billing.commands.subscriptions.register_customer",
         ):
             number = await bury(gateway, subject, {}, "webhooks")
             refused = await http.post(f"{API}/dead-letters/{number}/retry")

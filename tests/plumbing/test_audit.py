@@ -6,6 +6,7 @@ from typing import Any
 import nats
 import psycopg
 import pytest
+from nats.js.api import RawStreamMsg
 from psycopg.rows import dict_row
 
 from shared.audit import (
@@ -13,14 +14,17 @@ from shared.audit import (
     EveryEventIsPublished,
     Invariant,
     Live,
+    TheFeedIsOurs,
     TheFeedTellsAllInOrder,
     VersionsHaveNoGaps,
 )
+from shared.broker import connect
 from shared.provision import LAYOUT_PATH
 from shared.relay import SETTINGS, Relay
 from shared.streams import apply_layout, load_layout
 from tallystick.subjects import Subjects
 from tests.plumbing.toy import Charge, Increment, Outside
+from tests.support.raw_nats import publish_raw
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 
@@ -30,7 +34,7 @@ FEED = "BILLING_CHANGE_FEED"
 @pytest.fixture
 async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
     """The toy, with two counters that have moved three times and one command done outside; all of it told."""
-    client = await nats.connect(nats_server.url, inbox_prefix=b"_INBOX_admin")
+    client = await connect(nats_server.url, "audit")
     await apply_layout(client, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
     for number in range(6):
         await counters.handle(Increment(command_id=f"a{number}", counter=f"c{number % 2}"))
@@ -42,7 +46,7 @@ async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
     async with await psycopg.AsyncConnection.connect(
         counters.owner_url, autocommit=True, row_factory=dict_row
     ) as owner:
-        yield Live(owner, client, Subjects())
+        yield Live(owner, client, Subjects(), ["toy"])
     await client.close()
 
 
@@ -54,9 +58,14 @@ INVARIANTS: list[Callable[[str], Invariant]] = [
 ]
 
 
+def own_headers(message: RawStreamMsg) -> dict[str, str]:
+    """A message's headers without those that mean something to JetStream."""
+    return {name: value for name, value in (message.headers or {}).items() if not name.startswith("Nats-")}
+
+
 async def found(live: Live) -> dict[str, list[str]]:
     """The violations by the invariant's name; those that hold are left out."""
-    live.feed = {}
+    live.read = None
     all_of_them = [invariant("toy") for invariant in INVARIANTS]
     violations: dict[str, Any] = {one.name: list(await one.violations(live)) for one in all_of_them}
     return {name: said for name, said in violations.items() if said}
@@ -98,7 +107,7 @@ async def test_what_the_feed_tells_in_another_order_is_found(live: Live) -> None
     jetstream = live.nats.jetstream()
     second = await jetstream.get_msg(FEED, 4)
     await jetstream.delete_msg(FEED, 4)
-    await jetstream.publish(second.subject or "", second.data or b"")
+    await jetstream.publish(second.subject or "", second.data or b"", headers=own_headers(second))
     assert list(await found(live)) == ["the feed tells all of each entity's changes in sequence"]
 
 
@@ -115,3 +124,81 @@ async def test_a_command_left_without_its_outcome_is_found(
     [(name, [said])] = (await found(live)).items()
     assert name == "no command is left without its outcome"
     assert said.startswith("charge cut-off since ")
+
+
+SUBJECT = b"billing.change_feed.counter.organization_acme.movedV1"
+ODD_MESSAGES = [
+    (SUBJECT, b"", b"not json"),
+    (SUBJECT, b"", b"\xff"),
+    (SUBJECT, b"", b""),
+    (SUBJECT, b"", b"[]"),
+    (SUBJECT, b"", b"{}"),
+    (SUBJECT, b"", b"[" * 100_000),
+    (SUBJECT, b"", b'{"counter": null, "version": 1}'),
+    (SUBJECT, b"", b'{"counter": {"counter_id": "c0"}}'),
+    (SUBJECT, b"", b'{"counter": {"counter_id": ["c0"]}, "version": 1}'),
+    (SUBJECT, b"", b'{"counter": {"counter_id": "c0"}, "version": "4"}'),
+    (SUBJECT, b"", b'{"counter": {"counter_id": "c0"}, "version": true}'),
+    (SUBJECT, b"", b'{"counter": {"counter_id": "c0"}, "version": 18446744073709551615}'),
+    (SUBJECT, b"", b'{"counter": {"counter_id": "\\u0000"}, "version": 1}'),
+    (SUBJECT, b"NATS/1.0 100 Idle\r\nStatus: 100\r\n\r\n", b""),
+    (SUBJECT, b"NATS/1.0\r\nStatus: 404\r\n\r\n", b""),
+    (SUBJECT, b"no headers", b"{}"),
+    (b"billing.change_feed.counter", b"", b"{}"),
+    (b"billing.change_feed.counter.organization_acme.\xff", b"", b"{}"),
+    (b"billing.change_feed.\x00.organization_acme.movedV1", b"", b'{"\\u0000": {}, "version": 1}'),
+    (b"billing.change_feed.nobody.organization_acme.movedV1", b"", b'{"nobody": {"nobody_id": ""}}'),
+]
+
+
+@pytest.mark.parametrize(("subject", "headers", "body"), ODD_MESSAGES, ids=repr)
+async def test_what_is_no_event_is_found_and_the_rest_is_read(
+    live: Live, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
+) -> None:
+    await publish_raw(nats_server.url, (subject, b"", headers, body))
+    [said] = await TheFeedIsOurs().violations(live)
+    assert said.startswith("message 8 on 'billing.change_feed.")
+    assert said.endswith(" is no event")
+    assert (await live.feed()).versions == {"counter": {"c0": [1, 2, 3, 4], "c1": [1, 2, 3]}}
+    assert await found(live) == {}
+
+
+async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
+    jetstream = live.nats.jetstream()
+    true = await jetstream.get_msg(FEED, 2)
+    body, headers = true.data or b"", own_headers(true)
+    assert b'"value":1' in body
+    await jetstream.publish(SUBJECT.decode(), body, headers=headers)
+    assert await TheFeedIsOurs().violations(live) == [], "the relay, too, publishes twice after a crash"
+    forged = [
+        (SUBJECT.decode(), body.replace(b'"value":1', b'"value":9'), headers),
+        (SUBJECT.decode(), body.replace(b'"version":1', b'"version":7'), headers),
+        (SUBJECT.decode(), body.replace(b'"c1"', b'"c9"'), headers),
+        (SUBJECT.decode().replace("acme", "other"), body, headers),
+        (SUBJECT.decode(), body, headers | {"ce-type": "billing.counter.stoppedV1"}),
+        (SUBJECT.decode(), body, {}),
+    ]
+    for subject, changed, its_headers in forged:
+        await jetstream.publish(subject, changed, headers=its_headers)
+    live.read = None
+    theirs = "'billing.change_feed.counter.organization_acme.movedV1'"
+    assert await TheFeedIsOurs().violations(live) == [
+        f"message 9 on {theirs} is not as the outbox has it",
+        f"message 10 on {theirs} is in no outbox",
+        f"message 11 on {theirs} is in no outbox",
+        f"message 12 on {theirs.replace('acme', 'other')} is not as the outbox has it",
+        f"message 13 on {theirs} is not as the outbox has it",
+        f"message 14 on {theirs} is not as the outbox has it",
+    ]
+
+
+async def test_what_may_be_older_than_the_outbox_is_not_taken_for_forged(live: Live, counters: Bound) -> None:
+    await counters.execute("DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = 1")
+    assert len(await TheFeedIsOurs().violations(live)) == 1
+    live.read = None
+    await counters.execute(
+        "INSERT INTO toy.partitions (table_name, generation, opened_at, dropped_at)"
+        " VALUES ('outbox', '2026-01-01', '2026-01-01', now());"
+        "UPDATE toy.partitions SET opened_at = now() + interval '1 minute' WHERE dropped_at IS NULL"
+    )
+    assert await TheFeedIsOurs().violations(live) == []
