@@ -1,0 +1,235 @@
+"""Runs a service's worker and records which functions of the project are entered for a message.
+
+Started as `python -m tests.support.traced_worker SERVICE DIRECTORY`. SIGUSR1 begins a recording with the
+marks in `DIRECTORY/marks.json`; SIGUSR2 writes what was recorded so far to `DIRECTORY/SERVICE.json`.
+
+What is recorded are *trees*: a function that a library called, and all that follows from it, in tasks that
+it creates too. A loop that runs since the worker's start (the relay's, a pull loop) begins a new tree with
+each turn, so that a turn which found nothing to do belongs to no message. A tree knows what kind of message
+came in with it, and which marks (ids that belong to a message) it was given or has sent.
+"""
+
+import asyncio
+import dis
+import inspect
+import json
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import greenlet
+import nats.aio.client
+from faststream.nats.message import NatsMessage
+from nats.aio.msg import Msg
+from starlette.requests import HTTPConnection
+
+from shared.migrations import ROOT
+
+PROJECT = tuple(f"{ROOT / name}/" for name in ("services", "shared", "tallystick"))
+NATS_CLIENT = nats.aio.client.__file__
+COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+"""Parts of the functions they are written in."""
+ACKNOWLEDGED = "$JS.ACK"
+"""How the reply subject of a message begins that JetStream delivers."""
+
+
+@dataclass(slots=True)
+class Tree:
+    """What follows from one entrance into the project."""
+
+    kind: str | None = None
+    """`request`, `delivery` (by JetStream) or `http`; None where no message came in."""
+    given: set[str] = field(default_factory=set)
+    sent: set[str] = field(default_factory=set)
+    calls: list[tuple[float, str, str, str | None]] = field(default_factory=list)
+    """When, file, function, and the file of the function that called it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What there is to know about a piece of code."""
+
+    code: CodeType
+    path: str | None
+    """In the repository; None where it is no function of ours."""
+    starts: frozenset[int]
+    """Where its first instruction is; anywhere else a coroutine or generator goes on."""
+    is_nats: bool
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Records from its installation until another one is installed."""
+
+    marks: list[str]
+    trees: list[Tree] = field(default_factory=list)
+    frames: dict[FrameType, Tree] = field(default_factory=dict)
+    """Kept, so that no other frame gets the identity of one of these."""
+    known: dict[int, Known] = field(default_factory=dict)
+    inherited: ContextVar[tuple[Tree, asyncio.Task[Any] | None] | None] = field(init=False)
+    """The tree in which a task was created, and the task that began the tree."""
+
+    def __post_init__(self) -> None:
+        self.inherited = ContextVar("inherited", default=None)
+
+    def called(self, frame: FrameType, event: str, _: object) -> None:
+        """What `sys.setprofile` calls."""
+        if event != "call":
+            return
+        known = self._known(frame.f_code)
+        if known.is_nats:
+            self._note_sent(frame)
+        if known.path is None or frame.f_lasti not in known.starts:
+            return
+        caller = self._caller(frame)
+        found = self.frames.get(caller[0]) if caller else None
+        tree = found or self._entrance()
+        self.frames[frame] = tree
+        caller_path = caller[1] if caller and found else None
+        tree.calls.append((time.monotonic(), known.path, frame.f_code.co_qualname, caller_path))
+        for value in _arguments(frame):
+            tree.kind = tree.kind or _kind(value)
+            tree.given.update(self._marks_in(value))
+
+    def _known(self, code: CodeType) -> Known:
+        found = self.known.get(id(code))
+        if found is None:
+            is_ours = code.co_filename.startswith(PROJECT) and code.co_name not in COMPREHENSIONS
+            # Bodies of modules and classes are no functions.
+            is_function = is_ours and bool(code.co_flags & inspect.CO_OPTIMIZED)
+            path = str(Path(code.co_filename).relative_to(ROOT)) if is_function else None
+            starts = _starts(code) if is_function else frozenset()
+            found = Known(code, path, starts, code.co_filename == NATS_CLIENT)
+            self.known[id(code)] = found
+        return found
+
+    def _caller(self, frame: FrameType) -> tuple[FrameType, str] | None:
+        """The innermost function of ours that waits for this one."""
+        for outer in _outer(frame):
+            path = self._known(outer.f_code).path
+            if path is not None:
+                return outer, path
+        return None
+
+    def _entrance(self) -> Tree:
+        """The tree of a function that nothing recorded has called."""
+        task = _current_task()
+        inherited = self.inherited.get()
+        if inherited is not None and inherited[1] is not task:
+            return inherited[0]
+        tree = Tree()
+        self.trees.append(tree)
+        self.inherited.set((tree, task))
+        return tree
+
+    def _note_sent(self, frame: FrameType) -> None:
+        caller = self._caller(frame)
+        tree = self.frames.get(caller[0]) if caller else None
+        if tree is not None:
+            for value in _arguments(frame):
+                tree.sent.update(self._marks_in(value))
+
+    def _marks_in(self, value: object) -> Iterator[str]:
+        raw = value.raw_message if isinstance(value, NatsMessage) else value
+        if isinstance(raw, Msg):
+            raw = raw.data
+        text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+        if isinstance(text, str):
+            yield from (mark for mark in self.marks if mark in text)
+
+
+def _starts(code: CodeType) -> frozenset[int]:
+    return frozenset(
+        one.offset for one in dis.get_instructions(code) if one.opname == "RESUME" and (one.arg or 0) & 3 == 0
+    )
+
+
+def _outer(frame: FrameType) -> Iterator[FrameType]:
+    """The frames around one; SQLAlchemy runs a part of them in greenlets."""
+    within = greenlet.getcurrent()
+    outer = frame.f_back
+    while True:
+        while outer is not None:
+            yield outer
+            outer = outer.f_back
+        if within.parent is None:
+            return
+        within = within.parent
+        outer = within.gr_frame
+
+
+def _arguments(frame: FrameType) -> list[object]:
+    code = frame.f_code
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    values = frame.f_locals
+    return [values[name] for name in names if name in values]
+
+
+def _kind(value: object) -> str | None:
+    raw = value.raw_message if isinstance(value, NatsMessage) else value
+    if isinstance(raw, Msg):
+        return "delivery" if raw.reply.startswith(ACKNOWLEDGED) else "request"
+    is_scope = isinstance(value, dict) and value.get("type") == "http"
+    return "http" if is_scope or isinstance(value, HTTPConnection) else None
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # a thread without a loop
+        return None
+
+
+@dataclass(slots=True)
+class Control:
+    """Begins recordings and writes them down when it is told to."""
+
+    service: str
+    directory: Path
+    recorder: Recorder | None = None
+
+    def begin(self, *_: object) -> None:
+        """Forget what was recorded, and record."""
+        marks = json.loads((self.directory / "marks.json").read_text())
+        self.recorder = Recorder(marks)
+        sys.setprofile(self.recorder.called)
+        self._write([])
+
+    def write(self, *_: object) -> None:
+        """Write what was recorded so far."""
+        trees = self.recorder.trees if self.recorder else []
+        self._write(
+            [
+                {
+                    "service": self.service,
+                    "kind": tree.kind or "publication",
+                    "marks": sorted(tree.given if tree.kind else tree.sent),
+                    "calls": tree.calls,
+                }
+                for tree in trees
+            ]
+        )
+
+    def _write(self, trees: list[dict[str, Any]]) -> None:
+        written = self.directory / f"{self.service}.part"
+        written.write_text(json.dumps(trees))
+        written.rename(self.directory / f"{self.service}.json")
+
+
+def main(service: str, directory: str) -> None:
+    """Run the worker as `python -m services.SERVICE.app` would."""
+    control = Control(service, Path(directory))
+    signal.signal(signal.SIGUSR1, control.begin)
+    signal.signal(signal.SIGUSR2, control.write)
+    runpy.run_module(f"services.{service}.app", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
