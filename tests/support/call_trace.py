@@ -7,7 +7,7 @@ A *stop* is a file in which a function of the project is entered while the messa
 that of its first entrance. A reader opens a file when a function is entered that they have not read yet.
 They open it *again* when that happens in a file they have left: the new function's caller is in another
 file, and so is the function they have read last. Coming back from a callee is no visit, and neither is a
-function that they know already.
+function that they know already; a task or a callback is called by the function that creates it.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Call(NamedTuple):
     path: str
     function: str
     caller: str | None
-    """The file of the function that called it; None where a library did, for a message or a task."""
+    """The file of the function that called it; None where a library did, when a message came in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
-import greenlet
+import greenlet  # type: ignore[import-untyped]
 import nats.aio.client
 from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
@@ -36,6 +36,8 @@ PROJECT = tuple(f"{ROOT / name}/" for name in ("services", "shared", "tallystick
 NATS_CLIENT = nats.aio.client.__file__
 COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 """Parts of the functions they are written in."""
+SCHEDULING = ("create_task", "ensure_future", "add_done_callback", "call_soon")
+"""How a function has another one called later."""
 ACKNOWLEDGED = "$JS.ACK"
 """How the reply subject of a message begins that JetStream delivers."""
 
@@ -49,7 +51,7 @@ class Tree:
     given: set[str] = field(default_factory=set)
     sent: set[str] = field(default_factory=set)
     calls: list[tuple[float, str, str, str | None]] = field(default_factory=list)
-    """When, file, function, and the file of the function that called it."""
+    """When, file, function (one within another counts as the other), and the file of what called it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ class Known:
     is_nats: bool
 
 
+class Inherited(NamedTuple):
+    """What a task or callback has from where it was created."""
+
+    tree: Tree
+    task: asyncio.Task[Any] | None
+    """The one that began the tree; what it calls in its next turn is another tree."""
+    path: str | None = None
+    """The file of the function that created the task or callback."""
+
+
 @dataclass(slots=True)
 class Recorder:
     """Records from its installation until another one is installed."""
@@ -73,27 +85,30 @@ class Recorder:
     frames: dict[FrameType, Tree] = field(default_factory=dict)
     """Kept, so that no other frame gets the identity of one of these."""
     known: dict[int, Known] = field(default_factory=dict)
-    inherited: ContextVar[tuple[Tree, asyncio.Task[Any] | None] | None] = field(init=False)
-    """The tree in which a task was created, and the task that began the tree."""
+    inherited: ContextVar[Inherited | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.inherited = ContextVar("inherited", default=None)
 
-    def called(self, frame: FrameType, event: str, _: object) -> None:
+    def called(self, frame: FrameType, event: str, argument: object) -> None:
         """What `sys.setprofile` calls."""
+        if event == "c_call" and getattr(argument, "__name__", "") in SCHEDULING:
+            self._note_scheduled(frame)
         if event != "call":
             return
+        if frame.f_code.co_name in SCHEDULING:
+            self._note_scheduled(frame)
         known = self._known(frame.f_code)
         if known.is_nats:
             self._note_sent(frame)
         if known.path is None or frame.f_lasti not in known.starts:
             return
-        caller = self._caller(frame)
+        caller = self._ours(frame.f_back)
         found = self.frames.get(caller[0]) if caller else None
-        tree = found or self._entrance()
+        tree, caller_path = (found, caller[1]) if caller and found else self._entrance()
         self.frames[frame] = tree
-        caller_path = caller[1] if caller and found else None
-        tree.calls.append((time.monotonic(), known.path, frame.f_code.co_qualname, caller_path))
+        function = frame.f_code.co_qualname.partition(".<locals>")[0]
+        tree.calls.append((time.monotonic(), known.path, function, caller_path))
         for value in _arguments(frame):
             tree.kind = tree.kind or _kind(value)
             tree.given.update(self._marks_in(value))
@@ -110,27 +125,33 @@ class Recorder:
             self.known[id(code)] = found
         return found
 
-    def _caller(self, frame: FrameType) -> tuple[FrameType, str] | None:
-        """The innermost function of ours that waits for this one."""
-        for outer in _outer(frame):
+    def _ours(self, frame: FrameType | None) -> tuple[FrameType, str] | None:
+        """The innermost function of ours in which a frame is."""
+        for outer in _outwards(frame):
             path = self._known(outer.f_code).path
             if path is not None:
                 return outer, path
         return None
 
-    def _entrance(self) -> Tree:
-        """The tree of a function that nothing recorded has called."""
+    def _entrance(self) -> tuple[Tree, str | None]:
+        """The tree of a function that nothing recorded has called, and the file it was scheduled in."""
         task = _current_task()
         inherited = self.inherited.get()
-        if inherited is not None and inherited[1] is not task:
-            return inherited[0]
+        if inherited is not None and inherited.task is not task:
+            return inherited.tree, inherited.path
         tree = Tree()
         self.trees.append(tree)
-        self.inherited.set((tree, task))
-        return tree
+        self.inherited.set(Inherited(tree, task))
+        return tree, None
+
+    def _note_scheduled(self, frame: FrameType) -> None:
+        caller = self._ours(frame)
+        inherited = self.inherited.get()
+        if caller is not None and inherited is not None and caller[0] in self.frames:
+            self.inherited.set(inherited._replace(path=caller[1]))
 
     def _note_sent(self, frame: FrameType) -> None:
-        caller = self._caller(frame)
+        caller = self._ours(frame.f_back)
         tree = self.frames.get(caller[0]) if caller else None
         if tree is not None:
             for value in _arguments(frame):
@@ -151,10 +172,10 @@ def _starts(code: CodeType) -> frozenset[int]:
     )
 
 
-def _outer(frame: FrameType) -> Iterator[FrameType]:
-    """The frames around one; SQLAlchemy runs a part of them in greenlets."""
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    """A frame and those around it; SQLAlchemy runs a part of them in greenlets."""
     within = greenlet.getcurrent()
-    outer = frame.f_back
+    outer = frame
     while True:
         while outer is not None:
             yield outer
