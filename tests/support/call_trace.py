@@ -135,7 +135,9 @@ class Tracer:
             file.unlink(missing_ok=True)
             self.shop.system.stack.children[service].process.send_signal(number)
         await eventually(lambda: all(file.exists() for file in files))
-        return [tree for file in files for tree in json.loads(file.read_text())]
+        told = [json.loads(file.read_text()) for file in files]
+        assert not any(one["problem"] for one in told), told
+        return [tree for one in told for tree in one["trees"]]
 
 
 @contextmanager
@@ -261,12 +263,8 @@ async def _moves(shop: Shop, subscription: m.SubscriptionSnapshot, price: str) -
     to = shop.stripe.v1.prices.list({"lookup_keys": [price]}).data[0]
     items: Any = [{"id": found["items"].data[0].id, "price": to.id}]
     shop.stripe.v1.subscriptions.update(found.id, {"items": items})
-    told = [
-        one
-        for one in shop.stripe_events(str(found.customer))
-        if one["type"] == "customer.subscription.updated"
-    ]
-    return told[-1]
+    told = reversed(shop.stripe_events(str(found.customer)))
+    return next(one for one in told if one["type"] == "customer.subscription.updated")
 
 
 async def _arrives(shop: Shop, event: dict[str, Any], feature: str) -> None:

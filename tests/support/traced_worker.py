@@ -6,7 +6,8 @@ marks in `DIRECTORY/marks.json`; SIGUSR2 writes what was recorded so far to `DIR
 What is recorded are *trees*: a function that a library called, and all that follows from it, in tasks that
 it creates too. A loop that runs since the worker's start (the relay's, a pull loop) begins a new tree with
 each turn, so that a turn which found nothing to do belongs to no message. A tree knows what kind of message
-came in with it, and which marks (ids that belong to a message) it was given or has sent.
+came in with it, and which marks (ids that belong to a message) it was given or has sent. Threads beside the
+loop's are not recorded.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import runpy
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -86,12 +88,20 @@ class Recorder:
     """Kept, so that no other frame gets the identity of one of these."""
     known: dict[int, Known] = field(default_factory=dict)
     inherited: ContextVar[Inherited | None] = field(init=False)
+    problem: str | None = None
+    """Why the recording is not complete."""
 
     def __post_init__(self) -> None:
         self.inherited = ContextVar("inherited", default=None)
 
     def called(self, frame: FrameType, event: str, argument: object) -> None:
-        """What `sys.setprofile` calls."""
+        """What `sys.setprofile` calls, which would go on in silence without us after an error."""
+        try:
+            self._note(frame, event, argument)
+        except Exception:
+            self.problem = traceback.format_exc()
+
+    def _note(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "c_call" and getattr(argument, "__name__", "") in SCHEDULING:
             self._note_scheduled(frame)
         if event != "call":
@@ -221,26 +231,22 @@ class Control:
         marks = json.loads((self.directory / "marks.json").read_text())
         self.recorder = Recorder(marks)
         sys.setprofile(self.recorder.called)
-        self._write([])
+        self.write()
 
     def write(self, *_: object) -> None:
         """Write what was recorded so far."""
-        trees = self.recorder.trees if self.recorder else []
-        self._write(
-            [
-                {
-                    "service": self.service,
-                    "kind": tree.kind or "publication",
-                    "marks": sorted(tree.given if tree.kind else tree.sent),
-                    "calls": tree.calls,
-                }
-                for tree in trees
-            ]
-        )
-
-    def _write(self, trees: list[dict[str, Any]]) -> None:
+        assert self.recorder is not None
+        trees = [
+            {
+                "service": self.service,
+                "kind": tree.kind or "publication",
+                "marks": sorted(tree.given if tree.kind else tree.sent),
+                "calls": tree.calls,
+            }
+            for tree in self.recorder.trees
+        ]
         written = self.directory / f"{self.service}.part"
-        written.write_text(json.dumps(trees))
+        written.write_text(json.dumps({"problem": self.recorder.problem, "trees": trees}))
         written.rename(self.directory / f"{self.service}.json")
 
 
