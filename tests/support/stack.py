@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ DEPLOYED_ACK_WAIT_SECONDS = 60.0
 ACK_WAIT_SECONDS = PROGRESS_SECONDS + 2.0
 """What a killed worker was given comes again after this; shorter than deployed, because tests wait for it."""
 NO_SETTINGS: Mapping[str, str] = {}
+TRACED = "tests.support.traced_worker"
+"""The module that runs a worker and can record what it calls."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class Stack:
         settings: Mapping[str, str] = NO_SETTINGS,
         *,
         module: str = "",
+        arguments: Sequence[str] = (),
         port: int = 0,
         is_awaited: bool = True,
     ) -> Iterator[int]:
@@ -83,7 +86,7 @@ class Stack:
         }
         profile = os.environ.get("BENCH_PROFILE")
         profiling = ["-m", "cProfile", "-o", profile] if profile else []
-        command = [sys.executable, *profiling, "-m", module or f"services.{service}.app"]
+        command = [sys.executable, *profiling, "-m", module or f"services.{service}.app", *arguments]
         environment = {**os.environ, **own, **settings}
         self.health_ports[service] = port
         with self.process(Program(service, command, environment, directory=ROOT)):
@@ -147,9 +150,20 @@ class System:
 
 
 @contextmanager
-def whole_system() -> Iterator[System]:
-    """Everything as processes, with Stripe's webhooks on their way to the ingress."""
+def whole_system(traced: Path | None = None) -> Iterator[System]:
+    """Everything as processes, with Stripe's webhooks on their way to the ingress.
+
+    With a directory in `traced` the workers can record there what they call (`tests.support.call_trace`).
+    """
     with stack() as running, ExitStack() as processes:
+
+        def start(service: str, port: int = 0) -> None:
+            module, arguments = (TRACED, [service, str(traced)]) if traced else ("", [])
+            worker = running.worker(
+                service, settings, module=module, arguments=arguments, port=port, is_awaited=False
+            )
+            processes.enter_context(worker)
+
         asyncio.run(_redeliver_sooner(running.nats.url))
         webhooks_port = free_port()
         ingress = f"http://{HOST}:{webhooks_port}/api/v1/webhooks/stripe"
@@ -159,9 +173,9 @@ def whole_system() -> Iterator[System]:
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "STRIPE_API_BASE": stripe_url,
         }
-        processes.enter_context(running.worker("webhooks", settings, port=webhooks_port, is_awaited=False))
+        start("webhooks", webhooks_port)
         for service in ("subscriptions", "seats", "consumables"):
-            processes.enter_context(running.worker(service, settings, is_awaited=False))
+            start(service)
         for service in running.health_ports:
             running.wait_until_ready(service)
         yield System(running, stripe_url, ingress)
