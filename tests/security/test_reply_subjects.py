@@ -12,7 +12,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from services.webhooks.app import service as webhooks
+from services.webhooks import handlers  # noqa: F401 - registers them
+from services.webhooks.service import service as webhooks
 from shared.provision import LAYOUT_PATH
 from shared.streams import load_layout
 from tests.support.answering import answering
