@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from shared.limits import GRACEFUL_STOP_SECONDS
 from tallystick.client.decoding import AnyMessageClient
+from tallystick.client.tls import tls_context
 
 log = structlog.get_logger()
 
@@ -32,7 +33,8 @@ class Broker(NatsBroker):
 
     async def _connect(self) -> Client:
         connection = AnyMessageClient()
-        await connection.connect(**self._connection_kwargs)
+        servers: list[str] = self._connection_kwargs["servers"]
+        await connection.connect(**self._connection_kwargs | {"tls": tls_context(",".join(servers))})
         self.config.connect(connection)
         return connection
 
@@ -71,6 +73,7 @@ async def connect(nats_url: str, name: str, on_closed: OnClosed | None = None) -
         ping_interval=PING_INTERVAL_SECONDS,
         max_outstanding_pings=PINGS_OUTSTANDING_MAX,
         pending_size=PENDING_MAX_BYTES,
+        tls=tls_context(nats_url),
         error_cb=_log_error,
         closed_cb=on_closed,
     )

@@ -15,7 +15,9 @@ class CommonSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
-    nats_url: SecretStr = Field(description="nats://user:password@host:port, several separated by commas")
+    nats_url: SecretStr = Field(
+        description="nats:// or tls://user:password@host:port, several separated by commas"
+    )
     dunning_end_state: Literal["canceled", "unpaid"] | None = Field(
         default=None, description="When retries are used up; without it, Stripe's dashboard decides."
     )

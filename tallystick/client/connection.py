@@ -13,6 +13,7 @@ from nats.js.client import JetStreamContext
 
 from tallystick.client.decoding import AnyMessageClient
 from tallystick.client.errors import Unreachable
+from tallystick.client.tls import tls_context
 
 logger = logging.getLogger("tallystick")
 
@@ -113,7 +114,7 @@ class Connection:
                 servers=[server.strip() for server in self.url.split(",")],
                 name=self.name,
                 inbox_prefix=f"_INBOX_{user}" if user else "_INBOX",
-                tls=self._tls,
+                tls=self._tls or tls_context(self.url),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]

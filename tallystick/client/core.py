@@ -41,8 +41,9 @@ def connect(
     """A client for `async with tallystick.connect("nats://client:password@host:4222") as billing: …`.
 
     `prefix` is the installation's `SUBJECT_PREFIX`; `name` is what NATS shows for this connection. Several
-    servers of one cluster are given as one URL each, joined by commas. Entering raises Unreachable when none
-    answers.
+    servers of one cluster are given as one URL each, joined by commas. With `tls://` the connection is
+    encrypted and the server's certificate verified, by `tls`, the file that NATS_CA_FILE names, or what the
+    system trusts. Entering raises Unreachable when none answers.
     """
     return Client(
         Connection(url, name=name, tls=tls, connect_timeout_seconds=connect_timeout_seconds), Subjects(prefix)

@@ -10,6 +10,7 @@ from services.gateway.settings import GatewaySettings
 from shared import provision
 from shared.migrations import ROOT, service_names
 from shared.settings import Settings
+from tallystick.client.tls import CA_FILE_VARIABLE
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES
 
 GUIDES = ROOT / "docs" / "guides"
@@ -30,11 +31,16 @@ def listed_settings() -> set[str]:
 
 
 def test_every_setting_is_listed_and_no_other() -> None:
-    server = set(re.findall(r"\$(NATS_\w+)", (ROOT / "deploy" / "nats.conf").read_text()))
+    configuration = "".join((ROOT / "deploy" / name).read_text() for name in ("nats.conf", "nats-tls.conf"))
+    server = set(re.findall(r"\$(NATS_\w+)", configuration))
     assert {password_variable(user) for user in users()} <= server
     roles = {provision.password_variable(service) for service in service_names()}
     settings = {name.upper() for name in {**Settings.model_fields, **GatewaySettings.model_fields}}
-    assert listed_settings() == settings | roles | server | {"NATS_MONITOR_URL", provision.REPLICAS}
+    assert listed_settings() == settings | roles | server | {
+        "NATS_MONITOR_URL",
+        provision.REPLICAS,
+        CA_FILE_VARIABLE,
+    }
 
 
 def test_every_stripe_event_that_is_applied_is_listed_and_no_other() -> None:

@@ -18,10 +18,13 @@ from services.gateway.settings import GatewaySettings
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-INFRASTRUCTURE = {"postgres", "nats", "provision"}
+INFRASTRUCTURE = {"postgres", "nats", "provision", "certificates"}
+VERIFIED = "?sslmode=verify-full&sslrootcert=/certificates/ca.pem"
 WORKERS = worker_names()
 # Read by provisioning beside the settings every worker has.
 PROVISIONING_SETTINGS = {"NATS_MONITOR_URL", "WORKER_REPLICAS"}
+# Read by the connection to NATS itself.
+CONNECTION_SETTINGS = {"NATS_CA_FILE"}
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,10 @@ def test_a_worker_runs_its_own_module_as_itself(services: dict[str, Any], worker
     assert container["command"] == ["python", "-m", f"services.{worker}.app"]
     assert importlib.util.find_spec(f"services.{worker}.app") is not None
     variable = password_variable(worker)
-    assert container["environment"]["NATS_URL"] == f"nats://{worker}:${{{variable}:?}}@nats:4222"
+    assert container["environment"]["NATS_URL"] == f"tls://{worker}:${{{variable}:?}}@nats:4222"
     if worker in services_with_tables():
         password = f"TALLYSTICK_{worker.upper()}_DATABASE_PASSWORD"
-        role = f"postgresql://tallystick_{worker}:${{{password}:?}}@postgres:5432/tallystick"
+        role = f"postgresql://tallystick_{worker}:${{{password}:?}}@postgres:5432/tallystick{VERIFIED}"
         assert container["environment"]["DATABASE_URL"] == role
 
 
@@ -74,7 +77,7 @@ def test_containers_are_given_only_settings_that_exist(services: dict[str, Any])
         given = set(services[name]["environment"])
         passwords = {f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD" for service in services_with_tables()}
         allowed = known_settings() | (PROVISIONING_SETTINGS | passwords if name == "provision" else set())
-        assert given <= allowed, name
+        assert given <= allowed | CONNECTION_SETTINGS, name
 
 
 def test_no_worker_holds_a_password_of_another_or_of_the_owner(services: dict[str, Any]) -> None:
@@ -89,16 +92,18 @@ def test_provisioning_knows_a_password_for_each_role_it_makes(services: dict[str
     assert importlib.util.find_spec("shared.provision") is not None
     given = {name for name in container["environment"] if name.endswith("_DATABASE_PASSWORD")}
     assert given == {f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD" for service in services_with_tables()}
-    assert container["environment"]["NATS_URL"].startswith("nats://admin:${NATS_ADMIN_PASSWORD:?}@")
+    assert container["environment"]["NATS_URL"].startswith("tls://admin:${NATS_ADMIN_PASSWORD:?}@")
     assert container["environment"]["DATABASE_URL"].startswith(
         "postgresql://tallystick:${POSTGRES_PASSWORD:?}@"
     )
+    assert container["environment"]["DATABASE_URL"].endswith(VERIFIED)
     assert container["restart"] == "no"
 
 
 def test_nats_is_given_every_variable_of_its_configuration(services: dict[str, Any]) -> None:
     container = services["nats"]
-    asked_for = set(re.findall(r"\$(NATS_\w+)", nats_configuration()))
+    tls = (ROOT / "deploy" / "nats-tls.conf").read_text()
+    asked_for = set(re.findall(r"\$(NATS_\w+)", nats_configuration() + tls))
     assert set(container["environment"]) == asked_for
     for user in users():
         variable = password_variable(user)
@@ -127,11 +132,45 @@ def test_the_file_of_passwords_that_the_guide_makes_has_all_that_must_be_set(tmp
 
 
 def test_what_is_mounted_exists_and_is_used(services: dict[str, Any]) -> None:
-    for name, configuration in (("nats", "nats.conf"), ("postgres", "postgres.conf")):
+    for name, configuration in (
+        ("nats", "nats.conf"),
+        ("nats", "nats-tls.conf"),
+        ("postgres", "postgres.conf"),
+        ("postgres", "pg_hba.conf"),
+    ):
         mount = f"./deploy/{configuration}:/etc/tallystick/{configuration}:ro"
         assert mount in services[name]["volumes"]
         assert (ROOT / "deploy" / configuration).is_file()
-        assert f"/etc/tallystick/{configuration}" in " ".join(services[name]["command"])
+        included = 'include "nats.conf"' in (ROOT / "deploy" / "nats-tls.conf").read_text()
+        used = f"/etc/tallystick/{configuration}" in " ".join(services[name]["command"])
+        assert used or (configuration == "nats.conf" and included)
+
+
+def test_postgres_and_nats_speak_tls_alone_with_certificates_made_before(services: dict[str, Any]) -> None:
+    made = services["certificates"]
+    assert made["command"][:3] == ["python", "deploy/certificates.py", "/certificates"]
+    assert (ROOT / "deploy" / "certificates.py").is_file()
+    assert made["cap_add"] == ["CHOWN"]
+    # The authority's key is in nobody else's reach.
+    for name, container in services.items():
+        mounted = [one.partition(":")[0] for one in container.get("volumes", [])]
+        assert ("certificate_authority" in mounted) == (name == "certificates"), name
+    for server in ("postgres", "nats"):
+        assert f"{server}_certificate:/certificates/{server}" in made["volumes"]
+        assert f"{server}_certificate:/certificates:ro" in services[server]["volumes"]
+        assert services[server]["depends_on"] == {
+            "certificates": {"condition": "service_completed_successfully"}
+        }
+    for name in [*WORKERS, "provision"]:
+        assert services[name]["volumes"] == ["client_certificates:/certificates:ro"], name
+        assert services[name]["environment"]["NATS_CA_FILE"] == "/certificates/ca.pem", name
+    assert "-cssl=on" in services["postgres"]["command"]
+    remote = [
+        line.split()
+        for line in (ROOT / "deploy" / "pg_hba.conf").read_text().splitlines()
+        if line and not line.startswith(("#", "local"))
+    ]
+    assert remote == [["hostssl", "all", "all", "all", "scram-sha-256"]]
 
 
 def test_postgres_and_nats_are_the_versions_of_the_sandbox(services: dict[str, Any]) -> None:
