@@ -26,6 +26,8 @@ STRIPE_EVENTS_STREAM = "BILLING_STRIPE_EVENTS"
 DEAD_LETTERS_STREAM = "BILLING_DEAD_LETTERS"
 ENTITLEMENTS_BUCKET = "billing_entitlements"
 BALANCES_BUCKET = "billing_balances"
+SESSIONS_BUCKET = "billing_sessions"
+"""The gateway's: links that were opened, sessions that were ended."""
 
 REPLY_TO_HEADER = "Billing-Reply-To"
 """Header of a queued command that names the subject its outcome is published to."""

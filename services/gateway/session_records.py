@@ -13,9 +13,8 @@ from nats.js.errors import APIError, NotFoundError
 
 from services.gateway.asking import SOON, Billing
 from services.gateway.problems import Refused
-from tallystick.subjects import kv_subject
+from tallystick.subjects import SESSIONS_BUCKET, kv_subject
 
-SESSIONS_BUCKET = "billing_sessions"
 STREAM = f"KV_{SESSIONS_BUCKET}"
 WRONG_LAST_SEQUENCE = 10071
 """JetStream's error where a key that must be new is there already."""

@@ -37,7 +37,8 @@ async def opened(database: str, nats: NatsServer) -> AsyncIterator[Subscriptions
     """The service, and somebody who plays subscriptions."""
     asking = Asking(CommonSettings(nats_url=nats.users["seats"]), "seats")
     world = SeatWorld(Bound(service, database, [Invitations.of(SECRET), asking]))
-    connection = await connect(nats.users["subscriptions"], "subscriptions")
+    # The administrator, who may answer as well as be asked, in the place of the service.
+    connection = await connect(nats.url, "subscriptions")
     subscriptions = Subscriptions(world, connection)
     await subscriptions.listen()
     yield subscriptions

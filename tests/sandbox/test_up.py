@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from sandbox.endpoints import PORTS_USED
-from sandbox.nats import users
+from sandbox.nats import password_owners
 from sandbox.ports import free_port, is_free
 from sandbox.workers import services_with_tables, worker_names
 
@@ -101,7 +101,7 @@ async def test_it_starts_tells_restarts_stops_and_keeps(sandbox: RunningSandbox,
     sandbox.wait_for("ready")
     endpoints = sandbox.endpoints()
     assert (sandbox.directory / "endpoints.json").stat().st_mode & 0o777 == 0o600
-    assert set(endpoints["nats_users"]) == set(users())
+    assert set(endpoints["nats_users"]) == set(password_owners())
     assert set(endpoints["database_roles"]) == set(services_with_tables())
     assert endpoints["nats"] == endpoints["nats_users"]["client"]
     assert endpoints["webhooks"] == f"http://127.0.0.1:{base_port + 1}/api/v1/webhooks/stripe"

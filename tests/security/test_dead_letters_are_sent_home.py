@@ -48,7 +48,7 @@ async def messages(admin: tallystick.Client) -> dict[str, int]:
     return {
         str(one.config.name): one.state.messages
         for one in streams
-        if one.config.name not in ("BILLING_DEAD_LETTERS", "BILLING_TICKS") and one.state.messages
+        if one.config.name not in ("BILLING_DEAD_LETTERS", "BILLING_SCHEDULES") and one.state.messages
     }
 
 

@@ -23,7 +23,7 @@ from tests.plumbing.toy_worker import Start, request
 from tests.support.waiting import eventually
 
 MAX_PAYLOAD = 1_048_576
-COMMANDS_MAX = 950_000
+COMMANDS_MAX = 1_010_000
 TICKS_MAX = 16_384
 THINGS_MAX = MAX_PAYLOAD
 """The stream of the test's own, as large as NATS has it: what a stream of another team's might be."""

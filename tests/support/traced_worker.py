@@ -36,6 +36,8 @@ from shared.migrations import ROOT
 
 PROJECT = tuple(f"{ROOT / name}/" for name in ("services", "shared", "tallystick"))
 NATS_CLIENT = nats.aio.client.__file__
+OUR_NATS_CLIENT = str(ROOT / "tallystick" / "client" / "decoding.py")
+"""A part of the NATS client: each message comes through it, and a reader need not stop there."""
 COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 """Parts of the functions they are written in."""
 SCHEDULING = ("create_task", "ensure_future", "add_done_callback", "call_soon")
@@ -126,7 +128,8 @@ class Recorder:
     def _known(self, code: CodeType) -> Known:
         found = self.known.get(id(code))
         if found is None:
-            is_ours = code.co_filename.startswith(PROJECT) and code.co_name not in COMPREHENSIONS
+            is_ours = code.co_filename.startswith(PROJECT) and code.co_filename != OUR_NATS_CLIENT
+            is_ours = is_ours and code.co_name not in COMPREHENSIONS
             # Bodies of modules and classes are no functions.
             is_function = is_ours and bool(code.co_flags & inspect.CO_OPTIMIZED)
             path = str(Path(code.co_filename).relative_to(ROOT)) if is_function else None
