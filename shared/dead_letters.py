@@ -70,9 +70,10 @@ def _kept_headers(headers: dict[str, str]) -> tuple[dict[str, str], int]:
     for name, value in headers.items():
         if name.lower().startswith((JETSTREAM_PREFIX, ORIGIN_PREFIX.lower())):
             continue
-        size += headers_size({name: value})
-        if size > DEAD_LETTER_HEADERS_MAX_BYTES or not HEADER_NAME.fullmatch(name):
+        with_it = size + headers_size({name: value})
+        if with_it > DEAD_LETTER_HEADERS_MAX_BYTES or not HEADER_NAME.fullmatch(name):
             dropped += 1
         else:
             kept[name] = value
+            size = with_it
     return kept, dropped

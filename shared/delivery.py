@@ -122,7 +122,7 @@ class Delivery:
             await self.bury(incoming, handler, f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARACTERS])
         except Exception:
             log.exception("could not store a dead letter, will be tried again", **about)
-            await message.nack(delay=OUTAGE_RETRY_SECONDS)
+            await message.nack(delay=max(OUTAGE_RETRY_SECONDS, retry_delay_seconds(incoming.attempt)))
             return "failed"
         await message.ack()
         return "dead_lettered"

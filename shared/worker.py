@@ -138,10 +138,15 @@ class Worker:
             await self.closed.wait()
             log.error("NATS closed a connection, opening new ones")
             self.health.started = False
-            await self.subscribing.stop()
-            await self.requests.lose()
-            await self.answers.close()
+            await self._let_go()
             self.health.subscribing = self.subscribing = self._subscribing()
+            await asyncio.sleep(START_RETRY_SECONDS)  # a message that closes each connection is no load
+
+    async def _let_go(self) -> None:
+        """Close what is left of the connections, whatever state they are in."""
+        for close in (self.subscribing.stop, self.requests.lose, self.answers.close):
+            with contextlib.suppress(Exception):
+                await close()
 
     async def _start_consuming(self) -> None:
         nats_url = self.settings.nats_url.get_secret_value()
@@ -154,9 +159,7 @@ class Worker:
                 await self.requests.start(await connect(nats_url, f"{name}-requests", self._on_closed))
             except Exception as error:  # noqa: BLE001 - whatever is missing may come
                 log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
-                await self.subscribing.stop()
-                await self.requests.lose()
-                await self.answers.close()
+                await self._let_go()
                 await asyncio.sleep(START_RETRY_SECONDS)
                 self.closed.clear()  # by ourselves
             else:

@@ -57,6 +57,8 @@ async def the_letter(billing: Billing, number: int) -> DeadLetter:
 
 async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
     """Have a message handled again, and take it off the list. Raises Refused."""
+    if letter.is_cut:
+        raise Refused("not_retriable", "It was too large to be kept whole; its sender has to send it again.")
     subjects = billing.client.subjects
     prefix = subjects.prefix
     origin = letter.about("Origin-Subject")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tallystick.client.connection import Connection, growing_delays
 from tallystick.client.errors import DeadlineExceeded, TallystickError, UnexpectedReply, Unreachable
+from tallystick.message_size import message_size
 from tallystick.messages.base import Asked, Outcome
 
 Answer = TypeVar("Answer")
@@ -29,6 +30,15 @@ def body_of(message: Asked[Result]) -> bytes:
     newer client.
     """
     return message.model_dump_json(exclude_unset=True).encode()
+
+
+def check_size(connection: Connection, subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
+    """Raise TallystickError where headers and body are larger together than the server accepts.
+
+    The server would close the connection, and with it everything else that goes on over it.
+    """
+    if message_size(body, headers) > connection.nats.max_payload:
+        raise TallystickError(f"the message to {subject} is larger than NATS accepts")
 
 
 async def until_deadline(
@@ -84,6 +94,7 @@ async def request_outcome(
 
     async def attempt(timeout_seconds: float) -> Outcome:
         sent_headers = dict(headers) if headers else None
+        check_size(connection, subject, body, sent_headers)
         reply = await connection.nats.request(subject, body, timeout=timeout_seconds, headers=sent_headers)
         try:
             outcome = Outcome.model_validate_json(reply.data)

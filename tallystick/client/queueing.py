@@ -10,7 +10,7 @@ from typing import Any
 
 from nats.js import api
 
-from tallystick.client.asking import TryAgain, body_of, until_deadline
+from tallystick.client.asking import TryAgain, body_of, check_size, until_deadline
 from tallystick.client.connection import Connection
 from tallystick.client.errors import QueueRefused
 from tallystick.messages.base import Command
@@ -79,6 +79,7 @@ async def queue_one(
     """Publish one command, again and again until JetStream has it."""
 
     async def attempt(timeout_seconds: float) -> Queued:
+        check_size(connection, parcel.subject, parcel.body, parcel.headers)
         reply = await connection.nats.request(
             parcel.subject, parcel.body, timeout=timeout_seconds, headers=dict(parcel.headers)
         )
@@ -99,6 +100,8 @@ async def queue_many(
 ) -> list[Queued]:
     """Publish commands in order, as atomic batches; a batch with a duplicate goes one by one instead."""
     queued: list[Queued] = []
+    for parcel in parcels:
+        check_size(connection, parcel.subject, parcel.body, parcel.headers)
     for batch in batches(parcels):
 
         async def attempt(timeout_seconds: float, batch: Sequence[Parcel] = batch) -> list[Queued] | None:

@@ -114,3 +114,12 @@ async def test_an_absent_server_is_said_without_the_password() -> None:
             pass
     assert "nats://client@127.0.0.1:1 does not answer" in str(unreachable.value)
     assert "secret" not in str(unreachable.value)
+
+
+async def test_a_message_that_is_too_large_with_its_headers_is_refused_before_it_leaves(
+    client: tallystick.Client,
+) -> None:
+    large = {"Large": "x" * 1_048_576}
+    with pytest.raises(tallystick.TallystickError, match="larger than NATS accepts"):
+        await client.outcome(REPLAY, deadline_seconds=2, headers=large)
+    assert client.connection.connected
