@@ -18,6 +18,7 @@ STATUS_OF_CODE = {
     "link_expired": 401,
     "insufficient_scope": 403,
     "csrf_failed": 403,
+    "email_unverified": 403,
     "forbidden": 403,
     "not_billing_manager": 403,
     "not_found": 404,

@@ -2,6 +2,7 @@
 
 import re
 
+import httpx
 import pytest
 
 from tallystick.client import QuestionRejected
@@ -9,7 +10,7 @@ from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
-from tests.gateway.visiting import Visitor, visiting
+from tests.gateway.visiting import BROWSER, Visitor, visiting
 from tests.support.gateway import GatewaySystem
 from tests.support.waiting import eventually
 
@@ -224,7 +225,15 @@ async def test_an_invitation_is_offered_to_whom_it_is_meant_for(gateway: Gateway
         assert "Acme &amp; Sons has a seat for you" in seen
         assert "A seat is for one person." in seen and "Take the seat" not in seen
 
+    async with httpx.AsyncClient(base_url=gateway.url, headers=BROWSER) as nobody:
+        seen = (await nobody.get(path)).text
+        assert "m•••@e•••.com" in seen and "mia@example.com" not in seen
+
     someone = Customer(type="user", id=fresh_id("someone"))
+    async with visiting(gateway, someone) as unproved:
+        form = await unproved.form("/my", "/sign-out")
+        assert "does not confirm" in (await unproved.http.get(path)).text
+        assert (await unproved.send(path, form | {"command_id": fresh_id("claim")})).status_code == 403
     async with visiting(gateway, someone, email="ben@example.com") as ben:
         seen = (await ben.http.get(path)).text
         assert "This invitation is for another address." in seen and "Take the seat" not in seen

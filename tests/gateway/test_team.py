@@ -40,6 +40,8 @@ async def test_seats_from_the_invitation_to_the_end(gateway: GatewaySystem, shop
         assert (seat["status"], seat["email"]) == ("pending", "one@example.com")
 
         looked = await nobody.get(f"/api/v1/seats/invitations/{token}")
+        assert looked.json()["invitation"]["email"] == "o•••@e•••.com", "nobody has signed in"
+        looked = await http.get(f"/api/v1/seats/invitations/{token}")
         assert looked.json()["invitation"]["email"] == "one@example.com"
         unknown = await nobody.get("/api/v1/seats/invitations/invented")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
@@ -53,6 +55,10 @@ async def test_seats_from_the_invitation_to_the_end(gateway: GatewaySystem, shop
             dead = await theirs.post("/api/v1/seats/claim", json={"token": token})
             assert (dead.status_code, dead.json()["code"]) == (400, "invitation_invalid")
             body = {"token": resent.json()["invitation_token"]}
+            async with gateway.http(member, READ) as unproved:
+                typed = body | {"email": "one@example.com"}
+                refused = await unproved.post("/api/v1/seats/claim", json=typed)
+                assert (refused.status_code, refused.json()["code"]) == (403, "email_unverified")
             claimed = await theirs.post("/api/v1/seats/claim", json=body)
             assert claimed.status_code == 200, claimed.text
             assert claimed.json()["seat"]["member"]["id"] == member.id

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.gateway.authentication import Reading, identify
 from services.gateway.callers import Caller
+from services.gateway.claiming import check_address, shown_to
 from services.gateway.pages import views
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
 from services.gateway.pages.gathering import gather, unless_away
@@ -47,6 +48,7 @@ async def claim(
     try:
         if caller.person.type != "user":
             raise Refused("not_a_person")
+        await _check_address(shown, caller, token)
         command = seats.ClaimSeat.model_validate(
             {**asked_by(caller, command_id), "token": token, "member": caller.person, **fields}
         )
@@ -54,6 +56,15 @@ async def claim(
     except Refused as refused:
         return await _claim_page(request, shown, caller, token, refused)
     return RedirectResponse("/my?done=claimed", SEE_OTHER)
+
+
+async def _check_address(shown: PageParts, caller: Caller, token: str) -> None:
+    """Refuse who has not proved to be meant; a dead token is for the command to refuse. Raises Refused."""
+    try:
+        found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
+    except Refused:
+        return
+    check_address(caller, found)
 
 
 async def _claim_page(
@@ -73,7 +84,7 @@ async def _claim_page(
         "claim.html",
         caller=caller,
         status=refused.status if refused else 200,
-        invitation=found,
+        invitation=shown_to(caller, found) if found else None,
         team_name=name,
         token=token,
         problem=in_words(refused, words) if refused else None,
@@ -88,7 +99,13 @@ def _hindrance(invitation: seats.Invitation, caller: Caller) -> str | None:
         return "not_a_person"
     is_meant = invitation.member in (None, caller.person)
     own, invited = (caller.email or "").strip().lower(), invitation.email
-    return None if is_meant and (not own or invited in (None, own)) else "email_mismatch"
+    if not is_meant or (own and invited not in (None, own)):
+        return "email_mismatch"
+    try:
+        check_address(caller, invitation)
+    except Refused as refused:
+        return refused.code
+    return None
 
 
 async def _name_of(shown: PageParts, customer: Customer) -> str:

@@ -1,12 +1,14 @@
 """`/api/v1/seats`: for who was invited: looking at an invitation, and taking the seat."""
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from services.gateway.authentication import CommandKey, Reading, caller_token
+from services.gateway.authentication import CommandKey, Reading, caller_token, identify
 from services.gateway.bodies import Body
+from services.gateway.callers import Caller
+from services.gateway.claiming import check_address, shown_to
 from services.gateway.openapi import refusals
-from services.gateway.parts import Services
+from services.gateway.parts import Gateway, Parts, Services
 from services.gateway.problems import Refused
 from tallystick.messages import seats as m
 from tallystick.messages.seats.words import Address, Token
@@ -15,13 +17,12 @@ router = APIRouter(prefix="/api/v1/seats", tags=["invitations"])
 
 
 class Claim(Body):
-    """The invitation, and the address that the caller has proved to be theirs.
-
-    An `email` in the caller's token counts instead.
-    """
+    """The invitation. Whose address it was sent to is proved by `email` in the caller's token."""
 
     token: Token
-    email: Address | None = Field(default=None, description="Must be the invited one, where one is.")
+    email: Address | None = Field(
+        default=None, description="Must be the invited one, where one is. It proves nothing by itself."
+    )
 
 
 @router.get(
@@ -29,21 +30,45 @@ class Claim(Body):
     response_model=m.InvitationFound,
     responses=refusals(codes=["not_found"], signed_in=False),
 )
-async def invitation(billing: Services, token: str = Path(max_length=200)) -> Response:
-    """What a token invites to; looking changes nothing. Dead and invented tokens are answered alike."""
+async def invitation(
+    request: Request, gateway: Gateway, billing: Services, token: str = Path(max_length=200)
+) -> m.InvitationFound:
+    """What a token invites to; looking changes nothing. Dead and invented tokens are answered alike.
+
+    Without a token of the host application or a session the address is half hidden.
+    """
     try:
-        return await billing.respond(m.GetInvitation(token=token))
+        found = (await billing.ask(m.GetInvitation(token=token))).invitation
+        return m.InvitationFound(invitation=shown_to(await _caller(request, gateway), found))
     except Refused as refused:
         if refused.code == "invitation_invalid":
             raise Refused("not_found", refused.detail) from None
         raise
 
 
-@router.post("/claim", response_model=m.SeatClaimed, responses=refusals(m.ClaimSeat, codes=["forbidden"]))
+async def _caller(request: Request, gateway: Parts) -> Caller | None:
+    try:
+        return await identify(request, gateway)
+    except Refused:
+        return None
+
+
+@router.post(
+    "/claim",
+    response_model=m.SeatClaimed,
+    responses=refusals(m.ClaimSeat, codes=["forbidden", "email_unverified"]),
+)
 async def claim(caller: Reading, billing: Services, command_id: CommandKey, body: Claim) -> Response:
     """Take the seat one was invited to: the person in the caller's token has it then."""
     if caller.person.type != "user":
         raise Refused("forbidden", "A seat is a person's: the token must name one as `member`.")
+    try:
+        check_address(caller, (await billing.ask(m.GetInvitation(token=body.token))).invitation)
+    except Refused as refused:
+        if (
+            refused.code != "invitation_invalid"
+        ):  # that is for the command to say, which may have been carried out
+            raise
     # What the host application has proved counts more than what a browser says.
     email = caller.email or body.email
     fields = {"email": email} if email is not None else {}
