@@ -14,6 +14,7 @@ import nats
 import psycopg
 import pytest
 from nats.aio.client import Client
+from nats.js.errors import APIError
 from pydantic import SecretStr
 
 from services.webhooks import app
@@ -23,6 +24,7 @@ from services.webhooks.service import service
 from services.webhooks.stripe_list import StripeEventList
 from shared.provision import provision_nats
 from shared.settings import Settings
+from tallystick.message_size import message_size
 from tallystick.subjects import DEAD_LETTERS_STREAM, STRIPE_EVENTS_STREAM, WEBHOOKS_STREAM
 from tests.support.runtime import role_url
 from tests.support.servers import NatsServer
@@ -33,6 +35,10 @@ from tests.support.workers import running
 
 SUBJECT = "tunnel.incoming-webhook-events.stripe"
 MAX_BYTES = 512 * 1024
+STREAM_MAX_BYTES = 560_000
+"""As `deploy/streams.yaml` says, headers included."""
+TOO_LARGE = 10054
+"""JetStream's error where a message is larger than its stream takes."""
 
 
 @dataclass(slots=True)
@@ -236,6 +242,38 @@ async def test_events_over_nats_are_checked_by_the_time_they_were_taken_in(ingre
     assert await eventually(ingress.stored) == {"evt_good": "received"}
     assert await eventually(ingress.published) == ["evt_good"]
     await eventually(lambda: _when(ingress.messages(WEBHOOKS_STREAM), 0, at_all=True))
+
+
+async def test_events_over_nats_of_every_size_are_stored_buried_or_refused(ingress: Ingress) -> None:
+    """What the stream takes is stored where it is an event, else a dead letter; the next one is stored."""
+    factors = (0.9, 0.99, 1.0, 1.01, 1.05, 1.06, 1.07, 1.1)
+    stored, buried = set(), 0
+    for number, size in enumerate(
+        {int(MAX_BYTES * factor) + beside for factor in factors for beside in (0, 1)}
+    ):
+        empty = body(stripe_event(f"evt_{number}", note=""))
+        payload = body(stripe_event(f"evt_{number}", note="x" * (size - len(empty))))
+        headers = {"Stripe-Signature": signature(payload)}
+        publishing = ingress.client.jetstream().publish(SUBJECT, payload, headers=headers)
+        if message_size(payload, headers) > STREAM_MAX_BYTES:
+            with pytest.raises(APIError) as refused:
+                await publishing
+            assert refused.value.err_code == TOO_LARGE
+            continue
+        await publishing
+        if size <= MAX_BYTES:
+            stored.add(f"evt_{number}")
+        else:
+            buried += 1
+    assert stored and buried
+    small = body(stripe_event("evt_small"))
+    await ingress.client.jetstream().publish(SUBJECT, small, headers={"Stripe-Signature": signature(small)})
+
+    async def all_settled() -> bool:
+        letters = (await ingress.client.jetstream().stream_info(DEAD_LETTERS_STREAM)).state.messages
+        return set(await ingress.stored()) == {*stored, "evt_small"} and letters == buried
+
+    await eventually(all_settled)
 
 
 async def test_an_ingress_that_has_verified_may_send_without_a_signature(start: Callable[..., Any]) -> None:
