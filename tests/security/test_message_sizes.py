@@ -16,6 +16,7 @@ from shared.delivery import Incoming, Undeliverable
 from shared.limits import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from shared.service import Service
 from shared.work import Transactions, Work
+from shared.worker import Worker
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
 from tests.plumbing import toy
@@ -155,18 +156,39 @@ async def test_an_answer_that_fits_no_message_is_answered_all_the_same(
 
 
 async def test_a_connection_that_the_server_closes_is_opened_again(start: Start, connection: Client) -> None:
-    """Whatever sends too much some day: the worker does not spin, and comes back."""
     async with start(toy.service) as (worker, http):
-        broker = worker.subscribing.broker.config.connection_state.connection
-        large = {"Large": "x" * 2_000}
-        await broker.publish("billing.dead_letters.toy.too_large", b"x" * (MAX_PAYLOAD - 100), headers=large)
+        first = connection_of(worker)
+        assert first._transport is not None
+        first._transport.write(b"NO SUCH OPERATION\r\n")  # an answer comes, and then the end
 
         async def is_back() -> bool:
             problems = (await http.get("/ready")).json()["problems"]
-            return worker.subscribing.broker.config.connection_state.connection is not broker and not problems
+            return connection_of(worker) is not first and not problems
 
         await eventually(is_back)
         await is_well(http, connection, "after it")
+
+
+async def test_a_worker_that_sends_too_much_comes_back(start: Start, connection: Client) -> None:
+    """The server closes the connection, or resets it while the message is still on its way."""
+    async with start(toy.service) as (worker, http):
+        first = connection_of(worker)
+        large = {"Large": "x" * 2_000}
+        await first.publish("billing.dead_letters.toy.too_large", b"x" * (MAX_PAYLOAD - 100), headers=large)
+
+        async def is_back() -> bool:
+            problems = (await http.get("/ready")).json()["problems"]
+            is_another = connection_of(worker) is not first or first.stats["reconnects"] > 0
+            return is_another and not problems
+
+        await eventually(is_back)
+        await is_well(http, connection, "after it")
+
+
+def connection_of(worker: Worker) -> Client:
+    """The connection over which the worker consumes."""
+    connection: Client = worker.subscribing.broker.config.connection_state.connection
+    return connection
 
 
 def incoming(body: bytes, headers: dict[str, str]) -> Incoming:
