@@ -25,12 +25,9 @@ class Follower:
 
     consumer: str
     stream: str
+    name: str
+    """In metrics and dead letters."""
     function: Callable[..., Awaitable[None]]
-
-    @property
-    def name(self) -> str:
-        """The handler's name, in metrics and dead letters."""
-        return self.function.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +35,10 @@ class Listener:
     """A function that takes note of the entities of one kind, which another service tells of."""
 
     event: type[Event]
+    name: str
+    """In metrics and dead letters."""
     kind: Literal["single", "together", "in_parts"]
     function: Callable[..., Awaitable[None]]
-
-    @property
-    def name(self) -> str:
-        """The handler's name, in metrics and dead letters."""
-        return self.function.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +116,21 @@ class Service:
         """
         return self._register("question", message, together=together)
 
-    def follow(self, consumer: str, *, stream: str) -> Callable[[Function], Function]:
-        """Handle the messages of a stream's durable consumer.
+    def follow(self, consumer: str, *, stream: str, name: str) -> Callable[[Function], Function]:
+        """Handle the messages of a stream's durable consumer; metrics and dead letters carry `name`.
 
         The function is `async (transactions, incoming, *provided) -> None`. It raises Undeliverable for a
         message that can never be handled; any other error is tried again with growing delay.
         """
 
         def register(function: Function) -> Function:
-            self.followers.append(Follower(consumer, stream, function))
+            self.followers.append(Follower(consumer, stream, name, function))
             return function
 
         return register
 
     def event(
-        self, event: type[Event], *, together: bool = False, in_parts: bool = False
+        self, event: type[Event], *, name: str, together: bool = False, in_parts: bool = False
     ) -> Callable[[Function], Function]:
         """Take note of an entity on the feed, in one transaction: `async (work, event, *provided) -> None`.
 
@@ -144,6 +138,7 @@ class Service:
         that wait at one moment come as one list, `async (work, events, *provided)`, and share the
         transaction. With `in_parts`, for what is too much for one transaction, the function opens them
         itself, `async (begin, event, *provided)`, and must stand to be called again after any of them.
+        Metrics and dead letters carry `name`.
         """
         kind: Literal["single", "together", "in_parts"] = "single"
         if together or in_parts:
@@ -153,7 +148,7 @@ class Service:
             key = (event.entity, event.schema_version)
             if key in self.listeners:
                 raise ValueError(f"somebody listens to {event.__name__} already")
-            self.listeners[key] = Listener(event, kind, function)
+            self.listeners[key] = Listener(event, name, kind, function)
             return function
 
         return register

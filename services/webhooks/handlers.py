@@ -83,7 +83,7 @@ async def list_events(work: Work, question: m.ListEvents) -> m.EventPage:
     return m.EventPage(items=page, next_cursor=encode_cursor(last) if last else None)
 
 
-@service.follow("webhooks-ingress", stream=WEBHOOKS_STREAM)
+@service.follow("webhooks-ingress", stream=WEBHOOKS_STREAM, name="nats_ingress")
 async def nats_ingress(transactions: Transactions, incoming: Incoming, ingress: NatsIngress) -> None:
     """Take in an event that came over NATS."""
     await ingress.take_in(incoming)

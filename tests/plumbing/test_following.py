@@ -73,7 +73,7 @@ async def known(bound: Bound) -> dict[str, tuple[int, int]]:
 async def test_an_older_version_is_told_from_news_in_any_order(service: Service, listening: Bound) -> None:
     news: list[tuple[int, bool]] = []
 
-    @service.event(toy.CounterEvent)
+    @service.event(toy.CounterEvent, name="note_counter")
     async def note_counter(work: Work, event: toy.CounterEvent) -> None:
         news.append((event.version, await keep_newest(work, KnownCounter, **note(event))))
 
@@ -88,7 +88,7 @@ async def test_a_listener_learns_the_name_the_cause_and_a_moment_no_earlier_than
 ) -> None:
     heard: list[tuple[str, str, datetime]] = []
 
-    @service.event(toy.CounterEvent)
+    @service.event(toy.CounterEvent, name="note_counter")
     async def note_counter(work: Work, event: toy.CounterEvent, name: EventName) -> None:
         heard.append((name, work.caused_by, work.now))
 
@@ -103,7 +103,7 @@ async def test_events_that_wait_together_share_a_transaction_and_a_bad_one_harms
 ) -> None:
     groups: list[list[str]] = []
 
-    @service.event(toy.CounterEvent, together=True)
+    @service.event(toy.CounterEvent, name="note_counters", together=True)
     async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
         groups.append([event.counter.counter_id for event in events])
         await keep_newest_of(work, KnownCounter, [note(event) for event in events])
@@ -143,7 +143,7 @@ async def traces_told(listening: Bound) -> dict[str, int | None]:
 async def test_what_is_told_of_events_that_wait_together_belongs_to_the_trace_of_each(
     service: Service, listening: Bound
 ) -> None:
-    @service.event(toy.CounterEvent, together=True)
+    @service.event(toy.CounterEvent, name="note_counters", together=True)
     async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
         for event in events:
             repeat(work, event, event.caused_by)
@@ -157,7 +157,7 @@ async def test_what_is_told_of_events_that_wait_together_belongs_to_the_trace_of
 async def test_a_group_has_no_trace_from_the_one_before_it(service: Service, listening: Bound) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    @service.event(toy.CounterEvent, together=True)
+    @service.event(toy.CounterEvent, name="note_counters", together=True)
     async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
         begun.set()
         await go_on.wait()
@@ -177,7 +177,7 @@ async def test_a_group_has_no_trace_from_the_one_before_it(service: Service, lis
 async def test_whoever_meets_a_deadlock_is_heard_again_at_once(service: Service, listening: Bound) -> None:
     tries: list[int] = []
 
-    @service.event(toy.CounterEvent)
+    @service.event(toy.CounterEvent, name="note_counter")
     async def note_counter(work: Work, event: toy.CounterEvent) -> None:
         tries.append(event.version)
         await keep_newest(work, KnownCounter, **note(event))
@@ -190,7 +190,7 @@ async def test_whoever_meets_a_deadlock_is_heard_again_at_once(service: Service,
 
 
 async def test_what_is_too_much_for_one_transaction_opens_several(service: Service, listening: Bound) -> None:
-    @service.event(toy.CounterEvent, in_parts=True)
+    @service.event(toy.CounterEvent, name="note_counter", in_parts=True)
     async def note_counter(begin: Begin, event: toy.CounterEvent) -> None:
         async with begin() as work:
             await keep_newest(work, KnownCounter, **note(event))
@@ -206,7 +206,7 @@ async def test_what_is_too_much_for_one_transaction_opens_several(service: Servi
 async def test_a_body_that_is_no_such_event_cannot_be_delivered_and_others_events_are_passed_over(
     service: Service, listening: Bound
 ) -> None:
-    @service.event(toy.CounterEvent)
+    @service.event(toy.CounterEvent, name="note_counter")
     async def note_counter(work: Work, event: toy.CounterEvent) -> None:
         raise AssertionError("must not be called")
 
@@ -222,9 +222,9 @@ async def test_a_body_that_is_no_such_event_cannot_be_delivered_and_others_event
 
 
 def test_one_listener_for_each_kind_of_entity(service: Service) -> None:
-    @service.event(toy.CounterEvent)
+    @service.event(toy.CounterEvent, name="note_counter")
     async def note_counter(work: Work, event: toy.CounterEvent) -> None:
         pass
 
     with pytest.raises(ValueError, match="already"):
-        service.event(toy.CounterEvent)(note_counter)
+        service.event(toy.CounterEvent, name="note_counter")(note_counter)

@@ -92,8 +92,8 @@ async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neig
     tries: list[tuple[str, int]] = []
     service = Service("toy", metadata=toy.Row.metadata)
 
-    @service.follow("toy-things", stream="THINGS")
-    async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
+    @service.follow("toy-things", stream="THINGS", name="take_thing")
+    async def handle(transactions: Transactions, incoming: Incoming) -> None:
         tries.append((incoming.subject, incoming.attempt))
         if incoming.subject == "things.bad":
             raise ValueError("no good")
@@ -129,7 +129,7 @@ async def test_who_waits_for_somebody_outside_is_tried_for_longer_but_not_for_ev
     tries: list[int] = []
     service = Service("toy", metadata=toy.Row.metadata)
 
-    @service.follow("toy-things", stream="THINGS")
+    @service.follow("toy-things", stream="THINGS", name="take_thing")
     async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
         tries.append(incoming.attempt)
         raise Unavailable("somebody outside is away")
@@ -162,7 +162,7 @@ async def test_what_takes_longer_than_the_server_waits_is_not_given_to_somebody_
     begun, go_on = asyncio.Event(), asyncio.Event()
     service = Service("toy", metadata=toy.Row.metadata)
 
-    @service.follow("toy-things", stream="THINGS")
+    @service.follow("toy-things", stream="THINGS", name="take_thing")
     async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
         begun.set()
         await go_on.wait()

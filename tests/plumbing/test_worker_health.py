@@ -78,7 +78,7 @@ async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
     async def tidy(transactions: Transactions, at: datetime) -> None:
         raise ValueError("no good")
 
-    @service.event(toy.CounterEvent)
+    @service.event(toy.CounterEvent, name="note_counter")
     async def note_counter(work: Work, event: toy.CounterEvent) -> None:
         pass
 

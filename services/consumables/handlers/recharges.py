@@ -29,7 +29,7 @@ async def charge_recharge(steps: Steps, command: m.ChargeRecharge, asking: Askin
     return await charging.charge(steps, command, asking)
 
 
-@service.event(InvoiceEvent)
+@service.event(InvoiceEvent, name="note_invoice")
 async def note_invoice(work: Work, event: InvoiceEvent) -> None:
     """Hear of a recharge's invoice, late payments too."""
     await charging.settle_invoice(work, event.invoice)

@@ -8,7 +8,7 @@ from shared.work import Work
 from tallystick.messages import subscriptions as s
 
 
-@service.event(s.SubscriptionEvent, in_parts=True)
+@service.event(s.SubscriptionEvent, name="follow_subscription", in_parts=True)
 async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
     """A team for each subscription with seats, for as long as it lives."""
     async with begin() as work:
@@ -18,13 +18,13 @@ async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
     await following.close_teams(begin, event.subscription.subscription_id)
 
 
-@service.event(s.CustomerEvent)
+@service.event(s.CustomerEvent, name="follow_customer")
 async def follow_customer(work: Work, event: s.CustomerEvent) -> None:
     """Who manages a customer's teams."""
     await following.note_customer(work, event.customer)
 
 
-@service.event(s.InvoiceEvent, together=True)
+@service.event(s.InvoiceEvent, name="follow_invoices", together=True)
 async def follow_invoices(work: Work, events: list[s.InvoiceEvent]) -> None:
     """What subscriptions cost."""
     invoices = [event.invoice for event in events if event.invoice.subscription_id is not None]

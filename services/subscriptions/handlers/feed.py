@@ -12,13 +12,13 @@ from tallystick.messages.seats import SeatEvent, TeamEvent
 from tallystick.messages.subscriptions import RefreshSeats, SeatsRefreshed
 
 
-@service.event(SeatEvent, together=True)
+@service.event(SeatEvent, name="note_seats", together=True)
 async def note_seats(work: Work, events: Sequence[SeatEvent]) -> None:
     """Whoever gains or loses a seat gains or loses what it gives."""
     await noting.note_seats(work, events)
 
 
-@service.event(TeamEvent, in_parts=True)
+@service.event(TeamEvent, name="note_team", in_parts=True)
 async def note_team(begin: Begin, event: TeamEvent) -> None:
     """A team that is suspended, restored or closed takes its members along."""
     await noting.note_team(begin, event)

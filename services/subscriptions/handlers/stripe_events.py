@@ -9,7 +9,7 @@ from shared.work import Transactions
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 
-@service.follow("subscriptions-stripe-events", stream=STRIPE_EVENTS_STREAM)
+@service.follow("subscriptions-stripe-events", stream=STRIPE_EVENTS_STREAM, name="apply_stripe_event")
 async def apply_stripe_event(
     transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
 ) -> None:
