@@ -80,7 +80,7 @@ def follower(handled: list[int]) -> Service:
     service = Service("toy", metadata=toy.Row.metadata)
     service.command(toy.Increment)(toy.increment)
 
-    @service.follow("toy-things", stream="THINGS")
+    @service.follow("toy-things", stream="THINGS", name="take_thing")
     async def take_thing(transactions: Transactions, incoming: Incoming) -> None:
         handled.append(len(incoming.body))
         raise Undeliverable("x" * 5_000)
