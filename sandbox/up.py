@@ -59,7 +59,7 @@ class Sandbox:
         self._output.step("schemas, roles, streams and consumers")
         provision = Program(
             "provision",
-            [sys.executable, "-m", "shared.provision"],
+            [sys.executable, "-m", "shared.operations.provision"],
             environments.of_provisioning(self._places),
             directory=ROOT,
         )

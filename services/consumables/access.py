@@ -7,7 +7,7 @@ the holders of its claimed seats, by its owner and by its billing manager.
 from collections.abc import Sequence
 from typing import Any
 
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.seats import TeamSnapshot
 
 OPEN_TEAM = """

@@ -10,9 +10,9 @@ from services.consumables.by_hand import grant_snapshot
 from services.consumables.domain.units import Pool, Stock, burn_order
 from services.consumables.loading import Loaded, Wanted, load
 from services.consumables.refusing import no_account
-from shared.faults import Rejected
-from shared.paging import decode_cursor, encode_cursor
-from shared.work import Work
+from shared.errors import Rejected
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 

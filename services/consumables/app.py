@@ -4,9 +4,9 @@ from typing import Any
 
 from services.consumables import handlers
 from services.consumables.service import service
-from shared.asking import Asking
-from shared.settings import Settings
-from shared.worker import run
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import Settings
+from shared.runtime.worker import run
 
 __all__ = ["handlers", "provide", "service"]
 

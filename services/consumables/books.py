@@ -14,7 +14,7 @@ import orjson
 from services.consumables.standing import Standing, lock_standings, open_standings, write_standings
 from services.consumables.telling import Moved, Teller
 from shared.ids import new_id
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 
 COPY_GRANTS = """
     COPY consumables.grants

@@ -9,8 +9,8 @@ from services.consumables.domain.units import Stock, Why, absorb, end
 from services.consumables.loading import load
 from services.consumables.refusing import no_account, unknown_feature
 from services.consumables.writing import write
-from shared.faults import Rejected
-from shared.work import Work
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 
 Found = TypeVar("Found")

@@ -17,9 +17,9 @@ from services.consumables.granting_tables import KnownFeatureRow
 from services.consumables.recharges import payer_of, recharge_snapshot, tell_recharge
 from services.consumables.recharging import look_for_low
 from services.consumables.tables import AutoRechargeRow, RechargeRow
-from shared.asking import Asking
-from shared.steps import Steps
-from shared.work import Rejected, Transactions, Work
+from shared.messaging.external_command import Steps
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Rejected, Transactions, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceSnapshot

@@ -10,9 +10,9 @@ from services.consumables.domain.units import Part, Why
 from services.consumables.loading import Loaded, Wanted, load, loading
 from services.consumables.refusing import refuse_unreached
 from services.consumables.writing import write
-from shared.faults import Rejected
-from shared.statements import Bound
-from shared.work import Work
+from shared.errors import Rejected
+from shared.persistence.sql_pipeline import Bound
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 from tallystick.messages.consumables import EntryKind
 

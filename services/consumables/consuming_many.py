@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from services.consumables import consuming
-from shared.inbox import Inbox
-from shared.statements import Bound
-from shared.together import Answer, Asked, decide_in
-from shared.work import Work
+from shared.messaging.command_batch import Answer, Asked, decide_in
+from shared.persistence.inbox import Inbox
+from shared.persistence.sql_pipeline import Bound
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 
 MESSAGES_AT_ONCE = 8

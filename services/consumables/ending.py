@@ -8,7 +8,7 @@ from services.consumables.books import Books, Held
 from services.consumables.loading import Loaded, load
 from services.consumables.standing import Standing
 from services.consumables.writing import write
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 
 EXPIRED_AT_ONCE = 1_000
 """Grants ended in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""

@@ -16,8 +16,8 @@ from services.consumables.ending import end_accounts
 from services.consumables.knowing import know_seats, know_subscription, know_team
 from services.consumables.overrides import follow_rhythm, know_customer
 from services.consumables.settling import settle, settle_all
-from shared.following import Begin
-from shared.work import Work
+from shared.messaging.feed_consumer import Begin
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
 from tallystick.messages.subscriptions import CustomerSnapshot, SubscriptionSnapshot
 

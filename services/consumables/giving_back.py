@@ -7,8 +7,8 @@ from services.consumables.domain.units import Pool, Stock, Why, available, give_
 from services.consumables.loading import Loaded, Wanted, load
 from services.consumables.refusing import refuse_unreached
 from services.consumables.writing import write
-from shared.faults import Rejected
-from shared.work import Work
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 

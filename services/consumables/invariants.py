@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.audit import Live
-from shared.audit_reading import bucket_values, lasting
+from shared.operations.audit import Live
+from shared.operations.audit_helpers import bucket_values, lasting
 from tallystick.messages.consumables import BucketBalance
 from tallystick.subjects import BALANCES_BUCKET
 

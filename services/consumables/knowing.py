@@ -23,8 +23,8 @@ from services.consumables.granting_tables import (
     KnownTeamRow,
     TermsRow,
 )
-from shared.following import keep_newest, keep_newest_of
-from shared.work import Work
+from shared.messaging.feed_consumer import keep_newest, keep_newest_of
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.catalog import Feature
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
 from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionSnapshot

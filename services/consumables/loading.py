@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.consumables.domain.units import Pool, Stock, Why, burn_order, give_back
-from shared.statements import Bound, Statement
-from shared.work import Work
+from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.unit_of_work import Work
 
 _BALANCE = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from services.consumables.metering_tables import MeteredDayRow, ReadingRow
-from shared.asking import Asking
 from shared.ids import new_id
-from shared.work import Rejected, Transactions, Work
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Rejected, Transactions, Work
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Reading, ReadingSkipped, RecordUsage, UsageRecorded
 from tallystick.messages.subscriptions.metering import READINGS_MAX

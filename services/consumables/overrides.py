@@ -21,8 +21,8 @@ from services.consumables.granting_tables import (
     TermsRow,
 )
 from services.consumables.knowing import allot, look_again, overrides_of, take_turn
-from shared.following import keep_newest
-from shared.work import Work
+from shared.messaging.feed_consumer import keep_newest
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import CustomerSnapshot, OverrideSnapshot
 

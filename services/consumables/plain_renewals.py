@@ -16,10 +16,10 @@ from services.consumables.allotments import START, Position
 from services.consumables.domain.granting import CARRIED_PRIORITY, PLAN_PRIORITY
 from services.consumables.plain_statements import CHOOSE, LOCK_BALANCES, OF_SUBSCRIPTION, RENEW
 from services.consumables.telling import rfc3339
-from shared.following import Begin
 from shared.ids import new_id
-from shared.tracing import outgoing_headers
-from shared.work import Work
+from shared.messaging.feed_consumer import Begin
+from shared.persistence.unit_of_work import Work
+from shared.runtime.tracing import outgoing_headers
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
 RENEWED_AT_ONCE = 2_000

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 
 from services.consumables.recharges import recharge_snapshot, rule_snapshot
 from services.consumables.tables import AutoRechargeRow, RechargeRow
-from shared.paging import decode_cursor, encode_cursor
-from shared.work import Rejected, Work
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import consumables as m
 
 

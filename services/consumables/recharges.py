@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from services.consumables.domain.recharging import period_begin
 from services.consumables.granting_tables import KnownFeatureRow
 from services.consumables.tables import AccountRow, AutoRechargeRow, RechargeRow
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
 

@@ -20,9 +20,9 @@ from services.consumables.recharges import (
 )
 from services.consumables.standing import Standing
 from services.consumables.tables import AutoRechargeRow, BalanceRow, RechargeRow
-from shared.codec import invalid_message
 from shared.ids import new_id
-from shared.work import Rejected, Work
+from shared.messaging.message_parsing import invalid_message
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
 from tallystick.messages.subscriptions.charges import CHARGE_MAX

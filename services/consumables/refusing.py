@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import orjson
 
 from services.consumables.loading import Loaded, Wanted
-from shared.faults import Rejected
-from shared.work import Work
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import Work
 
 SELECT_REASONS = """
     SELECT wish.consumer, wish.feature, wish.account,

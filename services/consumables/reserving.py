@@ -11,9 +11,9 @@ from services.consumables.domain.units import Pool, Why, available, give_back, m
 from services.consumables.loading import Loaded, Wanted, load
 from services.consumables.refusing import refuse_unreached
 from services.consumables.writing import write
-from shared.faults import Rejected
+from shared.errors import Rejected
 from shared.ids import new_id
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 from tallystick.messages import consumables as m
 
 EXPIRED_AT_ONCE = 100

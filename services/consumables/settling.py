@@ -22,8 +22,8 @@ from services.consumables.domain.granting import (
 from services.consumables.domain.rhythm import Cycle, cycle_at
 from services.consumables.limits import settle_limits
 from services.consumables.plain_renewals import renew_plainly
-from shared.following import Begin
-from shared.work import Transactions, Work
+from shared.messaging.feed_consumer import Begin
+from shared.persistence.unit_of_work import Transactions, Work
 
 SETTLED_AT_ONCE = 1_000
 """Allotments in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""

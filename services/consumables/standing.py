@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.base import Customer
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.consumables.base import Row
-from shared.partitions import Kept, kept_in_partitions
+from shared.persistence.partitions import Kept, kept_in_partitions
 
 LEDGER_KEPT_DAYS = 400
 """Entries are listed for a year and a month: long enough to compare a month with the one a year before."""

@@ -15,8 +15,8 @@ import orjson
 
 from services.consumables.standing import Standing
 from shared.ids import new_id
-from shared.tracing import outgoing_headers
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
+from shared.runtime.tracing import outgoing_headers
 from tallystick.messages.base import Customer
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from shared.codec import invalid_message
-from shared.work import Work
+from shared.messaging.message_parsing import invalid_message
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 

@@ -10,9 +10,9 @@ from services.consumables.loading import Loaded
 from services.consumables.recharging import units_are_low
 from services.consumables.telling import balance_json, customer_parts, rfc3339
 from shared.ids import new_id
-from shared.outbox import OutboxMessage
-from shared.statements import Bound, Statement
-from shared.work import Work
+from shared.persistence.outbox import OutboxMessage
+from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.consumables import EntryKind, GrantSnapshot
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 

@@ -2,7 +2,7 @@
 
 from services.gateway.application import NAME, make_application
 from services.gateway.settings import GatewaySettings
-from shared.serving import serve
+from shared.runtime.process import serve
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ from services.gateway.session_records import SessionRecords
 from services.gateway.sessions import CSRF_HEADER, Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.tokens import Tokens
-from shared.health import health_routes
-from shared.limits import START_RETRY_SECONDS
+from shared.runtime.health import health_routes
+from shared.runtime.tuning import START_RETRY_SECONDS
 from tallystick.client import Unreachable
 from tallystick.tasks import end
 

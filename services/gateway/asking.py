@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from services.gateway.joining import Joining
 from services.gateway.problems import Refused
-from shared.tracing import outgoing_headers
+from shared.runtime.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
 from tallystick.client.asking import result_of
 from tallystick.client.connection import Connection

@@ -15,9 +15,9 @@ from services.seats.store import (
     no_team,
 )
 from services.seats.tables import TeamRow
-from shared.asking import Asking
-from shared.paging import decode_cursor, encode_cursor
-from shared.work import Rejected, Work
+from shared.messaging.service_client import Asking
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 

@@ -5,9 +5,9 @@ from typing import Any
 from services.seats import handlers
 from services.seats.invitations import Invitations
 from services.seats.service import service
-from shared.asking import Asking
-from shared.settings import Settings
-from shared.worker import run
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import Settings
+from shared.runtime.worker import run
 
 __all__ = ["handlers", "provide", "service"]
 

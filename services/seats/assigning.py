@@ -13,7 +13,7 @@ from services.seats.snapshots import room_of
 from services.seats.store import add_seats, lock_team, lock_teams, no_team, taken_seats
 from services.seats.tables import TeamRow
 from shared.ids import new_id
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import seats as m
 
 Answer = m.SeatAssigned | Rejected

@@ -7,7 +7,7 @@ from services.seats.domain.seats import Seat
 from services.seats.domain.teams import Terms
 from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot
 from services.seats.tables import SeatRow, TeamRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as m
 
 

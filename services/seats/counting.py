@@ -17,9 +17,9 @@ from services.seats.rejecting import as_rejections, refuse_closed, refuse_strang
 from services.seats.snapshots import room_of, team_snapshot, terms_of_row
 from services.seats.store import lock_team
 from services.seats.tables import TeamRow
-from shared.asking import Asking
-from shared.steps import Steps
-from shared.work import Rejected, Unavailable, Work
+from shared.messaging.external_command import Steps
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 

@@ -7,9 +7,9 @@ from services.seats.domain.seats import Seat
 from services.seats.domain.teams import Standing, Terms, manager_in, standing_of, terms_of
 from services.seats.snapshots import terms_of_row
 from services.seats.tables import KnownCustomer, KnownSubscription, SeatRow, TeamRow
-from shared.following import Begin, keep_newest
 from shared.ids import new_id
-from shared.work import Work
+from shared.messaging.feed_consumer import Begin, keep_newest
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as s
 
 REVOKED_AT_ONCE = 2_000

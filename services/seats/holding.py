@@ -9,7 +9,7 @@ from services.seats.rejecting import as_rejections, refuse_strangers, rejection_
 from services.seats.snapshots import customer_of, seat_snapshot, team_snapshot
 from services.seats.store import find_invited, lock_invited, lock_seat, taken_seats
 from services.seats.tables import SeatRow, TeamRow
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import seats as m
 from tallystick.messages.base import Customer
 

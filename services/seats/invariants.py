@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.audit import Live
-from shared.audit_reading import lasting
+from shared.operations.audit import Live
+from shared.operations.audit_helpers import lasting
 
 SCHEMA = "seats"
 

@@ -7,7 +7,7 @@ from services.seats.changing import tell_team
 from services.seats.following import live_team
 from services.seats.snapshots import room_of
 from services.seats.tables import KnownSubscription
-from shared.work import Rejected, Unavailable, Work
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 from tallystick.messages import seats as m
 
 

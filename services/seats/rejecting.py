@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from services.seats.domain.refusals import Refused
 from services.seats.tables import TeamRow
-from shared.work import Rejected
+from shared.persistence.unit_of_work import Rejected
 from tallystick.messages.base import Customer
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.seats.domain.assigning import Taken
 from services.seats.domain.seats import Seat
 from services.seats.tables import KnownInvoice, KnownSubscription, SeatRow, TeamRow
-from shared.statements import Statement
-from shared.work import Rejected, Work
+from shared.persistence.sql_pipeline import Statement
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages.base import Customer
 
 HELD = SeatRow.status != "revoked"

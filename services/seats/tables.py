@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.tables import TYPES, service_metadata
+from shared.persistence.plumbing_tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):

@@ -12,8 +12,8 @@ from services.subscriptions.snapshots import (
     invoice_snapshot,
     subscription_snapshot,
 )
-from shared.paging import decode_cursor, encode_cursor
-from shared.work import Rejected, Work
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 

@@ -9,9 +9,9 @@ from services.subscriptions.dunning import Dunning
 from services.subscriptions.seats.room import TeamRoom
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.asking import Asking
-from shared.settings import Settings
-from shared.worker import run
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import Settings
+from shared.runtime.worker import run
 
 __all__ = ["catalog_handlers", "handlers", "provide", "service"]
 

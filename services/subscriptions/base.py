@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.tables import TYPES, service_metadata
+from shared.persistence.plumbing_tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):

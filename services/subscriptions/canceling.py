@@ -13,7 +13,7 @@ from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.stripe_changes import release_schedule
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 

@@ -18,7 +18,7 @@ from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.stripe_money import saved_payment_method
 from services.subscriptions.tables import CustomerRow, SubscriptionRow
 from services.subscriptions.ticking import cause
-from shared.work import Transactions
+from shared.persistence.unit_of_work import Transactions
 
 LOOKED_AT_A_TIME = 100
 """Charges read from the database in one go; their cards are asked for one by one."""

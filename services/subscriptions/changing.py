@@ -18,7 +18,7 @@ from services.subscriptions.snapshots import (
     subscription_snapshot,
 )
 from services.subscriptions.tables import CustomerRow, InvoiceRow, SubscriptionRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 

@@ -31,8 +31,8 @@ from services.subscriptions.snapshots import subscription_snapshot
 from services.subscriptions.store import lock_customer, subscription_of_stripe
 from services.subscriptions.stripe_gateway import StripeGateway, refusals
 from services.subscriptions.stripe_money import saved_payment_method
-from shared.steps import Steps
-from shared.work import Rejected, Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 INVOICE_DUE_DAYS = 30

@@ -11,7 +11,7 @@ from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import failures_of, find_subscription
 from services.subscriptions.tables import InvoiceRow, SubscriptionRow
 from services.subscriptions.ticking import for_each_due
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 
 
 @dataclass(frozen=True, slots=True)

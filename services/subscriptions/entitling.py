@@ -13,7 +13,7 @@ from services.subscriptions.domain.subscription import State
 from services.subscriptions.overrides.store import overrides_in_force
 from services.subscriptions.snapshots import sources_from
 from services.subscriptions.store import live_states, states_of
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key

@@ -15,8 +15,8 @@ from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import find_subscription, lock_customer
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
-from shared.steps import Steps
-from shared.work import Rejected, Unavailable, Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 
 Result = TypeVar("Result", bound=BaseModel)
 

@@ -16,8 +16,8 @@ from services.subscriptions.in_stripe import locked, record_until_current, take_
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
-from shared.steps import Steps
-from shared.work import Rejected, Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 Interruption = m.ReactivateSubscription | m.PauseSubscription | m.ResumeSubscription

@@ -10,8 +10,8 @@ from services.subscriptions.overrides.store import override_of
 from services.subscriptions.overrides.tables import OverrideRow
 from services.subscriptions.snapshots import allowance_of_row, state_of_row
 from services.subscriptions.tables import EntitlementRow, SubscriptionRow
-from shared.audit import Live
-from shared.audit_reading import bucket_values, lasting
+from shared.operations.audit import Live
+from shared.operations.audit_helpers import bucket_values, lasting
 from tallystick.messages.subscriptions import Allowance, BucketEntry
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 

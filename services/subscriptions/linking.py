@@ -15,7 +15,7 @@ from services.subscriptions.store import (
 )
 from services.subscriptions.tables import CustomerRow, SubscriptionRow
 from shared.ids import new_id
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages.webhooks import REPLAY_MAX_EVENTS, Replay
 
 

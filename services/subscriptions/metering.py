@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import CustomerRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 CALLS_AT_ONCE = 8

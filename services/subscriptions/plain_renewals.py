@@ -16,7 +16,7 @@ from services.subscriptions.domain.periods import period_containing
 from services.subscriptions.domain.shelf import Shelf
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.tables import SubscriptionRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import Interval

@@ -32,8 +32,8 @@ from services.subscriptions.stripe_changes import (
 )
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
-from shared.steps import Steps
-from shared.work import Rejected, Unavailable, Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 from tallystick.messages import subscriptions as m
 
 ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.checkouts import require_customer
 from services.subscriptions.stripe_gateway import StripeGateway, refusals
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 

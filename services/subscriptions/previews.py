@@ -24,7 +24,7 @@ from services.subscriptions.stripe_changes import find, preview_purchase, previe
 from services.subscriptions.stripe_changes import preview_change as preview_in_stripe
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import SubscriptionRow
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
 from tallystick.messages.catalog import Price

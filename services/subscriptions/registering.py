@@ -14,7 +14,7 @@ from services.subscriptions.store import adding_customer, customer_of_stripe, fi
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import CustomerRow
 from shared.ids import new_id
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 

@@ -14,7 +14,7 @@ from services.subscriptions.domain.reminders import (
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.tables import SubscriptionRow
 from services.subscriptions.ticking import for_each_due
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 
 
 async def remind(transactions: Transactions, at: datetime) -> None:

@@ -18,7 +18,7 @@ from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import lock_customers
 from services.subscriptions.tables import SubscriptionRow
 from services.subscriptions.ticking import any_of, cause, refuse_to_stand_still
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 
 RENEWALS_BATCH = 500
 """Subscriptions moved in one transaction: past this a statement for all of them gains nothing on its commit,

@@ -23,8 +23,8 @@ from services.subscriptions.tables import (
     ParkedEventRow,
     SubscriptionRow,
 )
-from shared.statements import Bound, Statement
-from shared.work import Work
+from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
 
 ADD_CUSTOMER = Statement("""

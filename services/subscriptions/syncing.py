@@ -33,7 +33,7 @@ from services.subscriptions.store import (
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import CustomerRow, SubscriptionRow
 from services.subscriptions.ticking import cause
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from services.subscriptions.store import lock_customers
 from services.subscriptions.tables import SubscriptionRow
-from shared.work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, Work
 
 DUE_CUSTOMERS_BATCH = 100
 """Customers changed in one transaction: enough to be cheap, few enough to wait for."""

@@ -12,9 +12,9 @@ from services.webhooks.nats_ingress import NatsIngress
 from services.webhooks.service import service
 from services.webhooks.signature import Verifier
 from services.webhooks.stripe_list import StripeEventList
-from shared.runtime import Runtime
-from shared.settings import Settings
-from shared.worker import run
+from shared.runtime.service_runtime import Runtime
+from shared.runtime.settings import Settings
+from shared.runtime.worker import run
 from tallystick.subjects import Subjects
 
 

@@ -3,18 +3,18 @@
 from datetime import datetime
 
 from services.webhooks.store import Place
-from shared import paging
-from shared.codec import invalid_message
+from shared.messaging.message_parsing import invalid_message
+from shared.persistence import cursors
 
 
 def encode_cursor(place: Place) -> str:
     """The cursor of the page that follows a place."""
-    return paging.encode_cursor(place.received_at.isoformat(), place.event_id)
+    return cursors.encode_cursor(place.received_at.isoformat(), place.event_id)
 
 
 def decode_cursor(cursor: str) -> Place:
     """The place behind a cursor; raises Rejected `invalid_message` for anything that is none."""
-    received_at, event_id = paging.decode_cursor(cursor, 2)
+    received_at, event_id = cursors.decode_cursor(cursor, 2)
     try:
         moment = datetime.fromisoformat(received_at)
     except ValueError:

@@ -16,9 +16,9 @@ from services.webhooks.service import service
 from services.webhooks.store import Place
 from services.webhooks.stripe_list import StripeEventList
 from shared.clock import utc_now
-from shared.delivery import Incoming
-from shared.steps import Steps
-from shared.work import Rejected, Transactions, Work
+from shared.messaging.external_command import Steps
+from shared.messaging.redelivery import Incoming
+from shared.persistence.unit_of_work import Rejected, Transactions, Work
 from tallystick.messages import webhooks as m
 from tallystick.subjects import WEBHOOKS_STREAM
 

@@ -8,11 +8,11 @@ import psycopg
 import structlog
 
 from services.webhooks.domain import IncomingEvent
-from shared.faults import Unavailable
-from shared.group_commit import GroupCommit
-from shared.limits import DATABASE_CONNECT_TIMEOUT_SECONDS
-from shared.statements import Bound, Driver, Statement, send
-from shared.tracing import handling, outgoing_headers
+from shared.errors import Unavailable
+from shared.persistence.group_commit import GroupCommit
+from shared.persistence.sql_pipeline import Bound, Driver, Statement, send
+from shared.runtime.tracing import handling, outgoing_headers
+from shared.runtime.tuning import DATABASE_CONNECT_TIMEOUT_SECONDS
 from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
 
 log = structlog.get_logger()

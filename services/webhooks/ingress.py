@@ -18,8 +18,8 @@ from services.webhooks.ingest import Ingest
 from services.webhooks.reading import PAYLOAD_MAX_BYTES, read_event
 from services.webhooks.signature import BadSignature, Verifier
 from shared.clock import utc_now
-from shared.faults import Unavailable
-from shared.metrics import DURATION, HANDLED
+from shared.errors import Unavailable
+from shared.runtime.metrics import DURATION, HANDLED
 
 log = structlog.get_logger()
 

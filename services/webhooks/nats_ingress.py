@@ -7,8 +7,8 @@ from services.webhooks.ingest import Ingest
 from services.webhooks.reading import read_event
 from services.webhooks.signature import BadSignature, Verifier
 from shared.clock import utc_now
-from shared.delivery import Incoming, Undeliverable
-from shared.faults import Unavailable
+from shared.errors import Unavailable
+from shared.messaging.redelivery import Incoming, Undeliverable
 
 SIGNATURE_HEADER = "stripe-signature"
 

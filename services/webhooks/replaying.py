@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from services.webhooks.store import Place, lock_replay, replay_batch, unknown_ids
 from services.webhooks.tables import StripeEvent
-from shared.steps import Steps
-from shared.work import Rejected, Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages.base import Instant
 from tallystick.messages.webhooks import Replay
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.webhooks.domain import Standing
 from services.webhooks.tables import Reconciled, ReplayProgress, StripeEvent
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEvent
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 

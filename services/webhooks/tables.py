@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.tables import TYPES, service_metadata
+from shared.persistence.plumbing_tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):

@@ -39,7 +39,7 @@ def replay(
     if not stripe_events:
         raise WrongUsage(
             "Say `--stripe-events` to publish stored Stripe events again. The change feed is rebuilt from "
-            "the tables with `./dev replay`, or `python -m shared.replay` where the workers run."
+            "the tables with `./dev replay`, or `python -m shared.operations.replay` where the workers run."
         )
     if bool(event) == bool(since):
         raise WrongUsage("Say which: `--event evt_…`, repeated, or `--since 2h` (and `--until`).")

@@ -19,7 +19,7 @@ import psycopg
 from nats.aio.client import Client
 
 from sandbox.postgres import program
-from shared.broker import connect
+from shared.messaging.nats_connection import connect
 from tallystick.subjects import Subjects
 from tests.support.stack import Stack, stack
 

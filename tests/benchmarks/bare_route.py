@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from nats.aio.client import Client
 
 from sandbox.ports import HOST
-from shared.broker import connect
+from shared.messaging.nats_connection import connect
 from tests.benchmarks.echo_worker import BARE
 
 TIMEOUT_SECONDS = 5

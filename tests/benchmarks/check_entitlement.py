@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from nats.aio.client import Client
 
-from shared.broker import connect
+from shared.messaging.nats_connection import connect
 from tallystick.subjects import Subjects
 from tests.benchmarks.echo_worker import BARE, FRAMEWORK
 from tests.benchmarks.floors import echoing

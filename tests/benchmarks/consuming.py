@@ -21,7 +21,7 @@ import psycopg
 import uvloop
 from nats.aio.client import Client
 
-from shared.broker import connect
+from shared.messaging.nats_connection import connect
 from tallystick.subjects import Subjects
 from tests.support.stack import Stack, stack
 

@@ -7,7 +7,7 @@ import uvloop
 from faststream.nats import NatsBroker, NatsMessage
 from nats.aio.msg import Msg
 
-from shared.broker import connect, make_broker
+from shared.messaging.nats_connection import connect, make_broker
 from tallystick.subjects import Subjects
 
 BARE = Subjects().request("subscriptions", "echo_bare")

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 import tallystick
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 from tests.support.stack import Stack, stack
 
 EVENTS = 20_000

@@ -11,7 +11,7 @@ from statistics import median
 import psycopg
 from nats.aio.client import Client
 
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 from tests.benchmarks.echo_worker import BARE
 
 SAMPLES = 300

@@ -17,7 +17,7 @@ import httpx
 import tallystick
 from sandbox.child import Program
 from sandbox.ports import HOST, free_port
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer

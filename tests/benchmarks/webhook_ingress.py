@@ -12,7 +12,7 @@ import psycopg
 
 from sandbox.ports import HOST
 from services.webhooks.ingress import PATH
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 from tests.benchmarks.webhook_worker import FLOOR
 from tests.support.stack import WEBHOOK_SECRET, Stack, stack
 

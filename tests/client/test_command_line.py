@@ -15,8 +15,8 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
-from shared.provision import LAYOUT_PATH
-from shared.streams import load_layout
+from shared.operations.jetstream_layout import load_layout
+from shared.operations.provision import LAYOUT_PATH
 from tallystick.cli import main
 from tallystick.cli.checks import jetstream
 from tests.client.helpers import answer, subscription_event, tell

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 from tests.support.call_trace import WAYS, traced_system, tracer
 from tests.support.stack import System
 

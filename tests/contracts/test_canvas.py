@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from services.webhooks.service import service as webhooks
-from shared import canvas
-from shared.migrations import ROOT
-from shared.service import Service
+from shared.operations import canvas
+from shared.persistence.migrations import ROOT
+from shared.runtime.service import Service
 from tallystick.subjects import Subjects
 
 SERVICES = canvas.services()
@@ -26,7 +26,7 @@ def test_every_worker_has_a_canvas() -> None:
 @pytest.mark.parametrize("service", SERVICES, ids=names(SERVICES))
 def test_a_canvas_says_what_the_code_does(service: Service) -> None:
     text = canvas.readme(service).read_text()
-    assert text == canvas.rendered(service, text), "bring it up to date: python -m shared.canvas"
+    assert text == canvas.rendered(service, text), "bring it up to date: python -m shared.operations.canvas"
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=names(SERVICES))

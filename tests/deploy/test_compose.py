@@ -15,7 +15,7 @@ from sandbox.nats import password_variable, users
 from sandbox.postgres import deployed_settings
 from sandbox.workers import services_with_tables, worker_names
 from services.gateway.settings import GatewaySettings
-from shared.settings import Settings
+from shared.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 INFRASTRUCTURE = {"postgres", "nats", "provision", "certificates"}
@@ -88,8 +88,8 @@ def test_no_worker_holds_a_password_of_another_or_of_the_owner(services: dict[st
 
 def test_provisioning_knows_a_password_for_each_role_it_makes(services: dict[str, Any]) -> None:
     container = services["provision"]
-    assert container["command"] == ["python", "-m", "shared.provision"]
-    assert importlib.util.find_spec("shared.provision") is not None
+    assert container["command"] == ["python", "-m", "shared.operations.provision"]
+    assert importlib.util.find_spec("shared.operations.provision") is not None
     given = {name for name in container["environment"] if name.endswith("_DATABASE_PASSWORD")}
     assert given == {f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD" for service in services_with_tables()}
     assert container["environment"]["NATS_URL"].startswith("tls://admin:${NATS_ADMIN_PASSWORD:?}@")

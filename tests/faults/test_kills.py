@@ -12,7 +12,7 @@ import pytest
 import stripe
 
 import tallystick
-from shared.audit import audit
+from shared.operations.audit import audit
 from tallystick.subjects import ENTITLEMENTS_BUCKET
 from tests.faults.traffic import Traffic
 from tests.support.stack import STRIPE_KEY, Stack, System, whole_system

@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 import tallystick
-from shared.audit import audit
+from shared.operations.audit import audit
 from tallystick.messages import consumables as c
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer

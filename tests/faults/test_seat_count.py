@@ -14,7 +14,7 @@ import stripe
 from psycopg import sql
 
 import tallystick
-from shared.audit import audit
+from shared.operations.audit import audit
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer

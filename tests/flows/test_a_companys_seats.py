@@ -4,7 +4,7 @@ import csv
 import io
 from datetime import timedelta
 
-from shared.audit import audit
+from shared.operations.audit import audit
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer

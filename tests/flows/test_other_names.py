@@ -12,9 +12,9 @@ from services.webhooks import app as webhooks
 from services.webhooks.ingest import Ingest
 from services.webhooks.service import service as webhooks_service
 from services.webhooks.stripe_list import StripeEventList
-from shared.asking import Asking
-from shared.provision import provision_nats
-from shared.settings import Settings
+from shared.messaging.service_client import Asking
+from shared.operations.provision import provision_nats
+from shared.runtime.settings import Settings
 from tallystick.client import Client, connect
 from tallystick.messages import catalog
 from tallystick.messages import subscriptions as m

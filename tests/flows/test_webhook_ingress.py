@@ -22,8 +22,8 @@ from services.webhooks.ingest import Ingest
 from services.webhooks.ingress import PATH
 from services.webhooks.service import service
 from services.webhooks.stripe_list import StripeEventList
-from shared.provision import provision_nats
-from shared.settings import Settings
+from shared.operations.provision import provision_nats
+from shared.runtime.settings import Settings
 from tallystick.message_size import message_size
 from tallystick.subjects import DEAD_LETTERS_STREAM, STRIPE_EVENTS_STREAM, WEBHOOKS_STREAM
 from tests.support.runtime import role_url

@@ -22,7 +22,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 import tallystick
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import GetCatalog
@@ -228,7 +228,7 @@ async def _adds_up(findings: Findings, gateway: GatewaySystem) -> None:
     stack = gateway.system.stack
     environment = {**os.environ, "DATABASE_URL": stack.owner_url, "NATS_URL": stack.nats.url}
     audit = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shared.audit", cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT
+        sys.executable, "-m", "shared.operations.audit", cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT
     )
     said, _ = await audit.communicate()
     findings.hold(audit.returncode == 0, f"the audit: {said.decode(errors='replace')[-1_500:]}")

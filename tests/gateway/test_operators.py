@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.broker import connect
+from shared.messaging.nats_connection import connect
 from tests.flows.shop import Shop, fresh_id
 from tests.support.gateway import ADMIN, GatewaySystem
 from tests.support.waiting import eventually

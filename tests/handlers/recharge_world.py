@@ -10,8 +10,8 @@ from typing import Any
 from services.consumables.app import service
 from services.consumables.books import Account, Books, Given
 from services.consumables.recharging import units_are_low
-from shared.asking import Asking
-from shared.settings import CommonSettings
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import CommonSettings
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command, Customer, Question

@@ -7,8 +7,8 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations import Invitations
-from shared.asking import Asking
-from shared.settings import CommonSettings
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages.base import Command, Question
 from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user

@@ -10,8 +10,8 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations import Invitations
-from shared.asking import Asking
-from shared.settings import CommonSettings
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
@@ -263,7 +263,7 @@ async def test_a_crash_after_a_refusal_was_put_back_leads_to_the_same_refusal(
     command = company.count(20, team, when="now", proration="invoice")
     async with answering(company.shop.bound.runtime, nats_session):
         with monkeypatch.context() as crashing:
-            crashing.setattr("shared.steps.Steps.reject", _crash)
+            crashing.setattr("shared.messaging.external_command.Steps.reject", _crash)
             assert (await company.bound.handle(command, company.now)).status == "failed"
         assert (await company.refuses(command))[0] == "payment_failed"
     assert (await own_team(company))["change"] is None

@@ -10,10 +10,10 @@ from psycopg.rows import dict_row
 from services.seats import invariants
 from services.seats.app import service
 from services.seats.invitations import Invitations
-from shared import audit_reading
-from shared.asking import Asking
-from shared.audit import Live
-from shared.settings import CommonSettings
+from shared.messaging.service_client import Asking
+from shared.operations import audit_helpers
+from shared.operations.audit import Live
+from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.subjects import Subjects
 from tests.handlers.seat_world import SECRET, SeatWorld
@@ -44,7 +44,7 @@ async def company(bind: Callable[..., Bound]) -> SeatWorld:
 @pytest.fixture
 async def live(company: SeatWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
     # What is wrong in these tests stays wrong: one second look is enough.
-    monkeypatch.setattr(audit_reading, "PENDING_MAX_SECONDS", audit_reading.RETRY_SECONDS)
+    monkeypatch.setattr(audit_helpers, "PENDING_MAX_SECONDS", audit_helpers.RETRY_SECONDS)
     database = await psycopg.AsyncConnection.connect(
         company.bound.owner_url, autocommit=True, row_factory=dict_row
     )

@@ -6,8 +6,8 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations import Invitations
-from shared.asking import Asking
-from shared.settings import CommonSettings
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tests.handlers.seat_world import SECRET, SUBSCRIPTION, SeatWorld, team_item, user
 from tests.support.runtime import Bound

@@ -17,10 +17,10 @@ from psycopg.rows import dict_row
 from services.seats.app import service
 from services.seats.invariants import INVARIANTS, MembershipsEqualClaimedSeats
 from services.seats.invitations import Invitations
-from shared.asking import Asking
-from shared.audit import Live, VersionsHaveNoGaps
-from shared.broker import connect
-from shared.settings import CommonSettings
+from shared.messaging.nats_connection import connect
+from shared.messaging.service_client import Asking
+from shared.operations.audit import Live, VersionsHaveNoGaps
+from shared.runtime.settings import CommonSettings
 from tallystick.subjects import Subjects
 from tests.handlers.seat_machine import Seats
 from tests.handlers.seat_model import Subscriptions

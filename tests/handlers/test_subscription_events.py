@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.delivery import Undeliverable
+from shared.messaging.redelivery import Undeliverable
 from tallystick.messages import subscriptions as m
 from tests.handlers.subscription_world import ACME, CONSUMER, World, gapless, stripe_event
 from tests.support.stripe import SECRET_KEY

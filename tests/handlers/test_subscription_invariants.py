@@ -7,10 +7,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from services.subscriptions import invariants
-from shared import audit_reading
-from shared.audit import Live
-from shared.broker import connect
-from shared.provision import provision_nats
+from shared.messaging.nats_connection import connect
+from shared.operations import audit_helpers
+from shared.operations.audit import Live
+from shared.operations.provision import provision_nats
 from tallystick.messages import subscriptions as m
 from tallystick.subjects import Subjects
 from tests.handlers.conftest import OpenShop
@@ -38,7 +38,7 @@ async def world(open_shop: OpenShop) -> World:
 @pytest.fixture
 async def live(world: World, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
     # What is wrong in these tests stays wrong: one second look is enough.
-    monkeypatch.setattr(audit_reading, "PENDING_MAX_SECONDS", audit_reading.RETRY_SECONDS)
+    monkeypatch.setattr(audit_helpers, "PENDING_MAX_SECONDS", audit_helpers.RETRY_SECONDS)
     await provision_nats(
         nats_server.url, prefix="billing", webhook_subject="tunnel.incoming", monitor_url=None
     )

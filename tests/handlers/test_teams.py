@@ -9,8 +9,8 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations import Invitations
-from shared.asking import Asking
-from shared.settings import CommonSettings
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 from tests.handlers.seat_world import ACME, PERIOD_END, SECRET, SUBSCRIPTION, SeatWorld, team_item, user

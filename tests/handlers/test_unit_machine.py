@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from services.consumables.app import service
 from services.consumables.invariants import INVARIANTS, Agreeing
-from shared.audit import Live, VersionsHaveNoGaps
+from shared.operations.audit import Live, VersionsHaveNoGaps
 from tallystick.subjects import Subjects
 from tests.handlers.unit_machine import Units
 from tests.handlers.units_world import UnitsWorld

@@ -9,8 +9,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from services.consumables.invariants import INVARIANTS, Agreeing, TheBucketIsWhatTheTablesSay
-from shared import audit_reading
-from shared.audit import Live
+from shared.operations import audit_helpers
+from shared.operations.audit import Live
 from tallystick.messages import consumables as m
 from tallystick.subjects import BALANCES_BUCKET, Subjects, kv_subject
 from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
@@ -143,7 +143,7 @@ async def test_a_bucket_that_differs_is_found(
     world: RechargeWorld, live: Live, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is wrong here stays wrong: one second look is enough.
-    monkeypatch.setattr(audit_reading, "PENDING_MAX_SECONDS", audit_reading.RETRY_SECONDS)
+    monkeypatch.setattr(audit_helpers, "PENDING_MAX_SECONDS", audit_helpers.RETRY_SECONDS)
     invariant = TheBucketIsWhatTheTablesSay()
     bucket = await live.nats.jetstream().create_key_value(bucket=BALANCES_BUCKET)
     key = f"customer_organization_acme.{FEATURE}"

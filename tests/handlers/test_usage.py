@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.faults import Unavailable
+from shared.errors import Unavailable
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer

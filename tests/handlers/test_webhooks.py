@@ -14,8 +14,8 @@ from services.webhooks.reading import read_event
 from services.webhooks.service import service
 from services.webhooks.signature import Verifier
 from services.webhooks.stripe_list import StripeEventList
-from shared.delivery import Undeliverable
-from shared.faults import Unavailable
+from shared.errors import Unavailable
+from shared.messaging.redelivery import Undeliverable
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Outcome
 from tallystick.subjects import Subjects

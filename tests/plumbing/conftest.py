@@ -7,9 +7,9 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from shared.provision import LAYOUT_PATH
-from shared.settings import Settings
-from shared.streams import apply_layout, load_layout
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
+from shared.runtime.settings import Settings
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start
 from tests.support.runtime import Bound

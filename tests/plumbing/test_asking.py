@@ -8,9 +8,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.asking import Asking
-from shared.faults import Rejected, Unavailable
-from shared.settings import CommonSettings
+from shared.errors import Rejected, Unavailable
+from shared.messaging.service_client import Asking
+from shared.runtime.settings import CommonSettings
 from tallystick.messages.subscriptions import ChangeHeldQuantity, PreviewChange
 from tests.support.servers import NatsServer
 

@@ -9,7 +9,9 @@ import pytest
 from nats.js.api import RawStreamMsg
 from psycopg.rows import dict_row
 
-from shared.audit import (
+from shared.messaging.nats_connection import connect
+from shared.messaging.relay import SETTINGS, Relay
+from shared.operations.audit import (
     EveryCommandHasItsOutcome,
     EveryEventIsPublished,
     Invariant,
@@ -18,10 +20,8 @@ from shared.audit import (
     TheFeedTellsAllInOrder,
     VersionsHaveNoGaps,
 )
-from shared.broker import connect
-from shared.provision import LAYOUT_PATH
-from shared.relay import SETTINGS, Relay
-from shared.streams import apply_layout, load_layout
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
 from tallystick.subjects import Subjects
 from tests.plumbing.toy import Charge, Increment, Outside
 from tests.support.raw_nats import publish_raw

@@ -5,9 +5,9 @@ from nats.aio.client import Client
 
 from sandbox.child import Child
 from sandbox.nats import Nats
-from shared.provision import LAYOUT_PATH
-from shared.publishing import Message, publish_all
-from shared.streams import apply_layout, load_layout
+from shared.messaging.jetstream_batch import Message, publish_all
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
 from tallystick.subjects import ENTITLEMENTS_BUCKET, kv_subject
 from tests.support.servers import embedded_nats
 

@@ -5,9 +5,9 @@ import asyncio
 import orjson
 import pytest
 
-from shared.service import Service
-from shared.steps import Steps
-from shared.work import Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Work
+from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy import Charge, Fill, GetCounter, Increment, Outside
 from tests.support.runtime import Bound

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from shared.codec import fingerprint
-from shared.faults import Rejected
-from shared.service import Service
-from shared.statements import Statement
-from shared.tables import service_metadata
-from shared.work import Work
+from shared.errors import Rejected
+from shared.messaging.message_parsing import fingerprint
+from shared.persistence.plumbing_tables import service_metadata
+from shared.persistence.sql_pipeline import Statement
+from shared.persistence.unit_of_work import Work
+from shared.runtime.service import Service
 from tallystick.messages.base import COMMANDS, Command, Count, Told
 from tests.support.runtime import Bound
 

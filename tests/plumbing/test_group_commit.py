@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.faults import Unavailable
-from shared.group_commit import GroupCommit
+from shared.errors import Unavailable
+from shared.persistence.group_commit import GroupCommit
 
 Item = tuple[str, int]
 

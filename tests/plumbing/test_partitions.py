@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from shared.database import make_engine
-from shared.migrations import service_names
-from shared.partitions import tend_partitions
+from shared.persistence.database import make_engine
+from shared.persistence.migrations import service_names
+from shared.persistence.partitions import tend_partitions
 from tests.plumbing import toy
 from tests.support.runtime import NOON, Bound, role_url
 

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from services.seats import store
-from shared import inbox
-from shared.database import make_engine
+from shared.persistence import inbox
+from shared.persistence.database import make_engine
 from tests.support.runtime import role_url
 
 ON_THE_WAY = {

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from nats.aio.client import Client
 
-from shared import relay as relay_module
-from shared.limits import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
-from shared.provision import LAYOUT_PATH
-from shared.publishing import Message, publish_all
-from shared.relay import SETTINGS, Relay
-from shared.streams import apply_layout, load_layout
+from shared.messaging import relay as relay_module
+from shared.messaging.jetstream_batch import Message, publish_all
+from shared.messaging.relay import SETTINGS, Relay
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
+from shared.runtime.tuning import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from tallystick.tasks import end
 from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound

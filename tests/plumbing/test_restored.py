@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from nats.aio.client import Client
 
-from shared import relay as relay_module
-from shared.provision import LAYOUT_PATH
-from shared.relay import SETTINGS, PositionAhead, Relay
-from shared.restored import is_ahead, put_right
-from shared.streams import apply_layout, load_layout
+from shared.messaging import relay as relay_module
+from shared.messaging.relay import SETTINGS, PositionAhead, Relay
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
+from shared.operations.restore_repair import is_ahead, put_right
 from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer

@@ -8,9 +8,9 @@ from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 
-from shared.provision import LAYOUT_PATH
-from shared.publishing import Message, publish_all
-from shared.streams import apply_layout, load_layout
+from shared.messaging.jetstream_batch import Message, publish_all
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
 from tallystick.subjects import CHANGE_FEED_STREAM, SERVICE_FEED_STREAM
 from tests.support.servers import NatsServer
 

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8
 
-from shared.database import make_engine
-from shared.statements import COMMIT, Driver, Statement, psycopg_rolls_back, roll_back, send
+from shared.persistence.database import make_engine
+from shared.persistence.sql_pipeline import COMMIT, Driver, Statement, psycopg_rolls_back, roll_back, send
 from tests.support.waiting import eventually
 
 ADD = Statement("INSERT INTO things (id, at, body) VALUES ($1, $2, $3)")

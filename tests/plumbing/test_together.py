@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from shared.faults import Rejected
-from shared.service import Service
-from shared.tables import service_metadata
-from shared.work import Work
+from shared.errors import Rejected
+from shared.persistence.plumbing_tables import service_metadata
+from shared.persistence.unit_of_work import Work
+from shared.runtime.service import Service
 from tallystick.messages.base import QUESTIONS, Count, Question, Told
 from tests.support.runtime import Bound
 

@@ -10,14 +10,14 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
-from shared import requests
-from shared import worker as worker_module
-from shared.provision import LAYOUT_PATH
-from shared.service import Service
-from shared.settings import Settings
-from shared.steps import Steps
-from shared.streams import apply_layout, load_layout
-from shared.work import Work
+from shared.messaging import request_server
+from shared.messaging.external_command import Steps
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
+from shared.persistence.unit_of_work import Work
+from shared.runtime import worker as worker_module
+from shared.runtime.service import Service
+from shared.runtime.settings import Settings
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound
@@ -245,7 +245,7 @@ async def _not_ready(http: httpx.AsyncClient) -> httpx.Response | None:
 async def test_commands_that_wait_for_somebody_outside_are_bounded_and_keep_no_question_waiting(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "REQUESTS_AT_ONCE", 2)
+    monkeypatch.setattr(request_server, "REQUESTS_AT_ONCE", 2)
     service = Service("toy", metadata=toy.Row.metadata)
     service.question(toy.GetCounter)(toy.get_counter)
     waiting: list[str] = []

@@ -8,11 +8,11 @@ from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import ConsumerConfig
 
-from shared import delivery
-from shared.delivery import Incoming, Undeliverable
-from shared.faults import Unavailable
-from shared.service import Service
-from shared.work import Transactions
+from shared.errors import Unavailable
+from shared.messaging import redelivery
+from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.persistence.unit_of_work import Transactions
+from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start
 from tests.support.waiting import eventually
@@ -66,7 +66,7 @@ async def test_commands_of_a_batch_become_dead_letters_like_any_others(
 async def test_a_tick_of_a_schedule_becomes_a_dead_letter_like_any_other(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 1)
+    monkeypatch.setattr(redelivery, "DELIVERIES_MAX", 1)
     service = Service("toy", metadata=toy.Row.metadata)
 
     @service.job("tidy")
@@ -87,8 +87,8 @@ async def test_a_tick_of_a_schedule_becomes_a_dead_letter_like_any_other(
 async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neighbours_pass(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "RETRY_DELAYS_SECONDS", (0.05, 0.1))
-    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 3)
+    monkeypatch.setattr(redelivery, "RETRY_DELAYS_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(redelivery, "DELIVERIES_MAX", 3)
     tries: list[tuple[str, int]] = []
     service = Service("toy", metadata=toy.Row.metadata)
 
@@ -123,9 +123,9 @@ async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neig
 async def test_who_waits_for_somebody_outside_is_tried_for_longer_but_not_for_ever(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "RETRY_DELAYS_SECONDS", (0.05,))
-    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 2)
-    monkeypatch.setattr(delivery, "DELIVERIES_WITHOUT_END_MAX", 4)
+    monkeypatch.setattr(redelivery, "RETRY_DELAYS_SECONDS", (0.05,))
+    monkeypatch.setattr(redelivery, "DELIVERIES_MAX", 2)
+    monkeypatch.setattr(redelivery, "DELIVERIES_WITHOUT_END_MAX", 4)
     tries: list[int] = []
     service = Service("toy", metadata=toy.Row.metadata)
 
@@ -148,7 +148,7 @@ async def test_who_waits_for_somebody_outside_is_tried_for_longer_but_not_for_ev
 async def test_what_takes_longer_than_the_server_waits_is_not_given_to_somebody_else(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "PROGRESS_SECONDS", 0.1)
+    monkeypatch.setattr(redelivery, "PROGRESS_SECONDS", 0.1)
     ack_wait_seconds = 0.5
     await connection.jetstream().add_consumer(
         "THINGS",

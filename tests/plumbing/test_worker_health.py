@@ -13,10 +13,10 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 
-from shared import delivery
-from shared.faults import Rejected
-from shared.service import Service
-from shared.work import Transactions, Work
+from shared.errors import Rejected
+from shared.messaging import redelivery
+from shared.persistence.unit_of_work import Transactions, Work
+from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound
@@ -64,7 +64,7 @@ async def test_a_worker_whose_connection_is_closed_for_good_opens_another(
 async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
     start: Start, connection: Client, outside: toy.Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "DELIVERIES_MAX", 2)
+    monkeypatch.setattr(redelivery, "DELIVERIES_MAX", 2)
     service = Service("toy", metadata=toy.Row.metadata)
     service.command(toy.Increment)(toy.increment)
     service.external_command(toy.Charge)(toy.charge)

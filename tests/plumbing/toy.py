@@ -4,11 +4,11 @@ import sqlalchemy as sa
 from pydantic import Field
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.faults import Rejected, Unavailable
-from shared.service import Service
-from shared.steps import Steps
-from shared.tables import TYPES, service_metadata
-from shared.work import Work
+from shared.errors import Rejected, Unavailable
+from shared.messaging.external_command import Steps
+from shared.persistence.plumbing_tables import TYPES, service_metadata
+from shared.persistence.unit_of_work import Work
+from shared.runtime.service import Service
 from tallystick.messages.base import (
     COMMANDS,
     EVENTS,

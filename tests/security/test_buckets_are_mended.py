@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.audit import audit
-from shared.broker import connect
-from shared.replay import replay
+from shared.messaging.nats_connection import connect
+from shared.operations.audit import audit
+from shared.operations.replay import replay
 from tallystick.subjects import ENTITLEMENTS_BUCKET, kv_subject
 from tests.flows.shop import Shop
 from tests.flows.test_subscriptions import subscribe_for_free

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from shared.migrations import service_names
-from shared.provision import provision_database
+from shared.operations.provision import provision_database
+from shared.persistence.migrations import service_names
 from tests.support.runtime import ROLE_PASSWORD, role_url
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import tallystick
-from shared.provision import LAYOUT_PATH
-from shared.streams import apply_layout, load_layout
+from shared.operations.jetstream_layout import apply_layout, load_layout
+from shared.operations.provision import LAYOUT_PATH
 from tallystick.client.dead_letter_origins import JOBS
 from tallystick.client.dead_letters import read_one, send_back
 from tests.support.servers import NatsServer

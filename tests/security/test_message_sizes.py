@@ -11,12 +11,12 @@ from nats.aio.client import Client
 from nats.errors import MaxPayloadError
 from nats.js.errors import APIError
 
-from shared.dead_letters import dead_letter
-from shared.delivery import Incoming, Undeliverable
-from shared.limits import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
-from shared.service import Service
-from shared.work import Transactions, Work
-from shared.worker import Worker
+from shared.messaging.dead_letters import dead_letter
+from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.persistence.unit_of_work import Transactions, Work
+from shared.runtime.service import Service
+from shared.runtime.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
+from shared.runtime.worker import Worker
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
 from tests.plumbing import toy

@@ -14,8 +14,8 @@ from nats.js.errors import NotFoundError
 
 from services.webhooks import handlers  # noqa: F401 - registers them
 from services.webhooks.service import service as webhooks
-from shared.provision import LAYOUT_PATH
-from shared.streams import load_layout
+from shared.operations.jetstream_layout import load_layout
+from shared.operations.provision import LAYOUT_PATH
 from tests.support.answering import answering
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer

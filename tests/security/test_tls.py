@@ -25,9 +25,9 @@ from sandbox.ports import free_port
 from services.seats import handlers  # noqa: F401 - registers them
 from services.seats.invitations import Invitations
 from services.seats.service import service as seats
-from shared.broker import connect
-from shared.database import make_engine
-from shared.settings import Settings
+from shared.messaging.nats_connection import connect
+from shared.persistence.database import make_engine
+from shared.runtime.settings import Settings
 from tallystick.client import Unreachable
 from tallystick.messages.base import Customer
 from tallystick.messages.seats import ListMemberships

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shared.answers import Answers
-from shared.broker import connect
-from shared.requests import Requests
-from shared.runtime import Runtime
+from shared.messaging.answers import Answers
+from shared.messaging.nats_connection import connect
+from shared.messaging.request_server import Requests
+from shared.runtime.service_runtime import Runtime
 from tallystick.subjects import Subjects
 from tests.support.servers import NatsServer
 

@@ -12,12 +12,12 @@ from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.subscriptions.seats.room import TeamRoom
-from shared.database import make_engine
-from shared.delivery import Incoming
-from shared.migrations import service_names
-from shared.provision import provision_database, role_name
-from shared.runtime import Runtime
-from shared.service import Service
+from shared.messaging.redelivery import Incoming
+from shared.operations.provision import provision_database, role_name
+from shared.persistence.database import make_engine
+from shared.persistence.migrations import service_names
+from shared.runtime.service import Service
+from shared.runtime.service_runtime import Runtime
 from tallystick.messages.base import Command, Event, Outcome, Question
 from tallystick.subjects import CATALOG_TOKEN, CHANGE_FEED_STREAM, SERVICE_FEED_STREAM, Subjects
 from tests.support.servers import PostgresServer, database_name, with_user

@@ -26,8 +26,8 @@ from sandbox.child import Child
 from sandbox.nats import Nats
 from sandbox.ports import free_port
 from sandbox.postgres import NOT_DURABLE_SETTINGS, Postgres
-from shared.provision import LAYOUT_PATH, provision_streams
-from shared.streams import load_layout
+from shared.operations.jetstream_layout import load_layout
+from shared.operations.provision import LAYOUT_PATH, provision_streams
 
 POSTGRES_IMAGE = "postgres:18"
 NATS_IMAGE = "nats:2.15-alpine"

@@ -16,10 +16,10 @@ from sandbox.child import Child, NotReady, Program, last_lines
 from sandbox.nats import Nats
 from sandbox.ports import HOST, free_port
 from sandbox.postgres import Postgres
-from shared.broker import connect
-from shared.limits import PROGRESS_SECONDS
-from shared.migrations import ROOT, service_names
-from shared.provision import provision_database, provision_nats, role_name
+from shared.messaging.nats_connection import connect
+from shared.operations.provision import provision_database, provision_nats, role_name
+from shared.persistence.migrations import ROOT, service_names
+from shared.runtime.tuning import PROGRESS_SECONDS
 from tests.support.servers import NatsServer, described, scratch_directory, with_user
 
 PASSWORD = "role-of-the-stack"

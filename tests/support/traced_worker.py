@@ -32,7 +32,7 @@ from faststream.nats.message import NatsMessage
 from nats.aio.msg import Msg
 from starlette.requests import HTTPConnection
 
-from shared.migrations import ROOT
+from shared.persistence.migrations import ROOT
 
 PROJECT = tuple(f"{ROOT / name}/" for name in ("services", "shared", "tallystick"))
 NATS_CLIENT = nats.aio.client.__file__

@@ -13,10 +13,10 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from sandbox.ports import free_port
-from shared.runtime import Runtime
-from shared.service import Service
-from shared.settings import Settings
-from shared.worker import Worker
+from shared.runtime.service import Service
+from shared.runtime.service_runtime import Runtime
+from shared.runtime.settings import Settings
+from shared.runtime.worker import Worker
 from tests.support.waiting import eventually
 
 

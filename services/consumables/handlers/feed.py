@@ -8,8 +8,8 @@ from services.consumables.following import (
 )
 from services.consumables.knowing import know_feature
 from services.consumables.service import service
-from shared.following import Begin
-from shared.work import Work
+from shared.messaging.feed_consumer import Begin
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatEvent, TeamEvent
 from tallystick.messages.subscriptions import CustomerEvent, SubscriptionEvent

@@ -5,7 +5,7 @@ from datetime import datetime
 from services.consumables.ending import expire_due_grants
 from services.consumables.service import service
 from services.consumables.settling import renew_due_grants
-from shared.work import Transactions
+from shared.persistence.unit_of_work import Transactions
 
 
 @service.job("renew_grants")

@@ -2,7 +2,7 @@
 
 from services.consumables import answering
 from services.consumables.service import service
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
 
 

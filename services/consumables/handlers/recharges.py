@@ -4,9 +4,9 @@ from datetime import datetime
 
 from services.consumables import charging, recharge_answers, recharging
 from services.consumables.service import service
-from shared.asking import Asking
-from shared.steps import Steps
-from shared.work import Transactions, Work
+from shared.messaging.external_command import Steps
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Transactions, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.subscriptions import InvoiceEvent
 

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from services.consumables import by_hand, consuming, consuming_many, giving_back, reserving
 from services.consumables.service import service
-from shared.inbox import Inbox
-from shared.work import Rejected, Transactions, Work
+from shared.persistence.inbox import Inbox
+from shared.persistence.unit_of_work import Rejected, Transactions, Work
 from tallystick.messages import consumables as m
 
 

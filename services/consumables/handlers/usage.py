@@ -5,8 +5,8 @@ from datetime import datetime
 from services.consumables import metering
 from services.consumables import usage as rolled_up
 from services.consumables.service import service
-from shared.asking import Asking
-from shared.work import Transactions, Work
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Transactions, Work
 from tallystick.messages import consumables as m
 
 

@@ -2,7 +2,7 @@
 
 from services.consumables import granting_tables, metering_tables, tables
 from services.consumables.base import Row
-from shared.migrations import run
+from shared.persistence.migrations import run
 
 __all__ = ["granting_tables", "metering_tables", "tables"]
 

@@ -3,8 +3,8 @@
 from services.seats import following
 from services.seats.service import service
 from services.seats.tables import KnownInvoice
-from shared.following import Begin, keep_newest_of
-from shared.work import Work
+from shared.messaging.feed_consumer import Begin, keep_newest_of
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as s
 
 

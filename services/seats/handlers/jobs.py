@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.seats.service import service
 from services.seats.tables import SeatRow
-from shared.work import Transactions
+from shared.persistence.unit_of_work import Transactions
 
 EXPIRED_AT_ONCE = 2_000
 """Invitations that are ended in one transaction: few enough that nobody waits for their rows."""

@@ -2,7 +2,7 @@
 
 from services.seats import limiting
 from services.seats.service import service
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as m
 
 

@@ -2,8 +2,8 @@
 
 from services.seats import answering, holding
 from services.seats.service import service
-from shared.asking import Asking
-from shared.work import Work
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as m
 
 

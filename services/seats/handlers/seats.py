@@ -3,7 +3,7 @@
 from services.seats import assigning, holding
 from services.seats.invitations import Invitations, show_token
 from services.seats.service import service
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as m
 
 

@@ -6,9 +6,9 @@ from services.seats.rejecting import refuse_closed, refuse_strangers
 from services.seats.service import service
 from services.seats.snapshots import team_snapshot
 from services.seats.store import lock_team
-from shared.asking import Asking
-from shared.steps import Steps
-from shared.work import Work
+from shared.messaging.external_command import Steps
+from shared.messaging.service_client import Asking
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as m
 
 

@@ -1,6 +1,6 @@
 """Alembic's entry point for this service's schema."""
 
 from services.seats.tables import Row
-from shared.migrations import run
+from shared.persistence.migrations import run
 
 run(Row.metadata)

@@ -6,7 +6,7 @@ from services.subscriptions.add_ons.tables import AddOnRow
 from services.subscriptions.canceling import Cancellation, plan_cancellation, record_cancellation
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription import FINAL
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 

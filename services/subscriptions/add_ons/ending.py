@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from services.subscriptions.add_ons.tables import AddOnRow
 from services.subscriptions.domain.subscription import FINAL
 from services.subscriptions.tables import SubscriptionRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 

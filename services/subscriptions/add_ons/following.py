@@ -9,7 +9,7 @@ from services.subscriptions.domain.add_ons import Standing, event_between, stand
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.tables import SubscriptionRow
 from shared.ids import new_id
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 

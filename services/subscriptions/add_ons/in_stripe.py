@@ -15,7 +15,7 @@ from services.subscriptions.domain.stripe_objects import (
 )
 from services.subscriptions.stripe_gateway import CheckoutPage, StripeGateway, refusals
 from services.subscriptions.stripe_money import saved_payment_method
-from shared.steps import Steps
+from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 
 RECENT_SUBSCRIPTIONS = 100

@@ -2,8 +2,8 @@
 
 from services.subscriptions.add_ons.following import add_on_snapshot
 from services.subscriptions.add_ons.store import list_add_ons
-from shared.paging import decode_cursor, encode_cursor
-from shared.work import Work
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 

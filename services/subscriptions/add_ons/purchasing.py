@@ -17,7 +17,7 @@ from services.subscriptions.store import live_subscriptions
 from services.subscriptions.stripe_gateway import CheckoutPage, StripeGateway
 from services.subscriptions.tables import CheckoutRow, CustomerRow
 from shared.ids import new_id
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import Price
 

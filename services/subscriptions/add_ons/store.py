@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.add_ons.tables import AddOnRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 
 FIND_ADD_ON = "SELECT add_on_id FROM subscriptions.add_ons WHERE subscription_id = %s"
 

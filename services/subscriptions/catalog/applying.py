@@ -11,7 +11,7 @@ from services.subscriptions.catalog.store import claim_catalog, load_catalog, sa
 from services.subscriptions.catalog.stripe_sync import Counterparts
 from services.subscriptions.catalog.structure import read_document, shortened
 from shared.ids import new_id
-from shared.work import Rejected, Unavailable, Work
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 from tallystick.messages import catalog as m
 
 

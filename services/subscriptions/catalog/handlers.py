@@ -6,8 +6,8 @@ from services.subscriptions.catalog.store import load_catalog
 from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
-from shared.work import Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import catalog as m
 
 

@@ -13,7 +13,7 @@ from services.subscriptions.base import Row
 from services.subscriptions.catalog.domain.changes import CatalogPlan
 from services.subscriptions.catalog.domain.view import CatalogView
 from services.subscriptions.catalog.tables import FeatureRow, HistoryRow, PriceRow, ProductRow, StateRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.catalog import Feature, Price, Product
 
 Snapshot = TypeVar("Snapshot", Feature, Product, Price)

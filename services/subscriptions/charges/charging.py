@@ -10,7 +10,7 @@ from services.subscriptions.snapshots import invoice_of_row, invoice_snapshot
 from services.subscriptions.store import invoice_of_stripe
 from services.subscriptions.tables import InvoiceRow
 from shared.ids import new_id
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 

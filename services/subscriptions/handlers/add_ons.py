@@ -13,8 +13,8 @@ from services.subscriptions.canceling import cancel_in_stripe
 from services.subscriptions.in_stripe import record_until_current
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
-from shared.work import Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 

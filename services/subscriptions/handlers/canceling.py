@@ -9,7 +9,7 @@ from services.subscriptions.canceling import (
 from services.subscriptions.in_stripe import record_until_current
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
+from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 
 

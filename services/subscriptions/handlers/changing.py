@@ -8,8 +8,8 @@ from services.subscriptions.renewing import apply_due_changes
 from services.subscriptions.seats.room import TeamRoom
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
-from shared.work import Transactions, Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Transactions, Work
 from tallystick.messages import subscriptions as m
 
 

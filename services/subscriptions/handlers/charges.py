@@ -5,7 +5,7 @@ from services.subscriptions.charges.in_stripe import ChargeIntent, charge_in_str
 from services.subscriptions.portal import PortalIntent, open_page, plan_portal
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
+from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 
 

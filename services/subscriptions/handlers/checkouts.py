@@ -11,8 +11,8 @@ from services.subscriptions.checkouts import (
 from services.subscriptions.creating import Creating
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
-from shared.work import Rejected
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected
 from tallystick.messages import subscriptions as m
 
 

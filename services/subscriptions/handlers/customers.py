@@ -11,7 +11,7 @@ from services.subscriptions.registering import (
 from services.subscriptions.service import service
 from services.subscriptions.store import adding_customer
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
+from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 
 

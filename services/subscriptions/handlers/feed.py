@@ -5,9 +5,9 @@ from functools import partial
 
 from services.subscriptions.seats import noting
 from services.subscriptions.service import service
-from shared.following import Begin
-from shared.steps import Steps
-from shared.work import Work
+from shared.messaging.external_command import Steps
+from shared.messaging.feed_consumer import Begin
+from shared.persistence.unit_of_work import Work
 from tallystick.messages.seats import SeatEvent, TeamEvent
 from tallystick.messages.subscriptions import RefreshSeats, SeatsRefreshed
 

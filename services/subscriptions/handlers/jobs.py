@@ -5,7 +5,7 @@ from datetime import datetime
 from services.subscriptions.overrides.overriding import end_due_overrides
 from services.subscriptions.renewing import end_due_trials, move_due_periods
 from services.subscriptions.service import service
-from shared.work import Transactions
+from shared.persistence.unit_of_work import Transactions
 
 
 @service.job("move_periods")

@@ -11,8 +11,8 @@ from services.subscriptions.reminding import remind
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.syncing import Sync
-from shared.steps import Steps
-from shared.work import Transactions
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Transactions
 from tallystick.messages import subscriptions as m
 
 

@@ -3,8 +3,8 @@
 from services.subscriptions.metering import MeteringIntent, add_readings, plan_readings
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.steps import Steps
-from shared.work import Work
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 

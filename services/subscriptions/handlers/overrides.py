@@ -2,7 +2,7 @@
 
 from services.subscriptions.overrides.overriding import override
 from services.subscriptions.service import service
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
 

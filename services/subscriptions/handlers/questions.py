@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.subscriptions import answering
 from services.subscriptions.service import service
-from shared.work import Rejected, Work
+from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 

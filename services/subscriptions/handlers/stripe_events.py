@@ -4,8 +4,8 @@ from services.subscriptions.dunning import Dunning
 from services.subscriptions.intake.taking_in import take_in
 from services.subscriptions.service import service
 from services.subscriptions.stripe_gateway import StripeGateway
-from shared.delivery import Incoming
-from shared.work import Transactions
+from shared.messaging.redelivery import Incoming
+from shared.persistence.unit_of_work import Transactions
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 

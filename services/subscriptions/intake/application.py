@@ -9,7 +9,7 @@ from services.subscriptions.dunning import Dunning
 from services.subscriptions.intake.answers import Answers
 from services.subscriptions.store import lock_customer, lock_customer_of_stripe
 from services.subscriptions.tables import CustomerRow, InvoiceRow, SubscriptionRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 
 
 class Parked(Exception):

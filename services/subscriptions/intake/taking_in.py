@@ -16,8 +16,8 @@ from services.subscriptions.intake.subscriptions import apply_subscription
 from services.subscriptions.store import reserve_stripe_customer
 from services.subscriptions.stripe_gateway import StripeGateway
 from services.subscriptions.tables import ParkedEventRow
-from shared.delivery import Incoming, Undeliverable
-from shared.work import Transactions, Unavailable, Work
+from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.persistence.unit_of_work import Transactions, Unavailable, Work
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, StoredEventStatus
 
 ASKS_MAX = 8

@@ -6,6 +6,6 @@ import services.subscriptions.overrides.tables
 import services.subscriptions.seats.tables
 import services.subscriptions.tables  # noqa: F401 - all of them declare their tables when they are imported
 from services.subscriptions.base import Row
-from shared.migrations import run
+from shared.persistence.migrations import run
 
 run(Row.metadata)

@@ -18,7 +18,7 @@ from services.subscriptions.snapshots import entitlement_snapshot
 from services.subscriptions.store import customers_of, find_entitlement, lock_customers
 from services.subscriptions.tables import CustomerRow
 from shared.ids import new_id
-from shared.work import Rejected, Transactions, Work
+from shared.persistence.unit_of_work import Rejected, Transactions, Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import FeatureKind
 

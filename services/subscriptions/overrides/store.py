@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.overrides.tables import OverrideRow
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 
 IN_FORCE = """
     SELECT customer, feature, allowed, quantity, until FROM subscriptions.overrides

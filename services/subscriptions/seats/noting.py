@@ -19,8 +19,8 @@ from services.subscriptions.seats.tables import KnownSeatRow, KnownTeamRow
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.store import find_subscription
 from services.subscriptions.tables import SubscriptionRow
-from shared.following import Begin, keep_newest, keep_newest_of
-from shared.work import Work
+from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as s
 
 HOLDERS_BATCH = 500

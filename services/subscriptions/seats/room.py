@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from shared.work import Work
+from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as s
 from tallystick.messages.base import Asked
 from tallystick.messages.subscriptions.words import When

@@ -46,7 +46,7 @@ LAG_MESSAGES = 1_000
 """A worker handles this many in about a second; more than that waiting is worth a look."""
 FULL_SHARE = 0.8
 """From here on somebody should look before a stream is full."""
-PROVISION = "Run `python -m shared.provision` as the owner; `./dev up` does it by itself."
+PROVISION = "Run `python -m shared.operations.provision` as the owner; `./dev up` does it by itself."
 
 
 async def examine(client: Client) -> list[Finding]:

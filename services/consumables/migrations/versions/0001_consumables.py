@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.migrations import create_plumbing_tables
-from shared.partitions import open_first
+from shared.persistence.migrations import create_plumbing_tables
+from shared.persistence.partitions import open_first
 
 revision = "0001"
 down_revision = None

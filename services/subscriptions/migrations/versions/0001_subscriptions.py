@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.migrations import create_plumbing_tables
+from shared.persistence.migrations import create_plumbing_tables
 
 revision = "0001"
 down_revision = None

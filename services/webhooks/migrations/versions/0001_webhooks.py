@@ -6,8 +6,8 @@ Revision ID: 0001
 import sqlalchemy as sa
 from alembic import op
 
-from shared.migrations import create_plumbing_tables
-from shared.partitions import store_rows
+from shared.persistence.migrations import create_plumbing_tables
+from shared.persistence.partitions import store_rows
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,1 @@
+"""What carries messages: consumers, requests and answers, handling a message once, the relay."""

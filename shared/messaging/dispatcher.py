@@ -1,0 +1,286 @@
+"""From a body of bytes to an outcome: the same way for every command and question, however it came in."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, Literal, get_type_hints
+
+import structlog
+
+from shared.errors import Overtaken, Rejected, Unavailable
+from shared.messaging.command_batch import Answer, Asked, Reads, Together, nothing
+from shared.messaging.external_command import Steps
+from shared.messaging.message_parsing import command_id_of, parse
+from shared.persistence.database import is_away, is_conflict
+from shared.persistence.group_commit import GroupCommit, nobody
+from shared.persistence.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
+from shared.persistence.unit_of_work import Transactions, Work
+from shared.runtime.tracing import outgoing_headers
+from shared.runtime.tuning import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
+from tallystick.messages.base import Command, Outcome, Question
+
+log = structlog.get_logger()
+
+AWAY = "The service cannot reach its database or payment provider. Ask again with the same command_id."
+TOO_LARGE = "The answer is larger than a message may be. Ask for less at a time."
+BROKEN = "The service met an unexpected error, which is logged. Ask again with the same command_id."
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function and what it handles."""
+
+    kind: Literal["command", "external_command", "question"]
+    message: type[Command[Any]] | type[Question[Any]]
+    function: Callable[..., Awaitable[Any]]
+    together: bool = False
+    """Whether those that wait at the same moment share one transaction, or one reading."""
+    together_max: int = GROUP_COMMIT_MAX_ITEMS
+    """How many share one at most."""
+    owner: Callable[[Any], Hashable] = nobody
+    """Whose a command is, where so many come that they have to take turns."""
+    reads: Reads = nothing
+    """What the function runs first for commands that are handled together."""
+    reveal: Callable[..., Outcome] | None = None
+    """Adds to an outcome, on its way to the caller, what must not be stored with it."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is asked for."""
+        return self.message.name
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Handles bodies for one service."""
+
+    transactions: Transactions
+    inbox: Inbox
+    provided: dict[type[Any], Any]
+    groups: dict[str, GroupCommit[Any, Any]] = field(default_factory=dict)
+    """By name, the commands that are handled and the questions that are answered together."""
+
+    async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """What becomes of a command or question that came in as `body` at `now`; never raises."""
+        try:
+            return await self.attempt(handler, body, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it
+            return self._untold(handler, body, error)
+
+    def _untold(self, handler: Handler, body: bytes, error: BaseException) -> Outcome:
+        """What the caller hears without an outcome: that the body was wrong, or that nobody can tell."""
+        about = _about(handler, body)
+        if isinstance(error, Rejected):
+            return rejected(about["command_id"], error)
+        if isinstance(error, Unavailable):
+            log.warning("unavailable", reason=str(error), **about)
+            problem = str(error) or AWAY
+        elif is_away(error):
+            log.warning("database away", error=str(error), **about)
+            problem = AWAY
+        else:
+            log.error("handler broke", exc_info=error, **about)
+            problem = BROKEN
+        return failed(None if handler.kind == "question" else about["command_id"], problem)
+
+    async def attempt(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """The same; raises when nobody can tell: Unavailable, the database's errors, the handler's own."""
+        try:
+            message = parse(handler.message, body)
+        except Rejected as rejection:
+            return rejected(None if handler.kind == "question" else command_id_of(body), rejection)
+        way = self._ways()[handler.kind]
+        for _ in range(DATABASE_CONFLICT_TRIES - 1):
+            try:
+                return self._revealed(handler, message, await way(handler, message, now))
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+        return self._revealed(handler, message, await way(handler, message, now))
+
+    def _revealed(self, handler: Handler, message: Any, outcome: Outcome) -> Outcome:
+        if handler.reveal is None:
+            return outcome
+        return handler.reveal(message, outcome, *injected(handler.reveal, self.provided))
+
+    def _ways(self) -> dict[str, Callable[[Handler, Any, datetime], Awaitable[Outcome]]]:
+        return {"command": self._plain, "external_command": self._external, "question": self._question}
+
+    def submit(
+        self, handler: Handler, body: bytes, now: datetime, headers: Mapping[str, str] | None = None
+    ) -> "asyncio.Future[Answer]":
+        """Put a command that is handled together with others in its group; the answer comes later.
+
+        Raises Rejected when the body is no such command, and Unavailable when too many wait.
+        """
+        command: Command[Any] = parse(handler.message, body)  # type: ignore[arg-type] # only commands come here
+        return self._commands(handler).put(Asked(command, body, now, headers))
+
+    def unanswered(self, handler: Handler, body: bytes, error: BaseException) -> Answer:
+        """What the caller of a command is told that got no outcome."""
+        outcome = self._untold(handler, body, error)
+        return Answer(outcome.status, outcome.to_json())
+
+    def too_large(self, handler: Handler, body: bytes) -> Outcome:
+        """What the caller hears whose answer does not fit a message: a question must ask for less."""
+        if handler.kind == "question":
+            return rejected(None, Rejected("invalid_message", TOO_LARGE))
+        return failed(command_id_of(body), TOO_LARGE)
+
+    async def close(self) -> None:
+        """Wait until every group is answered."""
+        for group in self.groups.values():
+            await group.close()
+
+    async def _grouped(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        asked = Asked(command, command.model_dump_json().encode(), now, outgoing_headers())
+        answer: Answer = await self._commands(handler).submit(asked)
+        return Outcome.model_validate_json(answer.body)
+
+    def _commands(self, handler: Handler) -> GroupCommit[Any, Any]:
+        group = self.groups.get(handler.name)
+        if group is None:
+            together = Together(
+                name=f"{handler.message.service}.{handler.name}",
+                inbox=self.inbox,
+                begin=lambda cause, now: self.transactions.begin(caused_by=cause, now=now),
+                call=partial(self._call, handler),
+                reads=handler.reads,
+            )
+            group = self._new_group(handler, together.handle, lambda asked: handler.owner(asked.command))
+        return group
+
+    async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        if handler.together:
+            return await self._grouped(handler, command, now)
+
+        async def handle(work: Work) -> Outcome:
+            return succeeded(command, await self._call(handler, work, command))
+
+        try:
+            return await self._once(command, now, handle)
+        except Rejected as rejection:
+            return await self._refuse(command, now, rejection)
+        except Overtaken:
+            raise
+        except Exception:
+            # It may have failed over what its own first handling has done.
+            async with self.transactions.read(asked=command.command_id, now=now) as work:
+                stored = await self.inbox.find(work, command)
+            if stored is None:
+                raise
+            return outcome_of(stored)
+
+    async def _refuse(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
+        outcome = rejected(command.command_id, rejection)
+        if rejection.error.code == "idempotency_conflict":
+            return outcome
+
+        async def refuse(_: Work) -> Outcome:
+            return outcome
+
+        try:
+            return await self._once(command, now, refuse)
+        except Rejected as conflict:
+            return rejected(command.command_id, conflict)
+
+    async def _once(
+        self, command: Command[Any], now: datetime, handle: Callable[[Work], Awaitable[Outcome]]
+    ) -> Outcome:
+        """The outcome that a command has, or gets from `handle` and keeps."""
+        async with self._begin(command, now) as work:
+            stored = await self.inbox.find(work, command)
+            if stored is not None:
+                return outcome_of(stored)
+            outcome = await handle(work)
+            self.inbox.settle(work, command, outcome)
+            return outcome
+
+    async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        steps = Steps(command, now, self.inbox, self.transactions)
+        try:
+            result = await self._call(handler, steps, command)
+            if steps.outcome is None:
+                await steps.record(lambda _: _already(result))
+        except AlreadyDecided as decided:
+            return decided.outcome
+        except Rejected as rejection:
+            if rejection.error.code == "idempotency_conflict":
+                return rejected(command.command_id, rejection)
+            return await steps.reject(rejection)
+        return steps.outcome or succeeded(command, result)
+
+    async def _question(self, handler: Handler, question: Question[Any], now: datetime) -> Outcome:
+        try:
+            if handler.together:
+                result = await self._group(handler).submit((question, now))
+            else:
+                async with self.transactions.read(asked=handler.name, now=now) as work:
+                    result = await self._call(handler, work, question)
+        except Rejected as rejection:
+            return rejected(None, rejection)
+        return Outcome.model_construct(status="succeeded", result=result.model_dump(mode="json"))
+
+    def _group(self, handler: Handler) -> GroupCommit[Any, Any]:
+        return self.groups.get(handler.name) or self._new_group(handler, partial(self._answer, handler))
+
+    def _new_group(
+        self,
+        handler: Handler,
+        commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
+        owner: Callable[[Any], Hashable] = nobody,
+    ) -> GroupCommit[Any, Any]:
+        service = handler.message.service
+        group: GroupCommit[Any, Any] = GroupCommit(
+            commit,
+            service=service,
+            name=handler.name,
+            isolates=_is_ours,
+            max_items=handler.together_max,
+            owner=owner,
+        )
+        self.groups[handler.name] = group
+        return group
+
+    async def _answer(
+        self, handler: Handler, asked: Sequence[tuple[Question[Any], datetime]]
+    ) -> Sequence[Any]:
+        # Whoever waited longest was asked first; the others lose nothing by being told of that moment.
+        async with self.transactions.read(asked=handler.name, now=asked[0][1]) as work:
+            answers: Sequence[Any] = await self._call(handler, work, [question for question, _ in asked])
+        return answers
+
+    async def _call(self, handler: Handler, first: Any, message: Any) -> Any:
+        return await handler.function(first, message, *injected(handler.function, self.provided))
+
+    def _begin(self, command: Command[Any], now: datetime) -> Any:
+        return self.transactions.begin(caused_by=command.command_id, now=now)
+
+
+def _about(handler: Handler, body: bytes) -> dict[str, str | None]:
+    return {"handler": handler.name, "command_id": command_id_of(body)}
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether one of a group may be to blame for an error, and not the database that is away."""
+    if isinstance(error, Overtaken):
+        return True  # one of them may use another's id
+    return not is_away(error) and not isinstance(error, Unavailable)
+
+
+def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:
+    """The arguments after a handler's first two, found by their types among what the service provides."""
+    return [provided[wanted] for wanted in _wanted(function)]
+
+
+@cache
+def _wanted(function: Callable[..., Any]) -> tuple[type[Any], ...]:
+    hints = get_type_hints(function)
+    return tuple(hints[name] for name in list(inspect.signature(function).parameters)[2:])
+
+
+async def _already(result: Any) -> Any:
+    return result

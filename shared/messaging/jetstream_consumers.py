@@ -1,0 +1,156 @@
+"""Where a service's handlers are connected to JetStream: queued commands, ticks and followed streams.
+
+The only module that knows FastStream's subscribers. Bodies stay bytes up to our own strict parsing, so that
+every wrong one gets the same clear answer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError
+from nats.js.errors import ServiceUnavailableError
+
+from shared.clock import utc_now
+from shared.messaging.answers import Answers
+from shared.messaging.redelivery import Delivery, Handle, Incoming, Undeliverable
+from shared.runtime.service_runtime import Runtime
+from shared.runtime.tuning import CLOSED_PAUSE_SECONDS, PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
+from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """A durable consumer that a worker depends on."""
+
+    stream: str
+    name: str
+
+
+class PausingPull:
+    """A pull subscription that pauses where it cannot ask.
+
+    FastStream's pull loop ignores a closed connection and a stream that does not answer, and asks again at
+    once. Nothing in that loop waits then, so that no other task of the process would ever run again.
+    """
+
+    def __init__(self, subscription: Any) -> None:
+        self._subscription = subscription
+
+    async def fetch(self, *, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109 - FastStream's call
+        """The next messages, as the subscription has them."""
+        try:
+            messages: list[Msg] = await self._subscription.fetch(batch=batch, timeout=timeout)
+        except (ConnectionClosedError, ServiceUnavailableError):
+            await asyncio.sleep(CLOSED_PAUSE_SECONDS)
+            raise
+        return messages
+
+    async def unsubscribe(self) -> None:
+        """Take no more messages; a closed connection has forgotten the subscription already."""
+        with suppress(ConnectionClosedError):
+            await self._subscription.unsubscribe()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribing:
+    """Connects one service's handlers to a broker."""
+
+    broker: NatsBroker
+    runtime: Runtime
+    delivery: Delivery
+    inbox_prefix: str
+    answers: Answers
+    durables: list[Durable] = field(default_factory=list)
+    """The durable consumers that the service depends on."""
+
+    def subscribe(self) -> None:
+        """Connect every handler that does not answer requests."""
+        service = self.runtime.service
+        if any(handler.kind != "question" for handler in service.handlers.values()):
+            commands = Durable(COMMANDS_STREAM, f"{service.name}-commands")
+            self._consume(commands, _last_token, self._queued)
+        if service.jobs:
+            ticks = Durable(TICKS_STREAM, f"{service.name}-ticks")
+            self._consume(ticks, _last_token, self._tick)
+        if service.listeners:
+            feed = Durable(SERVICE_FEED_STREAM, f"{service.name}-feed")
+            following = self.runtime.following
+            self._consume(feed, following.handler_name, following.hear)
+        for follower in service.followers:
+            followed = Durable(follower.stream, follower.consumer)
+            follow = partial(self.runtime.follow, follower)
+            self._consume(followed, partial(_always, follower.name), follow)
+
+    async def start(self) -> None:
+        """Connect to NATS and begin to consume."""
+        await self.broker.start()
+        for subscriber in self.broker.subscribers:
+            subscriber.subscription = PausingPull(subscriber.subscription)  # type: ignore[attr-defined]
+
+    async def stop(self) -> None:
+        """Stop consuming, each subscriber by itself, so that one that fails keeps no other running."""
+        for subscriber in self.broker.subscribers:
+            with suppress(Exception):
+                await subscriber.stop()
+        with suppress(Exception):
+            await self.broker.stop()
+
+    def _consume(self, durable: Durable, name_of: Callable[[Incoming], str], handle: Handle) -> None:
+        async def consume(message: NatsMessage) -> None:
+            await self.delivery.deliver(message, name_of, handle)
+
+        self.broker.subscriber(
+            durable.name,
+            durable=durable.name,
+            stream=JStream(durable.stream, declare=False),
+            pull_sub=PullSub(batch_size=PULL_BATCH_MESSAGES, timeout=PULL_TIMEOUT_SECONDS),
+            # Not taken from the connection: without it replies would come to the inbox everybody may read.
+            inbox_prefix=self.inbox_prefix.encode() + b".",
+            decoder=_as_it_is,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            title=durable.name,
+        )(consume)
+        self.durables.append(durable)
+
+    async def _queued(self, incoming: Incoming) -> str:
+        handler = self.runtime.service.handlers.get(_last_token(incoming))
+        if handler is None or handler.kind == "question":
+            raise Undeliverable(f"nobody handles commands on {incoming.subject}")
+        outcome = await self.runtime.command(handler, incoming.body, utc_now())
+        if reply_to := incoming.headers.get(REPLY_TO_HEADER):
+            dispatcher = self.runtime.dispatcher
+            await self.answers.send(
+                reply_to,
+                outcome.to_json(),
+                too_large=lambda: dispatcher.too_large(handler, incoming.body).to_json(),
+            )
+        if outcome.error and outcome.error.code == "invalid_message":
+            raise Undeliverable(f"invalid_message: {outcome.error.details}")
+        return outcome.status
+
+    async def _tick(self, incoming: Incoming) -> None:
+        job = self.runtime.service.jobs.get(_last_token(incoming))
+        if job is None:
+            raise Undeliverable(f"nobody has the job of {incoming.subject}")
+        await self.runtime.tick(job, incoming)
+
+
+async def _as_it_is(message: NatsMessage) -> NatsMessage:
+    """A decoder that leaves the message as it is."""
+    return message
+
+
+def _last_token(incoming: Incoming) -> str:
+    return incoming.subject.rpartition(".")[2]
+
+
+def _always(name: str, _: Incoming) -> str:
+    return name

@@ -1,0 +1,85 @@
+"""Asking another service and waiting for what it says, over NATS.
+
+For what cannot be done without the other: a command goes with an id made from that of the command in hand,
+so that asking again, after a crash too, changes nothing. What can wait goes through the outbox (`Work.send`),
+and what is only to be known comes with the feed.
+"""
+
+import asyncio
+from typing import Any, TypeVar
+
+import orjson
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import Rejected, Unavailable
+from shared.messaging.nats_connection import connect
+from shared.runtime.settings import CommonSettings
+from shared.runtime.tracing import outgoing_headers
+from shared.runtime.tuning import ASK_TIMEOUT_SECONDS
+from tallystick.messages.base import Asked, Outcome
+from tallystick.subjects import Subjects
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result", bound=BaseModel)
+
+
+class Asking:
+    """One service's way of asking the others; connects when it is first used."""
+
+    def __init__(self, settings: CommonSettings, service: str) -> None:
+        self._nats_url = settings.nats_url.get_secret_value()
+        self._subjects = Subjects(settings.subject_prefix)
+        self._service = service
+        self._connection: Client | None = None
+        self._connecting = asyncio.Lock()
+
+    async def ask(self, message: Asked[Result], *, timeout_seconds: float = ASK_TIMEOUT_SECONDS) -> Result:
+        """What the other service answers to a command or question.
+
+        Raises Rejected with the other's reason, and Unavailable when it did not answer in time or could not
+        tell: a command may have been carried out all the same, and is to be asked again with the same id.
+        """
+        outcome = await self._outcome(message, timeout_seconds)
+        if outcome.status == "rejected" and outcome.error is not None:
+            raise Rejected(outcome.error.code, outcome.error.message, outcome.error.details)
+        if outcome.status != "succeeded":
+            raise Unavailable(f"{message.service} cannot say just now")
+        result: Any = type(message).result
+        try:
+            found: Result = result.model_validate_json(orjson.dumps(outcome.result))
+        except ValidationError as error:
+            raise Unavailable(f"{message.service} answers in a form that is not known here") from error
+        return found
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _outcome(self, message: Asked[Any], timeout_seconds: float) -> Outcome:
+        subject = self._subjects.request(message.service, message.name)
+        body = message.model_dump_json(exclude_unset=True).encode()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                connection = await self._connected()
+                reply = await connection.request(
+                    subject, body, timeout=timeout_seconds, headers=outgoing_headers() or None
+                )
+        except (NatsError, OSError, TimeoutError) as error:
+            log.warning("no answer", subject=subject, error=str(error) or type(error).__name__)
+            raise Unavailable(f"{message.service} does not answer") from error
+        try:
+            return Outcome.model_validate_json(reply.data)
+        except ValidationError as error:
+            raise Unavailable(f"{message.service} answers with what is no outcome") from error
+
+    async def _connected(self) -> Client:
+        async with self._connecting:
+            if self._connection is None or self._connection.is_closed:
+                self._connection = await connect(self._nats_url, f"{self._service}-asking")
+            return self._connection

@@ -1,0 +1,36 @@
+"""Where a listing goes on: the sort key of the last item shown, as one text that callers hand back unread."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+
+from shared.errors import Rejected
+from shared.messaging.message_parsing import invalid_message
+
+
+def encode_cursor(*key: str) -> str:
+    """A cursor that stands after the item with this sort key."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, parts: int) -> Sequence[str]:
+    """The sort key in a cursor; raises Rejected `invalid_message` for one that no page of this list gave."""
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        raise _invalid() from None
+    if not isinstance(key, list) or len(key) != parts or not all(_is_plain(part) for part in key):
+        raise _invalid()
+    return key
+
+
+def _is_plain(part: object) -> bool:
+    # No NUL, no half of a character: what Postgres could not be asked for.
+    return isinstance(part, str) and part.isprintable()
+
+
+def _invalid() -> Rejected:
+    return invalid_message(
+        [{"field": "cursor", "problem": "is not the next_cursor of a page of this listing"}]
+    )

@@ -1,0 +1,88 @@
+"""How a worker reaches Postgres: one pool of connections, and what counts as the database being away."""
+
+from typing import Any
+
+import orjson
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.errors import Overtaken
+from shared.persistence.sql_pipeline import psycopg_rolls_back
+from shared.runtime.settings import sqlalchemy_url
+from shared.runtime.tuning import (
+    DATABASE_CONNECT_TIMEOUT_SECONDS,
+    DATABASE_CONNECTIONS,
+    DATABASE_POOL_TIMEOUT_SECONDS,
+    DATABASE_STATEMENT_TIMEOUT_SECONDS,
+)
+
+PLANNING = "-c random_page_cost=1.1 -c enable_seqscan=off"
+"""A page out of order costs as much as the next one, in memory and on flash; and no table is read whole.
+
+A statement is planned once and kept. Left to itself, Postgres reads all of a table that was empty when the
+statement was planned, until somebody counts again: 6 ms for every command while a new inbox grows.
+"""
+RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the same transaction succeeds when tried again."""
+
+
+def make_engine(database_url: str, application: str) -> AsyncEngine:
+    """The worker's engine; `application` names it in `pg_stat_activity`."""
+    engine = create_async_engine(
+        sqlalchemy_url(database_url),
+        pool_size=DATABASE_CONNECTIONS,
+        max_overflow=0,
+        pool_use_lifo=True,  # the connection used last is the warm one
+        pool_timeout=DATABASE_POOL_TIMEOUT_SECONDS,
+        # A connection that died with the server is found out before a transaction is trusted to it.
+        pool_pre_ping=False,
+        # Every transaction is ended by whoever began it.
+        pool_reset_on_return=None,
+        isolation_level="READ COMMITTED",
+        json_serializer=_dump_json,
+        json_deserializer=orjson.loads,
+        connect_args={
+            "connect_timeout": DATABASE_CONNECT_TIMEOUT_SECONDS,
+            "application_name": application,
+            "options": (
+                f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s "
+                f"-c idle_in_transaction_session_timeout={DATABASE_STATEMENT_TIMEOUT_SECONDS}s "
+                f"-c timezone=UTC {PLANNING}"
+            ),
+        },
+    )
+    sa.event.listen(engine.sync_engine, "rollback", _rolls_back)
+    return engine
+
+
+def _rolls_back(connection: sa.Connection) -> None:
+    driver = connection.connection.driver_connection
+    if isinstance(driver, psycopg.AsyncConnection):
+        psycopg_rolls_back(driver)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be used just now.
+
+    Rather than that we used it wrongly.
+    """
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, PoolTimeoutError | InterfaceError | psycopg.InterfaceError):
+        return True
+    return isinstance(error, OperationalError | psycopg.OperationalError) and not is_conflict(error)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the same transaction may simply be tried again."""
+    if isinstance(error, Overtaken):
+        return True
+    behind = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(behind, psycopg.Error) and behind.sqlstate in RETRIED_SQLSTATES
+
+
+def _dump_json(value: Any) -> str:
+    return orjson.dumps(value).decode()

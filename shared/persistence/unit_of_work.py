@@ -1,0 +1,296 @@
+"""One transaction and all that is written in it: rows, and the messages that tell of them.
+
+Handlers change rows through `session` and speak through `tell`, `put` and `send`. They never commit: the
+boundary that opened the work does, and only then does anybody hear of it.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+from psycopg.errors import UniqueViolation
+from pydantic import BaseModel, JsonValue
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from shared.errors import Overtaken, Rejected, Unavailable
+from shared.ids import new_id
+from shared.persistence import outbox
+from shared.persistence.outbox import OutboxMessage
+from shared.persistence.sql_pipeline import COMMIT, Answered, Bound, Driver, roll_back, send
+from shared.runtime.tracing import outgoing_headers
+from tallystick.messages.base import Command, Customer, Event
+from tallystick.subjects import (
+    CATALOG_TOKEN,
+    CHANGE_FEED_STREAM,
+    COMMANDS_STREAM,
+    Subjects,
+    kv_subject,
+)
+
+__all__ = ["OutboxMessage", "Rejected", "Transactions", "Unavailable", "Work"]
+
+CLAIMED_IN = "inbox"
+"""How the names of the tables begin in which claims add rows."""
+Traces = dict[str, dict[str, str]]
+KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection out of the pool, for one transaction.
+
+    SQLAlchemy's own object for it is only made where a session is wanted: it takes as long as a statement.
+    """
+
+    engine: AsyncEngine
+    pooled: sa.PoolProxiedConnection
+
+    @property
+    def driver(self) -> Driver:
+        """The connection below SQLAlchemy."""
+        return cast(Driver, self.pooled.driver_connection)
+
+    def session(self) -> AsyncSession:
+        """A session of SQLAlchemy's on it."""
+        connection = sa.Connection(self.engine.sync_engine, self.pooled)
+        return AsyncSession(AsyncConnection(self.engine, connection), expire_on_commit=False)
+
+
+@dataclass(slots=True)
+class Work:
+    """A transaction in progress."""
+
+    connected: Connected
+    driver: Driver
+    """The connection below SQLAlchemy, in the same transaction."""
+    now: datetime
+    """When the message behind the work came in; aware UTC. Nothing in a handler reads the clock."""
+    caused_by: str
+    """The command id, Stripe event id or tick behind the work."""
+    subjects: Subjects
+    outbox: list[OutboxMessage] = field(default_factory=list)
+    last: list[Bound] = field(default_factory=list)
+    """Statements that nothing else waits for: sent at the end, with the outbox and the commit."""
+    claims: list[Bound] = field(default_factory=list)
+    """Sent after those: they add rows that must be new for any of this to count."""
+    ahead: list[Bound] = field(default_factory=list)
+    """Statements that are sure to be run together: sent along with whatever is run before them."""
+    traces: Traces = field(default_factory=dict)
+    """Of several causes handled together, the headers of each one's trace, where it has another than most."""
+    _read_ahead: list[Answered] | None = None
+    """What came of those, once they are sent."""
+    _trace: dict[str, str] | None = None
+    """The headers of the trace that all of it belongs to, once asked for."""
+    _session: AsyncSession | None = None
+
+    @property
+    def session(self) -> AsyncSession:
+        """SQLAlchemy's session in this transaction; made when a handler first wants it."""
+        if self._session is None:
+            self._session = self.connected.session()
+        return self._session
+
+    async def run(self, *statements: Bound) -> list[Answered]:
+        """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
+        if not self.ahead:
+            return await send(self.driver, *statements)
+        if self._read_ahead is None:
+            answers = await send(self.driver, *statements, *self.ahead)
+            self._read_ahead = answers[len(statements) :]
+            return answers[: len(statements)]
+        if list(statements) != self.ahead:
+            return await send(self.driver, *statements)
+        answers = self._read_ahead
+        self.forget_ahead()
+        return answers
+
+    def forget_ahead(self) -> None:
+        """Have what was sent ahead run anew, should it be run after all."""
+        self.ahead, self._read_ahead = [], None
+
+    async def flush(self) -> None:
+        """Write what the session holds and has not written yet."""
+        session = self._session
+        if session is not None and (session.new or session.dirty or session.deleted):
+            await session.flush()
+
+    async def undo(self) -> None:
+        """Undo everything done so far; the work goes on in a new transaction."""
+        if self._session is not None:
+            self._session.expunge_all()
+        await roll_back(self.driver)
+        self.outbox.clear()
+        self.last.clear()
+        self.claims.clear()
+        self.forget_ahead()
+
+    def tell(
+        self,
+        event: type[Event],
+        name: str,
+        *,
+        customer: Customer | None,
+        version: int,
+        caused_by: str | None = None,
+        **snapshot: BaseModel | JsonValue,
+    ) -> str:
+        """Put an event on the change feed; `snapshot` is the entity under its own name.
+
+        `caused_by` names one of several commands that are handled together. Returns the event's id.
+        """
+        if name not in event.names:
+            raise ValueError(f"{event.__name__} has no event {name!r}")
+        event_id = new_id("evt")
+        body = event(
+            event_id=event_id,
+            occurred_at=self.now,
+            version=version,
+            caused_by=caused_by or self.caused_by,
+            customer=customer,
+            **snapshot,
+        )
+        token = customer.token if customer else CATALOG_TOKEN
+        event_type = f"{event.entity}.{name}V{event.schema_version}"
+        self._add(
+            stream=CHANGE_FEED_STREAM,
+            subject=self.subjects.event(event.entity, token, name, event.schema_version),
+            message_id=event_id,
+            payload=body.model_dump_json().encode(),
+            headers={
+                "ce-specversion": "1.0",
+                "ce-id": event_id,
+                "ce-source": f"/billing/{event.service}",
+                "ce-type": f"billing.{event_type}",
+                "ce-time": _rfc3339(self.now),
+                "ce-subject": token,
+                "content-type": "application/json",
+            },
+            entity=event.entity,
+            entity_id=_identity(event, getattr(body, event.entity)),
+            version=version,
+            caused_by=caused_by,
+        )
+        return event_id
+
+    def put(self, bucket: str, key: str, value: BaseModel | bytes) -> None:
+        """Set a key of a JetStream bucket once this work is committed."""
+        payload = value if isinstance(value, bytes) else value.model_dump_json().encode()
+        self._add(stream=f"KV_{bucket}", subject=kv_subject(bucket, key), payload=payload, headers={})
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete a key of a JetStream bucket once this work is committed."""
+        headers = dict(KV_DELETE_HEADERS)
+        self._add(stream=f"KV_{bucket}", subject=kv_subject(bucket, key), payload=b"", headers=headers)
+
+    def send(self, command: Command[Any]) -> None:
+        """Queue a command for another service once this work is committed."""
+        self._add(
+            stream=COMMANDS_STREAM,
+            subject=self.subjects.command(command.service, command.name),
+            payload=command.model_dump_json().encode(),
+            headers={},
+        )
+
+    def publish(
+        self,
+        stream: str,
+        subject: str,
+        payload: bytes,
+        *,
+        message_id: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Publish anything else to a stream once this work is committed."""
+        self._add(
+            stream=stream,
+            subject=subject,
+            payload=payload,
+            headers=dict(headers or {}),
+            message_id=message_id,
+        )
+
+    def trace(self, cause: str | None = None) -> dict[str, str]:
+        """The headers of the trace that a message belongs to: its cause's, where that has one of its own."""
+        if cause in self.traces:
+            return self.traces[cause]
+        if self._trace is None:
+            self._trace = outgoing_headers()
+        return self._trace
+
+    def _add(self, stream: str, subject: str, payload: bytes, headers: dict[str, str], **more: Any) -> None:
+        traced = headers | self.trace(more.get("caused_by"))
+        self.outbox.append(OutboxMessage(stream, subject, payload, traced, **more))
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """Opens transactions for one service; its outbox rows are written last, in the order they were added."""
+
+    engine: AsyncEngine
+    schema: str
+    subjects: Subjects
+    wake_relay: Callable[[], None]
+
+    @asynccontextmanager
+    async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[Work]:
+        """One transaction: committed when the block is left, rolled back when it raises."""
+        async with self._connected() as connected:
+            driver = connected.driver
+            work = Work(connected, driver, now=now, caused_by=caused_by, subjects=self.subjects)
+            yield work
+            await work.flush()
+            await self._end(work)
+        if work.outbox:
+            self.wake_relay()
+
+    async def _end(self, work: Work) -> None:
+        # The outbox after all changes: by then every row lock is held, so its ids follow their order.
+        told = [outbox.adding(self.schema, work.outbox, work.caused_by, work.now)] if work.outbox else []
+        try:
+            await work.run(*work.last, *told, *work.claims, COMMIT)
+        except UniqueViolation as error:
+            if work.claims and (error.diag.table_name or "").startswith(CLAIMED_IN):
+                raise Overtaken from error
+            raise
+
+    @asynccontextmanager
+    async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
+        """For questions: each statement sees what is committed when it runs, and nothing is written."""
+        async with self._connected() as connected:
+            driver = connected.driver
+            await driver.set_autocommit(True)
+            try:
+                yield Work(connected, driver, now=now, caused_by=asked, subjects=self.subjects)
+            finally:
+                if not driver.closed:
+                    await driver.set_autocommit(False)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connected]:
+        connected = Connected(self.engine, await self.engine.raw_connection())
+        driver = connected.driver
+        try:
+            yield connected
+        except BaseException:
+            if driver.closed:
+                # What else lies in the pool is as dead as this connection.
+                connected.pooled.invalidate()
+                await self.engine.dispose()
+            else:
+                await roll_back(driver)
+            raise
+        finally:
+            connected.pooled.close()
+
+
+def _identity(event: type[Event], snapshot: BaseModel) -> str:
+    """The same as `entity_id` says of the snapshot's JSON."""
+    parts = (getattr(snapshot, name) for name in event.identity)
+    return ".".join(part.token if isinstance(part, Customer) else part for part in parts)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,114 @@
+"""Health endpoints that tell the truth: ready means that work arriving now would be done."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from shared.messaging.jetstream_consumers import Durable, Subscribing
+from shared.messaging.relay import Relay, waits_seconds
+from shared.messaging.request_server import Requests
+from shared.runtime.metrics import CONSUMER_LAG, OUTBOX_LAG
+from shared.runtime.settings import CommonSettings
+from shared.runtime.tuning import READY_CHECK_TIMEOUT_SECONDS
+
+FindProblems = Callable[[], Awaitable[dict[str, str]]]
+"""Tells everything that keeps a worker from working, by what it concerns."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What one worker needs in order to work."""
+
+    service: str
+    engine: AsyncEngine
+    subscribing: Subscribing
+    relay: Relay
+    requests: Requests
+    started: bool = False
+
+    async def problems(self) -> dict[str, str]:
+        """Everything that keeps the worker from working, by what it concerns; empty when it is ready."""
+        checks = {"database": self._check_database(), "nats": self._check_nats()}
+        checks |= {
+            f"consumer {durable.name}": self._check_durable(durable) for durable in self.subscribing.durables
+        }
+        found = await asyncio.gather(*(_within_timeout(check) for check in checks.values()))
+        problems = {about: problem for about, problem in zip(checks, found, strict=True) if problem}
+        if self.relay.problem:
+            problems["relay"] = self.relay.problem
+        if not self.started:
+            problems["worker"] = "has not started consuming yet"
+        return problems
+
+    async def _check_database(self) -> str | None:
+        # Asked of the tables: a relay that cannot lead, or waits for NATS, has nothing to say of them.
+        async with self.engine.connect() as connection:
+            OUTBOX_LAG.labels(self.service).set(await waits_seconds(connection, self.relay.schema))
+        return None
+
+    async def _check_nats(self) -> str | None:
+        if self.started and not self.requests.is_heard:
+            return "brings no requests"
+        if self.started and not self.requests.answers.is_connected:
+            return "takes no answers"
+        ping = self.subscribing.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS)
+        return None if await ping else "not connected"
+
+    async def _check_durable(self, durable: Durable) -> str | None:
+        if not self.started:
+            return None
+        # Asked of the server each time: a deleted consumer is silence to whoever pulls from it.
+        stream = self.subscribing.broker.config.connection_state.stream
+        info = await stream.consumer_info(durable.stream, durable.name)
+        pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        CONSUMER_LAG.labels(self.service, durable.name).set(pending)
+        return None
+
+
+def health_routes(
+    find_problems: FindProblems, settings: CommonSettings, *, is_public: bool = False
+) -> list[BaseRoute]:
+    """`/live` (the process runs), `/ready` (nothing keeps it from its work) and `/metrics`.
+
+    Metrics are for those who know METRICS_TOKEN, where one is set; without one, for whoever reaches the port,
+    unless it `is_public`.
+    """
+    token = settings.metrics_token
+
+    async def live(_: HttpRequest) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def ready(_: HttpRequest) -> Response:
+        problems = await find_problems()
+        status = "not ready" if problems else "ready"
+        return JSONResponse({"status": status, "problems": problems}, status_code=503 if problems else 200)
+
+    async def metrics(request: HttpRequest) -> Response:
+        if token is not None and not _is_bearer(request, token.get_secret_value()):
+            return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
+        await find_problems()  # also measures how far consumers and outbox are behind
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    routes: list[BaseRoute] = [Route("/live", live), Route("/ready", ready)]
+    if token is not None or not is_public:
+        routes.append(Route("/metrics", metrics))
+    return routes
+
+
+def _is_bearer(request: HttpRequest, token: str) -> bool:
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+
+async def _within_timeout(check: Awaitable[str | None]) -> str | None:
+    try:
+        return await asyncio.wait_for(check, READY_CHECK_TIMEOUT_SECONDS)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the problem
+        return str(error) or type(error).__name__

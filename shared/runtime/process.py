@@ -1,0 +1,31 @@
+"""A worker's process: logs, traces, the garbage collector and one HTTP server, the same for all of them."""
+
+import gc
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from shared.runtime.logging_setup import set_up_logs
+from shared.runtime.settings import CommonSettings
+from shared.runtime.tracing import set_up_tracing
+from shared.runtime.tuning import GC_ALLOCATIONS, GRACEFUL_STOP_SECONDS
+
+
+def serve(name: str, settings: CommonSettings, make_application: Callable[[], ASGIApp]) -> None:
+    """Run an ASGI application as the worker of that name until it is told to stop."""
+    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
+    set_up_logs(name, style=settings.log_format, level=settings.log_level)
+    set_up_tracing(name, settings.otel_exporter_otlp_endpoint)
+    uvicorn.run(
+        make_application(),
+        host=settings.health_host,
+        port=settings.health_port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        proxy_headers=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACEFUL_STOP_SECONDS),
+    )

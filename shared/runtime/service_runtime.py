@@ -1,0 +1,112 @@
+"""A service's handlers bound to a database: everything a worker does except hearing from NATS.
+
+Tests of handlers use it as it is; the worker puts NATS in front of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.errors import Unavailable
+from shared.messaging.dispatcher import Dispatcher, Handler, injected
+from shared.messaging.feed_consumer import Following
+from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.persistence.inbox import Inbox
+from shared.persistence.unit_of_work import Transactions
+from shared.runtime.service import Follower, Job, Service
+from tallystick.messages.base import Instant, Outcome
+from tallystick.subjects import Subjects
+
+
+class Tick(BaseModel):
+    """The body of a tick; without `at` the moment at which JetStream stored it counts."""
+
+    at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One service, ready to handle what comes in."""
+
+    service: Service
+    transactions: Transactions
+    dispatcher: Dispatcher
+    provided: dict[type[Any], Any]
+    following: Following
+
+    @classmethod
+    def of(
+        cls,
+        service: Service,
+        engine: AsyncEngine,
+        *,
+        subjects: Subjects,
+        provided: list[Any],
+        wake_relay: Callable[[], None],
+    ) -> "Runtime":
+        """Bind a service's handlers to a database and to what they need beside it."""
+        transactions = Transactions(engine, service.schema, subjects, wake_relay)
+        by_type = {type(instance): instance for instance in provided}
+        inbox = Inbox(service.schema)
+        dispatcher = Dispatcher(transactions, inbox, by_type | {Inbox: inbox})
+        following = Following(service, transactions, by_type, subjects)
+        return cls(service, transactions, dispatcher, by_type, following)
+
+    async def request(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """What becomes of a command or question."""
+        return await self.dispatcher.dispatch(handler, body, now)
+
+    async def command(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
+        """The same for a queued command: raises when nobody can tell, so that it is tried again."""
+        return await self.dispatcher.attempt(handler, body, now)
+
+    async def follow(self, follower: Follower, incoming: Incoming) -> None:
+        """Handle a message of a durable consumer."""
+        extra = injected(follower.function, self.provided)
+        await follower.function(self.transactions, incoming, *extra)
+
+    async def tick(self, job: Job, incoming: Incoming) -> None:
+        """Do what is due by the moment that a tick carries."""
+        try:
+            tick = Tick.model_validate_json(incoming.body or b"{}")
+        except ValidationError as error:
+            raise Undeliverable(
+                f'a tick\'s body is {{"at": "<RFC 3339>"}}, not {incoming.body[:200]!r}'
+            ) from error
+        at = tick.at or incoming.published_at
+        await job.function(self.transactions, at, *injected(job.function, self.provided))
+
+    async def unfinished(self, before: datetime, limit: int) -> list[tuple[Handler, bytes]]:
+        """External commands that came in before a moment and have no outcome.
+
+        Their worker died in between.
+        """
+        table = self.service.table("inbox")
+        query = (
+            sa.select(table.c.name, table.c.body)
+            .where(table.c.outcome.is_(None), table.c.received_at < before)
+            .order_by(table.c.received_at)
+            .limit(limit)
+        )
+        async with self.transactions.engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            (self.service.handlers[row.name], orjson.dumps(row.body))
+            for row in rows
+            if row.name in self.service.handlers
+        ]
+
+    async def finish(self, handler: Handler, body: bytes, now: datetime) -> None:
+        """Carry an unfinished external command to its outcome.
+
+        Raises Unavailable when that is not possible yet.
+        """
+        outcome = await self.dispatcher.dispatch(handler, body, now)
+        if outcome.status == "failed":
+            raise Unavailable(f"{handler.name} {outcome.command_id} is still unfinished")

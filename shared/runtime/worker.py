@@ -1,0 +1,208 @@
+"""A worker process: one service's handlers, its relay and its sweep.
+
+Behind one small HTTP server for health and metrics.
+"""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from shared.clock import utc_now
+from shared.messaging.answers import Answers
+from shared.messaging.dead_letters import bury_in
+from shared.messaging.jetstream_consumers import Subscribing
+from shared.messaging.nats_connection import as_user, connect, inbox_prefix, make_broker
+from shared.messaging.redelivery import Delivery
+from shared.messaging.relay import Relay
+from shared.messaging.request_server import Requests
+from shared.persistence.database import make_engine
+from shared.persistence.partitions import tend_partitions
+from shared.runtime.health import Health, health_routes
+from shared.runtime.metrics import UNFINISHED
+from shared.runtime.process import serve
+from shared.runtime.service import Service
+from shared.runtime.service_runtime import Runtime
+from shared.runtime.settings import Settings
+from shared.runtime.tuning import (
+    EXTERNAL_SWEEP_BATCH,
+    EXTERNAL_SWEEP_SECONDS,
+    EXTERNAL_UNFINISHED_AFTER_SECONDS,
+    PARTITIONS_TENDED_SECONDS,
+    START_RETRY_SECONDS,
+)
+from tallystick.subjects import Subjects
+from tallystick.tasks import end
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Worker:
+    """One service at work."""
+
+    service: Service
+    settings: Settings
+    provide: Callable[[Settings], list[Any]]
+    routes: Callable[[Runtime, Settings], list[BaseRoute]]
+    engine: AsyncEngine = field(init=False)
+    health: Health = field(init=False)
+    relay: Relay = field(init=False)
+    runtime: Runtime = field(init=False)
+    answers: Answers = field(init=False)
+    requests: Requests = field(init=False)
+    subscribing: Subscribing = field(init=False)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when NATS has closed a connection for good."""
+
+    def __post_init__(self) -> None:
+        name = self.service.name
+        database_url = self.settings.database_url.get_secret_value()
+        nats_url = self.settings.nats_url.get_secret_value()
+        subjects = Subjects(self.settings.subject_prefix)
+        relay_url = as_user(nats_url, name, f"{name}_relay")
+        self.engine = make_engine(database_url, name)
+        self.relay = Relay(
+            schema=self.service.schema,
+            database_url=database_url,
+            connect_nats=lambda: connect(relay_url, f"{name}-relay"),
+        )
+        self.runtime = Runtime.of(
+            self.service,
+            self.engine,
+            subjects=subjects,
+            provided=self.provide(self.settings),
+            wake_relay=self.relay.wake,
+        )
+        self.answers = Answers()
+        self.requests = Requests(self.runtime, subjects, self.answers)
+        self.subscribing = self._subscribing()
+        self.health = Health(name, self.engine, self.subscribing, self.relay, self.requests)
+
+    def _subscribing(self) -> Subscribing:
+        """The service's consumers on a connection of their own, not started yet."""
+        name = self.service.name
+        nats_url = self.settings.nats_url.get_secret_value()
+        broker = make_broker(nats_url, name, self._on_closed)
+        delivery = Delivery(name, bury_in(broker, self.requests.subjects, name))
+        subscribing = Subscribing(broker, self.runtime, delivery, inbox_prefix(nats_url), self.answers)
+        subscribing.subscribe()
+        return subscribing
+
+    def application(self) -> Starlette:
+        """The worker as an ASGI application; its lifespan is the worker's life."""
+        own = self.routes(self.runtime, self.settings)
+        # What has routes of its own is reached from outside.
+        health = health_routes(self.health.problems, self.settings, is_public=bool(own))
+        return Starlette(routes=[*own, *health], lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(self._consume()),
+            asyncio.create_task(self.relay.run()),
+            asyncio.create_task(self._sweep()),
+            asyncio.create_task(self._tend_partitions()),
+        ]
+        try:
+            yield
+        finally:
+            consuming, *others = tasks
+            await end(consuming)  # a connection that is closed from here on is not opened again
+            await asyncio.gather(self.subscribing.stop(), self.requests.stop())
+            await self.answers.close()
+            await end(*others)
+            for instance in self.runtime.provided.values():
+                if hasattr(instance, "close"):
+                    await instance.close()
+            await self.engine.dispose()
+
+    async def _consume(self) -> None:
+        """Consume and answer for ever; over new connections where NATS has closed one for good.
+
+        A connection that is only lost comes back by itself. A server closes one when it refuses what came
+        over it, a message above its limits for example, and clients do not open such a connection again.
+        """
+        while True:
+            self.closed.clear()
+            await self._start_consuming()
+            await self.closed.wait()
+            log.error("NATS closed a connection, opening new ones")
+            self.health.started = False
+            await self._let_go()
+            self.health.subscribing = self.subscribing = self._subscribing()
+            await asyncio.sleep(START_RETRY_SECONDS)  # a message that closes each connection is no load
+
+    async def _let_go(self) -> None:
+        """Close what is left of the connections, whatever state they are in."""
+        for close in (self.subscribing.stop, self.requests.lose, self.answers.close):
+            with contextlib.suppress(Exception):
+                await close()
+
+    async def _start_consuming(self) -> None:
+        nats_url = self.settings.nats_url.get_secret_value()
+        name = self.service.name
+        answers_url = as_user(nats_url, name, f"{name}_answers")
+        while True:
+            try:
+                self.answers.connection = await connect(answers_url, f"{name}-answers", self._on_closed)
+                await self.subscribing.start()
+                await self.requests.start(await connect(nats_url, f"{name}-requests", self._on_closed))
+            except Exception as error:  # noqa: BLE001 - whatever is missing may come
+                log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
+                await self._let_go()
+                await asyncio.sleep(START_RETRY_SECONDS)
+                self.closed.clear()  # by ourselves
+            else:
+                # All that is loaded now stays: the collector need not look at it again and again.
+                gc.collect()
+                gc.freeze()
+                self.health.started = True
+                log.info("consuming", durables=[durable.name for durable in self.subscribing.durables])
+                return
+
+    async def _on_closed(self) -> None:
+        self.closed.set()
+
+    async def _sweep(self) -> None:
+        """Finish external commands whose worker died between intent and result."""
+        unfinished = UNFINISHED.labels(self.service.name)
+        while True:
+            await asyncio.sleep(EXTERNAL_SWEEP_SECONDS)
+            with contextlib.suppress(Exception):
+                now = utc_now()
+                before = now - timedelta(seconds=EXTERNAL_UNFINISHED_AFTER_SECONDS)
+                found = await self.runtime.unfinished(before, EXTERNAL_SWEEP_BATCH)
+                unfinished.set(len(found))
+                for handler, body in found:
+                    await self.runtime.request(handler, body, now)
+
+    async def _tend_partitions(self) -> None:
+        """Have old rows dropped and new partitions opened when they are due."""
+        while True:
+            try:
+                for change in await tend_partitions(self.engine, self.service.schema):
+                    log.info("partitions tended", change=change)
+            except Exception as error:  # noqa: BLE001 - whatever stands in the way, there is time
+                log.warning("partitions not tended", error=str(error))
+            await asyncio.sleep(PARTITIONS_TENDED_SECONDS)
+
+
+def run(
+    service: Service,
+    *,
+    provide: Callable[[Settings], list[Any]] = lambda _: [],
+    routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
+) -> None:
+    """Run a service's worker until it is told to stop: what `python -m services.<name>.app` does."""
+    settings = Settings()
+    serve(service.name, settings, lambda: Worker(service, settings, provide, routes).application())
