@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.child import Child, Program, wait_until_ready
+from sandbox.managed_process import Child, Program, wait_until_ready
 from sandbox.ports import HOST
 
 DEPLOY_CONFIGURATION = Path(__file__).parents[1] / "deploy" / "nats.conf"

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import psutil
 
-from sandbox.child import Child, NotReady, Program, last_lines, wait_until_ready
+from sandbox.managed_process import Child, NotReady, Program, last_lines, wait_until_ready
 from sandbox.ports import HOST
 
 DEPLOY_SETTINGS = Path(__file__).parents[1] / "deploy" / "postgres.conf"

@@ -17,9 +17,9 @@ from types import FrameType
 
 import psutil
 
-from sandbox import leftovers
-from sandbox.child import STOP_TIMEOUT_SECONDS, Child, Program, last_lines
-from sandbox.output import Output, set_aside_if_large
+from sandbox import stale_processes
+from sandbox.console import Output, set_aside_if_large
+from sandbox.managed_process import STOP_TIMEOUT_SECONDS, Child, Program, last_lines
 
 # How long a look at the programs may wait for output; also how late a death or a signal is noticed at most.
 _TICK_SECONDS = 0.1
@@ -84,7 +84,7 @@ class Supervisor:
         log = self.log(program.name)
         set_aside_if_large(log)
         self._watched[program.name] = _Watched(prepare, self._spawn(program), log, shown, kept)
-        leftovers.note(self._note, (watched.child for watched in self._watched.values()))
+        stale_processes.note(self._note, (watched.child for watched in self._watched.values()))
 
     def log(self, name: str) -> Path:
         """Where a program's output is kept."""
@@ -208,7 +208,7 @@ class Supervisor:
         elif now >= watched.restart_at:
             watched.child = self._spawn(watched.prepare())
             watched.started_at, watched.restart_at = now, None
-            leftovers.note(self._note, (each.child for each in self._watched.values()))
+            stale_processes.note(self._note, (each.child for each in self._watched.values()))
             self._output.say(f"↻ {watched.child.name} restarted, process {watched.child.pid}", "green")
 
 

@@ -11,12 +11,12 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
-from sandbox import environments, first_steps, leftovers
-from sandbox.child import Program
+from sandbox import demo_data, environments, stale_processes
+from sandbox.console import Output
 from sandbox.credentials import load_or_create, write_private
 from sandbox.endpoints import DATABASE, PORTS_USED, Places, Settings, document
+from sandbox.managed_process import Program
 from sandbox.nats import Nats, password_owners
-from sandbox.output import Output
 from sandbox.ports import HOST, answers, is_free
 from sandbox.postgres import Postgres
 from sandbox.supervisor import StartFailed, Stopped, Supervisor
@@ -65,9 +65,9 @@ class Sandbox:
         )
         self.supervisor.run(provision, _PROVISION_TIMEOUT_SECONDS)
         self._start_workers()
-        self._output.step(f"catalog {first_steps.CATALOG.relative_to(ROOT)}")
-        first_steps.apply_catalog(self.supervisor, self._places)
-        return first_steps.demo_checkout(self.supervisor, self._places)
+        self._output.step(f"catalog {demo_data.CATALOG.relative_to(ROOT)}")
+        demo_data.apply_catalog(self.supervisor, self._places)
+        return demo_data.demo_checkout(self.supervisor, self._places)
 
     def _start_infrastructure(self) -> None:
         self._output.step("Postgres and NATS")
@@ -171,9 +171,9 @@ def main() -> None:
     directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     output = Output()
     try:
-        with leftovers.exclusive(directory):
+        with stale_processes.exclusive(directory):
             sys.exit(run(directory, options.port, output))
-    except leftovers.AlreadyRunning as error:
+    except stale_processes.AlreadyRunning as error:
         output.fail(str(error))
         sys.exit(1)
 
@@ -182,7 +182,7 @@ def run(directory: Path, base_port: int, output: Output) -> int:
     """One sandbox from its start to its end; gives the exit code."""
     began = time.monotonic()
     endpoints_file(directory).unlink(missing_ok=True)
-    if ended := leftovers.end(directory / "running.json"):
+    if ended := stale_processes.end(directory / "running.json"):
         output.step(f"ended {len(ended)} processes that an earlier run had left")
     secrets = load_or_create(directory / "secrets.json", services_with_tables(), password_owners())
     places = Places(base_port, secrets, Settings.from_environment(), worker_names())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import entries, invoicing, lines, pricing, shapes
+from sandbox.stripe.billing import invoicing, lines, object_templates, pending_items, pricing
 from sandbox.stripe.faults import invalid, missing_parameter
 from sandbox.stripe.lists import page
 from sandbox.stripe.parameters import LIST, boolean, decimal, integer, merge_metadata, metadata, text
@@ -21,8 +21,10 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
     invoice = account.refer("invoice", params["invoice"], "invoice") if params.get("invoice") else None
     if invoice is not None and invoice["status"] != "draft":
         raise invalid("You can only add items to a draft invoice.", "invoice", "invoice_not_editable")
-    if len(account.find("invoiceitem", customer=customer["id"], invoice=None)) >= entries.MAX_WAITING:
-        raise invalid(f"A customer can have at most {entries.MAX_WAITING} pending invoice items.", "customer")
+    if len(account.find("invoiceitem", customer=customer["id"], invoice=None)) >= pending_items.MAX_WAITING:
+        raise invalid(
+            f"A customer can have at most {pending_items.MAX_WAITING} pending invoice items.", "customer"
+        )
     entry = account.insert(_compose(account, customer, params))
     account.emit("invoiceitem.created", entry)
     if invoice is not None:
@@ -60,7 +62,7 @@ def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
     if invoice is not None:
         data = invoice["lines"]["data"]
         _refresh(account, invoice, [line for line in data if invoicing.invoice_item_of(line) != entry["id"]])
-    entries.forget(account, [entry])
+    pending_items.forget(account, [entry])
     return {"id": entry["id"], "object": "invoiceitem", "deleted": True}
 
 
@@ -98,7 +100,7 @@ def _compose(account: Account, customer: Json, params: Json) -> Json:
     if subscription:
         account.refer("subscription", subscription, "subscription")
     details = {"subscription_details": {"subscription": subscription}, "type": "subscription_details"}
-    return shapes.invoice_item(
+    return object_templates.invoice_item(
         account.new_id("ii"),
         customer,
         amount=amount,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 
 from sandbox.stripe.account import PREVIEW_PREFIX, Account, Json
-from sandbox.stripe.billing import changes, creation, cycle, entries, execution, invoicing, items, lines
+from sandbox.stripe.billing import changes, creation, cycle, execution, invoicing, items, lines, pending_items
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import StripeFault, missing_parameter
 from sandbox.stripe.parameters import anything, boolean, integer, integer_or, one_of, text
@@ -78,10 +78,12 @@ def _of_subscription(account: Account, subscription: Json, details: Json, params
 
 def _of_end(account: Account, customer: Json, subscription: Json, details: Json, at: int) -> Json:
     """The last invoice, were the subscription cancelled now."""
-    found = [lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)]
+    found = [
+        lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
+    ]
     if (details.get("proration_behavior") or "create_prorations") != "none":
         moment = details.get("proration_date") or at
-        unused = entries.unused(account, subscription, moment)
+        unused = pending_items.unused(account, subscription, moment)
         found += [lines.from_invoice_item(account, entry) for entry in unused]
     found += cycle.usage_so_far(account, subscription, at)
     return _shown(invoicing.compose(account, customer, found, reason="upcoming", subscription=subscription))
@@ -94,7 +96,10 @@ def _of_new(account: Account, customer: Json, details: Json) -> Json:
         account,
         customer,
         [
-            *(lines.from_invoice_item(account, each) for each in entries.waiting(account, subscription)),
+            *(
+                lines.from_invoice_item(account, each)
+                for each in pending_items.waiting(account, subscription)
+            ),
             *changes.period_lines(account, subscription),
         ],
         reason="upcoming",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import charging, cycle, entries, invoicing, lines
+from sandbox.stripe.billing import charging, cycle, invoicing, lines, pending_items
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import StripeFault, invalid
@@ -184,9 +184,9 @@ def list_payments(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 def _waiting(account: Account, customer: Json, subscription: Json | None, currency: str) -> list[Json]:
     if subscription is not None:
-        return entries.own(account, subscription)
+        return pending_items.own(account, subscription)
     found = account.find("invoiceitem", customer=customer["id"], invoice=None, currency=currency)
-    return [entry for entry in found if entries.owner(entry) is None]
+    return [entry for entry in found if pending_items.owner(entry) is None]
 
 
 def _payments_of(account: Account, invoice: Json) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import execution, items, standing
+from sandbox.stripe.billing import execution, items, subscription_status
 from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import invalid, missing_object
 from sandbox.stripe.lists import page
@@ -48,7 +48,7 @@ def list_items(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def _change(account: Account, subscription: Json, params: Json, which: Json) -> None:
-    if subscription["status"] in standing.ENDED:
+    if subscription["status"] in subscription_status.ENDED:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     item = {name: value for name, value in params.items() if name in items.CREATE_ITEM}
     how = {name: params[name] for name in _HOW if name in params}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Action, Json
-from sandbox.stripe.billing import calendar, creation, execution, lines, phases, standing
+from sandbox.stripe.billing import calendar, creation, execution, lines, phases, subscription_status
 from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import invalid, missing_parameter
 from sandbox.stripe.lists import page
@@ -98,7 +98,7 @@ def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
         return schedule
     subscription = account.get("subscription", schedule["subscription"])
     with updating(account, subscription):
-        standing.end(account, subscription, now, reason="cancellation_requested")
+        subscription_status.end(account, subscription, now, reason="cancellation_requested")
     return schedule
 
 
@@ -142,7 +142,7 @@ def _from_subscription(account: Account, params: Json) -> Json:
             f" `{subscription['schedule']}`.",
             "from_subscription",
         )
-    if subscription["status"] in standing.ENDED:
+    if subscription["status"] in subscription_status.ENDED:
         raise invalid("You cannot migrate a canceled subscription.", "from_subscription")
     customer = account.get("customer", subscription["customer"])
     schedule = _new(account, customer, account.now(customer), params)

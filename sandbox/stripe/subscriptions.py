@@ -6,14 +6,14 @@ from sandbox.stripe.account import Account, Action, Json
 from sandbox.stripe.billing import (
     creation,
     cycle,
-    entries,
     execution,
     invoicing,
     lines,
+    object_templates,
     pauses,
+    pending_items,
     settings,
-    shapes,
-    standing,
+    subscription_status,
 )
 from sandbox.stripe.billing.items import CREATE_ITEM, UPDATE_ITEM
 from sandbox.stripe.billing.updates import updating
@@ -55,7 +55,9 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
         if {"items", "trial_end", "billing_cycle_anchor"} & set(params):
             execution.execute(account, subscription, params, at)
         if params.get("add_invoice_items"):
-            entries.store(account, creation.extra_items(account, subscription, params["add_invoice_items"]))
+            pending_items.store(
+                account, creation.extra_items(account, subscription, params["add_invoice_items"])
+            )
         _set_plain(account, subscription, params)
         creation.set_end(account, subscription, params, at)
         if subscription["status"] == "trialing":
@@ -69,7 +71,7 @@ def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
     `prorate` credits unused time, `invoice_now` bills what waits.
     """
     subscription = account.get("subscription", ids["id"])
-    if subscription["status"] in standing.ENDED:
+    if subscription["status"] in subscription_status.ENDED:
         raise StripeFault(
             f"No such subscription: '{ids['id']}'", status=404, code="resource_missing", param="id"
         )
@@ -78,17 +80,17 @@ def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
         details = params.get("cancellation_details") or {}
         subscription["cancellation_details"] = {**subscription["cancellation_details"], **details}
         if params.get("prorate"):
-            entries.credit_unused(account, subscription, at)
+            pending_items.credit_unused(account, subscription, at)
         else:
-            entries.forget(
-                account, [each for each in entries.own(account, subscription) if each["proration"]]
+            pending_items.forget(
+                account, [each for each in pending_items.own(account, subscription) if each["proration"]]
             )
         if params.get("invoice_now"):
             cycle.last_invoice(account, subscription, cycle.usage_so_far(account, subscription, at))
         if subscription["status"] == "incomplete":
-            standing.expire(account, subscription)
+            subscription_status.expire(account, subscription)
         else:
-            standing.end(account, subscription, at, reason="cancellation_requested")
+            subscription_status.end(account, subscription, at, reason="cancellation_requested")
     return subscription
 
 
@@ -119,9 +121,9 @@ def list_subscriptions(account: Account, params: Json, ids: dict[str, str]) -> J
     found = account.find("subscription", **equals)
     status = params.get("status")
     if status is None:
-        found = [each for each in found if each["status"] not in standing.ENDED]
+        found = [each for each in found if each["status"] not in subscription_status.ENDED]
     elif status == "ended":
-        found = [each for each in found if each["status"] in standing.ENDED]
+        found = [each for each in found if each["status"] in subscription_status.ENDED]
     elif status != "all":
         found = [each for each in found if each["status"] == status]
     if params.get("price"):
@@ -142,7 +144,10 @@ def _within(moment: int, bound: str, value: int) -> bool:
 
 
 def _must_be_open(subscription: Json, params: Json) -> None:
-    if subscription["status"] in standing.ENDED and set(params) - {"metadata", "cancellation_details"}:
+    if subscription["status"] in subscription_status.ENDED and set(params) - {
+        "metadata",
+        "cancellation_details",
+    }:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     if subscription["pending_update"] and {"items", "trial_end", "billing_cycle_anchor"} & set(params):
         raise invalid("This subscription has a pending update; pay or void its invoice first.")
@@ -160,7 +165,7 @@ def _set_plain(account: Account, subscription: Json, params: Json) -> None:
         given = params["pause_collection"]
         subscription["pause_collection"] = given and {"resumes_at": None, **given}
     if params.get("payment_settings"):
-        subscription["payment_settings"] = shapes.payment_settings(
+        subscription["payment_settings"] = object_templates.payment_settings(
             {**subscription["payment_settings"], **params["payment_settings"]}
         )
     if params.get("trial_settings"):
@@ -178,7 +183,11 @@ def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, A
     """The next step of each subscription and invoice."""
     found: list[tuple[int, Action]] = []
     for subscription in account.each("subscription", test_clock=clock_id):
-        step = None if subscription["status"] in standing.ENDED else cycle.next_step(account, subscription)
+        step = (
+            None
+            if subscription["status"] in subscription_status.ENDED
+            else cycle.next_step(account, subscription)
+        )
         if step is not None and step[0] <= until:
             found.append((step[0], _on(account, subscription, step[1])))
     for invoice in account.each("invoice", test_clock=clock_id):
@@ -200,8 +209,10 @@ def _on(account: Account, obj: Json, action: Action) -> Action:
 
 def _on_customer_deleted(account: Account, customer: Json) -> None:
     for subscription in account.find("subscription", customer=customer["id"]):
-        if subscription["status"] not in standing.ENDED:
-            standing.end(account, subscription, account.now(customer), reason="cancellation_requested")
+        if subscription["status"] not in subscription_status.ENDED:
+            subscription_status.end(
+                account, subscription, account.now(customer), reason="cancellation_requested"
+            )
 
 
 def _on_price_updated(account: Account, price: Json) -> None:
@@ -210,7 +221,7 @@ def _on_price_updated(account: Account, price: Json) -> None:
         if any(item["price"]["id"] == price["id"] for item in subscription["items"]["data"]):
             for item in account.get("subscription", subscription["id"])["items"]["data"]:
                 if item["price"]["id"] == price["id"]:
-                    item.update(price=dict(price), plan=shapes.plan(price))
+                    item.update(price=dict(price), plan=object_templates.plan(price))
 
 
 def _on_overdue(account: Account, invoice: Json) -> None:
@@ -222,10 +233,10 @@ def _on_overdue(account: Account, invoice: Json) -> None:
 
 
 LISTENERS = {
-    "invoice.payment_succeeded": standing.on_invoice_settled,
-    "invoice.voided": standing.on_invoice_settled,
-    "invoice.marked_uncollectible": standing.on_invoice_settled,
-    "invoice.payment_failed": standing.on_invoice_failed,
+    "invoice.payment_succeeded": subscription_status.on_invoice_settled,
+    "invoice.voided": subscription_status.on_invoice_settled,
+    "invoice.marked_uncollectible": subscription_status.on_invoice_settled,
+    "invoice.payment_failed": subscription_status.on_invoice_failed,
     "invoice.overdue": _on_overdue,
     "customer.deleted": _on_customer_deleted,
     "price.updated": _on_price_updated,

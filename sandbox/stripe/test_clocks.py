@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import TEST_CLOCK, Account, Json
-from sandbox.stripe.billing import calendar, changes, standing
+from sandbox.stripe.billing import calendar, changes, subscription_status
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.faults import invalid
 from sandbox.stripe.lists import page
@@ -84,7 +84,7 @@ def _check_distance(account: Account, clock: Json, target: int) -> None:
     now = clock["frozen_time"]
     furthest = now + MAX_AHEAD_SECONDS
     for subscription in account.each("subscription", test_clock=clock["id"]):
-        if subscription["status"] not in standing.ENDED:
+        if subscription["status"] not in subscription_status.ENDED:
             interval, count = changes.cycle_of(subscription)
             furthest = min(furthest, calendar.boundary(now, interval, count, MAX_INTERVALS))
     if target > furthest:

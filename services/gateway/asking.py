@@ -12,8 +12,8 @@ from services.gateway.joining import Joining
 from services.gateway.problems import Refused
 from shared.runtime.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
-from tallystick.client.asking import result_of
 from tallystick.client.connection import Connection
+from tallystick.client.request_reply import result_of
 from tallystick.messages.base import Asked, Command, Outcome, Question
 
 Result = TypeVar("Result", bound=BaseModel)

@@ -11,15 +11,15 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from tallystick.asyncapi.own import (
+from tallystick.asyncapi.builders import SCHEMA_REFERENCE, Json, outcome, outcome_name
+from tallystick.asyncapi.external_channels import add_dead_letters, add_stripe, add_ticks
+from tallystick.asyncapi.messages import (
     add_entitlements,
     add_event,
     add_queued,
     add_request,
     cloud_event,
 )
-from tallystick.asyncapi.parts import SCHEMA_REFERENCE, Json, outcome, outcome_name
-from tallystick.asyncapi.surroundings import add_dead_letters, add_stripe, add_ticks
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
 from tallystick.messages.base import Asked, Outcome
 from tallystick.messages.subscriptions import BucketEntry

@@ -6,7 +6,7 @@ import sys
 import nats.errors
 import typer
 
-from tallystick.cli import catalog, contract, dead_letters, doctor, invitations, messages, replay, watch
+from tallystick.cli import asyncapi, catalog, dead_letters, doctor, invitations, messages, replay, watch
 from tallystick.cli.output import CommandFailed, errors
 from tallystick.client.errors import DeadlineExceeded, TallystickError, Unreachable
 
@@ -32,7 +32,7 @@ app.command("replay")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(catalog.app, name="catalog")
 app.command("doctor")(doctor.doctor)
-app.command("asyncapi")(contract.asyncapi)
+app.command("asyncapi")(asyncapi.asyncapi)
 
 
 def main() -> None:

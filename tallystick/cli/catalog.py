@@ -11,8 +11,8 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from tallystick.cli.fields import read_yaml, show_problems
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.argument_parsing import read_yaml, show_problems
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import CommandFailed, WrongUsage, errors, output, print_json, print_table
 from tallystick.cli.summaries import price_in_words
 from tallystick.client.errors import CommandRejected

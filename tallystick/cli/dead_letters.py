@@ -9,7 +9,7 @@ import nats.errors
 import typer
 from rich.markup import escape
 
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import CommandFailed, WrongUsage, errors, output, print_json, print_table
 from tallystick.cli.times import ago
 from tallystick.client import Client

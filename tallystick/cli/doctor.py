@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from tallystick.cli.checks import infrastructure, jetstream, services
 from tallystick.cli.checks.findings import Finding, Level
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import CommandFailed, output, print_json
 from tallystick.client.connection import without_password
 from tallystick.client.errors import TallystickError

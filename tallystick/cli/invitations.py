@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import WrongUsage, output
 from tallystick.messages.seats import SeatEvent, token_told
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from tallystick.cli.fields import build, find_message
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.argument_parsing import build, find_message
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import CommandFailed, WrongUsage, output, print_json, print_table
-from tallystick.client.core import ASK_DEADLINE_SECONDS, CALL_DEADLINE_SECONDS
+from tallystick.client.client import ASK_DEADLINE_SECONDS, CALL_DEADLINE_SECONDS
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Asked, Command, Outcome, Question
 

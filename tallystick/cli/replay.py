@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import CommandFailed, WrongUsage, output
 from tallystick.cli.times import moment
 from tallystick.client.errors import CommandRejected

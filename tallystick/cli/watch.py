@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from tallystick.cli.location import EndpointsOption, NatsOption, Place, locate
+from tallystick.cli.installation import EndpointsOption, NatsOption, Place, locate
 from tallystick.cli.output import WrongUsage, errors, output, print_json
 from tallystick.cli.summaries import summary
 from tallystick.cli.times import moment

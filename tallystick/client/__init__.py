@@ -1,6 +1,7 @@
 """The client: one place to import it from, its parts each in a module of their own."""
 
-from tallystick.client.core import Client, connect
+from tallystick.client.client import Client, connect
+from tallystick.client.command_queue import Queued
 from tallystick.client.entitlements import EntitlementsMirror, MirroredEntitlement
 from tallystick.client.errors import (
     CommandRejected,
@@ -17,7 +18,6 @@ from tallystick.client.errors import (
 )
 from tallystick.client.feed import Feed
 from tallystick.client.feed_events import FeedEvent
-from tallystick.client.queueing import Queued
 from tallystick.client.versions import Gap
 
 __all__ = [

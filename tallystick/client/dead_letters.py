@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from tallystick.client.connection import Connection
 from tallystick.client.dead_letter_origins import kept_headers, origin_problem
-from tallystick.client.pulling import PullReader
+from tallystick.client.pull_consumer import PullReader
 from tallystick.subjects import DEAD_LETTERS_STREAM, DEFAULT_WEBHOOK_SUBJECT, Subjects
 
 READ_BATCH = 100

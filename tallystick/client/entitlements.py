@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from tallystick.client.connection import Connection
 from tallystick.client.errors import TallystickError, Unreachable
-from tallystick.client.pulling import INACTIVE_SECONDS, Interrupted, PullReader
+from tallystick.client.pull_consumer import INACTIVE_SECONDS, Interrupted, PullReader
 from tallystick.messages.base import Customer
 from tallystick.subjects import ENTITLEMENTS_BUCKET, kv_subject
 from tallystick.tasks import end

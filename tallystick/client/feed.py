@@ -16,7 +16,7 @@ from nats.js import api
 from tallystick.client.connection import Connection
 from tallystick.client.errors import ConsumerMismatch, FeedGap
 from tallystick.client.feed_events import FeedEvent, read_event
-from tallystick.client.pulling import INACTIVE_SECONDS, Interrupted, PullReader
+from tallystick.client.pull_consumer import INACTIVE_SECONDS, Interrupted, PullReader
 from tallystick.client.versions import Verdict, Versions
 from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
 

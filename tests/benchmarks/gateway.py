@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 import tallystick
-from sandbox.child import Program
+from sandbox.managed_process import Program
 from sandbox.ports import HOST, free_port
 from shared.persistence.migrations import ROOT
 from tallystick.messages import consumables

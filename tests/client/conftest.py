@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
-from sandbox.child import Child
+from sandbox.managed_process import Child
 from sandbox.nats import Nats
 from tests.support import servers
 

@@ -6,7 +6,7 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
-from tallystick.client import queueing
+from tallystick.client import command_queue
 from tallystick.messages.webhooks import RecordOutcome, Replay
 from tallystick.subjects import Subjects
 
@@ -93,7 +93,7 @@ async def test_a_user_who_may_not_send_is_told_why(client: tallystick.Client) ->
 
 
 def test_batches_are_bounded_by_number_and_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    parcels = [queueing.pack(replay(number), Subjects(), None, None) for number in range(2_001)]
-    assert [len(batch) for batch in queueing.batches(parcels)] == [1_000, 1_000, 1]
-    monkeypatch.setattr(queueing, "BATCH_MAX_BYTES", 2 * len(parcels[2_000].body))
-    assert [len(batch) for batch in queueing.batches(parcels[1_000:1_005])] == [2, 2, 1]
+    parcels = [command_queue.pack(replay(number), Subjects(), None, None) for number in range(2_001)]
+    assert [len(batch) for batch in command_queue.batches(parcels)] == [1_000, 1_000, 1]
+    monkeypatch.setattr(command_queue, "BATCH_MAX_BYTES", 2 * len(parcels[2_000].body))
+    assert [len(batch) for batch in command_queue.batches(parcels[1_000:1_005])] == [2, 2, 1]

@@ -3,7 +3,7 @@
 import nats
 from nats.aio.client import Client
 
-from sandbox.child import Child
+from sandbox.managed_process import Child
 from sandbox.nats import Nats
 from shared.messaging.jetstream_batch import Message, publish_all
 from shared.operations.jetstream_layout import apply_layout, load_layout

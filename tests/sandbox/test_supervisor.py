@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox import leftovers
-from sandbox.child import Child, Program
-from sandbox.output import Output
+from sandbox import stale_processes
+from sandbox.console import Output
+from sandbox.managed_process import Child, Program
 from sandbox.supervisor import StartFailed, Stopped, Supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def test_a_stop_while_starting_ends_the_start(supervisor: Supervisor) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's own")
 def test_programs_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
-        "import time; from pathlib import Path; from sandbox.output import Output;"
+        "import time; from pathlib import Path; from sandbox.console import Output;"
         "from sandbox.supervisor import Supervisor;"
         "from tests.sandbox.test_supervisor import SLEEPER, program;"
         f"supervisor = Supervisor(Path({str(tmp_path)!r}), Output());"
@@ -150,11 +150,11 @@ def test_what_an_earlier_run_left_is_ended_and_strangers_are_not(tmp_path: Path)
     stranger = Child(program("stranger", SLEEPER), subprocess.DEVNULL)
     try:
         note = tmp_path / "running.json"
-        leftovers.note(note, [left, stranger])
+        stale_processes.note(note, [left, stranger])
         entries = json.loads(note.read_text())
         entries[1]["started"] -= 1000  # the process id has gone to somebody else since
         note.write_text(json.dumps(entries))
-        assert leftovers.end(note) == [left.pid]
+        assert stale_processes.end(note) == [left.pid]
         eventually(lambda: left.exit_code is not None)
         assert stranger.exit_code is None
         assert not note.exists()
@@ -165,10 +165,10 @@ def test_what_an_earlier_run_left_is_ended_and_strangers_are_not(tmp_path: Path)
 
 def test_a_directory_serves_one_supervisor_at_a_time(tmp_path: Path) -> None:
     with (
-        leftovers.exclusive(tmp_path),
-        pytest.raises(leftovers.AlreadyRunning),
-        leftovers.exclusive(tmp_path),
+        stale_processes.exclusive(tmp_path),
+        pytest.raises(stale_processes.AlreadyRunning),
+        stale_processes.exclusive(tmp_path),
     ):
         pass
-    with leftovers.exclusive(tmp_path):
+    with stale_processes.exclusive(tmp_path):
         pass

@@ -22,7 +22,7 @@ from nats.js.errors import NotFoundError
 from psycopg import sql
 
 from sandbox import nats as sandbox_nats
-from sandbox.child import Child
+from sandbox.managed_process import Child
 from sandbox.nats import Nats
 from sandbox.ports import free_port
 from sandbox.postgres import NOT_DURABLE_SETTINGS, Postgres

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import nats as sandbox_nats
-from sandbox.child import Child, NotReady, Program, last_lines
+from sandbox.managed_process import Child, NotReady, Program, last_lines
 from sandbox.nats import Nats
 from sandbox.ports import HOST, free_port
 from sandbox.postgres import Postgres

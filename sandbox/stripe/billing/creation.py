@@ -9,12 +9,12 @@ from sandbox.stripe.billing import (
     changes,
     charging,
     cycle,
-    entries,
     invoicing,
     items,
     lines,
+    object_templates,
+    pending_items,
     pricing,
-    shapes,
 )
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.billing.settings import TRIAL_NOTICE_SECONDS
@@ -118,7 +118,7 @@ def extra_items(account: Account, subscription: Json, given: list[Json]) -> list
         price = account.refer("price", params["price"], f"add_invoice_items[{index}][price]")
         quantity = 1 if params.get("quantity") is None else params["quantity"]
         found.append(
-            shapes.invoice_item(
+            object_templates.invoice_item(
                 account.new_id("ii"),
                 customer,
                 amount=pricing.round_minor(pricing.total(price, quantity)),
@@ -166,12 +166,12 @@ def _new(account: Account, customer: Json, params: Json, at: int) -> Json:
     }
     if params.get("trial_settings"):
         given["trial_settings"] = params["trial_settings"]
-    return shapes.subscription(
+    return object_templates.subscription(
         account.new_id("sub"),
         created=at,
         customer=customer["id"],
         metadata=merge_metadata(None, params.get("metadata")),
-        payment_settings=shapes.payment_settings(params.get("payment_settings")),
+        payment_settings=object_templates.payment_settings(params.get("payment_settings")),
         start_date=params.get("backdate_start_date") or at,
         test_clock=customer.get("test_clock"),
         **given,
@@ -246,7 +246,7 @@ def _anchor(subscription: Json, params: Json, at: int) -> int:
 def _first_invoice(
     account: Account, customer: Json, subscription: Json, params: Json, extra: list[Json]
 ) -> Json:
-    waiting = [*entries.waiting(account, subscription), *extra]
+    waiting = [*pending_items.waiting(account, subscription), *extra]
     found = [lines.from_invoice_item(account, entry) for entry in waiting]
     start = lines.period_of(subscription)[0]
     is_stub = subscription["status"] != "trialing" and subscription["billing_cycle_anchor"] > start
@@ -260,7 +260,7 @@ def _first_invoice(
 def _announce(account: Account, subscription: Json, invoice: Json, extra: list[Json]) -> None:
     subscription["latest_invoice"] = invoice["id"]
     account.emit("customer.subscription.created", subscription)
-    entries.store(account, extra)
+    pending_items.store(account, extra)
     invoicing.issue(account, invoice)
 
 

@@ -7,7 +7,16 @@ time.
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Action, Json
-from sandbox.stripe.billing import changes, charging, entries, invoicing, lines, pending, phases, standing
+from sandbox.stripe.billing import (
+    changes,
+    charging,
+    invoicing,
+    lines,
+    pending,
+    pending_items,
+    phases,
+    subscription_status,
+)
 from sandbox.stripe.billing.settings import (
     DRAFT_SECONDS,
     INCOMPLETE_SECONDS,
@@ -27,11 +36,14 @@ def next_step(account: Account, subscription: Json) -> tuple[int, Action] | None
 def _steps(account: Account, subscription: Json) -> list[tuple[int, Action]]:
     status = subscription["status"]
     start, end = lines.period_of(subscription)
-    if status in standing.ENDED:
+    if status in subscription_status.ENDED:
         return []
     if status == "incomplete":
         return [
-            (subscription["created"] + INCOMPLETE_SECONDS, lambda: standing.expire(account, subscription))
+            (
+                subscription["created"] + INCOMPLETE_SECONDS,
+                lambda: subscription_status.expire(account, subscription),
+            )
         ]
     steps: list[tuple[int, Action]] = []
     if subscription["pending_update"]:
@@ -85,7 +97,7 @@ def renew(account: Account, subscription: Json, at: int) -> None:
             subscription["status"] = "active"
             usage = []
         phases.enter_if_due(account, subscription, at)
-        if subscription["status"] in standing.ENDED:
+        if subscription["status"] in subscription_status.ENDED:
             return
         lines.set_period(subscription, *changes.next_period(subscription, at))
         _invoice_period(account, subscription, usage, (old_start, at))
@@ -98,7 +110,7 @@ def upcoming(account: Account, subscription: Json, extra: list[Json]) -> list[Js
     """
     start, end = lines.period_of(subscription)
     found = [
-        lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)
+        lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
     ] + extra
     if subscription["status"] != "trialing":
         found += changes.usage_lines(account, subscription, start, end)
@@ -118,9 +130,9 @@ def end_as_planned(account: Account, subscription: Json) -> None:
     with updating(account, subscription):
         at = subscription["cancel_at"]
         if at < lines.period_of(subscription)[1] and subscription.get("_prorate_end"):
-            entries.credit_unused(account, subscription, at)
+            pending_items.credit_unused(account, subscription, at)
         last_invoice(account, subscription, usage_so_far(account, subscription, at))
-        standing.end(account, subscription, at, reason="cancellation_requested")
+        subscription_status.end(account, subscription, at, reason="cancellation_requested")
 
 
 def last_invoice(
@@ -131,7 +143,7 @@ def last_invoice(
     None if there is nothing.
     """
     found = [
-        lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)
+        lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
     ] + usage
     if not found:
         return None
@@ -154,7 +166,9 @@ def usage_so_far(account: Account, subscription: Json, at: int) -> list[Json]:
 
 
 def _invoice_period(account: Account, subscription: Json, usage: list[Json], over: tuple[int, int]) -> None:
-    found = [lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)]
+    found = [
+        lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
+    ]
     found += usage + changes.period_lines(account, subscription)
     customer = account.get("customer", subscription["customer"])
     invoice = invoicing.compose(
@@ -179,7 +193,7 @@ def _end_trial_without_payment_method(account: Account, subscription: Json, at: 
     if not automatic or behavior == "create_invoice" or charging.has_payment_method(account, subscription):
         return False
     if behavior == "cancel":
-        standing.end(account, subscription, at, reason="cancellation_requested")
+        subscription_status.end(account, subscription, at, reason="cancellation_requested")
     else:
         paused = {"subscription": {"type": "trial_end_without_payment_method"}, "type": "subscription"}
         subscription.update(status="paused", status_details={"paused": {**paused, "transitioned_at": at}})
@@ -262,4 +276,4 @@ def _overdue_for_good(account: Account, invoice: Json) -> None:
     if subscription is not None and subscription["status"] == "past_due":
         subscription = account.get("subscription", subscription["id"])
         with updating(account, subscription):
-            standing.give_up(account, subscription, invoice)
+            subscription_status.give_up(account, subscription, invoice)

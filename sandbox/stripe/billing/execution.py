@@ -6,7 +6,7 @@ Prorations stored, the invoice made and collected as `payment_behavior` says.
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import changes, charging, entries, invoicing, lines, pending
+from sandbox.stripe.billing import changes, charging, invoicing, lines, pending, pending_items
 from sandbox.stripe.billing.changes import Change
 
 
@@ -17,7 +17,7 @@ def execute(account: Account, subscription: Json, params: Json, at: int) -> None
     """
     change = changes.plan(account, subscription, params, at)
     if not changes.bills_now(change, params):
-        entries.store(account, change.entries)
+        pending_items.store(account, change.entries)
         adopt(subscription, change.after)
         return
     invoice = immediate_invoice(account, subscription, change)
@@ -47,7 +47,7 @@ def immediate_invoice(account: Account, subscription: Json, change: Change) -> J
 
     What waits, its prorations, usage so far, and the new period.
     """
-    waiting = [*entries.waiting(account, subscription), *change.entries]
+    waiting = [*pending_items.waiting(account, subscription), *change.entries]
     found = [lines.from_invoice_item(account, entry) for entry in waiting] + change.usage + change.lines
     return invoicing.compose(
         account,
@@ -69,7 +69,7 @@ def adopt(subscription: Json, after: Json) -> None:
 
 
 def _issue(account: Account, subscription: Json, change: Change, invoice: Json) -> None:
-    entries.store(account, change.entries)
+    pending_items.store(account, change.entries)
     invoicing.issue(account, invoice)
 
 

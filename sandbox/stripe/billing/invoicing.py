@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.stripe import customers, discounts, payment_intents
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import shapes
+from sandbox.stripe.billing import object_templates
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import invalid
@@ -49,7 +49,7 @@ def compose(
             "_days_until_due": subscription["days_until_due"],
             "discounts": _running_discounts(account, subscription, at),
         }
-    invoice = shapes.invoice(account.new_id("in"), customer, **{**base, **values})
+    invoice = object_templates.invoice(account.new_id("in"), customer, **{**base, **values})
     set_lines(account, invoice, lines)
     return invoice
 

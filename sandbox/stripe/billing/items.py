@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sandbox.stripe import prices
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import pricing, shapes
+from sandbox.stripe.billing import object_templates, pricing
 from sandbox.stripe.faults import invalid, missing_object, missing_parameter
 from sandbox.stripe.parameters import boolean, integer, merge_metadata, metadata, text
 
@@ -70,7 +70,7 @@ def _new(account: Account, subscription: Json, params: Json, path: str, at: int)
     if price is None:
         raise missing_parameter(f"{path}[price]")
     _must_recur(price, path, "price_data" in params)
-    item = shapes.subscription_item(account.new_id("si"), subscription["id"], dict(price), at)
+    item = object_templates.subscription_item(account.new_id("si"), subscription["id"], dict(price), at)
     item["metadata"] = merge_metadata(None, params.get("metadata"))
     _set_quantity(item, params.get("quantity"), 1, path)
     return item
@@ -80,7 +80,7 @@ def _update(account: Account, item: Json, params: Json, path: str) -> None:
     price = price_of(account, params, path)
     if price is not None and price["id"] != item["price"]["id"]:
         _must_recur(price, path, "price_data" in params)
-        item["price"], item["plan"] = dict(price), shapes.plan(price)
+        item["price"], item["plan"] = dict(price), object_templates.plan(price)
         # Stripe: a new price begins with a quantity of one unless it is given.
         _set_quantity(item, params.get("quantity"), 1, path)
     elif params.get("quantity") is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import calendar, pricing, shapes
+from sandbox.stripe.billing import calendar, object_templates, pricing
 from sandbox.stripe.billing.proration import Item, Proration
 
 _SHARED = (
@@ -92,7 +92,7 @@ def proration_entry(
     item = proration.item
     what = _times(item.quantity, product_name(account, item.price))
     word = "Unused" if proration.amount < 0 else "Remaining"
-    return shapes.invoice_item(
+    return object_templates.invoice_item(
         account.new_id("ii"),
         customer,
         amount=proration.amount,
@@ -138,7 +138,7 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
         "quantity",
         "quantity_decimal",
     ]
-    return shapes.line(
+    return object_templates.line(
         account.new_id("il"),
         **{name: entry[name] for name in shared},
         parent=parent,
@@ -171,7 +171,7 @@ def _item_line(account: Account, subscription: Json, item: Json, **values: objec
         "subscription": subscription["id"],
         "subscription_item": item["id"],
     }
-    return shapes.line(
+    return object_templates.line(
         account.new_id("il"),
         currency=subscription["currency"],
         metadata={**subscription["metadata"], **item["metadata"]},

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import calendar, changes, charging, cycle, entries, invoicing, lines, proration
+from sandbox.stripe.billing import (
+    calendar,
+    changes,
+    charging,
+    cycle,
+    invoicing,
+    lines,
+    pending_items,
+    proration,
+)
 from sandbox.stripe.billing.updates import told, updating
 from sandbox.stripe.faults import invalid
 from sandbox.stripe.parameters import integer, one_of
@@ -33,7 +42,7 @@ def pause(account: Account, subscription: Json, params: Json, at: int) -> None:
     with updating(account, subscription):
         if unused_from != "none":
             start = lines.period_of(subscription)[0]
-            entries.credit_unused(account, subscription, at if unused_from == "now" else start)
+            pending_items.credit_unused(account, subscription, at if unused_from == "now" else start)
         usage = (bill_for.get("outstanding_usage_through") or {"type": "now"})["type"]
         used = cycle.usage_so_far(account, subscription, at) if usage == "now" else []
         if params.get("invoicing_behavior") == "invoice" or any(line["amount"] for line in used):
@@ -95,11 +104,13 @@ def _take_up_cycle(account: Account, subscription: Json, params: Json, at: int) 
         lines.proration_entry(account, customer, subscription, each, at)
         for each in proration.between([], lines.billed_items(subscription), moment)
     ]
-    entries.store(account, [entry for entry in found if entry["amount"]])
+    pending_items.store(account, [entry for entry in found if entry["amount"]])
 
 
 def _invoice(account: Account, subscription: Json, found: list[Json]) -> Json | None:
-    waiting = [lines.from_invoice_item(account, entry) for entry in entries.waiting(account, subscription)]
+    waiting = [
+        lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
+    ]
     if not waiting and not found:
         return None
     customer = account.get("customer", subscription["customer"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import changes, execution, items, standing
+from sandbox.stripe.billing import changes, execution, items, subscription_status
 from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.parameters import merge_metadata
 
@@ -116,7 +116,7 @@ def _step(account: Account, subscription: Json, at: int) -> Json | None:
     if schedule["end_behavior"] == "cancel":
         schedule.update(status="completed", completed_at=at, current_phase=None)
         account.emit("subscription_schedule.completed", schedule)
-        standing.end(account, subscription, at, reason="cancellation_requested")
+        subscription_status.end(account, subscription, at, reason="cancellation_requested")
     else:
         release(account, schedule, at)
     return None

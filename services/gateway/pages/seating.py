@@ -14,7 +14,7 @@ from services.gateway.pages.showing import Invited, show
 from services.gateway.problems import Refused
 from services.gateway.standing import team_of
 from tallystick.messages import seats as m
-from tallystick.messages.seats.words import ASSIGN_MAX_SEATS
+from tallystick.messages.seats.types import ASSIGN_MAX_SEATS
 
 router = APIRouter(prefix="/billing/seats", include_in_schema=False, route_class=ActionRoute)
 

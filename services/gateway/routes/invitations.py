@@ -11,7 +11,7 @@ from services.gateway.openapi import refusals
 from services.gateway.parts import Gateway, Parts, Services
 from services.gateway.problems import Refused
 from tallystick.messages import seats as m
-from tallystick.messages.seats.words import Address, Token
+from tallystick.messages.seats.types import Address, Token
 
 router = APIRouter(prefix="/api/v1/seats", tags=["invitations"])
 

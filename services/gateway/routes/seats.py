@@ -14,7 +14,7 @@ from services.gateway.routes.team import TeamId
 from services.gateway.standing import team_of
 from tallystick.messages import seats as m
 from tallystick.messages.base import EntityId, Told
-from tallystick.messages.seats.words import ASSIGN_MAX_SEATS, Address, Member, Multiplier, SeatStatus
+from tallystick.messages.seats.types import ASSIGN_MAX_SEATS, Address, Member, Multiplier, SeatStatus
 
 router = APIRouter(prefix="/api/v1/billing/team/seats", tags=["seats"])
 

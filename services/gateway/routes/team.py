@@ -12,7 +12,7 @@ from services.gateway.parts import Services
 from services.gateway.standing import team_of
 from tallystick.messages import seats as m
 from tallystick.messages.base import EntityId
-from tallystick.messages.seats.words import Member
+from tallystick.messages.seats.types import Member
 from tallystick.messages.subscriptions import Proration, Quantity, When
 
 router = APIRouter(prefix="/api/v1/billing/team", tags=["team"])

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import seats as s
 from tallystick.messages.base import Asked
-from tallystick.messages.subscriptions.words import When
+from tallystick.messages.subscriptions.types import When
 
 Result = TypeVar("Result", bound=BaseModel)
 

@@ -10,7 +10,7 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from tallystick.cli.checks.findings import Finding, Level
-from tallystick.cli.location import Place
+from tallystick.cli.installation import Place
 from tallystick.client import Client
 
 HTTP_TIMEOUT_SECONDS = 3.0

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tallystick.cli.checks.findings import Finding, Level
 from tallystick.cli.checks.infrastructure import get
-from tallystick.cli.location import Place
+from tallystick.cli.installation import Place
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Question

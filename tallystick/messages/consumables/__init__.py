@@ -14,7 +14,7 @@ from tallystick.messages.consumables.balances import (
     ListBalances,
     ListEntries,
 )
-from tallystick.messages.consumables.consuming import (
+from tallystick.messages.consumables.consumption import (
     CommitReservation,
     Consume,
     Consumed,
@@ -31,8 +31,8 @@ from tallystick.messages.consumables.consuming import (
     Settled,
     Wish,
 )
-from tallystick.messages.consumables.granting import Grant, Granted, RevokeGrant
-from tallystick.messages.consumables.recharging import (
+from tallystick.messages.consumables.grants import Grant, Granted, RevokeGrant
+from tallystick.messages.consumables.recharges import (
     AutoRecharge,
     AutoRechargeSnapshot,
     ChargeRecharge,
@@ -45,8 +45,7 @@ from tallystick.messages.consumables.recharging import (
     RechargeSnapshot,
     SetAutoRecharge,
 )
-from tallystick.messages.consumables.usage import Usage, UsageBucket, UsageReport
-from tallystick.messages.consumables.words import (
+from tallystick.messages.consumables.types import (
     PRIORITY_DEFAULT,
     Account,
     CountedKind,
@@ -54,6 +53,7 @@ from tallystick.messages.consumables.words import (
     Priority,
     Units,
 )
+from tallystick.messages.consumables.usage import Usage, UsageBucket, UsageReport
 
 __all__ = [
     "PRIORITY_DEFAULT",

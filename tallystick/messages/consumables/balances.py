@@ -17,7 +17,7 @@ from tallystick.messages.base import (
     Question,
     Told,
 )
-from tallystick.messages.consumables.words import SERVICE, Account, CountedKind, EntryKind, Priority
+from tallystick.messages.consumables.types import SERVICE, Account, CountedKind, EntryKind, Priority
 
 
 class GrantSource(Told):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tallystick.messages.base import Code, Count, Customer, Instant, Question, Told
-from tallystick.messages.consumables.words import SERVICE
+from tallystick.messages.consumables.types import SERVICE
 
 
 class UsageBucket(Told):

@@ -1,6 +1,6 @@
 """The language of `seats`: billing teams, their seats, invitations and memberships."""
 
-from tallystick.messages.seats.assigning import (
+from tallystick.messages.seats.assignment import (
     AssignedSeat,
     AssignSeat,
     AssignSeats,
@@ -50,7 +50,7 @@ from tallystick.messages.seats.teams import (
     TeamFound,
     TransferBillingManager,
 )
-from tallystick.messages.seats.words import (
+from tallystick.messages.seats.types import (
     ASSIGN_MAX_SEATS,
     MULTIPLIER_MAX,
     ROLE_MAX_CHARACTERS,

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from tallystick.messages.base import Command, CommandId, Count, EntityId, Told
-from tallystick.messages.seats.words import SERVICE
-from tallystick.messages.subscriptions.words import When
+from tallystick.messages.seats.types import SERVICE
+from tallystick.messages.subscriptions.types import When
 
 
 class SeatCountHeld(Told):

@@ -16,10 +16,10 @@ from tallystick.messages.base import (
 )
 from tallystick.messages.seats.snapshots import SeatSnapshot, TeamSnapshot
 from tallystick.messages.seats.teams import TeamFound
-from tallystick.messages.seats.words import SERVICE, Holder, Member, SeatStatus, Token
+from tallystick.messages.seats.types import SERVICE, Holder, Member, SeatStatus, Token
 from tallystick.messages.subscriptions.changes import ChangePreview
 from tallystick.messages.subscriptions.invoices import Span
-from tallystick.messages.subscriptions.words import Proration, Quantity, When
+from tallystick.messages.subscriptions.types import Proration, Quantity, When
 
 
 class SeatPage(Told):

@@ -12,8 +12,8 @@ from tallystick.messages.base import (
     Told,
 )
 from tallystick.messages.catalog import OwnerSeat, SeatStrategy
-from tallystick.messages.seats.words import SERVICE, Member, Multiplier, SeatStatus, TeamStatus
-from tallystick.messages.subscriptions.words import When
+from tallystick.messages.seats.types import SERVICE, Member, Multiplier, SeatStatus, TeamStatus
+from tallystick.messages.subscriptions.types import When
 
 
 class CountChange(Told):

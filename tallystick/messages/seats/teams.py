@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from tallystick.messages.base import Command, Customer, EntityId, Told
-from tallystick.messages.seats.assigning import ACTING_AS
+from tallystick.messages.seats.assignment import ACTING_AS
 from tallystick.messages.seats.snapshots import TeamSnapshot
-from tallystick.messages.seats.words import SERVICE, Member
-from tallystick.messages.subscriptions.words import Proration, Quantity, When
+from tallystick.messages.seats.types import SERVICE, Member
+from tallystick.messages.subscriptions.types import Proration, Quantity, When
 
 WHEN = "Absent: more is given at once, less when the period ends; in a trial everything at once."
 REFUSED_BY_THE_SUBSCRIPTION = (

@@ -13,13 +13,6 @@ from tallystick.messages.subscriptions.add_ons import (
     ListAddOns,
     PurchaseAddOn,
 )
-from tallystick.messages.subscriptions.buying import (
-    CheckoutStarted,
-    CreateSubscription,
-    ItemsToBuy,
-    ItemToBuy,
-    StartCheckout,
-)
 from tallystick.messages.subscriptions.changes import (
     CancelScheduledChange,
     ChangeHeldQuantity,
@@ -33,6 +26,13 @@ from tallystick.messages.subscriptions.changes import (
     UpcomingInvoice,
 )
 from tallystick.messages.subscriptions.charges import Charge, ChargeCustomer, InvoiceFound
+from tallystick.messages.subscriptions.checkout import (
+    CheckoutStarted,
+    CreateSubscription,
+    ItemsToBuy,
+    ItemToBuy,
+    StartCheckout,
+)
 from tallystick.messages.subscriptions.customers import (
     CustomerEvent,
     CustomerFound,
@@ -61,11 +61,6 @@ from tallystick.messages.subscriptions.invoices import (
     ListInvoices,
     Span,
 )
-from tallystick.messages.subscriptions.life import (
-    PauseSubscription,
-    ReactivateSubscription,
-    ResumeSubscription,
-)
 from tallystick.messages.subscriptions.metering import (
     Reading,
     ReadingSkipped,
@@ -73,6 +68,11 @@ from tallystick.messages.subscriptions.metering import (
     UsageRecorded,
 )
 from tallystick.messages.subscriptions.overrides import EntitlementFound, OverrideFeature
+from tallystick.messages.subscriptions.pause_resume import (
+    PauseSubscription,
+    ReactivateSubscription,
+    ResumeSubscription,
+)
 from tallystick.messages.subscriptions.portal import OpenPortal, PortalOpened
 from tallystick.messages.subscriptions.subscriptions import (
     CancelSubscription,
@@ -87,7 +87,7 @@ from tallystick.messages.subscriptions.subscriptions import (
     SubscriptionSnapshot,
 )
 from tallystick.messages.subscriptions.teams import RefreshSeats, SeatsRefreshed
-from tallystick.messages.subscriptions.words import (
+from tallystick.messages.subscriptions.types import (
     ITEMS_MAX,
     SERVICE,
     Collection,

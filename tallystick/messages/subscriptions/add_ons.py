@@ -19,7 +19,7 @@ from tallystick.messages.base import (
     Url,
 )
 from tallystick.messages.catalog import DETAILS_MAX
-from tallystick.messages.subscriptions.words import SERVICE, Status
+from tallystick.messages.subscriptions.types import SERVICE, Status
 
 
 def _few(details: dict[str, str]) -> dict[str, str]:

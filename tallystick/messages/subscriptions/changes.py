@@ -20,7 +20,7 @@ from tallystick.messages.subscriptions.subscriptions import (
     SubscriptionFound,
     SubscriptionSnapshot,
 )
-from tallystick.messages.subscriptions.words import SERVICE, Proration, Quantity, When
+from tallystick.messages.subscriptions.types import SERVICE, Proration, Quantity, When
 
 WHEN = "Absent: more is given at once, less when the period ends; in a trial everything at once."
 PRORATION = "What a change at once costs; at the end of a period there is nothing to prorate."

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tallystick.messages.base import Command, Currency, Customer, Strict, Text, Told
 from tallystick.messages.subscriptions.invoices import InvoiceSnapshot
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 CHARGE_MAX = 99_999_999
 """Eight digits of minor units: the most that Stripe takes in one payment."""

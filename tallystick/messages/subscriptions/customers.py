@@ -22,7 +22,7 @@ from tallystick.messages.base import (
     Told,
 )
 from tallystick.messages.catalog import FeatureKind
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 
 class OverrideSnapshot(Told):

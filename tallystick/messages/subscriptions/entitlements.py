@@ -14,7 +14,7 @@ from tallystick.messages.base import (
     Question,
     Told,
 )
-from tallystick.messages.subscriptions.words import SERVICE, Through
+from tallystick.messages.subscriptions.types import SERVICE, Through
 
 
 class EntitlementSource(Told):

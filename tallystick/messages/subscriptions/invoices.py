@@ -16,7 +16,7 @@ from tallystick.messages.base import (
     Question,
     Told,
 )
-from tallystick.messages.subscriptions.words import SERVICE, InvoiceStatus
+from tallystick.messages.subscriptions.types import SERVICE, InvoiceStatus
 
 
 class Span(Told):

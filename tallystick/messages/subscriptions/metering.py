@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from tallystick.messages.base import Command, Customer, Instant, PositiveCount, Strict, Told
 from tallystick.messages.catalog import MeterName
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 READINGS_MAX = 100
 """Readings in one command: a call to Stripe each, so a few seconds in all."""

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from tallystick.messages.base import Code, Command, Customer, Instant, Text, Told
 from tallystick.messages.catalog import Units
 from tallystick.messages.subscriptions.entitlements import EntitlementSnapshot
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 
 class EntitlementFound(Told):

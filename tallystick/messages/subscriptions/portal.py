@@ -1,7 +1,7 @@
 """Stripe's own page for customers."""
 
 from tallystick.messages.base import Command, Customer, Told, Url
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 
 class PortalOpened(Told):

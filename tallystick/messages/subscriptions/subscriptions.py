@@ -19,7 +19,7 @@ from tallystick.messages.base import (
     Told,
 )
 from tallystick.messages.catalog import FeatureKind, ProductFeature, SeatRule
-from tallystick.messages.subscriptions.words import SERVICE, Collection, Status
+from tallystick.messages.subscriptions.types import SERVICE, Collection, Status
 
 
 class ItemFeature(ProductFeature):

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from tallystick.messages.base import Command, EntityId, Text, Told
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 
 class SeatsRefreshed(Told):

@@ -17,7 +17,7 @@ from tallystick.messages.base import (
     Strict,
     Told,
 )
-from tallystick.messages.consumables.words import (
+from tallystick.messages.consumables.types import (
     ITEMS_MAX,
     RESERVATION_MAX_SECONDS,
     SERVICE,

@@ -7,12 +7,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from tallystick.client import asking, queueing
+from tallystick.client import command_queue, request_reply
+from tallystick.client.command_queue import Queued
 from tallystick.client.connection import CONNECT_TIMEOUT_SECONDS, Connection
 from tallystick.client.entitlements import EntitlementsMirror, token_of
 from tallystick.client.errors import CommandRejected, QuestionRejected, Rejected
 from tallystick.client.feed import Feed, Start
-from tallystick.client.queueing import Queued
 from tallystick.client.versions import Versions
 from tallystick.messages.base import Asked, Command, Customer, Outcome, Question
 from tallystick.subjects import CATALOG_TOKEN, DEFAULT_PREFIX, Subjects
@@ -90,7 +90,7 @@ class Client:
         """
         outcome = await self.outcome(command, deadline_seconds=deadline_seconds, headers=headers)
         _raise_if_rejected(command, outcome, CommandRejected)
-        return asking.result_of(command, outcome)
+        return request_reply.result_of(command, outcome)
 
     async def outcome(
         self,
@@ -112,7 +112,7 @@ class Client:
         """The answer to a question; raises QuestionRejected (`not_found`, say) and DeadlineExceeded."""
         outcome = await self.answer(question, deadline_seconds=deadline_seconds, headers=headers)
         _raise_if_rejected(question, outcome, QuestionRejected)
-        return asking.result_of(question, outcome)
+        return request_reply.result_of(question, outcome)
 
     async def answer(
         self,
@@ -137,9 +137,9 @@ class Client:
         The outcome is published to the subject `reply_to`, if given: one that begins with `_INBOX`. Raises
         QueueRefused and DeadlineExceeded.
         """
-        return await queueing.queue_one(
+        return await command_queue.queue_one(
             self.connection,
-            queueing.pack(command, self.subjects, reply_to, headers),
+            command_queue.pack(command, self.subjects, reply_to, headers),
             deadline_seconds=deadline_seconds,
             attempt_seconds=ATTEMPT_SECONDS,
         )
@@ -156,9 +156,9 @@ class Client:
 
         When it raises, some may be queued: send all of them again, what is there already is recognised.
         """
-        return await queueing.queue_many(
+        return await command_queue.queue_many(
             self.connection,
-            [queueing.pack(command, self.subjects, reply_to, headers) for command in commands],
+            [command_queue.pack(command, self.subjects, reply_to, headers) for command in commands],
             deadline_seconds=deadline_seconds,
             attempt_seconds=ATTEMPT_SECONDS,
         )
@@ -212,10 +212,10 @@ class Client:
     async def _request(
         self, message: Asked[Any], deadline_seconds: float, headers: Mapping[str, str] | None
     ) -> Outcome:
-        return await asking.request_outcome(
+        return await request_reply.request_outcome(
             self.connection,
             self.subjects.request(message.service, message.name),
-            asking.body_of(message),
+            request_reply.body_of(message),
             headers=headers,
             deadline_seconds=deadline_seconds,
             attempt_seconds=ATTEMPT_SECONDS,

@@ -17,7 +17,7 @@ from tallystick.messages.base import (
     Question,
     Told,
 )
-from tallystick.messages.consumables.words import SERVICE, Account, Units
+from tallystick.messages.consumables.types import SERVICE, Account, Units
 
 
 class AutoRechargeSnapshot(Told):

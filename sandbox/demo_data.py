@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.child import Program
 from sandbox.endpoints import Places
 from sandbox.environments import of_client
+from sandbox.managed_process import Program
 from sandbox.supervisor import StartFailed, Supervisor
 from sandbox.workers import ROOT
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from tallystick.messages.base import Command, Count, Customer, EntityId, Strict, Told
 from tallystick.messages.seats.snapshots import SeatSnapshot, TeamSnapshot
-from tallystick.messages.seats.words import (
+from tallystick.messages.seats.types import (
     ASSIGN_MAX_SEATS,
     SERVICE,
     Address,

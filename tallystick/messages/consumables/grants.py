@@ -4,7 +4,7 @@ from pydantic import Field
 
 from tallystick.messages.base import Code, Command, EntityId, Instant, Text, Told
 from tallystick.messages.consumables.balances import GrantSnapshot
-from tallystick.messages.consumables.words import PRIORITY_DEFAULT, SERVICE, Account, Priority, Units
+from tallystick.messages.consumables.types import PRIORITY_DEFAULT, SERVICE, Account, Priority, Units
 
 
 class Granted(Told):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from sandbox.child import STOP_TIMEOUT_SECONDS, Child
+from sandbox.managed_process import STOP_TIMEOUT_SECONDS, Child
 
 # Two clocks are compared: when the process says it started, and when we noted it.
 _SAME_START_SECONDS = 0.01

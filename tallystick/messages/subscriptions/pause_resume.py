@@ -2,7 +2,7 @@
 
 from tallystick.messages.base import Command, EntityId
 from tallystick.messages.subscriptions.subscriptions import SubscriptionFound
-from tallystick.messages.subscriptions.words import SERVICE
+from tallystick.messages.subscriptions.types import SERVICE
 
 
 class ReactivateSubscription(

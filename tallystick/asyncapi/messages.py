@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tallystick.asyncapi.parts import TRACE, Json, channel, first_line, message, operation, outcome_name
+from tallystick.asyncapi.builders import TRACE, Json, channel, first_line, message, operation, outcome_name
 from tallystick.messages import COMMANDS
 from tallystick.messages.base import Asked, Event
 from tallystick.messages.subscriptions import BucketEntry

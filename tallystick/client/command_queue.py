@@ -10,9 +10,9 @@ from typing import Any
 
 from nats.js import api
 
-from tallystick.client.asking import TryAgain, body_of, check_size, until_deadline
 from tallystick.client.connection import Connection
 from tallystick.client.errors import QueueRefused
+from tallystick.client.request_reply import TryAgain, body_of, check_size, until_deadline
 from tallystick.messages.base import Command
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, Subjects
 

@@ -1,4 +1,4 @@
-"""Tells a shell where the running sandbox is: `eval "$(python -m sandbox.exports)"`."""
+"""Tells a shell where the running sandbox is: `eval "$(python -m sandbox.shell_exports)"`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from tallystick.messages.base import Code, Command, Customer, EntityId, Instant, Strict, Told, Url
 from tallystick.messages.catalog import TrialDays
 from tallystick.messages.subscriptions.subscriptions import SubscriptionFound
-from tallystick.messages.subscriptions.words import ITEMS_MAX, SERVICE, Collection, Quantity
+from tallystick.messages.subscriptions.types import ITEMS_MAX, SERVICE, Collection, Quantity
 
 
 class CheckoutStarted(Told):

@@ -1,6 +1,6 @@
 """What surrounds Tallystick's own messages in the document: Stripe's events, ticks and dead letters."""
 
-from tallystick.asyncapi.parts import Json, channel, operation
+from tallystick.asyncapi.builders import Json, channel, operation
 from tallystick.subjects import (
     DEAD_LETTERS_STREAM,
     STRIPE_EVENTS_STREAM,
