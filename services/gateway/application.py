@@ -11,19 +11,19 @@ from starlette.types import ASGIApp
 
 import tallystick
 from services.gateway import openapi
-from services.gateway.asking import Billing
-from services.gateway.live import LiveFeed
-from services.gateway.pages.lost import add_lost_pages, tell
-from services.gateway.pages.routes import add_pages
-from services.gateway.parts import Parts
-from services.gateway.problems import answer_with_problems
-from services.gateway.protection import Protection
+from services.gateway.api import ROUTERS
+from services.gateway.auth.session_records import SessionRecords
+from services.gateway.auth.sessions import CSRF_HEADER, Sessions
+from services.gateway.auth.tokens import Tokens
+from services.gateway.change_feed import LiveFeed
+from services.gateway.dependencies import Parts
+from services.gateway.middleware import Protection
+from services.gateway.pages.error_pages import add_lost_pages, tell
+from services.gateway.pages.router import add_pages
+from services.gateway.problem_details import answer_with_problems
 from services.gateway.rate_limits import RateLimits
-from services.gateway.routes import ROUTERS
-from services.gateway.session_records import SessionRecords
-from services.gateway.sessions import CSRF_HEADER, Sessions
+from services.gateway.service_client import Billing
 from services.gateway.settings import GatewaySettings
-from services.gateway.tokens import Tokens
 from shared.runtime.health import health_routes
 from shared.runtime.tuning import START_RETRY_SECONDS
 from tallystick.client import Unreachable

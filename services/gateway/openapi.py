@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from services.gateway.examples import example_of
-from services.gateway.problems import MEDIA_TYPE, REFUSED, STATUS_OF_CODE, Problem, problem
+from services.gateway.problem_details import MEDIA_TYPE, REFUSED, STATUS_OF_CODE, Problem, problem
 from tallystick.messages.base import COMMON_REJECTIONS, INT64_MAX, Asked, Command
 
 PATH = "/api/v1/openapi.json"

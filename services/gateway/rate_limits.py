@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-from services.gateway.problems import Refused
+from services.gateway.problem_details import Refused
 from services.gateway.settings import GatewaySettings
 
 WINDOW_SECONDS = 60.0

@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from services.gateway.callers import Caller
-from services.gateway.problems import Refused
+from services.gateway.auth.principal import Caller
+from services.gateway.problem_details import Refused
 from services.gateway.settings import GatewaySettings
 
 

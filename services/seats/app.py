@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.seats import handlers
-from services.seats.invitations import Invitations
+from services.seats.invitations.tokens import Invitations
 from services.seats.service import service
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import Settings

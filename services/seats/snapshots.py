@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from services.seats.domain.seats import Seat
-from services.seats.domain.teams import Room, Terms
+from services.seats.domain.team_capacity import Room, Terms
 from services.seats.tables import SeatRow, TeamRow
 from tallystick.messages import seats as m
 from tallystick.messages.base import Customer

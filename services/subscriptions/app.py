@@ -4,11 +4,11 @@ from typing import Any
 
 from services.subscriptions import handlers
 from services.subscriptions.catalog import handlers as catalog_handlers
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.seats.room import TeamRoom
+from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.lifecycle.seat_quota import TeamRoom
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run

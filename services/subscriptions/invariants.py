@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
 from services.subscriptions.domain.overrides import Override
-from services.subscriptions.domain.subscription import State
-from services.subscriptions.overrides.store import override_of
-from services.subscriptions.overrides.tables import OverrideRow
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.overrides.repository import override_of
 from services.subscriptions.snapshots import allowance_of_row, state_of_row
-from services.subscriptions.tables import EntitlementRow, SubscriptionRow
+from services.subscriptions.tables.overrides import OverrideRow
+from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow
 from shared.operations.audit import Live
 from shared.operations.audit_helpers import bucket_values, lasting
 from tallystick.messages.subscriptions import Allowance, BucketEntry

@@ -4,8 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.subscriptions.domain.invoices import Invoice
-from services.subscriptions.domain.subscription import State
-from services.subscriptions.tables import CustomerRow, EntitlementRow, InvoiceRow, SubscriptionRow
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.tables.subscriptions import (
+    CustomerRow,
+    EntitlementRow,
+    InvoiceRow,
+    SubscriptionRow,
+)
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import entitlement_key

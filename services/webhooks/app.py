@@ -6,12 +6,12 @@ from pydantic import SecretStr
 from starlette.routing import BaseRoute, Route
 
 from services.webhooks import handlers  # noqa: F401 - registers them
-from services.webhooks.ingest import Ingest
-from services.webhooks.ingress import PATH, StripeIngress
-from services.webhooks.nats_ingress import NatsIngress
+from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.ingress.http_ingress import PATH, StripeIngress
+from services.webhooks.ingress.nats_ingress import NatsIngress
+from services.webhooks.ingress.signature import Verifier
+from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
-from services.webhooks.signature import Verifier
-from services.webhooks.stripe_list import StripeEventList
 from shared.runtime.service_runtime import Runtime
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run

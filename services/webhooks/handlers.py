@@ -5,16 +5,16 @@ from typing import TypeVar
 
 import orjson
 
-from services.webhooks import store
-from services.webhooks.cursors import decode_cursor, encode_cursor
-from services.webhooks.domain import after_report, reconcile_since
-from services.webhooks.ingest import Ingest
-from services.webhooks.nats_ingress import NatsIngress
-from services.webhooks.reconciliation import compare_with_stripe
-from services.webhooks.replaying import ReplayPlan, plan_replay, publish_again
+from services.webhooks.domain.stripe_event import after_report, reconcile_since
+from services.webhooks.event_store import repository
+from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.pagination import decode_cursor, encode_cursor
+from services.webhooks.event_store.repository import Place
+from services.webhooks.ingress.nats_ingress import NatsIngress
+from services.webhooks.reconciliation.reconcile import compare_with_stripe
+from services.webhooks.reconciliation.stripe_event_list import StripeEventList
+from services.webhooks.replay.replay import ReplayPlan, plan_replay, publish_again
 from services.webhooks.service import service
-from services.webhooks.store import Place
-from services.webhooks.stripe_list import StripeEventList
 from shared.clock import utc_now
 from shared.messaging.external_command import Steps
 from shared.messaging.redelivery import Incoming
@@ -46,19 +46,19 @@ async def reconcile(
 @service.command(m.RecordOutcome)
 async def record_outcome(work: Work, command: m.RecordOutcome) -> m.OutcomeRecorded:
     """Note how it went with an event."""
-    standing = await store.lock_standing(work.session, command.event_id)
+    standing = await repository.lock_standing(work.session, command.event_id)
     if standing is None:
         raise _not_found(command.event_id)
     changed = after_report(standing, command.status, attempt=command.attempt, error=command.error)
     if changed is not None:
-        await store.save_standing(work.session, command.event_id, changed)
+        await repository.save_standing(work.session, command.event_id, changed)
     return m.OutcomeRecorded(event_id=command.event_id, status=(changed or standing).status)
 
 
 @service.question(m.GetEvent)
 async def get_event(work: Work, question: m.GetEvent) -> m.EventFound:
     """One stored event with its payload."""
-    found = await store.find_event(work.session, question.event_id)
+    found = await repository.find_event(work.session, question.event_id)
     if found is None:
         raise _not_found(question.event_id)
     event, payload = found
@@ -69,7 +69,7 @@ async def get_event(work: Work, question: m.GetEvent) -> m.EventFound:
 @service.question(m.ListEvents)
 async def list_events(work: Work, question: m.ListEvents) -> m.EventPage:
     """Stored events, newest first."""
-    items = await store.list_events(
+    items = await repository.list_events(
         work.session,
         event_type=question.type,
         status=question.status,
@@ -100,10 +100,10 @@ async def reconcile_due(
     now = min(at, utc_now())
     caused_by = f"reconcile {at.isoformat()}"
     async with transactions.begin(caused_by=caused_by, now=now) as work:
-        since = reconcile_since(await store.reconciled_until(work.session), now)
+        since = reconcile_since(await repository.reconciled_until(work.session), now)
     await compare_with_stripe(events, ingest, since=since, now=now)
     async with transactions.begin(caused_by=caused_by, now=now) as work:
-        await store.save_reconciled_until(work.session, now)
+        await repository.save_reconciled_until(work.session, now)
 
 
 async def _done(result: Result) -> Result:

@@ -11,7 +11,7 @@ import psutil
 import psycopg
 
 from sandbox.ports import HOST
-from services.webhooks.ingress import PATH
+from services.webhooks.ingress.http_ingress import PATH
 from shared.persistence.migrations import ROOT
 from tests.benchmarks.webhook_worker import FLOOR
 from tests.support.stack import WEBHOOK_SECRET, Stack, stack

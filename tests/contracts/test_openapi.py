@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.application import routed
 from services.gateway.openapi import DOCUMENT
-from services.gateway.problems import MEDIA_TYPE
+from services.gateway.problem_details import MEDIA_TYPE
 
 DOC: dict[str, Any] = json.loads(DOCUMENT.read_text())
 BILLING, ADMIN = "/api/v1/billing", "/api/v1/admin"

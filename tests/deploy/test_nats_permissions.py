@@ -7,7 +7,7 @@ import pytest
 from nats.errors import TimeoutError as NatsTimeout
 
 from sandbox.nats import DEPLOY_CONFIGURATION, users
-from services.gateway.retrying import INTERNAL_COMMANDS
+from services.gateway.dead_letters import INTERNAL_COMMANDS
 from shared.operations.jetstream_layout import load_layout
 from tests.deploy.nats_users import acting_as, plain_connection
 from tests.support.servers import NatsServer

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.view import CatalogView
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.add_ons import (
     Standing,
     add_on_at,
@@ -17,7 +17,7 @@ from services.subscriptions.domain.add_ons import (
     standing_of,
 )
 from services.subscriptions.domain.orders import Line, order_lines, refuse_what_people_sell
-from services.subscriptions.domain.refusals import Refused
+from services.subscriptions.domain.rule_violation import Refused
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import ItemToBuy
 from tests.domain.test_entitlements import subscribed

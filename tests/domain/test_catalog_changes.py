@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.changes import (
+from services.subscriptions.catalog.document_parser import read_document
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.catalog.domain.diff import (
     CatalogPlan,
     Wishes,
     plan_changes,
     wishes_of,
     with_counterparts,
 )
-from services.subscriptions.catalog.domain.permanence import changed_for_good, changed_prices
-from services.subscriptions.catalog.domain.view import CatalogView
-from services.subscriptions.catalog.structure import read_document
+from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
 from tallystick.messages.catalog import CatalogChanges, CatalogDocument, CodeChanges, Price, Product
 from tests.support.catalogs import team_catalog
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.subscriptions.catalog.structure import PROBLEMS_MAX, read_document
+from services.subscriptions.catalog.document_parser import PROBLEMS_MAX, read_document
 from tallystick.messages.catalog import CatalogDocument
 from tests.support.catalogs import example_catalog, team_catalog
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.stripe_shape import disagreements, stripe_money
+from services.subscriptions.catalog.stripe_prices import disagreements, stripe_money
 from tallystick.messages.catalog import Price, Tier
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.subscriptions.catalog.structure import read_document
+from services.subscriptions.catalog.document_parser import read_document
 from tallystick.messages.catalog import CatalogDocument, CatalogProblem
 from tests.support.catalogs import tiered_catalog
 

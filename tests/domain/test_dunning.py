@@ -8,7 +8,7 @@ import pytest
 
 from services.subscriptions.domain.dunning import given_up, is_given_up, recounted, restricted, with_grace
 from services.subscriptions.domain.entitlements import entitlements_of
-from services.subscriptions.domain.subscription import State, changes
+from services.subscriptions.domain.subscription_state import State, changes
 from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
 
 JANUARY, FEBRUARY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)

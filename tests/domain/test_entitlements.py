@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.subscriptions.domain.entitlements import entitlements_of
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import FeatureKind, OwnerSeat, SeatRule
 from tallystick.messages.subscriptions import ItemFeature, Status, SubscriptionItem
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.consumables.domain.rhythm import ONCE, anchor_of, boundary, cycle_at
+from services.consumables.domain.grant_cycles import ONCE, anchor_of, boundary, cycle_at
 from tallystick.messages.catalog import Interval
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.consumables.domain.granting import (
+from services.consumables.domain.allotments import (
     Due,
     Granted,
     Terms,
@@ -16,7 +16,7 @@ from services.consumables.domain.granting import (
     share_left,
     terms_of,
 )
-from services.consumables.domain.rhythm import ONCE, cycle_at
+from services.consumables.domain.grant_cycles import ONCE, cycle_at
 from tallystick.messages.catalog import SeatRule
 from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
 

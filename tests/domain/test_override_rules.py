@@ -7,7 +7,7 @@ import pytest
 
 from services.subscriptions.domain.entitlements import entitlements_of
 from services.subscriptions.domain.overrides import Override, Wish, decided
-from services.subscriptions.domain.refusals import Refused
+from services.subscriptions.domain.rule_violation import Refused
 from tests.domain.test_entitlements import gives, subscribed
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

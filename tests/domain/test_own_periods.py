@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.subscriptions.catalog.domain.view import CatalogView
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.orders import Line
-from services.subscriptions.domain.own_periods import anchor_of, moved_on, paused, resumed, started
-from services.subscriptions.domain.subscription import changes
+from services.subscriptions.domain.self_managed_periods import anchor_of, moved_on, paused, resumed, started
+from services.subscriptions.domain.subscription_state import changes
 from tallystick.messages.catalog import Price, Product
 
 

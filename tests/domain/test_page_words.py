@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.pages.problems import in_words
-from services.gateway.pages.words import LANGUAGES, Words, words_of
-from services.gateway.problems import Refused
+from services.gateway.pages.error_messages import in_words
+from services.gateway.pages.i18n import LANGUAGES, Words, words_of
+from services.gateway.problem_details import Refused
 from tallystick.messages.base import COMMANDS
 
 PAGES = Path("services/gateway/pages")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.view import CatalogView
-from services.subscriptions.domain.own_changes import changed_now, scheduled, take_scheduled
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.domain.catalog_lookup import item_of
 from services.subscriptions.domain.plan_changes import PlanChange, Wish, decide
-from services.subscriptions.domain.refusals import Refused
-from services.subscriptions.domain.shelf import item_of
-from services.subscriptions.domain.subscription import State, changes
+from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.self_managed_changes import changed_now, scheduled, take_scheduled
+from services.subscriptions.domain.subscription_state import State, changes
 from tallystick.messages.catalog import Price, Product, SeatRule
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe.billing import pricing as theirs
-from services.subscriptions.catalog.stripe_shape import UNBOUNDED, stripe_money
+from services.subscriptions.catalog.stripe_prices import UNBOUNDED, stripe_money
 from services.subscriptions.domain.pricing import period_amount
 from services.subscriptions.domain.proration import Bought, prorated
 from tallystick.messages.catalog import Price

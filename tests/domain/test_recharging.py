@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.consumables.domain.recharging import Purchase, Rule, Skip, decide, period_begin
+from services.consumables.domain.auto_recharge import Purchase, Rule, Skip, decide, period_begin
 
 CHARGE_MAX = 99_999_999
 

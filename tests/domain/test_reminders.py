@@ -11,7 +11,7 @@ from services.subscriptions.domain.reminders import (
     renewal_is_near,
     trial_is_ending,
 )
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.subscription_state import State
 
 JANUARY, FEBRUARY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 TRIAL_END = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.seats.domain.addresses import normalized
-from services.seats.domain.assigning import Taken, addresses_of, decide
+from services.seats.domain.assignment import Taken, addresses_of, decide
+from services.seats.domain.email_address import normalized
 from services.seats.domain.invitations import hash_of
-from services.seats.domain.payments import of_the_period, split
-from services.seats.domain.refusals import Refused
-from services.seats.domain.teams import Room, Terms, manager_in, refuse_count, unused_removed
+from services.seats.domain.member_shares import of_the_period, split
+from services.seats.domain.rule_violation import Refused
+from services.seats.domain.team_capacity import Room, Terms, manager_in, refuse_count, unused_removed
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat

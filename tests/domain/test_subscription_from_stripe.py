@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.view import CatalogView
-from services.subscriptions.domain.from_stripe import state_of
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, overdue_since, read_invoice
+from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import Malformed, read_event, read_subscription
 
 SHELF = CatalogView()

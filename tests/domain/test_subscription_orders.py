@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.view import CatalogView
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.catalog_lookup import item_of
 from services.subscriptions.domain.orders import order_lines, plans_of, subscribed_to, trial_days
-from services.subscriptions.domain.periods import period_containing
-from services.subscriptions.domain.refusals import Refused
-from services.subscriptions.domain.shelf import item_of
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import (
     Feature,
     Interval,

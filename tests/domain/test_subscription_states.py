@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.subscriptions.domain.subscription import FINAL, State, changes
+from services.subscriptions.domain.subscription_state import FINAL, State, changes
 from tallystick.messages.subscriptions import ItemFeature, Status, SubscriptionItem
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.subscriptions.domain.stripe_events import (
+from services.subscriptions.domain.stripe_event_ordering import (
     Arrived,
     Seen,
     Verdict,

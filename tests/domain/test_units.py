@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.consumables.domain.drawing import Insufficient, Taken, draw
-from services.consumables.domain.units import Pool, Stock, Why, absorb, burn_order, end, give_back
+from services.consumables.domain.balance import Pool, Stock, Why, absorb, burn_order, end, give_back
+from services.consumables.domain.consumption import Insufficient, Taken, draw
 from tallystick.messages.consumables import CountedKind
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

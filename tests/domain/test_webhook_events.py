@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.webhooks.domain import IncomingEvent, NotAnEvent
-from services.webhooks.reading import PAYLOAD_MAX_BYTES, read_event
+from services.webhooks.domain.stripe_event import IncomingEvent, NotAnEvent
+from services.webhooks.ingress.payload import PAYLOAD_MAX_BYTES, read_event
 from tests.support.webhook_events import body, stripe_event
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from services.webhooks.domain import Standing, after_report, reconcile_since
+from services.webhooks.domain.stripe_event import Standing, after_report, reconcile_since
 
 NEW = Standing("received", 0, None)
 AT = datetime(2026, 2, 1, 12, tzinfo=UTC)

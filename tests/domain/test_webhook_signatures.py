@@ -5,7 +5,7 @@ import time
 import pytest
 import stripe
 
-from services.webhooks.signature import BadSignature, Verifier
+from services.webhooks.ingress.signature import BadSignature, Verifier
 from tests.support.webhook_events import WEBHOOK_SECRET, body, signature, stripe_event
 
 PAYLOAD = body(stripe_event())

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from sandbox.ports import HOST, free_port
-from services.webhooks.ingress import PATH
+from services.webhooks.ingress.http_ingress import PATH
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 from tests.support.stack import WEBHOOK_SECRET, Stack, stack
 from tests.support.waiting import eventually

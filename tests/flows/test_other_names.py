@@ -7,11 +7,11 @@ import pytest
 from pydantic import SecretStr
 
 from services.subscriptions import app as subscriptions
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from services.webhooks import app as webhooks
-from services.webhooks.ingest import Ingest
+from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service as webhooks_service
-from services.webhooks.stripe_list import StripeEventList
 from shared.messaging.service_client import Asking
 from shared.operations.provision import provision_nats
 from shared.runtime.settings import Settings

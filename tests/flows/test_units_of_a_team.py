@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from services.consumables.domain.rhythm import boundary
+from services.consumables.domain.grant_cycles import boundary
 from tallystick.messages import consumables as c
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m

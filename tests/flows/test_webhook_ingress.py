@@ -18,10 +18,10 @@ from nats.js.errors import APIError
 from pydantic import SecretStr
 
 from services.webhooks import app
-from services.webhooks.ingest import Ingest
-from services.webhooks.ingress import PATH
+from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.ingress.http_ingress import PATH
+from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
-from services.webhooks.stripe_list import StripeEventList
 from shared.operations.provision import provision_nats
 from shared.runtime.settings import Settings
 from tallystick.message_size import message_size

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.gateway.application import routed
-from services.gateway.problems import MEDIA_TYPE
+from services.gateway.problem_details import MEDIA_TYPE
 
 DOCUMENT = routed().openapi()
 OPERATIONS: list[tuple[str, dict[str, Any]]] = [

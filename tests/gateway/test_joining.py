@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.gateway.joining import Joining
+from services.gateway.request_coalescing import Joining
 from tests.support.waiting import eventually
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.gateway.callers import Caller
-from services.gateway.tokens import Tokens
+from services.gateway.auth.principal import Caller
+from services.gateway.auth.tokens import Tokens
 from tallystick.messages.base import Customer
 from tests.gateway.alone import settings
 from tests.support.gateway import JWT_SECRET, GatewaySystem
@@ -24,7 +24,14 @@ def minted(tmp_path: Path, url: str, *arguments: str) -> subprocess.CompletedPro
     """What the command prints, for a gateway that is said to be at this address."""
     endpoints = tmp_path / "endpoints.json"
     endpoints.write_text(json.dumps({"gateway": url, "gateway_jwt_secret": JWT_SECRET}))
-    command = [sys.executable, "-m", "services.gateway.minting", "--endpoints", str(endpoints), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "services.gateway.auth.dev_tokens",
+        "--endpoints",
+        str(endpoints),
+        *arguments,
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway.callers import Caller, scopes_of
-from services.gateway.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions
-from services.gateway.tokens import BadToken
+from services.gateway.auth.principal import Caller, scopes_of
+from services.gateway.auth.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions
+from services.gateway.auth.tokens import BadToken
 from tallystick.messages.base import Customer
 from tests.gateway.alone import URL, alone, settings, with_sessions
 from tests.support.gateway import ADMIN, READ, bearer

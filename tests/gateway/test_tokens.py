@@ -16,8 +16,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from pydantic import ValidationError
 
+from services.gateway.auth.tokens import BadToken, KeysAway, Tokens
 from services.gateway.settings import GatewaySettings
-from services.gateway.tokens import BadToken, KeysAway, Tokens
 from tallystick.messages.base import Customer
 from tests.gateway.alone import settings
 from tests.support.gateway import JWT_SECRET, SESSION_SECRET, token
@@ -158,7 +158,7 @@ async def test_keys_of_the_host_application_in_a_file(
     new = ECKey.generate_key("P-256", parameters={"kid": "three"}, auto_kid=True)
     stranger = ECKey.generate_key("P-256", parameters={"kid": "four"}, auto_kid=True)
     with_keys(path, rsa, new)
-    monkeypatch.setattr("services.gateway.tokens.KEYS_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("services.gateway.auth.tokens.KEYS_RETRY_SECONDS", 0.0)
     assert (await tokens.caller(signed_by(new, "ES256"))).customer == ACME
     with pytest.raises(BadToken):
         await tokens.caller(signed_by(stranger, "ES256"))
@@ -192,8 +192,8 @@ def published(*keys: Any) -> Iterator[str]:
 async def test_keys_at_a_url_count_on_while_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     key = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
     stranger = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
-    monkeypatch.setattr("services.gateway.tokens.KNOWN_SECONDS", 0.0)
-    monkeypatch.setattr("services.gateway.tokens.KEYS_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("services.gateway.auth.tokens.KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr("services.gateway.auth.tokens.KEYS_FRESH_SECONDS", 0.0)
     with published(key) as url:
         tokens = Tokens(settings(gateway_jwks=url))
         assert (await tokens.caller(signed_by(key, "ES256"))).customer == ACME

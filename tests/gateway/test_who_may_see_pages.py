@@ -5,7 +5,7 @@ import re
 import pytest
 from fastapi.routing import APIRoute
 
-from services.gateway.pages.routes import ROUTERS
+from services.gateway.pages.router import ROUTERS
 from tests.gateway.alone import URL, alone, with_sessions
 from tests.gateway.visiting import BROWSER
 from tests.support.gateway import ADMIN, MANAGE, READ, bearer

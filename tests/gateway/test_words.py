@@ -6,9 +6,9 @@ import pytest
 from starlette.requests import Request
 
 from services.gateway.pages.forms import amount
-from services.gateway.pages.prices import as_typed, cost_of
-from services.gateway.pages.words import LANGUAGES, words_for, words_of
-from services.gateway.problems import Refused
+from services.gateway.pages.i18n import LANGUAGES, words_for, words_of
+from services.gateway.pages.price_text import as_typed, cost_of
+from services.gateway.problem_details import Refused
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import COMMON_REJECTIONS, Money
 from tallystick.messages.catalog import Price

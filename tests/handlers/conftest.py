@@ -7,9 +7,9 @@ import pytest
 
 from services.consumables.app import service as consumables
 from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog
 from tests.handlers.crew import CREW_CATALOG, Crew
 from tests.handlers.recharge_world import RechargeWorld, recharge_world

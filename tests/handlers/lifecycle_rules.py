@@ -11,12 +11,12 @@ import orjson
 import sqlalchemy as sa
 import stripe
 
-from services.subscriptions.catalog.store import load_catalog
-from services.subscriptions.domain.from_stripe import state_of
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import read_subscription
-from services.subscriptions.domain.subscription import State, what_is_bought
+from services.subscriptions.domain.subscription_state import State, what_is_bought
+from services.subscriptions.repository import find_subscription
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.store import find_subscription
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import CHANGE_FEED_STREAM

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.consumables.app import service
-from services.consumables.books import Account, Books, Given
-from services.consumables.recharging import units_are_low
+from services.consumables.ledger.bulk_writer import Account, Books, Given
+from services.consumables.recharges.purchase import units_are_low
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import catalog

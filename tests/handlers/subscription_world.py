@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import stripe
 
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog, webhooks
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Command, Customer, Question

@@ -8,7 +8,7 @@ import stripe
 
 from services.subscriptions.catalog import handlers as _handlers  # noqa: F401 - registers them
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog as m
 from tallystick.messages.base import Outcome
 from tests.support.catalogs import example_catalog, team_catalog, tiered_catalog

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.subscriptions.dunning import Dunning
+from services.subscriptions.dunning.grace import Dunning
 from tallystick.messages import subscriptions as m
 from tests.handlers.conftest import OpenShop
 from tests.handlers.subscription_world import ACME, World

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.entitling import refresh_entitlements
-from services.subscriptions.seats import noting
+from services.subscriptions.entitlements import seat_holders
+from services.subscriptions.entitlements.refresh import refresh_entitlements
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
@@ -355,7 +355,7 @@ async def test_fewer_seats_than_are_taken_are_refused_by_what_the_newest_event_s
 async def test_a_team_larger_than_one_part_is_brought_in_line_whole(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noting, "HOLDERS_BATCH", 3)
+    monkeypatch.setattr(seat_holders, "HOLDERS_BATCH", 3)
     members = [Customer(type="user", id=f"u{number}") for number in range(7)]
     seats = [team.seat(f"seat_{number}", "claimed", member) for number, member in enumerate(members)]
     await asyncio.gather(*(team.hears(event) for event in seats))
@@ -368,7 +368,7 @@ async def test_a_team_larger_than_one_part_is_brought_in_line_whole(
 async def test_a_run_that_died_half_way_is_finished_when_the_event_comes_again(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noting, "HOLDERS_BATCH", 2)
+    monkeypatch.setattr(seat_holders, "HOLDERS_BATCH", 2)
     members = [Customer(type="user", id=f"u{number}") for number in range(5)]
     for number, member in enumerate(members):
         await team.hears(team.seat(f"seat_{number}", "claimed", member))
@@ -381,7 +381,7 @@ async def test_a_run_that_died_half_way_is_finished_when_the_event_comes_again(
             raise RuntimeError("killed")
 
     with monkeypatch.context() as dying:
-        dying.setattr(noting, "refresh_entitlements", die_in_the_second_part)
+        dying.setattr(seat_holders, "refresh_entitlements", die_in_the_second_part)
         with pytest.raises(RuntimeError, match="killed"):
             await team.hears(suspended)
     assert [await hours(team, member) for member in members] == [None, None, 10, 10, 10]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages.catalog import ApplyCatalog
 from tests.handlers.lifecycle_machine import Lifecycle
 from tests.handlers.lifecycle_rules import CATALOG, Feed

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.handlers.subscription_world import ACME, World

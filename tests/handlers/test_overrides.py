@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer

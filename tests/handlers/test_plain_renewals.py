@@ -8,10 +8,10 @@ from typing import Any, get_args
 import psycopg
 import pytest
 
-from services.consumables import plain_renewals, settling
 from services.consumables.app import service
-from services.consumables.domain.rhythm import boundary
-from services.consumables.plain_statements import BOUNDARY
+from services.consumables.domain.grant_cycles import boundary
+from services.consumables.grants import bulk_renewal, renewal
+from services.consumables.grants.bulk_renewal_sql import BOUNDARY
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import Interval
 from tallystick.messages.consumables import ConsumableEvent
@@ -48,7 +48,7 @@ def test_cycles_begin_when_the_domain_says(postgres: PostgresServer) -> None:
 async def test_many_seats_are_renewed_in_batches(
     bind: Callable[..., Bound], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain_renewals, "RENEWED_AT_ONCE", 300)
+    monkeypatch.setattr(bulk_renewal, "RENEWED_AT_ONCE", 300)
     world = Grants(bind(service))
     make_seats(world.bound.owner_url, "a", 2_000, day("2026-01-31"))
     await world.renews("2026-02-28")
@@ -90,7 +90,7 @@ async def test_renewed_at_once_or_one_by_one_is_told_alike(
         before = len(await world.told())
         with monkeypatch.context() as patched:
             if number == 0:
-                patched.setattr(settling, "renew_plainly", nothing)
+                patched.setattr(renewal, "renew_plainly", nothing)
             for moment in ("2026-03-01", "2026-04-01", "2026-05-01"):
                 await world.renews(moment)
         told.append([without_names(event, customer) for _, event in (await world.told())[before:]])

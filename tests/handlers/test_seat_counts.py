@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.seats.app import service
-from services.seats.invitations import Invitations
+from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
@@ -243,7 +243,7 @@ async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
     command = company.count(12, team, when="now")
     async with answering(company.shop.bound.runtime, nats_session):
         with monkeypatch.context() as crashing:
-            crashing.setattr("services.seats.counting.Counting._record", _crash)
+            crashing.setattr("services.seats.seat_count.change_seat_count.Counting._record", _crash)
             assert (await company.bound.handle(command, company.now)).status == "failed"
         assert (await company.shop.subscription())["items"][0]["quantity"] == 12
         if is_heard_first:

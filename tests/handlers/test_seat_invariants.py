@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from services.seats import invariants
 from services.seats.app import service
-from services.seats.invitations import Invitations
+from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import Asking
 from shared.operations import audit_helpers
 from shared.operations.audit import Live

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from services.seats.app import service
 from services.seats.invariants import INVARIANTS, MembershipsEqualClaimedSeats
-from services.seats.invitations import Invitations
+from services.seats.invitations.tokens import Invitations
 from shared.messaging.nats_connection import connect
 from shared.messaging.service_client import Asking
 from shared.operations.audit import Live, VersionsHaveNoGaps

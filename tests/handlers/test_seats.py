@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from services.seats.app import service
-from services.seats.invitations import Invitations
+from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m

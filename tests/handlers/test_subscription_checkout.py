@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.subscriptions.app import service
-from services.subscriptions.checkouts import Trials
-from services.subscriptions.dunning import Dunning
+from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.dunning.grace import Dunning
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.handlers.conftest import OpenShop

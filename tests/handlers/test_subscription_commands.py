@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions import renewing
+from services.subscriptions.lifecycle import renewal
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.handlers.conftest import OpenShop
@@ -349,7 +349,7 @@ async def test_who_is_not_registered_is_not_found(unpaid: World) -> None:
 async def test_one_tick_renews_more_customers_than_fit_one_batch(
     unpaid: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewing, "RENEWALS_BATCH", 50)
+    monkeypatch.setattr(renewal, "RENEWALS_BATCH", 50)
     customers = [Customer(type="user", id=f"u{number}") for number in range(120)]
     for customer in customers:
         await unpaid.register(customer)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.subscriptions import app
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.runtime.settings import Settings
 from tallystick.messages import catalog
 from tests.handlers.subscription_world import World

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.consumables.loading import OVERDUE_MAX
+from services.consumables.ledger.repository import OVERDUE_MAX
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
 from tests.handlers.units_world import ACME, ANN, MEMBERS, OWN, POOL, SEAT_OF_ANN, UnitsWorld

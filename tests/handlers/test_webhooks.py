@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from services.webhooks import handlers  # noqa: F401 - registers them
-from services.webhooks.ingest import Ingest
-from services.webhooks.nats_ingress import NatsIngress
-from services.webhooks.reading import read_event
+from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.ingress.nats_ingress import NatsIngress
+from services.webhooks.ingress.payload import read_event
+from services.webhooks.ingress.signature import Verifier
+from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
-from services.webhooks.signature import Verifier
-from services.webhooks.stripe_list import StripeEventList
 from shared.errors import Unavailable
 from shared.messaging.redelivery import Undeliverable
 from tallystick.messages import webhooks as m

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from services.seats import store
+from services.seats import repository
 from shared.persistence import inbox
 from shared.persistence.database import make_engine
 from tests.support.runtime import role_url
@@ -16,7 +16,7 @@ from tests.support.runtime import role_url
 ON_THE_WAY = {
     "a command": ("consumables", inbox.FIND, "command_id"),
     "many commands": ("consumables", inbox.FIND_MANY, "command_id"),
-    "who has a seat": ("seats", store.TAKEN.text, "email"),
+    "who has a seat": ("seats", repository.TAKEN.text, "email"),
 }
 
 

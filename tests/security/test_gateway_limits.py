@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from services.gateway import protection
-from services.gateway.callers import Caller, scopes_of
-from services.gateway.problems import Refused
+from services.gateway import middleware
+from services.gateway.auth.principal import Caller, scopes_of
+from services.gateway.auth.tokens import LIFETIME_MAX_SECONDS, BadToken, Tokens
+from services.gateway.problem_details import Refused
 from services.gateway.return_urls import check_return_urls
-from services.gateway.tokens import LIFETIME_MAX_SECONDS, BadToken, Tokens
 from tallystick.messages.base import Customer
 from tests.gateway.alone import alone, settings
 from tests.support.gateway import bearer, token
@@ -75,7 +75,7 @@ async def test_metrics_are_for_those_who_know_the_token() -> None:
 
 
 async def test_a_half_sent_body_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protection, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.2)
 
     async def half() -> Any:
         yield b'{"page":'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.claiming import half_hidden
+from services.gateway.auth.invitation_access import half_hidden
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.subscriptions.seats.room import TeamRoom
+from services.subscriptions.lifecycle.seat_quota import TeamRoom
 from shared.messaging.redelivery import Incoming
 from shared.operations.provision import provision_database, role_name
 from shared.persistence.database import make_engine

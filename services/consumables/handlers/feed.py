@@ -1,12 +1,12 @@
 """What this service follows of others: features, customers, subscriptions, teams and seats."""
 
-from services.consumables.following import (
+from services.consumables.projections.entities import know_feature
+from services.consumables.projections.event_handlers import (
     follow_customer,
     follow_seats,
     follow_subscription,
     follow_team,
 )
-from services.consumables.knowing import know_feature
 from services.consumables.service import service
 from shared.messaging.feed_consumer import Begin
 from shared.persistence.unit_of_work import Work

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from services.consumables.ending import expire_due_grants
+from services.consumables.grants.expiry import expire_due_grants
+from services.consumables.grants.renewal import renew_due_grants
 from services.consumables.service import service
-from services.consumables.settling import renew_due_grants
 from shared.persistence.unit_of_work import Transactions
 
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from services.consumables import metering
-from services.consumables import usage as rolled_up
+from services.consumables.consumption import usage_report as rolled_up
+from services.consumables.metering import usage_export
 from services.consumables.service import service
 from shared.messaging.service_client import Asking
 from shared.persistence.unit_of_work import Transactions, Work
@@ -19,4 +19,4 @@ async def usage(work: Work, question: m.Usage) -> m.UsageReport:
 @service.job("report_usage")
 async def report_usage(transactions: Transactions, at: datetime, asking: Asking) -> None:
     """What the catalog names a meter for, reaches it."""
-    await metering.report_usage(transactions, at, asking)
+    await usage_export.report_usage(transactions, at, asking)

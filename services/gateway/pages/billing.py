@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.gateway.authentication import Reading
-from services.gateway.pages.parts import Shown
-from services.gateway.pages.routing import PageRoute
-from services.gateway.pages.showing import show
+from services.gateway.auth.authentication import Reading
+from services.gateway.pages.billing_page import show
+from services.gateway.pages.dependencies import Shown
+from services.gateway.pages.page_route import PageRoute
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 

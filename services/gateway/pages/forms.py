@@ -7,10 +7,10 @@ from urllib.parse import quote
 from fastapi import Form
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.authentication import command_id_of
-from services.gateway.callers import Caller
-from services.gateway.pages.rendering import COMMAND_FIELD
-from services.gateway.problems import Refused
+from services.gateway.auth.authentication import command_id_of
+from services.gateway.auth.principal import Caller
+from services.gateway.pages.templating import COMMAND_FIELD
+from services.gateway.problem_details import Refused
 from tallystick.messages.base import CommandId
 from tallystick.money import minor_unit_digits
 

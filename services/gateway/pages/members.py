@@ -6,19 +6,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.authentication import Reading, identify
-from services.gateway.callers import Caller
-from services.gateway.claiming import check_address, shown_to
-from services.gateway.pages import views
+from services.gateway.auth.authentication import Reading, identify
+from services.gateway.auth.invitation_access import check_address, shown_to
+from services.gateway.auth.ownership import memberships_of
+from services.gateway.auth.principal import Caller
+from services.gateway.dependencies import Gateway
+from services.gateway.pages import view_models
+from services.gateway.pages.billing_data import gather, unless_away
+from services.gateway.pages.dependencies import PageParts, Shown
+from services.gateway.pages.error_messages import in_words
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
-from services.gateway.pages.gathering import gather, unless_away
-from services.gateway.pages.parts import PageParts, Shown
-from services.gateway.pages.problems import in_words
-from services.gateway.pages.routing import PageRoute
-from services.gateway.pages.words import words_for
-from services.gateway.parts import Gateway
-from services.gateway.problems import Refused
-from services.gateway.standing import memberships_of
+from services.gateway.pages.i18n import words_for
+from services.gateway.pages.page_route import PageRoute
+from services.gateway.problem_details import Refused
 from tallystick.messages import seats
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import GetCustomer, ListEntitlements
@@ -126,7 +126,7 @@ async def my_page(request: Request, caller: Reading, shown: Shown, done: str = "
     )
     teams = list(dict.fromkeys(one.team.customer for one in memberships or ()))
     names = await asyncio.gather(*(_name_of(shown, team) for team in teams))
-    meters = views.meters(gathered, words)
+    meters = view_models.meters(gathered, words)
     counted = {meter.feature for meter in meters}
     return shown.templates.page(
         request,

@@ -3,8 +3,8 @@
 import hashlib
 from datetime import timedelta
 
-from services.seats.domain.addresses import is_same
-from services.seats.domain.refusals import Refused
+from services.seats.domain.email_address import is_same
+from services.seats.domain.rule_violation import Refused
 from tallystick.messages.base import Customer
 
 INVITATION_LIFETIME = timedelta(days=7)

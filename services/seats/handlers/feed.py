@@ -1,6 +1,6 @@
 """What other services tell and this one acts on."""
 
-from services.seats import following
+from services.seats.projections import subscription_projection
 from services.seats.service import service
 from services.seats.tables import KnownInvoice
 from shared.messaging.feed_consumer import Begin, keep_newest_of
@@ -12,16 +12,16 @@ from tallystick.messages import subscriptions as s
 async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
     """A team for each subscription with seats, for as long as it lives."""
     async with begin() as work:
-        if await following.note_subscription(work, event.subscription):
-            await following.lead_team(work, event.subscription)
+        if await subscription_projection.note_subscription(work, event.subscription):
+            await subscription_projection.lead_team(work, event.subscription)
     # Also when it was known already: an earlier delivery may have ended half-way.
-    await following.close_teams(begin, event.subscription.subscription_id)
+    await subscription_projection.close_teams(begin, event.subscription.subscription_id)
 
 
 @service.event(s.CustomerEvent, name="follow_customer")
 async def follow_customer(work: Work, event: s.CustomerEvent) -> None:
     """Who manages a customer's teams."""
-    await following.note_customer(work, event.customer)
+    await subscription_projection.note_customer(work, event.customer)
 
 
 @service.event(s.InvoiceEvent, name="follow_invoices", together=True)

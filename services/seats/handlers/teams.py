@@ -1,11 +1,11 @@
 """Commands about teams: how many seats, and who manages them."""
 
-from services.seats.changing import tell_team
-from services.seats.counting import Counting
-from services.seats.rejecting import refuse_closed, refuse_strangers
+from services.seats.rejections import refuse_closed, refuse_strangers
+from services.seats.repository import lock_team
+from services.seats.seat_count.change_seat_count import Counting
 from services.seats.service import service
 from services.seats.snapshots import team_snapshot
-from services.seats.store import lock_team
+from services.seats.state_changes import tell_team
 from shared.messaging.external_command import Steps
 from shared.messaging.service_client import Asking
 from shared.persistence.unit_of_work import Work

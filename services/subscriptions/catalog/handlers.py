@@ -1,11 +1,11 @@
 """The catalog's command and question."""
 
-from services.subscriptions.catalog.applying import plan_catalog, record_catalog, refuse
-from services.subscriptions.catalog.domain.changes import CatalogPlan
-from services.subscriptions.catalog.store import load_catalog
+from services.subscriptions.catalog.apply_catalog import plan_catalog, record_catalog, refuse
+from services.subscriptions.catalog.domain.diff import CatalogPlan
+from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import catalog as m

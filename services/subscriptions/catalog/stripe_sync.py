@@ -11,8 +11,8 @@ from typing import Any
 
 import stripe
 
-from services.subscriptions.catalog.domain.changes import CatalogPlan, Planned
-from services.subscriptions.catalog.stripe_shape import disagreements, stripe_money
+from services.subscriptions.catalog.domain.diff import CatalogPlan, Planned
+from services.subscriptions.catalog.stripe_prices import disagreements, stripe_money
 from tallystick.messages.catalog import CatalogProblem, Price, Product
 
 CALLS_AT_ONCE = 8

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from services.subscriptions.domain.refusals import Refused
-from services.subscriptions.domain.shelf import Shelf
-from services.subscriptions.domain.subscription import FINAL, GRANTING, State
+from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.subscription_state import FINAL, GRANTING, State
 from tallystick.messages.catalog import Price, Product
 
 DOMAIN_MAX_CHARACTERS = 253

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.subscriptions.domain.stripe_objects import moment
-from services.subscriptions.domain.subscription import OVERDUE, State
+from services.subscriptions.domain.subscription_state import OVERDUE, State
 
 GRACE_DAYS = 7
 """Long enough for an expired card to be replaced, unless the installation says otherwise."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.subscriptions.domain.overrides import SOURCE, Override
-from services.subscriptions.domain.subscription import GRANTING, State
+from services.subscriptions.domain.subscription_state import GRANTING, State
 from tallystick.messages.subscriptions import (
     Allowance,
     EntitlementSource,

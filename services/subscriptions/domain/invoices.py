@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, get_args
 
-from services.subscriptions.domain.shelf import Shelf
+from services.subscriptions.domain.catalog_lookup import Shelf
 from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_of
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
 

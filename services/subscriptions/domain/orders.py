@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from services.subscriptions.domain.refusals import Refused
-from services.subscriptions.domain.shelf import Shelf
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import SEATS_MAX, Price, Product
 from tallystick.messages.subscriptions import ItemToBuy
 

@@ -6,7 +6,7 @@ What an override gives is added to what subscriptions give; one that takes away 
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.subscriptions.domain.refusals import Refused
+from services.subscriptions.domain.rule_violation import Refused
 from tallystick.messages.catalog import FeatureKind
 from tallystick.messages.subscriptions import EntitlementSource
 

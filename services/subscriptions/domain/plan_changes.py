@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from services.subscriptions.domain.catalog_lookup import Shelf
 from services.subscriptions.domain.orders import bounds_of
 from services.subscriptions.domain.pricing import PERIODS_A_YEAR, yearly_amount
-from services.subscriptions.domain.refusals import Refused
-from services.subscriptions.domain.shelf import Shelf
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import SubscriptionItem, When
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from services.subscriptions.domain.own_changes import take_scheduled
-from services.subscriptions.domain.periods import period_containing
+from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.catalog_lookup import Shelf
 from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange
 from services.subscriptions.domain.pricing import price_parts
 from services.subscriptions.domain.proration import Bought, ProratedLine, proration_lines, share_left
-from services.subscriptions.domain.shelf import Shelf
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.self_managed_changes import take_scheduled
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import InvoiceLine, Proration, Span
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from services.subscriptions.domain.subscription import State
+from services.subscriptions.domain.subscription_state import State
 
 TRIAL_NOTICE = timedelta(days=3)
 """Before a trial ends: as early as Stripe says so, time enough to give a card or to cancel."""

@@ -1,18 +1,18 @@
 """What is bought beside a plan."""
 
-from services.subscriptions.add_ons.canceling import (
+from services.subscriptions.add_ons.cancel import (
     AddOnCancellation,
     as_cancellation,
     plan_add_on_cancellation,
     record_add_on_cancellation,
 )
-from services.subscriptions.add_ons.in_stripe import PurchaseIntent, buy_in_stripe
-from services.subscriptions.add_ons.listing import list_add_ons_of
-from services.subscriptions.add_ons.purchasing import plan_purchase, record_free, record_purchase
-from services.subscriptions.canceling import cancel_in_stripe
-from services.subscriptions.in_stripe import record_until_current
+from services.subscriptions.add_ons.purchase import plan_purchase, record_free, record_purchase
+from services.subscriptions.add_ons.queries import list_add_ons_of
+from services.subscriptions.add_ons.stripe_purchase import PurchaseIntent, buy_in_stripe
+from services.subscriptions.lifecycle.cancel import cancel_in_stripe
+from services.subscriptions.lifecycle.optimistic_write import record_until_current
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m

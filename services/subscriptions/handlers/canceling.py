@@ -1,14 +1,14 @@
 """Commands that end a subscription."""
 
-from services.subscriptions.canceling import (
+from services.subscriptions.lifecycle.cancel import (
     Cancellation,
     cancel_in_stripe,
     plan_cancellation,
     record_cancellation,
 )
-from services.subscriptions.in_stripe import record_until_current
+from services.subscriptions.lifecycle.optimistic_write import record_until_current
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 

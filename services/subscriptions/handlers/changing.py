@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from services.subscriptions import previews
-from services.subscriptions.plan_changing import Changing, cancel_scheduled
-from services.subscriptions.renewing import apply_due_changes
-from services.subscriptions.seats.room import TeamRoom
+from services.subscriptions.lifecycle import previews
+from services.subscriptions.lifecycle.change_plan import Changing, cancel_scheduled
+from services.subscriptions.lifecycle.renewal import apply_due_changes
+from services.subscriptions.lifecycle.seat_quota import TeamRoom
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Transactions, Work
 from tallystick.messages import subscriptions as m

@@ -1,10 +1,10 @@
 """What is charged or looked at in Stripe without a change of any subscription."""
 
-from services.subscriptions.charges.charging import plan_charge, record_charge
-from services.subscriptions.charges.in_stripe import ChargeIntent, charge_in_stripe
-from services.subscriptions.portal import PortalIntent, open_page, plan_portal
+from services.subscriptions.charges.charge import plan_charge, record_charge
+from services.subscriptions.charges.stripe_invoice import ChargeIntent, charge_in_stripe
+from services.subscriptions.customers.billing_portal import PortalIntent, open_page, plan_portal
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 

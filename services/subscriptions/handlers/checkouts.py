@@ -1,6 +1,6 @@
 """Commands that begin a subscription."""
 
-from services.subscriptions.checkouts import (
+from services.subscriptions.checkout.start_checkout import (
     CheckoutIntent,
     Trials,
     open_in_stripe,
@@ -8,9 +8,9 @@ from services.subscriptions.checkouts import (
     record_checkout,
     release_checkout,
 )
-from services.subscriptions.creating import Creating
+from services.subscriptions.lifecycle.create import Creating
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected
 from tallystick.messages import subscriptions as m

@@ -1,6 +1,6 @@
 """Commands about customers."""
 
-from services.subscriptions.registering import (
+from services.subscriptions.customers.registration import (
     NOBODY,
     Registration,
     carry_out_in_stripe,
@@ -8,9 +8,9 @@ from services.subscriptions.registering import (
     plan_registration,
     record_registration,
 )
+from services.subscriptions.repository import adding_customer
 from services.subscriptions.service import service
-from services.subscriptions.store import adding_customer
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 

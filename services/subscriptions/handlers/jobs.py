@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from services.subscriptions.overrides.overriding import end_due_overrides
-from services.subscriptions.renewing import end_due_trials, move_due_periods
+from services.subscriptions.lifecycle.renewal import end_due_trials, move_due_periods
+from services.subscriptions.overrides.set_override import end_due_overrides
 from services.subscriptions.service import service
 from shared.persistence.unit_of_work import Transactions
 

@@ -2,15 +2,15 @@
 
 from datetime import datetime
 
-from services.subscriptions.card_reminders import announce_expired_cards
-from services.subscriptions.cleaning import clean_up as put_away
-from services.subscriptions.dunning import Dunning, end_due_grace
-from services.subscriptions.giving_up import GivingUp
-from services.subscriptions.interrupting import Interrupting
-from services.subscriptions.reminding import remind
+from services.subscriptions.dunning.end_of_retries import GivingUp
+from services.subscriptions.dunning.grace import Dunning, end_due_grace
+from services.subscriptions.lifecycle.card_expiry import announce_expired_cards
+from services.subscriptions.lifecycle.pause_resume import Interrupting
+from services.subscriptions.lifecycle.reminders import remind
+from services.subscriptions.reconciliation.cleanup import clean_up as put_away
+from services.subscriptions.reconciliation.stripe_sync import Sync
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
-from services.subscriptions.syncing import Sync
+from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Transactions
 from tallystick.messages import subscriptions as m

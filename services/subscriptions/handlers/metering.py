@@ -1,8 +1,8 @@
 """What other services have metered in Stripe."""
 
-from services.subscriptions.metering import MeteringIntent, add_readings, plan_readings
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.meters import MeteringIntent, add_readings, plan_readings
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m

@@ -1,6 +1,6 @@
 """Exceptions that people make for one customer."""
 
-from services.subscriptions.overrides.overriding import override
+from services.subscriptions.overrides.set_override import override
 from services.subscriptions.service import service
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m

@@ -1,9 +1,9 @@
 """What Stripe tells, as stored and published by `webhooks`."""
 
-from services.subscriptions.dunning import Dunning
-from services.subscriptions.intake.taking_in import take_in
+from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.service import service
-from services.subscriptions.stripe_gateway import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe_webhooks.consumer import take_in
 from shared.messaging.redelivery import Incoming
 from shared.persistence.unit_of_work import Transactions
 from tallystick.subjects import STRIPE_EVENTS_STREAM

@@ -1,0 +1,94 @@
+"""Using units: each command decided in the order of arrival, on balances that are loaded once for all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from services.consumables.domain.balance import Part, Why
+from services.consumables.domain.consumption import Insufficient, Taken, draw
+from services.consumables.ledger.rejections import refuse_unreached
+from services.consumables.ledger.repository import Loaded, Wanted, load, loading
+from services.consumables.ledger.writer import write
+from shared.errors import Rejected
+from shared.persistence.sql_pipeline import Bound
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import consumables as m
+from tallystick.messages.consumables import EntryKind
+
+Decision = Taken | Rejected
+
+
+def wanted_by(wish: m.Wish) -> Wanted:
+    """Who wants units of what, and from where."""
+    return Wanted(wish.consumer.token, wish.feature, wish.account)
+
+
+def reading(wishes: Sequence[m.Wish]) -> Sequence[Bound]:
+    """What is read first for those who want units."""
+    return loading(wanted_by(wish) for wish in wishes)
+
+
+async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
+    """Use units for each command; results are written as JSON."""
+    loaded = await load(work, [wanted_by(command) for command in commands])
+    decided = [decide(loaded, command, "consumed", _why(command)) for command in commands]
+    refused = await refuse_unreached(work, loaded, [wanted_by(command) for command in commands])
+    await write(work, loaded)
+    return [
+        _result(decision) if decision is not None else refused[wanted_by(command)]
+        for command, decision in zip(commands, decided, strict=True)
+    ]
+
+
+def decide(loaded: Loaded, wish: m.Wish, kind: EntryKind, why: Why) -> Taken | Rejected | None:
+    """What becomes of one wish, whose effect is in memory from then on.
+
+    None: the consumer can reach no such units, for a reason that has to be looked up.
+    """
+    reach = loaded.reach.get(wanted_by(wish))
+    if reach is None:
+        return None
+    if reach.is_suspended:
+        return account_suspended(wish)
+    taken = draw(reach.pools, reach.stocks, wish.quantity, kind, why, partial=wish.partial)
+    if isinstance(taken, Insufficient):
+        return insufficient(taken.available)
+    return taken
+
+
+def insufficient(available: int) -> Rejected:
+    """The refusal of more units than there are."""
+    return Rejected("insufficient_balance", f"Only {available} may still be drawn.", {"available": available})
+
+
+def account_suspended(wish: m.Wish) -> Rejected:
+    """The refusal to draw on what is suspended."""
+    return Rejected(
+        "account_suspended",
+        "What this consumer could draw on is suspended until what is owed is paid.",
+        {"feature": wish.feature},
+    )
+
+
+def drawn(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Units taken, as results and reservations say it."""
+    return [
+        {
+            "account": part.stock.pool.account,
+            "grant_id": part.stock.grant_id,
+            "quantity": part.quantity,
+        }
+        for part in parts
+    ]
+
+
+def _why(command: m.Consume) -> Why:
+    return Why(command.command_id, command.consumer.token, None, command.metadata)
+
+
+def _result(decision: Decision) -> bytes | Rejected:
+    if isinstance(decision, Rejected):
+        return decision
+    result = {"consumed": decision.quantity, "remaining": decision.remaining, "drawn": drawn(decision.parts)}
+    return orjson.dumps(result)

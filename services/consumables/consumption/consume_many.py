@@ -1,0 +1,45 @@
+"""Many consumptions in one message: each is a command of its own, stored and found again under its own id."""
+
+from collections.abc import Sequence
+
+from services.consumables.consumption import consume
+from shared.messaging.command_batch import Answer, Asked, decide_in
+from shared.persistence.inbox import Inbox
+from shared.persistence.sql_pipeline import Bound
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import consumables as m
+
+MESSAGES_AT_ONCE = 8
+"""Messages of up to 500 items in one transaction; more would make whoever needs the same balances wait."""
+
+
+def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
+    """What is read first for the items of all messages."""
+    return consume.reading([item for message in messages for item in message.items])
+
+
+async def consume_many(
+    work: Work, commands: Sequence[m.ConsumeMany], inbox: Inbox
+) -> list[bytes | Exception]:
+    """The outcomes of each message's items, in their order, written as JSON."""
+    asked = [
+        Asked(item, item.model_dump_json().encode(), work.now)
+        for command in commands
+        for item in command.items
+    ]
+    for command in commands if work.traces else ():
+        work.traces |= dict.fromkeys(
+            (item.command_id for item in command.items), work.trace(command.command_id)
+        )
+    answers = iter(await decide_in(work, inbox, asked, consume.consume))
+    return [_outcomes([next(answers) for _ in command.items]) for command in commands]
+
+
+def _outcomes(answers: Sequence[Answer | Exception]) -> bytes | Exception:
+    bodies = []
+    for answer in answers:
+        if isinstance(answer, Exception):
+            # Nobody can tell what became of one: the message is to be sent again.
+            return answer
+        bodies.append(answer.body)
+    return b'{"outcomes":[%b]}' % b",".join(bodies)

@@ -1,0 +1,133 @@
+"""Units that people give and take back, outside of any plan."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from services.consumables.domain.balance import Stock, Why, absorb, end
+from services.consumables.ledger.bulk_writer import Account, Books, Given
+from services.consumables.ledger.rejections import no_account, unknown_feature
+from services.consumables.ledger.repository import load
+from services.consumables.ledger.writer import write
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import consumables as m
+
+Found = TypeVar("Found")
+
+PATIENCE_SECONDS = 1.0
+"""A catalog that was just applied, or a seat that was just claimed, is heard of within this on the feed."""
+LOOK_AGAIN_SECONDS = 0.05
+SELECT_KIND = """
+    SELECT kind FROM consumables.known_features WHERE code = %s AND kind IN ('limit', 'consumable')
+"""
+SELECT_CUSTOMER = "SELECT customer FROM consumables.accounts WHERE account = %s"
+SELECT_BALANCE = "SELECT account, feature, source, key FROM consumables.grants WHERE grant_id = %s"
+BY_HAND = "manual/"
+"""How the keys of what is given here begin."""
+
+
+async def grant(work: Work, command: m.Grant) -> m.Granted:
+    """Give units to an account.
+
+    Raises Rejected `unknown_feature` or `no_account`.
+    """
+    kind = await _patiently(lambda: _one(work, SELECT_KIND, command.feature))
+    if kind is None:
+        raise unknown_feature(command.feature)
+    customer = await _customer_of(work, command.account)
+    source = m.GrantSource(kind="manual", reason=command.reason)
+    books = await Books.open(work, [Account(command.account, command.feature, kind, customer)])
+    given = Given(
+        command.quantity,
+        command.expires_at,
+        command.priority,
+        source.model_dump(mode="json"),
+        f"{BY_HAND}{command.command_id}",
+    )
+    [grant_id] = books.give(command.account, command.feature, [given])
+    await books.close(is_last=False)
+    loaded = await load(work, named=[(command.account, command.feature)], grant_ids=[grant_id])
+    for pool in loaded.pools.values():
+        pool.is_changed = True
+        absorb(pool, Why(command.command_id))
+    await write(work, loaded)
+    return m.Granted(grant=grant_snapshot(loaded.stocks[grant_id], source))
+
+
+async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
+    """Take back what is left of a grant; again: the same, with nothing told.
+
+    Raises Rejected `not_found`.
+    """
+    cursor = await work.driver.execute(SELECT_BALANCE, (command.grant_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise Rejected("not_found", "There is no such grant.", {"grant_id": command.grant_id})
+    account, feature, source, key = row
+    loaded = await load(work, named=[(account, feature)], grant_ids=[command.grant_id])
+    stock = loaded.stocks[command.grant_id]
+    is_news = not stock.has_ended
+    if is_news:
+        end(stock, "revoked", Why(command.command_id), lowering=_lowering(stock, key))
+    taken_back = grant_snapshot(stock, m.GrantSource.model_validate(source))
+    await write(work, loaded, revoked=taken_back if is_news else None)
+    return m.Granted(grant=taken_back)
+
+
+def grant_snapshot(stock: Stock, source: m.GrantSource) -> m.GrantSnapshot:
+    """A grant as it stands."""
+    return m.GrantSnapshot(
+        grant_id=stock.grant_id,
+        version=stock.version + stock.is_changed,
+        account=stock.pool.account,
+        feature=stock.pool.feature,
+        quantity=stock.quantity,
+        remaining=_remaining(stock),
+        expires_at=stock.expires_at,
+        priority=stock.priority,
+        source=source,
+        revoked=stock.is_revoked,
+        created_at=stock.created_at,
+    )
+
+
+def _remaining(stock: Stock) -> int | None:
+    if stock.quantity is None:
+        return 0 if stock.has_ended else None
+    return stock.remaining
+
+
+def _lowering(stock: Stock, key: str | None) -> int | None:
+    """How far a limit's ceiling falls with a grant; None: by all of it.
+
+    Of what plans and overrides give there may be less than was granted, since their ceilings move.
+    """
+    if stock.quantity is None or (key is not None and key.startswith(BY_HAND)):
+        return None
+    return stock.quantity - stock.expired
+
+
+async def _customer_of(work: Work, account: str) -> str:
+    kind, _, identity = account.partition(":")
+    if kind == "customer":
+        return identity
+    customer = await _patiently(lambda: _one(work, SELECT_CUSTOMER, account))
+    if customer is None:
+        raise no_account(account)
+    return customer
+
+
+async def _one(work: Work, query: str, value: str) -> str | None:
+    row: tuple[Any, ...] | None = await (await work.driver.execute(query, (value,))).fetchone()
+    return None if row is None else str(row[0])
+
+
+async def _patiently(look: Callable[[], Awaitable[Found | None]]) -> Found | None:
+    """What is found, now or within moments."""
+    for _ in range(int(PATIENCE_SECONDS / LOOK_AGAIN_SECONDS)):
+        found = await look()
+        if found is not None:
+            return found
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    return None

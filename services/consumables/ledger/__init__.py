@@ -1,0 +1,1 @@
+"""Balances and the ledger: loading and locking them, writing entries, and questions about them."""

@@ -1,0 +1,157 @@
+"""Answers about balances and the ledger, as they stand by the clock at the moment they are asked for."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from services.consumables.domain.balance import Pool, Stock, burn_order
+from services.consumables.grants.manual_grants import grant_snapshot
+from services.consumables.ledger.rejections import no_account
+from services.consumables.ledger.repository import Loaded, Wanted, load
+from shared.errors import Rejected
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Customer
+
+SELECT_SOURCES = """
+    SELECT grant_id, source FROM consumables.grants
+    WHERE grant_id = ANY (ARRAY(SELECT jsonb_array_elements_text(%s::jsonb)))
+"""
+FIND_ACCOUNT = "SELECT 1 FROM consumables.accounts WHERE account = %s"
+LIST_KEYS = """
+    SELECT account, feature FROM consumables.balances
+    WHERE (account, feature) > (%(account)s, %(feature)s) AND {whose}
+    ORDER BY account, feature LIMIT %(limit)s
+"""
+OF_ACCOUNT = "account = %(whose)s"
+OF_CONSUMER = """
+    account IN (SELECT 'customer:' || %(whose)s UNION ALL
+                SELECT account FROM consumables.access WHERE consumer = %(whose)s)
+"""
+LIST_ENTRIES = """
+    SELECT entry_id, account, feature, grant_id, kind, quantity, consumer, caused_by, reservation_id,
+           metadata, occurred_at
+    FROM consumables.entries
+    WHERE account = %(account)s AND (%(feature)s::text IS NULL OR feature = %(feature)s)
+      AND occurred_at >= %(since)s AND occurred_at < %(until)s
+      AND (occurred_at, entry_id) < (%(before)s, %(before_id)s)
+    ORDER BY occurred_at DESC, entry_id DESC LIMIT %(limit)s
+"""
+LONG_AGO, NEVER = "-infinity", "infinity"
+
+
+async def get_balance(work: Work, question: m.GetBalance) -> m.Balance:
+    """What an account has of a feature, or a consumer may draw on in all; raises Rejected `no_account`."""
+    if question.account is not None:
+        loaded = await load(work, named=[(question.account, question.feature)], lock=False)
+        pools = list(loaded.pools.values())
+        if not pools:
+            await _require_account(work, question.account)
+    else:
+        consumer = question.consumer.token if question.consumer is not None else ""
+        wanted = Wanted(consumer, question.feature, None)
+        loaded = await load(work, [wanted], lock=False)
+        reach = loaded.reach.get(wanted)
+        pools = list(reach.pools) if reach is not None else []
+    is_unlimited = any(pool.unlimited for pool in pools)
+    stocks = [stock for stock in burn_order(pools) if stock.is_drawable] if pools else []
+    return m.Balance(
+        granted=None if is_unlimited else sum(pool.granted + pool.beyond for pool in pools),
+        consumed=sum(pool.consumed for pool in pools),
+        reserved=sum(pool.reserved for pool in pools),
+        expired=sum(pool.expired for pool in pools),
+        remaining=None if is_unlimited else sum(pool.remaining for pool in pools),
+        grants=await _grants(work, stocks),
+    )
+
+
+async def list_balances(work: Work, question: m.ListBalances) -> m.BalancePage:
+    """A page of balances, by account and feature."""
+    after = decode_cursor(question.cursor, 2) if question.cursor is not None else ("", "")
+    whose = question.account or (question.consumer.token if question.consumer is not None else "")
+    statement = LIST_KEYS.format(whose=OF_ACCOUNT if question.account is not None else OF_CONSUMER)
+    values = {"account": after[0], "feature": after[1], "whose": whose, "limit": question.limit + 1}
+    keys = await (await work.driver.execute(statement, values)).fetchall()
+    shown = [(row[0], row[1]) for row in keys[: question.limit]]
+    loaded = await load(work, named=shown, lock=False) if shown else Loaded()
+    return m.BalancePage(
+        items=[_snapshot(loaded.pools[key]) for key in shown if key in loaded.pools],
+        next_cursor=encode_cursor(*shown[-1]) if len(keys) > question.limit else None,
+    )
+
+
+async def list_entries(work: Work, question: m.ListEntries) -> m.EntryPage:
+    """A page of an account's ledger, newest first."""
+    before, before_id = _entry_key(question.cursor) if question.cursor is not None else (NEVER, "")
+    values = {
+        "account": question.account,
+        "feature": question.feature,
+        "since": question.since or LONG_AGO,
+        "until": question.until or NEVER,
+        "before": before,
+        "before_id": before_id,
+        "limit": question.limit + 1,
+    }
+    rows = await (await work.driver.execute(LIST_ENTRIES, values)).fetchall()
+    shown = [_entry(row) for row in rows[: question.limit]]
+    more = len(rows) > question.limit
+    return m.EntryPage(
+        items=shown,
+        next_cursor=encode_cursor(shown[-1].occurred_at.isoformat(), shown[-1].entry_id) if more else None,
+    )
+
+
+def _entry(row: Sequence[Any]) -> m.Entry:
+    entry_id, account, feature, grant_id, kind, quantity, consumer, cause, reservation_id, metadata, at = row
+    return m.Entry(
+        entry_id=entry_id,
+        account=account,
+        feature=feature,
+        grant_id=grant_id,
+        kind=kind,
+        quantity=quantity,
+        consumer=Customer.from_token(consumer) if consumer is not None else None,
+        caused_by=cause,
+        reservation_id=reservation_id,
+        metadata=metadata,
+        occurred_at=at,
+    )
+
+
+def _entry_key(cursor: str) -> tuple[str, str]:
+    at, entry_id = decode_cursor(cursor, 2)
+    try:
+        return datetime.fromisoformat(at).isoformat(), entry_id
+    except ValueError:
+        raise Rejected("invalid_message", "The cursor is not one of ours.", {"field": "cursor"}) from None
+
+
+def _snapshot(pool: Pool) -> m.BalanceSnapshot:
+    return m.BalanceSnapshot(
+        consumable_id=pool.key,
+        version=max(pool.version, 1),
+        account=pool.account,
+        feature=pool.feature,
+        kind="limit" if pool.kind == "limit" else "consumable",
+        granted=None if pool.unlimited else pool.granted + pool.beyond,
+        consumed=pool.consumed,
+        reserved=pool.reserved,
+        expired=pool.expired,
+        remaining=None if pool.unlimited else pool.remaining,
+    )
+
+
+async def _grants(work: Work, stocks: Iterable[Stock]) -> list[m.GrantSnapshot]:
+    shown = list(stocks)
+    ids = orjson.dumps([stock.grant_id for stock in shown]).decode()
+    rows = await (await work.driver.execute(SELECT_SOURCES, (ids,))).fetchall() if shown else []
+    sources = {grant_id: m.GrantSource.model_validate(source) for grant_id, source in rows}
+    return [grant_snapshot(stock, sources[stock.grant_id]) for stock in shown]
+
+
+async def _require_account(work: Work, account: str) -> None:
+    if await (await work.driver.execute(FIND_ACCOUNT, (account,))).fetchone() is None:
+        raise no_account(account)

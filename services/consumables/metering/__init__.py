@@ -1,0 +1,1 @@
+"""Usage that is exported to Stripe's meters."""

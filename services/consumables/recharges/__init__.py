@@ -1,0 +1,1 @@
+"""Units that are bought automatically when a balance runs low."""

@@ -1,0 +1,129 @@
+"""Recharges and the rules behind them: read, counted and told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from services.consumables.domain.auto_recharge import period_begin
+from services.consumables.tables.ledger import AccountRow, AutoRechargeRow, RechargeRow
+from services.consumables.tables.projections import KnownFeatureRow
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Customer, Money
+
+SELECT_PERIOD = sa.text("""
+    SELECT period_start, period_end FROM consumables.known_subscriptions
+    WHERE CASE split_part(:account, ':', 1)
+        WHEN 'team' THEN subscription_id = (
+            SELECT subscription_id FROM consumables.known_teams WHERE team_id = substr(:account, 6))
+        WHEN 'seat' THEN subscription_id = (
+            SELECT subscription_id FROM consumables.known_seats WHERE seat_id = substr(:account, 6))
+        ELSE customer = substr(:account, 10) AND status <> 'override' END
+    ORDER BY ended_at IS NOT NULL, period_end DESC NULLS LAST, subscription_id DESC LIMIT 1
+""")
+"""The billing period of the subscription that an account belongs to; a customer's own has the newest."""
+
+HAS_ENDED = """(
+    EXISTS (SELECT FROM consumables.known_seats WHERE seat_id = substr({account}, 6) AND status = 'revoked')
+    OR EXISTS (SELECT FROM consumables.known_teams WHERE team_id = substr({account}, 6) AND closed)
+)"""
+"""Whether nobody will ever draw on an account again: its seat was revoked, or its team is closed."""
+SELECT_HAS_ENDED = sa.text(f"SELECT {HAS_ENDED.format(account=':account')}")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one unit of a feature costs, in the currency's minor unit."""
+
+    name: str
+    """The feature's, for people."""
+    amount: int
+    currency: str
+
+
+async def payer_of(work: Work, account: str) -> Customer:
+    """Who pays for an account; raises Rejected `no_account`."""
+    token = await work.session.scalar(sa.select(AccountRow.customer).where(AccountRow.account == account))
+    if token is None:
+        raise Rejected("no_account", "Nobody has given this account anything yet.", {"account": account})
+    return Customer.from_token(token)
+
+
+async def refuse_ended(work: Work, account: str) -> None:
+    """Raise Rejected `no_account` where nobody could use what is bought."""
+    if await work.session.scalar(SELECT_HAS_ENDED, {"account": account}):
+        raise Rejected("no_account", "Nobody draws on this account any more.", {"account": account})
+
+
+async def price_of(work: Work, feature: str) -> Price:
+    """What a unit costs; raises Rejected `unknown_feature` and `recharge_price_missing`."""
+    known = await work.session.get(KnownFeatureRow, feature)
+    if known is None:
+        raise Rejected("unknown_feature", "The catalog has no such feature.", {"feature": feature})
+    if known.unit_amount is None or known.currency is None or known.archived:
+        raise Rejected(
+            "recharge_price_missing",
+            "The catalog names no `unit_price` for this feature, so nothing can be charged for it.",
+            {"feature": feature},
+        )
+    return Price(known.name, known.unit_amount, known.currency)
+
+
+async def spent_by_itself(work: Work, account: str, feature: str) -> tuple[datetime, int]:
+    """Since when the billing period runs, and what automatic recharges cost in it, paid or in flight."""
+    row = (await work.session.execute(SELECT_PERIOD, {"account": account})).one_or_none()
+    since = period_begin(row.period_start if row else None, row.period_end if row else None, work.now)
+    spent = await work.session.scalar(
+        sa.select(sa.func.coalesce(sa.func.sum(RechargeRow.amount), 0)).where(
+            RechargeRow.account == account,
+            RechargeRow.feature == feature,
+            RechargeRow.automatic,
+            RechargeRow.status.in_(("pending", "paid")),
+            RechargeRow.created_at >= since,
+        )
+    )
+    return since, int(spent or 0)
+
+
+async def rule_snapshot(work: Work, row: AutoRechargeRow) -> m.AutoRecharge:
+    """The rule as told."""
+    _, spent = await spent_by_itself(work, row.account, row.feature)
+    most = row.max_spend_amount
+    return m.AutoRecharge(
+        auto_recharge=m.AutoRechargeSnapshot(
+            account=row.account,
+            feature=row.feature,
+            version=row.version,
+            enabled=row.enabled,
+            threshold=row.threshold,
+            recharge_quantity=row.recharge_quantity,
+            max_spend_per_period=None if most is None else Money(amount=most, currency=row.currency),
+            spent=Money(amount=spent, currency=row.currency),
+            failures=row.failures,
+            suspended=row.suspended,
+        )
+    )
+
+
+def recharge_snapshot(row: RechargeRow) -> m.RechargeSnapshot:
+    """A recharge as told."""
+    return m.RechargeSnapshot(
+        recharge_id=row.recharge_id,
+        version=row.version,
+        account=row.account,
+        feature=row.feature,
+        quantity=row.quantity,
+        amount=Money(amount=row.amount, currency=row.currency),
+        status=row.status,  # type: ignore[arg-type]
+        reason=row.reason,
+        automatic=row.automatic,
+        invoice_id=row.invoice_id,
+        created_at=row.created_at,
+    )
+
+
+def tell_recharge(work: Work, row: RechargeRow, name: str, payer: Customer) -> None:
+    """Put a recharge's change on the feed."""
+    snapshot = recharge_snapshot(row)
+    work.tell(m.RechargeEvent, name, customer=payer, version=row.version, recharge=snapshot)

@@ -1,0 +1,30 @@
+"""The routes, by topic."""
+
+from fastapi import APIRouter
+
+from services.gateway.api import (
+    add_ons,
+    admin,
+    event_stream,
+    invitations,
+    plans,
+    seats,
+    session,
+    subscription,
+    team,
+    units,
+)
+
+ROUTERS: tuple[APIRouter, ...] = (
+    subscription.router,
+    units.router,
+    plans.router,
+    add_ons.router,
+    team.router,
+    seats.router,
+    invitations.router,
+    session.router,
+    event_stream.router,
+    *admin.ROUTERS,
+)
+"""In the order in which requests are matched and the OpenAPI document shows them: the busiest first."""

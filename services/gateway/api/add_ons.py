@@ -1,0 +1,121 @@
+"""`/api/v1/billing`: what is bought beside a plan."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
+
+from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.ownership import may_change
+from services.gateway.auth.principal import Caller
+from services.gateway.catalog_listing import living, on_sale
+from services.gateway.dependencies import Gateway, Services
+from services.gateway.openapi import ON_STRIPE, refusals
+from services.gateway.problem_details import Refused
+from services.gateway.return_urls import check_return_urls
+from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.service_client import Billing
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Code, EntityId, Told, Url
+from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
+from tallystick.messages.subscriptions.add_ons import Details
+
+router = APIRouter(prefix="/api/v1/billing", tags=["add-ons"])
+
+PAGE_MAX = 200
+
+
+class AddOns(Told):
+    """Add-ons that a customer can buy."""
+
+    addons: list[ProductWithPrices]
+    features: list[Feature] = Field(description="What the add-ons' features are called.")
+
+
+class Purchase(Body):
+    """Which add-on, what it must know, and where to come back to if a page is needed to pay."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "price": "custom_domain_yearly",
+                    "details": {"domain_name": "shop.example.com"},
+                    "success_url": "https://app.example.com/thanks",
+                    "cancel_url": "https://app.example.com/plans",
+                }
+            ]
+        }
+    )
+
+    price: Code
+    details: Details = Field(default={}, description="What the product asks for, by its codes.")
+    success_url: Url
+    cancel_url: Url
+
+
+@router.get("/addons", response_model=AddOns, responses=refusals(GetCatalog))
+async def add_ons(_: Reading, billing: Services) -> AddOns:
+    """The add-ons that can be bought."""
+    catalog = (await billing.ask(GetCatalog())).catalog
+    return AddOns(addons=on_sale(catalog, "add_on"), features=living(catalog.features))
+
+
+@router.get("/my-addons", response_model=m.AddOnPage, responses=refusals(m.ListAddOns))
+async def my_add_ons(
+    caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """The customer's add-ons, newest first, those that have ended included."""
+    return await billing.respond(m.ListAddOns(customer=caller.customer, limit=limit, cursor=cursor))
+
+
+@router.post(
+    "/addons/purchase",
+    status_code=201,
+    response_model=m.AddOnPurchased,
+    responses=refusals(m.PurchaseAddOn, codes=ON_STRIPE),
+)
+async def purchase(
+    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Purchase
+) -> Response:
+    """Buy an add-on with the saved card, else on a page whose URL is the answer."""
+    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
+    await may_change(billing, caller)
+    command = m.PurchaseAddOn(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        customer=caller.customer,
+        **given(body),
+    )
+    return await billing.respond(command, 201)
+
+
+@router.delete(
+    "/addons/{id}",
+    response_model=m.AddOnFound,
+    responses=refusals(m.CancelAddOn, codes=["not_billing_manager", "not_found"]),
+)
+async def cancel(
+    caller: Managing,
+    billing: Services,
+    command_id: CommandKey,
+    id: EntityId,  # noqa: A002 - the route's public name
+    at: Literal["period_end", "now"] = Query(default="period_end"),
+) -> Response:
+    """End an add-on, when what is paid for is over unless told otherwise."""
+    await may_change(billing, caller)
+    await _must_be_theirs(billing, caller, id)
+    command = m.CancelAddOn(command_id=command_id, requested_by=caller_token(caller), add_on_id=id, at=at)
+    return await billing.respond(command)
+
+
+async def _must_be_theirs(billing: Billing, caller: Caller, add_on_id: str) -> None:
+    cursor: str | None = None
+    while True:
+        question = m.ListAddOns(customer=caller.customer, limit=PAGE_MAX, cursor=cursor)
+        page = await billing.ask(question)
+        if any(add_on.add_on_id == add_on_id for add_on in page.items):
+            return
+        cursor = page.next_cursor
+        if cursor is None:
+            raise Refused("not_found", "There is no such add-on.")

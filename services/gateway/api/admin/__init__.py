@@ -1,0 +1,23 @@
+"""`/api/v1/admin`: what operators see and do, for callers with the scope `billing:admin`."""
+
+from fastapi import APIRouter
+
+from services.gateway.api.admin import (
+    catalog,
+    customers,
+    dead_letters,
+    events,
+    overrides,
+    subscriptions,
+    workers,
+)
+
+ROUTERS: tuple[APIRouter, ...] = (
+    customers.router,
+    subscriptions.router,
+    catalog.router,
+    overrides.router,
+    events.router,
+    dead_letters.router,
+    workers.router,
+)

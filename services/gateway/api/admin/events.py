@@ -1,0 +1,78 @@
+"""`/api/v1/admin/events`: Stripe's events as they came in, what became of them, and applying them again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
+
+from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.dependencies import Services
+from services.gateway.openapi import refusals
+from services.gateway.schemas import Body, Cursor, Limit, Moment, given
+from tallystick.messages import webhooks as m
+from tallystick.messages.base import Instant, StripeId
+
+router = APIRouter(prefix="/api/v1/admin/events", tags=["admin: events"])
+
+
+class Again(Body):
+    """Which events: those named, or those received in a span of time."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"event_ids": ["evt_1PgafmB7WZ01zgkW6dKueIc5"]}]}
+    )
+
+    event_ids: Annotated[list[StripeId], Field(min_length=1, max_length=m.REPLAY_MAX_EVENTS)] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    types: Annotated[list[m.EventType], Field(min_length=1, max_length=100)] | None = None
+
+
+class Since(Body):
+    """How far back."""
+
+    since: Moment
+
+
+@router.get("", response_model=m.EventPage, responses=refusals(m.ListEvents))
+async def events(
+    _: Operating,
+    billing: Services,
+    type: Annotated[m.EventType | None, Query(description="Only these.")] = None,  # noqa: A002
+    status: m.StoredEventStatus | None = None,
+    since: Annotated[Instant | None, Query(description="Received at or after.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Stripe's events, newest first."""
+    question = m.ListEvents(type=type, status=status, since=since, limit=limit, cursor=cursor)
+    return await billing.respond(question)
+
+
+@router.post("/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
+async def replay(caller: Operating, billing: Services, command_id: CommandKey, body: Again) -> Response:
+    """Have events applied again; whoever has applied one already does not do so twice."""
+    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
+    return await billing.respond(m.Replay.model_validate(fields))
+
+
+@router.post("/reconcile", response_model=m.ReconcileResult, responses=refusals(m.Reconcile))
+async def reconcile(caller: Operating, billing: Services, command_id: CommandKey, body: Since) -> Response:
+    """Compare with Stripe's own list, and take in what never arrived."""
+    command = m.Reconcile(command_id=command_id, requested_by=caller_token(caller), since=body.since)
+    return await billing.respond(command)
+
+
+@router.get("/{event_id}", response_model=m.EventFound, responses=refusals(m.GetEvent))
+async def event(_: Operating, billing: Services, event_id: StripeId) -> Response:
+    """One event with its payload."""
+    return await billing.respond(m.GetEvent(event_id=event_id))
+
+
+@router.post("/{event_id}/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
+async def replay_one(
+    caller: Operating, billing: Services, command_id: CommandKey, event_id: StripeId
+) -> Response:
+    """Have one event applied again."""
+    command = m.Replay(command_id=command_id, requested_by=caller_token(caller), event_ids=[event_id])
+    return await billing.respond(command)

@@ -1,0 +1,92 @@
+"""`/api/v1/admin`: exceptions that people make for one customer: features overridden, units granted."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
+
+from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.dependencies import Services
+from services.gateway.openapi import refusals
+from services.gateway.schemas import Body, Moment, given
+from tallystick.messages import consumables
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Code, Customer, EntityId, Text
+from tallystick.messages.catalog import Units
+
+router = APIRouter(prefix="/api/v1/admin", tags=["admin: exceptions"])
+
+
+class Override(Body):
+    """A feature given, raised or taken away, whatever the customer has subscribed to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "customer": {"type": "organization", "id": "acme"},
+                    "feature": "team_members",
+                    "quantity": 5,
+                    "reason": "promised in the offer",
+                }
+            ]
+        }
+    )
+
+    customer: Customer
+    feature: Code
+    quantity: Units | None = Field(default=None, description="Absent, with `allowed` true: unlimited.")
+    allowed: bool | None = Field(default=None, description="False: taken away.")
+    until: Moment | None = Field(default=None, description="Absent: until it is set anew.")
+    reason: Annotated[Text, Field(min_length=1)] = Field(description="Kept in the audit trail.")
+
+
+class NewGrant(Body):
+    """Units given by hand."""
+
+    account: consumables.Account
+    feature: Code
+    quantity: consumables.Units | None = Field(description="Null: unlimited.")
+    expires_at: Moment | None = Field(default=None, description="Absent: never.")
+    priority: consumables.Priority | None = Field(default=None, description="The lowest is used first.")
+    reason: Text = Field(description="Kept in the audit trail.")
+
+
+@router.post(
+    "/overrides",
+    status_code=201,
+    response_model=m.EntitlementFound,
+    responses=refusals(m.OverrideFeature, codes=["not_found"]),
+)
+async def override(caller: Operating, billing: Services, command_id: CommandKey, body: Override) -> Response:
+    """Give a customer a feature, more of it, or take it away; replaces the override there was."""
+    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
+    return await billing.respond(m.OverrideFeature.model_validate(fields), 201)
+
+
+@router.post(
+    "/grants", status_code=201, response_model=consumables.Granted, responses=refusals(consumables.Grant)
+)
+async def grant(caller: Operating, billing: Services, command_id: CommandKey, body: NewGrant) -> Response:
+    """Give units to an account."""
+    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
+    return await billing.respond(consumables.Grant.model_validate(fields), 201)
+
+
+@router.delete(
+    "/grants/{grant_id}",
+    response_model=consumables.Granted,
+    responses=refusals(consumables.RevokeGrant, codes=["not_found"]),
+)
+async def revoke(
+    caller: Operating,
+    billing: Services,
+    command_id: CommandKey,
+    grant_id: EntityId,
+    reason: Annotated[str, Query(min_length=1, max_length=1_000, examples=["given by mistake"])],
+) -> Response:
+    """Take back what is left of a grant."""
+    command = consumables.RevokeGrant(
+        command_id=command_id, requested_by=caller_token(caller), grant_id=grant_id, reason=reason
+    )
+    return await billing.respond(command)

@@ -1,0 +1,124 @@
+"""`/api/v1/admin/subscriptions`: everybody's, and what operators do to them."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.dependencies import Services
+from services.gateway.openapi import refusals
+from services.gateway.schemas import Body, Cursor, Limit, Moment, given
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer, EntityId, Text
+from tallystick.messages.catalog import TrialDays
+
+router = APIRouter(prefix="/api/v1/admin/subscriptions", tags=["admin: subscriptions"])
+
+OfCustomer = Annotated[
+    str | None,
+    Query(
+        pattern=r"^(user|organization)_[A-Za-z0-9-]{1,64}$",
+        description="Only of this customer.",
+        examples=["organization_acme"],
+    ),
+]
+
+
+class New(Body):
+    """A subscription without a checkout page."""
+
+    customer: Customer
+    items: m.ItemsToBuy
+    trial_days: TrialDays | None = None
+    collection: m.Collection | None = Field(default=None, description="`none`: paid outside.")
+    period_start: Moment | None = Field(default=None, description="Where nobody collects.")
+
+
+class End(Body):
+    """How a subscription is to end."""
+
+    at: Literal["period_end", "now"] = "period_end"
+    reason: Text | None = None
+
+
+@router.get("", response_model=m.SubscriptionPage, responses=refusals(m.ListSubscriptions))
+async def subscriptions(
+    _: Operating,
+    billing: Services,
+    customer: OfCustomer = None,
+    status: m.Status | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Subscriptions, newest first."""
+    whose = Customer.from_token(customer) if customer else None
+    return await billing.respond(
+        m.ListSubscriptions(customer=whose, status=status, limit=limit, cursor=cursor)
+    )
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=m.SubscriptionFound,
+    responses=refusals(m.CreateSubscription, codes=["not_found", "payments_not_configured"]),
+)
+async def create(caller: Operating, billing: Services, command_id: CommandKey, body: New) -> Response:
+    """Subscribe a customer at once: on the saved card, by invoice, or paid outside."""
+    command = m.CreateSubscription(command_id=command_id, requested_by=caller_token(caller), **given(body))
+    return await billing.respond(command, 201)
+
+
+@router.get("/{subscription_id}", response_model=m.SubscriptionFound, responses=refusals(m.GetSubscription))
+async def subscription(_: Operating, billing: Services, subscription_id: EntityId) -> Response:
+    """One subscription."""
+    return await billing.respond(m.GetSubscription(subscription_id=subscription_id))
+
+
+@router.post(
+    "/{subscription_id}/cancel",
+    response_model=m.SubscriptionFound,
+    responses=refusals(m.CancelSubscription, codes=["not_found"]),
+)
+async def cancel(
+    caller: Operating,
+    billing: Services,
+    command_id: CommandKey,
+    subscription_id: EntityId,
+    body: End | None = None,
+) -> Response:
+    """End a subscription, at the end of what is paid for unless told otherwise."""
+    command = m.CancelSubscription(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        subscription_id=subscription_id,
+        **({"at": "period_end"} | (given(body) if body else {})),
+    )
+    return await billing.respond(command)
+
+
+@router.post(
+    "/{subscription_id}/{action}",
+    response_model=m.SubscriptionFound,
+    responses=refusals(
+        m.ReactivateSubscription, m.PauseSubscription, m.ResumeSubscription, codes=["not_found"]
+    ),
+)
+async def act(
+    caller: Operating,
+    billing: Services,
+    command_id: CommandKey,
+    subscription_id: EntityId,
+    action: Literal["reactivate", "pause", "resume"],
+) -> Response:
+    """Let a subscription go on that was to end, interrupt one, or end the interruption."""
+    commands = {
+        "reactivate": m.ReactivateSubscription,
+        "pause": m.PauseSubscription,
+        "resume": m.ResumeSubscription,
+    }
+    command = commands[action](
+        command_id=command_id, requested_by=caller_token(caller), subscription_id=subscription_id
+    )
+    return await billing.respond(command)

@@ -1,0 +1,82 @@
+"""`/api/v1/seats`: for who was invited: looking at an invitation, and taking the seat."""
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from services.gateway.auth.authentication import CommandKey, Reading, caller_token, identify
+from services.gateway.auth.invitation_access import check_address, shown_to
+from services.gateway.auth.principal import Caller
+from services.gateway.dependencies import Gateway, Parts, Services
+from services.gateway.openapi import refusals
+from services.gateway.problem_details import Refused
+from services.gateway.schemas import Body
+from tallystick.messages import seats as m
+from tallystick.messages.seats.types import Address, Token
+
+router = APIRouter(prefix="/api/v1/seats", tags=["invitations"])
+
+
+class Claim(Body):
+    """The invitation. Whose address it was sent to is proved by `email` in the caller's token."""
+
+    token: Token
+    email: Address | None = Field(
+        default=None, description="Must be the invited one, where one is. It proves nothing by itself."
+    )
+
+
+@router.get(
+    "/invitations/{token}",
+    response_model=m.InvitationFound,
+    responses=refusals(codes=["not_found"], signed_in=False),
+)
+async def invitation(
+    request: Request, gateway: Gateway, billing: Services, token: str = Path(max_length=200)
+) -> m.InvitationFound:
+    """What a token invites to; looking changes nothing. Dead and invented tokens are answered alike.
+
+    Without a token of the host application or a session the address is half hidden.
+    """
+    try:
+        found = (await billing.ask(m.GetInvitation(token=token))).invitation
+        return m.InvitationFound(invitation=shown_to(await _caller(request, gateway), found))
+    except Refused as refused:
+        if refused.code == "invitation_invalid":
+            raise Refused("not_found", refused.detail) from None
+        raise
+
+
+async def _caller(request: Request, gateway: Parts) -> Caller | None:
+    try:
+        return await identify(request, gateway)
+    except Refused:
+        return None
+
+
+@router.post(
+    "/claim",
+    response_model=m.SeatClaimed,
+    responses=refusals(m.ClaimSeat, codes=["forbidden", "email_unverified"]),
+)
+async def claim(caller: Reading, billing: Services, command_id: CommandKey, body: Claim) -> Response:
+    """Take the seat one was invited to: the person in the caller's token has it then."""
+    if caller.person.type != "user":
+        raise Refused("forbidden", "A seat is a person's: the token must name one as `member`.")
+    try:
+        check_address(caller, (await billing.ask(m.GetInvitation(token=body.token))).invitation)
+    except Refused as refused:
+        if (
+            refused.code != "invitation_invalid"
+        ):  # that is for the command to say, which may have been carried out
+            raise
+    # What the host application has proved counts more than what a browser says.
+    email = caller.email or body.email
+    fields = {"email": email} if email is not None else {}
+    command = m.ClaimSeat(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        token=body.token,
+        member=caller.person,
+        **fields,
+    )
+    return await billing.respond(command)

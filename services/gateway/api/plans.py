@@ -1,0 +1,174 @@
+"""`/api/v1/billing`: what can be bought, what a change costs, and what has been invoiced."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import ConfigDict, Field
+
+from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.ownership import may_change, subscription_of
+from services.gateway.catalog_listing import living, on_sale
+from services.gateway.dependencies import Gateway, Services
+from services.gateway.openapi import ON_STRIPE, POSTED, refusals
+from services.gateway.return_urls import check_return_urls
+from services.gateway.schemas import Body, Cursor, Limit, given
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Code, EntityId, Told, Url
+from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
+
+router = APIRouter(prefix="/api/v1/billing", tags=["plans"])
+
+
+class Tiers(Told):
+    """What a customer can choose from."""
+
+    tiers: list[ProductWithPrices] = Field(description="Plans on sale, with the prices that are listed.")
+    features: list[Feature] = Field(description="What the plans' features are called.")
+
+
+class Checkout(Body):
+    """What to buy, and where to come back to."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [{"price": "team_monthly", "quantity": 5}],
+                    "success_url": "https://app.example.com/thanks",
+                    "cancel_url": "https://app.example.com/plans",
+                }
+            ]
+        }
+    )
+
+    items: m.ItemsToBuy
+    success_url: Url
+    cancel_url: Url
+    trial: bool | None = Field(default=None, description="False: none. Absent: as the catalog offers.")
+    promotion_code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class Portal(Body):
+    """Where Stripe's page leads back to."""
+
+    return_url: Url
+
+
+class Change(Body):
+    """What previews and changes have in common."""
+
+    quantity: m.Quantity | None = Field(default=None, description="Absent: as now.")
+    when: m.When | None = Field(default=None, description="Absent: more at once, less at the period's end.")
+    proration: m.Proration = "prorate"
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+
+
+class ChangeTier(Change):
+    """Another plan, and with it perhaps another quantity."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"price": "team_yearly", "quantity": 5, "when": "now"}]}
+    )
+
+    price: Code
+
+
+class Preview(Change):
+    """A change to be priced: another plan, another quantity, or an add-on besides."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"price": "team_yearly", "quantity": 5}]})
+
+    price: Code | None = None
+    add_price: Code | None = Field(default=None, description="An add-on; alone.")
+
+
+@router.get("/tiers", response_model=Tiers, responses=refusals(GetCatalog))
+async def tiers(_: Reading, billing: Services) -> Tiers:
+    """The plans that can be chosen."""
+    catalog = (await billing.ask(GetCatalog())).catalog
+    return Tiers(tiers=on_sale(catalog, "plan"), features=living(catalog.features))
+
+
+@router.post(
+    "/checkout",
+    status_code=201,
+    response_model=m.CheckoutStarted,
+    responses=refusals(m.StartCheckout, codes=ON_STRIPE),
+)
+async def checkout(
+    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Checkout
+) -> Response:
+    """Open a page where the customer buys a subscription."""
+    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
+    await may_change(billing, caller)
+    command = m.StartCheckout(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        customer=caller.customer,
+        **given(body),
+    )
+    return await billing.respond(command, 201)
+
+
+@router.post(
+    "/portal",
+    status_code=201,
+    response_model=m.PortalOpened,
+    responses=refusals(m.OpenPortal, codes=ON_STRIPE),
+)
+async def portal(
+    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Portal
+) -> Response:
+    """Open Stripe's page for payment methods and invoices."""
+    check_return_urls(gateway.settings, caller, return_url=body.return_url)
+    await may_change(billing, caller)
+    command = m.OpenPortal(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        customer=caller.customer,
+        return_url=body.return_url,
+    )
+    return await billing.respond(command, 201)
+
+
+@router.get("/invoices", response_model=m.InvoicePage, responses=refusals(m.ListInvoices))
+async def invoices(caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Invoices, newest first."""
+    return await billing.respond(m.ListInvoices(customer=caller.customer, limit=limit, cursor=cursor))
+
+
+@router.get("/upcoming-invoice", response_model=m.ComingInvoiceFound, responses=refusals(m.UpcomingInvoice))
+async def upcoming_invoice(caller: Reading, billing: Services) -> Response:
+    """The invoice that comes next if nothing changes."""
+    return await billing.respond(m.UpcomingInvoice(customer=caller.customer))
+
+
+@router.post(
+    "/preview-change",
+    response_model=m.ChangePreview,
+    responses=refusals(m.PreviewChange, m.GetSubscription, codes=POSTED),
+)
+async def preview_change(caller: Reading, billing: Services, body: Preview) -> Response:
+    """What a change would cost, with the lines that it then makes; nothing is changed."""
+    target = await subscription_of(billing, caller, body.subscription_id)
+    fields = given(body) | {"subscription_id": target.subscription_id}
+    return await billing.respond(m.PreviewChange.model_validate(fields))
+
+
+@router.post(
+    "/change-tier",
+    response_model=m.SubscriptionChanged,
+    responses=refusals(m.ChangePlan, m.GetSubscription, codes=["not_billing_manager"]),
+)
+async def change_tier(
+    caller: Managing, billing: Services, command_id: CommandKey, body: ChangeTier
+) -> Response:
+    """Move to another plan; `preview-change` says beforehand what it costs."""
+    await may_change(billing, caller)
+    target = await subscription_of(billing, caller, body.subscription_id)
+    fields = given(body) | {
+        "command_id": command_id,
+        "requested_by": caller_token(caller),
+        "subscription_id": target.subscription_id,
+    }
+    return await billing.respond(m.ChangePlan.model_validate(fields))

@@ -1,0 +1,103 @@
+"""`/api/v1/billing`: the subscription of the calling customer, as it stands and as it ends."""
+
+import asyncio
+from typing import Any, Literal
+
+import orjson
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.ownership import may_change, subscription_of
+from services.gateway.auth.principal import Caller
+from services.gateway.dependencies import Services
+from services.gateway.openapi import refusals
+from services.gateway.schemas import Body
+from services.gateway.service_client import Billing
+from tallystick.messages import consumables
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import EntityId, Text
+
+router = APIRouter(prefix="/api/v1/billing", tags=["subscription"])
+
+METERS_MAX = 200
+"""As many balances as one question lists: one for each limit and unit of the customer."""
+
+
+class SubscriptionAndUsage(m.SubscriptionFound):
+    """A customer's subscription and how much of it is used."""
+
+    usage: list[consumables.BalanceSnapshot] | None = Field(
+        description="Every limit and unit the caller may draw on; null while their service is away."
+    )
+
+
+class Cancel(Body):
+    """How a subscription is to end."""
+
+    at: Literal["period_end", "now"] = "period_end"
+    reason: Text | None = Field(default=None, description="Kept in the audit trail and in Stripe.")
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+
+
+class Reactivate(Body):
+    """Which subscription is to go on."""
+
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+
+
+@router.get("/subscription", response_model=SubscriptionAndUsage, responses=refusals(m.GetSubscription))
+async def subscription(caller: Reading, billing: Services) -> Response:
+    """The newest subscription that has not ended, else the newest, and what is used of it."""
+    # A page, its scripts and its tabs ask this at the same moment, again and again.
+    key = (caller.customer.token, caller.person.token)
+    body = await billing.joining.ask(key, lambda: _subscription_and_usage(billing, caller))
+    return Response(body, media_type="application/json")
+
+
+@router.post(
+    "/cancel", response_model=m.SubscriptionFound, responses=refusals(m.CancelSubscription, m.GetSubscription)
+)
+async def cancel(
+    caller: Managing, billing: Services, command_id: CommandKey, body: Cancel | None = None
+) -> Response:
+    """End the subscription, at the end of what is paid for unless told otherwise."""
+    wish = body or Cancel()
+    fields: dict[str, Any] = {"reason": wish.reason} if wish.reason is not None else {}
+    await may_change(billing, caller)
+    target = await subscription_of(billing, caller, wish.subscription_id)
+    command = m.CancelSubscription(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        subscription_id=target.subscription_id,
+        at=wish.at,
+        **fields,
+    )
+    return await billing.respond(command)
+
+
+@router.post(
+    "/reactivate",
+    response_model=m.SubscriptionFound,
+    responses=refusals(m.ReactivateSubscription, m.GetSubscription),
+)
+async def reactivate(
+    caller: Managing, billing: Services, command_id: CommandKey, body: Reactivate | None = None
+) -> Response:
+    """Let a subscription go on that was to end with its period."""
+    await may_change(billing, caller)
+    target = await subscription_of(billing, caller, body.subscription_id if body else None)
+    command = m.ReactivateSubscription(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        subscription_id=target.subscription_id,
+    )
+    return await billing.respond(command)
+
+
+async def _subscription_and_usage(billing: Billing, caller: Caller) -> bytes:
+    found, balances = await asyncio.gather(
+        billing.result(m.GetSubscription(customer=caller.customer)),
+        billing.beside(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
+    )
+    return orjson.dumps({**found, "usage": balances["items"] if balances else None})

@@ -1,0 +1,127 @@
+"""`/api/v1/billing/team`: seen by whoever pays for it or holds a seat, changed by its billing manager."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.ownership import team_of
+from services.gateway.dependencies import Services
+from services.gateway.openapi import refusals
+from services.gateway.schemas import Body, Cursor, Limit, given
+from tallystick.messages import seats as m
+from tallystick.messages.base import EntityId
+from tallystick.messages.seats.types import Member
+from tallystick.messages.subscriptions import Proration, Quantity, When
+
+router = APIRouter(prefix="/api/v1/billing/team", tags=["team"])
+
+TeamId = Annotated[
+    EntityId | None, Query(description="Absent: the team that the caller pays for, else has a seat in.")
+]
+
+
+class Count(Body):
+    """How many seats there are to be."""
+
+    quantity: Quantity
+    when: When | None = Field(default=None, description="Absent: more at once, less at the period's end.")
+    proration: Proration = "prorate"
+
+
+class RemoveUnused(Body):
+    """When the seats that nobody has are given up."""
+
+    when: When | None = Field(default=None, description="Absent: when the period ends.")
+    proration: Proration = "prorate"
+
+
+class Manager(Body):
+    """Who manages the team from now on."""
+
+    member: Member
+
+
+@router.get("", response_model=m.TeamFound, responses=refusals(m.GetTeam))
+async def team(caller: Reading, billing: Services, team_id: TeamId = None) -> m.TeamFound:
+    """The team: seats bought, taken and free, and who manages it."""
+    return m.TeamFound(team=await team_of(billing, caller, team_id))
+
+
+@router.put("/seats/count", response_model=m.TeamFound, responses=refusals(m.ChangeSeatCount, m.GetTeam))
+async def count(
+    caller: Managing, billing: Services, command_id: CommandKey, body: Count, team_id: TeamId = None
+) -> Response:
+    """Buy more seats or fewer; `preview` says beforehand what it costs."""
+    target = await team_of(billing, caller, team_id)
+    command = m.ChangeSeatCount(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        team_id=target.team_id,
+        acting_as=caller.person,
+        **given(body),
+    )
+    return await billing.respond(command)
+
+
+@router.post(
+    "/seats/remove-unused", response_model=m.TeamFound, responses=refusals(m.RemoveUnusedSeats, m.GetTeam)
+)
+async def remove_unused(
+    caller: Managing,
+    billing: Services,
+    command_id: CommandKey,
+    body: RemoveUnused | None = None,
+    team_id: TeamId = None,
+) -> Response:
+    """Keep as many seats as are taken."""
+    target = await team_of(billing, caller, team_id)
+    command = m.RemoveUnusedSeats(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        team_id=target.team_id,
+        acting_as=caller.person,
+        **(given(body) if body else {}),
+    )
+    return await billing.respond(command)
+
+
+@router.get("/seats/preview", response_model=m.SeatChangePreview, responses=refusals(m.PreviewSeatChange))
+async def preview(
+    caller: Reading,
+    billing: Services,
+    quantity: Quantity,
+    when: When | None = None,
+    proration: Proration = "prorate",
+    team_id: TeamId = None,
+) -> Response:
+    """What another number of seats would cost; nothing is changed."""
+    target = await team_of(billing, caller, team_id)
+    question = m.PreviewSeatChange(team_id=target.team_id, quantity=quantity, when=when, proration=proration)
+    return await billing.respond(question)
+
+
+@router.get("/seats/payments", response_model=m.PaymentsOfMembers, responses=refusals(m.MemberPayments))
+async def payments(
+    caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None, team_id: TeamId = None
+) -> Response:
+    """What each seat costs in the period that runs."""
+    target = await team_of(billing, caller, team_id)
+    return await billing.respond(m.MemberPayments(team_id=target.team_id, limit=limit, cursor=cursor))
+
+
+@router.put("/manager", response_model=m.TeamFound, responses=refusals(m.TransferBillingManager, m.GetTeam))
+async def transfer(
+    caller: Managing, billing: Services, command_id: CommandKey, body: Manager, team_id: TeamId = None
+) -> Response:
+    """Have somebody else manage the team."""
+    target = await team_of(billing, caller, team_id)
+    command = m.TransferBillingManager(
+        command_id=command_id,
+        requested_by=caller_token(caller),
+        team_id=target.team_id,
+        member=body.member,
+        acting_as=caller.person,
+    )
+    return await billing.respond(command)

@@ -1,0 +1,150 @@
+"""`/api/v1/billing`: what the calling customer may use, how much is left, and using it."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
+
+from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.ownership import account_of, account_to_pay_for, may_change
+from services.gateway.dependencies import Services
+from services.gateway.openapi import refusals
+from services.gateway.problem_details import Refused
+from services.gateway.schemas import Body, Cursor, Limit, given
+from tallystick.messages import consumables as m
+from tallystick.messages.base import Code, Count, Customer, Instant, Metadata, Money
+from tallystick.messages.subscriptions import EntitlementPage, ListEntitlements
+
+router = APIRouter(prefix="/api/v1/billing", tags=["units"])
+
+FEBRUARY, MARCH = "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
+
+AccountInQuery = Annotated[
+    m.Account | None, Query(description="Absent: all that the caller may draw on.", max_length=100)
+]
+
+
+class Use(Body):
+    """Units to be used."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"feature": "mentorship_hours", "quantity": 2}]}
+    )
+
+    feature: Code
+    quantity: m.Units = 1
+    consumer: Customer | None = Field(default=None, description="Who uses them: the caller.")
+    account: m.Account | None = Field(default=None, description="Absent: all that the caller may draw on.")
+    partial: bool = Field(default=False, description="Take what there is, if it is less but not nothing.")
+    metadata: Metadata | None = None
+
+
+class AutoRechargeRule(Body):
+    """When more units are bought by themselves, and how many."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "feature": "mentorship_hours",
+                    "enabled": True,
+                    "threshold": 20,
+                    "recharge_quantity": 50,
+                    "max_spend_per_period": {"amount": 100000, "currency": "eur"},
+                }
+            ]
+        }
+    )
+
+    feature: Code
+    enabled: bool
+    threshold: Count
+    recharge_quantity: m.Units
+    max_spend_per_period: Money | None = Field(default=None, description="Absent: no bound.")
+    account: m.Account | None = Field(default=None, description="Absent: the customer's own.")
+
+
+@router.get("/entitlements", response_model=EntitlementPage, responses=refusals(ListEntitlements))
+async def entitlements(
+    caller: Reading, billing: Services, limit: Limit = 200, cursor: Cursor = None
+) -> Response:
+    """All that the caller may use, by feature."""
+    return await billing.respond(ListEntitlements(customer=caller.person, limit=limit, cursor=cursor))
+
+
+@router.get(
+    "/balances", response_model=m.BalancePage, responses=refusals(m.ListBalances, codes=["not_found"])
+)
+async def balances(
+    caller: Reading,
+    billing: Services,
+    account: AccountInQuery = None,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> Response:
+    """How much of every limit and unit is left."""
+    if account is None:
+        return await billing.respond(m.ListBalances(consumer=caller.person, limit=limit, cursor=cursor))
+    within_reach = await account_of(billing, caller, account)
+    return await billing.respond(m.ListBalances(account=within_reach, limit=limit, cursor=cursor))
+
+
+@router.get("/usage", response_model=m.UsageReport, responses=refusals(m.Usage))
+async def usage(
+    caller: Reading,
+    billing: Services,
+    feature: Code,
+    since: Annotated[Instant, Query(description="From the day of this moment on.", examples=[FEBRUARY])],
+    until: Annotated[Instant, Query(description="Before this moment.", examples=[MARCH])],
+    by: Literal["day", "week", "month"] = "day",
+    group_by: Literal["consumer"] | None = None,
+) -> Response:
+    """How much was used of the customer's units, over time."""
+    question = m.Usage(
+        customer=caller.customer, feature=feature, since=since, until=until, by=by, group_by=group_by
+    )
+    return await billing.respond(question)
+
+
+@router.post(
+    "/consume", response_model=m.Consumed, responses=refusals(m.Consume, codes=["forbidden", "not_found"])
+)
+async def consume(caller: Managing, billing: Services, command_id: CommandKey, body: Use) -> Response:
+    """Use units, all or nothing unless `partial`; of a limit: occupy."""
+    if body.consumer not in (None, caller.person):
+        raise Refused("forbidden", "Units are used by the caller; leave `consumer` out.")
+    if body.account is not None:
+        await account_of(billing, caller, body.account)
+    fields = given(body) | {
+        "command_id": command_id,
+        "requested_by": caller_token(caller),
+        "consumer": caller.person,
+    }
+    return await billing.respond(m.Consume.model_validate(fields))
+
+
+@router.get("/auto-recharge", response_model=m.AutoRecharge, responses=refusals(m.GetAutoRecharge))
+async def auto_recharge(
+    caller: Reading, billing: Services, feature: Code, account: m.Account | None = None
+) -> Response:
+    """When more units of a feature are bought by themselves."""
+    within_reach = await account_of(billing, caller, account)
+    return await billing.respond(m.GetAutoRecharge(account=within_reach, feature=feature))
+
+
+@router.put(
+    "/auto-recharge",
+    response_model=m.AutoRecharge,
+    responses=refusals(m.SetAutoRecharge, codes=["not_billing_manager", "not_found"]),
+)
+async def set_auto_recharge(
+    caller: Managing, billing: Services, command_id: CommandKey, body: AutoRechargeRule
+) -> Response:
+    """Have more units bought whenever they run low; setting it again ends a suspension."""
+    await may_change(billing, caller)
+    fields = given(body) | {
+        "command_id": command_id,
+        "requested_by": caller_token(caller),
+        "account": await account_to_pay_for(billing, caller, body.account),
+    }
+    return await billing.respond(m.SetAutoRecharge.model_validate(fields))

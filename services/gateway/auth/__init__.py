@@ -1,0 +1,1 @@
+"""Authentication and authorization: bearer tokens, links and sessions, and who owns what."""

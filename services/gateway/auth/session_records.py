@@ -1,0 +1,71 @@
+"""What is remembered of links and sessions: which links were opened, and which sessions were ended.
+
+Links and sessions are signed tokens that say everything else themselves. These two facts must be known to
+every replica of the gateway, so they are kept in a bucket of its own, a little longer than the tokens are
+good.
+"""
+
+from dataclasses import dataclass
+
+import nats.errors
+from nats.js import api
+from nats.js.errors import APIError, NotFoundError
+
+from services.gateway.problem_details import Refused
+from services.gateway.service_client import SOON, Billing
+from tallystick.subjects import SESSIONS_BUCKET, kv_subject
+
+STREAM = f"KV_{SESSIONS_BUCKET}"
+WRONG_LAST_SEQUENCE = 10071
+"""JetStream's error where a key that must be new is there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecords:
+    """Reads and writes these facts."""
+
+    billing: Billing
+
+    async def open_link(self, link_id: str) -> bool:
+        """Note that a link was opened; False where it had been before. Raises Refused."""
+        only_if_new = {api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
+        try:
+            await self._note(f"link.{link_id}", only_if_new)
+        except APIError as error:
+            if error.err_code == WRONG_LAST_SEQUENCE:
+                return False
+            raise _unavailable() from error
+        return True
+
+    async def end_session(self, session_id: str) -> None:
+        """Note that a session was ended. Raises Refused."""
+        try:
+            await self._note(f"ended.{session_id}", {})
+        except APIError as error:
+            raise _unavailable() from error
+
+    async def is_ended(self, session_id: str) -> bool:
+        """Whether a session was ended. Raises Refused where nobody can tell."""
+        jetstream = self.billing.connection().jetstream()
+        try:
+            await jetstream.get_last_msg(
+                STREAM, kv_subject(SESSIONS_BUCKET, f"ended.{session_id}"), direct=True
+            )
+        except NotFoundError:
+            return False
+        except (nats.errors.Error, TimeoutError) as error:
+            raise _unavailable() from error
+        return True
+
+    async def _note(self, key: str, headers: dict[str, str]) -> None:
+        jetstream = self.billing.connection().jetstream()
+        try:
+            await jetstream.publish(kv_subject(SESSIONS_BUCKET, key), b"", headers=headers, stream=STREAM)
+        except APIError:
+            raise
+        except (nats.errors.Error, TimeoutError) as error:
+            raise _unavailable() from error
+
+
+def _unavailable() -> Refused:
+    return Refused("unavailable", "Sessions cannot be looked up just now. Try again.", headers=SOON)

@@ -1,0 +1,102 @@
+"""How the services are doing, as seen from here: whether each answers, and what waits for it."""
+
+import asyncio
+import time
+from typing import Any
+
+import nats.errors
+from nats.js.api import ConsumerInfo
+from nats.js.errors import APIError
+from pydantic import Field
+
+from services.gateway.problem_details import Refused
+from services.gateway.service_client import Billing
+from tallystick.client import TallystickError
+from tallystick.messages import consumables, seats, subscriptions, webhooks
+from tallystick.messages.base import Customer, Question, Told
+from tallystick.subjects import (
+    COMMANDS_STREAM,
+    DEAD_LETTERS_STREAM,
+    SERVICE_FEED_STREAM,
+    STRIPE_EVENTS_STREAM,
+    TICKS_STREAM,
+    WEBHOOKS_STREAM,
+)
+
+ANSWER_SECONDS = 2.0
+NOBODY = Customer(type="user", id="0")
+STREAMS = (COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM, SERVICE_FEED_STREAM)
+"""Where workers read from."""
+ASKED: dict[str, Question[Any]] = {
+    "subscriptions": subscriptions.GetCustomer(customer=NOBODY),
+    "seats": seats.ListMemberships(member=NOBODY, limit=1),
+    "consumables": consumables.ListBalances(consumer=NOBODY, limit=1),
+    "webhooks": webhooks.ListEvents(limit=1),
+}
+"""A cheap question for each; any answer will do, a refusal too."""
+
+
+class ServiceHealth(Told):
+    """Whether a service answers."""
+
+    service: str
+    answers: bool
+    milliseconds: float | None = Field(description="How long the answer took; null: there was none.")
+    problem: str | None = None
+
+
+class ConsumerLag(Told):
+    """What waits for one of a service's readers."""
+
+    service: str
+    consumer: str
+    stream: str
+    pending: int = Field(description="Messages not delivered yet.")
+    in_progress: int = Field(description="Delivered and not acknowledged yet.")
+    redelivered: int = Field(description="Of these, not for the first time.")
+
+
+class Workers(Told):
+    """How all services are doing."""
+
+    services: list[ServiceHealth]
+    consumers: list[ConsumerLag]
+    dead_letters: int
+
+
+async def look_at_workers(billing: Billing) -> Workers:
+    """Ask every service and JetStream. Raises Refused."""
+    jetstream = billing.connection().jetstream()
+    services = await asyncio.gather(*(_health(billing, name, question) for name, question in ASKED.items()))
+    try:
+        listed = await asyncio.gather(*(jetstream.consumers_info(stream) for stream in STREAMS))
+        letters = (await jetstream.stream_info(DEAD_LETTERS_STREAM)).state.messages
+    except (APIError, nats.errors.Error, TimeoutError) as error:
+        raise Refused("unavailable", "JetStream does not answer just now.") from error
+    return Workers(
+        services=services,
+        consumers=[_lag(info) for infos in listed for info in infos],
+        dead_letters=letters,
+    )
+
+
+async def _health(billing: Billing, name: str, question: Question[Any]) -> ServiceHealth:
+    started = time.perf_counter()
+    try:
+        await billing.client.answer(question, deadline_seconds=ANSWER_SECONDS)
+    except TallystickError as error:
+        return ServiceHealth(service=name, answers=False, milliseconds=None, problem=str(error))
+    return ServiceHealth(
+        service=name, answers=True, milliseconds=round((time.perf_counter() - started) * 1000, 1)
+    )
+
+
+def _lag(info: ConsumerInfo) -> ConsumerLag:
+    return ConsumerLag(
+        service=info.name.partition("-")[0],
+        consumer=info.name,
+        stream=info.stream_name,
+        pending=info.num_pending or 0,
+        in_progress=info.num_ack_pending or 0,
+        redelivered=info.num_redelivered or 0,
+    )

@@ -1,0 +1,1 @@
+"""Use cases that give seats to people, and everything that happens to one seat."""

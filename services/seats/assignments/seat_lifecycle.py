@@ -1,0 +1,178 @@
+"""What happens to one seat: claimed, invited to again, revoked, passed on, multiplied."""
+
+from services.seats.domain.email_address import normalized
+from services.seats.domain.invitations import INVITATION_LIFETIME, hash_of, invalid, refuse_others
+from services.seats.domain.rule_violation import Refused
+from services.seats.invitations.tokens import WITHHELD, Invitations
+from services.seats.rejections import as_rejections, refuse_strangers, rejection_of
+from services.seats.repository import find_invited, lock_invited, lock_seat, taken_seats
+from services.seats.snapshots import customer_of, seat_snapshot, team_snapshot
+from services.seats.state_changes import end_seat, free_seats, tell_seat, tell_team
+from services.seats.tables import SeatRow, TeamRow
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import seats as m
+from tallystick.messages.base import Customer
+
+
+async def claim(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
+    """Give an invited seat to who claims it.
+
+    Raises Rejected `invitation_invalid` for every dead token alike, `invitation_expired`, `email_mismatch`,
+    `seat_already_assigned`.
+    """
+    # What is dead is found out by the same one look, however it died.
+    invited = await find_invited(work.session, hash_of(command.token))
+    if invited is None:
+        raise rejection_of(invalid())
+    with as_rejections():
+        _refuse_expired(work, invited, command.member)
+    found = await lock_invited(work, invited)
+    if found is None:
+        raise rejection_of(invalid())
+    team, seat = found
+    with as_rejections():
+        refuse_others(
+            email=seat.email,
+            member=customer_of(seat.member) if seat.member else None,
+            claimed_by=command.member,
+            claimed_email=command.email,
+        )
+        await _refuse_holders(work, team, seat, None, command.member)
+    _hand_over(work, seat, command.member)
+    snapshot = tell_seat(work, seat, "claimed")
+    return m.SeatClaimed(seat=snapshot, team=team_snapshot(team))
+
+
+async def look_at(work: Work, question: m.GetInvitation) -> m.InvitationFound:
+    """What a token invites to; raises Rejected `invitation_invalid` for every dead token alike."""
+    seat = await find_invited(work.session, hash_of(question.token))
+    if seat is None or seat.expires_at is None or seat.expires_at <= work.now:
+        raise rejection_of(invalid())
+    invitation = m.Invitation(
+        seat_id=seat.seat_id,
+        team_id=seat.team_id,
+        customer=customer_of(seat.customer),
+        email=seat.email,
+        member=customer_of(seat.member) if seat.member else None,
+        role=seat.role,
+        invited_at=seat.invited_at,
+        expires_at=seat.expires_at,
+    )
+    return m.InvitationFound(invitation=invitation)
+
+
+async def invite_again(
+    work: Work, command: m.ResendInvitation, invitations: Invitations
+) -> m.InvitationResent:
+    """A new token for a pending seat.
+
+    Raises Rejected `not_found`, `not_billing_manager`, `seat_not_pending`.
+    """
+    team, seat = await lock_seat(work, command.seat_id)
+    refuse_strangers(team, command.acting_as)
+    if seat.status != "pending":
+        raise Rejected("seat_not_pending", f"The seat is {seat.status}.", {"status": seat.status})
+    _invite(work, seat, command.command_id, invitations)
+    return m.InvitationResent(seat=tell_seat(work, seat, "invitationResent"), invitation_token=WITHHELD)
+
+
+async def revoke(work: Work, command: m.RevokeSeat) -> m.SeatFound:
+    """Take a seat back, once; raises Rejected `not_found`, `not_billing_manager`."""
+    team, seat = await lock_seat(work, command.seat_id)
+    refuse_strangers(team, command.acting_as)
+    if seat.status == "revoked":
+        return m.SeatFound(seat=seat_snapshot(seat))
+    seat.status = "revoked"
+    seat.revoked_at = work.now
+    end_seat(seat)
+    free_seats(team, 1)
+    snapshot = tell_seat(work, seat, "revoked")
+    tell_team(work, team, "changed")
+    return m.SeatFound(seat=snapshot)
+
+
+async def replace(work: Work, command: m.ReplaceSeat, invitations: Invitations) -> m.SeatReplaced:
+    """Pass a seat on; to a member at once where it was claimed, else by invitation.
+
+    Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `invalid_email`,
+    `seat_already_assigned`.
+    """
+    team, seat = await lock_seat(work, command.seat_id)
+    refuse_strangers(team, command.acting_as)
+    _refuse_revoked(seat)
+    with as_rejections():
+        email = normalized(command.email) if command.email is not None else None
+        token = command.member.token if command.member else None
+        if _is_held_by(seat, email, token):
+            return m.SeatReplaced(seat=seat_snapshot(seat))
+        await _refuse_holders(work, team, seat, email, command.member)
+    seat.email, seat.member = email, token
+    if seat.status == "claimed" and command.member is not None:
+        _hand_over(work, seat, command.member)
+        return m.SeatReplaced(seat=tell_seat(work, seat, "replaced"))
+    seat.status = "pending"
+    seat.claimed_at = None
+    _invite(work, seat, command.command_id, invitations)
+    return m.SeatReplaced(seat=tell_seat(work, seat, "replaced"), invitation_token=WITHHELD)
+
+
+async def multiply(work: Work, command: m.SetSeatMultiplier) -> m.SeatFound:
+    """Have a seat get several times what each gets.
+
+    Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `multiplier_not_supported`.
+    """
+    team, seat = await lock_seat(work, command.seat_id)
+    refuse_strangers(team, command.acting_as)
+    _refuse_revoked(seat)
+    if team.strategy == "per_team":
+        raise Rejected("multiplier_not_supported", "This team shares one pool; its seats have no multiplier.")
+    if seat.multiplier == command.multiplier:
+        return m.SeatFound(seat=seat_snapshot(seat))
+    seat.multiplier, seat.prorated = command.multiplier, command.prorate
+    return m.SeatFound(seat=tell_seat(work, seat, "multiplierChanged"))
+
+
+def _hand_over(work: Work, seat: SeatRow, member: Customer) -> None:
+    seat.status = "claimed"
+    seat.member = member.token
+    seat.claimed_at = work.now
+    end_seat(seat)
+
+
+def _invite(work: Work, seat: SeatRow, command_id: str, invitations: Invitations) -> None:
+    seat.invited_at = work.now
+    seat.expires_at = work.now + INVITATION_LIFETIME
+    seat.token_hash = invitations.hash_for(command_id, seat.seat_id)
+
+
+def _refuse_expired(work: Work, seat: SeatRow, member: Customer) -> None:
+    if seat.expires_at is not None and work.now < seat.expires_at:
+        return
+    if seat.member == member.token:
+        # The invitation is made out to them: they learn nothing that is not theirs.
+        raise Refused("invitation_expired", "This invitation has expired. Ask for a new one.")
+    raise invalid()
+
+
+async def _refuse_holders(
+    work: Work, team: TeamRow, seat: SeatRow, email: str | None, member: Customer | None
+) -> None:
+    """Refuse with `seat_already_assigned` who has another seat of the team."""
+    new_email = email if email != seat.email else None
+    new_member = member if member is not None and member.token != seat.member else None
+    taken = await taken_seats(
+        work, team, [new_email] if new_email else [], [new_member] if new_member else []
+    )
+    taken.refuse(new_email, new_member)
+
+
+def _is_held_by(seat: SeatRow, email: str | None, member: str | None) -> bool:
+    """Whether a seat is already that person's."""
+    if member is not None:
+        return seat.member == member and (email is None or seat.email == email)
+    return seat.email == email
+
+
+def _refuse_revoked(seat: SeatRow) -> None:
+    if seat.status == "revoked":
+        raise Rejected("seat_revoked", "The seat was revoked; assign a new one.", {"seat_id": seat.seat_id})

@@ -1,0 +1,1 @@
+"""Invitations: their tokens."""

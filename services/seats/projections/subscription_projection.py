@@ -1,0 +1,188 @@
+"""What this service makes of what subscriptions, customers and invoices tell."""
+
+import sqlalchemy as sa
+
+from services.seats.domain.seats import Seat
+from services.seats.domain.team_capacity import Standing, Terms, manager_in, standing_of, terms_of
+from services.seats.snapshots import terms_of_row
+from services.seats.state_changes import free_seats, put_terms, tell_seat, tell_team
+from services.seats.tables import KnownCustomer, KnownSubscription, SeatRow, TeamRow
+from shared.ids import new_id
+from shared.messaging.feed_consumer import Begin, keep_newest
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import subscriptions as s
+
+REVOKED_AT_ONCE = 2_000
+"""Seats of a closing team that are revoked in one transaction: a second's work, a few MB of events."""
+_FIELDS = {"metadata": "meta"}
+"""Columns whose field is called otherwise."""
+
+
+async def note_subscription(work: Work, told: s.SubscriptionSnapshot) -> bool:
+    """Keep a subscription if it is news; whether it was."""
+    return await keep_newest(
+        work,
+        KnownSubscription,
+        subscription_id=told.subscription_id,
+        version=told.version,
+        snapshot=told.model_dump(mode="json"),
+    )
+
+
+async def lead_team(work: Work, told: s.SubscriptionSnapshot) -> bool:
+    """Open, change, suspend, restore or begin to close a subscription's team; whether anything was told.
+
+    The caller has written that the subscription is known, and so holds its row's lock.
+    """
+    standing, terms = standing_of(told), terms_of(told)
+    team = await live_team(work, told.subscription_id)
+    if terms is None:
+        standing = "closed" if standing != "none" else "none"
+    if team is None:
+        if terms is not None and standing in ("open", "suspended"):
+            await _open(work, told, terms, standing)
+            return True
+        return False
+    if standing == "closed":
+        team.closing = True
+        return False
+    if terms is None or standing == "none":
+        return False
+    return _follow(work, team, terms, standing)
+
+
+def _follow(work: Work, team: TeamRow, terms: Terms, standing: Standing) -> bool:
+    has_changed = terms != terms_of_row(team)
+    if has_changed:
+        put_terms(team, terms)
+        tell_team(work, team, "changed")
+    is_suspended = standing == "suspended"
+    if is_suspended == team.suspended:
+        return has_changed
+    team.suspended = is_suspended
+    tell_team(work, team, "suspended" if is_suspended else "restored")
+    return True
+
+
+async def live_team(work: Work, subscription_id: str) -> TeamRow | None:
+    """A subscription's team that is not about to close, locked."""
+    query = sa.select(TeamRow).where(TeamRow.subscription_id == subscription_id, ~TeamRow.closing)
+    query = query.with_for_update().execution_options(populate_existing=True)
+    return (await work.session.scalars(query)).one_or_none()
+
+
+async def close_teams(begin: Begin, subscription_id: str) -> None:
+    """Revoke all seats of a subscription's closing teams, part after part, and close them."""
+    while True:
+        async with begin() as work:
+            query = sa.select(TeamRow).where(
+                TeamRow.subscription_id == subscription_id, TeamRow.closing, TeamRow.status == "open"
+            )
+            team = (await work.session.scalars(query.limit(1).with_for_update())).first()
+            if team is None:
+                return
+            await _close_part(work, team)
+
+
+async def _close_part(work: Work, team: TeamRow) -> None:
+    some = (
+        sa.select(SeatRow.seat_id)
+        .where(SeatRow.team_id == team.team_id, SeatRow.status != "revoked")
+        .order_by(SeatRow.seat_id)
+        .limit(REVOKED_AT_ONCE)
+    )
+    revoked = await _revoked(work, some)
+    for seat in revoked:
+        tell_seat(work, seat, "revoked")
+    free_seats(team, len(revoked))
+    if len(revoked) == REVOKED_AT_ONCE:
+        tell_team(work, team, "changed")
+        return
+    team.status = "closed"
+    team.closed_at = work.now
+    team.suspended = False
+    team.change = None
+    team.occupied = 0
+    team.excess = 0
+    tell_team(work, team, "closed")
+
+
+async def _revoked(work: Work, some: sa.Select[str]) -> list[Seat]:
+    """Revoke seats in one statement; what they are now, but for the version that telling them will count."""
+    statement = (
+        sa.update(SeatRow)
+        .where(SeatRow.seat_id.in_(some))
+        .values(
+            status="revoked",
+            version=SeatRow.version + 1,
+            token_hash=None,
+            expires_at=None,
+            revoked_at=work.now,
+        )
+        .returning(*SeatRow.__table__.columns)
+        .execution_options(synchronize_session=False)
+    )
+    rows = (await work.session.execute(statement)).mappings().all()
+    found = [Seat(**{_FIELDS.get(name, name): value for name, value in row.items()}) for row in rows]
+    for seat in found:
+        seat.version -= 1
+    return sorted(found, key=lambda seat: seat.seat_id)
+
+
+async def note_customer(work: Work, told: s.CustomerSnapshot) -> None:
+    """Whom a customer's metadata names manages the teams that nobody was named for yet."""
+    manager = manager_in(told.metadata)
+    await _lock_manager(work, told.token)
+    is_news = await keep_newest(
+        work,
+        KnownCustomer,
+        customer=told.token,
+        version=told.version,
+        billing_manager=manager.token if manager else None,
+    )
+    if not is_news or manager is None:
+        return
+    query = (
+        sa.select(TeamRow)
+        .where(TeamRow.customer == told.token, TeamRow.manager_from == "customer", ~TeamRow.closing)
+        .order_by(TeamRow.team_id)
+        .with_for_update()
+    )
+    for team in await work.session.scalars(query):
+        team.billing_manager, team.manager_from = manager.token, "metadata"
+        tell_team(work, team, "changed")
+
+
+async def _open(work: Work, told: s.SubscriptionSnapshot, terms: Terms, standing: Standing) -> None:
+    payer = told.customer.token
+    await _lock_manager(work, payer)
+    known = await work.session.get(KnownCustomer, payer)
+    named = known.billing_manager if known is not None else None
+    team = TeamRow(
+        team_id=new_id("team"),
+        version=0,
+        subscription_id=told.subscription_id,
+        customer=payer,
+        holders=0,
+        billing_manager=named or payer,
+        manager_from="metadata" if named else "customer",
+        suspended=False,
+        status="open",
+        closing=False,
+        change=None,
+        refused_change=None,
+        opened_at=work.now,
+        closed_at=None,
+    )
+    put_terms(team, terms)
+    work.session.add(team)
+    tell_team(work, team, "opened")
+    if standing == "suspended":
+        team.suspended = True
+        tell_team(work, team, "suspended")
+
+
+async def _lock_manager(work: Work, customer: str) -> None:
+    """Who opens a team and who hears of its customer see each other's work, whichever comes first."""
+    lock = "SELECT pg_advisory_xact_lock(hashtext('seats.manager'), hashtext(%s))"
+    await work.driver.execute(lock, [customer])

@@ -1,0 +1,168 @@
+"""The answers to questions about teams, seats and memberships."""
+
+from services.seats.domain.member_shares import of_the_period, split
+from services.seats.domain.team_capacity import Room, refuse_count
+from services.seats.rejections import as_rejections, refuse_closed
+from services.seats.repository import (
+    count_held_from,
+    find_team,
+    held_seats,
+    known_invoices,
+    known_subscription,
+    list_memberships,
+    list_seats,
+    no_team,
+)
+from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot, terms_of_row
+from services.seats.tables import TeamRow
+from shared.messaging.service_client import Asking
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import seats as m
+from tallystick.messages import subscriptions as s
+
+
+async def get_team(work: Work, question: m.GetTeam) -> m.TeamFound:
+    """One team; raises Rejected `not_found`."""
+    found = await find_team(
+        work.session,
+        team_id=question.team_id,
+        subscription_id=question.subscription_id,
+        customer=question.customer,
+    )
+    if found is None:
+        raise Rejected("not_found", "There is no such team.", question.model_dump(exclude_none=True))
+    return m.TeamFound(team=team_snapshot(found))
+
+
+async def seat_page(work: Work, question: m.ListSeats) -> m.SeatPage:
+    """A page of a team's seats; raises Rejected `not_found`."""
+    await _team(work, question.team_id)
+    rows = await list_seats(
+        work.session,
+        question.team_id,
+        status=question.status,
+        before=_before(question.cursor),
+        limit=question.limit + 1,
+    )
+    page = rows[: question.limit]
+    more = encode_cursor(page[-1].seat_id) if len(rows) > len(page) else None
+    return m.SeatPage(items=[seat_snapshot(row) for row in page], next_cursor=more)
+
+
+async def membership_page(work: Work, question: m.ListMemberships) -> m.MembershipPage:
+    """A page of the seats that a user has claimed."""
+    rows = await list_memberships(
+        work.session, question.member, before=_before(question.cursor), limit=question.limit + 1
+    )
+    page = rows[: question.limit]
+    more = encode_cursor(page[-1][0].seat_id) if len(rows) > len(page) else None
+    items = [m.Membership(seat=seat_snapshot(seat), team=team_snapshot(team)) for seat, team in page]
+    return m.MembershipPage(items=items, next_cursor=more)
+
+
+async def preview_count(work: Work, question: m.PreviewSeatChange, asking: Asking) -> m.SeatChangePreview:
+    """What the subscription says that another number of seats would cost.
+
+    Raises Rejected with what the change would be refused with.
+    """
+    team = await _team(work, question.team_id)
+    refuse_closed(team)
+    with as_rejections():
+        refuse_count(Room(terms_of_row(team), team.holders), question.quantity)
+    preview = await asking.ask(
+        s.PreviewChange(
+            subscription_id=team.subscription_id,
+            quantity=question.quantity,
+            when=question.when,
+            proration=question.proration,
+        )
+    )
+    return m.SeatChangePreview(
+        quantity=question.quantity,
+        due_now=preview.due_now,
+        next_invoice=preview.next_invoice,
+        lines=preview.lines,
+        when=preview.when,
+    )
+
+
+async def payments(work: Work, question: m.MemberPayments) -> m.PaymentsOfMembers:
+    """What each seat costs in the running period; raises Rejected `not_found`.
+
+    The owner comes first, then the seats that are held, oldest first, then those that nobody holds as one.
+    """
+    team = await _team(work, question.team_id)
+    known = await known_subscription(work.session, team.subscription_id)
+    period = _period(known.snapshot) if known is not None else None
+    invoices = [
+        s.InvoiceSnapshot.model_validate(snapshot, strict=False)
+        for snapshot in await known_invoices(work.session, team.subscription_id)
+    ]
+    billed = of_the_period(invoices, period) if period is not None else []
+    total = sum(invoice.total for invoice in billed)
+    items, cursor = await _shares(work, team, question, total)
+    return m.PaymentsOfMembers(
+        team_id=team.team_id,
+        period=period,
+        currency=billed[0].currency if billed else None,
+        total=total,
+        invoice_ids=[invoice.invoice_id for invoice in billed],
+        items=items,
+        next_cursor=cursor,
+    )
+
+
+async def _shares(
+    work: Work, team: TeamRow, question: m.MemberPayments, total: int
+) -> tuple[list[m.MemberPayment], str | None]:
+    room = room_of(team)
+    owners, in_use = int(team.owner_seat == "billed"), room.seats_in_use
+    seats = max(1, team.quantity, in_use)
+    shares = split(total, seats)
+    after = _before(question.cursor)
+    rows = await held_seats(work.session, team.team_id, after=after, limit=question.limit + 1)
+    page = rows[: question.limit]
+    place = owners + await count_held_from(work.session, team.team_id, until=after)
+    items = [
+        m.MemberPayment(
+            holder="seat",
+            seat_id=row.seat_id,
+            member=customer_of(row.member) if row.member else None,
+            email=row.email,
+            seats=1,
+            amount=shares.of(place + offset),
+        )
+        for offset, row in enumerate(page)
+    ]
+    if after is None and team.owner_seat != "none" and team.status == "open":
+        items.insert(0, _special("owner", 1, shares.of(0) if owners else 0, team))
+    if len(rows) > len(page):
+        return items, encode_cursor(page[-1].seat_id)
+    taken = place + len(page)
+    if seats > taken:
+        items.append(_special("unassigned", seats - taken, shares.between(taken, seats), team))
+    return items, None
+
+
+def _special(holder: m.Holder, seats: int, amount: int, team: TeamRow) -> m.MemberPayment:
+    payer = customer_of(team.customer) if holder == "owner" else None
+    return m.MemberPayment(holder=holder, seat_id=None, member=payer, email=None, seats=seats, amount=amount)
+
+
+async def _team(work: Work, team_id: str) -> TeamRow:
+    found = await find_team(work.session, team_id=team_id, subscription_id=None, customer=None)
+    if found is None:
+        raise no_team(team_id)
+    return found
+
+
+def _before(cursor: str | None) -> str | None:
+    return decode_cursor(cursor, 1)[0] if cursor is not None else None
+
+
+def _period(snapshot: dict[str, object]) -> s.Span | None:
+    told = s.SubscriptionSnapshot.model_validate(snapshot, strict=False)
+    if told.current_period_start is None or told.current_period_end is None:
+        return None
+    return s.Span(start=told.current_period_start, end=told.current_period_end)

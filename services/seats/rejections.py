@@ -1,0 +1,41 @@
+"""How a rule's refusal becomes a rejection, and who may act for a team."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.seats.domain.rule_violation import Refused
+from services.seats.tables import TeamRow
+from shared.persistence.unit_of_work import Rejected
+from tallystick.messages.base import Customer
+
+
+def rejection_of(refused: Refused) -> Rejected:
+    """The rejection that says what a rule said."""
+    return Rejected(refused.code, refused.message, refused.details)
+
+
+@contextmanager
+def as_rejections() -> Iterator[None]:
+    """Whatever a rule refuses within the block is rejected."""
+    try:
+        yield
+    except Refused as refused:
+        raise rejection_of(refused) from refused
+
+
+def refuse_strangers(row: TeamRow, acting_as: Customer | None) -> None:
+    """Reject with `not_billing_manager` whoever acts for a team that they do not manage."""
+    if acting_as is not None and acting_as.token != row.billing_manager:
+        raise Rejected(
+            "not_billing_manager",
+            "Only the team's billing manager may do this.",
+            {"team_id": row.team_id, "acting_as": acting_as.token},
+        )
+
+
+def refuse_closed(row: TeamRow) -> None:
+    """Reject with `team_closed` what comes after a team's end."""
+    if row.closing:
+        raise Rejected(
+            "team_closed", "The team's subscription has ended, or has no seats.", {"team_id": row.team_id}
+        )

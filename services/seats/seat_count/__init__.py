@@ -1,0 +1,1 @@
+"""Changes of the number of seats, in step with the subscription."""

@@ -1,0 +1,74 @@
+"""Writing what has changed together with the events that tell of it: the only place that does so.
+
+The caller has locked the team's row, so versions follow one another.
+"""
+
+from services.seats.domain.seats import Seat
+from services.seats.domain.team_capacity import Terms
+from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot
+from services.seats.tables import SeatRow, TeamRow
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import seats as m
+
+
+def tell_team(work: Work, row: TeamRow, event: str) -> None:
+    """Count a team's change and tell it with all that the row says."""
+    row.version += 1
+    work.tell(
+        m.TeamEvent,
+        event,
+        customer=customer_of(row.customer),
+        version=row.version,
+        billing_team=team_snapshot(row),
+    )
+
+
+def tell_seat(work: Work, row: SeatRow | Seat, event: str, *, caused_by: str | None = None) -> m.SeatSnapshot:
+    """Count a seat's change and tell it; what it looks like now.
+
+    `caused_by` names one of several commands that are handled together.
+    """
+    row.version += 1
+    snapshot = seat_snapshot(row)
+    work.tell(
+        m.SeatEvent,
+        event,
+        customer=customer_of(row.customer),
+        version=row.version,
+        caused_by=caused_by,
+        seat=snapshot,
+    )
+    return snapshot
+
+
+def put_terms(row: TeamRow, terms: Terms) -> None:
+    """Write what a team is sold with, and what that makes of its room."""
+    row.strategy = terms.strategy
+    row.owner_seat = terms.owner_seat
+    row.quantity = terms.quantity
+    row.minimum = terms.minimum
+    row.maximum = terms.maximum
+    row.scheduled_quantity = terms.scheduled_quantity
+    row.capacity = terms.capacity
+    row.occupied = row.holders + terms.owners
+    # Lowered elsewhere while seats were taken: they stay, but none is added before as many are free.
+    row.excess = room_of(row).excess
+
+
+def take_seats(row: TeamRow, count: int) -> None:
+    """Count seats that were given away; the table refuses more than there are."""
+    row.holders += count
+    row.occupied += count
+
+
+def free_seats(row: TeamRow, count: int) -> None:
+    """Count seats that were freed."""
+    row.holders -= count
+    row.occupied -= count
+    row.excess = room_of(row).excess
+
+
+def end_seat(row: SeatRow) -> None:
+    """Nobody is invited to a seat any more."""
+    row.token_hash = None
+    row.expires_at = None

@@ -1,0 +1,34 @@
+"""Add-ons do not outlive the plan that they were bought beside."""
+
+import sqlalchemy as sa
+
+from services.subscriptions.domain.subscription_state import FINAL
+from services.subscriptions.tables.add_ons import AddOnRow
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import subscriptions as m
+
+
+async def end_without_plan(work: Work, token: str) -> None:
+    """Have a customer's add-ons ended, unless a plan of theirs is left.
+
+    As commands of their own: Stripe has to be asked, and nobody waits for that here.
+    """
+    live = sa.and_(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL))
+    query = (
+        sa.select(AddOnRow.add_on_id, AddOnRow.version)
+        .select_from(SubscriptionRow)
+        .outerjoin(AddOnRow, AddOnRow.subscription_id == SubscriptionRow.subscription_id)
+        .where(live)
+    )
+    left = (await work.session.execute(query)).all()
+    if any(add_on_id is None for add_on_id, _ in left):
+        return
+    for add_on_id, version in left:
+        if version:
+            command_id = f"{add_on_id}.without_plan"
+            work.send(
+                m.CancelAddOn(
+                    command_id=command_id, requested_by="subscriptions", add_on_id=add_on_id, at="now"
+                )
+            )

@@ -1,0 +1,137 @@
+"""The first and the last step of `purchase_add_on`."""
+
+from services.subscriptions.add_ons.repository import find_add_on
+from services.subscriptions.add_ons.state_changes import add_on_snapshot
+from services.subscriptions.add_ons.stripe_purchase import Bought, PurchaseIntent
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.checkout.start_checkout import as_rejection, require_customer
+from services.subscriptions.customers.stripe_link import (
+    adopt_subscription,
+    link_stripe_customer,
+    new_subscription,
+)
+from services.subscriptions.domain.add_ons import add_on_at, checked_details, require_plan
+from services.subscriptions.domain.orders import Line
+from services.subscriptions.domain.self_managed_periods import started
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.repository import live_subscriptions
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.state_changes import change_subscription, tell_customer
+from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
+from services.subscriptions.tables.add_ons import AddOnRow
+from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.catalog import Price
+
+
+async def plan_purchase(work: Work, command: m.PurchaseAddOn, stripe: StripeGateway) -> PurchaseIntent:
+    """Check what is bought and by whom, and remember the details.
+
+    Raises Rejected `not_found`, `unknown_price`, `not_an_add_on`, `add_on_details_required`,
+    `no_active_subscription` and `payments_not_configured`.
+    """
+    customer = await require_customer(work, command.customer)
+    shelf = await load_catalog(work)
+    price, product = as_rejection(lambda: add_on_at(shelf, command.price))
+    details = as_rejection(lambda: checked_details(product, command.details))
+    live = [state_of_row(row) for row in await live_subscriptions(work.session, customer.customer)]
+    add_ons = frozenset(code for code, each in shelf.products.items() if each.kind == "add_on")
+    as_rejection(lambda: require_plan(live, add_ons))
+    if price.model != "free":
+        stripe.require()
+    row = AddOnRow(
+        add_on_id=new_id("addon"),
+        customer=customer.customer,
+        version=0,
+        product=product.code,
+        price=price.code,
+        details=details,
+        status="incomplete",
+        created_at=work.now,
+    )
+    work.session.add(row)
+    return PurchaseIntent(
+        add_on_id=row.add_on_id,
+        checkout_id=new_id("checkout"),
+        customer=customer.customer,
+        email=customer.email,
+        name=customer.name,
+        stripe_customer_id=customer.stripe_customer_id,
+        stripe_price_id=_stripe_price_id(price),
+        # The installation's default trial is for plans.
+        trial_days=price.trial_days or 0,
+    )
+
+
+async def record_free(work: Work, command: m.PurchaseAddOn, intent: PurchaseIntent) -> m.AddOnPurchased:
+    """Start a free add-on at once."""
+    customer = await require_customer(work, command.customer)
+    shelf = await load_catalog(work)
+    price, product = as_rejection(lambda: add_on_at(shelf, command.price))
+    add_on = await _planned(work, intent)
+    row = new_subscription(work, customer)
+    row.period_anchor, row.period_interval = work.now, price.interval
+    add_on.subscription_id = row.subscription_id
+    state = started(shelf, [Line(price, product, 1)], work.now)
+    await change_subscription(work, row, state, is_new=True)
+    return m.AddOnPurchased(add_on=add_on_snapshot(add_on))
+
+
+async def record_purchase(
+    work: Work, command: m.PurchaseAddOn, intent: PurchaseIntent, bought: Bought
+) -> m.AddOnPurchased:
+    """Write what Stripe has made: the add-on as it is then, or the page where it can be paid for."""
+    customer = await require_customer(work, command.customer)
+    if customer.stripe_customer_id is None:
+        await link_stripe_customer(work, customer, bought.stripe_customer_id)
+        tell_customer(work, customer, "updated")
+    if bought.subscription is not None:
+        return await _record_paid(work, customer, intent, bought.subscription)
+    if bought.page is None:
+        raise RuntimeError("a purchase is either paid for or has a page")
+    return _record_page(work, customer, intent, bought.page)
+
+
+async def _record_paid(
+    work: Work, customer: CustomerRow, intent: PurchaseIntent, subscription: StripeSubscription
+) -> m.AddOnPurchased:
+    await adopt_subscription(work, customer, subscription, await load_catalog(work))
+    return m.AddOnPurchased(add_on=add_on_snapshot(await _planned(work, intent)))
+
+
+def _record_page(
+    work: Work, customer: CustomerRow, intent: PurchaseIntent, page: CheckoutPage
+) -> m.AddOnPurchased:
+    work.session.add(
+        CheckoutRow(
+            checkout_id=intent.checkout_id,
+            customer=customer.customer,
+            status="open",
+            plans=[],
+            expires_at=page.expires_at,
+            stripe_checkout_id=page.stripe_checkout_id,
+            url=page.url,
+            created_at=work.now,
+        )
+    )
+    return m.AddOnPurchased(checkout_url=page.url, checkout_id=intent.checkout_id, expires_at=page.expires_at)
+
+
+async def _planned(work: Work, intent: PurchaseIntent) -> AddOnRow:
+    await work.session.flush()
+    row = await find_add_on(work.session, intent.add_on_id)
+    if row is None:
+        raise RuntimeError(f"{intent.add_on_id} was planned but is gone")
+    return row
+
+
+def _stripe_price_id(price: Price) -> str | None:
+    if price.model != "free" and price.stripe_price_id is None:
+        raise Rejected(
+            "unknown_price",
+            f"Stripe does not know {price.code!r} yet. Apply the catalog again.",
+            {"price": price.code},
+        )
+    return price.stripe_price_id

@@ -1,0 +1,78 @@
+"""An add-on goes where its subscription goes: told as purchased, changed, ended."""
+
+import sqlalchemy as sa
+
+from services.subscriptions.add_ons.repository import add_on_of_subscription
+from services.subscriptions.domain.add_ons import Standing, event_between, standing_of
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.tables.add_ons import AddOnRow
+from services.subscriptions.tables.catalog import ProductRow
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+
+
+async def follow_subscription(work: Work, subscription: SubscriptionRow, *, is_new: bool = False) -> None:
+    """Bring the add-on of a subscription, if it is one's, to where that is now."""
+    row = await add_on_of_subscription(work, subscription.subscription_id)
+    if row is None and is_new:
+        row = await _bought_without_details(work, subscription)
+    if row is None:
+        return
+    before = Standing(row.status, row.cancel_at) if row.version else None
+    after = standing_of(state_of_row(subscription))
+    event = event_between(before, after)
+    if event is None:
+        return
+    row.version += 1
+    row.status, row.cancel_at = after.status, after.cancel_at
+    work.tell(
+        m.AddOnEvent,
+        event,
+        customer=Customer.from_token(row.customer),
+        version=row.version,
+        add_on=add_on_snapshot(row),
+    )
+
+
+def add_on_snapshot(row: AddOnRow) -> m.AddOnSnapshot:
+    """An add-on, once paid for, as others see it."""
+    return m.AddOnSnapshot.model_validate(
+        {
+            "add_on_id": row.add_on_id,
+            "version": row.version,
+            "customer": Customer.from_token(row.customer),
+            "product": row.product,
+            "price": row.price,
+            "details": row.details,
+            "status": row.status,
+            "cancel_at": row.cancel_at,
+            "subscription_id": row.subscription_id,
+            "created_at": row.created_at,
+        }
+    )
+
+
+async def _bought_without_details(work: Work, subscription: SubscriptionRow) -> AddOnRow | None:
+    """The add-on of a new subscription to nothing else, which was bought as a plan would be."""
+    if len(subscription.items) != 1 or subscription.items[0]["product"] is None:
+        return None
+    [item] = subscription.items
+    query = sa.select(ProductRow.kind).where(ProductRow.code == item["product"])
+    if await work.session.scalar(query) != "add_on":
+        return None
+    row = AddOnRow(
+        add_on_id=new_id("addon"),
+        customer=subscription.customer,
+        version=0,
+        product=item["product"],
+        price=item["price"],
+        details={},
+        status="incomplete",
+        subscription_id=subscription.subscription_id,
+        created_at=work.now,
+    )
+    work.session.add(row)
+    return row

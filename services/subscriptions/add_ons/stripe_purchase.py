@@ -1,0 +1,132 @@
+"""Buying an add-on in Stripe: a subscription of its own on the saved card, or a checkout page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import stripe
+from pydantic import BaseModel, ConfigDict
+
+from services.subscriptions.domain.stripe_objects import (
+    ADD_ON_ID_KEY,
+    CHECKOUT_ID_KEY,
+    CUSTOMER_KEY,
+    StripeSubscription,
+    read_subscription,
+)
+from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, refusals
+from services.subscriptions.stripe.payment_methods import saved_payment_method
+from shared.messaging.external_command import Steps
+from tallystick.messages import subscriptions as m
+
+RECENT_SUBSCRIPTIONS = 100
+"""How far back the subscription of an earlier run is looked for; that run was minutes ago, or a day."""
+
+
+class PurchaseIntent(BaseModel):
+    """An add-on that is to be bought; without a Stripe price it is free."""
+
+    model_config = ConfigDict(frozen=True)
+
+    add_on_id: str
+    checkout_id: str
+    customer: str
+    email: str
+    name: str | None
+    stripe_customer_id: str | None
+    stripe_price_id: str | None
+    trial_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What was made in Stripe: the paid subscription, or else a page to pay on."""
+
+    stripe_customer_id: str
+    subscription: StripeSubscription | None = None
+    page: CheckoutPage | None = None
+
+
+async def buy_in_stripe(
+    gateway: StripeGateway, command: m.PurchaseAddOn, intent: PurchaseIntent, steps: Steps
+) -> Bought:
+    """Charge the saved card; without one, or if it is declined, open a page."""
+    stripe_customer_id = intent.stripe_customer_id
+    if stripe_customer_id is None:
+        made = await gateway.create_customer(
+            intent.customer, email=intent.email, name=intent.name, key=steps.key("customer")
+        )
+        stripe_customer_id = made.stripe_customer_id
+    subscription = await _made_before(gateway, intent, stripe_customer_id)
+    if subscription is None:
+        subscription = await _on_saved_card(gateway, intent, stripe_customer_id, steps.key("subscription"))
+    if subscription is not None:
+        return Bought(stripe_customer_id, subscription=subscription)
+    params = _page_params(command, intent, stripe_customer_id)
+    return Bought(stripe_customer_id, page=await gateway.create_checkout(params, key=steps.key("checkout")))
+
+
+async def _made_before(
+    gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str
+) -> StripeSubscription | None:
+    """The subscription that an earlier run has made before it was interrupted."""
+    async with gateway.calls(), refusals():
+        page = await gateway.client.v1.subscriptions.list_async(
+            {"customer": stripe_customer_id, "status": "all", "limit": RECENT_SUBSCRIPTIONS}
+        )
+    listed = (read_subscription(found.to_dict()) for found in page.data)
+    return next((found for found in listed if found.add_on_id == intent.add_on_id), None)
+
+
+async def _on_saved_card(
+    gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str, key: str
+) -> StripeSubscription | None:
+    """The subscription, paid for; None where there is no card or it is not enough."""
+    method = await saved_payment_method(gateway, stripe_customer_id)
+    if method is None:
+        return None
+    params: dict[str, Any] = {
+        "customer": stripe_customer_id,
+        "items": [{"price": intent.stripe_price_id, "quantity": 1}],
+        # Paid for or not made at all: an open invoice beside a checkout page could be paid twice.
+        "payment_behavior": "error_if_incomplete",
+        "off_session": True,
+        "metadata": _metadata(intent),
+    }
+    if method.to_name is not None:
+        params["default_payment_method"] = method.to_name
+    if intent.trial_days:
+        params["trial_period_days"] = intent.trial_days
+    async with gateway.calls(), refusals():
+        try:
+            made = await gateway.client.v1.subscriptions.create_async(
+                params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+        except stripe.CardError:
+            return None
+        return read_subscription(made.to_dict())
+
+
+def _page_params(command: m.PurchaseAddOn, intent: PurchaseIntent, stripe_customer_id: str) -> dict[str, Any]:
+    metadata = _metadata(intent)
+    subscription: dict[str, Any] = {"metadata": metadata}
+    if intent.trial_days:
+        subscription["trial_period_days"] = intent.trial_days
+    return {
+        "mode": "subscription",
+        "customer": stripe_customer_id,
+        "client_reference_id": intent.customer,
+        "line_items": [{"price": intent.stripe_price_id, "quantity": 1}],
+        "success_url": command.success_url,
+        "cancel_url": command.cancel_url,
+        "metadata": metadata,
+        "subscription_data": subscription,
+    }
+
+
+def _metadata(intent: PurchaseIntent) -> dict[str, str]:
+    return {
+        ADD_ON_ID_KEY: intent.add_on_id,
+        CHECKOUT_ID_KEY: intent.checkout_id,
+        CUSTOMER_KEY: intent.customer,
+    }

@@ -1,0 +1,64 @@
+"""The two transactions of `apply_catalog`: deciding what a document changes, and letting it stand."""
+
+from services.subscriptions.catalog.document_parser import read_document, shortened
+from services.subscriptions.catalog.domain.diff import (
+    CatalogPlan,
+    plan_changes,
+    wishes_of,
+    with_counterparts,
+)
+from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
+from services.subscriptions.catalog.repository import claim_catalog, load_catalog, save_plan
+from services.subscriptions.catalog.stripe_sync import Counterparts
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from tallystick.messages import catalog as m
+
+
+async def plan_catalog(work: Work, command: m.ApplyCatalog, *, in_stripe: bool) -> CatalogPlan:
+    """What the document changes.
+
+    Raises Rejected `invalid_catalog` or `price_immutable`, and Unavailable while another document is applied.
+    """
+    document = read_document(command.catalog)
+    if isinstance(document, list):
+        raise refuse(document)
+    if not await claim_catalog(work):
+        raise Unavailable("Another catalog is being applied. Ask again with the same command_id.")
+    standing = await load_catalog(work)
+    wishes = wishes_of(document, standing, new_id)
+    if problems := changed_for_good(wishes, standing):
+        raise refuse(problems)
+    if prices := changed_prices(wishes, standing):
+        raise Rejected(
+            "price_immutable",
+            f"What a price charges cannot change; give the new price a new code: {prices[0].price}.",
+            details=[price.model_dump(mode="json") for price in prices],
+        )
+    return plan_changes(wishes, standing, in_stripe=in_stripe)
+
+
+async def record_catalog(work: Work, plan: CatalogPlan, counterparts: Counterparts) -> m.CatalogApplied:
+    """Let the plan stand and tell of each change."""
+    done = with_counterparts(plan, counterparts.products, counterparts.prices)
+    await save_plan(work, done)
+    for feature in done.features:
+        version = feature.after.version
+        work.tell(m.FeatureEvent, feature.change, customer=None, version=version, feature=feature.after)
+    for product in done.products:
+        version = product.after.version
+        work.tell(m.ProductEvent, product.change, customer=None, version=version, product=product.after)
+    for price in done.prices:
+        work.tell(m.PriceEvent, price.change, customer=None, version=price.after.version, price=price.after)
+    return m.CatalogApplied(changes=done.changes)
+
+
+def refuse(problems: list[m.CatalogProblem]) -> Rejected:
+    """The rejection of a document with these problems."""
+    first, told = problems[0], shortened(problems)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Rejected(
+        "invalid_catalog",
+        f"{first.path}: {first.problem}{more}",
+        details=[problem.model_dump(mode="json") for problem in told],
+    )

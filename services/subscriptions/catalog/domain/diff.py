@@ -1,0 +1,183 @@
+"""What applying a document changes: the difference between the catalog as it stands and what a document says.
+
+Nothing is ever deleted: what the document leaves out is archived, and what comes back is taken up again where
+it was.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.catalog.domain.desired_state import (
+    NewId,
+    wished_feature,
+    wished_price,
+    wished_product,
+)
+from tallystick.messages.base import Told
+from tallystick.messages.catalog import (
+    CatalogChanges,
+    CatalogDocument,
+    CodeChanges,
+    Feature,
+    Price,
+    Product,
+)
+
+Entity = TypeVar("Entity", Feature, Product, Price)
+Change = Literal["created", "updated", "archived"]
+
+
+class Planned(Told, Generic[Entity]):
+    """One entity that changes, as it will stand."""
+
+    change: Change
+    after: Entity
+    path: str = ""
+    """Where the document speaks of it; empty for what it leaves out."""
+    adopt: str | None = None
+    """The object in Stripe that the document names as its counterpart, where it has none yet."""
+
+
+class CatalogPlan(Told):
+    """Everything that applying a document will do; the intent of the command."""
+
+    features: list[Planned[Feature]]
+    products: list[Planned[Product]]
+    prices: list[Planned[Price]]
+    feature_order: list[str]
+    product_order: list[str]
+    price_order: list[str]
+    in_stripe: bool
+    """Whether products and prices are made in Stripe as well."""
+    stripe_products: dict[str, str]
+    """The counterparts that products of the document have in Stripe already, by code."""
+    team_products: list[str]
+    """The codes of the document's products with seats."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the document says nothing new."""
+        return not (self.features or self.products or self.prices)
+
+    @property
+    def changes(self) -> CatalogChanges:
+        """The plan as the command's result tells it."""
+        return CatalogChanges(
+            features=_codes(self.features), products=_codes(self.products), prices=_codes(self.prices)
+        )
+
+
+def with_counterparts(
+    plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]
+) -> CatalogPlan:
+    """The plan with the ids that its products and prices were given in Stripe, by code."""
+
+    def product(step: Planned[Product]) -> Planned[Product]:
+        found = products.get(step.after.code, step.after.stripe_product_id)
+        return step.model_copy(update={"after": step.after.model_copy(update={"stripe_product_id": found})})
+
+    def price(step: Planned[Price]) -> Planned[Price]:
+        found = prices.get(step.after.code, step.after.stripe_price_id)
+        return step.model_copy(update={"after": step.after.model_copy(update={"stripe_price_id": found})})
+
+    update = {
+        "products": [product(step) for step in plan.products],
+        "prices": [price(step) for step in plan.prices],
+    }
+    return plan.model_copy(update=update)
+
+
+class Wish(Told, Generic[Entity]):
+    """An entity as an entry of the document asks for it."""
+
+    path: str
+    entity: Entity
+    adopt: str | None = None
+
+
+class Wishes(Told):
+    """Everything a document asks for, in its order."""
+
+    features: list[Wish[Feature]]
+    products: list[Wish[Product]]
+    prices: list[Wish[Price]]
+
+
+def wishes_of(document: CatalogDocument, standing: CatalogView, new_id: NewId) -> Wishes:
+    """What a sound document asks for, with the ids of what stands already."""
+    wishes = Wishes(features=[], products=[], prices=[])
+    for number, feature in enumerate(document.features):
+        wished = wished_feature(feature, standing.feature(feature.code), new_id)
+        wishes.features.append(Wish[Feature](path=f"features[{number}]", entity=wished))
+    for number, product in enumerate(document.products):
+        path = f"products[{number}]"
+        sold = wished_product(product, standing.product(product.code), new_id)
+        wishes.products.append(Wish[Product](path=path, entity=sold, adopt=product.stripe_product_id))
+        for index, entry in enumerate(product.prices):
+            price = wished_price(entry, product.code, standing.price(entry.code), new_id)
+            wish = Wish[Price](path=f"{path}.prices[{index}]", entity=price, adopt=entry.stripe_price_id)
+            wishes.prices.append(wish)
+    return wishes
+
+
+def plan_changes(wishes: Wishes, standing: CatalogView, *, in_stripe: bool) -> CatalogPlan:
+    """The difference between what is wished and what stands.
+
+    With `in_stripe`, products and prices that have no counterpart there yet count as changed: they get one.
+    """
+
+    def lacks_product(product: Product) -> bool:
+        return in_stripe and product.stripe_product_id is None
+
+    def lacks_price(price: Price) -> bool:
+        return in_stripe and price.stripe_price_id is None and price.model != "free"
+
+    sold = [wish.entity for wish in wishes.products]
+    return CatalogPlan(
+        features=[
+            Planned[Feature](**step)
+            for step in _difference(wishes.features, standing.features, lambda _: False)
+        ],
+        products=[
+            Planned[Product](**step)
+            for step in _difference(wishes.products, standing.products, lacks_product)
+        ],
+        prices=[Planned[Price](**step) for step in _difference(wishes.prices, standing.prices, lacks_price)],
+        feature_order=[wish.entity.code for wish in wishes.features],
+        product_order=[item.code for item in sold],
+        price_order=[wish.entity.code for wish in wishes.prices],
+        in_stripe=in_stripe,
+        stripe_products={item.code: item.stripe_product_id for item in sold if item.stripe_product_id},
+        team_products=[item.code for item in sold if item.seats],
+    )
+
+
+def _difference(
+    wishes: Sequence[Wish[Entity]],
+    standing: Mapping[str, Entity],
+    lacks_counterpart: Callable[[Entity], bool],
+) -> Iterator[dict[str, Any]]:
+    """The fields of each step from what stands to what is wished; what is not wished comes last."""
+    for wish in wishes:
+        after, before, lacking = wish.entity, standing.get(wish.entity.code), lacks_counterpart(wish.entity)
+        adopt = wish.adopt if lacking else None
+        if before is None:
+            yield {"change": "created", "after": after, "path": wish.path, "adopt": adopt}
+        elif after != before or lacking:
+            yield {"change": "updated", "after": _next(after), "path": wish.path, "adopt": adopt}
+    wished = {wish.entity.code for wish in wishes}
+    for code, before in standing.items():
+        if code not in wished and not before.archived:
+            yield {"change": "archived", "after": _next(before).model_copy(update={"archived": True})}
+
+
+def _next(entity: Entity) -> Entity:
+    return entity.model_copy(update={"version": entity.version + 1})
+
+
+def _codes(planned: Iterable[Planned[Entity]]) -> CodeChanges:
+    codes: dict[Change, list[str]] = {"created": [], "updated": [], "archived": []}
+    for entry in planned:
+        codes[entry.change].append(entry.after.code)
+    return CodeChanges(**codes)

@@ -1,0 +1,91 @@
+"""What may never change once it stands, because somebody has bought it: a price's money above all."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.catalog.domain.diff import Entity, Wish, Wishes
+from tallystick.messages.base import Told
+from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
+
+MONEY_FIELDS = ("product", "model", "currency", "interval", "unit_amount", "base_amount", "tiers")
+"""What a customer agreed to when buying at a price; Stripe cannot change these either."""
+FREE_FIELDS = ("product", "model", "interval")
+"""The same of a free price, which has no money to speak of."""
+
+
+class ImmutablePrice(Told):
+    """A price that a document would change in ways a price cannot change."""
+
+    path: str
+    price: str
+    fields: list[str]
+
+
+def changed_for_good(wishes: Wishes, standing: CatalogView) -> list[CatalogProblem]:
+    """Changes to features and products that would pull the ground from under what was sold."""
+    problems: list[CatalogProblem] = []
+    for feature in wishes.features:
+        problems += _feature_problems(feature, standing.feature(feature.entity.code))
+    for product in wishes.products:
+        problems += _product_problems(product, standing.product(product.entity.code))
+    owners = {item.stripe_product_id: item.code for item in standing.products.values()}
+    problems += _taken(wishes.products, owners, "stripe_product_id")
+    sellers = {item.stripe_price_id: item.code for item in standing.prices.values()}
+    problems += _taken(wishes.prices, sellers, "stripe_price_id")
+    return problems
+
+
+def changed_prices(wishes: Wishes, standing: CatalogView) -> list[ImmutablePrice]:
+    """The prices whose money, product or counterpart in Stripe a document would change."""
+    found = []
+    for wish in wishes.prices:
+        before = standing.price(wish.entity.code)
+        fields = _changed_fields(wish, before) if before else []
+        if fields:
+            found.append(ImmutablePrice(path=wish.path, price=wish.entity.code, fields=fields))
+    return found
+
+
+def _changed_fields(wish: Wish[Price], before: Price) -> list[str]:
+    after = wish.entity
+    watched = FREE_FIELDS if after.model == before.model == "free" else MONEY_FIELDS
+    fields = [field for field in watched if getattr(after, field) != getattr(before, field)]
+    if wish.adopt and before.stripe_price_id and wish.adopt != before.stripe_price_id:
+        fields.append("stripe_price_id")
+    return fields
+
+
+def _taken(
+    wishes: Iterable[Wish[Entity]], owners: Mapping[str | None, str], field: str
+) -> Iterator[CatalogProblem]:
+    for wish in wishes:
+        owner = owners.get(wish.adopt) if wish.adopt else None
+        if owner is not None and owner != wish.entity.code:
+            yield _problem(wish.path, field, f"{wish.adopt} already belongs to `{owner}`")
+
+
+def _feature_problems(wish: Wish[Feature], before: Feature | None) -> Iterator[CatalogProblem]:
+    if before and before.kind != wish.entity.kind:
+        yield _problem(
+            wish.path, "kind", f"was `{before.kind}` and is in use as such; a new kind needs a new code"
+        )
+
+
+def _product_problems(wish: Wish[Product], before: Product | None) -> Iterator[CatalogProblem]:
+    if before is None:
+        return
+    after = wish.entity
+    if before.kind != after.kind:
+        yield _problem(
+            wish.path, "kind", f"was `{before.kind}` and is sold as such; a new kind needs a new code"
+        )
+    if (before.seats is None) != (after.seats is None):
+        change = "gain" if before.seats is None else "lose"
+        yield _problem(wish.path, "seats", f"a product cannot {change} seats once it is sold; use a new code")
+    bound = before.stripe_product_id
+    if wish.adopt and bound and wish.adopt != bound:
+        yield _problem(wish.path, "stripe_product_id", f"the product already is {bound} in Stripe")
+
+
+def _problem(path: str, field: str, problem: str) -> CatalogProblem:
+    return CatalogProblem(path=f"{path}.{field}", problem=problem)

@@ -1,0 +1,49 @@
+"""The first and the last step of `charge_customer`: what is to be charged, and the invoice that it became."""
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.charges.stripe_invoice import ChargeIntent, method_required
+from services.subscriptions.checkout.start_checkout import require_customer
+from services.subscriptions.domain.invoices import invoice_changes, read_invoice
+from services.subscriptions.domain.stripe_objects import Json
+from services.subscriptions.repository import invoice_of_stripe
+from services.subscriptions.snapshots import invoice_of_row, invoice_snapshot
+from services.subscriptions.state_changes import change_invoice
+from services.subscriptions.tables.subscriptions import InvoiceRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import subscriptions as m
+
+
+async def plan_charge(work: Work, command: m.ChargeCustomer) -> ChargeIntent:
+    """Decide whom to charge; raises Rejected `not_found` and `payment_method_required`."""
+    customer = await require_customer(work, command.customer)
+    if customer.stripe_customer_id is None:
+        raise method_required(customer.customer)
+    return ChargeIntent(
+        charge_id=new_id("charge"),
+        customer=customer.customer,
+        stripe_customer_id=customer.stripe_customer_id,
+        amount=command.amount.amount,
+        currency=command.amount.currency,
+        description=command.description,
+        reference=command.reference,
+    )
+
+
+async def record_charge(work: Work, command: m.ChargeCustomer, paid: Json) -> m.InvoiceFound:
+    """Write the paid invoice, unless Stripe's events were faster."""
+    await require_customer(work, command.customer)
+    theirs = read_invoice(paid, await load_catalog(work))
+    row = await invoice_of_stripe(work.session, theirs.stripe_invoice_id)
+    before = invoice_of_row(row) if row is not None else None
+    if row is None:
+        row = InvoiceRow(
+            invoice_id=new_id("inv"), customer=command.customer.token, version=0, told_failures=0
+        )
+        # Its events, none of which came so far, are not older than itself.
+        row.stripe_event_at = theirs.created_at
+        work.session.add(row)
+    if before is None or theirs.progress > before.progress:
+        told = invoice_changes(before, theirs, told_failures=row.told_failures, failed=0)
+        change_invoice(work, row, told)
+    return m.InvoiceFound(invoice=invoice_snapshot(row))

@@ -1,0 +1,159 @@
+"""A charge in Stripe: an invoice with one line, finalized and paid at once, or made void.
+
+Every step first looks at how far an earlier run came, so that a run after a crash goes on where that one
+stopped, even long after Stripe has forgotten the idempotency keys.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import stripe
+from pydantic import BaseModel, ConfigDict
+
+from services.subscriptions.domain.invoices import REFERENCE_KEY
+from services.subscriptions.domain.stripe_objects import Json
+from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.payment_methods import saved_payment_method
+from shared.persistence.unit_of_work import Rejected
+
+CHARGE_ID_KEY = "tallystick_charge_id"
+"""Metadata of an invoice: which charge it was made for."""
+RECENT_INVOICES = 100
+"""How far back an invoice of an earlier run is looked for; that run was minutes ago, or a day."""
+
+Keys = Callable[[str], str]
+"""Gives the idempotency key of a step."""
+
+
+class ChargeIntent(BaseModel):
+    """A charge that is to be made; the amount is in the currency's minor unit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    charge_id: str
+    customer: str
+    stripe_customer_id: str
+    amount: int
+    currency: str
+    description: str
+    reference: str
+
+
+async def charge_in_stripe(gateway: StripeGateway, intent: ChargeIntent, keys: Keys) -> Json:
+    """Charge the saved payment method; the paid invoice.
+
+    Raises Rejected `payment_method_required` and `payment_failed`; then nothing is left that could be paid.
+    """
+    invoice = await _made_before(gateway, intent)
+    if invoice is None:
+        method = await saved_payment_method(gateway, intent.stripe_customer_id)
+        if method is None:
+            raise method_required(intent.customer)
+        invoice = await _draft(gateway, intent, method.stripe_id, keys)
+    if invoice["status"] == "draft":
+        invoice = await _finalized(gateway, intent, invoice, keys)
+    if invoice["status"] == "open":
+        invoice = await _paid(gateway, intent, invoice, keys)
+    if invoice["status"] != "paid":
+        raise _failed(intent, invoice, "It was made void after an earlier attempt.", None)
+    return invoice
+
+
+def method_required(token: str) -> Rejected:
+    """The rejection of a charge that there is nothing to make it to."""
+    return Rejected(
+        "payment_method_required",
+        "The customer has no saved payment method. Send them to the portal to save one.",
+        {"customer": token},
+    )
+
+
+async def _made_before(gateway: StripeGateway, intent: ChargeIntent) -> Json | None:
+    async with gateway.calls(), refusals():
+        page = await gateway.client.v1.invoices.list_async(
+            {"customer": intent.stripe_customer_id, "limit": RECENT_INVOICES}
+        )
+    listed = (invoice.to_dict() for invoice in page.data)
+    ours = (each for each in listed if (each.get("metadata") or {}).get(CHARGE_ID_KEY) == intent.charge_id)
+    return next(ours, None)
+
+
+async def _draft(gateway: StripeGateway, intent: ChargeIntent, method: str, keys: Keys) -> Json:
+    params: dict[str, Any] = {
+        "customer": intent.stripe_customer_id,
+        "currency": intent.currency,
+        "collection_method": "charge_automatically",
+        # Stripe would try again for days by itself; whoever asked is told at once instead.
+        "auto_advance": False,
+        "pending_invoice_items_behavior": "exclude",
+        "default_payment_method": method,
+        "description": intent.description,
+        "metadata": {CHARGE_ID_KEY: intent.charge_id, REFERENCE_KEY: intent.reference},
+    }
+    async with gateway.calls(), refusals():
+        made = await gateway.client.v1.invoices.create_async(
+            params,  # type: ignore[arg-type]
+            {"idempotency_key": keys("invoice")},
+        )
+    return made.to_dict()
+
+
+async def _finalized(gateway: StripeGateway, intent: ChargeIntent, draft: Json, keys: Keys) -> Json:
+    invoices = gateway.client.v1.invoices
+    try:
+        async with gateway.calls(), refusals():
+            if not draft["lines"]["data"]:
+                await gateway.client.v1.invoice_items.create_async(
+                    {
+                        "customer": intent.stripe_customer_id,
+                        "invoice": draft["id"],
+                        "amount": intent.amount,
+                        "currency": intent.currency,
+                        "description": intent.description,
+                    },
+                    {"idempotency_key": keys("item")},
+                )
+            done = await invoices.finalize_invoice_async(
+                draft["id"], {"auto_advance": False}, {"idempotency_key": keys("finalize")}
+            )
+    except Rejected:
+        # Of no use to anybody, and never to be finalized by Stripe.
+        async with gateway.calls(), refusals():
+            await invoices.delete_async(draft["id"])
+        raise
+    return done.to_dict()
+
+
+async def _paid(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, keys: Keys) -> Json:
+    invoices = gateway.client.v1.invoices
+    refused: stripe.StripeError
+    async with gateway.calls():
+        try:
+            paid = await invoices.pay_async(
+                invoice["id"], {"off_session": True}, {"idempotency_key": keys("pay")}
+            )
+        except stripe.CardError as error:
+            refused = error
+        except stripe.InvalidRequestError as error:
+            if error.code == "invoice_already_paid":
+                return (await invoices.retrieve_async(invoice["id"])).to_dict()
+            if error.code != "resource_missing":
+                raise
+            refused = error
+        else:
+            return paid.to_dict()
+        await invoices.void_invoice_async(invoice["id"], {}, {"idempotency_key": keys("void")})
+    decline = getattr(refused.error, "decline_code", None) or refused.code
+    raise _failed(intent, invoice, refused.user_message or str(refused), decline)
+
+
+def _failed(intent: ChargeIntent, invoice: Json, reason: str, decline_code: str | None) -> Rejected:
+    return Rejected(
+        "payment_failed",
+        f"The payment did not succeed: {reason}",
+        {
+            "decline_code": decline_code,
+            "reference": intent.reference,
+            "stripe_invoice_id": invoice["id"],
+        },
+    )

@@ -1,0 +1,1 @@
+"""Subscriptions that begin with a Stripe Checkout session."""

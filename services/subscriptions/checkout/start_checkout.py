@@ -1,0 +1,252 @@
+"""The steps of `start_checkout`: deciding what is sold, opening Stripe's page, and remembering it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.customers.stripe_link import link_stripe_customer
+from services.subscriptions.domain.orders import (
+    Line,
+    order_lines,
+    plans_of,
+    refuse_what_people_sell,
+    subscribed_to,
+    trial_days,
+)
+from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
+from services.subscriptions.repository import (
+    find_checkout,
+    had_products,
+    live_states,
+    lock_customer,
+    open_checkouts,
+)
+from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
+from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+
+Given = TypeVar("Given")
+
+CHECKOUT_LIFETIME = timedelta(hours=24)
+"""How long a plan is held for an open page at least: as long as Stripe keeps a page open by itself.
+
+Stripe is not told a time: a customer on a test clock lives in another one than we do.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The installation's trial, where a price has none of its own; None or 0: no trial."""
+
+    default_days: int | None = None
+
+
+class LineIntent(BaseModel):
+    """A line of a checkout, in Stripe's terms."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stripe_price_id: str
+    quantity: int
+
+
+class CheckoutIntent(BaseModel):
+    """A checkout that is to be opened."""
+
+    model_config = ConfigDict(frozen=True)
+
+    checkout_id: str
+    customer: str
+    email: str
+    name: str | None
+    stripe_customer_id: str | None
+    lines: list[LineIntent]
+    trial_days: int
+
+
+class Opened(BaseModel):
+    """What was made in Stripe."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    stripe_customer_id: str
+    page: CheckoutPage
+
+
+async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) -> CheckoutIntent:
+    """Check the order and hold its plans for the customer.
+
+    Raises Rejected `not_found`, `unknown_price`, `quantity_out_of_range`, `add_on_details_required` and
+    `already_subscribed`.
+    """
+    row = await require_customer(work, command.customer)
+    shelf = await load_catalog(work)
+    lines = as_rejection(lambda: order_lines(shelf, command.items, free=False))
+    as_rejection(lambda: refuse_what_people_sell(lines))
+    return await hold_order(work, row, lines, trials, wanted=command.trial)
+
+
+async def hold_order(
+    work: Work, row: CustomerRow, lines: list[Line], trials: Trials, *, wanted: bool | None
+) -> CheckoutIntent:
+    """Hold the plans of an order for a customer, whose row is locked; `wanted` says whether with a trial.
+
+    Raises Rejected `already_subscribed`.
+    """
+    plans = plans_of(lines)
+    await refuse_second(work, row.customer, plans)
+    had = await had_products(work.session, row.customer)
+    is_first = not any(line.product.code in had for line in lines)
+    checkout = CheckoutRow(
+        checkout_id=new_id("checkout"),
+        customer=row.customer,
+        status="open",
+        plans=plans,
+        expires_at=work.now + CHECKOUT_LIFETIME,
+        created_at=work.now,
+    )
+    work.session.add(checkout)
+    return CheckoutIntent(
+        checkout_id=checkout.checkout_id,
+        customer=row.customer,
+        email=row.email,
+        name=row.name,
+        stripe_customer_id=row.stripe_customer_id,
+        lines=[_line_intent(line) for line in lines],
+        trial_days=trial_days(lines, trials.default_days, wanted=wanted, is_first=is_first),
+    )
+
+
+async def open_in_stripe(
+    stripe: StripeGateway, command: m.StartCheckout, intent: CheckoutIntent, *, keys: tuple[str, str]
+) -> Opened:
+    """Open the page, for a Stripe customer who is made now if there was none; `keys` are for both calls."""
+    stripe_customer_id = intent.stripe_customer_id
+    if stripe_customer_id is None:
+        made = await stripe.create_customer(
+            intent.customer, email=intent.email, name=intent.name, key=keys[0]
+        )
+        stripe_customer_id = made.stripe_customer_id
+    promotion = await _promotion(stripe, command.promotion_code)
+    params = session_params(command, intent, stripe_customer_id, promotion)
+    page = await stripe.create_checkout(params, key=keys[1])
+    return Opened(stripe_customer_id=stripe_customer_id, page=page)
+
+
+async def record_checkout(work: Work, intent: CheckoutIntent, opened: Opened) -> m.CheckoutStarted:
+    """Remember the page, and the Stripe customer if one was made."""
+    row = await lock_customer(work.session, intent.customer)
+    checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
+    if row is None or checkout is None:
+        raise RuntimeError(f"checkout {intent.checkout_id} was planned but is gone")
+    if row.stripe_customer_id is None:
+        await link_stripe_customer(work, row, opened.stripe_customer_id)
+        tell_customer(work, row, "updated")
+    page = opened.page
+    checkout.stripe_checkout_id, checkout.url = page.stripe_checkout_id, page.url
+    # Never shorter: Stripe says when a page has expired, this is for when that does not reach us.
+    checkout.expires_at = max(checkout.expires_at, page.expires_at)
+    return m.CheckoutStarted(
+        checkout_url=page.url, checkout_id=checkout.checkout_id, expires_at=page.expires_at
+    )
+
+
+async def release_checkout(work: Work, intent: CheckoutIntent) -> None:
+    """Give up a checkout that Stripe refused: its plans are free again."""
+    await lock_customer(work.session, intent.customer)
+    checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
+    if checkout is not None and checkout.status == "open":
+        checkout.status = "failed"
+
+
+def session_params(
+    command: m.StartCheckout, intent: CheckoutIntent, stripe_customer_id: str, promotion: str | None
+) -> dict[str, Any]:
+    """What Stripe is told of a checkout; our ids travel along, so that events find their way back."""
+    metadata = {CHECKOUT_ID_KEY: intent.checkout_id, CUSTOMER_KEY: intent.customer}
+    subscription: dict[str, Any] = {"metadata": metadata}
+    if intent.trial_days:
+        subscription["trial_period_days"] = intent.trial_days
+    params: dict[str, Any] = {
+        "mode": "subscription",
+        "customer": stripe_customer_id,
+        "client_reference_id": intent.customer,
+        "line_items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
+        "success_url": command.success_url,
+        "cancel_url": command.cancel_url,
+        "metadata": metadata,
+        "subscription_data": subscription,
+    }
+    return params | ({"discounts": [{"promotion_code": promotion}]} if promotion else {})
+
+
+async def require_customer(work: Work, customer: Customer) -> CustomerRow:
+    """The row of a registered customer, locked; raises Rejected `not_found` for anybody else."""
+    row = await lock_customer(work.session, customer.token)
+    if row is None:
+        raise Rejected(
+            "not_found",
+            f"{customer.token} is not registered. Send register_customer first.",
+            {"customer": customer.token},
+        )
+    return row
+
+
+async def refuse_second(work: Work, token: str, plans: list[str]) -> None:
+    """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
+    live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
+    if held := subscribed_to(plans, live):
+        raise Rejected(
+            "already_subscribed",
+            "The customer has this plan already. Change or cancel that subscription.",
+            {"subscription_id": held},
+        )
+    for checkout in await open_checkouts(work, token):
+        if checkout.expires_at <= work.now:
+            checkout.status = "expired"
+        elif set(plans) & set(checkout.plans):
+            raise Rejected(
+                "already_subscribed",
+                "A checkout for this plan is open. Let the customer finish that one, or wait for its end.",
+                {
+                    "checkout_id": checkout.checkout_id,
+                    "checkout_url": checkout.url,
+                    "expires_at": checkout.expires_at.isoformat().replace("+00:00", "Z"),
+                },
+            )
+
+
+def as_rejection(rule: Callable[[], Given]) -> Given:
+    """What a rule gives; its refusal as one that is stored and answered."""
+    try:
+        return rule()
+    except Refused as refused:
+        raise Rejected(refused.code, refused.message, refused.details) from None
+
+
+def _line_intent(line: Line) -> LineIntent:
+    if line.price.stripe_price_id is None:
+        raise Rejected(
+            "unknown_price",
+            f"Stripe does not know {line.price.code!r} yet. Apply the catalog again.",
+            {"price": line.price.code},
+        )
+    return LineIntent(stripe_price_id=line.price.stripe_price_id, quantity=line.quantity)
+
+
+async def _promotion(stripe: StripeGateway, code: str | None) -> str | None:
+    if code is None or code.startswith("promo_"):
+        return code
+    found = await stripe.find_promotion_code(code)
+    if found is None:
+        raise Rejected("not_found", f"There is no promotion code {code!r}.", {"promotion_code": code})
+    return found

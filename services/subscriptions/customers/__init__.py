@@ -1,0 +1,1 @@
+"""Customers: their registration, their counterpart in Stripe, and Stripe's billing portal."""

@@ -1,0 +1,40 @@
+"""The steps of `open_portal`: who the customer is in Stripe, and a page for them there."""
+
+from pydantic import BaseModel, ConfigDict
+
+from services.subscriptions.checkout.start_checkout import require_customer
+from services.subscriptions.stripe.client import StripeGateway, refusals
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+
+
+class PortalIntent(BaseModel):
+    """Whose page is to be opened."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stripe_customer_id: str
+
+
+async def plan_portal(work: Work, command: m.OpenPortal) -> PortalIntent:
+    """Find the customer in Stripe; raises Rejected `not_found` and `no_stripe_customer`."""
+    customer = await require_customer(work, command.customer)
+    if customer.stripe_customer_id is None:
+        raise Rejected(
+            "no_stripe_customer",
+            "The customer has no Stripe customer: nothing was paid through Stripe so far.",
+            {"customer": customer.customer},
+        )
+    return PortalIntent(stripe_customer_id=customer.stripe_customer_id)
+
+
+async def open_page(
+    gateway: StripeGateway, command: m.OpenPortal, intent: PortalIntent, key: str
+) -> m.PortalOpened:
+    """Open the page."""
+    async with gateway.calls(), refusals():
+        session = await gateway.client.v1.billing_portal.sessions.create_async(
+            {"customer": intent.stripe_customer_id, "return_url": command.return_url},
+            {"idempotency_key": key},
+        )
+    return m.PortalOpened(portal_url=session.url)

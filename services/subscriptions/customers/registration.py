@@ -1,0 +1,160 @@
+"""The steps of `register_customer`: what to do in Stripe, doing it, and letting the customer be known."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.customers.stripe_link import (
+    adopt_subscription,
+    link_stripe_customer,
+    refuse_if_taken,
+)
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.repository import (
+    adding_customer,
+    customer_of_stripe,
+    find_customer,
+    lock_customer,
+)
+from services.subscriptions.snapshots import customer_snapshot
+from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.tables.subscriptions import CustomerRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+
+
+class Registration(BaseModel):
+    """What is to be done in Stripe for a customer who registers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    in_stripe: Literal["nothing", "create", "adopt", "update"]
+    stripe_customer_id: str | None = None
+
+
+class Counterpart(BaseModel):
+    """What was done in Stripe: the customer there, and the subscriptions that came with it."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    stripe_customer_id: str | None
+    name: str | None = None
+    """What Stripe called an adopted customer."""
+    subscriptions: list[StripeSubscription] = []
+
+
+NOBODY = Counterpart(stripe_customer_id=None)
+"""Where payments are off there is nobody in Stripe."""
+
+
+async def plan_registration(work: Work, command: m.RegisterCustomer, *, payments: bool) -> Registration:
+    """Decide what Stripe must be asked.
+
+    Raises Rejected `stripe_customer_taken`, and `payments_not_configured` for an adoption without Stripe.
+    """
+    row = await find_customer(work.session, command.customer.token)
+    linked_to = row.stripe_customer_id if row else None
+    if command.stripe_customer_id is not None:
+        owner = await customer_of_stripe(work.session, command.stripe_customer_id)
+        refuse_if_taken(command.customer.token, linked_to, owner, command.stripe_customer_id)
+        if not payments:
+            raise Rejected("payments_not_configured", "Without a key no Stripe customer can be adopted.")
+        return Registration(in_stripe="adopt", stripe_customer_id=command.stripe_customer_id)
+    if not payments:
+        return Registration(in_stripe="nothing", stripe_customer_id=linked_to)
+    if row is None or linked_to is None:
+        return Registration(in_stripe="create")
+    is_same = (row.email, row.name) == (command.email, command.full_name or row.name)
+    return Registration(in_stripe="nothing" if is_same else "update", stripe_customer_id=linked_to)
+
+
+async def carry_out_in_stripe(
+    stripe: StripeGateway, command: m.RegisterCustomer, intent: Registration, key: str
+) -> Counterpart:
+    """Make, find or update the customer in Stripe; raises Rejected `not_found` for one that is not there."""
+    if intent.stripe_customer_id is None:
+        if intent.in_stripe == "nothing":
+            return NOBODY
+        made = await stripe.create_customer(
+            command.customer.token, email=command.email, name=command.full_name, key=key
+        )
+        return Counterpart(stripe_customer_id=made.stripe_customer_id)
+    if intent.in_stripe == "update":
+        await stripe.update_customer(
+            intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
+        )
+    if intent.in_stripe != "adopt":
+        return Counterpart(stripe_customer_id=intent.stripe_customer_id)
+    known = await stripe.find_customer(intent.stripe_customer_id)
+    if known is None:
+        raise Rejected(
+            "not_found",
+            f"Stripe has no customer {intent.stripe_customer_id}.",
+            {"stripe_customer_id": intent.stripe_customer_id},
+        )
+    if (known.email, known.name) != (command.email, command.full_name or known.name):
+        await stripe.update_customer(
+            intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
+        )
+    theirs = await stripe.list_subscriptions(intent.stripe_customer_id)
+    return Counterpart(stripe_customer_id=intent.stripe_customer_id, name=known.name, subscriptions=theirs)
+
+
+async def record_registration(
+    work: Work, command: m.RegisterCustomer, snapshot: m.CustomerSnapshot, counterpart: Counterpart
+) -> m.CustomerFound:
+    """Let the customer be known, linked, and with the subscriptions that Stripe knew of.
+
+    `snapshot` is what there is to be known of them if nobody has heard of them before.
+    """
+    (added,) = await work.run(adding_customer(snapshot))
+    is_new = added.changed == 1
+    if is_new and counterpart == NOBODY:
+        work.tell(m.CustomerEvent, "created", version=snapshot.version, customer=snapshot)
+        return m.CustomerFound(customer=snapshot)
+    row = await _lock(work, command)
+    before = (row.email, row.name, row.notes, row.stripe_customer_id)
+    row.email = command.email
+    row.name = command.full_name or row.name or counterpart.name
+    row.notes = dict(row.notes if command.metadata is None else command.metadata)
+    found = counterpart.stripe_customer_id
+    # Of two registrations at once the first keeps the customer that it made in Stripe.
+    may_link = row.stripe_customer_id is None or command.stripe_customer_id is not None
+    if found is not None and found != row.stripe_customer_id and may_link:
+        await link_stripe_customer(work, row, found)
+    if is_new:
+        row.version = 0
+        tell_customer(work, row, "created")
+    elif before != (row.email, row.name, row.notes, row.stripe_customer_id):
+        tell_customer(work, row, "updated")
+    if counterpart.subscriptions:
+        shelf = await load_catalog(work)
+        for subscription in counterpart.subscriptions:
+            await adopt_subscription(work, row, subscription, shelf)
+    return m.CustomerFound(customer=customer_snapshot(row))
+
+
+def new_customer(command: m.RegisterCustomer, created_at: datetime) -> m.CustomerSnapshot:
+    """A customer of whom nothing is known but this."""
+    return m.CustomerSnapshot(
+        type=command.customer.type,
+        id=command.customer.id,
+        customer_id=new_id("customer"),
+        version=1,
+        email=command.email,
+        name=command.full_name,
+        metadata=dict(command.metadata or {}),
+        stripe_customer_id=None,
+        created_at=created_at,
+    )
+
+
+async def _lock(work: Work, command: m.RegisterCustomer) -> CustomerRow:
+    row = await lock_customer(work.session, command.customer.token)
+    if row is None:
+        raise RuntimeError("customers are never deleted, but this one is gone")
+    return row

@@ -1,0 +1,92 @@
+"""Linking a customer to one of Stripe's, and taking in what came from there before."""
+
+from services.subscriptions.add_ons.repository import find_add_on
+from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.repository import (
+    customer_of_stripe,
+    find_checkout,
+    forget_parked_events,
+    parked_events,
+    reserve_stripe_customer,
+    subscription_of_stripe,
+)
+from services.subscriptions.state_changes import change_subscription
+from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages.webhooks import REPLAY_MAX_EVENTS, Replay
+
+
+async def link_stripe_customer(work: Work, row: CustomerRow, stripe_customer_id: str) -> None:
+    """Make a Stripe customer this customer's, and have the events sent again that waited for that.
+
+    Raises Rejected `stripe_customer_taken` where either has another counterpart already.
+    """
+    await reserve_stripe_customer(work.session, stripe_customer_id)
+    owner = await customer_of_stripe(work.session, stripe_customer_id)
+    refuse_if_taken(row.customer, row.stripe_customer_id, owner, stripe_customer_id)
+    row.stripe_customer_id = stripe_customer_id
+    waiting = await parked_events(work.session, stripe_customer_id)
+    await forget_parked_events(work.session, stripe_customer_id)
+    for start in range(0, len(waiting), REPLAY_MAX_EVENTS):
+        some = list(waiting[start : start + REPLAY_MAX_EVENTS])
+        work.send(Replay(command_id=new_id("cmd"), requested_by="subscriptions", event_ids=some))
+
+
+def refuse_if_taken(token: str, linked_to: str | None, owner: str | None, stripe_customer_id: str) -> None:
+    """Raise Rejected `stripe_customer_taken` unless the two are, or can become, each other's counterpart."""
+    if owner not in (None, token):
+        raise Rejected(
+            "stripe_customer_taken",
+            f"{stripe_customer_id} belongs to another customer.",
+            {"stripe_customer_id": stripe_customer_id},
+        )
+    if linked_to not in (None, stripe_customer_id):
+        raise Rejected(
+            "stripe_customer_taken",
+            f"The customer has another Stripe customer already, {linked_to}.",
+            {"stripe_customer_id": linked_to},
+        )
+
+
+async def adopt_subscription(
+    work: Work, customer: CustomerRow, subscription: StripeSubscription, shelf: Shelf
+) -> None:
+    """Take in a subscription as Stripe has it now, unless we know it: then its events keep it up to date."""
+    if await subscription_of_stripe(work.session, subscription.stripe_subscription_id) is None:
+        row = await new_stripe_subscription(work, customer, subscription)
+        row.stripe_is_ahead = True
+        row.stripe_revision = 1
+        await change_subscription(work, row, state_of(subscription, shelf), is_new=True)
+
+
+async def new_stripe_subscription(
+    work: Work, customer: CustomerRow, subscription: StripeSubscription
+) -> SubscriptionRow:
+    """A row for a Stripe subscription, tied to the checkout or the add-on that led to it."""
+    checkout = await find_checkout(work.session, checkout_id=subscription.checkout_id or "")
+    if checkout is not None and checkout.customer == customer.customer:
+        checkout.status = "completed"
+    row = new_subscription(work, customer, stripe_subscription_id=subscription.stripe_subscription_id)
+    add_on = await find_add_on(work.session, subscription.add_on_id) if subscription.add_on_id else None
+    if add_on is not None and add_on.customer == customer.customer and add_on.subscription_id is None:
+        add_on.subscription_id = row.subscription_id
+    return row
+
+
+def new_subscription(
+    work: Work, customer: CustomerRow, *, stripe_subscription_id: str | None = None
+) -> SubscriptionRow:
+    """A row that has no state yet."""
+    return SubscriptionRow(
+        subscription_id=new_id("sub"),
+        customer=customer.customer,
+        version=0,
+        stripe_subscription_id=stripe_subscription_id,
+        stripe_event_rank=0,
+        stripe_is_ahead=False,
+        stripe_revision=0,
+        created_at=work.now,
+    )

@@ -1,0 +1,56 @@
+"""Changes of subscriptions that have no Stripe object: at once, and at the end of a period."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.catalog_lookup import Shelf, item_of
+from services.subscriptions.domain.plan_changes import PlanChange, plan_item
+from services.subscriptions.domain.subscription_state import State
+from tallystick.messages.subscriptions import ScheduledChange
+
+
+def changed_now(state: State, shelf: Shelf, change: PlanChange, now: datetime) -> State:
+    """The state after a change at once; with another interval, a new period begins now unless in a trial."""
+    items = tuple(
+        item_of(shelf, change.price, change.quantity) if item == change.item else item for item in state.items
+    )
+    after = replace(state, items=items, scheduled_change=None)
+    if not change.is_restart or state.status == "trialing":
+        return after
+    start, end = period_containing(now, change.price.interval, now)
+    return replace(after, current_period_start=start, current_period_end=end)
+
+
+def scheduled(state: State, change: PlanChange) -> State:
+    """The state while a change waits for the end of the period."""
+    if state.current_period_end is None:
+        raise ValueError("a subscription without a period has no end of it")
+    waiting = ScheduledChange(
+        product=change.product.code,
+        price=change.price.code,
+        quantity=change.quantity,
+        at=state.current_period_end,
+    )
+    return replace(state, scheduled_change=waiting)
+
+
+def take_scheduled(
+    state: State, shelf: Shelf, anchor: datetime, interval: str, at: datetime
+) -> tuple[State, datetime, str]:
+    """The items after a scheduled change, if it is due, and from where and how periods are counted then.
+
+    The period itself is not moved. A subscription that ends instead takes nothing.
+    """
+    waiting = state.scheduled_change
+    price = shelf.price(waiting.price) if waiting is not None else None
+    if waiting is None or price is None or waiting.at > at or state.cancel_at_period_end:
+        return state, anchor, interval
+    replaced = plan_item(shelf, state, waiting.price)
+    items = tuple(
+        item_of(shelf, price, waiting.quantity) if item is replaced else item for item in state.items
+    )
+    after = replace(state, items=items, scheduled_change=None)
+    if price.interval == interval:
+        return after, anchor, interval
+    return after, waiting.at, price.interval

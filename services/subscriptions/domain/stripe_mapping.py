@@ -1,0 +1,83 @@
+"""What a Stripe subscription means in our terms."""
+
+from typing import get_args
+
+from services.subscriptions.domain.catalog_lookup import Shelf, foreign_item, item_of
+from services.subscriptions.domain.stripe_objects import Malformed, StripeItem, StripeSubscription
+from services.subscriptions.domain.subscription_state import FINAL, State
+from tallystick.messages.subscriptions import ScheduledChange, Status, SubscriptionItem
+
+_STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} | {
+    "incomplete_expired": "expired"
+}
+
+
+def state_of(subscription: StripeSubscription, shelf: Shelf, before: State | None = None) -> State:
+    """The state that Stripe's object describes, with what we alone know carried over from `before`.
+
+    Raises Malformed for a status that Stripe does not have.
+    """
+    status = _status(subscription)
+    if status == "past_due" and before is not None and before.status == "unpaid":
+        # Stripe has no way to be told that nobody asks for the payment any more.
+        status = "unpaid"
+    is_final = status in FINAL
+    return State(
+        status=status,
+        collection="invoice" if subscription.sends_invoice else "automatic",
+        items=tuple(_item(item, shelf) for item in subscription.items),
+        current_period_start=subscription.current_period_start,
+        current_period_end=subscription.current_period_end,
+        trial_end=subscription.trial_end,
+        cancel_at_period_end=not is_final and _ends_with_period(subscription),
+        canceled_at=subscription.canceled_at,
+        ended_at=(subscription.ended_at or subscription.canceled_at) if is_final else None,
+        scheduled_change=None if is_final else _still_scheduled(subscription, before),
+    )
+
+
+def _status(subscription: StripeSubscription) -> Status:
+    status = _STATUSES.get(subscription.status)
+    if status is None:
+        raise Malformed(f"{subscription.status!r} is not a status of a subscription")
+    if status == "canceled" and _trial_ran_out(subscription):
+        return "expired"
+    if subscription.collection_is_paused and status in ("active", "trialing"):
+        return "paused"
+    return status
+
+
+def _trial_ran_out(subscription: StripeSubscription) -> bool:
+    """Whether it ended with its trial without anybody having asked for that: no payment method was given."""
+    if subscription.trial_end is None or subscription.cancel_at_period_end:
+        return False
+    return subscription.ended_at == subscription.trial_end
+
+
+def _still_scheduled(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:
+    """The change that waits, unless Stripe has carried it out or its schedule has let go."""
+    if before is None or before.scheduled_change is None or subscription.schedule_id is None:
+        return None
+    start = subscription.current_period_start
+    is_over = start is not None and start >= before.scheduled_change.at
+    return None if is_over else before.scheduled_change
+
+
+def _ends_with_period(subscription: StripeSubscription) -> bool:
+    if subscription.cancel_at_period_end:
+        return True
+    # Newer API versions say the same with a date.
+    return (
+        subscription.cancel_at is not None
+        and subscription.current_period_end is not None
+        and subscription.cancel_at <= subscription.current_period_end
+    )
+
+
+def _item(item: StripeItem, shelf: Shelf) -> SubscriptionItem:
+    price = shelf.price_by_stripe_id(item.stripe_price_id)
+    if price is None and item.lookup_key is not None:
+        price = shelf.price(item.lookup_key)
+    if price is None:
+        return foreign_item(item.stripe_price_id, item.quantity)
+    return item_of(shelf, price, item.quantity).model_copy(update={"stripe_price_id": item.stripe_price_id})

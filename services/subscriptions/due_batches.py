@@ -1,0 +1,62 @@
+"""How every job works through what is due: batch after batch of customers, each batch one transaction.
+
+What is done no longer is due, so a doubled tick finds nothing, and one that was missed is made up for by the
+next.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute
+
+from services.subscriptions.repository import lock_customers
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.persistence.unit_of_work import Transactions, Work
+
+DUE_CUSTOMERS_BATCH = 100
+"""Customers changed in one transaction: enough to be cheap, few enough to wait for."""
+
+
+def cause(job: str, at: datetime) -> str:
+    """What a job's changes say that they were caused by."""
+    return f"subscriptions.{job} {at.isoformat().replace('+00:00', 'Z')}"
+
+
+async def for_each_due(
+    transactions: Transactions,
+    job: str,
+    at: datetime,
+    due: sa.ColumnElement[bool],
+    first: InstrumentedAttribute[datetime | None],
+    change: Callable[[Work, SubscriptionRow], Awaitable[None]],
+) -> None:
+    """Change every subscription that is `due`, those with the earliest `first` before others.
+
+    `change` must leave a subscription no longer due.
+    """
+    nearest = sa.select(SubscriptionRow.customer).where(due).order_by(first).limit(DUE_CUSTOMERS_BATCH)
+    before: list[str] = []
+    while True:
+        async with transactions.begin(caused_by=cause(job, at), now=at) as work:
+            tokens = list(await work.session.scalars(nearest))
+            refuse_to_stand_still(job, before, tokens)
+            await lock_customers(work, set(tokens))
+            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
+            rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
+            for row in rows.all():
+                await change(work, row)
+        if len(tokens) < DUE_CUSTOMERS_BATCH:
+            return
+        before = tokens
+
+
+def any_of(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
+    """What equals any of these: one value, where IN takes as many as there are."""
+    return sa.any_(sa.cast(list(tokens), sa.ARRAY(sa.Text)))
+
+
+def refuse_to_stand_still(job: str, before: list[str], tokens: list[str]) -> None:
+    """Raise RuntimeError where a batch left everything due: the job would never end."""
+    if tokens and tokens == before:
+        raise RuntimeError(f"{job} gets nowhere with {tokens[0]} and {len(tokens) - 1} others")

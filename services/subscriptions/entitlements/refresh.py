@@ -1,0 +1,160 @@
+"""Working out what customers may use, and telling what differs: the only place that writes entitlements.
+
+For many at once, because a team of thousands loses or regains its access in one moment.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+
+from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
+from services.subscriptions.domain.overrides import Override
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.overrides.repository import overrides_in_force
+from services.subscriptions.repository import live_states, states_of
+from services.subscriptions.snapshots import sources_from
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
+
+HOLDERS_BEGIN = "user_"
+"""Only users hold seats, so only their entitlements can change from two sides at once."""
+
+LOCK = """
+    SELECT pg_advisory_xact_lock(hashtextextended('entitlements ' || token, 0))
+    FROM unnest(%s::text[]) AS token
+"""
+STORED = """
+    SELECT customer, feature, version, granted, allowed, quantity, sources, expires_at
+    FROM subscriptions.entitlements WHERE customer = ANY(%s)
+"""
+HELD = """
+    SELECT member, seat_id, multiplier, subscription_id
+    FROM subscriptions.known_seats JOIN subscriptions.known_teams USING (team_id)
+    WHERE member = ANY(%s) AND claimed AND has_access
+"""
+WRITE = """
+    INSERT INTO subscriptions.entitlements
+        (customer, feature, version, granted, allowed, quantity, sources, expires_at)
+    SELECT customer, feature, version, granted, allowed, quantity, sources::jsonb, expires_at
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bool[], %s::bool[], %s::bigint[], %s::text[],
+                %s::timestamptz[])
+        AS new (customer, feature, version, granted, allowed, quantity, sources, expires_at)
+    ON CONFLICT (customer, feature) DO UPDATE
+    SET version = excluded.version, granted = excluded.granted, allowed = excluded.allowed,
+        quantity = excluded.quantity, sources = excluded.sources, expires_at = excluded.expires_at
+"""
+
+Key = tuple[str, str]
+"""A customer's token and a feature's code."""
+
+
+async def refresh_entitlements(
+    work: Work, tokens: Iterable[str], *, causes: Mapping[str, str] | None = None
+) -> None:
+    """Compute what these customers may use; tell and put in the bucket what differs.
+
+    A customer's row is locked by whoever changes their subscriptions or overrides. Who holds a seat need not
+    have one: a lock of their own makes whoever comes second see what the first has done. `causes` names by
+    customer what is behind the change, where that is not the cause of the whole work.
+    """
+    wanted_of = sorted(set(tokens))
+    await work.flush()
+    holders = [token for token in wanted_of if token.startswith(HOLDERS_BEGIN)]
+    if holders:
+        await work.driver.execute(LOCK, (holders,))
+    stored = await _stored(work, wanted_of)
+    wanted = await _wanted(work, wanted_of, holders)
+    changed = {
+        key: (stored[key][0] + 1 if key in stored else 1, wanted.get(key))
+        for key in sorted(wanted.keys() | stored.keys())
+        if (stored[key][1] if key in stored else None) != wanted.get(key)
+    }
+    if changed:
+        await _write(work, changed)
+    for key, (version, allowance) in changed.items():
+        _tell(work, key, version, allowance, (causes or {}).get(key[0]))
+
+
+async def _stored(work: Work, tokens: list[str]) -> dict[Key, tuple[int, m.Allowance | None]]:
+    """Versions and what is given; None where nothing is any more."""
+    cursor = await work.driver.execute(STORED, (tokens,))
+    found: dict[Key, tuple[int, m.Allowance | None]] = {}
+    for customer, feature, version, granted, *given in await cursor.fetchall():
+        allowed, quantity, sources, expires_at = given
+        allowance = m.Allowance(
+            allowed=allowed, quantity=quantity, sources=sources_from(sources), expires_at=expires_at
+        )
+        found[customer, feature] = (version, allowance if granted else None)
+    return found
+
+
+async def _wanted(work: Work, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
+    own: dict[str, dict[str, State]] = {token: {} for token in tokens}
+    for customer, subscription_id, state in await live_states(work, tokens):
+        own[customer][subscription_id] = state
+    overrides: Mapping[str, Sequence[Override]] = await overrides_in_force(work, tokens)
+    seats = await held_seats(work, holders) if holders else {}
+    return {
+        (token, feature): allowance
+        for token in tokens
+        for feature, allowance in entitlements_of(
+            own[token], overrides.get(token, ()), seats.get(token, ())
+        ).items()
+    }
+
+
+async def held_seats(work: Work, holders: Sequence[str]) -> dict[str, list[HeldSeat]]:
+    """By member's token, the seats from which they have anything."""
+    found = await (await work.driver.execute(HELD, (holders,))).fetchall()
+    behind = {subscription_id for *_, subscription_id in found}
+    states = await states_of(work, list(behind)) if found else {}
+    seats: dict[str, list[HeldSeat]] = {}
+    for member, seat_id, multiplier, subscription_id in found:
+        state = states.get(subscription_id)
+        if state is not None:
+            seats.setdefault(member, []).append(HeldSeat(seat_id, subscription_id, state, multiplier))
+    return seats
+
+
+async def _write(work: Work, changed: Mapping[Key, tuple[int, m.Allowance | None]]) -> None:
+    rows = [
+        (
+            customer,
+            feature,
+            version,
+            allowance is not None,
+            (allowance or NOTHING).allowed,
+            (allowance or NOTHING).quantity,
+            _json((allowance or NOTHING).sources),
+            (allowance or NOTHING).expires_at,
+        )
+        for (customer, feature), (version, allowance) in changed.items()
+    ]
+    await work.driver.execute(WRITE, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _tell(work: Work, key: Key, version: int, allowance: m.Allowance | None, caused_by: str | None) -> None:
+    token, feature = key
+    customer, given = Customer.from_token(token), dict(allowance or NOTHING)
+    name = entitlement_key(token, feature)
+    snapshot = m.EntitlementSnapshot(
+        entitlement_id=name, version=version, customer=customer, feature=feature, **given
+    )
+    work.tell(
+        m.EntitlementEvent,
+        "changed",
+        customer=customer,
+        version=version,
+        caused_by=caused_by,
+        entitlement=snapshot,
+    )
+    if allowance is not None:
+        work.put(ENTITLEMENTS_BUCKET, name, m.BucketEntry(version=version, **given))
+    else:
+        work.delete(ENTITLEMENTS_BUCKET, name)
+
+
+def _json(sources: Sequence[m.EntitlementSource]) -> str:
+    return orjson.dumps([source.model_dump(mode="json") for source in sources]).decode()

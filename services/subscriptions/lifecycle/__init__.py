@@ -1,0 +1,1 @@
+"""Use cases that create, change, renew, pause and cancel a subscription."""

@@ -1,0 +1,129 @@
+"""Renewing what only goes on into its next period, which is nearly everything that is due.
+
+There may be a hundred thousand of those at once, on the first of a month. They are read and written a batch
+at a time, and what they have in common, their items, is looked at once. Entitlements stay as they are.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple, cast
+
+import orjson
+
+from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.self_managed_periods import with_present_terms
+from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Customer
+from tallystick.messages.catalog import Interval
+
+SELECT_PLAIN = """
+    SELECT items::text, collection, subscription_id, customer, version, current_period_end, period_anchor,
+           period_interval, trial_end, created_at
+    FROM subscriptions.subscriptions
+    WHERE customer = ANY(%b) AND current_period_end <= %b AND status = 'active'
+      AND stripe_subscription_id IS NULL AND ended_at IS NULL AND NOT cancel_at_period_end
+      AND canceled_at IS NULL AND scheduled_change IS NULL AND grace_until IS NULL AND NOT restricted
+      AND period_anchor IS NOT NULL AND period_interval IS NOT NULL
+    ORDER BY subscription_id
+"""
+"""All that differs between two of them is selected; everything else of the snapshot is the same."""
+
+UPDATE_PERIODS = """
+    UPDATE subscriptions.subscriptions AS old
+    SET version = new.version, current_period_start = new.period_start, current_period_end = new.period_end
+    FROM unnest(%b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[])
+        AS new (subscription_id, version, period_start, period_end)
+    WHERE old.subscription_id = new.subscription_id
+"""
+
+
+class Due(NamedTuple):
+    """A subscription whose period is over, as selected."""
+
+    items: str
+    collection: str
+    subscription_id: str
+    customer: str
+    version: int
+    current_period_end: datetime
+    period_anchor: datetime
+    period_interval: str
+    trial_end: datetime | None
+    created_at: datetime
+
+
+async def renew_plainly(work: Work, tokens: Iterable[str], shelf: Shelf, at: datetime) -> None:
+    """Renew what is due of these customers, whose rows are locked, where nothing else is to be done.
+
+    What else is due is left as it is: what ends, changes, or has other terms in the catalog by now.
+    """
+    cursor = await work.driver.execute(SELECT_PLAIN, (list(tokens), at))
+    forms = cache(lambda items, collection: _form(items, collection, shelf))
+    period = cache(lambda anchor, interval: period_containing(anchor, cast(Interval, interval), at))
+    renewed = [
+        snapshot
+        for due in map(Due._make, await cursor.fetchall())
+        if (snapshot := _renewed(due, forms, period)) is not None
+    ]
+    if not renewed:
+        return
+    columns: tuple[list[object], ...] = (
+        [snapshot.subscription_id for snapshot in renewed],
+        [snapshot.version for snapshot in renewed],
+        [snapshot.current_period_start for snapshot in renewed],
+        [snapshot.current_period_end for snapshot in renewed],
+    )
+    await work.driver.execute(UPDATE_PERIODS, columns)
+    for snapshot in renewed:
+        work.tell(
+            m.SubscriptionEvent,
+            "renewed",
+            customer=snapshot.customer,
+            version=snapshot.version,
+            subscription=snapshot,
+        )
+
+
+def _renewed(
+    due: Due,
+    forms: Callable[[str, str], m.SubscriptionSnapshot | None],
+    period: Callable[[datetime, str], tuple[datetime, datetime]],
+) -> m.SubscriptionSnapshot | None:
+    form = forms(due.items, due.collection)
+    start, end = period(due.period_anchor, due.period_interval)
+    if form is None or start < due.current_period_end:
+        return None
+    return form.model_copy(
+        update={
+            "subscription_id": due.subscription_id,
+            "customer": Customer.from_token(due.customer),
+            "version": due.version + 1,
+            "current_period_start": start,
+            "current_period_end": end,
+            "trial_end": due.trial_end,
+            "created_at": due.created_at,
+        }
+    )
+
+
+def _form(items: str, collection: str, shelf: Shelf) -> m.SubscriptionSnapshot | None:
+    """The snapshot of any subscription to these items; None where the catalog has other terms for them."""
+    some = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+    row = SubscriptionRow(
+        subscription_id="sub_0",
+        customer="user_0",
+        version=1,
+        status="active",
+        collection=collection,
+        items=orjson.loads(items),
+        cancel_at_period_end=False,
+        restricted=False,
+        created_at=some,
+    )
+    is_same = all(with_present_terms(shelf, item) == item for item in state_of_row(row).items)
+    return subscription_snapshot(row) if is_same else None

@@ -1,0 +1,306 @@
+"""The steps of changing a plan or quantity, and of taking a scheduled change back.
+
+Stripe changes first and we write what it says then; what fails there, a payment above all, has changed
+nothing. Subscriptions without a Stripe object are changed by us alone.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.checkout.start_checkout import as_rejection
+from services.subscriptions.domain.orders import subscribed_to
+from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange, Wish, decide
+from services.subscriptions.domain.self_managed_changes import changed_now, scheduled
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.lifecycle.optimistic_write import locked, record_until_current, take_over
+from services.subscriptions.lifecycle.seat_quota import TeamRoom, let_go
+from services.subscriptions.repository import live_subscriptions
+from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.state_changes import change_subscription
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.subscription_updates import (
+    ItemChange,
+    change_now,
+    find,
+    release_schedule,
+    schedule_change,
+)
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from tallystick.messages import subscriptions as m
+
+ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity
+
+
+class ChangeIntent(BaseModel):
+    """What is to be done; without a Stripe id nobody outside has to be asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    how: Literal["nothing", "unschedule", "now", "period_end"]
+    stripe_subscription_id: str | None
+    revision: int
+    product: str
+    price: str
+    quantity: int
+    in_stripe: ItemChange | None
+    seats_left: int | None = None
+    """How many seats there will be, where that is fewer than now; seats is asked whether they suffice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """One change on its way."""
+
+    steps: Steps
+    command: ChangeCommand
+    stripe: StripeGateway
+    room: TeamRoom
+
+    async def carry_out(self) -> m.SubscriptionChanged:
+        """Decide, have Stripe do it where it has the subscription, and write what it is then.
+
+        Raises Rejected with the codes of `decide`, `not_found`, `already_subscribed` and `payment_failed`.
+        """
+        intent = await self.steps.intend(self._plan, ChangeIntent)
+        if intent.seats_left is None:
+            return await self._make(intent)
+        await self.room.hold(
+            self.command.command_id,
+            subscription_id=self.command.subscription_id,
+            quantity=intent.seats_left,
+            when=self.command.when,
+        )
+        try:
+            return await self._make(intent)
+        except Rejected:
+            await self._let_go()
+            raise
+
+    async def _make(self, intent: ChangeIntent) -> m.SubscriptionChanged:
+        if intent.stripe_subscription_id is None or intent.how == "nothing":
+            return await self.steps.record(partial(self._change_own, intent))
+        try:
+            answer = await self._ask(intent, intent.stripe_subscription_id)
+        except Rejected as rejection:
+            raise await self._explained(rejection, intent.stripe_subscription_id) from rejection
+        save = partial(self._record, intent)
+        return await record_until_current(self.steps, self.stripe, intent.revision, answer, save)
+
+    async def _plan(self, work: Work) -> ChangeIntent:
+        row = await locked(work, self.command.subscription_id)
+        has_room = self.room.is_asked or self._has_room()
+        change = await plan_change(work, row, wish_of(self.command), has_room=has_room)
+        return ChangeIntent(
+            how=change.how,
+            stripe_subscription_id=row.stripe_subscription_id,
+            revision=row.stripe_revision,
+            product=change.product.code,
+            price=change.price.code,
+            quantity=change.quantity,
+            in_stripe=item_change(change) if row.stripe_subscription_id is not None else None,
+            seats_left=self._seats_left(change),
+        )
+
+    def _has_room(self) -> bool:
+        """Whether seats has decided already."""
+        return isinstance(self.command, m.ChangeHeldQuantity)
+
+    def _seats_left(self, change: PlanChange) -> int | None:
+        if self._has_room() or not self.room.is_asked:
+            return None
+        if change.item.seats is None or change.how not in ("now", "period_end"):
+            return None
+        left = change.quantity if change.product.seats is not None else 0
+        return left if left < change.item.quantity else None
+
+    async def _let_go(self) -> None:
+        """Before the refusal is stored, so that a crash in between repeats it."""
+        about = self.command.subscription_id
+        async with self.steps.transactions.begin(
+            caused_by=self.command.command_id, now=self.steps.received_at
+        ) as work:
+            let_go(work, self.command.command_id, subscription_id=about, version=0)
+
+    async def _ask(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
+        present, key = await find(self.stripe, stripe_id), self.steps.key
+        if intent.how == "unschedule" or intent.in_stripe is None:
+            return await release_schedule(self.stripe, present, key("release"))
+        if intent.how == "now":
+            answer = await change_now(
+                self.stripe, present, intent.in_stripe, self.command.proration, key("change")
+            )
+            # Only now: had the payment failed, what was scheduled would still be.
+            return await release_schedule(self.stripe, answer, key("release"))
+        keys = (key("schedule"), key("phases"))
+        await schedule_change(self.stripe, present, intent.in_stripe, keys)
+        return await find(self.stripe, stripe_id)
+
+    async def _explained(self, rejection: Rejected, stripe_id: str) -> Rejected:
+        """Stripe's refusal, or what it comes from: its events about the subscription are still to come."""
+        if rejection.error.code == "payment_failed":
+            return rejection
+        present = await find(self.stripe, stripe_id)
+        if present.status in CHANGEABLE:
+            return rejection
+        return Rejected(
+            "subscription_not_active",
+            f"The subscription is {present.status} in Stripe.",
+            {"status": present.status},
+        )
+
+    async def _record(
+        self, intent: ChangeIntent, work: Work, revision: int, answer: StripeSubscription
+    ) -> m.SubscriptionChanged:
+        row = await locked(work, self.command.subscription_id)
+        await take_over(work, row, revision, answer, partial(_with_wait, intent, answer))
+        return self._done(work, row, intent)
+
+    async def _change_own(self, intent: ChangeIntent, work: Work) -> m.SubscriptionChanged:
+        row = await locked(work, self.command.subscription_id)
+        has_room = intent.seats_left is not None or self._has_room()
+        change = await plan_change(work, row, wish_of(self.command), has_room=has_room)
+        if change.how != "nothing" and row.stripe_subscription_id is not None:
+            raise Unavailable("The subscription has just changed.")
+        await _carry_out_own(work, row, change)
+        return self._done(work, row, intent)
+
+    def _done(self, work: Work, row: SubscriptionRow, intent: ChangeIntent) -> m.SubscriptionChanged:
+        if intent.seats_left is not None:
+            about = row.subscription_id
+            let_go(work, self.command.command_id, subscription_id=about, version=row.version)
+        snapshot = subscription_snapshot(row)
+        return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
+
+
+async def plan_change(work: Work, row: SubscriptionRow, wish: Wish, *, has_room: bool = False) -> PlanChange:
+    """What a wish comes to for a subscription as it stands.
+
+    With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
+    `decide`, and `already_subscribed` where another subscription of the customer's is for the wanted plan.
+    """
+    shelf, state = await load_catalog(work), state_of_row(row)
+    occupied = 0 if has_room else row.seats_occupied
+    change = as_rejection(lambda: decide(shelf, state, wish, seats_occupied=occupied))
+    if change.product.code not in state.products:
+        await _refuse_held(work, row, change.product.code)
+    return change
+
+
+def wish_of(asked: ChangeCommand | m.PreviewChange) -> Wish:
+    """What a command or preview asks for."""
+    price = asked.price if isinstance(asked, m.ChangePlan | m.PreviewChange) else None
+    return Wish(price=price, quantity=asked.quantity, when=asked.when)
+
+
+def item_change(change: PlanChange) -> ItemChange:
+    """A change in Stripe's terms; raises Rejected `payments_not_configured` for prices it does not have."""
+    before, after = change.item.stripe_price_id, change.price.stripe_price_id
+    if before is None or after is None:
+        raise Rejected(
+            "payments_not_configured",
+            f"{change.price.code!r} is not in Stripe yet. Apply the catalog again.",
+            {"price": change.price.code},
+        )
+    return ItemChange(before=before, after=after, quantity=change.quantity, interval=change.price.interval)
+
+
+async def _refuse_held(work: Work, row: SubscriptionRow, plan: str) -> None:
+    others = [other for other in await live_subscriptions(work.session, row.customer) if other is not row]
+    held = subscribed_to([plan], ((other.subscription_id, state_of_row(other)) for other in others))
+    if held is not None:
+        raise Rejected(
+            "already_subscribed",
+            "Another subscription of this customer is for that plan.",
+            {"subscription_id": held},
+        )
+
+
+def _with_wait(intent: ChangeIntent, answer: StripeSubscription, state: State) -> State:
+    """Stripe's state, with what waits there in our words."""
+    end = answer.current_period_end
+    if intent.how != "period_end" or end is None or answer.schedule_id is None:
+        return replace(state, scheduled_change=None)
+    if _is_taken(intent, answer):
+        return state
+    waiting = m.ScheduledChange(product=intent.product, price=intent.price, quantity=intent.quantity, at=end)
+    return replace(state, scheduled_change=waiting)
+
+
+def _is_taken(intent: ChangeIntent, answer: StripeSubscription) -> bool:
+    """Whether Stripe has carried out what was scheduled before we could write that it waits."""
+    wanted = intent.in_stripe
+    return wanted is not None and any(
+        (item.stripe_price_id, item.quantity) == (wanted.after, wanted.quantity) for item in answer.items
+    )
+
+
+async def _carry_out_own(work: Work, row: SubscriptionRow, change: PlanChange) -> None:
+    state = state_of_row(row)
+    if change.how == "unschedule":
+        await change_subscription(work, row, replace(state, scheduled_change=None))
+    elif change.how == "period_end":
+        await change_subscription(work, row, scheduled(state, change))
+    elif change.how == "now":
+        shelf: CatalogView = await load_catalog(work)
+        if change.is_restart:
+            row.period_interval = change.price.interval
+            row.period_anchor = state.trial_end if state.status == "trialing" else work.now
+        await change_subscription(work, row, changed_now(state, shelf, change, work.now))
+
+
+class Unscheduling(BaseModel):
+    """Whose schedule is to be let go; without a Stripe id nobody outside has to be asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stripe_subscription_id: str | None
+    revision: int
+
+
+async def cancel_scheduled(
+    steps: Steps, command: m.CancelScheduledChange, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Take back what was scheduled.
+
+    Raises Rejected `not_found`, `nothing_scheduled` and `subscription_ended`.
+    """
+    intent = await steps.intend(partial(_plan_unscheduling, command), Unscheduling)
+    stripe_id = intent.stripe_subscription_id
+    if stripe_id is None:
+        return await steps.record(partial(_unschedule_own, command))
+    answer = await release_schedule(stripe, await find(stripe, stripe_id), steps.key("release"))
+    save = partial(_record_unscheduling, command)
+    return await record_until_current(steps, stripe, intent.revision, answer, save)
+
+
+async def _plan_unscheduling(command: m.CancelScheduledChange, work: Work) -> Unscheduling:
+    row = await locked(work, command.subscription_id)
+    details: JsonValue = {"subscription_id": command.subscription_id}
+    state = state_of_row(row)
+    if state.is_final:
+        raise Rejected("subscription_ended", "The subscription has ended.", details)
+    if state.scheduled_change is None:
+        raise Rejected("nothing_scheduled", "No change waits for the end of the period.", details)
+    return Unscheduling(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
+
+
+async def _record_unscheduling(
+    command: m.CancelScheduledChange, work: Work, revision: int, answer: StripeSubscription
+) -> m.SubscriptionFound:
+    row = await locked(work, command.subscription_id)
+    await take_over(work, row, revision, answer)
+    return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+
+async def _unschedule_own(command: m.CancelScheduledChange, work: Work) -> m.SubscriptionFound:
+    row = await locked(work, command.subscription_id)
+    await change_subscription(work, row, replace(state_of_row(row), scheduled_change=None))
+    return m.SubscriptionFound(subscription=subscription_snapshot(row))

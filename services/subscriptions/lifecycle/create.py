@@ -1,0 +1,203 @@
+"""The steps of `create_subscription`: on our own clock, on the saved payment method, or by invoice."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import stripe as sdk
+
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.checkout.start_checkout import (
+    CheckoutIntent,
+    Trials,
+    as_rejection,
+    hold_order,
+    refuse_second,
+    release_checkout,
+    require_customer,
+)
+from services.subscriptions.customers.stripe_link import (
+    adopt_subscription,
+    link_stripe_customer,
+    new_subscription,
+)
+from services.subscriptions.domain.orders import Line, order_lines, plans_of
+from services.subscriptions.domain.self_managed_periods import anchor_of, started
+from services.subscriptions.domain.stripe_objects import (
+    CHECKOUT_ID_KEY,
+    CUSTOMER_KEY,
+    StripeSubscription,
+    read_subscription,
+)
+from services.subscriptions.repository import lock_customer, subscription_of_stripe
+from services.subscriptions.snapshots import subscription_snapshot
+from services.subscriptions.state_changes import change_subscription, tell_customer
+from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.payment_methods import saved_payment_method
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+
+INVOICE_DUE_DAYS = 30
+"""When a sent invoice is to be paid: what most of them say."""
+
+OWN_START_AHEAD = timedelta(days=36_525)
+"""A hundred years: periods are counted on from their beginning, and the calendar ends with the year 9999."""
+
+
+class Creation(CheckoutIntent):
+    """A subscription that is to be made in Stripe; its plans are held for the customer as by a checkout."""
+
+    collection: Literal["automatic", "invoice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Creating:
+    """One such command on its way."""
+
+    steps: Steps
+    command: m.CreateSubscription
+    stripe: StripeGateway
+    trials: Trials
+
+    async def carry_out(self) -> m.SubscriptionFound:
+        """Make the subscription; raises Rejected with the codes of the command."""
+        if self.command.collection == "none" or await self._is_free():
+            return await self.steps.record(self._start_own)
+        intent = await self.steps.intend(self._plan, Creation)
+        try:
+            stripe_customer_id = await self._stripe_customer(intent)
+            made = await self._create(intent, stripe_customer_id)
+        except Rejected:
+            await self._release(intent)
+            raise
+        return await self.steps.record(lambda work: self._record(work, intent, made))
+
+    async def _is_free(self) -> bool:
+        """Whether it costs nothing and Stripe is not needed; a price never changes in that."""
+        steps = self.steps
+        async with steps.transactions.read(asked=self.command.name, now=steps.received_at) as work:
+            price = (await load_catalog(work)).price(self.command.items[0].price)
+        return price is not None and price.model == "free"
+
+    async def _start_own(self, work: Work) -> m.SubscriptionFound:
+        customer = await require_customer(work, self.command.customer)
+        shelf = await load_catalog(work)
+        lines = self._lines(shelf)
+        await refuse_second(work, customer.customer, plans_of(lines))
+        days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
+        state = started(shelf, lines, self._start(), days)
+        row = new_subscription(work, customer)
+        row.period_anchor, row.period_interval = anchor_of(state), lines[0].price.interval
+        await change_subscription(work, row, state, is_new=True)
+        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+    def _start(self) -> datetime:
+        start, now = self.command.period_start or self.steps.received_at, self.steps.received_at
+        if start > now + OWN_START_AHEAD:
+            raise Rejected(
+                "invalid_message",
+                f"A period begins at most {OWN_START_AHEAD.days} days from now.",
+                {"field": "period_start"},
+            )
+        return start
+
+    async def _plan(self, work: Work) -> Creation:
+        """Hold the plans."""
+        lines = self._lines(await load_catalog(work))
+        self.stripe.require()
+        if self.command.period_start is not None:
+            raise Rejected(
+                "invalid_message",
+                "Only what is collected outside can have a period of its own.",
+                {"field": "period_start"},
+            )
+        customer = await require_customer(work, self.command.customer)
+        held = await hold_order(work, customer, lines, self.trials, wanted=None)
+        days = self.command.trial_days
+        terms = held.model_dump() | ({} if days is None else {"trial_days": days})
+        return Creation(**terms, collection=self._collection())
+
+    def _collection(self) -> Literal["automatic", "invoice"]:
+        return "invoice" if self.command.collection == "invoice" else "automatic"
+
+    def _lines(self, shelf: CatalogView) -> list[Line]:
+        prices = [shelf.price(item.price) for item in self.command.items]
+        free = all(price is not None and price.model == "free" for price in prices)
+        return as_rejection(lambda: order_lines(shelf, self.command.items, free=free))
+
+    async def _stripe_customer(self, intent: Creation) -> str:
+        if intent.stripe_customer_id is not None:
+            return intent.stripe_customer_id
+        made = await self.stripe.create_customer(
+            intent.customer, email=intent.email, name=intent.name, key=self.steps.key("customer")
+        )
+        return made.stripe_customer_id
+
+    async def _create(self, intent: Creation, stripe_customer_id: str) -> StripeSubscription:
+        method = None
+        if intent.collection == "automatic":
+            saved = await saved_payment_method(self.stripe, stripe_customer_id)
+            method = saved.to_name if saved is not None else None
+            if saved is None and not intent.trial_days:
+                raise Rejected(
+                    "payment_method_required",
+                    "The customer has saved nothing that could be charged. Use start_checkout.",
+                    {"customer": intent.customer},
+                )
+        params = subscription_params(intent, stripe_customer_id, method)
+        return await _create(self.stripe, params, self.steps.key("subscription"))
+
+    async def _record(self, work: Work, intent: Creation, made: StripeSubscription) -> m.SubscriptionFound:
+        customer = await lock_customer(work.session, intent.customer)
+        if customer is None:
+            raise RuntimeError("customers are never deleted, but this one is gone")
+        if customer.stripe_customer_id is None:
+            await link_stripe_customer(work, customer, made.stripe_customer_id)
+            tell_customer(work, customer, "updated")
+        # Its event may have been faster than the answer.
+        await adopt_subscription(work, customer, made, await load_catalog(work))
+        row = await subscription_of_stripe(work.session, made.stripe_subscription_id)
+        if row is None:
+            raise RuntimeError(f"{made.stripe_subscription_id} was taken in but is gone")
+        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+    async def _release(self, intent: Creation) -> None:
+        """Give up what Stripe refused: its plans are free again."""
+        steps = self.steps
+        async with steps.transactions.begin(caused_by=self.command.command_id, now=steps.received_at) as work:
+            await release_checkout(work, intent)
+
+
+def subscription_params(intent: Creation, stripe_customer_id: str, method: str | None) -> dict[str, Any]:
+    """What Stripe is told of a new subscription; our ids travel along, so that its events find their way."""
+    params: dict[str, Any] = {
+        "customer": stripe_customer_id,
+        "items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
+        "metadata": {CHECKOUT_ID_KEY: intent.checkout_id, CUSTOMER_KEY: intent.customer},
+    }
+    if intent.trial_days:
+        params["trial_period_days"] = intent.trial_days
+    if intent.collection == "invoice":
+        return params | {"collection_method": "send_invoice", "days_until_due": INVOICE_DUE_DAYS}
+    if intent.trial_days:
+        params["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
+    params["payment_behavior"] = "error_if_incomplete"
+    return params | ({"default_payment_method": method} if method else {})
+
+
+async def _create(gateway: StripeGateway, params: dict[str, Any], key: str) -> StripeSubscription:
+    async with gateway.calls(), refusals():
+        try:
+            made = await gateway.client.v1.subscriptions.create_async(
+                params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            )
+        except sdk.CardError as error:
+            raise Rejected(
+                "payment_failed",
+                f"The first payment failed: {error.user_message or error}",
+                {"stripe_code": error.code},
+            ) from error
+        return read_subscription(made.to_dict())

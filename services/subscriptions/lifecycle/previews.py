@@ -1,0 +1,277 @@
+"""What a change would cost and what comes next to pay, as Stripe works it out for what it knows of."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.invoices import Invoice, read_invoice
+from services.subscriptions.domain.plan_changes import PlanChange
+from services.subscriptions.domain.previews import preview_own, upcoming_own
+from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
+from services.subscriptions.domain.subscription_state import GRANTING, State
+from services.subscriptions.lifecycle.change_plan import item_change, plan_change, wish_of
+from services.subscriptions.lifecycle.optimistic_write import not_found
+from services.subscriptions.repository import (
+    find_customer,
+    find_subscription,
+    live_subscriptions,
+    subscription_of_stripe,
+)
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.subscription_updates import (
+    find,
+    preview_purchase,
+    preview_regular,
+    upcoming_invoice,
+)
+from services.subscriptions.stripe.subscription_updates import preview_change as preview_in_stripe
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Money
+from tallystick.messages.catalog import Price
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+NO_CURRENCY = "xxx"
+"""ISO 4217's code for none: a free price may have no currency, and then nothing is due in any."""
+
+
+async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGateway) -> m.ChangePreview:
+    """What a change would cost; raises Rejected as the change would, but for its payment."""
+    row = await find_subscription(work.session, question.subscription_id)
+    if row is None:
+        raise not_found(question.subscription_id)
+    shelf = await load_catalog(work)
+    if question.add_price is not None:
+        return await _preview_add_on(work, row, shelf, question.add_price, stripe)
+    change = await plan_change(work, row, wish_of(question))
+    preview = await _preview_plan(work, row, shelf, change, question.proration, stripe)
+    return preview.model_copy(update={"when": change.how if change.how in ("now", "period_end") else None})
+
+
+async def _preview_plan(
+    work: Work,
+    row: SubscriptionRow,
+    shelf: CatalogView,
+    change: PlanChange,
+    wish: m.Proration,
+    stripe: StripeGateway,
+) -> m.ChangePreview:
+    if row.stripe_subscription_id is None:
+        return _preview_own(work, row, shelf, change, wish)
+    wanted, state = item_change(change), state_of_row(row)
+    present = await find(stripe, row.stripe_subscription_id)
+    proration: m.Proration = wish if change.how == "now" else "none"
+    if change.how == "nothing" and state.scheduled_change is None:
+        return await _as_it_is(present, shelf, stripe)
+    if present.schedule_id is not None:
+        return await _around_schedule(present, shelf, change, proration, stripe)
+    first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
+    if change.how == "period_end" and change.is_restart:
+        return _shown(0, first.amount_due, first, _moved(first.lines, present, change))
+    if not _is_due_now(state, change, proration, first):
+        return _shown(0, first.amount_due, first)
+    if change.is_restart:
+        regular = sum(line.amount for line in first.lines if not line.proration)
+        return _shown(first.amount_due, regular, first)
+    following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), shelf)
+    return _shown(first.amount_due, following.amount_due, first)
+
+
+async def get_upcoming_invoice(
+    work: Work, question: m.UpcomingInvoice, stripe: StripeGateway
+) -> m.ComingInvoiceFound:
+    """The invoice that a customer gets next, of Stripe or to be paid outside, whichever comes first.
+
+    Raises Rejected `not_found` where none will come.
+    """
+    token = question.customer.token
+    customer = await find_customer(work.session, token)
+    if customer is None:
+        raise _nothing_upcoming(token)
+    shelf = await load_catalog(work)
+    coming = await _coming_outside(work, token, shelf)
+    if customer.stripe_customer_id is not None and (stripe.configured or not coming):
+        stripe.require()
+        body = await upcoming_invoice(stripe, customer=customer.stripe_customer_id)
+        coming += [] if body is None else [await _coming_from_stripe(work, body, shelf)]
+    if not coming:
+        raise _nothing_upcoming(token)
+    first = min(coming, key=lambda each: each.due_at or NEVER)
+    return m.ComingInvoiceFound(invoice=first)
+
+
+async def _coming_from_stripe(work: Work, body: Json, shelf: CatalogView) -> m.ComingInvoice:
+    invoice = read_invoice(body, shelf)
+    row = None
+    if invoice.stripe_subscription_id is not None:
+        row = await subscription_of_stripe(work.session, invoice.stripe_subscription_id)
+    return m.ComingInvoice(
+        subscription_id=row.subscription_id if row is not None else None,
+        currency=invoice.currency,
+        total=invoice.total,
+        amount_due=invoice.amount_due,
+        due_at=moment(body.get("period_end")) or moment(body.get("next_payment_attempt")),
+        lines=list(invoice.lines),
+    )
+
+
+async def _coming_outside(work: Work, token: str, shelf: CatalogView) -> list[m.ComingInvoice]:
+    """What the customer's own periods come to when they renew; what is free is never due."""
+    coming = []
+    for row in await live_subscriptions(work.session, token):
+        if row.stripe_subscription_id is not None or row.period_anchor is None or row.period_interval is None:
+            continue
+        state = state_of_row(row)
+        lines = upcoming_own(state, shelf, anchor=row.period_anchor, interval=row.period_interval)
+        prices = [shelf.price(line.price) for line in lines if line.price is not None]
+        currency = next((price.currency for price in prices if price is not None), None)
+        total = sum(line.amount for line in lines)
+        if currency is not None:
+            coming.append(
+                m.ComingInvoice(
+                    subscription_id=row.subscription_id,
+                    currency=currency,
+                    total=total,
+                    amount_due=total,
+                    due_at=state.current_period_end,
+                    lines=lines,
+                )
+            )
+    return coming
+
+
+async def _preview_add_on(
+    work: Work, row: SubscriptionRow, shelf: CatalogView, code: str, stripe: StripeGateway
+) -> m.ChangePreview:
+    """An add-on has periods of its own, which begin when it is bought or when its trial ends."""
+    price = shelf.price(code)
+    if price is None or not _is_add_on(shelf, price) or price.archived or not price.listed:
+        raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
+    if row.status not in GRANTING:
+        raise Rejected(
+            "subscription_not_active", f"The subscription is {row.status}.", {"status": row.status}
+        )
+    if price.model == "free":
+        nothing = Money(amount=0, currency=price.currency or NO_CURRENCY)
+        return m.ChangePreview(due_now=nothing, next_invoice=nothing, lines=[])
+    customer = await find_customer(work.session, row.customer)
+    if customer is None or customer.stripe_customer_id is None:
+        raise Rejected(
+            "payments_not_configured", "The customer is not known to Stripe.", {"customer": row.customer}
+        )
+    if price.stripe_price_id is None:
+        raise Rejected("unknown_price", f"Stripe does not know {code!r} yet.", {"price": code})
+    body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
+    invoice = read_invoice(body, shelf)
+    regular = [line for line in invoice.lines if line.price == code]
+    due = sum(line.amount for line in regular)
+    if price.trial_days:
+        return _shown(0, due, invoice, [_after_trial(line, price) for line in regular])
+    return _shown(invoice.amount_due, due, invoice)
+
+
+def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
+    begin = line.period.start + timedelta(days=price.trial_days or 0)
+    start, end = period_containing(begin, price.interval, begin)
+    return line.model_copy(update={"period": m.Span(start=start, end=end)})
+
+
+def _preview_own(
+    work: Work, row: SubscriptionRow, shelf: CatalogView, change: PlanChange, proration: m.Proration
+) -> m.ChangePreview:
+    currency = change.price.currency or NO_CURRENCY
+    preview = preview_own(
+        state_of_row(row),
+        shelf,
+        change,
+        proration=proration,
+        anchor=row.period_anchor or work.now,
+        at=work.now,
+    )
+    return m.ChangePreview(
+        due_now=Money(amount=preview.due_now, currency=currency),
+        next_invoice=Money(amount=preview.next_invoice, currency=currency),
+        lines=preview.lines,
+    )
+
+
+async def _as_it_is(
+    present: StripeSubscription, shelf: CatalogView, stripe: StripeGateway
+) -> m.ChangePreview:
+    body: Json | None = await upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
+    if body is None:
+        raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
+    invoice = read_invoice(body, shelf)
+    return _shown(0, invoice.amount_due, invoice)
+
+
+async def _around_schedule(
+    present: StripeSubscription,
+    shelf: CatalogView,
+    change: PlanChange,
+    proration: m.Proration,
+    stripe: StripeGateway,
+) -> m.ChangePreview:
+    """The same where a schedule has plans with the next period, of which Stripe's own preview would tell.
+
+    What is settled does not depend on it, and a whole period costs what a new subscription would.
+    """
+    wanted, trialing = item_change(change), present.status == "trialing"
+    whole = read_invoice(await preview_regular(stripe, present, wanted), shelf)
+    regular = [line for line in whole.lines if not line.proration]
+    due = sum(line.amount for line in regular)
+    if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
+        at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
+        return _shown(at_once.amount_due, due, at_once)
+    settled: list[m.InvoiceLine] = []
+    if change.how == "now" and not trialing and proration == "prorate":
+        body: Json | None = await preview_in_stripe(stripe, present, wanted, "invoice")
+    else:
+        body = await upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
+    if body is not None:
+        settled = [line for line in read_invoice(body, shelf).lines if line.proration]
+    lines = [*settled, *_moved(regular, present, change)]
+    return _shown(0, max(sum(line.amount for line in lines), 0), whole, lines)
+
+
+def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
+    """Whether Stripe would make this invoice at once instead of with the next period."""
+    if change.how != "now" or state.status == "trialing":
+        return False
+    if change.is_restart:
+        return True
+    return proration == "invoice" and any(line.proration for line in invoice.lines)
+
+
+def _moved(
+    lines: Iterable[m.InvoiceLine], present: StripeSubscription, change: PlanChange
+) -> list[m.InvoiceLine]:
+    """Lines of a period that would begin now, for the one that begins when the running one ends."""
+    end = present.current_period_end
+    if end is None:
+        return list(lines)
+    start, after = period_containing(end, change.price.interval, end)
+    period = m.Span(start=start, end=after)
+    return [line if line.proration else line.model_copy(update={"period": period}) for line in lines]
+
+
+def _shown(
+    due_now: int, next_invoice: int, invoice: Invoice, lines: Iterable[m.InvoiceLine] | None = None
+) -> m.ChangePreview:
+    return m.ChangePreview(
+        due_now=Money(amount=due_now, currency=invoice.currency),
+        next_invoice=Money(amount=next_invoice, currency=invoice.currency),
+        lines=list(invoice.lines if lines is None else lines),
+    )
+
+
+def _is_add_on(shelf: CatalogView, price: Price) -> bool:
+    return shelf.product_of(price).kind == "add_on"
+
+
+def _nothing_upcoming(token: str) -> Rejected:
+    return Rejected("not_found", f"No invoice is coming for {token}.", {"customer": token})

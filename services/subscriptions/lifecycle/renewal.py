@@ -1,0 +1,93 @@
+"""Moving the periods that no payment provider moves: renewals, ends, and trials that become subscriptions.
+
+What does more than go on into its next period is changed here, one by one.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.self_managed_changes import take_scheduled
+from services.subscriptions.domain.self_managed_periods import moved_on
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.due_batches import any_of, cause, refuse_to_stand_still
+from services.subscriptions.lifecycle.bulk_renewal import renew_plainly
+from services.subscriptions.repository import lock_customers
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.state_changes import change_subscription
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.persistence.unit_of_work import Transactions, Work
+
+RENEWALS_BATCH = 500
+"""Subscriptions moved in one transaction: past this a statement for all of them gains nothing on its commit,
+and its customers would wait."""
+
+IS_OURS = sa.and_(SubscriptionRow.stripe_subscription_id.is_(None), SubscriptionRow.ended_at.is_(None))
+"""What has no Stripe object and has not ended."""
+MOVES = sa.or_(SubscriptionRow.status != "paused", SubscriptionRow.cancel_at_period_end)
+"""A paused subscription has no next period, but still ends if that was asked for."""
+
+
+async def move_due_periods(transactions: Transactions, at: datetime) -> None:
+    """Renew or end every subscription of our own whose period is over by then.
+
+    A doubled tick finds nothing due, and a late one renews once however many periods went by.
+    """
+    due = sa.and_(IS_OURS, MOVES, SubscriptionRow.current_period_end <= at)
+    await _move_all(transactions, "move_periods", at, due)
+
+
+async def end_due_trials(transactions: Transactions, at: datetime) -> None:
+    """Begin the first paid period of every subscription of our own whose trial is over by then.
+
+    Stripe ends the trials of its own.
+    """
+    due = sa.and_(IS_OURS, SubscriptionRow.status == "trialing", SubscriptionRow.trial_end <= at)
+    await _move_all(transactions, "end_trials", at, due)
+
+
+async def apply_due_changes(transactions: Transactions, at: datetime) -> None:
+    """Change what was scheduled for the end of a period of our own, which is moved with that."""
+    waits = SubscriptionRow.scheduled_change.is_not(None)
+    due = sa.and_(IS_OURS, MOVES, waits, SubscriptionRow.current_period_end <= at)
+    await _move_all(transactions, "apply_changes", at, due)
+
+
+async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.ColumnElement[bool]) -> None:
+    nearest = (
+        sa.select(SubscriptionRow.customer)
+        .where(due)
+        .order_by(SubscriptionRow.current_period_end)
+        .limit(RENEWALS_BATCH)
+    )
+    before: list[str] = []
+    while True:
+        async with transactions.begin(caused_by=cause(job, at), now=at) as work:
+            tokens = list(await work.session.scalars(nearest))
+            refuse_to_stand_still(job, before, tokens)
+            if tokens:
+                await _move(work, set(tokens), due, at)
+        if len(tokens) < RENEWALS_BATCH:
+            return
+        before = tokens
+
+
+async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:
+    await lock_customers(work, tokens)
+    shelf = await load_catalog(work)
+    await renew_plainly(work, tokens, shelf, at)
+    # What was renewed is due no longer.
+    query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
+    rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
+    for row in rows.all():
+        await change_subscription(work, row, _moved(row, state_of_row(row), shelf, at))
+
+
+def _moved(row: SubscriptionRow, state: State, shelf: Shelf, at: datetime) -> State:
+    if row.period_interval is None or row.period_anchor is None:
+        raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
+    taken, anchor, interval = take_scheduled(state, shelf, row.period_anchor, row.period_interval, at)
+    row.period_anchor, row.period_interval = anchor, interval
+    return moved_on(taken, shelf, anchor, interval, at)

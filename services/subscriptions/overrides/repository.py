@@ -1,0 +1,66 @@
+"""The SQL of overrides. The caller has locked the customer's row."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.subscriptions.domain.overrides import Override
+from services.subscriptions.tables.overrides import OverrideRow
+from shared.persistence.unit_of_work import Work
+
+IN_FORCE = """
+    SELECT customer, feature, allowed, quantity, until FROM subscriptions.overrides
+    WHERE customer = ANY(%s) AND ended_at IS NULL ORDER BY customer, feature
+"""
+
+
+async def overrides_in_force(work: Work, tokens: Sequence[str]) -> dict[str, list[Override]]:
+    """By customer's token, the overrides that have not ended."""
+    found: dict[str, list[Override]] = {}
+    cursor = await work.driver.execute(IN_FORCE, (tokens,))
+    for customer, *override in await cursor.fetchall():
+        found.setdefault(customer, []).append(Override(*override))
+    return found
+
+
+async def end_override(work: Work, token: str, feature: str) -> bool:
+    """End the override in force, if there is one."""
+    ended = await work.session.scalars(
+        sa.update(OverrideRow)
+        .where(OverrideRow.customer == token, OverrideRow.feature == feature, OverrideRow.ended_at.is_(None))
+        .values(ended_at=work.now, ended_by=work.caused_by)
+        .returning(OverrideRow.override_id)
+    )
+    return ended.first() is not None
+
+
+async def customers_with_due_overrides(session: AsyncSession, at: datetime, limit: int) -> Sequence[str]:
+    """Customers with overrides whose time is over, longest due first."""
+    query = (
+        sa.select(OverrideRow.customer)
+        .where(OverrideRow.ended_at.is_(None), OverrideRow.until <= at)
+        .group_by(OverrideRow.customer)
+        .order_by(sa.func.min(OverrideRow.until), OverrideRow.customer)
+        .limit(limit)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def end_due_overrides_of(work: Work, tokens: Iterable[str]) -> Sequence[str]:
+    """End the overrides of some customers whose time is over by now; the customers of those that were."""
+    ended = await work.session.scalars(
+        sa.update(OverrideRow)
+        .where(
+            OverrideRow.customer.in_(tokens), OverrideRow.ended_at.is_(None), OverrideRow.until <= work.now
+        )
+        .values(ended_at=OverrideRow.until, ended_by=work.caused_by)
+        .returning(OverrideRow.customer)
+    )
+    return sorted(set(ended))
+
+
+def override_of(row: OverrideRow) -> Override:
+    """The override that a row holds."""
+    return Override(row.feature, row.allowed, row.quantity, row.until)

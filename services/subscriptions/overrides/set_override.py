@@ -1,0 +1,113 @@
+"""Setting an override, and ending those whose time is over."""
+
+from datetime import datetime
+from typing import Any
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.checkout.start_checkout import as_rejection, require_customer
+from services.subscriptions.domain.overrides import Override, Wish, decided
+from services.subscriptions.entitlements.refresh import refresh_entitlements
+from services.subscriptions.overrides.repository import (
+    customers_with_due_overrides,
+    end_due_overrides_of,
+    end_override,
+)
+from services.subscriptions.repository import customers_of, find_entitlement, lock_customers
+from services.subscriptions.snapshots import entitlement_snapshot
+from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.tables.overrides import OverrideRow
+from services.subscriptions.tables.subscriptions import CustomerRow
+from shared.ids import new_id
+from shared.persistence.unit_of_work import Rejected, Transactions, Work
+from tallystick.messages import subscriptions as m
+from tallystick.messages.catalog import FeatureKind
+
+DUE_CUSTOMERS_BATCH = 100
+"""Customers whose overrides end in one transaction: enough to be cheap, few enough to wait for."""
+
+
+async def override(work: Work, command: m.OverrideFeature) -> m.EntitlementFound:
+    """Put an override in the place of the one in force, or end that.
+
+    Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.
+    """
+    customer = await require_customer(work, command.customer)
+    feature = (await load_catalog(work)).feature(command.feature)
+    if feature is None:
+        raise Rejected(
+            "unknown_feature",
+            f"The catalog has no feature {command.feature!r}.",
+            {"feature": command.feature},
+        )
+    wish = Wish(feature.code, feature.kind, command.allowed, command.quantity, command.until)
+    wanted = as_rejection(lambda: decided(wish, work.now))
+    await end_override(work, customer.customer, feature.code)
+    in_force = [one for one in customer.overrides if one["feature"] != feature.code]
+    if wanted is not None:
+        work.session.add(_new_row(work, command, wanted))
+        await work.session.flush()
+        in_force.append(_in_force(wanted, feature.kind))
+    _tell_overrides(work, customer, in_force)
+    await refresh_entitlements(work, [customer.customer])
+    row = await find_entitlement(work.session, customer.customer, feature.code)
+    if row is None:
+        raise Rejected(
+            "not_found",
+            f"{customer.customer} never had {feature.code!r}: there is no override to end.",
+            {"feature": feature.code},
+        )
+    return m.EntitlementFound(entitlement=entitlement_snapshot(row))
+
+
+async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
+    """End every override whose time is over by then. A doubled tick finds nothing due."""
+    caused_by = f"subscriptions.move_periods {at.isoformat().replace('+00:00', 'Z')}"
+    while True:
+        async with transactions.begin(caused_by=caused_by, now=at) as work:
+            tokens = await customers_with_due_overrides(work.session, at, DUE_CUSTOMERS_BATCH)
+            if tokens:
+                await lock_customers(work, tokens)
+            ended = await end_due_overrides_of(work, tokens)
+            for customer in await customers_of(work.session, ended):
+                _tell_overrides(work, customer, [one for one in customer.overrides if not _is_over(one, at)])
+            await refresh_entitlements(work, ended)
+        if len(tokens) < DUE_CUSTOMERS_BATCH:
+            return
+
+
+def _tell_overrides(work: Work, customer: CustomerRow, in_force: list[dict[str, Any]]) -> None:
+    """Have the customer told with these overrides, unless they have been."""
+    in_force.sort(key=lambda one: str(one["feature"]))
+    if in_force != customer.overrides:
+        customer.overrides = in_force
+        tell_customer(work, customer, "updated")
+
+
+def _in_force(override: Override, kind: FeatureKind) -> dict[str, Any]:
+    snapshot = m.OverrideSnapshot(
+        feature=override.feature,
+        kind=kind,
+        allowed=override.allowed,
+        quantity=override.quantity,
+        until=override.until,
+    )
+    return snapshot.model_dump(mode="json")
+
+
+def _is_over(override: dict[str, Any], at: datetime) -> bool:
+    until = override["until"]
+    return until is not None and datetime.fromisoformat(until) <= at
+
+
+def _new_row(work: Work, command: m.OverrideFeature, wanted: Override) -> OverrideRow:
+    return OverrideRow(
+        override_id=new_id("override"),
+        customer=command.customer.token,
+        feature=wanted.feature,
+        allowed=wanted.allowed,
+        quantity=wanted.quantity,
+        until=wanted.until,
+        reason=command.reason,
+        set_at=work.now,
+        set_by=work.caused_by,
+    )

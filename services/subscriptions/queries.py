@@ -1,0 +1,121 @@
+"""Answers to the questions about customers, subscriptions, invoices and entitlements."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.subscriptions import repository
+from services.subscriptions.domain.entitlements import NOTHING
+from services.subscriptions.lifecycle.optimistic_write import not_found
+from services.subscriptions.snapshots import (
+    customer_snapshot,
+    entitlement_snapshot,
+    invoice_snapshot,
+    subscription_snapshot,
+)
+from shared.persistence.cursors import decode_cursor, encode_cursor
+from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import subscriptions as m
+
+
+async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
+    """A customer; raises Rejected `not_found`."""
+    row = await repository.find_customer(work.session, question.customer.token)
+    if row is None:
+        raise _unknown_customer(question.customer.token)
+    return m.CustomerFound(customer=customer_snapshot(row))
+
+
+async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPage:
+    """A page of customers, of all or of those in whom something is found."""
+    before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
+    rows = await repository.list_customers(
+        work.session, search=question.search, before=before, limit=question.limit + 1
+    )
+    shown = rows[: question.limit]
+    return m.CustomerPage(
+        items=[customer_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].customer_id) if len(rows) > question.limit else None,
+    )
+
+
+async def get_subscriptions(
+    work: Work, questions: Sequence[m.GetSubscription]
+) -> list[m.SubscriptionFound | Rejected]:
+    """For each question the subscription, or that there is none."""
+    tokens = {question.customer.token for question in questions if question.customer is not None}
+    ids = {question.subscription_id for question in questions if question.subscription_id is not None}
+    newest = await repository.newest_subscriptions(work.session, tokens) if tokens else {}
+    named = await repository.find_subscriptions(work.session, ids) if ids else {}
+    answers: list[m.SubscriptionFound | Rejected] = []
+    for question in questions:
+        if question.customer is not None:
+            row = newest.get(question.customer.token)
+            missing = _unknown_customer(question.customer.token, "has no subscription")
+        else:
+            row = named.get(str(question.subscription_id))
+            missing = not_found(str(question.subscription_id))
+        answers.append(m.SubscriptionFound(subscription=subscription_snapshot(row)) if row else missing)
+    return answers
+
+
+async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.SubscriptionPage:
+    """A page of subscriptions; one row more than shown tells whether there is a next page."""
+    before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
+    rows = await repository.list_subscriptions(
+        work.session,
+        token=question.customer.token if question.customer else None,
+        status=question.status,
+        before=before,
+        limit=question.limit + 1,
+    )
+    shown = rows[: question.limit]
+    return m.SubscriptionPage(
+        items=[subscription_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].subscription_id) if len(rows) > question.limit else None,
+    )
+
+
+async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
+    """A page of a customer's invoices."""
+    before = _invoice_key(question.cursor) if question.cursor is not None else None
+    rows = await repository.list_invoices(
+        work.session, question.customer.token, before=before, limit=question.limit + 1
+    )
+    shown = rows[: question.limit]
+    more = len(rows) > question.limit
+    return m.InvoicePage(
+        items=[invoice_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].created_at.isoformat(), shown[-1].invoice_id) if more else None,
+    )
+
+
+async def check_entitlements(work: Work, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
+    """For each question, what a customer may use of a feature."""
+    wanted = [(question.customer.token, question.feature) for question in questions]
+    found = await repository.allowances(work, wanted)
+    return [found.get(key, NOTHING) for key in wanted]
+
+
+async def list_entitlements(work: Work, question: m.ListEntitlements) -> m.EntitlementPage:
+    """A page of what a customer may use."""
+    after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
+    rows = await repository.list_entitlements(
+        work.session, question.customer.token, after=after, limit=question.limit + 1
+    )
+    shown = rows[: question.limit]
+    return m.EntitlementPage(
+        items=[entitlement_snapshot(row) for row in shown],
+        next_cursor=encode_cursor(shown[-1].feature) if len(rows) > question.limit else None,
+    )
+
+
+def _invoice_key(cursor: str) -> tuple[datetime, str]:
+    created_at, invoice_id = decode_cursor(cursor, 2)
+    try:
+        return datetime.fromisoformat(created_at), invoice_id
+    except ValueError:
+        raise Rejected("invalid_message", "The cursor is not one of ours.", {"field": "cursor"}) from None
+
+
+def _unknown_customer(token: str, problem: str = "is not registered") -> Rejected:
+    return Rejected("not_found", f"{token} {problem}.", {"customer": token})

@@ -1,0 +1,64 @@
+"""Putting away, once a week, what nobody will finish: first payments, parked events, open checkouts."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, Sync
+from services.subscriptions.tables.subscriptions import CheckoutRow, ParkedEventRow, SubscriptionRow
+
+INCOMPLETE_LIFETIME = timedelta(days=2)
+"""Stripe gives a first payment 23 hours; whoever is incomplete after this was overlooked."""
+PARKED_LIFETIME = timedelta(days=30)
+"""As long as Stripe lists an event: after that it cannot be asked about either."""
+CHECKOUT_GRACE = timedelta(days=7)
+"""Stripe tells when a page has expired; after this, that did not reach us."""
+
+
+async def clean_up(sync: Sync) -> None:
+    """Do all of it that is due by the moment of `sync`."""
+    if sync.stripe.configured:
+        await _end_incomplete_ones(sync)
+    async with sync.begin() as work:
+        await work.session.execute(
+            sa.delete(ParkedEventRow).where(ParkedEventRow.parked_at <= sync.at - PARKED_LIFETIME)
+        )
+        await work.session.execute(
+            sa.update(CheckoutRow)
+            .where(CheckoutRow.status == "open", CheckoutRow.expires_at <= sync.at - CHECKOUT_GRACE)
+            .values(status="expired")
+        )
+
+
+async def _end_incomplete_ones(sync: Sync) -> None:
+    query = (
+        sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
+        .where(
+            IS_LIVE,
+            SubscriptionRow.status == "incomplete",
+            SubscriptionRow.created_at <= sync.at - INCOMPLETE_LIFETIME,
+        )
+        .order_by(SubscriptionRow.subscription_id)
+        .limit(PAGE)
+    )
+    last = ""
+    while True:
+        async with sync.begin() as work:
+            found = (await work.session.execute(query.where(SubscriptionRow.subscription_id > last))).all()
+        for subscription_id, stripe_id in found:
+            await _end_incomplete(sync, str(stripe_id))
+            last = subscription_id
+        if len(found) < PAGE:
+            return
+
+
+async def _end_incomplete(sync: Sync, stripe_id: str) -> None:
+    def given_up(state: State) -> State:
+        return replace(state, status="expired", ended_at=sync.at)
+
+    theirs = await sync.stripe.find_subscription(stripe_id)
+    if theirs is not None and theirs.status == "incomplete":
+        await sync.stripe.cancel_now(stripe_id, reason=None, key=f"subscriptions:clean_up:{stripe_id}")
+    await sync.correct(stripe_id, given_up)

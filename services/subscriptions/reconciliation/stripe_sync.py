@@ -1,0 +1,221 @@
+"""Comparing what we have of Stripe's subscriptions with what Stripe has, and correcting what differs.
+
+Webhooks keep both alike; this is for what was missed for good, and says so as the cause of its changes.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.customers.stripe_link import adopt_subscription
+from services.subscriptions.domain.dunning import with_grace
+from services.subscriptions.domain.invoices import overdue_since
+from services.subscriptions.domain.self_managed_periods import canceled
+from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_objects import StripeSubscription, read_subscription
+from services.subscriptions.domain.subscription_state import FINAL, State, changes
+from services.subscriptions.due_batches import cause
+from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.lifecycle.optimistic_write import Outdated, take_over
+from services.subscriptions.repository import (
+    failures_of,
+    lock_customer,
+    lock_customer_of_stripe,
+    subscription_of_stripe,
+)
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.state_changes import change_subscription
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
+from shared.persistence.unit_of_work import Transactions, Work
+
+log = structlog.get_logger()
+
+PAGE = 100
+"""Subscriptions compared at a time: as many as Stripe lists on a page."""
+CORRECTION_TRIES = 3
+"""How often Stripe is asked again because an event came in between; the next hour tries anew."""
+
+IS_LIVE = sa.and_(SubscriptionRow.stripe_subscription_id.is_not(None), SubscriptionRow.status.not_in(FINAL))
+"""What has a Stripe object and has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One comparison, of everything, by the job of this name."""
+
+    transactions: Transactions
+    stripe: StripeGateway
+    dunning: Dunning
+    at: datetime
+    job: str = "sync_stripe"
+
+    async def compare_all(self) -> None:
+        """Compare page by page of Stripe's list, then one by one what that did not name.
+
+        That is what has ended there, and what lives on a test clock.
+        """
+        if not self.stripe.configured:
+            return
+        async for page in _pages(self.stripe):
+            for subscription in await self._differing(page):
+                await self.correct(subscription.stripe_subscription_id)
+        last = ""
+        while ids := await self._not_compared(last):
+            for subscription_id, stripe_id in ids:
+                await self.correct(stripe_id)
+                last = subscription_id
+
+    async def correct(self, stripe_id: str, settle: Callable[[State], State] | None = None) -> None:
+        """Bring our row to what Stripe has now; take in a subscription of a customer of ours that we missed.
+
+        What Stripe does not have at all has ended, or is what `settle` makes of it.
+        """
+        for _ in range(CORRECTION_TRIES):
+            revision = await self._revision(stripe_id)
+            answer = await self.stripe.find_subscription(stripe_id)
+            late_since = await self._late_since(answer)
+            async with self.begin() as work:
+                try:
+                    await self._write(work, stripe_id, revision, answer, late_since, settle)
+                    return
+                except Outdated:
+                    await work.undo()
+        log.warning("subscription keeps changing in Stripe", stripe_subscription_id=stripe_id)
+
+    async def _write(
+        self,
+        work: Work,
+        stripe_id: str,
+        revision: int | None,
+        answer: StripeSubscription | None,
+        late_since: datetime,
+        settle: Callable[[State], State] | None,
+    ) -> None:
+        row = await subscription_of_stripe(work.session, stripe_id)
+        if row is None:
+            await self._adopt(work, answer)
+            return
+        await lock_customer(work.session, row.customer)
+        await work.session.refresh(row)
+        row.synced_at = self.at
+        if row.status in FINAL:
+            return
+        before = state_of_row(row)
+        if answer is None:
+            row.stripe_revision += 1
+            gone = settle(before) if settle else canceled(before, at=self.at)
+            await change_subscription(work, row, gone)
+            return
+        failed = [at for at, is_owed in await failures_of(work.session, row.subscription_id) if is_owed]
+        since = min(failed, default=late_since)
+        if changes(before, self._with_grace(before, await _told(work, answer, before), since)):
+            await take_over(
+                work, row, revision or 0, answer, lambda state: self._with_grace(before, state, since)
+            )
+
+    def _with_grace(self, before: State, state: State, since: datetime) -> State:
+        return with_grace(before, state, since=since, days=self.dunning.grace_days)
+
+    async def _late_since(self, answer: StripeSubscription | None) -> datetime:
+        """From when grace is counted where we have not heard of a failed payment ourselves."""
+        if answer is None or answer.status != "past_due" or answer.latest_invoice_id is None:
+            return self.at
+        invoice = await self.stripe.find_invoice(answer.latest_invoice_id)
+        return (overdue_since(invoice) if invoice is not None else None) or self.at
+
+    async def _adopt(self, work: Work, answer: StripeSubscription | None) -> None:
+        if answer is None:
+            return
+        customer = await lock_customer_of_stripe(work.session, answer.stripe_customer_id)
+        if customer is not None:
+            await adopt_subscription(work, customer, answer, await load_catalog(work))
+
+    async def _differing(self, page: list[StripeSubscription]) -> list[StripeSubscription]:
+        """Those of a page that are not what we have, or that we ought to have; all others are marked."""
+        theirs = {subscription.stripe_subscription_id: subscription for subscription in page}
+        async with self.begin() as work:
+            shelf = await load_catalog(work)
+            query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(theirs))
+            known = {row.stripe_subscription_id: row for row in await work.session.scalars(query)}
+            customers = await _known_customers(work, page)
+            differing = []
+            for stripe_id, subscription in theirs.items():
+                row = known.get(stripe_id)
+                if row is None:
+                    if subscription.stripe_customer_id in customers:
+                        differing.append(subscription)
+                    continue
+                before = state_of_row(row)
+                state = self._with_grace(before, state_of(subscription, shelf, before), self.at)
+                if row.status not in FINAL and changes(before, state):
+                    differing.append(subscription)
+            same = theirs.keys() - {subscription.stripe_subscription_id for subscription in differing}
+            await _mark(work, same, self.at)
+        return differing
+
+    async def _not_compared(self, after: str) -> list[tuple[str, str]]:
+        old = sa.or_(SubscriptionRow.synced_at.is_(None), SubscriptionRow.synced_at < self.at)
+        query = (
+            sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
+            .where(IS_LIVE, old, SubscriptionRow.subscription_id > after)
+            .order_by(SubscriptionRow.subscription_id)
+            .limit(PAGE)
+        )
+        async with self.begin() as work:
+            found = await work.session.execute(query)
+            return [(row[0], str(row[1])) for row in found]
+
+    async def _revision(self, stripe_id: str) -> int | None:
+        query = sa.select(SubscriptionRow.stripe_revision)
+        async with self.begin() as work:
+            return await work.session.scalar(query.where(SubscriptionRow.stripe_subscription_id == stripe_id))
+
+    def begin(self) -> AbstractAsyncContextManager[Work]:
+        """A transaction that names this job as its cause."""
+        return self.transactions.begin(caused_by=cause(self.job, self.at), now=self.at)
+
+
+async def _told(work: Work, answer: StripeSubscription, before: State) -> State:
+    return state_of(answer, await load_catalog(work), before)
+
+
+async def _known_customers(work: Work, page: list[StripeSubscription]) -> set[str]:
+    ids = {subscription.stripe_customer_id for subscription in page}
+    query = sa.select(CustomerRow.stripe_customer_id).where(CustomerRow.stripe_customer_id.in_(ids))
+    return {found for found in await work.session.scalars(query) if found is not None}
+
+
+async def _mark(work: Work, stripe_ids: set[str], at: datetime) -> None:
+    """Remember that these are alike; whoever is just being changed is looked at on their own."""
+    free = (
+        sa.select(SubscriptionRow.subscription_id)
+        .where(SubscriptionRow.stripe_subscription_id.in_(stripe_ids))
+        .with_for_update(skip_locked=True)
+    )
+    await work.session.execute(
+        sa.update(SubscriptionRow)
+        .where(SubscriptionRow.subscription_id.in_(free))
+        .values(synced_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscription]]:
+    """Stripe's subscriptions that have not ended, newest first."""
+    params: dict[str, Any] = {"limit": PAGE}
+    while True:
+        async with gateway.calls():
+            listed = await gateway.client.v1.subscriptions.list_async(params)  # type: ignore[arg-type]
+            page = [read_subscription(found.to_dict()) for found in listed.data]
+        if page:
+            yield page
+        if not listed.has_more or not page:
+            return
+        params["starting_after"] = page[-1].stripe_subscription_id

@@ -1,0 +1,1 @@
+"""Stripe's API as this service uses it."""

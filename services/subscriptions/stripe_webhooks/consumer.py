@@ -1,0 +1,115 @@
+"""From a message with a Stripe event to its effect, and to the report of how that went."""
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+from sqlalchemy.dialects.postgresql import insert
+
+from services.subscriptions.domain.stripe_objects import Malformed, StripeEvent, read_event
+from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.repository import reserve_stripe_customer
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe_webhooks.checkout_events import apply_checkout
+from services.subscriptions.stripe_webhooks.context import Application, NotOurs, Parked
+from services.subscriptions.stripe_webhooks.customer_events import apply_customer
+from services.subscriptions.stripe_webhooks.fetched_objects import Answers, AskStripe
+from services.subscriptions.stripe_webhooks.invoice_events import apply_invoice
+from services.subscriptions.stripe_webhooks.subscription_events import apply_subscription
+from services.subscriptions.tables.subscriptions import ParkedEventRow
+from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.persistence.unit_of_work import Transactions, Unavailable, Work
+from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, StoredEventStatus
+
+ASKS_MAX = 8
+"""Questions to Stripe for one event: two are common, more mean that the object keeps changing."""
+ERROR_MAX_CHARACTERS = 500
+REPORTED_ATTEMPTS_MAX = 1000
+
+_APPLIERS: dict[str, Callable[[Application], Awaitable[None]]] = {
+    "customer.subscription": apply_subscription,
+    "invoice": apply_invoice,
+    "checkout.session": apply_checkout,
+    "customer": apply_customer,
+}
+
+
+async def take_in(
+    transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
+) -> None:
+    """Apply the Stripe event in a message and report how it went; raises what made it fail.
+
+    Types that nobody applies are passed over in silence: they are stored as ignored already.
+    """
+    try:
+        event = read_event(orjson.loads(incoming.body))
+    except ValueError as error:
+        raise Undeliverable(f"not an event of Stripe's: {error}") from error
+    if event.type not in APPLIED_EVENT_TYPES:
+        return
+    try:
+        await _apply(transactions, incoming, event, Answers(stripe), dunning)
+    except Malformed as error:
+        await _report_failure(transactions, incoming, event, error)
+        raise Undeliverable(str(error)) from error
+    except Exception as error:
+        await _report_failure(transactions, incoming, event, error)
+        raise
+
+
+async def _apply(
+    transactions: Transactions, incoming: Incoming, event: StripeEvent, answers: Answers, dunning: Dunning
+) -> None:
+    apply = _APPLIERS[event.type.rpartition(".")[0]]
+    for _ in range(ASKS_MAX):
+        try:
+            async with transactions.begin(caused_by=event.event_id, now=incoming.published_at) as work:
+                try:
+                    await apply(Application(work, event, answers, dunning))
+                except Parked as parked:
+                    await _park(work, incoming, event, parked.stripe_customer_id)
+                except NotOurs:
+                    _report(work, incoming, event, "ignored")
+                else:
+                    _report(work, incoming, event, "applied")
+                return
+        except AskStripe as question:
+            await answers.ask(question)
+    raise Unavailable(f"{event.event_id} is about something that changes all the time")
+
+
+async def _park(work: Work, incoming: Incoming, event: StripeEvent, stripe_customer_id: str) -> None:
+    await reserve_stripe_customer(work.session, stripe_customer_id)
+    values = {
+        "event_id": event.event_id,
+        "stripe_customer_id": stripe_customer_id,
+        "parked_at": work.now,
+    }
+    await work.session.execute(insert(ParkedEventRow).values(values).on_conflict_do_nothing())
+    _report(work, incoming, event, "received", f"waits for customer {stripe_customer_id}")
+
+
+async def _report_failure(
+    transactions: Transactions, incoming: Incoming, event: StripeEvent, error: Exception
+) -> None:
+    async with transactions.begin(caused_by=event.event_id, now=incoming.published_at) as work:
+        _report(work, incoming, event, "failed", f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARACTERS])
+
+
+def _report(
+    work: Work,
+    incoming: Incoming,
+    event: StripeEvent,
+    status: StoredEventStatus,
+    error: str | None = None,
+) -> None:
+    # One report for each delivery, also when a replay counts its deliveries from 1 again.
+    published = int(incoming.published_at.timestamp() * 1_000_000)
+    work.send(
+        RecordOutcome(
+            command_id=f"{event.event_id[:80]}.{published}.{incoming.attempt}",
+            event_id=event.event_id,
+            status=status,
+            attempt=min(incoming.attempt, REPORTED_ATTEMPTS_MAX),
+            error=error.replace("\x00", "") if error is not None else None,
+        )
+    )

@@ -1,0 +1,31 @@
+"""The table of add-ons."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.subscriptions.tables.base import Row
+from services.subscriptions.tables.subscriptions import CustomerRow
+
+
+class AddOnRow(Row):
+    """An add-on; its subscription carries the money, the period and the features."""
+
+    __tablename__ = "add_ons"
+    __table_args__ = (Index("ix_add_ons_customer", "customer", "add_on_id"),)
+
+    add_on_id: Mapped[str] = mapped_column(primary_key=True)
+    customer: Mapped[str] = mapped_column(ForeignKey(CustomerRow.customer))
+    version: Mapped[int]
+    """0 until it is paid for and told."""
+    product: Mapped[str]
+    price: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    """As of its subscription."""
+    cancel_at: Mapped[datetime | None]
+    subscription_id: Mapped[str | None] = mapped_column(unique=True)
+    """Null while its checkout is open. No foreign key: it is tied before its subscription is written."""
+    created_at: Mapped[datetime]

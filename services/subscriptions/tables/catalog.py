@@ -1,0 +1,93 @@
+"""The catalog's tables. Nothing is deleted from them: what is archived may still be running somewhere."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.subscriptions.tables.base import Row
+
+
+class FeatureRow(Row):
+    """A feature; the columns are the fields of its snapshot."""
+
+    __tablename__ = "catalog_features"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    feature_id: Mapped[str] = mapped_column(unique=True)
+    version: Mapped[int]
+    name: Mapped[str]
+    description: Mapped[str | None]
+    kind: Mapped[str]
+    unit_price: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    meter: Mapped[str | None]
+    archived: Mapped[bool]
+    position: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class ProductRow(Row):
+    """A product; the columns are the fields of its snapshot."""
+
+    __tablename__ = "catalog_products"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    product_id: Mapped[str] = mapped_column(unique=True)
+    version: Mapped[int]
+    name: Mapped[str]
+    description: Mapped[str | None]
+    kind: Mapped[str]
+    seats: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    features: Mapped[list[Any]]
+    required_details: Mapped[list[Any]]
+    archived: Mapped[bool]
+    stripe_product_id: Mapped[str | None] = mapped_column(unique=True)
+    position: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class PriceRow(Row):
+    """A price; the columns are the fields of its snapshot."""
+
+    __tablename__ = "catalog_prices"
+    __table_args__ = (Index("ix_catalog_prices_product", "product"),)
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    price_id: Mapped[str] = mapped_column(unique=True)
+    version: Mapped[int]
+    product: Mapped[str] = mapped_column(ForeignKey(ProductRow.code))
+    model: Mapped[str]
+    currency: Mapped[str | None]
+    interval: Mapped[str]
+    unit_amount: Mapped[int | None]
+    base_amount: Mapped[int]
+    tiers: Mapped[list[Any]]
+    trial_days: Mapped[int | None]
+    listed: Mapped[bool]
+    archived: Mapped[bool]
+    stripe_price_id: Mapped[str | None] = mapped_column(unique=True)
+    position: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class HistoryRow(Row):
+    """What an entity was at each of its versions, so that anything sold can be explained later."""
+
+    __tablename__ = "catalog_history"
+
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    snapshot: Mapped[dict[str, Any]]
+    caused_by: Mapped[str]
+    changed_at: Mapped[datetime]
+
+
+class StateRow(Row):
+    """The catalog as a whole: one row, locked by whoever changes it."""
+
+    __tablename__ = "catalog_state"
+
+    one: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    revision: Mapped[int] = mapped_column(server_default=text("0"))
+    applying: Mapped[str | None]
+    """The command that is applying a document, or the last one that did."""

@@ -1,0 +1,1 @@
+"""Stored Stripe events: written once each, found again, and listed."""

@@ -1,0 +1,144 @@
+"""Where events enter the table: those that arrive together are committed together, each stored once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import orjson
+import psycopg
+import structlog
+
+from services.webhooks.domain.stripe_event import IncomingEvent
+from shared.errors import Unavailable
+from shared.persistence.group_commit import GroupCommit
+from shared.persistence.sql_pipeline import Bound, Driver, Statement, send
+from shared.runtime.tracing import handling, outgoing_headers
+from shared.runtime.tuning import DATABASE_CONNECT_TIMEOUT_SECONDS
+from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
+
+log = structlog.get_logger()
+
+COMMIT_TIMEOUT_SECONDS = 10.0
+"""Stripe gives up on an endpoint after about this long; it hears 503 before that and sends again."""
+GROUP_MAX_EVENTS = 64
+"""Payloads may have 512 KiB each: a group stays below 32 MiB."""
+WAITING_MAX_EVENTS = 2_000
+"""Held in memory at the same time; more are refused with 503 and come again."""
+COMMIT_TRIES = 2
+"""A connection that died while it was idle is found out by using it; the second try opens a new one."""
+
+STORE = Statement("""
+    WITH incoming AS (
+        SELECT * FROM unnest(
+            $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::text[]
+        ) AS event (event_id, type, status, created_at, received_at, payload, subject)
+    ), stored AS (
+        INSERT INTO webhooks.stripe_events (event_id, type, status, created_at, received_at, payload)
+        SELECT event_id, type, status, created_at, received_at, payload FROM incoming
+        ON CONFLICT DO NOTHING
+        RETURNING event_id
+    ), told AS (
+        INSERT INTO webhooks.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
+        SELECT event_id, $8, subject, $9::jsonb, payload, event_id, received_at
+        FROM incoming JOIN stored USING (event_id)
+    )
+    SELECT event_id FROM stored
+""")
+"""One statement, so one transaction and one round trip; RETURNING names the events that were new."""
+
+
+class Ingest:
+    """Stores Stripe's events. One connection is enough: there is one commit at a time, of all that wait."""
+
+    def __init__(self, database_url: str, subjects: Subjects) -> None:
+        self._database_url = database_url
+        self._subjects = subjects
+        self.wake_relay: Callable[[], None] = _nobody
+        """Called after each commit; whoever runs a relay puts its bell here."""
+        self._connection: Driver | None = None
+        self._group: GroupCommit[IncomingEvent, bool] = GroupCommit(
+            self._commit,
+            service="webhooks",
+            name="stripe_events",
+            isolates=lambda error: not isinstance(error, Unavailable),
+            max_items=GROUP_MAX_EVENTS,
+            max_waiting=WAITING_MAX_EVENTS,
+        )
+
+    async def store(self, event: IncomingEvent) -> bool:
+        """Store an event and queue it for publication, committed; False where it was there before.
+
+        Raises Unavailable when it could not be stored now.
+        """
+        return await self._group.submit(event)
+
+    async def close(self) -> None:
+        """Finish what is under way and give the connection back."""
+        await self._group.close()
+        await self._disconnect()
+
+    async def _commit(self, events: Sequence[IncomingEvent]) -> list[bool | Exception]:
+        with handling("webhooks.store_events", None):
+            storing = self._storing(events)
+            for attempt in range(1, COMMIT_TRIES + 1):
+                try:
+                    async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                        new = await self._store(storing)
+                except (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError) as error:
+                    await self._disconnect()
+                    if attempt == COMMIT_TRIES or isinstance(error, TimeoutError):
+                        raise Unavailable(
+                            f"the database is away: {str(error) or type(error).__name__}"
+                        ) from error
+                else:
+                    self.wake_relay()
+                    return [_taken(new, event.event_id) for event in events]
+        raise AssertionError("the last try returns or raises")
+
+    def _storing(self, events: Sequence[IncomingEvent]) -> Bound:
+        # In the order of their ids, so that two replicas with the same events cannot wait for each other.
+        first = {event.event_id: event for event in reversed(events)}
+        unique = [first[event_id] for event_id in sorted(first)]
+        headers = {"content-type": "application/json"} | outgoing_headers()
+        return STORE(
+            [event.event_id for event in unique],
+            [event.type for event in unique],
+            [event.status for event in unique],
+            [event.created_at for event in unique],
+            [event.received_at for event in unique],
+            [event.payload for event in unique],
+            [self._subjects.stripe_event(event.type) for event in unique],
+            STRIPE_EVENTS_STREAM,
+            orjson.dumps(headers).decode(),
+        )
+
+    async def _store(self, storing: Bound) -> set[str]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._connect()
+        (stored,) = await send(self._connection, storing)
+        return {row[0] for row in stored.rows}
+
+    async def _connect(self) -> Driver:
+        return await psycopg.AsyncConnection.connect(
+            self._database_url,
+            autocommit=True,
+            connect_timeout=DATABASE_CONNECT_TIMEOUT_SECONDS,
+            application_name="webhooks-ingest",
+            options=f"-c statement_timeout={int(COMMIT_TIMEOUT_SECONDS)}s -c timezone=UTC",
+        )
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+def _nobody() -> None:
+    """Nobody waits: the relay looks by itself now and then."""
+
+
+def _taken(new: set[str], event_id: str) -> bool:
+    """Whether this event is the new one; of several with the same id in one group only the first is."""
+    if event_id not in new:
+        return False
+    new.remove(event_id)
+    return True

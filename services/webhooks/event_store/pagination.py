@@ -1,0 +1,24 @@
+"""Page cursors of `list_events`: the place of the last event shown, opaque to whoever passes it back."""
+
+from datetime import datetime
+
+from services.webhooks.event_store.repository import Place
+from shared.messaging.message_parsing import invalid_message
+from shared.persistence import cursors
+
+
+def encode_cursor(place: Place) -> str:
+    """The cursor of the page that follows a place."""
+    return cursors.encode_cursor(place.received_at.isoformat(), place.event_id)
+
+
+def decode_cursor(cursor: str) -> Place:
+    """The place behind a cursor; raises Rejected `invalid_message` for anything that is none."""
+    received_at, event_id = cursors.decode_cursor(cursor, 2)
+    try:
+        moment = datetime.fromisoformat(received_at)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise invalid_message([{"field": "cursor", "problem": "is not the next_cursor of a page of events"}])
+    return Place(moment, event_id)

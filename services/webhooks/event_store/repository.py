@@ -1,0 +1,160 @@
+"""The SQL of this service beside the ingress: looking events up, reports on them, sending them again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.webhooks.domain.stripe_event import Standing
+from services.webhooks.tables import Reconciled, ReplayProgress, StripeEvent
+from shared.persistence.unit_of_work import Work
+from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEvent
+from tallystick.subjects import STRIPE_EVENTS_STREAM
+
+EVENT_HEADERS = {"content-type": "application/json"}
+SHOWN = (
+    StripeEvent.event_id,
+    StripeEvent.type,
+    StripeEvent.status,
+    StripeEvent.created_at,
+    StripeEvent.received_at,
+    StripeEvent.attempts,
+    StripeEvent.last_error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A row's place in the order of arrival."""
+
+    received_at: datetime
+    event_id: str
+
+
+async def find_event(session: AsyncSession, event_id: str) -> tuple[StoredEvent, bytes] | None:
+    """A stored event and its payload."""
+    query = sa.select(*SHOWN, StripeEvent.payload).where(StripeEvent.event_id == event_id)
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else (_shown(row), row.payload)
+
+
+async def list_events(
+    session: AsyncSession,
+    *,
+    event_type: str | None,
+    status: str | None,
+    since: datetime | None,
+    before: Place | None,
+    limit: int,
+) -> list[StoredEvent]:
+    """Stored events, newest first, from before a place."""
+    query = sa.select(*SHOWN)
+    if event_type is not None:
+        query = query.where(StripeEvent.type == event_type)
+    if status is not None:
+        query = query.where(StripeEvent.status == status)
+    if since is not None:
+        query = query.where(StripeEvent.received_at >= since)
+    if before is not None:
+        query = query.where(_place() < sa.tuple_(sa.literal(before.received_at), sa.literal(before.event_id)))
+    query = query.order_by(StripeEvent.received_at.desc(), StripeEvent.event_id.desc()).limit(limit)
+    return [_shown(row) for row in await session.execute(query)]
+
+
+async def unknown_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[str]:
+    """Which of these events are not stored."""
+    known = await session.scalars(sa.select(StripeEvent.event_id).where(StripeEvent.event_id.in_(event_ids)))
+    return sorted(set(event_ids) - set(known))
+
+
+async def lock_standing(session: AsyncSession, event_id: str) -> Standing | None:
+    """What became of an event so far, locked until the transaction ends; None where it is not stored."""
+    query = sa.select(StripeEvent.status, StripeEvent.attempts, StripeEvent.last_error)
+    row = (
+        await session.execute(query.where(StripeEvent.event_id == event_id).with_for_update())
+    ).one_or_none()
+    return None if row is None else Standing(row.status, row.attempts, row.last_error)
+
+
+async def save_standing(session: AsyncSession, event_id: str, standing: Standing) -> None:
+    """Write what became of an event."""
+    await session.execute(
+        sa.update(StripeEvent)
+        .where(StripeEvent.event_id == event_id)
+        .values(status=standing.status, attempts=standing.attempts, last_error=standing.last_error)
+    )
+
+
+async def lock_replay(session: AsyncSession, command_id: str) -> ReplayProgress:
+    """How far a replay has come, locked so that its batches follow one another."""
+    await session.execute(insert(ReplayProgress).values(command_id=command_id).on_conflict_do_nothing())
+    query = sa.select(ReplayProgress).where(ReplayProgress.command_id == command_id).with_for_update()
+    return (await session.execute(query)).scalar_one()
+
+
+async def replay_batch(
+    work: Work, chosen: Sequence[sa.ColumnElement[bool]], *, after: Place | None, limit: int, mark: str
+) -> list[Place]:
+    """Publish the next chosen events again, oldest first, and let them wait for new reports; their places.
+
+    Their message ids carry `mark`, or JetStream would take them for what it has already.
+    """
+    query = sa.select(StripeEvent.event_id, StripeEvent.received_at, StripeEvent.type, StripeEvent.payload)
+    query = query.where(*chosen)
+    if after is not None:
+        query = query.where(_place() > sa.tuple_(sa.literal(after.received_at), sa.literal(after.event_id)))
+    query = query.order_by(StripeEvent.received_at, StripeEvent.event_id).limit(limit)
+    rows = (await work.session.execute(query)).all()
+    for row in rows:
+        work.publish(
+            STRIPE_EVENTS_STREAM,
+            work.subjects.stripe_event(row.type),
+            row.payload,
+            message_id=f"{row.event_id}.{mark}",
+            headers=dict(EVENT_HEADERS),
+        )
+    await work.session.execute(
+        sa.update(StripeEvent)
+        .where(
+            StripeEvent.event_id.in_([row.event_id for row in rows]),
+            StripeEvent.type.in_(APPLIED_EVENT_TYPES),
+        )
+        .values(status="received", attempts=0, last_error=None)
+    )
+    return [Place(row.received_at, row.event_id) for row in rows]
+
+
+async def reconciled_until(session: AsyncSession) -> datetime | None:
+    """The moment up to which Stripe's list has been compared; None before the first time."""
+    return await session.scalar(sa.select(Reconciled.until))
+
+
+async def save_reconciled_until(session: AsyncSession, until: datetime) -> None:
+    """Write the moment up to which Stripe's list has been compared."""
+    statement = insert(Reconciled).values(until=until)
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Reconciled.one],
+            set_={"until": statement.excluded.until},
+        )
+    )
+
+
+def _place() -> Any:
+    return sa.tuple_(StripeEvent.received_at, StripeEvent.event_id)
+
+
+def _shown(row: Any) -> StoredEvent:
+    return StoredEvent(
+        event_id=row.event_id,
+        type=row.type,
+        status=row.status,
+        created_at=row.created_at,
+        received_at=row.received_at,
+        attempts=row.attempts,
+        last_error=row.last_error,
+    )

@@ -1,0 +1,47 @@
+"""The NATS ingress: payloads that somebody else received from Stripe and passed on."""
+
+from dataclasses import dataclass
+
+from services.webhooks.domain.stripe_event import NotAnEvent
+from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.ingress.payload import read_event
+from services.webhooks.ingress.signature import BadSignature, Verifier
+from shared.clock import utc_now
+from shared.errors import Unavailable
+from shared.messaging.redelivery import Incoming, Undeliverable
+
+SIGNATURE_HEADER = "stripe-signature"
+
+
+@dataclass(frozen=True, slots=True)
+class NatsIngress:
+    """Checks and stores what comes in over NATS."""
+
+    ingest: Ingest
+    verifier: Verifier | None
+    is_verified: bool
+    """Whether the sender has checked Stripe's signature already, so that ours is not needed."""
+
+    async def take_in(self, incoming: Incoming) -> None:
+        """Store the event in a message.
+
+        Raises Undeliverable for what can never be stored, Unavailable when it cannot be stored now.
+        """
+        try:
+            if not self.is_verified:
+                self._verify(incoming)
+            event = read_event(incoming.body, utc_now())
+        except (BadSignature, NotAnEvent) as error:
+            raise Undeliverable(str(error)) from error
+        await self.ingest.store(event)
+
+    def _verify(self, incoming: Incoming) -> None:
+        if self.verifier is None:
+            raise Unavailable("STRIPE_WEBHOOK_SECRET is not set: signatures cannot be checked.")
+        # Its age is that at which JetStream took it in: a message may wait out an outage of ours.
+        arrived_at = incoming.published_at.timestamp()
+        self.verifier.verify(incoming.body, _signature(incoming.headers), arrived_at=arrived_at)
+
+
+def _signature(headers: dict[str, str]) -> str | None:
+    return next((value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER), None)

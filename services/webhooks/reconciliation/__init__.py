@@ -1,0 +1,1 @@
+"""Comparing the stored events with Stripe's own list."""
