@@ -62,9 +62,9 @@ def test_what_people_wrote_around_a_canvas_stays() -> None:
 def test_a_command_that_cannot_be_told_from_its_call_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "services" / "webhooks"
+    folder = tmp_path / "services" / "webhooks" / "ingress"
     folder.mkdir(parents=True)
-    (folder / "store.py").write_text("def send(work, command):\n    work.send(command)\n")
+    (folder / "signature.py").write_text("def send(work, command):\n    work.send(command)\n")
     monkeypatch.setattr(canvas, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match=r"store\.py:2: name the command"):
+    with pytest.raises(ValueError, match=r"signature\.py:2: name the command"):
         list(canvas.sent_commands(webhooks))
