@@ -2,13 +2,44 @@
 
 from typing import Any
 
-from services.consumables import handlers
+from services.consumables.consumption import (
+    consume,
+    consume_many,
+    refunds_and_releases,
+    reservations,
+    usage_report,
+)
+from services.consumables.grants import expiry, manual_grants, renewal
+from services.consumables.ledger import queries as ledger_queries
+from services.consumables.metering import usage_export
+from services.consumables.projections import entities, event_handlers
+from services.consumables.recharges import payment, purchase
+from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 
-__all__ = ["handlers", "provide", "service"]
+__all__ = ["HANDLERS", "provide", "service"]
+
+HANDLERS = (
+    consume,
+    consume_many,
+    refunds_and_releases,
+    reservations,
+    usage_report,
+    expiry,
+    manual_grants,
+    renewal,
+    ledger_queries,
+    usage_export,
+    entities,
+    event_handlers,
+    payment,
+    purchase,
+    recharges_queries,
+)
+"""Importing these modules registers the commands, questions, events and jobs of this worker."""
 
 
 def provide(settings: Settings) -> list[Any]:

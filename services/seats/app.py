@@ -2,14 +2,31 @@
 
 from typing import Any
 
-from services.seats import handlers
+from services.seats import queries
+from services.seats.assignments import assign, seat_lifecycle
+from services.seats.invitations import expiry
 from services.seats.invitations.tokens import Invitations
+from services.seats.projections import subscription_projection
+from services.seats.seat_count import change_seat_count, seat_quota_hold
 from services.seats.service import service
+from services.seats.teams import transfer_billing_manager
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 
-__all__ = ["handlers", "provide", "service"]
+__all__ = ["HANDLERS", "provide", "service"]
+
+HANDLERS = (
+    queries,
+    assign,
+    seat_lifecycle,
+    expiry,
+    subscription_projection,
+    change_seat_count,
+    seat_quota_hold,
+    transfer_billing_manager,
+)
+"""Importing these modules registers the commands, questions, events and jobs of this worker."""
 
 
 def provide(settings: Settings) -> list[Any]:

@@ -9,10 +9,11 @@ from services.seats.repository import (
     held_seats,
     known_invoices,
     known_subscription,
-    list_memberships,
-    list_seats,
+    load_memberships,
+    load_seats,
     no_team,
 )
+from services.seats.service import service
 from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot, terms_of_row
 from services.seats.tables import TeamRow
 from shared.messaging.service_client import Asking
@@ -22,6 +23,7 @@ from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 
 
+@service.question(m.GetTeam)
 async def get_team(work: Work, question: m.GetTeam) -> m.TeamFound:
     """One team; raises Rejected `not_found`."""
     found = await find_team(
@@ -35,10 +37,11 @@ async def get_team(work: Work, question: m.GetTeam) -> m.TeamFound:
     return m.TeamFound(team=team_snapshot(found))
 
 
-async def seat_page(work: Work, question: m.ListSeats) -> m.SeatPage:
+@service.question(m.ListSeats)
+async def list_seats(work: Work, question: m.ListSeats) -> m.SeatPage:
     """A page of a team's seats; raises Rejected `not_found`."""
     await _team(work, question.team_id)
-    rows = await list_seats(
+    rows = await load_seats(
         work.session,
         question.team_id,
         status=question.status,
@@ -50,9 +53,10 @@ async def seat_page(work: Work, question: m.ListSeats) -> m.SeatPage:
     return m.SeatPage(items=[seat_snapshot(row) for row in page], next_cursor=more)
 
 
-async def membership_page(work: Work, question: m.ListMemberships) -> m.MembershipPage:
+@service.question(m.ListMemberships)
+async def list_memberships(work: Work, question: m.ListMemberships) -> m.MembershipPage:
     """A page of the seats that a user has claimed."""
-    rows = await list_memberships(
+    rows = await load_memberships(
         work.session, question.member, before=_before(question.cursor), limit=question.limit + 1
     )
     page = rows[: question.limit]
@@ -61,7 +65,10 @@ async def membership_page(work: Work, question: m.ListMemberships) -> m.Membersh
     return m.MembershipPage(items=items, next_cursor=more)
 
 
-async def preview_count(work: Work, question: m.PreviewSeatChange, asking: Asking) -> m.SeatChangePreview:
+@service.question(m.PreviewSeatChange)
+async def preview_seat_change(
+    work: Work, question: m.PreviewSeatChange, asking: Asking
+) -> m.SeatChangePreview:
     """What the subscription says that another number of seats would cost.
 
     Raises Rejected with what the change would be refused with.
@@ -87,7 +94,8 @@ async def preview_count(work: Work, question: m.PreviewSeatChange, asking: Askin
     )
 
 
-async def payments(work: Work, question: m.MemberPayments) -> m.PaymentsOfMembers:
+@service.question(m.MemberPayments)
+async def member_payments(work: Work, question: m.MemberPayments) -> m.PaymentsOfMembers:
     """What each seat costs in the running period; raises Rejected `not_found`.
 
     The owner comes first, then the seats that are held, oldest first, then those that nobody holds as one.

@@ -151,7 +151,7 @@ async def open_team_of(work: Work, subscription_id: str) -> TeamRow | None:
     return (await work.session.scalars(query)).first()
 
 
-async def list_seats(
+async def load_seats(
     session: AsyncSession, team_id: str, *, status: str | None, before: str | None, limit: int
 ) -> Sequence[SeatRow]:
     """A team's seats, newest first, from before a seat's id."""
@@ -163,7 +163,7 @@ async def list_seats(
     return (await session.scalars(query.order_by(SeatRow.seat_id.desc()).limit(limit))).all()
 
 
-async def list_memberships(
+async def load_memberships(
     session: AsyncSession, member: Customer, *, before: str | None, limit: int
 ) -> list[tuple[SeatRow, TeamRow]]:
     """The seats a user has claimed with their teams, newest first, from before a seat's id."""

@@ -2,18 +2,60 @@
 
 from typing import Any
 
-from services.subscriptions import handlers
-from services.subscriptions.catalog import handlers as catalog_handlers
+from services.subscriptions import queries
+from services.subscriptions.add_ons import cancel as add_ons_cancel
+from services.subscriptions.add_ons import purchase
+from services.subscriptions.add_ons import queries as add_ons_queries
+from services.subscriptions.catalog import apply_catalog
+from services.subscriptions.catalog import queries as catalog_queries
+from services.subscriptions.charges import charge
+from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.customers import billing_portal, registration
+from services.subscriptions.dunning import grace
 from services.subscriptions.dunning.grace import Dunning
+from services.subscriptions.entitlements import seat_holders
+from services.subscriptions.lifecycle import cancel as lifecycle_cancel
+from services.subscriptions.lifecycle import change_plan, create, pause_resume, previews, reminders, renewal
 from services.subscriptions.lifecycle.seat_quota import TeamRoom
+from services.subscriptions.overrides import set_override
+from services.subscriptions.reconciliation import jobs
 from services.subscriptions.service import service
+from services.subscriptions.stripe import meters
 from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe_webhooks import consumer
 from shared.messaging.service_client import Asking
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 
-__all__ = ["catalog_handlers", "handlers", "provide", "service"]
+__all__ = ["HANDLERS", "provide", "service"]
+
+HANDLERS = (
+    queries,
+    add_ons_cancel,
+    purchase,
+    add_ons_queries,
+    apply_catalog,
+    catalog_queries,
+    charge,
+    start_checkout,
+    billing_portal,
+    registration,
+    grace,
+    seat_holders,
+    lifecycle_cancel,
+    change_plan,
+    create,
+    pause_resume,
+    previews,
+    reminders,
+    renewal,
+    set_override,
+    jobs,
+    meters,
+    consumer,
+)
+"""Importing these modules registers the commands, questions, events and jobs of this worker."""
 
 
 def provide(settings: Settings) -> list[Any]:

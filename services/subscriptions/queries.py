@@ -6,6 +6,7 @@ from datetime import datetime
 from services.subscriptions import repository
 from services.subscriptions.domain.entitlements import NOTHING
 from services.subscriptions.lifecycle.optimistic_write import not_found
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import (
     customer_snapshot,
     entitlement_snapshot,
@@ -17,6 +18,7 @@ from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
 
+@service.question(m.GetCustomer)
 async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
     """A customer; raises Rejected `not_found`."""
     row = await repository.find_customer(work.session, question.customer.token)
@@ -25,6 +27,7 @@ async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
     return m.CustomerFound(customer=customer_snapshot(row))
 
 
+@service.question(m.ListCustomers)
 async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPage:
     """A page of customers, of all or of those in whom something is found."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
@@ -38,7 +41,8 @@ async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPag
     )
 
 
-async def get_subscriptions(
+@service.question(m.GetSubscription, together=True)
+async def get_subscription(
     work: Work, questions: Sequence[m.GetSubscription]
 ) -> list[m.SubscriptionFound | Rejected]:
     """For each question the subscription, or that there is none."""
@@ -58,6 +62,7 @@ async def get_subscriptions(
     return answers
 
 
+@service.question(m.ListSubscriptions)
 async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.SubscriptionPage:
     """A page of subscriptions; one row more than shown tells whether there is a next page."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
@@ -75,6 +80,7 @@ async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.Sub
     )
 
 
+@service.question(m.ListInvoices)
 async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
     """A page of a customer's invoices."""
     before = _invoice_key(question.cursor) if question.cursor is not None else None
@@ -89,13 +95,15 @@ async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
     )
 
 
-async def check_entitlements(work: Work, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
+@service.question(m.CheckEntitlement, together=True)
+async def check_entitlement(work: Work, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
     """For each question, what a customer may use of a feature."""
     wanted = [(question.customer.token, question.feature) for question in questions]
     found = await repository.allowances(work, wanted)
     return [found.get(key, NOTHING) for key in wanted]
 
 
+@service.question(m.ListEntitlements)
 async def list_entitlements(work: Work, question: m.ListEntitlements) -> m.EntitlementPage:
     """A page of what a customer may use."""
     after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None

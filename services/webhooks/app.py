@@ -5,17 +5,31 @@ from typing import Any
 from pydantic import SecretStr
 from starlette.routing import BaseRoute, Route
 
-from services.webhooks import handlers  # noqa: F401 - registers them
+from services.webhooks.event_store import outcomes, queries
 from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.ingress import nats_ingress
 from services.webhooks.ingress.http_ingress import PATH, StripeIngress
 from services.webhooks.ingress.nats_ingress import NatsIngress
 from services.webhooks.ingress.signature import Verifier
+from services.webhooks.reconciliation import reconcile
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
+from services.webhooks.replay import replay
 from services.webhooks.service import service
 from shared.runtime.service_runtime import Runtime
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 from tallystick.subjects import Subjects
+
+__all__ = ["HANDLERS", "provide", "service"]
+
+HANDLERS = (
+    outcomes,
+    queries,
+    nats_ingress,
+    reconcile,
+    replay,
+)
+"""Importing these modules registers the commands, questions, events and jobs of this worker."""
 
 
 def provide(settings: Settings) -> list[Any]:

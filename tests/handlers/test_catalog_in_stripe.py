@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from services.subscriptions.catalog import handlers as _handlers  # noqa: F401 - registers them
+from services.subscriptions import app as _app  # noqa: F401 - registers the handlers
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog as m

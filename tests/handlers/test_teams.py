@@ -190,7 +190,7 @@ async def test_a_close_that_was_interrupted_is_finished_by_the_next_delivery(
     await company.subscribed(5)
     token = (await company.invites("member@example.com"))["invitation_token"]
     with monkeypatch.context() as crashing:
-        crashing.setattr("services.seats.handlers.feed.subscription_projection.close_teams", _crash)
+        crashing.setattr("services.seats.projections.subscription_projection.close_teams", _crash)
         with pytest.raises(ConnectionResetError):
             await company.tells("canceled", status="canceled")
     assert (await company.refuses(await company.assign("new@example.com")))[0] == "team_closed"

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.webhooks import handlers  # noqa: F401 - registers them
+from services.webhooks import app  # noqa: F401 - registers the handlers
 from services.webhooks.event_store.event_writer import Ingest
 from services.webhooks.ingress.nats_ingress import NatsIngress
 from services.webhooks.ingress.payload import read_event

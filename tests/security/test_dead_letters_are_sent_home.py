@@ -175,6 +175,6 @@ async def test_an_outcome_is_published_to_an_inbox_alone(admin: tallystick.Clien
 
 def test_the_jobs_that_are_known_are_those_of_the_services() -> None:
     for name in JOBS:
-        importlib.import_module(f"services.{name}.handlers")
+        importlib.import_module(f"services.{name}.app")
         service = importlib.import_module(f"services.{name}.service").service
         assert JOBS[name] == set(service.jobs), name

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from services.webhooks import handlers  # noqa: F401 - registers them
+from services.webhooks import app  # noqa: F401 - registers the handlers
 from services.webhooks.service import service as webhooks
 from shared.operations.jetstream_layout import load_layout
 from shared.operations.provision import LAYOUT_PATH

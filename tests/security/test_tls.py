@@ -22,7 +22,7 @@ import tallystick
 from deploy.certificates import make
 from sandbox.nats import DEPLOY_CONFIGURATION, Nats, password_owners
 from sandbox.ports import free_port
-from services.seats import handlers  # noqa: F401 - registers them
+from services.seats import app  # noqa: F401 - registers the handlers
 from services.seats.invitations.tokens import Invitations
 from services.seats.service import service as seats
 from shared.messaging.nats_connection import connect

@@ -10,13 +10,18 @@ from services.consumables.domain.consumption import Insufficient, Taken, draw
 from services.consumables.ledger.rejections import refuse_unreached
 from services.consumables.ledger.repository import Loaded, Wanted, load, loading
 from services.consumables.ledger.writer import write
+from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.sql_pipeline import Bound
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
-from tallystick.messages.consumables import EntryKind
 
 Decision = Taken | Rejected
+
+
+def drawn_for(wish: m.Wish) -> str:
+    """Whose units a command draws, for taking turns where more commands wait than fit into one commit."""
+    return wish.account or wish.consumer.token
 
 
 def wanted_by(wish: m.Wish) -> Wanted:
@@ -29,6 +34,7 @@ def reading(wishes: Sequence[m.Wish]) -> Sequence[Bound]:
     return loading(wanted_by(wish) for wish in wishes)
 
 
+@service.command(m.Consume, together=True, owner=drawn_for, reads=reading)
 async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units for each command; results are written as JSON."""
     loaded = await load(work, [wanted_by(command) for command in commands])
@@ -41,7 +47,7 @@ async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rej
     ]
 
 
-def decide(loaded: Loaded, wish: m.Wish, kind: EntryKind, why: Why) -> Taken | Rejected | None:
+def decide(loaded: Loaded, wish: m.Wish, kind: m.EntryKind, why: Why) -> Taken | Rejected | None:
     """What becomes of one wish, whose effect is in memory from then on.
 
     None: the consumer can reach no such units, for a reason that has to be looked up.

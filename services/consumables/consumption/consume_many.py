@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.consumables.consumption import consume
+from services.consumables.service import service
 from shared.messaging.command_batch import Answer, Asked, decide_in
 from shared.persistence.inbox import Inbox
 from shared.persistence.sql_pipeline import Bound
@@ -18,6 +19,7 @@ def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
     return consume.reading([item for message in messages for item in message.items])
 
 
+@service.command(m.ConsumeMany, together=True, together_max=MESSAGES_AT_ONCE, reads=reading)
 async def consume_many(
     work: Work, commands: Sequence[m.ConsumeMany], inbox: Inbox
 ) -> list[bytes | Exception]:

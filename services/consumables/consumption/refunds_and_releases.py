@@ -7,6 +7,7 @@ from services.consumables.domain.balance import Pool, Stock, Why, available, giv
 from services.consumables.ledger.rejections import refuse_unreached
 from services.consumables.ledger.repository import Loaded, Wanted, load
 from services.consumables.ledger.writer import write
+from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
@@ -43,6 +44,7 @@ class Consumption(NamedTuple):
     used_at: datetime
 
 
+@service.command(m.Release)
 async def release(work: Work, command: m.Release) -> m.Left:
     """Free what was occupied of a limit, from what is in use above a lowered ceiling first."""
     wanted = Wanted(command.consumer.token, command.feature, command.account)
@@ -65,7 +67,8 @@ async def release(work: Work, command: m.Release) -> m.Left:
     return m.Left(remaining=available(pools))
 
 
-async def refund(work: Work, command: m.RefundConsumption) -> m.Refunded:
+@service.command(m.RefundConsumption)
+async def refund_consumption(work: Work, command: m.RefundConsumption) -> m.Refunded:
     """Give back what a consumption used to the grants it was drawn from, the last first.
 
     Raises Rejected `not_found`, `already_refunded`.

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.consumables.consumption.consume import decide, drawn, wanted_by
+from services.consumables.consumption.consume import decide, drawn, drawn_for, reading, wanted_by
 from services.consumables.domain.balance import Pool, Why, available, give_back, move
 from services.consumables.ledger.rejections import refuse_unreached
 from services.consumables.ledger.repository import Loaded, Wanted, load
 from services.consumables.ledger.writer import write
+from services.consumables.service import service
 from shared.errors import Rejected
 from shared.ids import new_id
 from shared.persistence.unit_of_work import Transactions, Work
@@ -60,6 +61,7 @@ class Reservation(NamedTuple):
         return sum(part["quantity"] for part in self.drawn)
 
 
+@service.command(m.Reserve, together=True, owner=drawn_for, reads=reading)
 async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
     """Set units aside for each command; results are written as JSON."""
     loaded = await load(work, [wanted_by(command) for command in commands])
@@ -100,7 +102,10 @@ async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rej
     return results
 
 
-async def commit(work: Work, commands: Sequence[m.CommitReservation]) -> list[m.Settled | Rejected]:
+@service.command(m.CommitReservation, together=True)
+async def commit_reservation(
+    work: Work, commands: Sequence[m.CommitReservation]
+) -> list[m.Settled | Rejected]:
     """Use what was set aside, or less and give the rest back."""
     desk = await _Desk.open(work, [command.reservation_id for command in commands])
     results: list[m.Settled | Rejected] = []
@@ -119,7 +124,10 @@ async def commit(work: Work, commands: Sequence[m.CommitReservation]) -> list[m.
     return results
 
 
-async def release(work: Work, commands: Sequence[m.ReleaseReservation]) -> list[m.Left | Rejected]:
+@service.command(m.ReleaseReservation, together=True)
+async def release_reservation(
+    work: Work, commands: Sequence[m.ReleaseReservation]
+) -> list[m.Left | Rejected]:
     """Give back what was set aside."""
     desk = await _Desk.open(work, [command.reservation_id for command in commands])
     results: list[m.Left | Rejected] = []
@@ -136,7 +144,8 @@ async def release(work: Work, commands: Sequence[m.ReleaseReservation]) -> list[
     return results
 
 
-async def expire_due_reservations(transactions: Transactions, at: datetime) -> None:
+@service.job("expire_reservations")
+async def expire_reservations(transactions: Transactions, at: datetime) -> None:
     """Give back every reservation whose time is over by then."""
     cause = f"consumables.expire_reservations {at.isoformat().replace('+00:00', 'Z')}"
     while True:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from services.consumables.service import service
 from shared.messaging.message_parsing import invalid_message
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
@@ -23,6 +24,7 @@ SELECT_USAGE = """
 """
 
 
+@service.question(m.Usage)
 async def usage(work: Work, question: m.Usage) -> m.UsageReport:
     """A customer's usage by spans of time; raises Rejected `invalid_message` for more than fits an answer."""
     consumer = "consumer" if question.group_by == "consumer" else "CAST(NULL AS text)"

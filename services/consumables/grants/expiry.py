@@ -8,6 +8,7 @@ from services.consumables.ledger.bulk_writer import Books, Held
 from services.consumables.ledger.locked_balances import Standing
 from services.consumables.ledger.repository import Loaded, load
 from services.consumables.ledger.writer import write
+from services.consumables.service import service
 from shared.persistence.unit_of_work import Transactions, Work
 
 EXPIRED_AT_ONCE = 1_000
@@ -36,7 +37,8 @@ async def end_accounts(work: Work, accounts: Sequence[str]) -> None:
     await _end(work, await cursor.fetchall())
 
 
-async def expire_due_grants(transactions: Transactions, at: datetime) -> None:
+@service.job("expire_grants")
+async def expire_grants(transactions: Transactions, at: datetime) -> None:
     """End every grant whose time is over by then; whoever uses units meanwhile goes by the clock.
 
     Where units come anew a moment later, what lapses before that neither runs low nor is bought again.

@@ -9,6 +9,7 @@ from services.consumables.ledger.bulk_writer import Account, Books, Given
 from services.consumables.ledger.rejections import no_account, unknown_feature
 from services.consumables.ledger.repository import load
 from services.consumables.ledger.writer import write
+from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import consumables as m
@@ -27,6 +28,7 @@ BY_HAND = "manual/"
 """How the keys of what is given here begin."""
 
 
+@service.command(m.Grant)
 async def grant(work: Work, command: m.Grant) -> m.Granted:
     """Give units to an account.
 
@@ -55,6 +57,7 @@ async def grant(work: Work, command: m.Grant) -> m.Granted:
     return m.Granted(grant=grant_snapshot(loaded.stocks[grant_id], source))
 
 
+@service.command(m.RevokeGrant)
 async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
     """Take back what is left of a grant; again: the same, with nothing told.
 

@@ -30,6 +30,7 @@ from services.consumables.grants.allotments import (
 from services.consumables.grants.bulk_renewal import renew_plainly
 from services.consumables.grants.limit_ceilings import settle_limits
 from services.consumables.ledger.bulk_writer import Books, Given, Held
+from services.consumables.service import service
 from shared.messaging.feed_consumer import Begin
 from shared.persistence.unit_of_work import Transactions, Work
 
@@ -68,7 +69,8 @@ WRITE_ALLOTMENTS = """
 """
 
 
-async def renew_due_grants(transactions: Transactions, at: datetime) -> None:
+@service.job("renew_grants")
+async def renew_grants(transactions: Transactions, at: datetime) -> None:
     """Grant the units of every cycle that has begun by then."""
     cause = f"consumables.renew_grants {at.isoformat().replace('+00:00', 'Z')}"
     await settle_all(lambda: transactions.begin(caused_by=cause, now=at), at)

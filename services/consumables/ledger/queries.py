@@ -10,6 +10,7 @@ from services.consumables.domain.balance import Pool, Stock, burn_order
 from services.consumables.grants.manual_grants import grant_snapshot
 from services.consumables.ledger.rejections import no_account
 from services.consumables.ledger.repository import Loaded, Wanted, load
+from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import Work
@@ -43,6 +44,7 @@ LIST_ENTRIES = """
 LONG_AGO, NEVER = "-infinity", "infinity"
 
 
+@service.question(m.GetBalance)
 async def get_balance(work: Work, question: m.GetBalance) -> m.Balance:
     """What an account has of a feature, or a consumer may draw on in all; raises Rejected `no_account`."""
     if question.account is not None:
@@ -68,6 +70,7 @@ async def get_balance(work: Work, question: m.GetBalance) -> m.Balance:
     )
 
 
+@service.question(m.ListBalances)
 async def list_balances(work: Work, question: m.ListBalances) -> m.BalancePage:
     """A page of balances, by account and feature."""
     after = decode_cursor(question.cursor, 2) if question.cursor is not None else ("", "")
@@ -83,6 +86,7 @@ async def list_balances(work: Work, question: m.ListBalances) -> m.BalancePage:
     )
 
 
+@service.question(m.ListEntries)
 async def list_entries(work: Work, question: m.ListEntries) -> m.EntryPage:
     """A page of an account's ledger, newest first."""
     before, before_id = _entry_key(question.cursor) if question.cursor is not None else (NEVER, "")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from services.consumables.service import service
 from services.consumables.tables.metering import MeteredDayRow, ReadingRow
 from shared.ids import new_id
 from shared.messaging.service_client import Asking
@@ -47,6 +48,7 @@ WRITE_DOWN = """
 """
 
 
+@service.job("report_usage")
 async def report_usage(transactions: Transactions, at: datetime, asking: Asking) -> None:
     """Hand over all usage that no reading holds yet. Raises Unavailable when subscriptions cannot tell."""
     while await _write_down(transactions, at):

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.consumables.domain.allotments import ENDED, GRANTING, Terms, terms_of
 from services.consumables.domain.grant_cycles import anchor_of
 from services.consumables.domain.overrides import taken_away
+from services.consumables.service import service
 from services.consumables.tables.projections import (
     AllotmentRow,
     KnownCustomerRow,
@@ -25,7 +26,7 @@ from services.consumables.tables.projections import (
 )
 from shared.messaging.feed_consumer import keep_newest, keep_newest_of
 from shared.persistence.unit_of_work import Work
-from tallystick.messages.catalog import Feature
+from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
 from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionSnapshot
 
@@ -62,8 +63,10 @@ ALLOT = """
 multiplier has changed is looked at again."""
 
 
-async def know_feature(work: Work, feature: Feature) -> None:
+@service.event(FeatureEvent, name="note_feature")
+async def note_feature(work: Work, event: FeatureEvent) -> None:
     """Take note of a feature of the catalog."""
+    feature = event.feature
     price = feature.unit_price
     await keep_newest(
         work,

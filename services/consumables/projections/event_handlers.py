@@ -4,8 +4,6 @@ Each event is taken note of first, in one transaction with what follows from it 
 is settled, in batches of its own where there may be very much of it.
 """
 
-from collections.abc import Sequence
-
 from services.consumables.grants.expiry import end_accounts
 from services.consumables.grants.renewal import settle, settle_all
 from services.consumables.projections.account_access import (
@@ -16,14 +14,20 @@ from services.consumables.projections.account_access import (
 )
 from services.consumables.projections.entities import know_seats, know_subscription, know_team
 from services.consumables.projections.overrides import follow_rhythm, know_customer
+from services.consumables.service import service
 from shared.messaging.feed_consumer import Begin
 from shared.persistence.unit_of_work import Work
-from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
-from tallystick.messages.subscriptions import CustomerSnapshot, SubscriptionSnapshot
+from tallystick.messages.seats import SeatEvent, TeamEvent
+from tallystick.messages.subscriptions import (
+    CustomerEvent,
+    SubscriptionEvent,
+)
 
 
-async def follow_subscription(begin: Begin, told: SubscriptionSnapshot) -> None:
+@service.event(SubscriptionEvent, name="note_subscription", in_parts=True)
+async def note_subscription(begin: Begin, event: SubscriptionEvent) -> None:
     """Grant what a subscription gives now; at its end, end what it gave and nothing else."""
+    told = event.subscription
     async with begin() as work:
         await know_subscription(work, told)
         await suspend_customer(work, told.customer.token)
@@ -34,15 +38,19 @@ async def follow_subscription(begin: Begin, told: SubscriptionSnapshot) -> None:
         await settle_all(begin, at, subscription_id=subscription_id)
 
 
-async def follow_customer(work: Work, told: CustomerSnapshot) -> None:
+@service.event(CustomerEvent, name="note_customer")
+async def note_customer(work: Work, event: CustomerEvent) -> None:
     """Grant what overrides give the customer, and not what they take away, while they are in force."""
+    told = event.customer
     if await know_customer(work, told):
         await suspend_customer(work, told.token)
         await settle(work, work.now, accounts=[f"customer:{told.token}"])
 
 
-async def follow_team(begin: Begin, told: TeamSnapshot) -> None:
+@service.event(TeamEvent, name="note_team", in_parts=True)
+async def note_team(begin: Begin, event: TeamEvent) -> None:
     """Open a team's pool to those who may draw on it; suspend or restore all its accounts."""
+    told = event.billing_team
     async with begin() as work:
         if await know_team(work, told):
             await give_access_to_pool(work, told)
@@ -50,8 +58,10 @@ async def follow_team(begin: Begin, told: TeamSnapshot) -> None:
         await settle(work, work.now, accounts=[f"team:{told.team_id}"])
 
 
-async def follow_seats(work: Work, told: Sequence[SeatSnapshot]) -> None:
+@service.event(SeatEvent, name="note_seats", together=True)
+async def note_seats(work: Work, events: list[SeatEvent]) -> None:
     """Grant claimed seats their units, and take from revoked ones all they have."""
+    told = [event.seat for event in events]
     news = await know_seats(work, told)
     await give_access_to_seats(work, news)
     revoked = [f"seat:{seat['seat_id']}" for seat in news if seat["status"] == "revoked"]

@@ -15,6 +15,7 @@ from services.consumables.domain.auto_recharge import FAILURES_MAX
 from services.consumables.ledger.bulk_writer import Account, Books, Given
 from services.consumables.recharges.purchase import look_for_low
 from services.consumables.recharges.repository import payer_of, recharge_snapshot, tell_recharge
+from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, RechargeRow
 from services.consumables.tables.projections import KnownFeatureRow
 from shared.messaging.external_command import Steps
@@ -22,7 +23,7 @@ from shared.messaging.service_client import Asking
 from shared.persistence.unit_of_work import Rejected, Transactions, Work
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
-from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceSnapshot
+from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceEvent
 
 FORGOTTEN_AFTER = timedelta(minutes=10)
 """Charging takes seconds; while Stripe is away the queue tries again by itself."""
@@ -51,14 +52,16 @@ class Payment:
     """Why nothing was paid; None: it was."""
 
 
-async def charge(steps: Steps, command: m.ChargeRecharge, asking: Asking) -> m.RechargeFound:
+@service.external_command(m.ChargeRecharge)
+async def charge_recharge(steps: Steps, command: m.ChargeRecharge, asking: Asking) -> m.RechargeFound:
     """Charge the paying customer and settle the recharge; a recharge that is settled already stays so."""
     intent = await steps.intend(lambda work: _plan(work, command), ChargeIntent)
     payment = await _charge(command, intent, asking) if intent.is_due else None
     return await steps.record(lambda work: _record(work, command, payment))
 
 
-async def charge_forgotten(transactions: Transactions, at: datetime) -> None:
+@service.job("settle_recharges")
+async def settle_recharges(transactions: Transactions, at: datetime) -> None:
     """Have recharges charged that nobody has heard of for a while: their message was lost or buried.
 
     It is the same command as the first time, so nothing is charged twice.
@@ -74,8 +77,10 @@ async def charge_forgotten(transactions: Transactions, at: datetime) -> None:
             work.send(m.ChargeRecharge(command_id=recharge_id, recharge_id=recharge_id))
 
 
-async def settle_invoice(work: Work, invoice: InvoiceSnapshot) -> None:
+@service.event(InvoiceEvent, name="note_invoice")
+async def note_invoice(work: Work, event: InvoiceEvent) -> None:
     """Hear how an invoice stands that may be a recharge's."""
+    invoice = event.invoice
     if invoice.reference is None:
         return
     if invoice.status == "paid":
@@ -114,7 +119,7 @@ async def _plan(work: Work, command: m.ChargeRecharge) -> ChargeIntent:
 
 async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, asking: Asking) -> Payment:
     """Raises Unavailable when nobody can tell; the next run asks with the same id and hears what happened."""
-    charge = ChargeCustomer(
+    charge_recharge = ChargeCustomer(
         command_id=f"recharge.{command.recharge_id}",
         requested_by="consumables",
         customer=Customer.from_token(intent.customer),
@@ -123,7 +128,7 @@ async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, asking: Askin
         reference=command.recharge_id,
     )
     try:
-        return Payment((await asking.ask(charge)).invoice.invoice_id)
+        return Payment((await asking.ask(charge_recharge)).invoice.invoice_id)
     except Rejected as rejection:
         return Payment(None, failure=rejection.error.code)
 

@@ -19,6 +19,7 @@ from services.consumables.recharges.repository import (
     spent_by_itself,
     tell_recharge,
 )
+from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, BalanceRow, RechargeRow
 from shared.ids import new_id
 from shared.messaging.message_parsing import invalid_message
@@ -69,7 +70,8 @@ async def look_for_low(work: Work, changed: Sequence[Standing]) -> None:
         await units_are_low(work, low)
 
 
-async def set_rule(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:
+@service.command(m.SetAutoRecharge)
+async def set_auto_recharge(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:
     """Have an account buy more by itself, or no more; what failed before is forgotten."""
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     most = command.max_spend_per_period
@@ -98,7 +100,8 @@ async def set_rule(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:
     return await rule_snapshot(work, row)
 
 
-async def recharge_now(work: Work, command: m.Recharge) -> m.RechargeFound:
+@service.command(m.Recharge)
+async def recharge(work: Work, command: m.Recharge) -> m.RechargeFound:
     """Buy units because somebody says so; the units come once they are paid."""
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     _require_chargeable(price, command.quantity, "quantity")

@@ -6,9 +6,10 @@ from services.seats.domain.assignment import NewSeat, addresses_of, decide
 from services.seats.domain.invitations import INVITATION_LIFETIME
 from services.seats.domain.rule_violation import Refused
 from services.seats.domain.seats import Seat
-from services.seats.invitations.tokens import WITHHELD, Invitations
+from services.seats.invitations.tokens import WITHHELD, Invitations, show_token
 from services.seats.rejections import refuse_closed, refuse_strangers, rejection_of
 from services.seats.repository import add_seats, lock_team, lock_teams, no_team, taken_seats
+from services.seats.service import service
 from services.seats.snapshots import room_of
 from services.seats.state_changes import take_seats, tell_seat, tell_team
 from services.seats.tables import TeamRow
@@ -19,7 +20,8 @@ from tallystick.messages import seats as m
 Answer = m.SeatAssigned | Rejected
 
 
-async def assign_each(work: Work, commands: Sequence[m.AssignSeat], invitations: Invitations) -> list[Answer]:
+@service.command(m.AssignSeat, together=True, reveal=show_token)
+async def assign_seat(work: Work, commands: Sequence[m.AssignSeat], invitations: Invitations) -> list[Answer]:
     """What becomes of commands that were waiting at the same moment, in their order."""
     teams = await lock_teams(work, {command.team_id for command in commands})
     answers: dict[int, Answer] = {}
@@ -38,7 +40,8 @@ async def assign_each(work: Work, commands: Sequence[m.AssignSeat], invitations:
     return [answers[place] for place in range(len(commands))]
 
 
-async def assign_many(work: Work, command: m.AssignSeats, invitations: Invitations) -> m.SeatsAssigned:
+@service.command(m.AssignSeats, reveal=show_token)
+async def assign_seats(work: Work, command: m.AssignSeats, invitations: Invitations) -> m.SeatsAssigned:
     """Seats for many people in one commit.
 
     Raises Rejected `not_found`, `not_billing_manager`, `team_closed`.

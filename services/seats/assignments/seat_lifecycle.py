@@ -3,9 +3,10 @@
 from services.seats.domain.email_address import normalized
 from services.seats.domain.invitations import INVITATION_LIFETIME, hash_of, invalid, refuse_others
 from services.seats.domain.rule_violation import Refused
-from services.seats.invitations.tokens import WITHHELD, Invitations
+from services.seats.invitations.tokens import WITHHELD, Invitations, show_token
 from services.seats.rejections import as_rejections, refuse_strangers, rejection_of
 from services.seats.repository import find_invited, lock_invited, lock_seat, taken_seats
+from services.seats.service import service
 from services.seats.snapshots import customer_of, seat_snapshot, team_snapshot
 from services.seats.state_changes import end_seat, free_seats, tell_seat, tell_team
 from services.seats.tables import SeatRow, TeamRow
@@ -14,7 +15,8 @@ from tallystick.messages import seats as m
 from tallystick.messages.base import Customer
 
 
-async def claim(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
+@service.command(m.ClaimSeat)
+async def claim_seat(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
     """Give an invited seat to who claims it.
 
     Raises Rejected `invitation_invalid` for every dead token alike, `invitation_expired`, `email_mismatch`,
@@ -43,7 +45,8 @@ async def claim(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
     return m.SeatClaimed(seat=snapshot, team=team_snapshot(team))
 
 
-async def look_at(work: Work, question: m.GetInvitation) -> m.InvitationFound:
+@service.question(m.GetInvitation)
+async def get_invitation(work: Work, question: m.GetInvitation) -> m.InvitationFound:
     """What a token invites to; raises Rejected `invitation_invalid` for every dead token alike."""
     seat = await find_invited(work.session, hash_of(question.token))
     if seat is None or seat.expires_at is None or seat.expires_at <= work.now:
@@ -61,7 +64,8 @@ async def look_at(work: Work, question: m.GetInvitation) -> m.InvitationFound:
     return m.InvitationFound(invitation=invitation)
 
 
-async def invite_again(
+@service.command(m.ResendInvitation, reveal=show_token)
+async def resend_invitation(
     work: Work, command: m.ResendInvitation, invitations: Invitations
 ) -> m.InvitationResent:
     """A new token for a pending seat.
@@ -76,7 +80,8 @@ async def invite_again(
     return m.InvitationResent(seat=tell_seat(work, seat, "invitationResent"), invitation_token=WITHHELD)
 
 
-async def revoke(work: Work, command: m.RevokeSeat) -> m.SeatFound:
+@service.command(m.RevokeSeat)
+async def revoke_seat(work: Work, command: m.RevokeSeat) -> m.SeatFound:
     """Take a seat back, once; raises Rejected `not_found`, `not_billing_manager`."""
     team, seat = await lock_seat(work, command.seat_id)
     refuse_strangers(team, command.acting_as)
@@ -91,7 +96,8 @@ async def revoke(work: Work, command: m.RevokeSeat) -> m.SeatFound:
     return m.SeatFound(seat=snapshot)
 
 
-async def replace(work: Work, command: m.ReplaceSeat, invitations: Invitations) -> m.SeatReplaced:
+@service.command(m.ReplaceSeat, reveal=show_token)
+async def replace_seat(work: Work, command: m.ReplaceSeat, invitations: Invitations) -> m.SeatReplaced:
     """Pass a seat on; to a member at once where it was claimed, else by invitation.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `invalid_email`,
@@ -116,7 +122,8 @@ async def replace(work: Work, command: m.ReplaceSeat, invitations: Invitations) 
     return m.SeatReplaced(seat=tell_seat(work, seat, "replaced"), invitation_token=WITHHELD)
 
 
-async def multiply(work: Work, command: m.SetSeatMultiplier) -> m.SeatFound:
+@service.command(m.SetSeatMultiplier)
+async def set_seat_multiplier(work: Work, command: m.SetSeatMultiplier) -> m.SeatFound:
     """Have a seat get several times what each gets.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `multiplier_not_supported`.

@@ -4,11 +4,13 @@ import sqlalchemy as sa
 
 from services.seats.domain.seats import Seat
 from services.seats.domain.team_capacity import Standing, Terms, manager_in, standing_of, terms_of
+from services.seats.projections import subscription_projection
+from services.seats.service import service
 from services.seats.snapshots import terms_of_row
 from services.seats.state_changes import free_seats, put_terms, tell_seat, tell_team
-from services.seats.tables import KnownCustomer, KnownSubscription, SeatRow, TeamRow
+from services.seats.tables import KnownCustomer, KnownInvoice, KnownSubscription, SeatRow, TeamRow
 from shared.ids import new_id
-from shared.messaging.feed_consumer import Begin, keep_newest
+from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as s
 
@@ -16,6 +18,35 @@ REVOKED_AT_ONCE = 2_000
 """Seats of a closing team that are revoked in one transaction: a second's work, a few MB of events."""
 _FIELDS = {"metadata": "meta"}
 """Columns whose field is called otherwise."""
+
+
+@service.event(s.SubscriptionEvent, name="follow_subscription", in_parts=True)
+async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
+    """A team for each subscription with seats, for as long as it lives."""
+    async with begin() as work:
+        if await subscription_projection.note_subscription(work, event.subscription):
+            await subscription_projection.lead_team(work, event.subscription)
+    # Also when it was known already: an earlier delivery may have ended half-way.
+    await subscription_projection.close_teams(begin, event.subscription.subscription_id)
+
+
+@service.event(s.InvoiceEvent, name="follow_invoices", together=True)
+async def follow_invoices(work: Work, events: list[s.InvoiceEvent]) -> None:
+    """What subscriptions cost."""
+    invoices = [event.invoice for event in events if event.invoice.subscription_id is not None]
+    await keep_newest_of(
+        work,
+        KnownInvoice,
+        [
+            {
+                "invoice_id": invoice.invoice_id,
+                "version": invoice.version,
+                "subscription_id": invoice.subscription_id,
+                "snapshot": invoice.model_dump(mode="json"),
+            }
+            for invoice in invoices
+        ],
+    )
 
 
 async def note_subscription(work: Work, told: s.SubscriptionSnapshot) -> bool:
@@ -129,8 +160,10 @@ async def _revoked(work: Work, some: sa.Select[str]) -> list[Seat]:
     return sorted(found, key=lambda seat: seat.seat_id)
 
 
-async def note_customer(work: Work, told: s.CustomerSnapshot) -> None:
+@service.event(s.CustomerEvent, name="follow_customer")
+async def follow_customer(work: Work, event: s.CustomerEvent) -> None:
     """Whom a customer's metadata names manages the teams that nobody was named for yet."""
+    told = event.customer
     manager = manager_in(told.metadata)
     await _lock_manager(work, told.token)
     is_news = await keep_newest(

@@ -14,6 +14,7 @@ from services.seats.domain.team_capacity import Room, refuse_count, unused_remov
 from services.seats.projections.subscription_projection import lead_team, note_subscription
 from services.seats.rejections import as_rejections, refuse_closed, refuse_strangers
 from services.seats.repository import lock_team
+from services.seats.service import service
 from services.seats.snapshots import room_of, team_snapshot, terms_of_row
 from services.seats.state_changes import tell_team
 from services.seats.tables import TeamRow
@@ -128,6 +129,18 @@ class Counting:
 
     async def _unchanged(self, work: Work) -> m.TeamFound:
         return m.TeamFound(team=team_snapshot(await lock_team(work, self.command.team_id)))
+
+
+@service.external_command(m.ChangeSeatCount)
+async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, asking: Asking) -> m.TeamFound:
+    """More seats or fewer."""
+    return await Counting(steps, command, asking).carry_out()
+
+
+@service.external_command(m.RemoveUnusedSeats)
+async def remove_unused_seats(steps: Steps, command: m.RemoveUnusedSeats, asking: Asking) -> m.TeamFound:
+    """As many as are taken."""
+    return await Counting(steps, command, asking).carry_out()
 
 
 def _is_so(team: TeamRow, command: CountCommand, quantity: int) -> bool:

@@ -4,6 +4,7 @@ From then on nobody gets a seat that is about to go, until the subscription's ow
 """
 
 from services.seats.projections.subscription_projection import live_team
+from services.seats.service import service
 from services.seats.snapshots import room_of
 from services.seats.state_changes import tell_team
 from services.seats.tables import KnownSubscription
@@ -11,7 +12,8 @@ from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 from tallystick.messages import seats as m
 
 
-async def hold(work: Work, command: m.HoldSeatCount) -> m.SeatCountHeld:
+@service.command(m.HoldSeatCount)
+async def hold_seat_count(work: Work, command: m.HoldSeatCount) -> m.SeatCountHeld:
     """Limit a subscription's team; raises Rejected `seats_in_use`, and Unavailable during another change."""
     team = await live_team(work, command.subscription_id)
     if team is None:
@@ -36,7 +38,8 @@ async def hold(work: Work, command: m.HoldSeatCount) -> m.SeatCountHeld:
     return m.SeatCountHeld(team_id=team.team_id)
 
 
-async def release(work: Work, command: m.ReleaseSeatCount) -> m.SeatCountHeld:
+@service.command(m.ReleaseSeatCount)
+async def release_seat_count(work: Work, command: m.ReleaseSeatCount) -> m.SeatCountHeld:
     """Lift the limit; raises Unavailable until the subscription's event has come, which may be one itself."""
     known = await work.session.get(KnownSubscription, command.subscription_id)
     if command.version > (known.version if known else 0):

@@ -4,8 +4,17 @@ from services.subscriptions.add_ons.repository import find_add_on
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import FINAL
-from services.subscriptions.lifecycle.cancel import Cancellation, plan_cancellation, record_cancellation
+from services.subscriptions.lifecycle.cancel import (
+    Cancellation,
+    cancel_in_stripe,
+    plan_cancellation,
+    record_cancellation,
+)
+from services.subscriptions.lifecycle.optimistic_write import record_until_current
+from services.subscriptions.service import service
+from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
@@ -15,6 +24,26 @@ class AddOnCancellation(Cancellation):
 
     subscription_id: str
     has_ended: bool
+
+
+@service.external_command(m.CancelAddOn)
+async def cancel_add_on(steps: Steps, command: m.CancelAddOn, stripe: StripeGateway) -> m.AddOnFound:
+    """Cancel its subscription, in Stripe where it has an object there."""
+    intent = await steps.intend(lambda work: plan_add_on_cancellation(work, command), AddOnCancellation)
+    stripe_id = intent.stripe_subscription_id
+    if stripe_id is None:
+        return await steps.record(
+            lambda work: record_add_on_cancellation(work, command, intent, intent.revision, None)
+        )
+    inner = as_cancellation(command, intent.subscription_id)
+    answer = await cancel_in_stripe(stripe, inner, stripe_id, steps.key("cancel"))
+    return await record_until_current(
+        steps,
+        stripe,
+        intent.revision,
+        answer,
+        lambda work, revision, current: record_add_on_cancellation(work, command, intent, revision, current),
+    )
 
 
 async def plan_add_on_cancellation(work: Work, command: m.CancelAddOn) -> AddOnCancellation:

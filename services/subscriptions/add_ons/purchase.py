@@ -2,7 +2,7 @@
 
 from services.subscriptions.add_ons.repository import find_add_on
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
-from services.subscriptions.add_ons.stripe_purchase import Bought, PurchaseIntent
+from services.subscriptions.add_ons.stripe_purchase import Bought, PurchaseIntent, buy_in_stripe
 from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.checkout.start_checkout import as_rejection, require_customer
 from services.subscriptions.customers.stripe_link import (
@@ -15,15 +15,27 @@ from services.subscriptions.domain.orders import Line
 from services.subscriptions.domain.self_managed_periods import started
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.repository import live_subscriptions
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription, tell_customer
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
 from shared.ids import new_id
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import Price
+
+
+@service.external_command(m.PurchaseAddOn)
+async def purchase_add_on(steps: Steps, command: m.PurchaseAddOn, stripe: StripeGateway) -> m.AddOnPurchased:
+    """Remember the details, buy in Stripe, write what came of it; what is free needs nobody outside."""
+    intent = await steps.intend(lambda work: plan_purchase(work, command, stripe), PurchaseIntent)
+    if intent.stripe_price_id is None:
+        return await steps.record(lambda work: record_free(work, command, intent))
+    bought = await buy_in_stripe(stripe, command, intent, steps)
+    return await steps.record(lambda work: record_purchase(work, command, intent, bought))
 
 
 async def plan_purchase(work: Work, command: m.PurchaseAddOn, stripe: StripeGateway) -> PurchaseIntent:

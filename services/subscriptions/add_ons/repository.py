@@ -24,7 +24,7 @@ async def add_on_of_subscription(work: Work, subscription_id: str) -> AddOnRow |
     return await find_add_on(work.session, found[0]) if found else None
 
 
-async def list_add_ons(
+async def load_add_ons(
     session: AsyncSession, token: str, *, before: str | None, limit: int
 ) -> Sequence[AddOnRow]:
     """A customer's add-ons that were paid for, newest first, from below an id."""

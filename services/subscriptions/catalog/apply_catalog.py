@@ -9,10 +9,28 @@ from services.subscriptions.catalog.domain.diff import (
 )
 from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
 from services.subscriptions.catalog.repository import claim_catalog, load_catalog, save_plan
-from services.subscriptions.catalog.stripe_sync import Counterparts
+from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
+from services.subscriptions.service import service
+from services.subscriptions.stripe.client import StripeGateway
 from shared.ids import new_id
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Unavailable, Work
 from tallystick.messages import catalog as m
+
+
+@service.external_command(m.ApplyCatalog)
+async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGateway) -> m.CatalogApplied:
+    """Plan the difference, carry it out in Stripe, and only then let it stand."""
+    plan = await steps.intend(
+        lambda work: plan_catalog(work, command, in_stripe=gateway.configured), CatalogPlan
+    )
+    counterparts = Counterparts()
+    if plan.in_stripe:
+        async with gateway.calls():
+            counterparts = await sync_with_stripe(gateway.client, plan, steps.key)
+    if counterparts.problems:
+        raise refuse(counterparts.problems)
+    return await steps.record(lambda work: record_catalog(work, plan, counterparts))
 
 
 async def plan_catalog(work: Work, command: m.ApplyCatalog, *, in_stripe: bool) -> CatalogPlan:

@@ -1,17 +1,29 @@
 """The first and the last step of `charge_customer`: what is to be charged, and the invoice that it became."""
 
 from services.subscriptions.catalog.repository import load_catalog
-from services.subscriptions.charges.stripe_invoice import ChargeIntent, method_required
+from services.subscriptions.charges.stripe_invoice import ChargeIntent, charge_in_stripe, method_required
 from services.subscriptions.checkout.start_checkout import require_customer
 from services.subscriptions.domain.invoices import invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_objects import Json
 from services.subscriptions.repository import invoice_of_stripe
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import invoice_of_row, invoice_snapshot
 from services.subscriptions.state_changes import change_invoice
+from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import InvoiceRow
 from shared.ids import new_id
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
+
+
+@service.external_command(m.ChargeCustomer)
+async def charge_customer(steps: Steps, command: m.ChargeCustomer, stripe: StripeGateway) -> m.InvoiceFound:
+    """Intend the charge, have Stripe make it, write the invoice."""
+    stripe.require()
+    intent = await steps.intend(lambda work: plan_charge(work, command), ChargeIntent)
+    paid = await charge_in_stripe(stripe, intent, steps.key)
+    return await steps.record(lambda work: record_charge(work, command, paid))
 
 
 async def plan_charge(work: Work, command: m.ChargeCustomer) -> ChargeIntent:

@@ -26,10 +26,12 @@ from services.subscriptions.repository import (
     lock_customer,
     open_checkouts,
 )
+from services.subscriptions.service import service
 from services.subscriptions.state_changes import tell_customer
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
 from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
 from shared.ids import new_id
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
@@ -48,6 +50,23 @@ class Trials:
     """The installation's trial, where a price has none of its own; None or 0: no trial."""
 
     default_days: int | None = None
+
+
+@service.external_command(m.StartCheckout)
+async def start_checkout(
+    steps: Steps, command: m.StartCheckout, stripe: StripeGateway, trials: Trials
+) -> m.CheckoutStarted:
+    """Hold the plan, open Stripe's page, remember it; what Stripe refuses is held no longer."""
+    stripe.require()
+    intent = await steps.intend(lambda work: plan_checkout(work, command, trials), CheckoutIntent)
+    keys = (steps.key("customer"), steps.key("checkout"))
+    try:
+        opened = await open_in_stripe(stripe, command, intent, keys=keys)
+    except Rejected:
+        async with steps.transactions.begin(caused_by=command.command_id, now=steps.received_at) as work:
+            await release_checkout(work, intent)
+        raise
+    return await steps.record(lambda work: record_checkout(work, intent, opened))
 
 
 class LineIntent(BaseModel):

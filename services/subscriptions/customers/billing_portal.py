@@ -3,7 +3,9 @@
 from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.checkout.start_checkout import require_customer
+from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway, refusals
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
@@ -14,6 +16,14 @@ class PortalIntent(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     stripe_customer_id: str
+
+
+@service.external_command(m.OpenPortal)
+async def open_portal(steps: Steps, command: m.OpenPortal, stripe: StripeGateway) -> m.PortalOpened:
+    """Open Stripe's page for a customer."""
+    stripe.require()
+    intent = await steps.intend(lambda work: plan_portal(work, command), PortalIntent)
+    return await open_page(stripe, command, intent, steps.key("portal"))
 
 
 async def plan_portal(work: Work, command: m.OpenPortal) -> PortalIntent:

@@ -18,11 +18,13 @@ from services.subscriptions.repository import (
     find_customer,
     lock_customer,
 )
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import customer_snapshot
 from services.subscriptions.state_changes import tell_customer
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow
 from shared.ids import new_id
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
@@ -49,6 +51,25 @@ class Counterpart(BaseModel):
 
 NOBODY = Counterpart(stripe_customer_id=None)
 """Where payments are off there is nobody in Stripe."""
+
+
+@service.external_command(m.RegisterCustomer)
+async def register_customer(
+    steps: Steps, command: m.RegisterCustomer, stripe: StripeGateway
+) -> m.CustomerFound:
+    """Plan what Stripe must do, have it done, and let the customer be known."""
+    new = new_customer(command, steps.received_at)
+    if not stripe.configured and command.stripe_customer_id is None:
+        return await steps.record(
+            lambda work: record_registration(work, command, new, NOBODY), adding_customer(new)
+        )
+    intent = await steps.intend(
+        lambda work: plan_registration(work, command, payments=stripe.configured), Registration
+    )
+    counterpart = await carry_out_in_stripe(stripe, command, intent, steps.key("customer"))
+    return await steps.record(
+        lambda work: record_registration(work, command, new, counterpart), adding_customer(new)
+    )
 
 
 async def plan_registration(work: Work, command: m.RegisterCustomer, *, payments: bool) -> Registration:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, recounted, restricted
 from services.subscriptions.due_batches import for_each_due
 from services.subscriptions.repository import failures_of, find_subscription
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import InvoiceRow, SubscriptionRow
@@ -23,7 +24,8 @@ class Dunning:
     """What happens when the retries are used up; None leaves it to Stripe's dashboard."""
 
 
-async def end_due_grace(transactions: Transactions, at: datetime) -> None:
+@service.job("end_grace")
+async def end_grace(transactions: Transactions, at: datetime) -> None:
     """Restrict every overdue subscription whose grace is over by then."""
 
     async def restrict(work: Work, row: SubscriptionRow) -> None:

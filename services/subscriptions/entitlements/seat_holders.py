@@ -9,6 +9,7 @@ in parts, each a transaction, and begun again where a worker died in between.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 import sqlalchemy as sa
@@ -16,12 +17,15 @@ import sqlalchemy as sa
 from services.subscriptions.domain.entitlements import seats_give
 from services.subscriptions.entitlements.refresh import refresh_entitlements
 from services.subscriptions.repository import find_subscription
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.tables.seat_holders import KnownSeatRow, KnownTeamRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.messaging.external_command import Steps
 from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
 from shared.persistence.unit_of_work import Work
-from tallystick.messages import seats as s
+from tallystick.messages.seats import SeatEvent, TeamEvent
+from tallystick.messages.subscriptions import RefreshSeats, SeatsRefreshed
 
 HOLDERS_BATCH = 500
 """Holders whose entitlements are written in one transaction: some thousand rows."""
@@ -31,7 +35,8 @@ LOCK_TEAMS = """
 """
 
 
-async def note_seats(work: Work, events: Sequence[s.SeatEvent]) -> None:
+@service.event(SeatEvent, name="note_seats", together=True)
+async def note_seats(work: Work, events: Sequence[SeatEvent]) -> None:
     """Remember who holds these seats; who has gained or lost one gains or loses what it gives."""
     await _lock_teams(work, [event.seat.team_id for event in events])
     before = await _members(work, [event.seat.seat_id for event in events])
@@ -47,7 +52,8 @@ async def note_seats(work: Work, events: Sequence[s.SeatEvent]) -> None:
         await refresh_entitlements(work, holders, causes=holders)
 
 
-async def note_team(begin: Begin, event: s.TeamEvent) -> None:
+@service.event(TeamEvent, name="note_team", in_parts=True)
+async def note_team(begin: Begin, event: TeamEvent) -> None:
     """Remember whether a team has access and how many of its seats are taken; bring its holders in line."""
     team = event.billing_team
     async with begin() as work:
@@ -71,16 +77,22 @@ async def note_team(begin: Begin, event: s.TeamEvent) -> None:
     await _bring_in_line(begin, team.team_id, terms)
 
 
-async def refresh_seats(begin: Begin, subscription_id: str) -> None:
-    """Bring those in line who hold a seat in the team behind a subscription of ours that has changed."""
+@service.external_command(RefreshSeats)
+async def refresh_seats(steps: Steps, command: RefreshSeats) -> SeatsRefreshed:
+    """Bring what holders of seats may use in line with a subscription that has changed.
+
+    It is done in parts, and all over again after a crash.
+    """
+    begin = partial(steps.transactions.begin, caused_by=command.caused_by, now=steps.received_at)
     async with begin() as work:
-        of_subscription = KnownTeamRow.subscription_id == subscription_id
+        of_subscription = KnownTeamRow.subscription_id == command.subscription_id
         teams = (await work.session.scalars(sa.select(KnownTeamRow.team_id).where(of_subscription))).all()
     for team_id in teams:
         async with begin() as work:
             await _lock_teams(work, [team_id])
             terms = await _begin_run(work, team_id)
         await _bring_in_line(begin, team_id, terms)
+    return SeatsRefreshed(subscription_id=command.subscription_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +161,7 @@ async def _members(work: Work, seat_ids: Sequence[str]) -> dict[str, str]:
     return {row.seat_id: row.member for row in await work.session.execute(known) if row.member is not None}
 
 
-def _known_seat(event: s.SeatEvent) -> dict[str, object]:
+def _known_seat(event: SeatEvent) -> dict[str, object]:
     seat = event.seat
     return {
         "seat_id": seat.seat_id,

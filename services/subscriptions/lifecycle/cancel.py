@@ -7,12 +7,14 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.domain.self_managed_periods import canceled, canceling
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import FINAL
-from services.subscriptions.lifecycle.optimistic_write import locked, take_over
+from services.subscriptions.lifecycle.optimistic_write import locked, record_until_current, take_over
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import release_schedule
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
 from tallystick.messages import subscriptions as m
 
@@ -24,6 +26,25 @@ class Cancellation(BaseModel):
 
     stripe_subscription_id: str | None
     revision: int
+
+
+@service.external_command(m.CancelSubscription)
+async def cancel_subscription(
+    steps: Steps, command: m.CancelSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Cancel in Stripe where the subscription has an object there, and write what it is then."""
+    intent = await steps.intend(lambda work: plan_cancellation(work, command), Cancellation)
+    stripe_id = intent.stripe_subscription_id
+    if stripe_id is None:
+        return await steps.record(lambda work: record_cancellation(work, command, intent.revision, None))
+    answer = await cancel_in_stripe(stripe, command, stripe_id, steps.key("cancel"))
+    return await record_until_current(
+        steps,
+        stripe,
+        intent.revision,
+        answer,
+        lambda work, revision, current: record_cancellation(work, command, revision, current),
+    )
 
 
 async def plan_cancellation(work: Work, command: m.CancelSubscription) -> Cancellation:

@@ -21,6 +21,7 @@ from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.lifecycle.optimistic_write import locked, record_until_current, take_over
 from services.subscriptions.lifecycle.seat_quota import TeamRoom, let_go
 from services.subscriptions.repository import live_subscriptions
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
@@ -180,6 +181,30 @@ class Changing:
         return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
 
 
+@service.external_command(m.ChangePlan)
+async def change_plan(
+    steps: Steps, command: m.ChangePlan, stripe: StripeGateway, room: TeamRoom
+) -> m.SubscriptionChanged:
+    """To another price."""
+    return await Changing(steps, command, stripe, room).carry_out()
+
+
+@service.external_command(m.ChangeQuantity)
+async def change_quantity(
+    steps: Steps, command: m.ChangeQuantity, stripe: StripeGateway, room: TeamRoom
+) -> m.SubscriptionChanged:
+    """More or less of the same."""
+    return await Changing(steps, command, stripe, room).carry_out()
+
+
+@service.external_command(m.ChangeHeldQuantity)
+async def change_held_quantity(
+    steps: Steps, command: m.ChangeHeldQuantity, stripe: StripeGateway, room: TeamRoom
+) -> m.SubscriptionChanged:
+    """As many seats as seats says."""
+    return await Changing(steps, command, stripe, room).carry_out()
+
+
 async def plan_change(work: Work, row: SubscriptionRow, wish: Wish, *, has_room: bool = False) -> PlanChange:
     """What a wish comes to for a subscription as it stands.
 
@@ -265,7 +290,8 @@ class Unscheduling(BaseModel):
     revision: int
 
 
-async def cancel_scheduled(
+@service.external_command(m.CancelScheduledChange)
+async def cancel_scheduled_change(
     steps: Steps, command: m.CancelScheduledChange, stripe: StripeGateway
 ) -> m.SubscriptionFound:
     """Take back what was scheduled.

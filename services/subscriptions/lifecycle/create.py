@@ -31,6 +31,7 @@ from services.subscriptions.domain.stripe_objects import (
     read_subscription,
 )
 from services.subscriptions.repository import lock_customer, subscription_of_stripe
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import subscription_snapshot
 from services.subscriptions.state_changes import change_subscription, tell_customer
 from services.subscriptions.stripe.client import StripeGateway, refusals
@@ -168,6 +169,14 @@ class Creating:
         steps = self.steps
         async with steps.transactions.begin(caused_by=self.command.command_id, now=steps.received_at) as work:
             await release_checkout(work, intent)
+
+
+@service.external_command(m.CreateSubscription)
+async def create_subscription(
+    steps: Steps, command: m.CreateSubscription, stripe: StripeGateway, trials: Trials
+) -> m.SubscriptionFound:
+    """Free plans, and what is paid outside, need nobody else; everything else is made in Stripe."""
+    return await Creating(steps, command, stripe, trials).carry_out()
 
 
 def subscription_params(intent: Creation, stripe_customer_id: str, method: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from services.subscriptions.domain.self_managed_periods import paused, reactivat
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.lifecycle.optimistic_write import locked, record_until_current, take_over
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
@@ -96,6 +97,30 @@ class Interrupting:
         after = _own(self.command, row, await load_catalog(work), work)
         await change_subscription(work, row, after)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+
+@service.external_command(m.ReactivateSubscription)
+async def reactivate_subscription(
+    steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Take back the wish to end with the period."""
+    return await Interrupting(steps, command, stripe).carry_out()
+
+
+@service.external_command(m.PauseSubscription)
+async def pause_subscription(
+    steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Collect nothing and give nothing until it is resumed."""
+    return await Interrupting(steps, command, stripe).carry_out()
+
+
+@service.external_command(m.ResumeSubscription)
+async def resume_subscription(
+    steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Collect and give again."""
+    return await Interrupting(steps, command, stripe).carry_out()
 
 
 def refuse_unless_possible(command: Interruption, row: SubscriptionRow, work: Work) -> None:

@@ -19,13 +19,14 @@ from services.subscriptions.repository import (
     live_subscriptions,
     subscription_of_stripe,
 )
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import (
     find,
     preview_purchase,
     preview_regular,
-    upcoming_invoice,
+    preview_upcoming_invoice,
 )
 from services.subscriptions.stripe.subscription_updates import preview_change as preview_in_stripe
 from services.subscriptions.tables.subscriptions import SubscriptionRow
@@ -39,6 +40,7 @@ NO_CURRENCY = "xxx"
 """ISO 4217's code for none: a free price may have no currency, and then nothing is due in any."""
 
 
+@service.question(m.PreviewChange)
 async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGateway) -> m.ChangePreview:
     """What a change would cost; raises Rejected as the change would, but for its payment."""
     row = await find_subscription(work.session, question.subscription_id)
@@ -81,7 +83,8 @@ async def _preview_plan(
     return _shown(first.amount_due, following.amount_due, first)
 
 
-async def get_upcoming_invoice(
+@service.question(m.UpcomingInvoice)
+async def upcoming_invoice(
     work: Work, question: m.UpcomingInvoice, stripe: StripeGateway
 ) -> m.ComingInvoiceFound:
     """The invoice that a customer gets next, of Stripe or to be paid outside, whichever comes first.
@@ -96,7 +99,7 @@ async def get_upcoming_invoice(
     coming = await _coming_outside(work, token, shelf)
     if customer.stripe_customer_id is not None and (stripe.configured or not coming):
         stripe.require()
-        body = await upcoming_invoice(stripe, customer=customer.stripe_customer_id)
+        body = await preview_upcoming_invoice(stripe, customer=customer.stripe_customer_id)
         coming += [] if body is None else [await _coming_from_stripe(work, body, shelf)]
     if not coming:
         raise _nothing_upcoming(token)
@@ -202,7 +205,7 @@ def _preview_own(
 async def _as_it_is(
     present: StripeSubscription, shelf: CatalogView, stripe: StripeGateway
 ) -> m.ChangePreview:
-    body: Json | None = await upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
+    body: Json | None = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is None:
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
     invoice = read_invoice(body, shelf)
@@ -231,7 +234,7 @@ async def _around_schedule(
     if change.how == "now" and not trialing and proration == "prorate":
         body: Json | None = await preview_in_stripe(stripe, present, wanted, "invoice")
     else:
-        body = await upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
+        body = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is not None:
         settled = [line for line in read_invoice(body, shelf).lines if line.proration]
     lines = [*settled, *_moved(regular, present, change)]

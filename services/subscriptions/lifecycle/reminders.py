@@ -11,10 +11,20 @@ from services.subscriptions.domain.reminders import (
     trial_is_ending,
 )
 from services.subscriptions.due_batches import for_each_due
+from services.subscriptions.lifecycle.card_expiry import announce_expired_cards
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import tell_subscription
+from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.persistence.unit_of_work import Transactions, Work
+
+
+@service.job("send_reminders")
+async def send_reminders(transactions: Transactions, at: datetime, stripe: StripeGateway) -> None:
+    """Trials that end, periods that renew, and cards that will have expired by then, are told before."""
+    await remind(transactions, at)
+    await announce_expired_cards(transactions, stripe, at)
 
 
 async def remind(transactions: Transactions, at: datetime) -> None:

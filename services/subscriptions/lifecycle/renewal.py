@@ -14,7 +14,9 @@ from services.subscriptions.domain.self_managed_periods import moved_on
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.due_batches import any_of, cause, refuse_to_stand_still
 from services.subscriptions.lifecycle.bulk_renewal import renew_plainly
+from services.subscriptions.overrides.set_override import end_due_overrides
 from services.subscriptions.repository import lock_customers
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import SubscriptionRow
@@ -30,6 +32,13 @@ MOVES = sa.or_(SubscriptionRow.status != "paused", SubscriptionRow.cancel_at_per
 """A paused subscription has no next period, but still ends if that was asked for."""
 
 
+@service.job("move_periods")
+async def move_periods(transactions: Transactions, at: datetime) -> None:
+    """What is free or paid outside has no provider to move its periods; overrides end on the same clock."""
+    await move_due_periods(transactions, at)
+    await end_due_overrides(transactions, at)
+
+
 async def move_due_periods(transactions: Transactions, at: datetime) -> None:
     """Renew or end every subscription of our own whose period is over by then.
 
@@ -39,7 +48,8 @@ async def move_due_periods(transactions: Transactions, at: datetime) -> None:
     await _move_all(transactions, "move_periods", at, due)
 
 
-async def end_due_trials(transactions: Transactions, at: datetime) -> None:
+@service.job("end_trials")
+async def end_trials(transactions: Transactions, at: datetime) -> None:
     """Begin the first paid period of every subscription of our own whose trial is over by then.
 
     Stripe ends the trials of its own.
@@ -48,7 +58,8 @@ async def end_due_trials(transactions: Transactions, at: datetime) -> None:
     await _move_all(transactions, "end_trials", at, due)
 
 
-async def apply_due_changes(transactions: Transactions, at: datetime) -> None:
+@service.job("apply_changes")
+async def apply_changes(transactions: Transactions, at: datetime) -> None:
     """Change what was scheduled for the end of a period of our own, which is moved with that."""
     waits = SubscriptionRow.scheduled_change.is_not(None)
     due = sa.and_(IS_OURS, MOVES, waits, SubscriptionRow.current_period_end <= at)

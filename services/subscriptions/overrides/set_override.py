@@ -13,6 +13,7 @@ from services.subscriptions.overrides.repository import (
     end_override,
 )
 from services.subscriptions.repository import customers_of, find_entitlement, lock_customers
+from services.subscriptions.service import service
 from services.subscriptions.snapshots import entitlement_snapshot
 from services.subscriptions.state_changes import tell_customer
 from services.subscriptions.tables.overrides import OverrideRow
@@ -26,7 +27,8 @@ DUE_CUSTOMERS_BATCH = 100
 """Customers whose overrides end in one transaction: enough to be cheap, few enough to wait for."""
 
 
-async def override(work: Work, command: m.OverrideFeature) -> m.EntitlementFound:
+@service.command(m.OverrideFeature)
+async def override_feature(work: Work, command: m.OverrideFeature) -> m.EntitlementFound:
     """Put an override in the place of the one in force, or end that.
 
     Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.

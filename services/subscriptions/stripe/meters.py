@@ -10,8 +10,10 @@ import sqlalchemy as sa
 import stripe
 from pydantic import BaseModel, ConfigDict
 
+from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow
+from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Work
 from tallystick.messages import subscriptions as m
 
@@ -30,6 +32,14 @@ class MeteringIntent(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     stripe_customers: dict[str, str]
+
+
+@service.external_command(m.RecordUsage)
+async def record_usage(steps: Steps, command: m.RecordUsage, stripe: StripeGateway) -> m.UsageRecorded:
+    """Find the customers, have Stripe count, say what was counted."""
+    stripe.require()
+    intent = await steps.intend(lambda work: plan_readings(work, command), MeteringIntent)
+    return await add_readings(stripe, command, intent, steps.key)
 
 
 async def plan_readings(work: Work, command: m.RecordUsage) -> MeteringIntent:

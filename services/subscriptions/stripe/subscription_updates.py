@@ -148,7 +148,7 @@ async def preview_regular(gateway: StripeGateway, present: StripeSubscription, c
     return await _preview_new(gateway, present.stripe_customer_id, _items_after(present, change))
 
 
-async def upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | None:
+async def preview_upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | None:
     """The next invoice of a `customer` or `subscription`, if nothing changes; None where none will come."""
     async with gateway.calls():
         try:

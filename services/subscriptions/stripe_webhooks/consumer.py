@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.subscriptions.domain.stripe_objects import Malformed, StripeEvent, read_event
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.repository import reserve_stripe_customer
+from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks.checkout_events import apply_checkout
 from services.subscriptions.stripe_webhooks.context import Application, NotOurs, Parked
@@ -19,6 +20,7 @@ from services.subscriptions.tables.subscriptions import ParkedEventRow
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.persistence.unit_of_work import Transactions, Unavailable, Work
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, StoredEventStatus
+from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 ASKS_MAX = 8
 """Questions to Stripe for one event: two are common, more mean that the object keeps changing."""
@@ -33,7 +35,8 @@ _APPLIERS: dict[str, Callable[[Application], Awaitable[None]]] = {
 }
 
 
-async def take_in(
+@service.follow("subscriptions-stripe-events", stream=STRIPE_EVENTS_STREAM, name="apply_stripe_event")
+async def apply_stripe_event(
     transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
 ) -> None:
     """Apply the Stripe event in a message and report how it went; raises what made it fail.

@@ -6,9 +6,12 @@ from services.webhooks.domain.stripe_event import NotAnEvent
 from services.webhooks.event_store.event_writer import Ingest
 from services.webhooks.ingress.payload import read_event
 from services.webhooks.ingress.signature import BadSignature, Verifier
+from services.webhooks.service import service
 from shared.clock import utc_now
 from shared.errors import Unavailable
 from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.persistence.unit_of_work import Transactions
+from tallystick.subjects import WEBHOOKS_STREAM
 
 SIGNATURE_HEADER = "stripe-signature"
 
@@ -41,6 +44,12 @@ class NatsIngress:
         # Its age is that at which JetStream took it in: a message may wait out an outage of ours.
         arrived_at = incoming.published_at.timestamp()
         self.verifier.verify(incoming.body, _signature(incoming.headers), arrived_at=arrived_at)
+
+
+@service.follow("webhooks-ingress", stream=WEBHOOKS_STREAM, name="nats_ingress")
+async def nats_ingress(transactions: Transactions, incoming: Incoming, ingress: NatsIngress) -> None:
+    """Take in an event that came over NATS."""
+    await ingress.take_in(incoming)
 
 
 def _signature(headers: dict[str, str]) -> str | None:

@@ -7,11 +7,12 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from services.webhooks.event_store.repository import Place, lock_replay, replay_batch, unknown_ids
+from services.webhooks.service import service
 from services.webhooks.tables import StripeEvent
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Rejected, Work
+from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant
-from tallystick.messages.webhooks import Replay
 
 BATCH_EVENTS = 100
 """In one transaction: at most 50 MB in memory at 512 KiB an event, ordinarily a quarter of a megabyte."""
@@ -37,7 +38,14 @@ class ReplayPlan(BaseModel):
         return conditions
 
 
-async def plan_replay(work: Work, command: Replay) -> ReplayPlan:
+@service.external_command(m.Replay)
+async def replay(steps: Steps, command: m.Replay) -> m.ReplayResult:
+    """Publish stored events again."""
+    plan = await steps.intend(lambda work: plan_replay(work, command), ReplayPlan)
+    return m.ReplayResult(replayed=await publish_again(steps, plan))
+
+
+async def plan_replay(work: Work, command: m.Replay) -> ReplayPlan:
     """Decide what to send; raises Rejected `not_found` when a named event is not stored.
 
     A span ends at the present at the latest: the replay ends, and what comes in later is published anyway.

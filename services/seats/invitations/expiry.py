@@ -1,4 +1,4 @@
-"""What is done when its time has come, on ticks."""
+"""Invitations that nobody accepted in time."""
 
 from datetime import datetime
 

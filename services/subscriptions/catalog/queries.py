@@ -1,0 +1,13 @@
+"""Questions about the catalog."""
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.service import service
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import catalog as m
+
+
+@service.question(m.GetCatalog)
+async def get_catalog(work: Work, question: m.GetCatalog) -> m.CatalogFound:
+    """Everything that is sold, in its document's order."""
+    view = await load_catalog(work)
+    return m.CatalogFound(catalog=view.listing(include_archived=question.include_archived))

@@ -1,0 +1,39 @@
+"""Questions about stored events."""
+
+import orjson
+
+from services.webhooks.event_store import repository
+from services.webhooks.event_store.pagination import decode_cursor, encode_cursor
+from services.webhooks.event_store.rejections import no_such_event
+from services.webhooks.event_store.repository import Place
+from services.webhooks.service import service
+from shared.persistence.unit_of_work import Work
+from tallystick.messages import webhooks as m
+
+
+@service.question(m.GetEvent)
+async def get_event(work: Work, question: m.GetEvent) -> m.EventFound:
+    """One stored event with its payload."""
+    found = await repository.find_event(work.session, question.event_id)
+    if found is None:
+        raise no_such_event(question.event_id)
+    event, payload = found
+    with_payload = m.StoredEventWithPayload(**event.model_dump(), payload=orjson.loads(payload))
+    return m.EventFound(event=with_payload)
+
+
+@service.question(m.ListEvents)
+async def list_events(work: Work, question: m.ListEvents) -> m.EventPage:
+    """Stored events, newest first."""
+    items = await repository.list_events(
+        work.session,
+        event_type=question.type,
+        status=question.status,
+        since=question.since,
+        before=decode_cursor(question.cursor) if question.cursor is not None else None,
+        limit=question.limit + 1,
+    )
+    page = items[: question.limit]
+    has_more = len(items) > len(page)
+    last = Place(page[-1].received_at, page[-1].event_id) if has_more else None
+    return m.EventPage(items=page, next_cursor=encode_cursor(last) if last else None)
