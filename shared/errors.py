@@ -17,7 +17,7 @@ class Unavailable(Exception):
     """We cannot tell just now (database or a provider away); not stored, may be retried with the same id."""
 
 
-class Overtaken(Unavailable):
+class ConcurrentDuplicate(Unavailable):
     """Another worker has handled the same command in the meantime; tried again, its outcome is found."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from services.consumables.projections import entities, event_handlers
 from services.consumables.recharges import payment, purchase
 from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 
@@ -44,7 +44,7 @@ HANDLERS = (
 
 def provide(settings: Settings) -> list[Any]:
     """What handlers are given beside their message."""
-    return [Asking(settings, service.name)]
+    return [ServiceClient(settings, service.name)]
 
 
 if __name__ == "__main__":

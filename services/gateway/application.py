@@ -18,7 +18,7 @@ from services.gateway.auth.tokens import Tokens
 from services.gateway.change_feed import LiveFeed
 from services.gateway.dependencies import Parts
 from services.gateway.middleware import Protection
-from services.gateway.pages.error_pages import add_lost_pages, tell
+from services.gateway.pages.error_pages import add_lost_pages, error_response
 from services.gateway.pages.router import add_pages
 from services.gateway.problem_details import answer_with_problems
 from services.gateway.rate_limits import RateLimits
@@ -50,7 +50,7 @@ def make_application(settings: GatewaySettings) -> ASGIApp:
     add_pages(application, settings)
     add_lost_pages(application)
     application.router.routes.extend(health_routes(lambda: _problems(parts), settings, is_public=True))
-    protected: ASGIApp = Protection(application, settings, parts.rates, partial(tell, application))
+    protected: ASGIApp = Protection(application, settings, parts.rates, partial(error_response, application))
     if settings.cors_origins:
         protected = CORSMiddleware(
             protected,

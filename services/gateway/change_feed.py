@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 from fastapi.sse import format_sse_event
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.client import Client, FeedEvent, TallystickError
 from tallystick.messages.base import Customer
 from tallystick.subjects import CHANGE_FEED_STREAM
@@ -67,7 +67,7 @@ class LiveFeed:
                 async with self.client.events(check_versions=False) as feed:
                     self.listening = True
                     async for event in feed:
-                        self._tell(event)
+                        self._forward(event)
             self.listening = False
             log.warning("the live feed was interrupted")
             self._cut_off_everybody()
@@ -78,18 +78,18 @@ class LiveFeed:
     ) -> AsyncIterator[bytes]:
         """The events that somebody wants, from now on or after a place in the stream, as bytes to send.
 
-        `until` is a moment of the event loop's clock. Raises Refused when there are too many connections.
+        `until` is a moment of the event loop's clock. Raises ProblemError for one connection too many.
         """
         self._check_listening()
         theirs = sum(1 for other in self._listeners.values() if other == who)
         if len(self._listeners) >= CONNECTIONS_MAX or theirs >= CONNECTIONS_PER_CUSTOMER_MAX:
-            raise Refused("too_many_requests", "Too many open streams.", headers={"Retry-After": "5"})
+            raise ProblemError("too_many_requests", "Too many open streams.", headers={"Retry-After": "5"})
         listener = _Listener(wanted)
         self._listeners[listener] = who
         return self._stream(listener, after, until, shown)
 
     async def history(self, customer: Customer, limit: int) -> list[FeedEvent]:
-        """The latest events about a customer that the feed still has, oldest first. Raises Refused."""
+        """The latest events about a customer that the feed still has, oldest first. Raises ProblemError."""
         self._check_listening()
         found: deque[FeedEvent] = deque(maxlen=limit)
         try:
@@ -97,7 +97,7 @@ class LiveFeed:
                 while feed.pending:
                     found.append(await anext(feed))
         except TallystickError as error:
-            raise Refused("unavailable", "The feed cannot be read just now.") from error
+            raise ProblemError("unavailable", "The feed cannot be read just now.") from error
         return list(found)
 
     async def _stream(
@@ -133,9 +133,11 @@ class LiveFeed:
 
     def _check_listening(self) -> None:
         if not self.listening:
-            raise Refused("unavailable", "The feed cannot be read just now.", headers={"Retry-After": "2"})
+            raise ProblemError(
+                "unavailable", "The feed cannot be read just now.", headers={"Retry-After": "2"}
+            )
 
-    def _tell(self, event: FeedEvent) -> None:
+    def _forward(self, event: FeedEvent) -> None:
         slow = [
             listener for listener in self._listeners if listener.wanted(event) and not listener.hear(event)
         ]

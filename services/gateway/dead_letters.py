@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import nats.errors
 from nats.js.errors import APIError
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import Billing
 from tallystick.client import NotProvisioned
 from tallystick.client.dead_letters import (
@@ -36,49 +36,51 @@ INTERNAL_COMMANDS = (
 
 
 async def letters(billing: Billing) -> AsyncIterator[DeadLetter]:
-    """Every dead letter, oldest first. Raises Refused."""
+    """Every dead letter, oldest first. Raises ProblemError."""
     try:
         async for letter in read_all(billing.connection()):
             yield letter
     except NotProvisioned as error:
-        raise Refused("unavailable", "The dead letters cannot be read just now.") from error
+        raise ProblemError("unavailable", "The dead letters cannot be read just now.") from error
 
 
 async def the_letter(billing: Billing, number: int) -> DeadLetter:
-    """One dead letter. Raises Refused."""
+    """One dead letter. Raises ProblemError."""
     try:
         letter = await read_one(billing.connection(), number)
     except (nats.errors.Error, TimeoutError) as error:
-        raise Refused("unavailable", "The dead letters cannot be read just now.") from error
+        raise ProblemError("unavailable", "The dead letters cannot be read just now.") from error
     if letter is None:
-        raise Refused("not_found", f"There is no dead letter {number}.")
+        raise ProblemError("not_found", f"There is no dead letter {number}.")
     return letter
 
 
 async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
-    """Have a message handled again, and take it off the list. Raises Refused."""
+    """Have a message handled again, and take it off the list. Raises ProblemError."""
     if letter.is_cut:
-        raise Refused("not_retriable", "It was too large to be kept whole; its sender has to send it again.")
+        raise ProblemError(
+            "not_retriable", "It was too large to be kept whole; its sender has to send it again."
+        )
     subjects = billing.client.subjects
     prefix = subjects.prefix
     origin = letter.about("Origin-Subject")
     # The ingress' payloads are refused below, whatever their subject is called here.
     forged = why_not_retriable(letter, subjects, DEFAULT_WEBHOOK_SUBJECT)
     if forged is not None:
-        raise Refused("not_retriable", f"It is not sent back: {forged}.")
+        raise ProblemError("not_retriable", f"It is not sent back: {forged}.")
     if origin.startswith(f"{prefix}.stripe_events."):
         await _replay(billing, letter, command_id, requested_by)
         return
     command = origin.removeprefix(f"{prefix}.commands.")
     if command == origin or command in INTERNAL_COMMANDS:
-        raise Refused(
+        raise ProblemError(
             "not_retriable",
             f"A message of {origin or 'unknown origin'} is not sent back from here; "
             "`./dev dead-letters retry` can.",
         )
     problem = await send_back(billing.connection(), letter, subjects)
     if problem is not None:
-        raise Refused("unavailable", f"It could not be sent back: {problem}.")
+        raise ProblemError("unavailable", f"It could not be sent back: {problem}.")
 
 
 async def _replay(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
@@ -86,9 +88,9 @@ async def _replay(billing: Billing, letter: DeadLetter, command_id: str, request
         event_id = json.loads(letter.body)["id"]
         command = webhooks.Replay(command_id=command_id, requested_by=requested_by, event_ids=[event_id])
     except (ValueError, TypeError, KeyError):
-        raise Refused("not_retriable", "The message is not an event of Stripe's.") from None
+        raise ProblemError("not_retriable", "The message is not an event of Stripe's.") from None
     await billing.result(command)
     try:
         await billing.connection().jetstream().delete_msg(DEAD_LETTERS_STREAM, letter.sequence)
     except (APIError, nats.errors.Error, TimeoutError) as error:
-        raise Refused("unavailable", "It is replayed, but still on the list. Try again.") from error
+        raise ProblemError("unavailable", "It is replayed, but still on the list. Try again.") from error

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.rate_limits import RateLimits
 from services.gateway.settings import GatewaySettings
 
@@ -26,11 +26,11 @@ other side is sending takes the answer with it."""
 NOT_COUNTED = ("/live", "/ready", "/metrics")
 """Asked by the platform around the worker, often."""
 STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
-TOO_SLOW = Refused("request_timeout", f"The body did not arrive within {BODY_SECONDS:g} seconds.")
-TOO_LARGE = Refused("payload_too_large", f"A body has at most {PAYLOAD_MAX_BYTES} bytes.")
+TOO_SLOW = ProblemError("request_timeout", f"The body did not arrive within {BODY_SECONDS:g} seconds.")
+TOO_LARGE = ProblemError("payload_too_large", f"A body has at most {PAYLOAD_MAX_BYTES} bytes.")
 
 
-Telling = Callable[[Scope, Refused], Response]
+ErrorResponder = Callable[[Scope, ProblemError], Response]
 
 
 class _TooLarge(Exception):
@@ -44,10 +44,12 @@ class _Gone(Exception):
 class Protection:
     """An ASGI application around the gateway's own."""
 
-    def __init__(self, inner: ASGIApp, settings: GatewaySettings, rates: RateLimits, tell: Telling) -> None:
+    def __init__(
+        self, inner: ASGIApp, settings: GatewaySettings, rates: RateLimits, error_response: ErrorResponder
+    ) -> None:
         self._inner = inner
         self._rates = rates
-        self._tell = tell
+        self._error_response = error_response
         self._headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers(settings).items()
         ]
@@ -75,18 +77,18 @@ class Protection:
         except _Gone:
             return
         except TimeoutError:
-            response = self._tell(scope, TOO_SLOW)
+            response = self._error_response(scope, TOO_SLOW)
             response.headers["Connection"] = "close"
             await response(scope, receive, send_safely)
         except _TooLarge:
             await self._refuse_body(scope, receive, send_safely)
-        except Refused as refused:
-            await self._tell(scope, refused)(scope, receive, send_safely)
+        except ProblemError as refused:
+            await self._error_response(scope, refused)(scope, receive, send_safely)
         else:
             await self._inner(scope, inner_receive, send_safely)
 
     async def _refuse_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = self._tell(scope, TOO_LARGE)
+        response = self._error_response(scope, TOO_LARGE)
         response.headers["Connection"] = "close"
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):

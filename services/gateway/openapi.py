@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from services.gateway.examples import example_of
 from services.gateway.problem_details import MEDIA_TYPE, REFUSED, STATUS_OF_CODE, Problem, problem
-from tallystick.messages.base import COMMON_REJECTIONS, INT64_MAX, Asked, Command
+from tallystick.messages.base import COMMON_REJECTIONS, INT64_MAX, Command, Request
 
 PATH = "/api/v1/openapi.json"
 VERSION = "1"
@@ -67,7 +67,7 @@ PARAMETERS = {
 Responses = dict[int | str, dict[str, Any]]
 
 
-def refusals(*messages: type[Asked[Any]], codes: Iterable[str] = (), signed_in: bool = True) -> Responses:
+def refusals(*messages: type[Request[Any]], codes: Iterable[str] = (), signed_in: bool = True) -> Responses:
     """The problems of a route that sends these messages, by status, for its description."""
     found = {*(SIGNED_IN if signed_in else PUBLIC), *codes}
     for message in messages:

@@ -56,7 +56,7 @@ class Problem(BaseModel):
     details: JsonValue = Field(description="The facts behind it, by code.")
 
 
-class Refused(Exception):
+class ProblemError(Exception):
     """Raised anywhere in a route; becomes a problem."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Refused(Exception):
         self.status = STATUS_OF_CODE.get(code, REFUSED)
 
     @classmethod
-    def because(cls, error: ErrorBody | None) -> "Refused":
+    def because(cls, error: ErrorBody | None) -> "ProblemError":
         """As a service said it."""
         if error is None:
             return cls("unavailable", "The service gave no reason.")
@@ -90,7 +90,7 @@ def problem(code: str, detail: str, details: JsonValue, status: int) -> dict[str
     ).model_dump()
 
 
-def problem_response(refused: Refused) -> Response:
+def problem_response(refused: ProblemError) -> Response:
     """A refusal as a response."""
     content = problem(refused.code, refused.detail, refused.details, refused.status)
     return Response(
@@ -102,13 +102,13 @@ def answer_with_problems(application: FastAPI) -> None:
     """Have everything that can go wrong in a route answered as a problem."""
 
     async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
+        assert isinstance(error, ProblemError)
         return problem_response(error)
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | ValidationError)
         if any(problem["type"] == "json_invalid" for problem in error.errors()):
-            return problem_response(Refused("invalid_message", NOT_JSON))
+            return problem_response(ProblemError("invalid_message", NOT_JSON))
         return problem_response(invalid_message(error.errors()))
 
     async def by_status(_: Request, error: Exception) -> Response:
@@ -116,9 +116,9 @@ def answer_with_problems(application: FastAPI) -> None:
         return problem_response(refusal_of(error))
 
     async def unexpected(_: Request, __: Exception) -> Response:
-        return problem_response(Refused("unavailable", "Something went wrong on our side. Try again."))
+        return problem_response(ProblemError("unavailable", "Something went wrong on our side. Try again."))
 
-    application.add_exception_handler(Refused, refused)
+    application.add_exception_handler(ProblemError, refused)
     application.add_exception_handler(RequestValidationError, invalid)
     # A message that a route was about to send: what it was made of came from the request.
     application.add_exception_handler(ValidationError, invalid)
@@ -126,16 +126,16 @@ def answer_with_problems(application: FastAPI) -> None:
     application.add_exception_handler(Exception, unexpected)
 
 
-def refusal_of(error: HTTPException) -> Refused:
+def refusal_of(error: HTTPException) -> ProblemError:
     """What the framework has refused, as a refusal of ours."""
     code = _FROM_STATUS.get(error.status_code, "invalid_message")
     detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
     if error.status_code == REFUSED:
         detail = NOT_JSON
-    return Refused(code, detail, headers=dict(error.headers or {}))
+    return ProblemError(code, detail, headers=dict(error.headers or {}))
 
 
-def invalid_message(errors: Any) -> Refused:
+def invalid_message(errors: Any) -> ProblemError:
     """The contract's `invalid_message`, naming each field that is wrong."""
     fields: list[JsonValue] = [
         {
@@ -144,7 +144,9 @@ def invalid_message(errors: Any) -> Refused:
         }
         for error in errors
     ]
-    return Refused("invalid_message", "The request has missing, wrong or unknown fields.", {"fields": fields})
+    return ProblemError(
+        "invalid_message", "The request has missing, wrong or unknown fields.", {"fields": fields}
+    )
 
 
 def _shown(part: Any) -> str:

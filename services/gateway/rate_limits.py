@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.settings import GatewaySettings
 
 WINDOW_SECONDS = 60.0
@@ -77,11 +77,11 @@ class RateLimits:
         )
 
     def count_customer(self, customer: str) -> None:
-        """Count a request of a customer; raises Refused when it is one too many."""
+        """Count a request of a customer; raises ProblemError when it is one too many."""
         _count(self.per_customer, "customer", customer)
 
     def count_address(self, scope: Scope) -> None:
-        """Count a request from where it comes; raises Refused when it is one too many."""
+        """Count a request from where it comes; raises ProblemError when it is one too many."""
         _count(self.per_address, "address", self.address(scope))
 
     def address(self, scope: Scope) -> str:
@@ -99,7 +99,7 @@ def _count(window: SlidingWindow, kind: str, who: str) -> None:
     if wait is None:
         return
     seconds = max(1, math.ceil(wait))
-    raise Refused(
+    raise ProblemError(
         "too_many_requests",
         f"At most {window.allowed} requests a minute for one {kind}. Come back in {seconds} s.",
         {"retry_after_seconds": seconds},

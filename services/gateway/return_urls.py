@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from services.gateway.auth.principal import Caller
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.settings import GatewaySettings
 
 
 def check_return_urls(settings: GatewaySettings, caller: Caller, **urls: str) -> None:
-    """Refuse URLs, by the names of their fields, of an origin that is not allowed. Raises Refused.
+    """Refuse URLs, by the names of their fields, of an origin that is not allowed. Raises ProblemError.
 
     Without `GATEWAY_RETURN_ORIGINS` the host application's bearer tokens may name any; a session of ours,
     which a page of somebody else's could try to use, only this gateway.
@@ -24,7 +24,7 @@ def check_return_urls(settings: GatewaySettings, caller: Caller, **urls: str) ->
         if origin_of(url) not in allowed
     ]
     if wrong:
-        raise Refused("invalid_message", "The page to come back to is not allowed.", {"fields": wrong})
+        raise ProblemError("invalid_message", "The page to come back to is not allowed.", {"fields": wrong})
 
 
 def origin_of(url: str) -> str:

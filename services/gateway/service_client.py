@@ -8,13 +8,13 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.request_coalescing import Joining
 from shared.runtime.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
 from tallystick.client.connection import Connection
 from tallystick.client.request_reply import result_of
-from tallystick.messages.base import Asked, Command, Outcome, Question
+from tallystick.messages.base import Command, Outcome, Question, Request
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -35,33 +35,33 @@ class Billing:
     joining: Joining[bytes] = field(default_factory=Joining)
     """For questions that many ask at the same moment."""
 
-    async def respond(self, message: Asked[Any], status: int = 200) -> Response:
-        """The result of a command or question as it came, as a response. Raises Refused."""
+    async def respond(self, message: Request[Any], status: int = 200) -> Response:
+        """The result of a command or question as it came, as a response. Raises ProblemError."""
         return json_response(await self.result(message), status)
 
-    async def result(self, message: Asked[Any]) -> Mapping[str, Any]:
-        """The result of a command or question as JSON. Raises Refused."""
+    async def result(self, message: Request[Any]) -> Mapping[str, Any]:
+        """The result of a command or question as JSON. Raises ProblemError."""
         return (await self._outcome(message, _patience(message))).result or {}
 
-    async def ask(self, message: Asked[Result]) -> Result:
-        """The typed result of a command or question. Raises Refused."""
+    async def ask(self, message: Request[Result]) -> Result:
+        """The typed result of a command or question. Raises ProblemError."""
         return result_of(message, await self._outcome(message, _patience(message)))
 
-    async def beside(self, message: Asked[Any]) -> Mapping[str, Any] | None:
+    async def beside(self, message: Request[Any]) -> Mapping[str, Any] | None:
         """A result that can be done without; None where its service is away or has none."""
         try:
             return (await self._outcome(message, BESIDE_SECONDS)).result
-        except Refused:
+        except ProblemError:
             return None
 
     def connection(self) -> Connection:
-        """The connection to NATS, open or on its way back. Raises Refused before there has ever been one."""
+        """The connection to NATS, open or reconnecting. Raises ProblemError until the first one is made."""
         connection = self.client.connection
         if not (connection.nats.is_connected or connection.nats.is_reconnecting):
-            raise Refused("unavailable", "Not connected to NATS yet. Try again.", headers=SOON)
+            raise ProblemError("unavailable", "Not connected to NATS yet. Try again.", headers=SOON)
         return connection
 
-    async def _outcome(self, message: Asked[Any], seconds: float) -> Outcome:
+    async def _outcome(self, message: Request[Any], seconds: float) -> Outcome:
         self.connection()
         headers = outgoing_headers() or None
         try:
@@ -71,14 +71,14 @@ class Billing:
                 assert isinstance(message, Question)
                 outcome = await self.client.answer(message, deadline_seconds=seconds, headers=headers)
         except (DeadlineExceeded, Unreachable, UnexpectedReply) as error:
-            raise Refused(
+            raise ProblemError(
                 "unavailable",
                 f"{message.service} does not answer just now. Ask again, a change with the same "
                 "Idempotency-Key.",
                 headers=SOON,
             ) from error
         if outcome.status != "succeeded":
-            raise Refused.because(outcome.error)
+            raise ProblemError.because(outcome.error)
         return outcome
 
 
@@ -87,5 +87,5 @@ def json_response(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def _patience(message: Asked[Any]) -> float:
+def _patience(message: Request[Any]) -> float:
     return CALL_SECONDS if isinstance(message, Command) else ASK_SECONDS

@@ -9,7 +9,7 @@ from nats.js.api import ConsumerInfo
 from nats.js.errors import APIError
 from pydantic import Field
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import Billing
 from tallystick.client import TallystickError
 from tallystick.messages import consumables, seats, subscriptions, webhooks
@@ -65,14 +65,14 @@ class Workers(Told):
 
 
 async def look_at_workers(billing: Billing) -> Workers:
-    """Ask every service and JetStream. Raises Refused."""
+    """Ask every service and JetStream. Raises ProblemError."""
     jetstream = billing.connection().jetstream()
     services = await asyncio.gather(*(_health(billing, name, question) for name, question in ASKED.items()))
     try:
         listed = await asyncio.gather(*(jetstream.consumers_info(stream) for stream in STREAMS))
         letters = (await jetstream.stream_info(DEAD_LETTERS_STREAM)).state.messages
     except (APIError, nats.errors.Error, TimeoutError) as error:
-        raise Refused("unavailable", "JetStream does not answer just now.") from error
+        raise ProblemError("unavailable", "JetStream does not answer just now.") from error
     return Workers(
         services=services,
         consumers=[_lag(info) for infos in listed for info in infos],

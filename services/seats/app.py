@@ -10,7 +10,7 @@ from services.seats.projections import subscription_projection
 from services.seats.seat_count import change_seat_count, seat_quota_hold
 from services.seats.service import service
 from services.seats.teams import transfer_billing_manager
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 
@@ -34,7 +34,7 @@ def provide(settings: Settings) -> list[Any]:
     secret = settings.invitation_secret
     return [
         Invitations.of(secret.get_secret_value() if secret else None),
-        Asking(settings, service.name),
+        ServiceClient(settings, service.name),
     ]
 
 

@@ -16,15 +16,16 @@ from services.seats.repository import (
 from services.seats.service import service
 from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot, terms_of_row
 from services.seats.tables import TeamRow
-from shared.messaging.service_client import Asking
+from shared.errors import Rejected
+from shared.messaging.service_client import ServiceClient
 from shared.persistence.cursors import decode_cursor, encode_cursor
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 
 
 @service.question(m.GetTeam)
-async def get_team(work: Work, question: m.GetTeam) -> m.TeamFound:
+async def get_team(work: UnitOfWork, question: m.GetTeam) -> m.TeamFound:
     """One team; raises Rejected `not_found`."""
     found = await find_team(
         work.session,
@@ -38,7 +39,7 @@ async def get_team(work: Work, question: m.GetTeam) -> m.TeamFound:
 
 
 @service.question(m.ListSeats)
-async def list_seats(work: Work, question: m.ListSeats) -> m.SeatPage:
+async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
     """A page of a team's seats; raises Rejected `not_found`."""
     await _team(work, question.team_id)
     rows = await load_seats(
@@ -54,7 +55,7 @@ async def list_seats(work: Work, question: m.ListSeats) -> m.SeatPage:
 
 
 @service.question(m.ListMemberships)
-async def list_memberships(work: Work, question: m.ListMemberships) -> m.MembershipPage:
+async def list_memberships(work: UnitOfWork, question: m.ListMemberships) -> m.MembershipPage:
     """A page of the seats that a user has claimed."""
     rows = await load_memberships(
         work.session, question.member, before=_before(question.cursor), limit=question.limit + 1
@@ -67,7 +68,7 @@ async def list_memberships(work: Work, question: m.ListMemberships) -> m.Members
 
 @service.question(m.PreviewSeatChange)
 async def preview_seat_change(
-    work: Work, question: m.PreviewSeatChange, asking: Asking
+    work: UnitOfWork, question: m.PreviewSeatChange, client: ServiceClient
 ) -> m.SeatChangePreview:
     """What the subscription says that another number of seats would cost.
 
@@ -77,7 +78,7 @@ async def preview_seat_change(
     refuse_closed(team)
     with as_rejections():
         refuse_count(Room(terms_of_row(team), team.holders), question.quantity)
-    preview = await asking.ask(
+    preview = await client.ask(
         s.PreviewChange(
             subscription_id=team.subscription_id,
             quantity=question.quantity,
@@ -95,7 +96,7 @@ async def preview_seat_change(
 
 
 @service.question(m.MemberPayments)
-async def member_payments(work: Work, question: m.MemberPayments) -> m.PaymentsOfMembers:
+async def member_payments(work: UnitOfWork, question: m.MemberPayments) -> m.PaymentsOfMembers:
     """What each seat costs in the running period; raises Rejected `not_found`.
 
     The owner comes first, then the seats that are held, oldest first, then those that nobody holds as one.
@@ -122,7 +123,7 @@ async def member_payments(work: Work, question: m.MemberPayments) -> m.PaymentsO
 
 
 async def _shares(
-    work: Work, team: TeamRow, question: m.MemberPayments, total: int
+    work: UnitOfWork, team: TeamRow, question: m.MemberPayments, total: int
 ) -> tuple[list[m.MemberPayment], str | None]:
     room = room_of(team)
     owners, in_use = int(team.owner_seat == "billed"), room.seats_in_use
@@ -147,9 +148,9 @@ async def _shares(
         items.insert(0, _special("owner", 1, shares.of(0) if owners else 0, team))
     if len(rows) > len(page):
         return items, encode_cursor(page[-1].seat_id)
-    taken = place + len(page)
-    if seats > taken:
-        items.append(_special("unassigned", seats - taken, shares.between(taken, seats), team))
+    occupied = place + len(page)
+    if seats > occupied:
+        items.append(_special("unassigned", seats - occupied, shares.between(occupied, seats), team))
     return items, None
 
 
@@ -158,7 +159,7 @@ def _special(holder: m.Holder, seats: int, amount: int, team: TeamRow) -> m.Memb
     return m.MemberPayment(holder=holder, seat_id=None, member=payer, email=None, seats=seats, amount=amount)
 
 
-async def _team(work: Work, team_id: str) -> TeamRow:
+async def _team(work: UnitOfWork, team_id: str) -> TeamRow:
     found = await find_team(work.session, team_id=team_id, subscription_id=None, customer=None)
     if found is None:
         raise no_team(team_id)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from services.seats.tables import TeamRow
-from shared.persistence.unit_of_work import Rejected
+from shared.errors import Rejected
 from tallystick.messages.base import Customer
 
 
-def rejection_of(refused: Refused) -> Rejected:
+def rejection_of(refused: RuleViolation) -> Rejected:
     """The rejection that says what a rule said."""
     return Rejected(refused.code, refused.message, refused.details)
 
@@ -19,7 +19,7 @@ def as_rejections() -> Iterator[None]:
     """Whatever a rule refuses within the block is rejected."""
     try:
         yield
-    except Refused as refused:
+    except RuleViolation as refused:
         raise rejection_of(refused) from refused
 
 

@@ -7,17 +7,18 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.seats.domain.assignment import Taken
+from services.seats.domain.assignment import OccupiedSeats
 from services.seats.domain.seats import Seat
 from services.seats.tables import KnownInvoice, KnownSubscription, SeatRow, TeamRow
+from shared.errors import Rejected
 from shared.persistence.sql_pipeline import Statement
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.base import Customer
 
 HELD = SeatRow.status != "revoked"
 
 
-async def lock_teams(work: Work, team_ids: set[str]) -> dict[str, TeamRow]:
+async def lock_teams(work: UnitOfWork, team_ids: set[str]) -> dict[str, TeamRow]:
     """Those of the teams that exist, locked in the order of their ids until the transaction ends."""
     query = (
         sa.select(TeamRow)
@@ -29,7 +30,7 @@ async def lock_teams(work: Work, team_ids: set[str]) -> dict[str, TeamRow]:
     return {row.team_id: row for row in await work.session.scalars(query)}
 
 
-async def lock_team(work: Work, team_id: str) -> TeamRow:
+async def lock_team(work: UnitOfWork, team_id: str) -> TeamRow:
     """A team, locked until the transaction ends; raises Rejected `not_found`."""
     row = (await lock_teams(work, {team_id})).get(team_id)
     if row is None:
@@ -37,7 +38,7 @@ async def lock_team(work: Work, team_id: str) -> TeamRow:
     return row
 
 
-async def lock_seat(work: Work, seat_id: str) -> tuple[TeamRow, SeatRow]:
+async def lock_seat(work: UnitOfWork, seat_id: str) -> tuple[TeamRow, SeatRow]:
     """A seat and its team, both locked, the team first; raises Rejected `not_found`."""
     team_id = await work.session.scalar(sa.select(SeatRow.team_id).where(SeatRow.seat_id == seat_id))
     if team_id is None:
@@ -45,7 +46,7 @@ async def lock_seat(work: Work, seat_id: str) -> tuple[TeamRow, SeatRow]:
     return await _seat_of(work, team_id, seat_id)
 
 
-async def lock_invited(work: Work, invited: SeatRow) -> tuple[TeamRow, SeatRow] | None:
+async def lock_invited(work: UnitOfWork, invited: SeatRow) -> tuple[TeamRow, SeatRow] | None:
     """A pending seat that was found by its token and its team, both locked; None where the token is dead."""
     token_hash = invited.token_hash
     team, seat = await _seat_of(work, invited.team_id, invited.seat_id)
@@ -58,7 +59,7 @@ async def find_invited(session: AsyncSession, token_hash: bytes) -> SeatRow | No
     return await session.scalar(sa.select(SeatRow).where(SeatRow.token_hash == token_hash))
 
 
-async def _seat_of(work: Work, team_id: str, seat_id: str) -> tuple[TeamRow, SeatRow]:
+async def _seat_of(work: UnitOfWork, team_id: str, seat_id: str) -> tuple[TeamRow, SeatRow]:
     team = await lock_team(work, team_id)
     query = sa.select(SeatRow).where(SeatRow.seat_id == seat_id).with_for_update()
     seat = (await work.session.scalars(query.execution_options(populate_existing=True))).one()
@@ -76,14 +77,18 @@ TAKEN = Statement("""
 """)
 
 
-async def taken_seats(work: Work, team: TeamRow, emails: Sequence[str], members: Sequence[Customer]) -> Taken:
+async def taken_seats(
+    work: UnitOfWork, team: TeamRow, emails: Sequence[str], members: Sequence[Customer]
+) -> OccupiedSeats:
     """Who of these has a seat of a team, which is locked, already; the owner's counts where there is one."""
     tokens = [member.token for member in members]
     owner = {team.customer} if team.owner_seat != "none" else set()
     (found,) = await work.run(
         TAKEN(team.team_id, orjson.dumps(emails).decode(), orjson.dumps(tokens).decode())
     )
-    return Taken({row[0] for row in found.rows if row[0]}, owner | {row[1] for row in found.rows if row[1]})
+    return OccupiedSeats(
+        {row[0] for row in found.rows if row[0]}, owner | {row[1] for row in found.rows if row[1]}
+    )
 
 
 ADD_SEATS = Statement("""
@@ -98,7 +103,7 @@ ADD_SEATS = Statement("""
 """)
 
 
-def add_seats(work: Work, seats: Sequence[Seat]) -> None:
+def add_seats(work: UnitOfWork, seats: Sequence[Seat]) -> None:
     """Insert seats at the end, in one statement: one JSON value costs a tenth of as many parameters."""
     rows = [
         {
@@ -138,7 +143,7 @@ async def find_team(
     return (await session.scalars(query.order_by(is_closed, TeamRow.team_id.desc()).limit(1))).first()
 
 
-async def open_team_of(work: Work, subscription_id: str) -> TeamRow | None:
+async def open_team_of(work: UnitOfWork, subscription_id: str) -> TeamRow | None:
     """A subscription's team that is not closed, locked; it may be closing."""
     query = (
         sa.select(TeamRow)

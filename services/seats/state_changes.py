@@ -7,14 +7,14 @@ from services.seats.domain.seats import Seat
 from services.seats.domain.team_capacity import Terms
 from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot
 from services.seats.tables import SeatRow, TeamRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
 
-def tell_team(work: Work, row: TeamRow, event: str) -> None:
+def emit_team(work: UnitOfWork, row: TeamRow, event: str) -> None:
     """Count a team's change and tell it with all that the row says."""
     row.version += 1
-    work.tell(
+    work.emit(
         m.TeamEvent,
         event,
         customer=customer_of(row.customer),
@@ -23,14 +23,16 @@ def tell_team(work: Work, row: TeamRow, event: str) -> None:
     )
 
 
-def tell_seat(work: Work, row: SeatRow | Seat, event: str, *, caused_by: str | None = None) -> m.SeatSnapshot:
+def emit_seat(
+    work: UnitOfWork, row: SeatRow | Seat, event: str, *, caused_by: str | None = None
+) -> m.SeatSnapshot:
     """Count a seat's change and tell it; what it looks like now.
 
     `caused_by` names one of several commands that are handled together.
     """
     row.version += 1
     snapshot = seat_snapshot(row)
-    work.tell(
+    work.emit(
         m.SeatEvent,
         event,
         customer=customer_of(row.customer),

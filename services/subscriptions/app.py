@@ -24,7 +24,7 @@ from services.subscriptions.service import service
 from services.subscriptions.stripe import meters
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks import consumer
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import Settings
 from shared.runtime.worker import run
 
@@ -61,10 +61,10 @@ HANDLERS = (
 def provide(settings: Settings) -> list[Any]:
     """What handlers are given beside their message."""
     key = settings.stripe_secret_key
-    asking = Asking(settings, service.name)
+    client = ServiceClient(settings, service.name)
     return [
-        asking,
-        TeamRoom(asking),
+        client,
+        TeamRoom(client),
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
         Trials(settings.stripe_trial_days),
         Dunning(settings.grace_days, settings.dunning_end_state),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from services.subscriptions.repository import lock_customers
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 DUE_CUSTOMERS_BATCH = 100
 """Customers changed in one transaction: enough to be cheap, few enough to wait for."""
@@ -29,7 +29,7 @@ async def for_each_due(
     at: datetime,
     due: sa.ColumnElement[bool],
     first: InstrumentedAttribute[datetime | None],
-    change: Callable[[Work, SubscriptionRow], Awaitable[None]],
+    change: Callable[[UnitOfWork, SubscriptionRow], Awaitable[None]],
 ) -> None:
     """Change every subscription that is `due`, those with the earliest `first` before others.
 

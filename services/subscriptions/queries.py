@@ -13,13 +13,14 @@ from services.subscriptions.snapshots import (
     invoice_snapshot,
     subscription_snapshot,
 )
+from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
 @service.question(m.GetCustomer)
-async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
+async def get_customer(work: UnitOfWork, question: m.GetCustomer) -> m.CustomerFound:
     """A customer; raises Rejected `not_found`."""
     row = await repository.find_customer(work.session, question.customer.token)
     if row is None:
@@ -28,7 +29,7 @@ async def get_customer(work: Work, question: m.GetCustomer) -> m.CustomerFound:
 
 
 @service.question(m.ListCustomers)
-async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPage:
+async def list_customers(work: UnitOfWork, question: m.ListCustomers) -> m.CustomerPage:
     """A page of customers, of all or of those in whom something is found."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await repository.list_customers(
@@ -43,7 +44,7 @@ async def list_customers(work: Work, question: m.ListCustomers) -> m.CustomerPag
 
 @service.question(m.GetSubscription, together=True)
 async def get_subscription(
-    work: Work, questions: Sequence[m.GetSubscription]
+    work: UnitOfWork, questions: Sequence[m.GetSubscription]
 ) -> list[m.SubscriptionFound | Rejected]:
     """For each question the subscription, or that there is none."""
     tokens = {question.customer.token for question in questions if question.customer is not None}
@@ -63,7 +64,7 @@ async def get_subscription(
 
 
 @service.question(m.ListSubscriptions)
-async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.SubscriptionPage:
+async def list_subscriptions(work: UnitOfWork, question: m.ListSubscriptions) -> m.SubscriptionPage:
     """A page of subscriptions; one row more than shown tells whether there is a next page."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await repository.list_subscriptions(
@@ -81,7 +82,7 @@ async def list_subscriptions(work: Work, question: m.ListSubscriptions) -> m.Sub
 
 
 @service.question(m.ListInvoices)
-async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
+async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.InvoicePage:
     """A page of a customer's invoices."""
     before = _invoice_key(question.cursor) if question.cursor is not None else None
     rows = await repository.list_invoices(
@@ -96,7 +97,7 @@ async def list_invoices(work: Work, question: m.ListInvoices) -> m.InvoicePage:
 
 
 @service.question(m.CheckEntitlement, together=True)
-async def check_entitlement(work: Work, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
+async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
     """For each question, what a customer may use of a feature."""
     wanted = [(question.customer.token, question.feature) for question in questions]
     found = await repository.allowances(work, wanted)
@@ -104,7 +105,7 @@ async def check_entitlement(work: Work, questions: Sequence[m.CheckEntitlement])
 
 
 @service.question(m.ListEntitlements)
-async def list_entitlements(work: Work, question: m.ListEntitlements) -> m.EntitlementPage:
+async def list_entitlements(work: UnitOfWork, question: m.ListEntitlements) -> m.EntitlementPage:
     """A page of what a customer may use."""
     after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await repository.list_entitlements(

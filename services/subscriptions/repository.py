@@ -24,7 +24,7 @@ from services.subscriptions.tables.subscriptions import (
     SubscriptionRow,
 )
 from shared.persistence.sql_pipeline import Bound, Statement
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
 
 ADD_CUSTOMER = Statement("""
@@ -126,7 +126,7 @@ async def live_subscriptions(session: AsyncSession, token: str) -> Sequence[Subs
     return (await session.scalars(query)).all()
 
 
-async def live_states(work: Work, tokens: Sequence[str]) -> list[tuple[str, str, State]]:
+async def live_states(work: UnitOfWork, tokens: Sequence[str]) -> list[tuple[str, str, State]]:
     """These customers' subscriptions that have not ended: the customer, the id, the state.
 
     Asked whenever anything changes, so past the session; what it has not written yet is written first.
@@ -139,7 +139,7 @@ async def live_states(work: Work, tokens: Sequence[str]) -> list[tuple[str, str,
     ]
 
 
-async def states_of(work: Work, subscription_ids: Sequence[str]) -> dict[str, State]:
+async def states_of(work: UnitOfWork, subscription_ids: Sequence[str]) -> dict[str, State]:
     """The states of subscriptions, by id."""
     await work.flush()
     cursor = await work.driver.execute(FIND_STATES, (subscription_ids,))
@@ -208,7 +208,7 @@ async def list_subscriptions(
     return (await session.scalars(query)).all()
 
 
-async def lock_customers(work: Work, tokens: Iterable[str]) -> None:
+async def lock_customers(work: UnitOfWork, tokens: Iterable[str]) -> None:
     """Lock several customers' rows, in one order for everybody."""
     await work.driver.execute(LOCK_CUSTOMERS, (list(tokens),))
 
@@ -219,7 +219,7 @@ async def customers_of(session: AsyncSession, tokens: Iterable[str]) -> Sequence
     return (await session.scalars(query.order_by(CustomerRow.customer))).all()
 
 
-async def open_checkouts(work: Work, token: str) -> Sequence[CheckoutRow]:
+async def open_checkouts(work: UnitOfWork, token: str) -> Sequence[CheckoutRow]:
     """A customer's checkouts that are neither completed nor known to be over; mostly there are none."""
     await work.flush()
     if await (await work.driver.execute(FIND_OPEN_CHECKOUT, (token,))).fetchone() is None:
@@ -269,7 +269,7 @@ async def find_entitlement(session: AsyncSession, token: str, feature: str) -> E
     return await session.get(EntitlementRow, (token, feature))
 
 
-async def allowances(work: Work, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Allowance]:
+async def allowances(work: UnitOfWork, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Allowance]:
     """What customers have of features, by both; on the connection's short way, which is asked the most."""
     columns = zip(*set(keys), strict=True)
     cursor = await work.driver.execute(FIND_ALLOWANCES, [list(column) for column in columns])

@@ -18,21 +18,21 @@ from services.subscriptions.snapshots import (
     subscription_snapshot,
 )
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 
 
-def tell_customer(work: Work, row: CustomerRow, event: str) -> None:
+def emit_customer(work: UnitOfWork, row: CustomerRow, event: str) -> None:
     """Count a customer's change and tell it."""
     row.version += 1
     snapshot = customer_snapshot(row)
     # The entity `customer` and whose entity it is are the same here: the snapshot serves as both.
-    work.tell(m.CustomerEvent, event, version=row.version, customer=snapshot)
+    work.emit(m.CustomerEvent, event, version=row.version, customer=snapshot)
 
 
 async def change_subscription(
-    work: Work, row: SubscriptionRow, after: State, *, is_new: bool = False
+    work: UnitOfWork, row: SubscriptionRow, after: State, *, is_new: bool = False
 ) -> bool:
     """Lead a subscription to a state, telling each step; its add-on and its customer's entitlements follow.
 
@@ -42,7 +42,7 @@ async def change_subscription(
     told = changes(before, after)
     for change in told:
         put_state(row, change.state)
-        tell_subscription(work, row, change.event)
+        emit_subscription(work, row, change.event)
     if is_new:
         work.session.add(row)
     if told:
@@ -63,10 +63,10 @@ async def change_subscription(
     return bool(told)
 
 
-def tell_subscription(work: Work, row: SubscriptionRow, event: str) -> None:
+def emit_subscription(work: UnitOfWork, row: SubscriptionRow, event: str) -> None:
     """Count an event of a subscription and tell it with all that the row says."""
     row.version += 1
-    work.tell(
+    work.emit(
         m.SubscriptionEvent,
         event,
         customer=Customer.from_token(row.customer),
@@ -75,14 +75,14 @@ def tell_subscription(work: Work, row: SubscriptionRow, event: str) -> None:
     )
 
 
-def change_invoice(work: Work, row: InvoiceRow, told: list[InvoiceChange]) -> None:
+def change_invoice(work: UnitOfWork, row: InvoiceRow, told: list[InvoiceChange]) -> None:
     """Lead an invoice through its changes, telling each."""
     for change in told:
         row.version += 1
         put_invoice(row, change.invoice)
         if change.event == "paymentFailed":
             row.told_failures = change.invoice.attempt_count
-        work.tell(
+        work.emit(
             m.InvoiceEvent,
             change.event,
             customer=Customer.from_token(row.customer),

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from starlette.routing import BaseRoute, Route
 
 from services.webhooks.event_store import outcomes, queries
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress import nats_ingress
 from services.webhooks.ingress.http_ingress import PATH, StripeIngress
 from services.webhooks.ingress.nats_ingress import NatsIngress
@@ -34,14 +34,14 @@ HANDLERS = (
 
 def provide(settings: Settings) -> list[Any]:
     """What the handlers need beside their transaction."""
-    ingest = Ingest(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
+    ingest = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
     ingress = NatsIngress(ingest, verifier(settings), is_verified=settings.webhook_ingress_verified)
     return [ingest, ingress, StripeEventList(_secret(settings.stripe_secret_key), settings.stripe_api_base)]
 
 
 def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
     """The route that Stripe posts to."""
-    ingest: Ingest = runtime.provided[Ingest]
+    ingest: EventWriter = runtime.provided[EventWriter]
     ingest.wake_relay = runtime.transactions.wake_relay
     return [Route(PATH, StripeIngress(verifier(settings), ingest), methods=["POST"])]
 

@@ -18,13 +18,13 @@ from shared.messaging.message_parsing import fingerprint
 from shared.persistence.database import is_conflict
 from shared.persistence.inbox import Decided, Inbox, Known, idempotency_conflict, outcome_json
 from shared.persistence.sql_pipeline import Bound
-from shared.persistence.unit_of_work import Traces, Work
+from shared.persistence.unit_of_work import Traces, UnitOfWork
 from shared.runtime.tracing import handling, passed_on
 from shared.runtime.tuning import DATABASE_CONFLICT_TRIES
 from tallystick.messages.base import Command
 
-Begin = Callable[[str, datetime], AbstractAsyncContextManager[Work]]
-Call = Callable[[Work, list[Any]], Awaitable[Sequence[Any]]]
+Begin = Callable[[str, datetime], AbstractAsyncContextManager[UnitOfWork]]
+Call = Callable[[UnitOfWork, list[Any]], Awaitable[Sequence[Any]]]
 Reads = Callable[[Sequence[Any]], Sequence[Bound]]
 
 
@@ -34,7 +34,7 @@ def nothing(_: Sequence[Any]) -> Sequence[Bound]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BatchedCommand:
     """A command as it came in."""
 
     command: Command[Any]
@@ -56,7 +56,7 @@ Answered = Answer | Exception
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class CommandBatch:
     """Handles groups of one kind of command."""
 
     name: str
@@ -66,7 +66,7 @@ class Together:
     reads: Reads = nothing
     """What `call` runs first for these commands, so that it is on the way with the search for them."""
 
-    async def handle(self, group: Sequence[Asked]) -> Sequence[Answered]:
+    async def handle(self, group: Sequence[BatchedCommand]) -> Sequence[Answered]:
         """An answer for each, once all of them are committed; raises when nobody can tell."""
         traces = {asked.command.command_id: passed_on(asked.headers) for asked in group}
         traced = next((cause for cause, trace in traces.items() if trace), None)
@@ -79,7 +79,7 @@ class Together:
                         raise
             return await self._handle(group, traces)
 
-    async def _handle(self, group: Sequence[Asked], traces: Traces) -> Sequence[Answered]:
+    async def _handle(self, group: Sequence[BatchedCommand], traces: Traces) -> Sequence[Answered]:
         # The last to come in was not there before the moment it came.
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
@@ -88,10 +88,12 @@ class Together:
             return await decide_in(work, self.inbox, group, self.call)
 
 
-async def decide_in(work: Work, inbox: Inbox, group: Sequence[Asked], call: Call) -> list[Answered]:
+async def decide_in(
+    work: UnitOfWork, inbox: Inbox, group: Sequence[BatchedCommand], call: Call
+) -> list[Answered]:
     """An answer for each, within a transaction: those that are new are handed to `call`.
 
-    They are stored when the work ends, which raises Overtaken when another worker was first with one.
+    They are stored when the unit of work ends; it raises ConcurrentDuplicate when another worker was first.
     """
     known = await inbox.find_many(work, [asked.command.command_id for asked in group])
     prints = [fingerprint(asked.command) for asked in group]
@@ -114,9 +116,9 @@ async def decide_in(work: Work, inbox: Inbox, group: Sequence[Asked], call: Call
 
 
 async def _decide(
-    work: Work,
+    work: UnitOfWork,
     inbox: Inbox,
-    group: Sequence[Asked],
+    group: Sequence[BatchedCommand],
     prints: Sequence[bytes],
     new: Sequence[int],
     call: Call,

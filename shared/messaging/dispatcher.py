@@ -10,14 +10,14 @@ from typing import Any, Literal, get_type_hints
 
 import structlog
 
-from shared.errors import Overtaken, Rejected, Unavailable
-from shared.messaging.command_batch import Answer, Asked, Reads, Together, nothing
+from shared.errors import ConcurrentDuplicate, Rejected, Unavailable
+from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, nothing
 from shared.messaging.external_command import Steps
 from shared.messaging.message_parsing import command_id_of, parse
 from shared.persistence.database import is_away, is_conflict
 from shared.persistence.group_commit import GroupCommit, nobody
 from shared.persistence.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.tracing import outgoing_headers
 from shared.runtime.tuning import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages.base import Command, Outcome, Question
@@ -117,7 +117,7 @@ class Dispatcher:
         Raises Rejected when the body is no such command, and Unavailable when too many wait.
         """
         command: Command[Any] = parse(handler.message, body)  # type: ignore[arg-type] # only commands come here
-        return self._commands(handler).put(Asked(command, body, now, headers))
+        return self._commands(handler).put(BatchedCommand(command, body, now, headers))
 
     def unanswered(self, handler: Handler, body: bytes, error: BaseException) -> Answer:
         """What the caller of a command is told that got no outcome."""
@@ -136,14 +136,14 @@ class Dispatcher:
             await group.close()
 
     async def _grouped(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        asked = Asked(command, command.model_dump_json().encode(), now, outgoing_headers())
+        asked = BatchedCommand(command, command.model_dump_json().encode(), now, outgoing_headers())
         answer: Answer = await self._commands(handler).submit(asked)
         return Outcome.model_validate_json(answer.body)
 
     def _commands(self, handler: Handler) -> GroupCommit[Any, Any]:
         group = self.groups.get(handler.name)
         if group is None:
-            together = Together(
+            together = CommandBatch(
                 name=f"{handler.message.service}.{handler.name}",
                 inbox=self.inbox,
                 begin=lambda cause, now: self.transactions.begin(caused_by=cause, now=now),
@@ -157,14 +157,14 @@ class Dispatcher:
         if handler.together:
             return await self._grouped(handler, command, now)
 
-        async def handle(work: Work) -> Outcome:
+        async def handle(work: UnitOfWork) -> Outcome:
             return succeeded(command, await self._call(handler, work, command))
 
         try:
             return await self._once(command, now, handle)
         except Rejected as rejection:
             return await self._refuse(command, now, rejection)
-        except Overtaken:
+        except ConcurrentDuplicate:
             raise
         except Exception:
             # It may have failed over what its own first handling has done.
@@ -179,7 +179,7 @@ class Dispatcher:
         if rejection.error.code == "idempotency_conflict":
             return outcome
 
-        async def refuse(_: Work) -> Outcome:
+        async def refuse(_: UnitOfWork) -> Outcome:
             return outcome
 
         try:
@@ -188,7 +188,7 @@ class Dispatcher:
             return rejected(command.command_id, conflict)
 
     async def _once(
-        self, command: Command[Any], now: datetime, handle: Callable[[Work], Awaitable[Outcome]]
+        self, command: Command[Any], now: datetime, handle: Callable[[UnitOfWork], Awaitable[Outcome]]
     ) -> Outcome:
         """The outcome that a command has, or gets from `handle` and keeps."""
         async with self._begin(command, now) as work:
@@ -266,7 +266,7 @@ def _about(handler: Handler, body: bytes) -> dict[str, str | None]:
 
 def _is_ours(error: Exception) -> bool:
     """Whether one of a group may be to blame for an error, and not the database that is away."""
-    if isinstance(error, Overtaken):
+    if isinstance(error, ConcurrentDuplicate):
         return True  # one of them may use another's id
     return not is_away(error) and not isinstance(error, Unavailable)
 

@@ -17,7 +17,7 @@ from shared.clock import utc_now
 from shared.errors import Rejected, Unavailable
 from shared.persistence.inbox import AlreadyDecided, Inbox, Stored, outcome_of, rejected, succeeded
 from shared.persistence.sql_pipeline import Bound
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.base import Command, Outcome
 
 Intent = TypeVar("Intent", bound=BaseModel)
@@ -41,7 +41,7 @@ class Steps:
         """An idempotency key for one call outside, the same on every re-run of this command."""
         return f"{self.command.service}:{self.command.command_id}:{label}"
 
-    async def intend(self, plan: Callable[[Work], Awaitable[Intent]], model: type[Intent]) -> Intent:
+    async def intend(self, plan: Callable[[UnitOfWork], Awaitable[Intent]], model: type[Intent]) -> Intent:
         """Decide what to do and commit the decision; on a re-run, what was decided the first time.
 
         The first step of every external command. Raises AlreadyDecided when the command has its outcome.
@@ -61,7 +61,7 @@ class Steps:
         self.received_at = stored.received_at
         return model.model_validate_json(orjson.dumps(stored.intent))
 
-    async def record(self, save: Callable[[Work], Awaitable[Result]], *first: Bound) -> Result:
+    async def record(self, save: Callable[[UnitOfWork], Awaitable[Result]], *first: Bound) -> Result:
         """Write the result and the command's outcome in one transaction.
 
         `first` are the statements that `save` runs first; they go along with the search for the command.
@@ -87,13 +87,13 @@ class Steps:
             return rejected(self.command.command_id, conflict)
         return outcome
 
-    async def _find(self, work: Work, *, lock: bool = False) -> Stored | None:
+    async def _find(self, work: UnitOfWork, *, lock: bool = False) -> Stored | None:
         stored = await self.inbox.find(work, self.command, lock=lock)
         if stored is not None and stored.outcome is not None:
             raise AlreadyDecided(outcome_of(stored))
         return stored
 
-    async def _settle(self, work: Work, stored: Stored | None, outcome: Outcome) -> None:
+    async def _settle(self, work: UnitOfWork, stored: Stored | None, outcome: Outcome) -> None:
         if stored is None:
             self.inbox.settle(work, self.command, outcome)
         else:

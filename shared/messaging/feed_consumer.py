@@ -21,8 +21,8 @@ from shared.messaging.dispatcher import injected
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.persistence.database import is_away, is_conflict
 from shared.persistence.group_commit import GroupCommit
-from shared.persistence.unit_of_work import Transactions, Work
-from shared.runtime.service import Listener, Service
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import EventHandler, Service
 from shared.runtime.tracing import handling, passed_on
 from shared.runtime.tuning import DATABASE_CONFLICT_TRIES
 from tallystick.messages.base import Event
@@ -30,12 +30,12 @@ from tallystick.subjects import Subjects
 
 EventName = NewType("EventName", str)
 """How the entity changed (`claimed`); a listener to single events that wants to know has such a parameter."""
-Begin = Callable[[], AbstractAsyncContextManager[Work]]
+Begin = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
 """Opens one more transaction for the same event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedEvent:
     """An event of the feed and when it was told."""
 
     event: Event
@@ -46,96 +46,98 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
+class FeedConsumer:
     """Hands the events of the feed to a service's listeners."""
 
     service: Service
     transactions: Transactions
     provided: dict[type[Any], Any]
     subjects: Subjects
-    groups: dict[str, GroupCommit[Heard, None]] = field(default_factory=dict)
+    groups: dict[str, GroupCommit[ReceivedEvent, None]] = field(default_factory=dict)
     """By listener, those who take several events in one transaction."""
 
     def handler_name(self, incoming: Incoming) -> str:
         """Who takes a message, for metrics and dead letters."""
-        listener = self._listener(incoming)
-        return listener.name if listener else "nobody"
+        event_handler = self._event_handler(incoming)
+        return event_handler.name if event_handler else "nobody"
 
     async def hear(self, incoming: Incoming) -> None:
         """Deal with one message of the feed; what nobody here listens to is passed over.
 
         Raises Undeliverable where the body is not what its subject says.
         """
-        listener = self._listener(incoming)
-        if listener is None:
+        event_handler = self._event_handler(incoming)
+        if event_handler is None:
             return
-        heard = self._read(listener, incoming)
-        if listener.kind == "together":
-            await self._group(listener).submit(heard)
+        received = self._read(event_handler, incoming)
+        if event_handler.kind == "together":
+            await self._group(event_handler).submit(received)
             return
         for tries_left in reversed(range(DATABASE_CONFLICT_TRIES)):
             try:
-                await self._tell(listener, heard)
+                await self._handle(event_handler, received)
             except Exception as error:
                 if not (is_conflict(error) and tries_left):
                     raise
             else:
                 return
 
-    def _listener(self, incoming: Incoming) -> Listener | None:
+    def _event_handler(self, incoming: Incoming) -> EventHandler | None:
         try:
             subject = self.subjects.parse_event(incoming.subject)
         except ValueError:
             return None
-        return self.service.listeners.get((subject.entity, subject.schema))
+        return self.service.event_handlers.get((subject.entity, subject.schema))
 
-    def _read(self, listener: Listener, incoming: Incoming) -> Heard:
+    def _read(self, event_handler: EventHandler, incoming: Incoming) -> ReceivedEvent:
         try:
-            event = listener.event.model_validate_json(incoming.body)
+            event = event_handler.event.model_validate_json(incoming.body)
         except ValidationError as error:
-            raise Undeliverable(f"not a {listener.event.__name__}: {error.errors()[:3]}") from error
+            raise Undeliverable(f"not a {event_handler.event.__name__}: {error.errors()[:3]}") from error
         name = self.subjects.parse_event(incoming.subject).event
         at = max(incoming.published_at, event.occurred_at)
-        return Heard(event, name, at, passed_on(incoming.headers))
+        return ReceivedEvent(event, name, at, passed_on(incoming.headers))
 
-    async def _tell(self, listener: Listener, heard: Heard) -> None:
-        named = self.provided | {EventName: EventName(heard.name)}
-        further = injected(listener.function, named)
-        begin = partial(self._begin, [heard])
-        if listener.kind == "in_parts":
-            await listener.function(begin, heard.event, *further)
+    async def _handle(self, event_handler: EventHandler, received: ReceivedEvent) -> None:
+        named = self.provided | {EventName: EventName(received.name)}
+        further = injected(event_handler.function, named)
+        begin = partial(self._begin, [received])
+        if event_handler.kind == "in_parts":
+            await event_handler.function(begin, received.event, *further)
             return
         async with begin() as work:
-            await listener.function(work, heard.event, *further)
+            await event_handler.function(work, received.event, *further)
 
-    def _group(self, listener: Listener) -> GroupCommit[Heard, None]:
-        if listener.name not in self.groups:
-            self.groups[listener.name] = GroupCommit(
-                partial(self._tell_together, listener),
+    def _group(self, event_handler: EventHandler) -> GroupCommit[ReceivedEvent, None]:
+        if event_handler.name not in self.groups:
+            self.groups[event_handler.name] = GroupCommit(
+                partial(self._handle_together, event_handler),
                 service=self.service.name,
-                name=listener.name,
+                name=event_handler.name,
                 isolates=lambda error: not is_away(error),
             )
-        return self.groups[listener.name]
+        return self.groups[event_handler.name]
 
-    async def _tell_together(self, listener: Listener, group: Sequence[Heard]) -> Sequence[None]:
-        traces = {heard.event.caused_by: heard.trace for heard in group}
+    async def _handle_together(
+        self, event_handler: EventHandler, group: Sequence[ReceivedEvent]
+    ) -> Sequence[None]:
+        traces = {received.event.caused_by: received.trace for received in group}
         traced = next((cause for cause, trace in traces.items() if trace), None)
-        with handling(f"{self.service.name}.{listener.name}", traces.pop(traced) if traced else None):
+        with handling(f"{self.service.name}.{event_handler.name}", traces.pop(traced) if traced else None):
             async with self._begin(group) as work:
                 work.traces = traces
-                further = injected(listener.function, self.provided)
-                await listener.function(work, [heard.event for heard in group], *further)
+                further = injected(event_handler.function, self.provided)
+                await event_handler.function(work, [received.event for received in group], *further)
         return [None] * len(group)
 
     @asynccontextmanager
-    async def _begin(self, group: Sequence[Heard]) -> AsyncIterator[Work]:
-        now = max(heard.at for heard in group)
+    async def _begin(self, group: Sequence[ReceivedEvent]) -> AsyncIterator[UnitOfWork]:
+        now = max(received.at for received in group)
         async with self.transactions.begin(caused_by=group[0].event.caused_by, now=now) as work:
             yield work
 
 
-async def keep_newest(work: Work, table: type[DeclarativeBase], **values: Any) -> bool:
+async def keep_newest(work: UnitOfWork, table: type[DeclarativeBase], **values: Any) -> bool:
     """Write what an event says of an entity, unless as much or more is known; whether it was news.
 
     The table has the entity's id as its primary key and a column `version`; `values` hold both.
@@ -144,7 +146,7 @@ async def keep_newest(work: Work, table: type[DeclarativeBase], **values: Any) -
 
 
 async def keep_newest_of(
-    work: Work, table: type[DeclarativeBase], rows: Sequence[dict[str, Any]]
+    work: UnitOfWork, table: type[DeclarativeBase], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The same for several entities, or versions of one, in one statement; those rows that were news.
 

@@ -59,7 +59,7 @@ class PausingPull:
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribing:
+class JetStreamConsumers:
     """Connects one service's handlers to a broker."""
 
     broker: NatsBroker
@@ -79,14 +79,14 @@ class Subscribing:
         if service.jobs:
             ticks = Durable(TICKS_STREAM, f"{service.name}-ticks")
             self._consume(ticks, _last_token, self._tick)
-        if service.listeners:
+        if service.event_handlers:
             feed = Durable(SERVICE_FEED_STREAM, f"{service.name}-feed")
-            following = self.runtime.following
-            self._consume(feed, following.handler_name, following.hear)
-        for follower in service.followers:
-            followed = Durable(follower.stream, follower.consumer)
-            follow = partial(self.runtime.follow, follower)
-            self._consume(followed, partial(_always, follower.name), follow)
+            feed_consumer = self.runtime.feed_consumer
+            self._consume(feed, feed_consumer.handler_name, feed_consumer.hear)
+        for stream_consumer in service.stream_consumers:
+            followed = Durable(stream_consumer.stream, stream_consumer.consumer)
+            follow = partial(self.runtime.follow, stream_consumer)
+            self._consume(followed, partial(_always, stream_consumer.name), follow)
 
     async def start(self) -> None:
         """Connect to NATS and begin to consume."""

@@ -27,7 +27,7 @@ from tallystick.subjects import Subjects
 
 
 @dataclass(slots=True)
-class Taken:
+class PendingCommand:
     """A command that is handled together with others."""
 
     handler: Handler
@@ -37,7 +37,7 @@ class Taken:
 
 
 @dataclass(slots=True)
-class Requests:
+class RequestServer:
     """Answers the requests to one service; any number of its workers share them."""
 
     runtime: Runtime
@@ -46,7 +46,7 @@ class Requests:
     connection: Client | None = None
     subscriptions: list[Subscription] = field(default_factory=list)
     answering: set[asyncio.Task[None]] = field(default_factory=set)
-    decided: list["Taken"] = field(default_factory=list)
+    decided: list["PendingCommand"] = field(default_factory=list)
     """Commands handled together whose answers are not sent yet."""
 
     @property
@@ -107,7 +107,7 @@ class Requests:
         dispatcher = self.runtime.dispatcher
 
         async def take(message: Msg) -> None:
-            taken = Taken(handler, message, time.perf_counter())
+            taken = PendingCommand(handler, message, time.perf_counter())
             try:
                 taken.answer = dispatcher.submit(handler, message.data, utc_now(), message.headers)
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it
@@ -117,7 +117,7 @@ class Requests:
 
         return take
 
-    def _send_soon(self, taken: "Taken") -> None:
+    def _send_soon(self, taken: "PendingCommand") -> None:
         self.decided.append(taken)
         if len(self.decided) == 1:
             # Those of one group are decided in the same turn of the loop, and sent by one task.
@@ -134,7 +134,7 @@ class Requests:
             HANDLED.labels(service, taken.handler.name, answer.status).inc()
             DURATION.labels(service, taken.handler.name).observe(time.perf_counter() - taken.started)
 
-    def _answer_to(self, taken: "Taken") -> Answer:
+    def _answer_to(self, taken: "PendingCommand") -> Answer:
         error = taken.answer.exception()
         if error is None:
             return taken.answer.result()

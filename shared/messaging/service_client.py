@@ -1,8 +1,8 @@
-"""Asking another service and waiting for what it says, over NATS.
+"""Requests to other services over NATS, and waiting for their answers.
 
-For what cannot be done without the other: a command goes with an id made from that of the command in hand,
-so that asking again, after a crash too, changes nothing. What can wait goes through the outbox (`Work.send`),
-and what is only to be known comes with the feed.
+Use it where a use case cannot go on without the other service. A command gets an id made from the id
+of the command being handled, so that sending it again, even after a crash, changes nothing. A command that can
+wait goes through the outbox (`UnitOfWork.send`); state of other services comes with the change feed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from shared.messaging.nats_connection import connect
 from shared.runtime.settings import CommonSettings
 from shared.runtime.tracing import outgoing_headers
 from shared.runtime.tuning import ASK_TIMEOUT_SECONDS
-from tallystick.messages.base import Asked, Outcome
+from tallystick.messages.base import Outcome, Request
 from tallystick.subjects import Subjects
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result", bound=BaseModel)
 
 
-class Asking:
+class ServiceClient:
     """One service's way of asking the others; connects when it is first used."""
 
     def __init__(self, settings: CommonSettings, service: str) -> None:
@@ -37,7 +37,7 @@ class Asking:
         self._connection: Client | None = None
         self._connecting = asyncio.Lock()
 
-    async def ask(self, message: Asked[Result], *, timeout_seconds: float = ASK_TIMEOUT_SECONDS) -> Result:
+    async def ask(self, message: Request[Result], *, timeout_seconds: float = ASK_TIMEOUT_SECONDS) -> Result:
         """What the other service answers to a command or question.
 
         Raises Rejected with the other's reason, and Unavailable when it did not answer in time or could not
@@ -61,7 +61,7 @@ class Asking:
             await self._connection.close()
             self._connection = None
 
-    async def _outcome(self, message: Asked[Any], timeout_seconds: float) -> Outcome:
+    async def _outcome(self, message: Request[Any], timeout_seconds: float) -> Outcome:
         subject = self._subjects.request(message.service, message.name)
         body = message.model_dump_json(exclude_unset=True).encode()
         try:

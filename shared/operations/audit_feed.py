@@ -31,7 +31,7 @@ _KEPT_SINCE = """
 """
 
 
-class Told(NamedTuple):
+class FeedMessage(NamedTuple):
     """What a message of the feed tells of."""
 
     entity: str
@@ -73,7 +73,7 @@ async def read_feed(
     return contents
 
 
-def _told(message: Msg, subjects: Subjects) -> Told | None:
+def _told(message: Msg, subjects: Subjects) -> FeedMessage | None:
     """What a message tells of; None where it is no event at all."""
     try:
         entity = subjects.parse_event(message.subject).entity
@@ -86,7 +86,7 @@ def _told(message: Msg, subjects: Subjects) -> Told | None:
         return None
     if not 0 < version <= VERSION_MAX:
         return None
-    return Told(entity, identified, version)
+    return FeedMessage(entity, identified, version)
 
 
 def _problem(message: Msg, rows: list[dict[str, Any]] | None, kept_since: datetime | None) -> str | None:
@@ -103,17 +103,17 @@ def _problem(message: Msg, rows: list[dict[str, Any]] | None, kept_since: dateti
 
 
 async def _written(
-    database: psycopg.AsyncConnection[dict[str, Any]], schemas: Sequence[str], told: list[Told]
-) -> dict[Told, list[dict[str, Any]]]:
+    database: psycopg.AsyncConnection[dict[str, Any]], schemas: Sequence[str], told: list[FeedMessage]
+) -> dict[FeedMessage, list[dict[str, Any]]]:
     """The outbox rows that tell of the same: one, unless two services claim an entity."""
     if not told or not schemas:
         return {}
     query = " UNION ALL ".join(_WRITTEN.format(schema=schema) for schema in schemas)
     entities, ids, versions = (list(column) for column in zip(*told, strict=True))
     cursor = await database.execute(query, {"entities": entities, "ids": ids, "versions": versions})
-    rows: dict[Told, list[dict[str, Any]]] = {}
+    rows: dict[FeedMessage, list[dict[str, Any]]] = {}
     for row in await cursor.fetchall():
-        rows.setdefault(Told(row["entity"], row["entity_id"], row["version"]), []).append(row)
+        rows.setdefault(FeedMessage(row["entity"], row["entity_id"], row["version"]), []).append(row)
     return rows
 
 

@@ -176,11 +176,15 @@ def _named(module: ModuleType, expression: ast.expr) -> Any:
 
 
 def _follows(service: Service, layout: Layout) -> list[Sequence[str]]:
-    handlers = {follower.consumer: follower.name for follower in service.followers}
+    handlers = {
+        stream_consumer.consumer: stream_consumer.name for stream_consumer in service.stream_consumers
+    }
     kinds = {
         f"{service.name}-commands": "the commands above",
         f"{service.name}-ticks": "the jobs below",
-        f"{service.name}-feed": ", ".join(f"`{listener.name}`" for listener in service.listeners.values()),
+        f"{service.name}-feed": ", ".join(
+            f"`{event_handler.name}`" for event_handler in service.event_handlers.values()
+        ),
     }
     return [
         (

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.errors import Overtaken
+from shared.errors import ConcurrentDuplicate
 from shared.persistence.sql_pipeline import psycopg_rolls_back
 from shared.runtime.settings import sqlalchemy_url
 from shared.runtime.tuning import (
@@ -78,7 +78,7 @@ def is_away(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the same transaction may simply be tried again."""
-    if isinstance(error, Overtaken):
+    if isinstance(error, ConcurrentDuplicate):
         return True
     behind = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(behind, psycopg.Error) and behind.sqlstate in RETRIED_SQLSTATES

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from shared.errors import Rejected, Unavailable
 from shared.messaging.message_parsing import fingerprint
 from shared.persistence.sql_pipeline import Statement, in_schema
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.base import Command, ErrorBody, Outcome
 
 
@@ -87,7 +87,7 @@ class Inbox:
 
     schema: str
 
-    async def find(self, work: Work, command: Command[Any], *, lock: bool = False) -> Stored | None:
+    async def find(self, work: UnitOfWork, command: Command[Any], *, lock: bool = False) -> Stored | None:
         """The row of a command that came in before.
 
         Raises Rejected `idempotency_conflict` when it came with other content.
@@ -101,27 +101,27 @@ class Inbox:
             raise idempotency_conflict(command.command_id)
         return Stored(*row)
 
-    async def add(self, work: Work, command: Command[Any], *, intent: BaseModel) -> bool:
+    async def add(self, work: UnitOfWork, command: Command[Any], *, intent: BaseModel) -> bool:
         """Write a command's row before its outcome; False when another handling of it has written one."""
         adding = self._sql(ADD_UNLESS_KNOWN)
         (added,) = await work.run(adding(*_row(work, command, intent, None)))
         return added.changed == 1
 
-    def settle(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
+    def settle(self, work: UnitOfWork, command: Command[Any], outcome: Outcome) -> None:
         """Store a new command with its outcome when the work ends; the command was looked for before.
 
-        The end of the work raises Overtaken, which undoes it, when another handling was first.
+        The end of the work raises ConcurrentDuplicate, which undoes it, when another handling was first.
         """
         work.claims.append(self._sql(ADD)(*_row(work, command, None, outcome)))
 
-    async def find_many(self, work: Work, command_ids: Sequence[str]) -> dict[str, Known]:
+    async def find_many(self, work: UnitOfWork, command_ids: Sequence[str]) -> dict[str, Known]:
         """Those of many commands that came in before, by their ids."""
         (found,) = await work.run(self._sql(FIND_MANY)(orjson.dumps(command_ids).decode()))
         return {
             row[0]: Known(bytes(row[1]), None if row[2] is None else row[2].encode()) for row in found.rows
         }
 
-    def settle_many(self, work: Work, decided: Sequence[Decided]) -> None:
+    def settle_many(self, work: UnitOfWork, decided: Sequence[Decided]) -> None:
         """Store new commands with their outcomes when the work ends; the same as `settle` for several."""
         if not decided:
             return
@@ -137,7 +137,7 @@ class Inbox:
         ]
         work.claims.append(self._sql(ADD_MANY)(work.now, orjson.dumps(rows).decode()))
 
-    async def finish(self, work: Work, command: Command[Any], outcome: Outcome) -> None:
+    async def finish(self, work: UnitOfWork, command: Command[Any], outcome: Outcome) -> None:
         """Write the outcome of a command whose row is there, locked by this work."""
         await work.run(self._sql(FINISH)(outcome.model_dump_json(), command.command_id))
 
@@ -146,7 +146,7 @@ class Inbox:
 
 
 def _row(
-    work: Work, command: Command[Any], intent: BaseModel | None, outcome: Outcome | None
+    work: UnitOfWork, command: Command[Any], intent: BaseModel | None, outcome: Outcome | None
 ) -> tuple[Any, ...]:
     return (
         command.command_id,

@@ -15,7 +15,7 @@ from psycopg.errors import UniqueViolation
 from pydantic import BaseModel, JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from shared.errors import Overtaken, Rejected, Unavailable
+from shared.errors import ConcurrentDuplicate
 from shared.ids import new_id
 from shared.persistence import outbox
 from shared.persistence.outbox import OutboxMessage
@@ -29,8 +29,6 @@ from tallystick.subjects import (
     Subjects,
     kv_subject,
 )
-
-__all__ = ["OutboxMessage", "Rejected", "Transactions", "Unavailable", "Work"]
 
 CLAIMED_IN = "inbox"
 """How the names of the tables begin in which claims add rows."""
@@ -60,7 +58,7 @@ class Connected:
 
 
 @dataclass(slots=True)
-class Work:
+class UnitOfWork:
     """A transaction in progress."""
 
     connected: Connected
@@ -127,7 +125,7 @@ class Work:
         self.claims.clear()
         self.forget_ahead()
 
-    def tell(
+    def emit(
         self,
         event: type[Event],
         name: str,
@@ -235,35 +233,35 @@ class Transactions:
     wake_relay: Callable[[], None]
 
     @asynccontextmanager
-    async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[Work]:
+    async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[UnitOfWork]:
         """One transaction: committed when the block is left, rolled back when it raises."""
         async with self._connected() as connected:
             driver = connected.driver
-            work = Work(connected, driver, now=now, caused_by=caused_by, subjects=self.subjects)
+            work = UnitOfWork(connected, driver, now=now, caused_by=caused_by, subjects=self.subjects)
             yield work
             await work.flush()
             await self._end(work)
         if work.outbox:
             self.wake_relay()
 
-    async def _end(self, work: Work) -> None:
+    async def _end(self, work: UnitOfWork) -> None:
         # The outbox after all changes: by then every row lock is held, so its ids follow their order.
         told = [outbox.adding(self.schema, work.outbox, work.caused_by, work.now)] if work.outbox else []
         try:
             await work.run(*work.last, *told, *work.claims, COMMIT)
         except UniqueViolation as error:
             if work.claims and (error.diag.table_name or "").startswith(CLAIMED_IN):
-                raise Overtaken from error
+                raise ConcurrentDuplicate from error
             raise
 
     @asynccontextmanager
-    async def read(self, *, asked: str, now: datetime) -> AsyncIterator[Work]:
+    async def read(self, *, asked: str, now: datetime) -> AsyncIterator[UnitOfWork]:
         """For questions: each statement sees what is committed when it runs, and nothing is written."""
         async with self._connected() as connected:
             driver = connected.driver
             await driver.set_autocommit(True)
             try:
-                yield Work(connected, driver, now=now, caused_by=asked, subjects=self.subjects)
+                yield UnitOfWork(connected, driver, now=now, caused_by=asked, subjects=self.subjects)
             finally:
                 if not driver.closed:
                     await driver.set_autocommit(False)

@@ -11,9 +11,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from shared.messaging.jetstream_consumers import Durable, Subscribing
+from shared.messaging.jetstream_consumers import Durable, JetStreamConsumers
 from shared.messaging.relay import Relay, waits_seconds
-from shared.messaging.request_server import Requests
+from shared.messaging.request_server import RequestServer
 from shared.runtime.metrics import CONSUMER_LAG, OUTBOX_LAG
 from shared.runtime.settings import CommonSettings
 from shared.runtime.tuning import READY_CHECK_TIMEOUT_SECONDS
@@ -28,16 +28,16 @@ class Health:
 
     service: str
     engine: AsyncEngine
-    subscribing: Subscribing
+    consumers: JetStreamConsumers
     relay: Relay
-    requests: Requests
+    requests: RequestServer
     started: bool = False
 
     async def problems(self) -> dict[str, str]:
         """Everything that keeps the worker from working, by what it concerns; empty when it is ready."""
         checks = {"database": self._check_database(), "nats": self._check_nats()}
         checks |= {
-            f"consumer {durable.name}": self._check_durable(durable) for durable in self.subscribing.durables
+            f"consumer {durable.name}": self._check_durable(durable) for durable in self.consumers.durables
         }
         found = await asyncio.gather(*(_within_timeout(check) for check in checks.values()))
         problems = {about: problem for about, problem in zip(checks, found, strict=True) if problem}
@@ -58,14 +58,14 @@ class Health:
             return "brings no requests"
         if self.started and not self.requests.answers.is_connected:
             return "takes no answers"
-        ping = self.subscribing.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS)
+        ping = self.consumers.broker.ping(timeout=READY_CHECK_TIMEOUT_SECONDS)
         return None if await ping else "not connected"
 
     async def _check_durable(self, durable: Durable) -> str | None:
         if not self.started:
             return None
         # Asked of the server each time: a deleted consumer is silence to whoever pulls from it.
-        stream = self.subscribing.broker.config.connection_state.stream
+        stream = self.consumers.broker.config.connection_state.stream
         info = await stream.consumer_info(durable.stream, durable.name)
         pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
         CONSUMER_LAG.labels(self.service, durable.name).set(pending)

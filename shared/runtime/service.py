@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
 
 
 @dataclass(frozen=True, slots=True)
-class Follower:
+class StreamConsumer:
     """A function that handles the messages of one durable consumer."""
 
     consumer: str
@@ -31,7 +31,7 @@ class Follower:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class EventHandler:
     """A function that takes note of the entities of one kind, which another service tells of."""
 
     event: type[Event]
@@ -56,8 +56,8 @@ class Service:
     name: str
     metadata: sa.MetaData
     handlers: dict[str, Handler] = field(default_factory=dict)
-    followers: list[Follower] = field(default_factory=list)
-    listeners: dict[tuple[str, int], Listener] = field(default_factory=dict)
+    stream_consumers: list[StreamConsumer] = field(default_factory=list)
+    event_handlers: dict[tuple[str, int], EventHandler] = field(default_factory=dict)
     """By entity and schema version."""
     jobs: dict[str, Job] = field(default_factory=dict)
 
@@ -124,7 +124,7 @@ class Service:
         """
 
         def register(function: Function) -> Function:
-            self.followers.append(Follower(consumer, stream, name, function))
+            self.stream_consumers.append(StreamConsumer(consumer, stream, name, function))
             return function
 
         return register
@@ -146,9 +146,9 @@ class Service:
 
         def register(function: Function) -> Function:
             key = (event.entity, event.schema_version)
-            if key in self.listeners:
+            if key in self.event_handlers:
                 raise ValueError(f"somebody listens to {event.__name__} already")
-            self.listeners[key] = Listener(event, name, kind, function)
+            self.event_handlers[key] = EventHandler(event, name, kind, function)
             return function
 
         return register

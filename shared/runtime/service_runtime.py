@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.errors import Unavailable
 from shared.messaging.dispatcher import Dispatcher, Handler, injected
-from shared.messaging.feed_consumer import Following
+from shared.messaging.feed_consumer import FeedConsumer
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.persistence.inbox import Inbox
 from shared.persistence.unit_of_work import Transactions
-from shared.runtime.service import Follower, Job, Service
+from shared.runtime.service import Job, Service, StreamConsumer
 from tallystick.messages.base import Instant, Outcome
 from tallystick.subjects import Subjects
 
@@ -38,7 +38,7 @@ class Runtime:
     transactions: Transactions
     dispatcher: Dispatcher
     provided: dict[type[Any], Any]
-    following: Following
+    feed_consumer: FeedConsumer
 
     @classmethod
     def of(
@@ -55,8 +55,8 @@ class Runtime:
         by_type = {type(instance): instance for instance in provided}
         inbox = Inbox(service.schema)
         dispatcher = Dispatcher(transactions, inbox, by_type | {Inbox: inbox})
-        following = Following(service, transactions, by_type, subjects)
-        return cls(service, transactions, dispatcher, by_type, following)
+        feed_consumer = FeedConsumer(service, transactions, by_type, subjects)
+        return cls(service, transactions, dispatcher, by_type, feed_consumer)
 
     async def request(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
         """What becomes of a command or question."""
@@ -66,10 +66,10 @@ class Runtime:
         """The same for a queued command: raises when nobody can tell, so that it is tried again."""
         return await self.dispatcher.attempt(handler, body, now)
 
-    async def follow(self, follower: Follower, incoming: Incoming) -> None:
+    async def follow(self, stream_consumer: StreamConsumer, incoming: Incoming) -> None:
         """Handle a message of a durable consumer."""
-        extra = injected(follower.function, self.provided)
-        await follower.function(self.transactions, incoming, *extra)
+        extra = injected(stream_consumer.function, self.provided)
+        await stream_consumer.function(self.transactions, incoming, *extra)
 
     async def tick(self, job: Job, incoming: Incoming) -> None:
         """Do what is due by the moment that a tick carries."""

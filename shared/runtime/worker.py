@@ -20,11 +20,11 @@ from starlette.routing import BaseRoute
 from shared.clock import utc_now
 from shared.messaging.answers import Answers
 from shared.messaging.dead_letters import bury_in
-from shared.messaging.jetstream_consumers import Subscribing
+from shared.messaging.jetstream_consumers import JetStreamConsumers
 from shared.messaging.nats_connection import as_user, connect, inbox_prefix, make_broker
 from shared.messaging.redelivery import Delivery
 from shared.messaging.relay import Relay
-from shared.messaging.request_server import Requests
+from shared.messaging.request_server import RequestServer
 from shared.persistence.database import make_engine
 from shared.persistence.partitions import tend_partitions
 from shared.runtime.health import Health, health_routes
@@ -59,8 +59,8 @@ class Worker:
     relay: Relay = field(init=False)
     runtime: Runtime = field(init=False)
     answers: Answers = field(init=False)
-    requests: Requests = field(init=False)
-    subscribing: Subscribing = field(init=False)
+    requests: RequestServer = field(init=False)
+    consumers: JetStreamConsumers = field(init=False)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when NATS has closed a connection for good."""
 
@@ -84,19 +84,19 @@ class Worker:
             wake_relay=self.relay.wake,
         )
         self.answers = Answers()
-        self.requests = Requests(self.runtime, subjects, self.answers)
-        self.subscribing = self._subscribing()
-        self.health = Health(name, self.engine, self.subscribing, self.relay, self.requests)
+        self.requests = RequestServer(self.runtime, subjects, self.answers)
+        self.consumers = self._consumers()
+        self.health = Health(name, self.engine, self.consumers, self.relay, self.requests)
 
-    def _subscribing(self) -> Subscribing:
+    def _consumers(self) -> JetStreamConsumers:
         """The service's consumers on a connection of their own, not started yet."""
         name = self.service.name
         nats_url = self.settings.nats_url.get_secret_value()
         broker = make_broker(nats_url, name, self._on_closed)
         delivery = Delivery(name, bury_in(broker, self.requests.subjects, name))
-        subscribing = Subscribing(broker, self.runtime, delivery, inbox_prefix(nats_url), self.answers)
-        subscribing.subscribe()
-        return subscribing
+        consumers = JetStreamConsumers(broker, self.runtime, delivery, inbox_prefix(nats_url), self.answers)
+        consumers.subscribe()
+        return consumers
 
     def application(self) -> Starlette:
         """The worker as an ASGI application; its lifespan is the worker's life."""
@@ -118,7 +118,7 @@ class Worker:
         finally:
             consuming, *others = tasks
             await end(consuming)  # a connection that is closed from here on is not opened again
-            await asyncio.gather(self.subscribing.stop(), self.requests.stop())
+            await asyncio.gather(self.consumers.stop(), self.requests.stop())
             await self.answers.close()
             await end(*others)
             for instance in self.runtime.provided.values():
@@ -139,12 +139,12 @@ class Worker:
             log.error("NATS closed a connection, opening new ones")
             self.health.started = False
             await self._let_go()
-            self.health.subscribing = self.subscribing = self._subscribing()
+            self.health.consumers = self.consumers = self._consumers()
             await asyncio.sleep(START_RETRY_SECONDS)  # a message that closes each connection is no load
 
     async def _let_go(self) -> None:
         """Close what is left of the connections, whatever state they are in."""
-        for close in (self.subscribing.stop, self.requests.lose, self.answers.close):
+        for close in (self.consumers.stop, self.requests.lose, self.answers.close):
             with contextlib.suppress(Exception):
                 await close()
 
@@ -155,7 +155,7 @@ class Worker:
         while True:
             try:
                 self.answers.connection = await connect(answers_url, f"{name}-answers", self._on_closed)
-                await self.subscribing.start()
+                await self.consumers.start()
                 await self.requests.start(await connect(nats_url, f"{name}-requests", self._on_closed))
             except Exception as error:  # noqa: BLE001 - whatever is missing may come
                 log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
@@ -167,7 +167,7 @@ class Worker:
                 gc.collect()
                 gc.freeze()
                 self.health.started = True
-                log.info("consuming", durables=[durable.name for durable in self.subscribing.durables])
+                log.info("consuming", durables=[durable.name for durable in self.consumers.durables])
                 return
 
     async def _on_closed(self) -> None:

@@ -21,7 +21,7 @@ from tallystick.asyncapi.messages import (
     cloud_event,
 )
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
-from tallystick.messages.base import Asked, Outcome
+from tallystick.messages.base import Outcome, Request
 from tallystick.messages.subscriptions import BucketEntry
 from tallystick.subjects import DEFAULT_PREFIX, Subjects
 
@@ -34,7 +34,7 @@ def rendered(prefix: str = DEFAULT_PREFIX) -> str:
 def document(prefix: str = DEFAULT_PREFIX) -> Json:
     """The whole document."""
     subjects = Subjects(prefix)
-    asked: list[type[Asked[Any]]] = [model for _, model in sorted(COMMANDS.items())]
+    asked: list[type[Request[Any]]] = [model for _, model in sorted(COMMANDS.items())]
     asked += [model for _, model in sorted(QUESTIONS.items())]
     events = [model for _, model in sorted(EVENTS.items())]
     parts: Json = {"channels": {}, "operations": {}, "messages": {}}
@@ -87,12 +87,12 @@ def _schemas(models: Iterable[type[BaseModel]]) -> Json:
     wanted: list[tuple[type[BaseModel], Any]] = []
     for model in models:
         wanted.append((model, "validation"))
-        if issubclass(model, Asked):
+        if issubclass(model, Request):
             wanted.append((model.result, "validation"))
     wanted += [(Outcome, "validation"), (BucketEntry, "validation")]
     _, found = models_json_schema(list(dict.fromkeys(wanted)), ref_template=SCHEMA_REFERENCE)
     schemas: Json = found["$defs"]
     for model in models:
-        if issubclass(model, Asked):
+        if issubclass(model, Request):
             schemas[outcome_name(model)] = outcome(model)
     return dict(sorted(schemas.items()))

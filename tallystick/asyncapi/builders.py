@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tallystick.messages import COMMANDS
-from tallystick.messages.base import COMMON_REJECTIONS, Asked
+from tallystick.messages.base import COMMON_REJECTIONS, Request
 
 Json = dict[str, Any]
 
@@ -47,12 +47,12 @@ def operation(parts: Json, name: str, action: str, channel: str, summary: str, *
     parts["operations"][name] = {"action": action, "channel": here, "summary": summary, **more}
 
 
-def outcome_name(model: type[Asked[Any]]) -> str:
+def outcome_name(model: type[Request[Any]]) -> str:
     """The name of the schema of a message's outcome."""
     return f"{model.__name__}Outcome"
 
 
-def outcome(model: type[Asked[Any]]) -> Json:
+def outcome(model: type[Request[Any]]) -> Json:
     """The schema of a message's outcome, with the error codes it can have."""
     is_command = model.registry is COMMANDS
     common = COMMON_REJECTIONS if is_command else QUESTION_REJECTIONS

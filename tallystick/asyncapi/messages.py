@@ -4,7 +4,7 @@ from typing import Any
 
 from tallystick.asyncapi.builders import TRACE, Json, channel, first_line, message, operation, outcome_name
 from tallystick.messages import COMMANDS
-from tallystick.messages.base import Asked, Event
+from tallystick.messages.base import Event, Request
 from tallystick.messages.subscriptions import BucketEntry
 from tallystick.subjects import (
     CHANGE_FEED_STREAM,
@@ -15,7 +15,7 @@ from tallystick.subjects import (
 )
 
 
-def add_request(parts: Json, subjects: Subjects, model: type[Asked[Any]]) -> None:
+def add_request(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> None:
     """A command or question as a request, with its reply."""
     name = f"{model.service}.{model.name}"
     kind = "command" if model.registry is COMMANDS else "question"
@@ -39,7 +39,7 @@ def add_request(parts: Json, subjects: Subjects, model: type[Asked[Any]]) -> Non
     )
 
 
-def add_queued(parts: Json, subjects: Subjects, model: type[Asked[Any]]) -> None:
+def add_queued(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> None:
     """A command through the work queue."""
     name = f"{model.service}.{model.name}"
     reply_to = {

@@ -19,18 +19,18 @@ from rich.markup import escape
 
 from tallystick.cli.output import WrongUsage, errors, print_table
 from tallystick.messages import COMMANDS, QUESTIONS
-from tallystick.messages.base import Asked, Command, Customer
+from tallystick.messages.base import Command, Customer, Request
 
-Message = TypeVar("Message", bound=Asked[Any])
+Message = TypeVar("Message", bound=Request[Any])
 GIVEN_MAX_CHARACTERS = 40
 """How much of a wrong value is shown: enough to recognise it."""
 
 
 def find_message(
     target: str, words: Sequence[str], *, commands_only: bool
-) -> tuple[type[Asked[Any]], list[str]]:
+) -> tuple[type[Request[Any]], list[str]]:
     """The message that `service.name` or `service name` stands for, and the words that are left."""
-    known: dict[tuple[str, str], type[Asked[Any]]] = {**COMMANDS, **({} if commands_only else QUESTIONS)}
+    known: dict[tuple[str, str], type[Request[Any]]] = {**COMMANDS, **({} if commands_only else QUESTIONS)}
     service, dot, name = target.partition(".")
     rest = list(words)
     if not dot and rest and "=" not in rest[0] and rest[0][0] not in "{@":

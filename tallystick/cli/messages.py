@@ -12,7 +12,7 @@ from tallystick.cli.installation import EndpointsOption, NatsOption, Place, loca
 from tallystick.cli.output import CommandFailed, WrongUsage, output, print_json, print_table
 from tallystick.client.client import ASK_DEADLINE_SECONDS, CALL_DEADLINE_SECONDS
 from tallystick.messages import COMMANDS, QUESTIONS
-from tallystick.messages.base import Asked, Command, Outcome, Question
+from tallystick.messages.base import Command, Outcome, Question, Request
 
 Target = Annotated[
     str, typer.Argument(metavar="SERVICE.NAME", help="Which message, such as subscriptions.get_catalog.")
@@ -54,7 +54,7 @@ def request(
         raise CommandFailed(f"rejected: [bold]{escape(outcome.error.code)}[/]{said}")
 
 
-async def _request(place: Place, message: Asked[Any], deadline: float | None) -> Outcome:
+async def _request(place: Place, message: Request[Any], deadline: float | None) -> Outcome:
     async with place.connect() as client:
         if isinstance(message, Command):
             return await client.outcome(message, deadline_seconds=deadline or CALL_DEADLINE_SECONDS)
@@ -123,7 +123,7 @@ def describe(
         output.print(f"\nMay be rejected with: {', '.join(model.rejections)}", highlight=False)
 
 
-def _type_in_words(model: type[Asked[Any]], name: str) -> str:
+def _type_in_words(model: type[Request[Any]], name: str) -> str:
     schema = model.model_json_schema()["properties"][name]
     variants = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return " or ".join(_variant(each) for each in variants)

@@ -14,7 +14,7 @@ from tallystick.client.entitlements import EntitlementsMirror, token_of
 from tallystick.client.errors import CommandRejected, QuestionRejected, Rejected
 from tallystick.client.feed import Feed, Start
 from tallystick.client.versions import Versions
-from tallystick.messages.base import Asked, Command, Customer, Outcome, Question
+from tallystick.messages.base import Command, Customer, Outcome, Question, Request
 from tallystick.subjects import CATALOG_TOKEN, DEFAULT_PREFIX, Subjects
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -210,7 +210,7 @@ class Client:
         return mirror
 
     async def _request(
-        self, message: Asked[Any], deadline_seconds: float, headers: Mapping[str, str] | None
+        self, message: Request[Any], deadline_seconds: float, headers: Mapping[str, str] | None
     ) -> Outcome:
         return await request_reply.request_outcome(
             self.connection,
@@ -222,7 +222,7 @@ class Client:
         )
 
 
-def _raise_if_rejected(message: Asked[Any], outcome: Outcome, error: type[Rejected]) -> None:
+def _raise_if_rejected(message: Request[Any], outcome: Outcome, error: type[Rejected]) -> None:
     if outcome.status == "rejected":
         name = f"{message.service}.{message.name}"
         if outcome.error is None:

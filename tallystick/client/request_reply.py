@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from tallystick.client.connection import Connection, growing_delays
 from tallystick.client.errors import DeadlineExceeded, TallystickError, UnexpectedReply, Unreachable
 from tallystick.message_size import message_size
-from tallystick.messages.base import Asked, Outcome
+from tallystick.messages.base import Outcome, Request
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result", bound=BaseModel)
@@ -22,7 +22,7 @@ class TryAgain(Exception):
     """An attempt came to nothing, and the next one may do better."""
 
 
-def body_of(message: Asked[Result]) -> bytes:
+def body_of(message: Request[Result]) -> bytes:
     """The message as sent.
 
     Only the fields that were set travel, so that a service which does not know the newest optional field
@@ -113,7 +113,7 @@ async def request_outcome(
     )
 
 
-def result_of(message: Asked[Result], outcome: Outcome) -> Result:
+def result_of(message: Request[Result], outcome: Outcome) -> Result:
     """The typed result in a succeeded outcome; raises UnexpectedReply when it has another form."""
     try:
         # By way of JSON: in Python's own types a strict model would refuse a time written as text.

@@ -154,7 +154,7 @@ EVENTS: dict[tuple[str, int], type["Event"]] = {}
 """Every event model by (entity, schema version)."""
 
 
-class Asked(Strict, Generic[Result]):
+class Request(Strict, Generic[Result]):
     """What commands and questions have in common: who answers, under which name, with what."""
 
     service: ClassVar[str]
@@ -182,7 +182,7 @@ class Asked(Strict, Generic[Result]):
         cls.registry[service, cls.name] = cls
 
 
-class Command(Asked[Result], Generic[Result]):
+class Command(Request[Result], Generic[Result]):
     """A wish to change something; carried out at most once for each `command_id`."""
 
     command_id: CommandId = Field(description="Chosen by the caller; the idempotency key.")
@@ -193,7 +193,7 @@ class Command(Asked[Result], Generic[Result]):
     """Fields that must not be kept with the command, such as an invitation's token."""
 
 
-class Question(Asked[Result], Generic[Result]):
+class Question(Request[Result], Generic[Result]):
     """Something asked; changes nothing, exists only as a request."""
 
     registry = QUESTIONS

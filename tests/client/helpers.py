@@ -67,7 +67,7 @@ def subscription_event(version: int, identifier: str = "sub_1", **more: Any) -> 
     }
 
 
-async def tell(
+async def emit(
     admin: NatsClient,
     *bodies: dict[str, Any],
     entity: str = "subscription",

@@ -19,7 +19,7 @@ from shared.operations.jetstream_layout import load_layout
 from shared.operations.provision import LAYOUT_PATH
 from tallystick.cli import main
 from tallystick.cli.checks import jetstream
-from tests.client.helpers import answer, subscription_event, tell
+from tests.client.helpers import answer, emit, subscription_event
 from tests.support.servers import NatsServer
 
 DEAD_LETTER = {
@@ -179,9 +179,9 @@ async def test_a_question_cannot_be_queued(run: Command) -> None:
 
 
 async def test_watch_shows_one_line_an_event(run: Command, admin: NatsClient) -> None:
-    await tell(admin, subscription_event(1), event="createdV1")
-    await tell(admin, subscription_event(1, "sub_2"), event="createdV1", customer="user_7")
-    await tell(admin, subscription_event(2), event="canceledV1")
+    await emit(admin, subscription_event(1), event="createdV1")
+    await emit(admin, subscription_event(1, "sub_2"), event="createdV1", customer="user_7")
+    await emit(admin, subscription_event(2), event="canceledV1")
     done = await run("watch", "--since", "all", "--customer", "organization_acme", "--limit", "2")
     first, second = done.out.splitlines()
     assert "subscription.created" in first
@@ -192,7 +192,7 @@ async def test_watch_shows_one_line_an_event(run: Command, admin: NatsClient) ->
 
 
 async def test_watch_prints_json_for_programs(run: Command, admin: NatsClient) -> None:
-    await tell(admin, subscription_event(1), event="createdV1")
+    await emit(admin, subscription_event(1), event="createdV1")
     done = await run("watch", "--since", "1h", "--json", "--limit", "1")
     assert done.json["subject"] == "billing.change_feed.subscription.organization_acme.createdV1"
     assert done.json["body"] == subscription_event(1)

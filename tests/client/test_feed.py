@@ -14,7 +14,7 @@ from tallystick.client.feed import ACK_WAIT_SECONDS
 from tallystick.client.feed_events import FeedEvent
 from tallystick.messages.subscriptions import SubscriptionEvent
 from tests.client.conftest import OwnNats
-from tests.client.helpers import eventually, subscription_event, tell
+from tests.client.helpers import emit, eventually, subscription_event
 from tests.support import waiting
 from tests.support.servers import NatsServer, described
 
@@ -44,7 +44,7 @@ def versions(events: list[FeedEvent]) -> list[int]:
 
 async def test_an_event_arrives_parsed_with_its_place(client: tallystick.Client, admin: NatsClient) -> None:
     async with client.events() as feed:
-        await tell(admin, subscription_event(1, new_field="ignored"), event="createdV1")
+        await emit(admin, subscription_event(1, new_field="ignored"), event="createdV1")
         [event] = await take(feed, 1)
     assert (event.entity, event.customer, event.event) == ("subscription", "organization_acme", "created")
     assert event.sequence == 1
@@ -58,7 +58,7 @@ async def test_an_entity_this_version_does_not_know_arrives_without_a_model(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
     async with client.events() as feed:
-        await tell(admin, {"version": 1, "licence": {"licence_id": "lic_1"}}, entity="licence")
+        await emit(admin, {"version": 1, "licence": {"licence_id": "lic_1"}}, entity="licence")
         [event] = await take(feed, 1)
     assert event.model is None
     assert event.entity_key == "licence/lic_1"
@@ -70,16 +70,16 @@ async def test_what_is_not_an_event_does_not_stop_the_feed(
     async with client.events() as feed:
         for body in (b"not json", b"[]", b'{"version": "1"}'):
             await admin.jetstream().publish("billing.change_feed.seat.user_7.assignedV1", body, timeout=5)
-        await tell(admin, subscription_event(1))
+        await emit(admin, subscription_event(1))
         assert versions(await take(feed, 1)) == [1]
 
 
 async def test_filters_leave_out_the_rest(client: tallystick.Client, admin: NatsClient) -> None:
     body = subscription_event(1)
-    await tell(admin, body, customer="user_7")
-    await tell(admin, body, entity="invoice")
-    await tell(admin, body, event="createdV1")
-    await tell(admin, body, event="canceledV1")
+    await emit(admin, body, customer="user_7")
+    await emit(admin, body, entity="invoice")
+    await emit(admin, body, event="createdV1")
+    await emit(admin, body, event="canceledV1")
     by_customer = client.events(customer="user_7", start="all")
     by_entity = client.events(entity="invoice", start="all")
     by_event = client.events(event="canceled", start="all")
@@ -90,7 +90,7 @@ async def test_filters_leave_out_the_rest(client: tallystick.Client, admin: Nats
 
 
 async def test_the_start_is_where_it_was_asked_for(client: tallystick.Client, admin: NatsClient) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 2, 3)))
+    await emit(admin, *(subscription_event(version) for version in (1, 2, 3)))
     assert versions(await take(client.events(start="all"), 3)) == [1, 2, 3]
     assert versions(await take(client.events(start=2), 2)) == [2, 3]
     stored = await admin.jetstream().get_msg("BILLING_CHANGE_FEED", seq=3)
@@ -101,7 +101,7 @@ async def test_the_start_is_where_it_was_asked_for(client: tallystick.Client, ad
 async def test_an_event_is_handled_when_the_loop_asks_for_the_next(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 2, 3)))
+    await emit(admin, *(subscription_event(version) for version in (1, 2, 3)))
 
     async def fail_on_the_second() -> None:
         async with client.events(durable="crm", start="all") as feed:
@@ -118,7 +118,7 @@ async def test_an_event_is_handled_when_the_loop_asks_for_the_next(
 async def test_leaving_the_block_in_peace_handles_the_last_event(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 2)))
+    await emit(admin, *(subscription_event(version) for version in (1, 2)))
     async with client.events(durable="crm", start="all") as feed:
         async for _ in feed:
             break
@@ -136,7 +136,7 @@ async def test_a_durable_name_is_not_bent_to_another_filter(client: tallystick.C
 async def test_a_gap_is_flagged_and_what_fills_it_is_late(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 2, 5, 5, 3, 2, 6)))
+    await emit(admin, *(subscription_event(version) for version in (1, 2, 5, 5, 3, 2, 6)))
     events = await take(client.events(start="all"), 5)
     assert versions(events) == [1, 2, 5, 3, 6]
     gap = events[2].gap
@@ -149,7 +149,7 @@ async def test_a_gap_is_flagged_and_what_fills_it_is_late(
 async def test_repeated_events_are_shown_where_they_are_wanted(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 2, 2)))
+    await emit(admin, *(subscription_event(version) for version in (1, 2, 2)))
     events = await take(client.events(start="all", repeated="yield"), 3)
     assert [(event.version, event.late) for event in events] == [(1, False), (2, False), (2, True)]
 
@@ -157,7 +157,7 @@ async def test_repeated_events_are_shown_where_they_are_wanted(
 async def test_a_gap_ends_the_feed_where_that_was_asked_for(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 3)))
+    await emit(admin, *(subscription_event(version) for version in (1, 3)))
     feed = client.events(start="all", durable="strict", on_gap="raise")
     assert versions(await take(feed, 1)) == [1]
     with pytest.raises(tallystick.FeedGap, match="jumps from version 1 to 3 of subscription/sub_1"):
@@ -169,7 +169,7 @@ async def test_a_gap_ends_the_feed_where_that_was_asked_for(
 async def test_entities_are_counted_apart_and_known_versions_carry_on(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, subscription_event(7, "sub_1"), subscription_event(2, "sub_2"))
+    await emit(admin, subscription_event(7, "sub_1"), subscription_event(2, "sub_2"))
     feed = client.events(start="all", known_versions={"subscription/sub_1": 5, "subscription/sub_2": 1})
     first, second = await take(feed, 2)
     assert first.gap is not None
@@ -180,8 +180,8 @@ async def test_entities_are_counted_apart_and_known_versions_carry_on(
 async def test_gaps_are_natural_where_events_are_chosen_by_name(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
-    await tell(admin, subscription_event(1), event="canceledV1")
-    await tell(admin, subscription_event(5), event="canceledV1")
+    await emit(admin, subscription_event(1), event="canceledV1")
+    await emit(admin, subscription_event(5), event="canceledV1")
     events = await take(client.events(event="canceled", start="all"), 2)
     assert [event.gap for event in events] == [None, None]
 
@@ -191,7 +191,7 @@ async def test_events_handed_out_slowly_are_given_back_before_they_expire(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr("tallystick.client.feed.monotonic", clock)
-    await tell(admin, *(subscription_event(version) for version in range(1, 6)))
+    await emit(admin, *(subscription_event(version) for version in range(1, 6)))
     async with client.events(durable="slow", start="all", repeated="yield") as feed:
         seen = []
         async for event in feed:
@@ -218,7 +218,7 @@ async def test_events_handed_out_slowly_are_given_back_before_they_expire(
 async def test_nothing_is_missed_over_a_restart_of_the_server(own_nats: OwnNats, durable: str | None) -> None:
     async def tell_anew(version: int) -> None:
         admin = await nats.connect(own_nats.server.url("admin"))
-        await tell(admin, subscription_event(version))
+        await emit(admin, subscription_event(version))
         await admin.close()
 
     await described(own_nats.server).provision()
@@ -238,18 +238,18 @@ async def test_nothing_is_missed_over_a_restart_of_the_server(own_nats: OwnNats,
 async def test_a_rebuilt_stream_is_read_from_its_beginning(
     client: tallystick.Client, admin: NatsClient, provisioned: NatsServer
 ) -> None:
-    await tell(admin, *(subscription_event(version) for version in (1, 2, 3)))
+    await emit(admin, *(subscription_event(version) for version in (1, 2, 3)))
     feed = client.events(start="all")
     assert versions(await take(feed, 3)) == [1, 2, 3]
     await admin.jetstream().delete_stream("BILLING_CHANGE_FEED")
     await provisioned.provision()
-    await tell(admin, *(subscription_event(version) for version in (2, 3, 4)))
+    await emit(admin, *(subscription_event(version) for version in (2, 3, 4)))
     assert versions(await take(feed, 1)) == [4]
 
 
 async def test_a_body_is_what_was_sent(client: tallystick.Client, admin: NatsClient) -> None:
     sent = subscription_event(1)
-    await tell(admin, sent)
+    await emit(admin, sent)
     [event] = await take(client.events(start="all"), 1)
     assert json.loads(json.dumps(event.body)) == sent
     assert event.snapshot["status"] == "active"

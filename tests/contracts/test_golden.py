@@ -7,11 +7,11 @@ import pytest
 from pydantic import BaseModel
 
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
-from tallystick.messages.base import Asked
+from tallystick.messages.base import Request
 from tallystick.subjects import Subjects
 from tests.contracts import golden
 
-ASKED: dict[str, type[Asked[Any]]] = {
+ASKED: dict[str, type[Request[Any]]] = {
     f"{service}.{name}": model for (service, name), model in (COMMANDS | QUESTIONS).items()
 }
 FED = {f"feed.{entity}V{version}": model for (entity, version), model in EVENTS.items()}

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from tallystick.messages import COMMANDS, QUESTIONS
-from tallystick.messages.base import Asked, Customer
+from tallystick.messages.base import Customer, Request
 from tests.contracts import golden
 
-ASKED: dict[str, type[Asked[Any]]] = {
+ASKED: dict[str, type[Request[Any]]] = {
     f"{service}.{name}": model for (service, name), model in (COMMANDS | QUESTIONS).items()
 }
 OPAQUE = {"catalog"}
@@ -68,7 +68,7 @@ def with_value(document: Any, path: Path, value: Any) -> Any:
     return copy
 
 
-def is_refused(model: type[Asked[Any]], document: Any) -> bool:
+def is_refused(model: type[Request[Any]], document: Any) -> bool:
     try:
         model.model_validate_json(json.dumps(document))
     except ValidationError:

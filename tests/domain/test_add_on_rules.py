@@ -8,16 +8,16 @@ import pytest
 
 from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.add_ons import (
-    Standing,
+    AddOnState,
     add_on_at,
+    add_on_state_of,
     as_domain_name,
     checked_details,
     event_between,
     require_plan,
-    standing_of,
 )
 from services.subscriptions.domain.orders import Line, order_lines, refuse_what_people_sell
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import ItemToBuy
 from tests.domain.test_entitlements import subscribed
@@ -87,7 +87,7 @@ def test_a_listed_price_of_an_add_on_is_found() -> None:
     ],
 )
 def test_anything_else_is_refused(code: str, refusal: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         add_on_at(SHELF, code)
     assert refused.value.code == refusal
 
@@ -102,7 +102,7 @@ def test_details_are_kept_in_one_form() -> None:
 
 
 def test_everything_that_is_missing_or_wrong_is_named_at_once() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         checked_details(DOMAIN, {"domain_name": "not a domain", "contact_email": "  "})
     assert refused.value.code == "add_on_details_required"
     assert refused.value.details == {
@@ -173,7 +173,7 @@ def test_a_running_plan_allows_add_ons(status: Any) -> None:
     ],
 )
 def test_without_a_running_plan_there_are_no_add_ons(states: Any) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         require_plan(states, frozenset({"domain"}))
     assert refused.value.code == "no_active_subscription"
 
@@ -184,34 +184,34 @@ MAY = datetime(2026, 5, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("before", "after", "event"),
     [
-        (None, Standing("incomplete", None), None),
-        (None, Standing("trialing", None), "purchased"),
-        (None, Standing("active", None), "purchased"),
-        (None, Standing("expired", MAY), None),
-        (Standing("active", None), Standing("active", None), None),
-        (Standing("active", None), Standing("active", MAY), "updated"),
-        (Standing("active", MAY), Standing("active", None), "updated"),
-        (Standing("active", None), Standing("past_due", None), "updated"),
-        (Standing("active", MAY), Standing("canceled", MAY), "canceled"),
-        (Standing("trialing", None), Standing("expired", MAY), "canceled"),
-        (Standing("canceled", MAY), Standing("active", None), None),
+        (None, AddOnState("incomplete", None), None),
+        (None, AddOnState("trialing", None), "purchased"),
+        (None, AddOnState("active", None), "purchased"),
+        (None, AddOnState("expired", MAY), None),
+        (AddOnState("active", None), AddOnState("active", None), None),
+        (AddOnState("active", None), AddOnState("active", MAY), "updated"),
+        (AddOnState("active", MAY), AddOnState("active", None), "updated"),
+        (AddOnState("active", None), AddOnState("past_due", None), "updated"),
+        (AddOnState("active", MAY), AddOnState("canceled", MAY), "canceled"),
+        (AddOnState("trialing", None), AddOnState("expired", MAY), "canceled"),
+        (AddOnState("canceled", MAY), AddOnState("active", None), None),
     ],
 )
 def test_an_add_on_is_told_once_paid_for_and_never_after_its_end(
-    before: Standing | None, after: Standing, event: str | None
+    before: AddOnState | None, after: AddOnState, event: str | None
 ) -> None:
     assert event_between(before, after) == event
 
 
 def test_an_add_on_ends_when_its_subscription_does() -> None:
     running = replace(subscribed(product="domain"), current_period_end=MAY)
-    assert standing_of(running) == Standing("active", None)
-    assert standing_of(replace(running, cancel_at_period_end=True)) == Standing("active", MAY)
-    assert standing_of(replace(running, status="canceled", ended_at=MAY)) == Standing("canceled", MAY)
+    assert add_on_state_of(running) == AddOnState("active", None)
+    assert add_on_state_of(replace(running, cancel_at_period_end=True)) == AddOnState("active", MAY)
+    assert add_on_state_of(replace(running, status="canceled", ended_at=MAY)) == AddOnState("canceled", MAY)
 
 
 def test_what_asks_for_details_is_not_sold_without_them() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         order_lines(SHELF, [ItemToBuy(price="domain_yearly")], free=False)
     assert refused.value.code == "add_on_details_required"
     assert refused.value.details == {
@@ -223,7 +223,7 @@ def test_what_asks_for_details_is_not_sold_without_them() -> None:
 def test_what_people_sell_is_not_sold_at_checkout() -> None:
     special = [Line(SHELF.prices["solo_special"], SHELF.products["solo"], 1)]
     assert order_lines(SHELF, [ItemToBuy(price="solo_special")], free=False) == special
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         refuse_what_people_sell(special)
     assert (refused.value.code, refused.value.details) == ("unknown_price", {"price": "solo_special"})
     refuse_what_people_sell([Line(SHELF.prices["solo_monthly"], SHELF.products["solo"], 1)])

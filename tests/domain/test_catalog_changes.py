@@ -9,9 +9,9 @@ from services.subscriptions.catalog.document_parser import read_document
 from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.catalog.domain.diff import (
     CatalogPlan,
-    Wishes,
+    DesiredCatalog,
+    desired_catalog,
     plan_changes,
-    wishes_of,
     with_counterparts,
 )
 from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
@@ -25,14 +25,14 @@ class Ids:
     prices: dict[str, str] = field(default_factory=dict)
 
 
-def wish(document: Any, standing: CatalogView) -> Wishes:
+def desired(document: Any, current: CatalogView) -> DesiredCatalog:
     read = read_document(document)
     assert isinstance(read, CatalogDocument), read
-    return wishes_of(read, standing, lambda prefix: f"{prefix}_new")
+    return desired_catalog(read, current, lambda prefix: f"{prefix}_new")
 
 
-def plan(document: Any, standing: CatalogView, *, in_stripe: bool = False) -> CatalogPlan:
-    return plan_changes(wish(document, standing), standing, in_stripe=in_stripe)
+def plan(document: Any, current: CatalogView, *, in_stripe: bool = False) -> CatalogPlan:
+    return plan_changes(desired(document, current), current, in_stripe=in_stripe)
 
 
 def applied(document: Any, before: CatalogView | None = None, ids: Ids | None = None) -> CatalogView:
@@ -75,12 +75,12 @@ def test_the_same_document_again_changes_nothing() -> None:
 
 def test_saying_a_default_out_loud_changes_nothing() -> None:
     document = team_catalog()
-    standing = applied(document)
+    current = applied(document)
     document["products"][0]["features"][0]["team_allowed"] = False
     document["products"][1]["features"][0]["team_allowed"] = True
     document["products"][1]["seats"] |= {"owner_seat": "free", "minimum": 1}
     document["products"][0]["prices"][1]["interval"] = "month"
-    assert plan(document, standing).is_empty
+    assert plan(document, current).is_empty
 
 
 def test_defaults_of_who_may_use_a_feature_depend_on_seats() -> None:
@@ -90,25 +90,25 @@ def test_defaults_of_who_may_use_a_feature_depend_on_seats() -> None:
 
 
 def test_an_edit_updates_one_product_and_leaves_the_others() -> None:
-    standing = applied(team_catalog())
+    current = applied(team_catalog())
     document = team_catalog()
     document["products"][1]["features"][1]["quantity"] = 20
-    steps = plan(document, standing)
+    steps = plan(document, current)
     assert steps.changes == CatalogChanges(products=CodeChanges(updated=["team"]))
     assert steps.products[0].after.version == 2
     assert steps.products[0].after.features[1].quantity == 20
-    assert product_of(standing, "team").features[1].quantity == 10
+    assert product_of(current, "team").features[1].quantity == 10
 
 
 def test_what_disappears_is_archived_once() -> None:
     document = team_catalog()
-    standing = applied(document)
+    current = applied(document)
     del document["products"][1]
-    steps = plan(document, standing)
+    steps = plan(document, current)
     assert steps.changes == CatalogChanges(
         products=CodeChanges(archived=["team"]), prices=CodeChanges(archived=["team_yearly"])
     )
-    gone = applied(document, standing)
+    gone = applied(document, current)
     assert product_of(gone, "team").archived
     assert product_of(gone, "team").version == 2
     assert plan(document, gone).is_empty
@@ -132,9 +132,9 @@ def test_what_comes_back_keeps_its_id_and_counts_on() -> None:
 
 def test_another_order_of_the_document_is_no_change() -> None:
     document = team_catalog()
-    standing = applied(document)
+    current = applied(document)
     document["products"].reverse()
-    steps = plan(document, standing)
+    steps = plan(document, current)
     assert steps.is_empty
     assert steps.product_order == ["team", "solo"]
 
@@ -144,20 +144,20 @@ def test_another_order_of_the_document_is_no_change() -> None:
     [("unit_amount", 5000), ("currency", "usd"), ("interval", "year"), ("model", "per_seat")],
 )
 def test_the_money_of_a_price_cannot_change(field: str, value: object) -> None:
-    standing = applied(team_catalog())
+    current = applied(team_catalog())
     document = team_catalog()
     document["products"][0]["prices"][0][field] = value
-    found = changed_prices(wish(document, standing), standing)
+    found = changed_prices(desired(document, current), current)
     assert [(price.path, price.price, price.fields) for price in found] == [
         ("products[0].prices[0]", "solo_monthly", [field])
     ]
 
 
 def test_tiers_are_money_too() -> None:
-    standing = applied(team_catalog())
+    current = applied(team_catalog())
     document = team_catalog()
     document["products"][1]["prices"][0]["tiers"][0]["up_to"] = 6
-    assert changed_prices(wish(document, standing), standing)[0].fields == ["tiers"]
+    assert changed_prices(desired(document, current), current)[0].fields == ["tiers"]
 
 
 def test_an_archived_price_does_not_come_back_with_other_money() -> None:
@@ -166,32 +166,32 @@ def test_an_archived_price_does_not_come_back_with_other_money() -> None:
     gone = applied(document, applied(team_catalog()))
     document = team_catalog()
     document["products"][0]["prices"][0]["unit_amount"] = 5900
-    assert changed_prices(wish(document, gone), gone)[0].fields == ["unit_amount"]
+    assert changed_prices(desired(document, gone), gone)[0].fields == ["unit_amount"]
 
 
 def test_a_price_stays_with_its_product() -> None:
-    standing = applied(team_catalog())
+    current = applied(team_catalog())
     document = team_catalog()
     document["products"][1]["prices"].append(document["products"][0]["prices"].pop(0))
-    assert changed_prices(wish(document, standing), standing)[0].fields == ["product"]
+    assert changed_prices(desired(document, current), current)[0].fields == ["product"]
 
 
 def test_trial_and_listing_of_a_price_may_change() -> None:
-    standing = applied(team_catalog())
+    current = applied(team_catalog())
     document = team_catalog()
     document["products"][0]["prices"][0] |= {"trial_days": 14, "listed": False}
-    assert changed_prices(wish(document, standing), standing) == []
-    assert plan(document, standing).changes.prices.updated == ["solo_monthly"]
+    assert changed_prices(desired(document, current), current) == []
+    assert plan(document, current).changes.prices.updated == ["solo_monthly"]
 
 
 def test_kinds_and_seats_cannot_change_once_something_may_be_sold() -> None:
-    standing = applied(team_catalog())
+    current = applied(team_catalog())
     document = team_catalog()
     document["features"][0]["kind"] = "limit"
     document["products"][0]["kind"] = "add_on"
     team = document["products"][1]
     team |= {"seats": None, "features": team["features"][:2]}
-    found = changed_for_good(wish(document, standing), standing)
+    found = changed_for_good(desired(document, current), current)
     assert [problem.path for problem in found] == [
         "features[0].kind",
         "products[0].kind",
@@ -200,8 +200,8 @@ def test_kinds_and_seats_cannot_change_once_something_may_be_sold() -> None:
 
 
 def test_with_payments_every_product_and_every_price_but_free_ones_get_a_counterpart() -> None:
-    standing = applied(team_catalog())
-    steps = plan(team_catalog(), standing, in_stripe=True)
+    current = applied(team_catalog())
+    steps = plan(team_catalog(), current, in_stripe=True)
     assert steps.changes == CatalogChanges(
         products=CodeChanges(updated=["solo", "team"]),
         prices=CodeChanges(updated=["solo_monthly", "team_yearly"]),
@@ -215,40 +215,40 @@ IN_STRIPE = Ids(
 
 
 def test_once_the_counterparts_are_known_the_same_document_changes_nothing() -> None:
-    standing = applied(team_catalog(), ids=IN_STRIPE)
-    assert plan(team_catalog(), standing, in_stripe=True).is_empty
-    assert price_of(standing, "solo_free").stripe_price_id is None
-    found = standing.price_by_stripe_id("price_2")
+    current = applied(team_catalog(), ids=IN_STRIPE)
+    assert plan(team_catalog(), current, in_stripe=True).is_empty
+    assert price_of(current, "solo_free").stripe_price_id is None
+    found = current.price_by_stripe_id("price_2")
     assert found
     assert found.code == "team_yearly"
 
 
 def test_naming_the_counterpart_that_is_known_changes_nothing() -> None:
-    standing = applied(team_catalog(), ids=IN_STRIPE)
+    current = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_1"
     document["products"][0]["prices"][0]["stripe_price_id"] = "price_1"
-    assert changed_prices(wish(document, standing), standing) == []
-    assert changed_for_good(wish(document, standing), standing) == []
-    assert plan(document, standing, in_stripe=True).is_empty
+    assert changed_prices(desired(document, current), current) == []
+    assert changed_for_good(desired(document, current), current) == []
+    assert plan(document, current, in_stripe=True).is_empty
 
 
 def test_a_counterpart_cannot_be_exchanged() -> None:
-    standing = applied(team_catalog(), ids=IN_STRIPE)
+    current = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_9"
     document["products"][0]["prices"][0]["stripe_price_id"] = "price_9"
-    assert changed_prices(wish(document, standing), standing)[0].fields == ["stripe_price_id"]
-    problems = changed_for_good(wish(document, standing), standing)
+    assert changed_prices(desired(document, current), current)[0].fields == ["stripe_price_id"]
+    problems = changed_for_good(desired(document, current), current)
     assert [problem.path for problem in problems] == ["products[0].stripe_product_id"]
 
 
 def test_a_counterpart_that_belongs_to_another_code_cannot_be_adopted() -> None:
-    standing = applied(team_catalog(), ids=IN_STRIPE)
+    current = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     more = {"code": "more", "name": "More", "kind": "plan", "stripe_product_id": "prod_1"}
     document["products"].append(more)
-    problems = changed_for_good(wish(document, standing), standing)
+    problems = changed_for_good(desired(document, current), current)
     assert [problem.path for problem in problems] == ["products[2].stripe_product_id"]
 
 

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from services.subscriptions.domain.entitlements import entitlements_of
-from services.subscriptions.domain.overrides import Override, Wish, decided
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.overrides import Override, OverrideRequest, decided
+from services.subscriptions.domain.rule_violation import RuleViolation
 from tests.domain.test_entitlements import gives, subscribed
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def wish(kind: Any = "limit", **fields: Any) -> Wish:
+def request(kind: Any = "limit", **fields: Any) -> OverrideRequest:
     known: dict[str, Any] = {
         "feature": "members",
         "kind": kind,
@@ -22,7 +22,7 @@ def wish(kind: Any = "limit", **fields: Any) -> Wish:
         "quantity": None,
         "until": None,
     }
-    return Wish(**(known | fields))
+    return OverrideRequest(**(known | fields))
 
 
 def test_a_quantity_is_added_to_what_subscriptions_give() -> None:
@@ -70,28 +70,28 @@ def test_no_units_at_all_are_not_allowed() -> None:
 @pytest.mark.parametrize(
     ("asked", "given"),
     [
-        (wish(quantity=5), Override("members", True, 5, None)),
-        (wish(quantity=5, allowed=True, until=MARCH), Override("members", True, 5, MARCH)),
-        (wish(allowed=True), Override("members", True, None, None)),
-        (wish(allowed=False), Override("members", False, None, None)),
-        (wish("flag", allowed=True), Override("members", True, None, None)),
+        (request(quantity=5), Override("members", True, 5, None)),
+        (request(quantity=5, allowed=True, until=MARCH), Override("members", True, 5, MARCH)),
+        (request(allowed=True), Override("members", True, None, None)),
+        (request(allowed=False), Override("members", False, None, None)),
+        (request("flag", allowed=True), Override("members", True, None, None)),
     ],
 )
-def test_a_wish_says_what_is_given(asked: Wish, given: Override) -> None:
+def test_a_wish_says_what_is_given(asked: OverrideRequest, given: Override) -> None:
     assert decided(asked, NOW) == given
 
 
 @pytest.mark.parametrize("until", [NOW, NOW - timedelta(days=1)])
 def test_a_wish_whose_time_is_over_ends_the_override(until: datetime) -> None:
-    assert decided(wish(until=until), NOW) is None
-    assert decided(wish(quantity=5, until=until), NOW) is None
+    assert decided(request(until=until), NOW) is None
+    assert decided(request(quantity=5, until=until), NOW) is None
 
 
 @pytest.mark.parametrize(
     ("asked", "field"),
-    [(wish(), "allowed"), (wish(until=MARCH), "allowed"), (wish("flag", quantity=3), "quantity")],
+    [(request(), "allowed"), (request(until=MARCH), "allowed"), (request("flag", quantity=3), "quantity")],
 )
-def test_a_wish_that_means_nothing_is_refused(asked: Wish, field: str) -> None:
-    with pytest.raises(Refused) as refused:
+def test_a_wish_that_means_nothing_is_refused(asked: OverrideRequest, field: str) -> None:
+    with pytest.raises(RuleViolation) as refused:
         decided(asked, NOW)
     assert (refused.value.code, refused.value.details) == ("invalid_message", {"field": field})

@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.pages.error_messages import in_words
 from services.gateway.pages.i18n import LANGUAGES, Words, words_of
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages.base import COMMANDS
 
 PAGES = Path("services/gateway/pages")
@@ -94,10 +94,11 @@ def test_dates_and_numbers_are_written_as_the_language_writes_them() -> None:
 
 
 def test_a_refusal_is_told_in_words_with_its_facts() -> None:
-    refused = Refused("seats_in_use", "7 seats are in use.", {"occupied": 7})
+    refused = ProblemError("seats_in_use", "7 seats are in use.", {"occupied": 7})
     assert in_words(refused, EN) == "7 seats are taken. Please take back some of them first."
     assert in_words(refused, DE) == "7 Plätze sind belegt. Bitte entziehen Sie zuerst einige."
-    assert in_words(Refused("brand_new", "The service's own words."), DE) == "The service's own words."
+    assert in_words(ProblemError("brand_new", "The service's own words."), DE) == "The service's own words."
     assert (
-        in_words(Refused("brand_new"), EN) == "That was not possible. Please try again, or ask us for help."
+        in_words(ProblemError("brand_new"), EN)
+        == "That was not possible. Please try again, or ask us for help."
     )

@@ -8,8 +8,8 @@ import pytest
 
 from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import item_of
-from services.subscriptions.domain.plan_changes import PlanChange, Wish, decide
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide
+from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.self_managed_changes import changed_now, scheduled, take_scheduled
 from services.subscriptions.domain.subscription_state import State, changes
 from tallystick.messages.catalog import Price, Product, SeatRule
@@ -83,53 +83,53 @@ def state(*bought: tuple[str, int], **fields: Any) -> State:
     return State(**{**values, "current_period_start": JANUARY, "current_period_end": FEBRUARY, **fields})
 
 
-def wish(price: str | None = None, quantity: int | None = None, when: Any = None) -> Wish:
-    return Wish(price=price, quantity=quantity, when=when)
+def request(price: str | None = None, quantity: int | None = None, when: Any = None) -> ChangeRequest:
+    return ChangeRequest(price=price, quantity=quantity, when=when)
 
 
-def decided(of: State, wanted: Wish, occupied: int = 0) -> PlanChange:
+def decided(of: State, wanted: ChangeRequest, occupied: int = 0) -> PlanChange:
     return decide(SHELF, of, wanted, seats_occupied=occupied)
 
 
 @pytest.mark.parametrize(
     ("runs", "wanted", "how"),
     [
-        (("solo_month", 1), wish("big_month"), "now"),
-        (("big_month", 1), wish("solo_month"), "period_end"),
-        (("big_month", 1), wish("solo_month", when="now"), "now"),
-        (("solo_month", 1), wish("big_month", when="period_end"), "period_end"),
+        (("solo_month", 1), request("big_month"), "now"),
+        (("big_month", 1), request("solo_month"), "period_end"),
+        (("big_month", 1), request("solo_month", when="now"), "now"),
+        (("solo_month", 1), request("big_month", when="period_end"), "period_end"),
         # The same plan for longer is more, though a year of it is cheaper than twelve months.
-        (("solo_month", 1), wish("solo_year"), "now"),
-        (("solo_year", 1), wish("solo_month"), "period_end"),
+        (("solo_month", 1), request("solo_year"), "now"),
+        (("solo_year", 1), request("solo_month"), "period_end"),
         # 490.00 a year is less than 12 × 99.00.
-        (("big_month", 1), wish("solo_year"), "period_end"),
-        (("crew_month", 5), wish(quantity=6), "now"),
-        (("crew_month", 5), wish(quantity=4), "period_end"),
-        (("crew_month", 5), wish(quantity=5), "nothing"),
-        (("crew_month", 5), wish("crew_month", 6), "now"),
+        (("big_month", 1), request("solo_year"), "period_end"),
+        (("crew_month", 5), request(quantity=6), "now"),
+        (("crew_month", 5), request(quantity=4), "period_end"),
+        (("crew_month", 5), request(quantity=5), "nothing"),
+        (("crew_month", 5), request("crew_month", 6), "now"),
     ],
 )
-def test_more_is_for_now_and_less_for_later(runs: tuple[str, int], wanted: Wish, how: str) -> None:
+def test_more_is_for_now_and_less_for_later(runs: tuple[str, int], wanted: ChangeRequest, how: str) -> None:
     assert decided(state(runs), wanted).how == how
 
 
 def test_in_a_trial_everything_is_for_now() -> None:
     trial = state(("crew_month", 5), status="trialing", trial_end=FEBRUARY)
-    assert decided(trial, wish(quantity=3)).how == "now"
-    assert decided(trial, wish(quantity=3, when="period_end")).how == "period_end"
+    assert decided(trial, request(quantity=3)).how == "now"
+    assert decided(trial, request(quantity=3, when="period_end")).how == "period_end"
 
 
 @pytest.mark.parametrize(
     ("runs", "wanted", "quantity"),
     [
-        (("crew_month", 5), wish("solo_month", when="now"), 1),
-        (("solo_month", 1), wish("crew_month"), 2),
-        (("crew_month", 5), wish("crew_month", 7), 7),
-        (("solo_month", 1), wish("crew_month", 9), 9),
+        (("crew_month", 5), request("solo_month", when="now"), 1),
+        (("solo_month", 1), request("crew_month"), 2),
+        (("crew_month", 5), request("crew_month", 7), 7),
+        (("solo_month", 1), request("crew_month", 9), 9),
     ],
 )
 def test_how_many_there_are_after_a_change_of_plan(
-    runs: tuple[str, int], wanted: Wish, quantity: int
+    runs: tuple[str, int], wanted: ChangeRequest, quantity: int
 ) -> None:
     assert decided(state(runs), wanted).quantity == quantity
 
@@ -137,35 +137,35 @@ def test_how_many_there_are_after_a_change_of_plan(
 @pytest.mark.parametrize(
     ("runs", "wanted", "code"),
     [
-        (("solo_month", 1), wish("nothing_here"), "unknown_price"),
-        (("solo_month", 1), wish("solo_old"), "unknown_price"),
-        (("solo_month", 1), wish("extra_month"), "unknown_price"),
-        (("solo_month", 1), wish("solo_month"), "same_price"),
-        (("solo_month", 1), wish(quantity=2), "quantity_out_of_range"),
-        (("crew_month", 5), wish(quantity=1), "quantity_out_of_range"),
-        (("crew_month", 5), wish(quantity=51), "quantity_out_of_range"),
-        (("crew_month", 5), wish("crew_usd"), "invalid_message"),
+        (("solo_month", 1), request("nothing_here"), "unknown_price"),
+        (("solo_month", 1), request("solo_old"), "unknown_price"),
+        (("solo_month", 1), request("extra_month"), "unknown_price"),
+        (("solo_month", 1), request("solo_month"), "same_price"),
+        (("solo_month", 1), request(quantity=2), "quantity_out_of_range"),
+        (("crew_month", 5), request(quantity=1), "quantity_out_of_range"),
+        (("crew_month", 5), request(quantity=51), "quantity_out_of_range"),
+        (("crew_month", 5), request("crew_usd"), "invalid_message"),
     ],
 )
-def test_what_is_refused(runs: tuple[str, int], wanted: Wish, code: str) -> None:
-    with pytest.raises(Refused) as refusal:
+def test_what_is_refused(runs: tuple[str, int], wanted: ChangeRequest, code: str) -> None:
+    with pytest.raises(RuleViolation) as refusal:
         decided(state(runs), wanted)
     assert refusal.value.code == code
 
 
 @pytest.mark.parametrize("status", ["incomplete", "past_due", "unpaid", "paused", "canceled", "expired"])
 def test_only_what_runs_is_changed(status: Any) -> None:
-    with pytest.raises(Refused) as refusal:
-        decided(state(("solo_month", 1), status=status), wish("big_month"))
+    with pytest.raises(RuleViolation) as refusal:
+        decided(state(("solo_month", 1), status=status), request("big_month"))
     assert (refusal.value.code, refusal.value.details) == ("subscription_not_active", {"status": status})
 
 
 def test_who_has_an_old_price_may_have_it_in_another_number_but_nobody_comes_back_to_it() -> None:
     old = SHELF.prices["crew_month"].model_copy(update={"archived": True})
     shelf = CatalogView(products=SHELF.products, prices={**SHELF.prices, "crew_month": old})
-    assert decide(shelf, state(("crew_month", 5)), wish(quantity=6), seats_occupied=0).how == "now"
-    with pytest.raises(Refused) as refusal:
-        decide(shelf, state(("solo_month", 1)), wish("crew_month"), seats_occupied=0)
+    assert decide(shelf, state(("crew_month", 5)), request(quantity=6), seats_occupied=0).how == "now"
+    with pytest.raises(RuleViolation) as refusal:
+        decide(shelf, state(("solo_month", 1)), request("crew_month"), seats_occupied=0)
     assert refusal.value.code == "unknown_price"
 
 
@@ -174,30 +174,30 @@ def test_taken_seats_cannot_be_sold_back(wanted: int, is_refused: bool) -> None:
     # Ten were bought, five are claimed and two promised.
     crew = state(("crew_month", 10))
     if not is_refused:
-        assert decided(crew, wish(quantity=wanted), occupied=7).how == "period_end"
+        assert decided(crew, request(quantity=wanted), occupied=7).how == "period_end"
         return
-    with pytest.raises(Refused) as refusal:
-        decided(crew, wish(quantity=wanted), occupied=7)
+    with pytest.raises(RuleViolation) as refusal:
+        decided(crew, request(quantity=wanted), occupied=7)
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
 
 
 def test_more_seats_are_sold_even_where_more_are_taken_than_bought() -> None:
-    assert decided(state(("crew_month", 3)), wish(quantity=5), occupied=7).how == "now"
+    assert decided(state(("crew_month", 3)), request(quantity=5), occupied=7).how == "now"
 
 
 def test_of_several_items_the_plan_is_meant() -> None:
     both = state(("extra_month", 3), ("crew_month", 5))
-    assert decided(both, wish(quantity=6)).item.price == "crew_month"
+    assert decided(both, request(quantity=6)).item.price == "crew_month"
     two_plans = state(("solo_month", 1), ("crew_month", 5))
-    assert decided(two_plans, wish(quantity=6)).item.price == "crew_month"
-    assert decided(two_plans, wish("crew_month", 6)).item.price == "crew_month"
-    with pytest.raises(Refused):
-        decided(state(("solo_month", 1), ("big_month", 1)), wish(quantity=2))
+    assert decided(two_plans, request(quantity=6)).item.price == "crew_month"
+    assert decided(two_plans, request("crew_month", 6)).item.price == "crew_month"
+    with pytest.raises(RuleViolation):
+        decided(state(("solo_month", 1), ("big_month", 1)), request(quantity=2))
 
 
 def test_what_waits_takes_effect_when_its_time_has_come_and_not_before() -> None:
     crew = state(("crew_month", 5))
-    waiting = scheduled(crew, decided(crew, wish(quantity=3)))
+    waiting = scheduled(crew, decided(crew, request(quantity=3)))
     assert [change.event for change in changes(crew, waiting)] == ["changeScheduled"]
     assert take_scheduled(waiting, SHELF, JANUARY, "month", MIDDLE) == (waiting, JANUARY, "month")
     taken, anchor, interval = take_scheduled(waiting, SHELF, JANUARY, "month", FEBRUARY)
@@ -207,10 +207,10 @@ def test_what_waits_takes_effect_when_its_time_has_come_and_not_before() -> None
 
 def test_another_interval_is_counted_from_the_change() -> None:
     crew = state(("solo_month", 1))
-    waiting = scheduled(crew, decided(crew, wish("solo_year", when="period_end")))
+    waiting = scheduled(crew, decided(crew, request("solo_year", when="period_end")))
     _, anchor, interval = take_scheduled(waiting, SHELF, JANUARY, "month", FEBRUARY)
     assert (anchor, interval) == (FEBRUARY, "year")
-    at_once = changed_now(crew, SHELF, decided(crew, wish("solo_year")), MIDDLE)
+    at_once = changed_now(crew, SHELF, decided(crew, request("solo_year")), MIDDLE)
     assert (at_once.current_period_start, at_once.current_period_end) == (
         MIDDLE,
         datetime(2027, 1, 16, 12, tzinfo=UTC),
@@ -219,14 +219,14 @@ def test_another_interval_is_counted_from_the_change() -> None:
 
 def test_what_ends_takes_no_change() -> None:
     crew = state(("crew_month", 5))
-    waiting = replace(scheduled(crew, decided(crew, wish(quantity=3))), cancel_at_period_end=True)
+    waiting = replace(scheduled(crew, decided(crew, request(quantity=3))), cancel_at_period_end=True)
     assert take_scheduled(waiting, SHELF, JANUARY, "month", FEBRUARY)[0] is waiting
 
 
 def test_the_same_wish_again_and_the_way_back() -> None:
     crew = state(("crew_month", 5))
-    waiting = scheduled(crew, decided(crew, wish(quantity=3)))
-    assert decided(waiting, wish(quantity=3)).how == "nothing"
-    assert decided(waiting, wish(quantity=5)).how == "unschedule"
-    assert decided(waiting, wish("crew_month")).how == "unschedule"
-    assert decided(waiting, wish(quantity=4)).how == "period_end"
+    waiting = scheduled(crew, decided(crew, request(quantity=3)))
+    assert decided(waiting, request(quantity=3)).how == "nothing"
+    assert decided(waiting, request(quantity=5)).how == "unschedule"
+    assert decided(waiting, request("crew_month")).how == "unschedule"
+    assert decided(waiting, request(quantity=4)).how == "period_end"

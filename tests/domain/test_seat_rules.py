@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.seats.domain.assignment import Taken, addresses_of, decide
+from services.seats.domain.assignment import OccupiedSeats, addresses_of, decide
 from services.seats.domain.email_address import normalized
 from services.seats.domain.invitations import hash_of
 from services.seats.domain.member_shares import of_the_period, split
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from services.seats.domain.team_capacity import Room, Terms, manager_in, refuse_count, unused_removed
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Customer
@@ -44,14 +44,14 @@ def room(
 
 @pytest.mark.parametrize("typed", [*MALFORMED.split(), "", " ", "a b@example.com", "a\n@example.com"])
 def test_malformed_addresses_are_refused(typed: str) -> None:
-    with pytest.raises(Refused, match="invalid_email"):
+    with pytest.raises(RuleViolation, match="invalid_email"):
         normalized(typed)
 
 
 def test_addresses_too_long_for_a_mails_envelope_are_refused() -> None:
-    with pytest.raises(Refused, match="invalid_email"):
+    with pytest.raises(RuleViolation, match="invalid_email"):
         normalized("x" * 65 + "@example.com")
-    with pytest.raises(Refused, match="invalid_email"):
+    with pytest.raises(RuleViolation, match="invalid_email"):
         normalized("x@" + "a." * 130 + "example.com")
 
 
@@ -78,7 +78,7 @@ def test_the_fewest_of_bought_asked_for_and_scheduled_count() -> None:
 
 
 def test_fewer_seats_than_are_taken_are_refused() -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(RuleViolation) as refusal:
         refuse_count(room(7), 5)
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
     refuse_count(room(3), 5)
@@ -87,7 +87,7 @@ def test_fewer_seats_than_are_taken_are_refused() -> None:
 
 @pytest.mark.parametrize("quantity", [4, 21])
 def test_numbers_of_seats_that_are_not_sold_are_refused(quantity: int) -> None:
-    with pytest.raises(Refused, match="quantity_out_of_range"):
+    with pytest.raises(RuleViolation, match="quantity_out_of_range"):
         refuse_count(room(0, minimum=5, maximum=20), quantity)
 
 
@@ -128,11 +128,11 @@ def test_a_token_is_made_of_secret_command_and_seat_alone() -> None:
 def test_never_more_seats_than_there_are_and_nobody_twice(
     quantity: int, holders: int, names: list[str]
 ) -> None:
-    wishes = [SeatToAssign(email=f"{name}@example.com" if name != "?" else "?") for name in names]
+    requests = [SeatToAssign(email=f"{name}@example.com" if name != "?" else "?") for name in names]
     of = room(holders, quantity)
-    decided = decide(of, Taken(emails={"c@example.com"}), wishes, addresses_of(wishes))
-    assert len(decided) == len(wishes)
-    given_away = [one.email for one in decided if not isinstance(one, Refused)]
+    decided = decide(of, OccupiedSeats(emails={"c@example.com"}), requests, addresses_of(requests))
+    assert len(decided) == len(requests)
+    given_away = [one.email for one in decided if not isinstance(one, RuleViolation)]
     assert len(given_away) <= max(0, quantity - holders)
     assert len(set(given_away)) == len(given_away)
     assert "c@example.com" not in given_away

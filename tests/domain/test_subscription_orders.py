@@ -9,7 +9,7 @@ from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog_lookup import item_of
 from services.subscriptions.domain.orders import order_lines, plans_of, subscribed_to, trial_days
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import (
     Feature,
@@ -104,14 +104,14 @@ def buy(code: str, quantity: int | None = None) -> ItemToBuy:
 
 @pytest.mark.parametrize("code", ["nothing", "solo_old", "free_monthly"])
 def test_a_checkout_sells_only_what_the_catalog_sells_for_money(code: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         order_lines(SHELF, [buy(code)], free=False)
 
     assert (refused.value.code, refused.value.details) == ("unknown_price", {"price": code})
 
 
 def test_what_costs_money_is_not_given_away() -> None:
-    with pytest.raises(Refused, match="start_checkout"):
+    with pytest.raises(RuleViolation, match="start_checkout"):
         order_lines(SHELF, [buy("solo_monthly")], free=True)
 
 
@@ -119,7 +119,7 @@ def test_what_costs_money_is_not_given_away() -> None:
     ("code", "quantity"), [("team_monthly", 1), ("team_monthly", 51), ("solo_monthly", 2)]
 )
 def test_a_quantity_outside_of_its_bounds_is_refused(code: str, quantity: int) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         order_lines(SHELF, [buy(code, quantity)], free=False)
 
     assert refused.value.code == "quantity_out_of_range"
@@ -135,7 +135,7 @@ def test_without_a_quantity_the_fewest_are_bought() -> None:
     ("first", "second"), [("solo_monthly", "solo_more"), ("team_monthly", "crew_monthly")]
 )
 def test_one_subscription_has_a_plan_once_and_one_team(first: str, second: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         order_lines(SHELF, [buy(first), buy("mail_monthly"), buy(second)], free=False)
 
     assert (refused.value.code, refused.value.details) == ("invalid_message", {"prices": [first, second]})
@@ -144,7 +144,7 @@ def test_one_subscription_has_a_plan_once_and_one_team(first: str, second: str) 
 
 
 def test_one_subscription_has_one_interval() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RuleViolation) as refused:
         order_lines(SHELF, [buy("solo_yearly"), buy("team_monthly", 2)], free=False)
 
     assert refused.value.code == "invalid_message"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.consumables.domain.balance import Pool, Stock, Why, absorb, burn_order, end, give_back
-from services.consumables.domain.consumption import Insufficient, Taken, draw
+from services.consumables.domain.consumption import Drawn, Insufficient, draw
 from tallystick.messages.consumables import CountedKind
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -39,8 +39,8 @@ def grant(
     return Stock(nowhere, name, quantity, 0, 0, 0, quantity or 0, expires_at, priority, at, 1, False, False)
 
 
-def names(taken: Taken | Insufficient) -> list[tuple[str, int]]:
-    assert isinstance(taken, Taken)
+def names(taken: Drawn | Insufficient) -> list[tuple[str, int]]:
+    assert isinstance(taken, Drawn)
     return [(part.stock.grant_id, part.quantity) for part in taken.parts]
 
 
@@ -72,7 +72,7 @@ def test_the_order_goes_across_balances() -> None:
     seat, team = pool(grant("seat", 5)), pool(grant("team", 5, expires_at=TOMORROW))
     taken = draw([seat, team], burn_order([seat, team]), 7, "consumed", WHY)
     assert names(taken) == [("team", 5), ("seat", 2)]
-    assert isinstance(taken, Taken) and taken.remaining == 3
+    assert isinstance(taken, Drawn) and taken.remaining == 3
     assert is_whole(seat) and is_whole(team)
 
 
@@ -95,7 +95,7 @@ def test_what_is_drawn_without_bound_is_recorded_beyond_what_was_granted() -> No
     one = pool(grant("endless", None), grant("soon", 2, expires_at=TOMORROW))
     taken = draw([one], one.stocks, 5, "reserved", WHY)
     assert names(taken) == [("soon", 2), ("endless", 3)]
-    assert isinstance(taken, Taken) and taken.remaining is None
+    assert isinstance(taken, Drawn) and taken.remaining is None
     assert (one.granted, one.beyond, one.reserved, one.remaining) == (2, 3, 5, 0)
     give_back(one.stocks[1], "released", 3, WHY)
     assert (one.beyond, one.reserved) == (0, 2)

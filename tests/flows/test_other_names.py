@@ -9,10 +9,10 @@ from pydantic import SecretStr
 from services.subscriptions import app as subscriptions
 from services.subscriptions.stripe.client import StripeGateway
 from services.webhooks import app as webhooks
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service as webhooks_service
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.operations.provision import provision_nats
 from shared.runtime.settings import Settings
 from tallystick.client import Client, connect
@@ -58,7 +58,7 @@ async def billing(service_database: str, nats_server: NatsServer) -> AsyncIterat
         connect(nats_server.url, prefix=PREFIX) as client,
     ):
         yield client
-        kinds = (Ingest, StripeEventList, Asking, StripeGateway)
+        kinds = (EventWriter, StripeEventList, ServiceClient, StripeGateway)
         provided = {**intake.runtime.provided, **at_work.runtime.provided}
         for kind in kinds:
             await provided[kind].close()

@@ -18,7 +18,7 @@ from nats.js.errors import APIError
 from pydantic import SecretStr
 
 from services.webhooks import app
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.http_ingress import PATH
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
@@ -113,7 +113,7 @@ async def start(
     yield start_worker
     for worker, provided in started:
         await worker.__aexit__(None, None, None)
-        await provided[Ingest].close()
+        await provided[EventWriter].close()
         await provided[StripeEventList].close()
     await client.close()
     await caller.close()

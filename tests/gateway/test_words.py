@@ -8,7 +8,7 @@ from starlette.requests import Request
 from services.gateway.pages.forms import amount
 from services.gateway.pages.i18n import LANGUAGES, words_for, words_of
 from services.gateway.pages.price_text import as_typed, cost_of
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import COMMON_REJECTIONS, Money
 from tallystick.messages.catalog import Price
@@ -110,7 +110,7 @@ def test_an_amount_is_read_as_it_was_meant(typed: str, currency: str, minor_unit
 @pytest.mark.parametrize("typed", ["1,000", "1.000,00", "99.999", "1e3", "-5", "ten", "٣", "NaN", "9" * 30])
 def test_an_amount_that_could_mean_two_things_is_refused(typed: str) -> None:
     # In Germany 1.000 is a thousand, elsewhere one: neither is guessed.
-    with pytest.raises(Refused, match="invalid_amount"):
+    with pytest.raises(ProblemError, match="invalid_amount"):
         amount(typed, "eur")
 
 

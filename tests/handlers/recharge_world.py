@@ -10,7 +10,7 @@ from typing import Any
 from services.consumables.app import service
 from services.consumables.ledger.bulk_writer import Account, Books, Given
 from services.consumables.recharges.purchase import units_are_low
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
@@ -169,11 +169,11 @@ async def recharge_world(
     bind: Callable[..., Bound], shop: World, server: NatsServer
 ) -> AsyncIterator[RechargeWorld]:
     """Consumables, and subscriptions answering it."""
-    asking = Asking(CommonSettings(nats_url=server.users["consumables"]), "consumables")
-    world = RechargeWorld(bind(service, asking), shop)
+    client = ServiceClient(CommonSettings(nats_url=server.users["consumables"]), "consumables")
+    world = RechargeWorld(bind(service, client), shop)
     await world.hears()
     try:
         async with answering(shop.bound.runtime, server):
             yield world
     finally:
-        await asking.close()
+        await client.close()

@@ -7,7 +7,7 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages.base import Command, Question
@@ -19,7 +19,7 @@ from tests.support.runtime import Bound
 def company(bind: Callable[..., Bound]) -> SeatWorld:
     """Seats, with nobody to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
-    return SeatWorld(bind(service, Invitations.of(SECRET), Asking(settings, "seats")))
+    return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 
 
 async def test_a_revoked_seat_is_free_told_once_and_its_address_can_be_invited_again(

@@ -10,7 +10,7 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
@@ -66,11 +66,11 @@ async def company(
 ) -> AsyncIterator[Company]:
     """Acme has bought ten seats on Stripe's page."""
     await world.buys("team_yearly", quantity=10)
-    asking = Asking(CommonSettings(nats_url=nats_session.users["seats"]), "seats")
-    company = Company(bind(service, Invitations.of(SECRET), asking), now=datetime.now(UTC), shop=world)
+    client = ServiceClient(CommonSettings(nats_url=nats_session.users["seats"]), "seats")
+    company = Company(bind(service, Invitations.of(SECRET), client), now=datetime.now(UTC), shop=world)
     await company.catches_up()
     yield company
-    await asking.close()
+    await client.close()
 
 
 def declines_from_now_on(shop: World) -> None:

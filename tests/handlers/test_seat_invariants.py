@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from services.seats import invariants
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.operations import audit_helpers
 from shared.operations.audit import Live
 from shared.runtime.settings import CommonSettings
@@ -24,7 +24,7 @@ from tests.support.runtime import Bound
 async def company(bind: Callable[..., Bound]) -> SeatWorld:
     """A team with a claimed, a pending and a revoked seat, and one that is closed."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
-    company = SeatWorld(bind(service, Invitations.of(SECRET), Asking(settings, "seats")))
+    company = SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
     await company.subscribed(3)
     await company.has("claimed@example.com", "7")
     await company.invites("pending@example.com")

@@ -6,7 +6,7 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tests.handlers.seat_world import SECRET, SUBSCRIPTION, SeatWorld, team_item, user
@@ -17,7 +17,7 @@ from tests.support.runtime import Bound
 def company(bind: Callable[..., Bound]) -> SeatWorld:
     """Seats, with nobody to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
-    return SeatWorld(bind(service, Invitations.of(SECRET), Asking(settings, "seats")))
+    return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 
 
 def hold(quantity: int, held_for: str = "caller-1", command_id: str = "hold-1") -> m.HoldSeatCount:

@@ -18,7 +18,7 @@ from services.seats.app import service
 from services.seats.invariants import INVARIANTS, MembershipsEqualClaimedSeats
 from services.seats.invitations.tokens import Invitations
 from shared.messaging.nats_connection import connect
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.operations.audit import Live, VersionsHaveNoGaps
 from shared.runtime.settings import CommonSettings
 from tallystick.subjects import Subjects
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timeout(3600)
 @asynccontextmanager
 async def opened(database: str, nats: NatsServer) -> AsyncIterator[Subscriptions]:
     """The service, and somebody who plays subscriptions."""
-    asking = Asking(CommonSettings(nats_url=nats.users["seats"]), "seats")
+    asking = ServiceClient(CommonSettings(nats_url=nats.users["seats"]), "seats")
     world = SeatWorld(Bound(service, database, [Invitations.of(SECRET), asking]))
     # The administrator, who may answer as well as be asked, in the place of the service.
     connection = await connect(nats.url, "subscriptions")

@@ -9,7 +9,7 @@ import pytest
 
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
@@ -23,7 +23,7 @@ NATS_MAX_PAYLOAD_BYTES = 1_048_576
 def company(bind: Callable[..., Bound]) -> SeatWorld:
     """Seats, with nobody to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
-    return SeatWorld(bind(service, Invitations.of(SECRET), Asking(settings, "seats")))
+    return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 
 
 async def test_five_bought_seats_make_room_for_five_beside_the_owner(company: SeatWorld) -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from services.webhooks import app  # noqa: F401 - registers the handlers
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.nats_ingress import NatsIngress
 from services.webhooks.ingress.payload import read_event
 from services.webhooks.ingress.signature import Verifier
@@ -27,20 +27,20 @@ INGRESS_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 
 
 @pytest.fixture
-async def ingest(service_database: str) -> AsyncIterator[Ingest]:
-    ingest = Ingest(role_url(service_database, "webhooks"), Subjects())
+async def ingest(service_database: str) -> AsyncIterator[EventWriter]:
+    ingest = EventWriter(role_url(service_database, "webhooks"), Subjects())
     yield ingest
     await ingest.close()
 
 
 @pytest.fixture
-def webhooks(bind: Callable[..., Bound], ingest: Ingest) -> Bound:
+def webhooks(bind: Callable[..., Bound], ingest: EventWriter) -> Bound:
     ingress = NatsIngress(ingest, Verifier.of(WEBHOOK_SECRET), is_verified=False)
     return bind(service, ingest, ingress, StripeEventList(None, "http://127.0.0.1:9"))
 
 
 @pytest.fixture
-def store(ingest: Ingest) -> Callable[..., Any]:
+def store(ingest: EventWriter) -> Callable[..., Any]:
     async def store_event(
         event_id: str, event_type: str = "customer.updated", minutes: int = 0, **changes: Any
     ) -> bool:
@@ -271,14 +271,14 @@ async def test_messages_that_can_never_be_stored_are_undeliverable_at_once(webho
     assert await webhooks.rows("SELECT * FROM webhooks.stripe_events") == []
 
 
-async def test_without_a_secret_messages_wait_for_it(bind: Callable[..., Bound], ingest: Ingest) -> None:
+async def test_without_a_secret_messages_wait_for_it(bind: Callable[..., Bound], ingest: EventWriter) -> None:
     webhooks = bind(service, ingest, NatsIngress(ingest, None, is_verified=False))
     with pytest.raises(Unavailable, match="STRIPE_WEBHOOK_SECRET"):
         await webhooks.follow("webhooks-ingress", INGRESS_SUBJECT, body(stripe_event()))
 
 
 async def test_an_ingress_that_has_verified_needs_no_signature(
-    bind: Callable[..., Bound], ingest: Ingest
+    bind: Callable[..., Bound], ingest: EventWriter
 ) -> None:
     webhooks = bind(service, ingest, NatsIngress(ingest, None, is_verified=True))
     await webhooks.follow("webhooks-ingress", INGRESS_SUBJECT, body(stripe_event("evt_1")))

@@ -115,7 +115,7 @@ class Units(RuleBasedStateMachine):
         lots = sorted((lot for lot in self.lots if lot.account in accounts), key=lambda lot: lot.order)
         return [(lot, place) for lot in lots for place, state in enumerate(lot.units) if state == "free"]
 
-    def take(self, wish: m.Wish, state: State) -> Draw | int:
+    def take(self, wish: m.UnitsRequest, state: State) -> Draw | int:
         """Take units as they are wished for; how many there are where these are too few."""
         accounts = (wish.account,) if wish.account is not None else self.reach[wish.consumer.id]
         free = self.free(accounts)

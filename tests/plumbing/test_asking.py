@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from shared.errors import Rejected, Unavailable
-from shared.messaging.service_client import Asking
+from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages.subscriptions import ChangeHeldQuantity, PreviewChange
 from tests.support.servers import NatsServer
@@ -32,9 +32,9 @@ Answering = Callable[[dict[str, object]], Awaitable[list[Msg]]]
 
 
 @pytest.fixture
-async def asking(nats_session: NatsServer) -> AsyncIterator[Asking]:
+async def asking(nats_session: NatsServer) -> AsyncIterator[ServiceClient]:
     """The service that asks, with its own rights."""
-    asking = Asking(CommonSettings(nats_url=nats_session.users["seats"]), "seats")
+    asking = ServiceClient(CommonSettings(nats_url=nats_session.users["seats"]), "seats")
     yield asking
     await asking.close()
 
@@ -60,7 +60,7 @@ async def answering(connection: Client, name: str, outcome: object) -> list[Msg]
     return asked
 
 
-async def test_an_answer_is_typed(asking: Asking, subscriptions: Client) -> None:
+async def test_an_answer_is_typed(asking: ServiceClient, subscriptions: Client) -> None:
     outcome = {"status": "succeeded", "result": PREVIEW}
     asked = await answering(subscriptions, "preview_change", outcome)
     found = await asking.ask(QUESTION)
@@ -68,7 +68,7 @@ async def test_an_answer_is_typed(asking: Asking, subscriptions: Client) -> None
     assert json.loads(asked[0].data) == {"subscription_id": "sub_1", "quantity": 5}
 
 
-async def test_a_refusal_keeps_its_code_and_its_details(asking: Asking, subscriptions: Client) -> None:
+async def test_a_refusal_keeps_its_code_and_its_details(asking: ServiceClient, subscriptions: Client) -> None:
     error = {"code": "seats_in_use", "message": "No.", "details": {"occupied": 7}}
     outcome = {"command_id": "a", "status": "rejected", "error": error}
     await answering(subscriptions, "change_held_quantity", outcome)
@@ -81,14 +81,16 @@ async def test_a_refusal_keeps_its_code_and_its_details(asking: Asking, subscrip
     "outcome",
     [{"status": "failed", "error": {"code": "unavailable"}}, {"status": "what?"}, [], "nonsense"],
 )
-async def test_who_cannot_say_is_unavailable(asking: Asking, subscriptions: Client, outcome: object) -> None:
+async def test_who_cannot_say_is_unavailable(
+    asking: ServiceClient, subscriptions: Client, outcome: object
+) -> None:
     await answering(subscriptions, "preview_change", outcome)
     with pytest.raises(Unavailable):
         await asking.ask(QUESTION)
 
 
 async def test_silence_is_unavailable_whether_nobody_is_there_or_nobody_answers(
-    asking: Asking, subscriptions: Client
+    asking: ServiceClient, subscriptions: Client
 ) -> None:
     with pytest.raises(Unavailable):
         await asking.ask(QUESTION)
@@ -103,13 +105,13 @@ async def test_silence_is_unavailable_whether_nobody_is_there_or_nobody_answers(
 
 
 async def test_nobody_to_connect_to_is_unavailable() -> None:
-    asking = Asking(CommonSettings(nats_url="nats://127.0.0.1:1"), "seats")
+    asking = ServiceClient(CommonSettings(nats_url="nats://127.0.0.1:1"), "seats")
     with pytest.raises(Unavailable):
         await asking.ask(QUESTION, timeout_seconds=0.2)
     await asking.close()
 
 
-async def test_an_answer_in_another_form_is_unavailable(asking: Asking, subscriptions: Client) -> None:
+async def test_an_answer_in_another_form_is_unavailable(asking: ServiceClient, subscriptions: Client) -> None:
     await answering(subscriptions, "preview_change", {"status": "succeeded", "result": {"lines": []}})
     with pytest.raises(Unavailable):
         await asking.ask(QUESTION)

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy import Charge, Fill, GetCounter, Increment, Outside
@@ -139,16 +139,16 @@ async def test_what_was_planned_by_whoever_came_second_is_undone_and_not_told(da
 
     @service.external_command(Charge)
     async def charge(steps: Steps, command: Charge) -> toy.CounterSnapshot:
-        async def plan(work: Work) -> toy.ChargeIntent:
+        async def plan(work: UnitOfWork) -> toy.ChargeIntent:
             counter = toy.CounterSnapshot(counter_id="x", value=1)
-            work.tell(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter)
+            work.emit(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter)
             await both_planned.wait()
             return toy.ChargeIntent(amount=1)
 
         intent = await steps.intend(plan, toy.ChargeIntent)
         await both_know.wait()
 
-        async def save(work: Work) -> toy.CounterSnapshot:
+        async def save(work: UnitOfWork) -> toy.CounterSnapshot:
             return toy.CounterSnapshot(counter_id="x", value=intent.amount)
 
         return await steps.record(save)

@@ -12,7 +12,7 @@ from shared.errors import Rejected
 from shared.messaging.message_parsing import fingerprint
 from shared.persistence.plumbing_tables import service_metadata
 from shared.persistence.sql_pipeline import Statement
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
 from tallystick.messages.base import COMMANDS, Command, Count, Told
 from tests.support.runtime import Bound
@@ -53,7 +53,7 @@ LOCK_TOTAL = Statement("SELECT total, nextval('adder.readings') FROM adder.sums 
 
 
 @service.command(Add, together=True, together_max=60, reads=lambda _: [LOCK_TOTAL])
-async def add(work: Work, commands: Sequence[Add], groups: Groups) -> list[Sum | Rejected]:
+async def add(work: UnitOfWork, commands: Sequence[Add], groups: Groups) -> list[Sum | Rejected]:
     """Add each; one number is refused, one breaks whoever meets it, one has to wait."""
     numbers = [command.number for command in commands]
     groups.numbers.append(numbers)
@@ -100,7 +100,7 @@ async def total(adder: Bound) -> int:
     return int((await adder.rows("SELECT total FROM adder.sums"))[0]["total"])
 
 
-async def tell(adder: Bound, *commands: tuple[str, int]) -> list[object]:
+async def emit(adder: Bound, *commands: tuple[str, int]) -> list[object]:
     """The sum or the error's code that each command gets, all sent at once."""
     sent = [Add(command_id=command_id, number=number) for command_id, number in commands]
     outcomes = await asyncio.gather(*(adder.handle(command) for command in sent))
@@ -113,7 +113,7 @@ async def tell(adder: Bound, *commands: tuple[str, int]) -> list[object]:
 async def test_commands_at_one_moment_share_a_transaction_in_their_order(
     adder: Bound, groups: Groups
 ) -> None:
-    assert await tell(adder, ("a", 1), ("b", 2), ("c", 3)) == [1, 3, 6]
+    assert await emit(adder, ("a", 1), ("b", 2), ("c", 3)) == [1, 3, 6]
     assert groups.numbers == [[1, 2, 3]]
     stored = await adder.rows("SELECT command_id, name, body, outcome FROM adder.inbox ORDER BY command_id")
     assert [row["command_id"] for row in stored] == ["a", "b", "c"]
@@ -124,22 +124,22 @@ async def test_commands_at_one_moment_share_a_transaction_in_their_order(
 async def test_a_transaction_takes_no_more_of_them_than_the_handler_says(
     adder: Bound, groups: Groups
 ) -> None:
-    await tell(adder, *((f"c{number}", 1) for number in range(130)))
+    await emit(adder, *((f"c{number}", 1) for number in range(130)))
     assert [len(group) for group in groups.numbers] == [60, 60, 10]
 
 
 async def test_the_same_command_many_times_in_a_group_and_after_it_counts_once(
     adder: Bound, groups: Groups
 ) -> None:
-    assert await tell(adder, *[("once", 5)] * 50) == [5] * 50
-    assert await tell(adder, ("once", 5), ("new", 1), ("once", 5)) == [5, 6, 5]
+    assert await emit(adder, *[("once", 5)] * 50) == [5] * 50
+    assert await emit(adder, ("once", 5), ("new", 1), ("once", 5)) == [5, 6, 5]
     assert groups.numbers == [[5], [1]]
     assert await total(adder) == 6
 
 
 async def test_the_same_id_with_other_content_is_a_conflict_in_a_group_and_after_it(adder: Bound) -> None:
-    assert await tell(adder, ("a", 1), ("a", 2), ("b", 3)) == [1, "idempotency_conflict", 4]
-    assert await tell(adder, ("a", 2), ("a", 1)) == ["idempotency_conflict", 1]
+    assert await emit(adder, ("a", 1), ("a", 2), ("b", 3)) == [1, "idempotency_conflict", 4]
+    assert await emit(adder, ("a", 2), ("a", 1)) == ["idempotency_conflict", 1]
     assert await total(adder) == 4
 
 
@@ -147,26 +147,26 @@ async def test_what_is_read_ahead_is_read_anew_where_it_was_for_more_than_the_ne
     async def readings() -> int:
         return int((await adder.rows("SELECT last_value FROM adder.readings"))[0]["last_value"])
 
-    assert await tell(adder, ("a", 1), ("b", 2)) == [1, 3]
+    assert await emit(adder, ("a", 1), ("b", 2)) == [1, 3]
     assert await readings() == 1
-    assert await tell(adder, ("a", 1), ("c", 3)) == [1, 6]
+    assert await emit(adder, ("a", 1), ("c", 3)) == [1, 6]
     assert await readings() == 3
 
 
 async def test_a_rejection_is_stored_and_nobody_elses(adder: Bound, groups: Groups) -> None:
-    assert await tell(adder, ("a", 1), ("b", FORBIDDEN), ("c", 3)) == [1, "unlucky", 4]
-    assert await tell(adder, ("b", FORBIDDEN)) == ["unlucky"]
+    assert await emit(adder, ("a", 1), ("b", FORBIDDEN), ("c", 3)) == [1, "unlucky", 4]
+    assert await emit(adder, ("b", FORBIDDEN)) == ["unlucky"]
     assert len(groups.numbers) == 1
 
 
 async def test_one_that_breaks_takes_no_neighbour_with_it_and_is_not_stored(adder: Bound) -> None:
-    assert await tell(adder, ("a", 1), ("b", 2), ("c", BROKEN), ("d", 4)) == [1, 3, "unavailable", 7]
+    assert await emit(adder, ("a", 1), ("b", 2), ("c", BROKEN), ("d", 4)) == [1, 3, "unavailable", 7]
     stored = await adder.rows("SELECT command_id FROM adder.inbox ORDER BY command_id")
     assert [row["command_id"] for row in stored] == ["a", "b", "d"]
 
 
 async def test_a_group_that_meets_a_deadlock_is_tried_again_as_it_is(adder: Bound, groups: Groups) -> None:
-    assert await tell(adder, ("a", 1), ("b", DEADLOCKED)) == [1, 20]
+    assert await emit(adder, ("a", 1), ("b", DEADLOCKED)) == [1, 20]
     assert groups.numbers == [[1, DEADLOCKED]] * 3
 
 
@@ -175,7 +175,7 @@ async def test_two_workers_with_the_same_commands_do_each_once(
 ) -> None:
     other = Bound(service, database_url, [groups], url=database_url)
     commands = [(f"c{number}", 1) for number in range(40)]
-    mine, theirs = await asyncio.gather(tell(adder, *commands), tell(other, *reversed(commands)))
+    mine, theirs = await asyncio.gather(emit(adder, *commands), emit(other, *reversed(commands)))
     assert mine == list(reversed(theirs))
     assert sorted(int(str(each)) for each in mine) == list(range(1, 41))
     assert await total(adder) == 40
@@ -187,7 +187,7 @@ async def test_one_settled_elsewhere_in_the_meantime_is_answered_from_there(
     adder: Bound, database_url: str, groups: Groups, neighbours: list[tuple[str, int]]
 ) -> None:
     groups.go_on.clear()
-    handling = asyncio.create_task(tell(adder, ("a", STUCK), *neighbours))
+    handling = asyncio.create_task(emit(adder, ("a", STUCK), *neighbours))
     async with await psycopg.AsyncConnection.connect(database_url) as elsewhere:
         await groups.begun.wait()
         await elsewhere.execute(
@@ -205,11 +205,11 @@ async def test_one_settled_elsewhere_in_the_meantime_is_answered_from_there(
 
 
 async def test_while_the_database_is_away_everybody_may_ask_again(adder: Bound, database_url: str) -> None:
-    await tell(adder, ("a", 1))
+    await emit(adder, ("a", 1))
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    assert await tell(adder, ("b", 1), ("c", 1)) == ["unavailable", "unavailable"]
-    assert await tell(adder, ("b", 1), ("c", 1)) == [2, 3]
+    assert await emit(adder, ("b", 1), ("c", 1)) == ["unavailable", "unavailable"]
+    assert await emit(adder, ("b", 1), ("c", 1)) == [2, 3]

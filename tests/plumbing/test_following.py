@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.messaging.feed_consumer import Begin, EventName, keep_newest, keep_newest_of
 from shared.messaging.redelivery import Incoming, Undeliverable
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
 from shared.runtime.tracing import handling
 from tallystick.subjects import SERVICE_FEED_STREAM
@@ -74,7 +74,7 @@ async def test_an_older_version_is_told_from_news_in_any_order(service: Service,
     news: list[tuple[int, bool]] = []
 
     @service.event(toy.CounterEvent, name="note_counter")
-    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+    async def note_counter(work: UnitOfWork, event: toy.CounterEvent) -> None:
         news.append((event.version, await keep_newest(work, KnownCounter, **note(event))))
 
     for version in (2, 1, 2, 3):
@@ -89,7 +89,7 @@ async def test_a_listener_learns_the_name_the_cause_and_a_moment_no_earlier_than
     heard: list[tuple[str, str, datetime]] = []
 
     @service.event(toy.CounterEvent, name="note_counter")
-    async def note_counter(work: Work, event: toy.CounterEvent, name: EventName) -> None:
+    async def note_counter(work: UnitOfWork, event: toy.CounterEvent, name: EventName) -> None:
         heard.append((name, work.caused_by, work.now))
 
     later = NOON + timedelta(days=40)
@@ -104,7 +104,7 @@ async def test_events_that_wait_together_share_a_transaction_and_a_bad_one_harms
     groups: list[list[str]] = []
 
     @service.event(toy.CounterEvent, name="note_counters", together=True)
-    async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
+    async def note_counters(work: UnitOfWork, events: list[toy.CounterEvent]) -> None:
         groups.append([event.counter.counter_id for event in events])
         await keep_newest_of(work, KnownCounter, [note(event) for event in events])
         if any(event.counter.counter_id == "bad" for event in events):
@@ -119,10 +119,10 @@ async def test_events_that_wait_together_share_a_transaction_and_a_bad_one_harms
     assert len(groups[0]) > 1 or len(groups[1]) > 1
 
 
-def repeat(work: Work, event: toy.CounterEvent, caused_by: str | None = None) -> None:
+def repeat(work: UnitOfWork, event: toy.CounterEvent, caused_by: str | None = None) -> None:
     """Tell of a counter what was heard of it."""
     counter = event.counter
-    work.tell(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter, caused_by=caused_by)
+    work.emit(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter, caused_by=caused_by)
 
 
 async def hear_traced(listening: Bound, number: int, trace: int | None) -> None:
@@ -131,7 +131,7 @@ async def hear_traced(listening: Bound, number: int, trace: int | None) -> None:
     event = moved(f"c{number}", 1, 1).model_copy(update={"caused_by": f"cause-{number}"})
     incoming = Incoming(SUBJECT, headers, event.model_dump_json().encode(), 1, NOON, SERVICE_FEED_STREAM)
     with handling("delivery", headers):
-        await listening.runtime.following.hear(incoming)
+        await listening.runtime.feed_consumer.hear(incoming)
 
 
 async def traces_told(listening: Bound) -> dict[str, int | None]:
@@ -144,7 +144,7 @@ async def test_what_is_told_of_events_that_wait_together_belongs_to_the_trace_of
     service: Service, listening: Bound
 ) -> None:
     @service.event(toy.CounterEvent, name="note_counters", together=True)
-    async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
+    async def note_counters(work: UnitOfWork, events: list[toy.CounterEvent]) -> None:
         for event in events:
             repeat(work, event, event.caused_by)
 
@@ -158,7 +158,7 @@ async def test_a_group_has_no_trace_from_the_one_before_it(service: Service, lis
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     @service.event(toy.CounterEvent, name="note_counters", together=True)
-    async def note_counters(work: Work, events: list[toy.CounterEvent]) -> None:
+    async def note_counters(work: UnitOfWork, events: list[toy.CounterEvent]) -> None:
         begun.set()
         await go_on.wait()
         for event in events:
@@ -167,7 +167,7 @@ async def test_a_group_has_no_trace_from_the_one_before_it(service: Service, lis
     first = asyncio.create_task(hear_traced(listening, 1, 1))
     await begun.wait()
     second = asyncio.create_task(hear_traced(listening, 2, None))
-    group = listening.runtime.following.groups["note_counters"]
+    group = listening.runtime.feed_consumer.groups["note_counters"]
     await eventually(lambda: group.waiting == 1)
     go_on.set()
     await asyncio.gather(first, second)
@@ -178,7 +178,7 @@ async def test_whoever_meets_a_deadlock_is_heard_again_at_once(service: Service,
     tries: list[int] = []
 
     @service.event(toy.CounterEvent, name="note_counter")
-    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+    async def note_counter(work: UnitOfWork, event: toy.CounterEvent) -> None:
         tries.append(event.version)
         await keep_newest(work, KnownCounter, **note(event))
         if len(tries) < 3:
@@ -207,23 +207,23 @@ async def test_a_body_that_is_no_such_event_cannot_be_delivered_and_others_event
     service: Service, listening: Bound
 ) -> None:
     @service.event(toy.CounterEvent, name="note_counter")
-    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+    async def note_counter(work: UnitOfWork, event: toy.CounterEvent) -> None:
         raise AssertionError("must not be called")
 
     def incoming(subject: str, body: bytes) -> Incoming:
         return Incoming(subject, {}, body, 1, datetime.now(UTC), SERVICE_FEED_STREAM)
 
-    following = listening.runtime.following
+    feed_consumer = listening.runtime.feed_consumer
     with pytest.raises(Undeliverable, match="CounterEvent"):
-        await following.hear(incoming(SUBJECT, b"{}"))
-    await following.hear(incoming(SUBJECT.replace("V1", "V2"), b"{}"))
-    await following.hear(incoming(SUBJECT.replace("counter", "sheep"), b"{}"))
-    await following.hear(incoming("something.else", b"{}"))
+        await feed_consumer.hear(incoming(SUBJECT, b"{}"))
+    await feed_consumer.hear(incoming(SUBJECT.replace("V1", "V2"), b"{}"))
+    await feed_consumer.hear(incoming(SUBJECT.replace("counter", "sheep"), b"{}"))
+    await feed_consumer.hear(incoming("something.else", b"{}"))
 
 
 def test_one_listener_for_each_kind_of_entity(service: Service) -> None:
     @service.event(toy.CounterEvent, name="note_counter")
-    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+    async def note_counter(work: UnitOfWork, event: toy.CounterEvent) -> None:
         pass
 
     with pytest.raises(ValueError, match="already"):

@@ -122,7 +122,7 @@ async def test_nothing_is_published_before_it_is_put_right(counters: Bound, conn
         raise AssertionError("the relay went on")
 
     relay = Relay(schema="toy", database_url=counters.owner_url, connect_nats=never)
-    with pytest.raises(PositionAhead, match=r"python -m shared\.provision"):
+    with pytest.raises(PositionAhead, match=r"python -m shared\.operations\.provision"):
         await relay._lead()
     with psycopg.connect(counters.owner_url) as owner:
         assert is_ahead(owner, "toy")

@@ -30,7 +30,7 @@ async def provision(connection: Client) -> None:
     await apply_layout(connection, layout)
 
 
-async def tell(connection: Client, entity: str, *numbers: int) -> None:
+async def emit(connection: Client, entity: str, *numbers: int) -> None:
     """Publish events as a relay does."""
     subject = f"billing.change_feed.{entity}.user_7.changedV1"
     messages = [Message(f"evt_{entity}{n}", CHANGE_FEED_STREAM, subject, {}, b"%d" % n) for n in numbers]
@@ -63,28 +63,28 @@ async def nothing_more(jetstream: JetStreamContext) -> bool:
 
 async def test_batches_arrive_in_order_and_what_nobody_follows_is_not_copied(connection: Client) -> None:
     jetstream = connection.jetstream()
-    await tell(connection, "consumable", 1, 2, 3)
-    await tell(connection, "seat", *range(1, 101))
+    await emit(connection, "consumable", 1, 2, 3)
+    await emit(connection, "seat", *range(1, 101))
     assert await followed(jetstream, 100) == [b"%d" % n for n in range(1, 101)]
     assert (await jetstream.stream_info(SERVICE_FEED_STREAM)).state.messages == 100
 
 
 async def test_what_the_feed_knows_as_repeated_is_not_followed_twice(connection: Client) -> None:
     jetstream = connection.jetstream()
-    await tell(connection, "seat", 1, 2)
-    await tell(connection, "seat", 1, 2, 3)
+    await emit(connection, "seat", 1, 2)
+    await emit(connection, "seat", 1, 2, 3)
     assert await followed(jetstream, 3) == [b"1", b"2", b"3"]
     assert await nothing_more(jetstream)
 
 
 async def test_a_feed_that_was_lost_is_followed_from_its_new_beginning(connection: Client) -> None:
     jetstream = connection.jetstream()
-    await tell(connection, "seat", *range(1, 6))
+    await emit(connection, "seat", *range(1, 6))
     assert len(await followed(jetstream, 5)) == 5
     await jetstream.delete_stream(CHANGE_FEED_STREAM)
     await provision(connection)
     # The replay has come further than the old feed had, before anybody looks.
-    await tell(connection, "seat", *range(1, 9))
+    await emit(connection, "seat", *range(1, 9))
     assert await followed(jetstream, 8) == [b"%d" % n for n in range(1, 9)]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import Rejected
 from shared.persistence.plumbing_tables import service_metadata
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
 from tallystick.messages.base import QUESTIONS, Count, Question, Told
 from tests.support.runtime import Bound
@@ -42,7 +42,7 @@ service = Service("doubler", metadata=service_metadata("doubler"))
 
 
 @service.question(Double, together=True)
-async def double(work: Work, questions: Sequence[Double], groups: Groups) -> list[Doubled | Exception]:
+async def double(work: UnitOfWork, questions: Sequence[Double], groups: Groups) -> list[Doubled | Exception]:
     """Twice each; one number is refused, one breaks whoever meets it."""
     numbers = [question.number for question in questions]
     groups.numbers.append(numbers)

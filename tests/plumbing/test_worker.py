@@ -14,7 +14,7 @@ from shared.messaging import request_server
 from shared.messaging.external_command import Steps
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime import worker as worker_module
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
@@ -67,13 +67,13 @@ async def test_of_commands_handled_together_each_has_its_own_trace_and_cause(
     go_on = asyncio.Event()
 
     @service.command(toy.Increment, together=True)
-    async def increment(work: Work, commands: Sequence[toy.Increment]) -> list[toy.CounterSnapshot]:
+    async def increment(work: UnitOfWork, commands: Sequence[toy.Increment]) -> list[toy.CounterSnapshot]:
         groups.append([command.command_id for command in commands])
         await go_on.wait()
         snapshots = [toy.CounterSnapshot(counter_id=each.counter, value=each.by) for each in commands]
         for command, counter in zip(commands, snapshots, strict=True):
             cause = command.command_id
-            work.tell(
+            work.emit(
                 toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter, caused_by=cause
             )
         return snapshots
@@ -124,7 +124,7 @@ async def test_an_answer_too_large_for_a_message_is_refused_at_once(start: Start
     service = Service("toy", metadata=toy.Row.metadata)
 
     @service.question(toy.GetCounter)
-    async def get_counter(work: Work, question: toy.GetCounter) -> toy.CounterSnapshot:
+    async def get_counter(work: UnitOfWork, question: toy.GetCounter) -> toy.CounterSnapshot:
         return toy.CounterSnapshot(counter_id="x" * (connection.max_payload + 1), value=0)
 
     async with start(service):

@@ -15,7 +15,7 @@ from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 
 from shared.errors import Rejected
 from shared.messaging import redelivery
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start, request
@@ -71,7 +71,7 @@ async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
     service.question(toy.GetCounter)(toy.get_counter)
 
     @service.command(toy.Fill, together=True)
-    async def fill(work: Work, commands: Sequence[toy.Fill]) -> list[Rejected]:
+    async def fill(work: UnitOfWork, commands: Sequence[toy.Fill]) -> list[Rejected]:
         return [Rejected("too_much", "No more.") for _ in commands]
 
     @service.job("tidy")
@@ -79,7 +79,7 @@ async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
         raise ValueError("no good")
 
     @service.event(toy.CounterEvent, name="note_counter")
-    async def note_counter(work: Work, event: toy.CounterEvent) -> None:
+    async def note_counter(work: UnitOfWork, event: toy.CounterEvent) -> None:
         pass
 
     jetstream = connection.jetstream()

@@ -7,7 +7,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
 from shared.persistence.plumbing_tables import TYPES, service_metadata
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
 from tallystick.messages.base import (
     COMMANDS,
@@ -114,7 +114,7 @@ ACME = Customer(type="organization", id="acme")
 
 
 @service.command(Increment)
-async def increment(work: Work, command: Increment) -> CounterSnapshot:
+async def increment(work: UnitOfWork, command: Increment) -> CounterSnapshot:
     """Count on."""
     return await _move(work, command.counter, command.by)
 
@@ -123,7 +123,7 @@ async def increment(work: Work, command: Increment) -> CounterSnapshot:
 async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnapshot:
     """Count on, after somebody outside has agreed."""
 
-    async def plan(work: Work) -> ChargeIntent:
+    async def plan(work: UnitOfWork) -> ChargeIntent:
         counter = await work.session.get(Counter, command.counter)
         return ChargeIntent(amount=(counter.value if counter else 0) + 1)
 
@@ -139,7 +139,7 @@ async def fill(steps: Steps, command: Fill) -> CounterSnapshot:
 
 
 @service.question(GetCounter)
-async def get_counter(work: Work, question: GetCounter) -> CounterSnapshot:
+async def get_counter(work: UnitOfWork, question: GetCounter) -> CounterSnapshot:
     """How far?"""
     counter = await work.session.get(Counter, question.counter)
     if counter is None:
@@ -147,7 +147,7 @@ async def get_counter(work: Work, question: GetCounter) -> CounterSnapshot:
     return CounterSnapshot(counter_id=counter.name, value=counter.value)
 
 
-async def _move(work: Work, name: str, by: int) -> CounterSnapshot:
+async def _move(work: UnitOfWork, name: str, by: int) -> CounterSnapshot:
     await work.session.execute(
         sa.text("INSERT INTO toy.counters VALUES (:name, 0, 0) ON CONFLICT DO NOTHING"), {"name": name}
     )
@@ -157,7 +157,7 @@ async def _move(work: Work, name: str, by: int) -> CounterSnapshot:
     if counter.value > LIMIT:
         raise Rejected("too_much", f"At most {LIMIT}.", {"limit": LIMIT})
     snapshot = CounterSnapshot(counter_id=name, value=counter.value)
-    work.tell(CounterEvent, "moved", customer=ACME, version=counter.version, counter=snapshot)
+    work.emit(CounterEvent, "moved", customer=ACME, version=counter.version, counter=snapshot)
     return snapshot
 
 

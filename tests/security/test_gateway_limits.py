@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 from services.gateway import middleware
 from services.gateway.auth.principal import Caller, scopes_of
 from services.gateway.auth.tokens import LIFETIME_MAX_SECONDS, BadToken, Tokens
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
 from tallystick.messages.base import Customer
 from tests.gateway.alone import alone, settings
@@ -53,7 +53,7 @@ def test_stripes_pages_lead_back_to_origins_that_are_named(
     if is_allowed:
         check_return_urls(gateway, caller, success_url=url)
         return
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProblemError) as refused:
         check_return_urls(gateway, caller, success_url=url)
     assert refused.value.code == "invalid_message"
 

@@ -13,7 +13,7 @@ from nats.js.errors import APIError
 
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.redelivery import Incoming, Undeliverable
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.service import Service
 from shared.runtime.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from shared.runtime.worker import Worker
@@ -142,7 +142,7 @@ async def test_an_answer_that_fits_no_message_is_answered_all_the_same(
     service.command(toy.Increment)(toy.increment)
 
     @service.question(toy.GetCounter)
-    async def get_counter(work: Work, question: toy.GetCounter) -> toy.CounterSnapshot:
+    async def get_counter(work: UnitOfWork, question: toy.GetCounter) -> toy.CounterSnapshot:
         return toy.CounterSnapshot(counter_id="x" * int(question.counter), value=1)
 
     async with start(service) as (_, http):
@@ -187,7 +187,7 @@ async def test_a_worker_that_sends_too_much_comes_back(start: Start, connection:
 
 def connection_of(worker: Worker) -> Client:
     """The connection over which the worker consumes."""
-    connection: Client = worker.subscribing.broker.config.connection_state.connection
+    connection: Client = worker.consumers.broker.config.connection_state.connection
     return connection
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from shared.messaging.answers import Answers
 from shared.messaging.nats_connection import connect
-from shared.messaging.request_server import Requests
+from shared.messaging.request_server import RequestServer
 from shared.runtime.service_runtime import Runtime
 from tallystick.subjects import Subjects
 from tests.support.servers import NatsServer
@@ -16,7 +16,7 @@ async def answering(runtime: Runtime, server: NatsServer) -> AsyncIterator[None]
     """Answer the service's requests as its NATS users."""
     name = runtime.service.name
     answers = Answers(await connect(server.users[f"{name}_answers"], f"{name}-answers"))
-    requests = Requests(runtime, Subjects(), answers)
+    requests = RequestServer(runtime, Subjects(), answers)
     await requests.start(await connect(server.users[name], f"{name}-requests"))
     try:
         yield

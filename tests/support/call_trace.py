@@ -114,11 +114,11 @@ class Tracer:
         """What is called on the way of the message that `act` sends, which returns when the way has ended."""
         marks = [mark for leg in legs for mark in leg.marks]
         (self.directory / "marks.json").write_text(json.dumps(marks))
-        await self._tell(signal.SIGUSR1)
+        await self._emit(signal.SIGUSR1)
         await act()
 
         async def ended() -> list[Call]:
-            trees = await self._tell(signal.SIGUSR2)
+            trees = await self._emit(signal.SIGUSR2)
             at = time.monotonic()
             missing = [leg for leg in legs if not any(leg.has(tree) for tree in trees)]
             assert not missing, f"not recorded: {missing}"
@@ -128,7 +128,7 @@ class Tracer:
 
         return Trace(await eventually(ended))
 
-    async def _tell(self, number: signal.Signals) -> list[dict[str, Any]]:
+    async def _emit(self, number: signal.Signals) -> list[dict[str, Any]]:
         """Signal every worker; what they write then."""
         files = [self.directory / f"{service}.json" for service in SERVICES]
         for service, file in zip(SERVICES, files, strict=True):

@@ -92,7 +92,7 @@ class Bound:
         headers: dict[str, str] | None = None,
     ) -> None:
         """Hand a message to the follower of a durable consumer; raises what the follower raises."""
-        follower = next(one for one in self.service.followers if one.consumer == consumer)
+        follower = next(one for one in self.service.stream_consumers if one.consumer == consumer)
         incoming = Incoming(subject, headers or {}, body, attempt, self.now, follower.stream)
         await self.runtime.follow(follower, incoming)
 
@@ -101,7 +101,7 @@ class Bound:
         token = event.customer.token if event.customer else CATALOG_TOKEN
         subject = Subjects().event(event.entity, token, name, event.schema_version)
         body = event.model_dump_json().encode()
-        await self.runtime.following.hear(Incoming(subject, {}, body, 1, self.now, SERVICE_FEED_STREAM))
+        await self.runtime.feed_consumer.hear(Incoming(subject, {}, body, 1, self.now, SERVICE_FEED_STREAM))
 
     async def outbox(self, stream: str | None = None) -> list[dict[str, Any]]:
         """The outbox rows so far, in their order; `payload` as bytes."""

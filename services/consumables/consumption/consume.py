@@ -6,36 +6,36 @@ from typing import Any
 import orjson
 
 from services.consumables.domain.balance import Part, Why
-from services.consumables.domain.consumption import Insufficient, Taken, draw
+from services.consumables.domain.consumption import Drawn, Insufficient, draw
 from services.consumables.ledger.rejections import refuse_unreached
 from services.consumables.ledger.repository import Loaded, Wanted, load, loading
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.sql_pipeline import Bound
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
-Decision = Taken | Rejected
+Decision = Drawn | Rejected
 
 
-def drawn_for(wish: m.Wish) -> str:
+def drawn_for(request: m.UnitsRequest) -> str:
     """Whose units a command draws, for taking turns where more commands wait than fit into one commit."""
-    return wish.account or wish.consumer.token
+    return request.account or request.consumer.token
 
 
-def wanted_by(wish: m.Wish) -> Wanted:
+def wanted_by(request: m.UnitsRequest) -> Wanted:
     """Who wants units of what, and from where."""
-    return Wanted(wish.consumer.token, wish.feature, wish.account)
+    return Wanted(request.consumer.token, request.feature, request.account)
 
 
-def reading(wishes: Sequence[m.Wish]) -> Sequence[Bound]:
+def reading(requests: Sequence[m.UnitsRequest]) -> Sequence[Bound]:
     """What is read first for those who want units."""
-    return loading(wanted_by(wish) for wish in wishes)
+    return loading(wanted_by(request) for request in requests)
 
 
 @service.command(m.Consume, together=True, owner=drawn_for, reads=reading)
-async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
+async def consume(work: UnitOfWork, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units for each command; results are written as JSON."""
     loaded = await load(work, [wanted_by(command) for command in commands])
     decided = [decide(loaded, command, "consumed", _why(command)) for command in commands]
@@ -47,17 +47,17 @@ async def consume(work: Work, commands: Sequence[m.Consume]) -> list[bytes | Rej
     ]
 
 
-def decide(loaded: Loaded, wish: m.Wish, kind: m.EntryKind, why: Why) -> Taken | Rejected | None:
+def decide(loaded: Loaded, request: m.UnitsRequest, kind: m.EntryKind, why: Why) -> Drawn | Rejected | None:
     """What becomes of one wish, whose effect is in memory from then on.
 
     None: the consumer can reach no such units, for a reason that has to be looked up.
     """
-    reach = loaded.reach.get(wanted_by(wish))
+    reach = loaded.reach.get(wanted_by(request))
     if reach is None:
         return None
     if reach.is_suspended:
-        return account_suspended(wish)
-    taken = draw(reach.pools, reach.stocks, wish.quantity, kind, why, partial=wish.partial)
+        return account_suspended(request)
+    taken = draw(reach.pools, reach.stocks, request.quantity, kind, why, partial=request.partial)
     if isinstance(taken, Insufficient):
         return insufficient(taken.available)
     return taken
@@ -68,12 +68,12 @@ def insufficient(available: int) -> Rejected:
     return Rejected("insufficient_balance", f"Only {available} may still be drawn.", {"available": available})
 
 
-def account_suspended(wish: m.Wish) -> Rejected:
+def account_suspended(request: m.UnitsRequest) -> Rejected:
     """The refusal to draw on what is suspended."""
     return Rejected(
         "account_suspended",
         "What this consumer could draw on is suspended until what is owed is paid.",
-        {"feature": wish.feature},
+        {"feature": request.feature},
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from services.consumables.consumption import consume
 from services.consumables.service import service
-from shared.messaging.command_batch import Answer, Asked, decide_in
+from shared.messaging.command_batch import Answer, BatchedCommand, decide_in
 from shared.persistence.inbox import Inbox
 from shared.persistence.sql_pipeline import Bound
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
 MESSAGES_AT_ONCE = 8
@@ -21,11 +21,11 @@ def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
 
 @service.command(m.ConsumeMany, together=True, together_max=MESSAGES_AT_ONCE, reads=reading)
 async def consume_many(
-    work: Work, commands: Sequence[m.ConsumeMany], inbox: Inbox
+    work: UnitOfWork, commands: Sequence[m.ConsumeMany], inbox: Inbox
 ) -> list[bytes | Exception]:
     """The outcomes of each message's items, in their order, written as JSON."""
     asked = [
-        Asked(item, item.model_dump_json().encode(), work.now)
+        BatchedCommand(item, item.model_dump_json().encode(), work.now)
         for command in commands
         for item in command.items
     ]

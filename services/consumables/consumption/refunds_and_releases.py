@@ -9,7 +9,7 @@ from services.consumables.ledger.repository import Loaded, Wanted, load
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
 from shared.errors import Rejected
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 
@@ -45,7 +45,7 @@ class Consumption(NamedTuple):
 
 
 @service.command(m.Release)
-async def release(work: Work, command: m.Release) -> m.Left:
+async def release(work: UnitOfWork, command: m.Release) -> m.Left:
     """Free what was occupied of a limit, from what is in use above a lowered ceiling first."""
     wanted = Wanted(command.consumer.token, command.feature, command.account)
     loaded = await load(work, [wanted], in_use=True)
@@ -68,7 +68,7 @@ async def release(work: Work, command: m.Release) -> m.Left:
 
 
 @service.command(m.RefundConsumption)
-async def refund_consumption(work: Work, command: m.RefundConsumption) -> m.Refunded:
+async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> m.Refunded:
     """Give back what a consumption used to the grants it was drawn from, the last first.
 
     Raises Rejected `not_found`, `already_refunded`.
@@ -126,12 +126,12 @@ def _parts_left(loaded: Loaded, consumption: Consumption, refunded: int) -> list
     return parts
 
 
-async def _take_off_usage(work: Work, pool: Pool, consumption: Consumption, quantity: int) -> None:
+async def _take_off_usage(work: UnitOfWork, pool: Pool, consumption: Consumption, quantity: int) -> None:
     values = (quantity, pool.customer, pool.feature, consumption.consumer, pool.account, consumption.used_at)
     await work.driver.execute(TAKE_OFF_USAGE, values)
 
 
-async def _consumption(work: Work, consumption_id: str) -> Consumption:
+async def _consumption(work: UnitOfWork, consumption_id: str) -> Consumption:
     row = await (await work.driver.execute(FIND_CONSUMPTION, (consumption_id,))).fetchone()
     if row is None:
         raise Rejected(

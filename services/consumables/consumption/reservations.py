@@ -14,7 +14,7 @@ from services.consumables.ledger.writer import write
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages import consumables as m
 
 EXPIRED_AT_ONCE = 100
@@ -62,7 +62,7 @@ class Reservation(NamedTuple):
 
 
 @service.command(m.Reserve, together=True, owner=drawn_for, reads=reading)
-async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
+async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
     """Set units aside for each command; results are written as JSON."""
     loaded = await load(work, [wanted_by(command) for command in commands])
     refused = await refuse_unreached(work, loaded, [wanted_by(command) for command in commands])
@@ -104,7 +104,7 @@ async def reserve(work: Work, commands: Sequence[m.Reserve]) -> list[bytes | Rej
 
 @service.command(m.CommitReservation, together=True)
 async def commit_reservation(
-    work: Work, commands: Sequence[m.CommitReservation]
+    work: UnitOfWork, commands: Sequence[m.CommitReservation]
 ) -> list[m.Settled | Rejected]:
     """Use what was set aside, or less and give the rest back."""
     desk = await _Desk.open(work, [command.reservation_id for command in commands])
@@ -126,7 +126,7 @@ async def commit_reservation(
 
 @service.command(m.ReleaseReservation, together=True)
 async def release_reservation(
-    work: Work, commands: Sequence[m.ReleaseReservation]
+    work: UnitOfWork, commands: Sequence[m.ReleaseReservation]
 ) -> list[m.Left | Rejected]:
     """Give back what was set aside."""
     desk = await _Desk.open(work, [command.reservation_id for command in commands])
@@ -163,12 +163,12 @@ async def expire_reservations(transactions: Transactions, at: datetime) -> None:
 class _Desk:
     """Reservations and the balances they hold units of, locked: the balances first, as everywhere."""
 
-    def __init__(self, work: Work, loaded: Loaded, found: dict[str, Reservation]) -> None:
+    def __init__(self, work: UnitOfWork, loaded: Loaded, found: dict[str, Reservation]) -> None:
         self._work, self._loaded, self._found = work, loaded, found
         self._closed: dict[str, dict[str, Any]] = {}
 
     @classmethod
-    async def open(cls, work: Work, reservation_ids: Sequence[str]) -> "_Desk":
+    async def open(cls, work: UnitOfWork, reservation_ids: Sequence[str]) -> "_Desk":
         rows = await (await work.driver.execute(SELECT, (list(reservation_ids),))).fetchall()
         found = [Reservation(*row) for row in rows]
         parts = [(one.feature, part) for one in found for part in one.drawn]

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.consumables.service import service
 from shared.messaging.message_parsing import invalid_message
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 
@@ -25,7 +25,7 @@ SELECT_USAGE = """
 
 
 @service.question(m.Usage)
-async def usage(work: Work, question: m.Usage) -> m.UsageReport:
+async def usage(work: UnitOfWork, question: m.Usage) -> m.UsageReport:
     """A customer's usage by spans of time; raises Rejected `invalid_message` for more than fits an answer."""
     consumer = "consumer" if question.group_by == "consumer" else "CAST(NULL AS text)"
     rows = await work.session.execute(

@@ -7,7 +7,7 @@ from services.consumables.domain.balance import Part, Pool, Stock, Why, availabl
 from tallystick.messages.consumables import EntryKind
 
 
-class Taken(NamedTuple):
+class Drawn(NamedTuple):
     """Units that somebody got, and how many they may still draw."""
 
     parts: list[Part]
@@ -29,7 +29,7 @@ def draw(
     why: Why,
     *,
     partial: bool = False,
-) -> Taken | Insufficient:
+) -> Drawn | Insufficient:
     """Take units from grants, which come in the order to be drawn on: all or none, unless `partial`."""
     there = available(pools)
     if there is not None and there < quantity:
@@ -37,4 +37,4 @@ def draw(
             return Insufficient(there)
         quantity = there
     parts = take(stocks, quantity, kind, why)
-    return Taken(parts, quantity, None if there is None else there - quantity)
+    return Drawn(parts, quantity, None if there is None else there - quantity)

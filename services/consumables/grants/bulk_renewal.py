@@ -18,7 +18,7 @@ from services.consumables.grants.bulk_renewal_sql import CHOOSE, LOCK_BALANCES, 
 from services.consumables.ledger.event_encoding import rfc3339
 from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.tracing import outgoing_headers
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
@@ -47,7 +47,7 @@ async def _renew_all(begin: Begin, at: datetime, subscription_id: str | None) ->
 
 
 async def _renew_next(
-    work: Work, at: datetime, after: Position, subscription_id: str | None
+    work: UnitOfWork, at: datetime, after: Position, subscription_id: str | None
 ) -> Position | None:
     only = OF_SUBSCRIPTION if subscription_id else ""
     values: dict[str, Any] = {
@@ -68,7 +68,7 @@ async def _renew_next(
     return (datetime.fromisoformat(last[0]).astimezone(UTC), last[1], last[2], last[3])
 
 
-def _values(work: Work) -> dict[str, Any]:
+def _values(work: UnitOfWork) -> dict[str, Any]:
     """What all messages of one transaction have in common; `{customer}` and so on are filled in there."""
     before_customer, _, after_customer = work.subjects.event("consumable", _SOMEBODY, "granted").partition(
         _SOMEBODY

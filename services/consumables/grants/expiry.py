@@ -9,7 +9,7 @@ from services.consumables.ledger.locked_balances import Standing
 from services.consumables.ledger.repository import Loaded, load
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 EXPIRED_AT_ONCE = 1_000
 """Grants ended in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
@@ -30,7 +30,7 @@ CLOSE_ALLOTMENTS = """
 """
 
 
-async def end_accounts(work: Work, accounts: Sequence[str]) -> None:
+async def end_accounts(work: UnitOfWork, accounts: Sequence[str]) -> None:
     """Take all units from accounts that nobody holds any more; none come to them again."""
     await work.driver.execute(CLOSE_ALLOTMENTS, (list(accounts),))
     cursor = await work.driver.execute(SELECT_OF_ACCOUNTS, (list(accounts),))
@@ -57,13 +57,13 @@ async def expire_grants(transactions: Transactions, at: datetime) -> None:
             return
 
 
-async def _coming_anew(work: Work, loaded: Loaded) -> list[tuple[str, str]]:
+async def _coming_anew(work: UnitOfWork, loaded: Loaded) -> list[tuple[str, str]]:
     """Which of the balances have units coming on a rhythm."""
     cursor = await work.driver.execute(SELECT_COMING, ([account for account, _ in loaded.pools],))
     return [(row[0], row[1]) for row in await cursor.fetchall() if (row[0], row[1]) in loaded.pools]
 
 
-async def _end(work: Work, found: Iterable[tuple[str, str, str]]) -> list[Standing]:
+async def _end(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> list[Standing]:
     grants = list(found)
     if not grants:
         return []

@@ -11,7 +11,7 @@ from services.consumables.ledger.repository import load
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
 from shared.errors import Rejected
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
 Found = TypeVar("Found")
@@ -29,7 +29,7 @@ BY_HAND = "manual/"
 
 
 @service.command(m.Grant)
-async def grant(work: Work, command: m.Grant) -> m.Granted:
+async def grant(work: UnitOfWork, command: m.Grant) -> m.Granted:
     """Give units to an account.
 
     Raises Rejected `unknown_feature` or `no_account`.
@@ -58,7 +58,7 @@ async def grant(work: Work, command: m.Grant) -> m.Granted:
 
 
 @service.command(m.RevokeGrant)
-async def revoke_grant(work: Work, command: m.RevokeGrant) -> m.Granted:
+async def revoke_grant(work: UnitOfWork, command: m.RevokeGrant) -> m.Granted:
     """Take back what is left of a grant; again: the same, with nothing told.
 
     Raises Rejected `not_found`.
@@ -111,7 +111,7 @@ def _lowering(stock: Stock, key: str | None) -> int | None:
     return stock.quantity - stock.expired
 
 
-async def _customer_of(work: Work, account: str) -> str:
+async def _customer_of(work: UnitOfWork, account: str) -> str:
     kind, _, identity = account.partition(":")
     if kind == "customer":
         return identity
@@ -121,7 +121,7 @@ async def _customer_of(work: Work, account: str) -> str:
     return customer
 
 
-async def _one(work: Work, query: str, value: str) -> str | None:
+async def _one(work: UnitOfWork, query: str, value: str) -> str | None:
     row: tuple[Any, ...] | None = await (await work.driver.execute(query, (value,))).fetchone()
     return None if row is None else str(row[0])
 

@@ -32,7 +32,7 @@ from services.consumables.grants.limit_ceilings import settle_limits
 from services.consumables.ledger.bulk_writer import Books, Given, Held
 from services.consumables.service import service
 from shared.messaging.feed_consumer import Begin
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 SETTLED_AT_ONCE = 1_000
 """Allotments in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
@@ -89,7 +89,7 @@ async def settle_all(begin: Begin, at: datetime, *, subscription_id: str | None 
 
 
 async def settle(
-    work: Work,
+    work: UnitOfWork,
     at: datetime,
     after: Position = START,
     *,
@@ -113,7 +113,7 @@ async def settle(
     return rows[-1].position if len(rows) == SETTLED_AT_ONCE else None
 
 
-async def _settle_rows(work: Work, rows: list[Allotment], at: datetime) -> None:
+async def _settle_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> None:
     books = await Books.open(work, [row.balance for row in rows])
     held = await books.held([grant_id for row in rows for grant_id in row.grant_ids])
     units = [row for row in rows if row.kind != "limit"]
@@ -160,7 +160,7 @@ def _given(row: Allotment, cycle: Cycle, now_due: Due, number: int) -> list[Give
     return given
 
 
-async def _write(work: Work, results: Sequence[tuple[Allotment, After]]) -> None:
+async def _write(work: UnitOfWork, results: Sequence[tuple[Allotment, After]]) -> None:
     columns: list[list[Any]] = [[], [], [], [], [], [], [], [], []]
     for row, after in results:
         cycle = after.cycle

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.consumables.ledger.event_encoding import Moved, Teller
+from services.consumables.ledger.event_encoding import EventEncoder, Moved
 from services.consumables.ledger.locked_balances import (
     Standing,
     lock_standings,
@@ -19,7 +19,7 @@ from services.consumables.ledger.locked_balances import (
     write_standings,
 )
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 COPY_GRANTS = """
     COPY consumables.grants
@@ -98,9 +98,9 @@ class Given(NamedTuple):
 class Books:
     """The balances that one transaction changes, locked, and what is to be written of them."""
 
-    work: Work
+    work: UnitOfWork
     standings: dict[tuple[str, str], Standing]
-    _teller: Teller
+    _teller: EventEncoder
     ended: list[str] = field(default_factory=list)
     """The grants that were ended so far."""
     _grants: list[tuple[Any, ...]] = field(default_factory=list)
@@ -111,14 +111,14 @@ class Books:
     _sources: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    async def open(cls, work: Work, accounts: Iterable[Account]) -> "Books":
+    async def open(cls, work: UnitOfWork, accounts: Iterable[Account]) -> "Books":
         """Lock the balances of these accounts, in their order; those that there are not are made."""
-        return cls(work, await open_standings(work, accounts), Teller(work))
+        return cls(work, await open_standings(work, accounts), EventEncoder(work))
 
     @classmethod
-    async def of(cls, work: Work, keys: Iterable[tuple[str, str]]) -> "Books":
+    async def of(cls, work: UnitOfWork, keys: Iterable[tuple[str, str]]) -> "Books":
         """Lock those balances that there are of these accounts and features."""
-        return cls(work, await lock_standings(work, keys), Teller(work))
+        return cls(work, await lock_standings(work, keys), EventEncoder(work))
 
     async def held(self, grant_ids: Sequence[str]) -> dict[str, Held]:
         """Grants by their id."""
@@ -147,7 +147,7 @@ class Books:
                 standing.expired += grant.remaining
                 lapsed.append(self._enter(standing, "expired", grant.grant_id, grant.remaining))
         if standing is not None and has_changed:
-            self._teller.tell(standing, "expired", lapsed)
+            self._teller.emit(standing, "expired", lapsed)
 
     def lapse(self, grants: Iterable[Held], quantity: int) -> None:
         """Have so many of the units lapse that remain in grants of one balance, from the first on."""
@@ -164,7 +164,7 @@ class Books:
             self._lapsed.append((grant.grant_id, part))
             lapsed.append(self._enter(standing, "expired", grant.grant_id, part))
         if standing is not None:
-            self._teller.tell(standing, "expired", lapsed)
+            self._teller.emit(standing, "expired", lapsed)
 
     def give(self, account: str, feature: str, gifts: Iterable[Given]) -> list[str]:
         """Grant units to one balance, told in one event; the ids of the grants."""
@@ -195,7 +195,7 @@ class Books:
             if given.quantity:
                 moved.append(self._enter(standing, "granted", grant_id, given.quantity))
         if made:
-            self._teller.tell_granted(standing, moved, *made[-1])
+            self._teller.emit_granted(standing, moved, *made[-1])
         return [grant_id for grant_id, _, _ in made]
 
     def set_excess(self, account: str, feature: str, excess: int) -> None:

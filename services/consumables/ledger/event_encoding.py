@@ -15,7 +15,7 @@ import orjson
 
 from services.consumables.ledger.locked_balances import Standing
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.tracing import outgoing_headers
 from tallystick.messages.base import Customer
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
@@ -45,10 +45,10 @@ class Moved(NamedTuple):
 
 
 @dataclass(slots=True)
-class Teller:
+class EventEncoder:
     """Collects the messages of one transaction and writes them into its outbox."""
 
-    work: Work
+    work: UnitOfWork
     _rows: list[tuple[Any, ...]] = field(default_factory=list)
     _at: str = ""
     _cause: str = ""
@@ -60,7 +60,7 @@ class Teller:
         traced = orjson.dumps(outgoing_headers()).decode()
         self._trace = "" if traced == "{}" else f",{traced[1:-1]}"
 
-    def tell(self, standing: Standing, name: str, moved: Sequence[Moved], grant: str = "null") -> None:
+    def emit(self, standing: Standing, name: str, moved: Sequence[Moved], grant: str = "null") -> None:
         """Tell that a balance changed by these entries; it must stand as it does after them."""
         standing.version += 1
         event_id = new_id("evt")
@@ -80,7 +80,7 @@ class Teller:
         about = ("consumable", standing.key, standing.version)
         self._add(event_id, CHANGE_FEED_STREAM, subject, headers, body, *about)
 
-    def tell_granted(
+    def emit_granted(
         self, standing: Standing, moved: Sequence[Moved], grant_id: str, given: "Given", source: str
     ) -> None:
         """Tell of a grant that was just made."""
@@ -92,7 +92,7 @@ class Teller:
             f'"expires_at":{expires_at},"priority":{given.priority},"source":{source},"revoked":false,'
             f'"created_at":"{self._at}"}}'
         )
-        self.tell(standing, "granted", moved, grant)
+        self.emit(standing, "granted", moved, grant)
 
     def put(self, changed: Sequence[Standing]) -> None:
         """Put each balance that was told of into the bucket, once."""

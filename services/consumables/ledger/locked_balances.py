@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.base import Customer
 
 if TYPE_CHECKING:
@@ -97,12 +97,14 @@ class Standing:
         return Customer.from_token(self.customer)
 
 
-async def lock_standings(work: Work, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Standing]:
+async def lock_standings(
+    work: UnitOfWork, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Standing]:
     """Lock the balances that there are of these accounts and features."""
     return await _lock(work, set(keys))
 
 
-async def open_standings(work: Work, accounts: "Iterable[Account]") -> dict[tuple[str, str], Standing]:
+async def open_standings(work: UnitOfWork, accounts: "Iterable[Account]") -> dict[tuple[str, str], Standing]:
     """Lock balances by account and feature; those that there are not are made."""
     wanted = {(one.account, one.feature): one for one in accounts}
     standings = await _lock(work, wanted)
@@ -117,14 +119,14 @@ async def open_standings(work: Work, accounts: "Iterable[Account]") -> dict[tupl
     return standings
 
 
-async def write_standings(work: Work, standings: Sequence[Standing]) -> None:
+async def write_standings(work: UnitOfWork, standings: Sequence[Standing]) -> None:
     """Write what was changed of locked balances."""
     if standings:
         columns = [list(map(attrgetter(name), standings)) for name in _WRITTEN]
         await work.driver.execute(WRITE_BALANCES, columns)
 
 
-async def _lock(work: Work, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Standing]:
+async def _lock(work: UnitOfWork, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Standing]:
     accounts = [account for account, _ in keys]
     features = [feature for _, feature in keys]
     cursor = await work.driver.execute(LOCK_BALANCES, (accounts, features))

@@ -13,7 +13,7 @@ from services.consumables.ledger.repository import Loaded, Wanted, load
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 
@@ -45,7 +45,7 @@ LONG_AGO, NEVER = "-infinity", "infinity"
 
 
 @service.question(m.GetBalance)
-async def get_balance(work: Work, question: m.GetBalance) -> m.Balance:
+async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
     """What an account has of a feature, or a consumer may draw on in all; raises Rejected `no_account`."""
     if question.account is not None:
         loaded = await load(work, named=[(question.account, question.feature)], lock=False)
@@ -71,7 +71,7 @@ async def get_balance(work: Work, question: m.GetBalance) -> m.Balance:
 
 
 @service.question(m.ListBalances)
-async def list_balances(work: Work, question: m.ListBalances) -> m.BalancePage:
+async def list_balances(work: UnitOfWork, question: m.ListBalances) -> m.BalancePage:
     """A page of balances, by account and feature."""
     after = decode_cursor(question.cursor, 2) if question.cursor is not None else ("", "")
     whose = question.account or (question.consumer.token if question.consumer is not None else "")
@@ -87,7 +87,7 @@ async def list_balances(work: Work, question: m.ListBalances) -> m.BalancePage:
 
 
 @service.question(m.ListEntries)
-async def list_entries(work: Work, question: m.ListEntries) -> m.EntryPage:
+async def list_entries(work: UnitOfWork, question: m.ListEntries) -> m.EntryPage:
     """A page of an account's ledger, newest first."""
     before, before_id = _entry_key(question.cursor) if question.cursor is not None else (NEVER, "")
     values = {
@@ -148,7 +148,7 @@ def _snapshot(pool: Pool) -> m.BalanceSnapshot:
     )
 
 
-async def _grants(work: Work, stocks: Iterable[Stock]) -> list[m.GrantSnapshot]:
+async def _grants(work: UnitOfWork, stocks: Iterable[Stock]) -> list[m.GrantSnapshot]:
     shown = list(stocks)
     ids = orjson.dumps([stock.grant_id for stock in shown]).decode()
     rows = await (await work.driver.execute(SELECT_SOURCES, (ids,))).fetchall() if shown else []
@@ -156,6 +156,6 @@ async def _grants(work: Work, stocks: Iterable[Stock]) -> list[m.GrantSnapshot]:
     return [grant_snapshot(stock, sources[stock.grant_id]) for stock in shown]
 
 
-async def _require_account(work: Work, account: str) -> None:
+async def _require_account(work: UnitOfWork, account: str) -> None:
     if await (await work.driver.execute(FIND_ACCOUNT, (account,))).fetchone() is None:
         raise no_account(account)

@@ -6,7 +6,7 @@ import orjson
 
 from services.consumables.ledger.repository import Loaded, Wanted
 from shared.errors import Rejected
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 SELECT_REASONS = """
     SELECT wish.consumer, wish.feature, wish.account,
@@ -20,7 +20,9 @@ SELECT_REASONS = """
 """
 
 
-async def refuse_unreached(work: Work, loaded: Loaded, wanted: Iterable[Wanted]) -> dict[Wanted, Rejected]:
+async def refuse_unreached(
+    work: UnitOfWork, loaded: Loaded, wanted: Iterable[Wanted]
+) -> dict[Wanted, Rejected]:
     """Why each of those that reach no balance gets nothing."""
     unreached = [one for one in dict.fromkeys(wanted) if one not in loaded.reach]
     if not unreached:

@@ -13,7 +13,7 @@ import orjson
 
 from services.consumables.domain.balance import Pool, Stock, Why, burn_order, give_back
 from shared.persistence.sql_pipeline import Bound, Statement
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 _BALANCE = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
@@ -114,7 +114,7 @@ def loading(
     lock: bool = True,
 ) -> tuple[Bound, Bound]:
     """The statements that `load` runs first."""
-    wished = [wish._asdict() for wish in dict.fromkeys(wanted)]
+    wished = [request._asdict() for request in dict.fromkeys(wanted)]
     by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
     values = (orjson.dumps(wished).decode(), orjson.dumps(by_name).decode())
     balances = LOCK_BALANCES if lock else READ_BALANCES
@@ -124,7 +124,7 @@ def loading(
 
 
 async def load(
-    work: Work,
+    work: UnitOfWork,
     wanted: Iterable[Wanted] = (),
     *,
     named: Iterable[tuple[str, str]] = (),
@@ -155,9 +155,9 @@ async def load(
         _take_in(loaded, others.rows)
     _open_up(work, loaded)
     _let_lapse(work, loaded, overdue)
-    for wish, pools in reached.items():
+    for request, pools in reached.items():
         usable = [pool for pool in pools if not pool.is_suspended]
-        loaded.reach[wish] = Reach(usable, burn_order(usable) if usable else (), not usable, pools)
+        loaded.reach[request] = Reach(usable, burn_order(usable) if usable else (), not usable, pools)
     return loaded
 
 
@@ -169,7 +169,7 @@ def _take_in(loaded: Loaded, rows: Iterable[Sequence[Any]]) -> None:
             loaded.stocks[columns[0]] = Stock(pool, *columns)
 
 
-def _open_up(work: Work, loaded: Loaded) -> None:
+def _open_up(work: UnitOfWork, loaded: Loaded) -> None:
     by_pool: dict[tuple[str, str], list[Stock]] = {key: [] for key in loaded.pools}
     for stock in loaded.stocks.values():
         by_pool[stock.pool.account, stock.pool.feature].append(stock)
@@ -177,7 +177,7 @@ def _open_up(work: Work, loaded: Loaded) -> None:
         pool.open_up(by_pool[key], work.now)
 
 
-def _let_lapse(work: Work, loaded: Loaded, overdue: Iterable[Overdue]) -> None:
+def _let_lapse(work: UnitOfWork, loaded: Loaded, overdue: Iterable[Overdue]) -> None:
     """Give back what overdue reservations hold."""
     for reservation_id, consumer, drawn in overdue:
         if all(part["grant_id"] in loaded.stocks for part in drawn):
@@ -188,7 +188,7 @@ def _let_lapse(work: Work, loaded: Loaded, overdue: Iterable[Overdue]) -> None:
                 give_back(stock, "released", part["quantity"], why)
 
 
-async def _overdue(work: Work, loaded: Loaded) -> list[Overdue]:
+async def _overdue(work: UnitOfWork, loaded: Loaded) -> list[Overdue]:
     """Reservations whose time is over, where anything is reserved at all."""
     holding = [pool for pool in loaded.pools.values() if pool.reserved]
     if not holding:

@@ -12,7 +12,7 @@ from services.consumables.recharges.purchase import units_are_low
 from shared.ids import new_id
 from shared.persistence.outbox import OutboxMessage
 from shared.persistence.sql_pipeline import Bound, Statement
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.consumables import EntryKind, GrantSnapshot
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
@@ -76,7 +76,7 @@ CLOSE_OVERDUE = """
 """
 
 
-async def write(work: Work, loaded: Loaded, *, revoked: GrantSnapshot | None = None) -> None:
+async def write(work: UnitOfWork, loaded: Loaded, *, revoked: GrantSnapshot | None = None) -> None:
     """Write all that changed, put what tells of it into the outbox, and buy more where it is low.
 
     `revoked`: the grant that was taken back, which is told whether or not any of it was left.
@@ -99,11 +99,11 @@ async def write(work: Work, loaded: Loaded, *, revoked: GrantSnapshot | None = N
         await units_are_low(work, low)
 
 
-def _writing(work: Work, changed: Sequence[Pool], revoked: GrantSnapshot | None) -> Bound:
+def _writing(work: UnitOfWork, changed: Sequence[Pool], revoked: GrantSnapshot | None) -> Bound:
     """The statement that writes all of it; puts what tells of it into the outbox."""
     told = _Told(work, revoked)
     for pool in changed:
-        told.tell(pool)
+        told.emit(pool)
     changes = {
         "balances": [_balance_row(pool) for pool in changed],
         "grants": [_grant_row(stock) for pool in changed for stock in pool.stocks if stock.is_changed],
@@ -158,14 +158,14 @@ def _usage(pool: Pool) -> list[dict[str, Any]]:
 class _Told:
     """The entries of one transaction, as rows and as events tell them."""
 
-    def __init__(self, work: Work, revoked: GrantSnapshot | None) -> None:
+    def __init__(self, work: UnitOfWork, revoked: GrantSnapshot | None) -> None:
         self.work = work
         self.revoked = revoked
         self.entries: list[dict[str, Any]] = []
         self._at = rfc3339(work.now)
         self._batch = new_id("entry")
 
-    def tell(self, pool: Pool) -> None:
+    def emit(self, pool: Pool) -> None:
         """Enter what moved in one balance, and tell of it: an event of each kind, and one put."""
         by_event: dict[str, list[Move]] = {}
         for moved in pool.moves:
@@ -176,19 +176,19 @@ class _Told:
             by_event.setdefault("expired", [])
         for name in _ORDER:
             if name in by_event:
-                self._tell(pool, name, by_event[name])
+                self._emit(pool, name, by_event[name])
         if not pool.unlimited and not pool.was_unlimited:
             if pool.remaining < pool.level <= pool.remaining_before:
-                self._tell(pool, "low", ())
+                self._emit(pool, "low", ())
             if pool.remaining == 0 < pool.remaining_before:
-                self._tell(pool, "exhausted", ())
+                self._emit(pool, "exhausted", ())
         remaining = "null" if pool.unlimited else pool.remaining
         put = f'{{"remaining":{remaining},"version":{pool.version}}}'.encode()
         subject = kv_subject(BALANCES_BUCKET, pool.key)
         trace = self.work.trace(self._cause(pool.moves))
         self.work.outbox.append(OutboxMessage(f"KV_{BALANCES_BUCKET}", subject, put, trace))
 
-    def _tell(self, pool: Pool, name: str, moves: Sequence[Move]) -> None:
+    def _emit(self, pool: Pool, name: str, moves: Sequence[Move]) -> None:
         pool.version += 1
         event_id = new_id("evt")
         kind, identifier = customer_parts(pool.customer)

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from services.consumables.service import service
 from services.consumables.tables.metering import MeteredDayRow, ReadingRow
+from shared.errors import Rejected
 from shared.ids import new_id
-from shared.messaging.service_client import Asking
-from shared.persistence.unit_of_work import Rejected, Transactions, Work
+from shared.messaging.service_client import ServiceClient
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Reading, ReadingSkipped, RecordUsage, UsageRecorded
 from tallystick.messages.subscriptions.metering import READINGS_MAX
@@ -49,12 +50,12 @@ WRITE_DOWN = """
 
 
 @service.job("report_usage")
-async def report_usage(transactions: Transactions, at: datetime, asking: Asking) -> None:
+async def report_usage(transactions: Transactions, at: datetime, client: ServiceClient) -> None:
     """Hand over all usage that no reading holds yet. Raises Unavailable when subscriptions cannot tell."""
     while await _write_down(transactions, at):
         pass
     for batch in await _pending(transactions, at):
-        await _tell(transactions, at, asking, batch)
+        await _report_batch(transactions, at, client, batch)
     async with transactions.begin(caused_by=CAUSE, now=at) as work:
         await _forget(work)
 
@@ -91,7 +92,7 @@ async def _pending(transactions: Transactions, at: datetime) -> Sequence[str]:
         return (await work.session.scalars(query.order_by(ReadingRow.batch))).all()
 
 
-async def _tell(transactions: Transactions, at: datetime, asking: Asking, batch: str) -> None:
+async def _report_batch(transactions: Transactions, at: datetime, client: ServiceClient, batch: str) -> None:
     query = sa.select(ReadingRow).where(ReadingRow.batch == batch, ReadingRow.status == "pending")
     async with transactions.read(asked=CAUSE, now=at) as work:
         rows = (await work.session.scalars(query.order_by(ReadingRow.reading_id))).all()
@@ -112,7 +113,7 @@ async def _tell(transactions: Transactions, at: datetime, asking: Asking, batch:
         ],
     )
     try:
-        told = await asking.ask(command, timeout_seconds=ASK_TIMEOUT_SECONDS)
+        told = await client.ask(command, timeout_seconds=ASK_TIMEOUT_SECONDS)
     except Rejected as rejection:
         reason = rejection.error.code
         skipped = [ReadingSkipped(identifier=row.reading_id, reason=reason) for row in rows]
@@ -121,7 +122,7 @@ async def _tell(transactions: Transactions, at: datetime, asking: Asking, batch:
         await _note(work, told)
 
 
-async def _note(work: Work, told: UsageRecorded) -> None:
+async def _note(work: UnitOfWork, told: UsageRecorded) -> None:
     outcomes = dict.fromkeys(told.recorded, ("recorded", None)) | {
         each.identifier: ("skipped", each.reason) for each in told.skipped
     }
@@ -130,7 +131,7 @@ async def _note(work: Work, told: UsageRecorded) -> None:
         row.status, row.reason = outcomes[row.reading_id]
 
 
-async def _forget(work: Work) -> None:
+async def _forget(work: UnitOfWork) -> None:
     before = work.now - KEPT
     await work.session.execute(
         sa.delete(ReadingRow).where(ReadingRow.created_at < before, ReadingRow.status != "pending")

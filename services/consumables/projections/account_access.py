@@ -7,7 +7,7 @@ the holders of its claimed seats, by its owner and by its billing manager.
 from collections.abc import Sequence
 from typing import Any
 
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.seats import TeamSnapshot
 
 OPEN_TEAM = """
@@ -75,7 +75,7 @@ SUSPEND_CUSTOMER = """
 """The payer's own units stay away while nothing that gives them any is in good standing."""
 
 
-async def give_access_to_pool(work: Work, told: TeamSnapshot) -> None:
+async def give_access_to_pool(work: UnitOfWork, told: TeamSnapshot) -> None:
     """Let those draw on a team's pool who may, now that the team is what it is."""
     account = f"team:{told.team_id}"
     await work.driver.execute(OPEN_TEAM, (account, told.customer.token, told.suspended, work.now))
@@ -88,7 +88,7 @@ async def give_access_to_pool(work: Work, told: TeamSnapshot) -> None:
         await work.driver.execute(which, {"team": told.team_id, "now": work.now})
 
 
-async def give_access_to_seats(work: Work, seats: Sequence[dict[str, Any]]) -> None:
+async def give_access_to_seats(work: UnitOfWork, seats: Sequence[dict[str, Any]]) -> None:
     """Let the holders of these seats draw on them, and nobody who held them before."""
     if not seats:
         return
@@ -105,11 +105,11 @@ async def give_access_to_seats(work: Work, seats: Sequence[dict[str, Any]]) -> N
     await work.driver.execute(GIVE_SEATS, values)
 
 
-async def suspend_team(work: Work, team_id: str, *, is_suspended: bool) -> None:
+async def suspend_team(work: UnitOfWork, team_id: str, *, is_suspended: bool) -> None:
     """Suspend or restore a team's pool and the accounts of its seats."""
     await work.driver.execute(SUSPEND_TEAM, {"team": team_id, "suspended": is_suspended})
 
 
-async def suspend_customer(work: Work, customer: str) -> None:
+async def suspend_customer(work: UnitOfWork, customer: str) -> None:
     """Suspend or restore a customer's own account, as their subscriptions are."""
     await work.driver.execute(SUSPEND_CUSTOMER, {"customer": customer})

@@ -25,7 +25,7 @@ from services.consumables.tables.projections import (
     TermsRow,
 )
 from shared.messaging.feed_consumer import keep_newest, keep_newest_of
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
 from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionSnapshot
@@ -64,7 +64,7 @@ multiplier has changed is looked at again."""
 
 
 @service.event(FeatureEvent, name="note_feature")
-async def note_feature(work: Work, event: FeatureEvent) -> None:
+async def note_feature(work: UnitOfWork, event: FeatureEvent) -> None:
     """Take note of a feature of the catalog."""
     feature = event.feature
     price = feature.unit_price
@@ -82,7 +82,7 @@ async def note_feature(work: Work, event: FeatureEvent) -> None:
     )
 
 
-async def know_subscription(work: Work, told: SubscriptionSnapshot) -> None:
+async def know_subscription(work: UnitOfWork, told: SubscriptionSnapshot) -> None:
     """Take note of a subscription: its period, whether units come, and what it gives to whom."""
     await take_turn(work, [told.subscription_id, told.customer.token])
     known = await work.session.get(KnownSubscriptionRow, told.subscription_id)
@@ -114,14 +114,14 @@ async def know_subscription(work: Work, told: SubscriptionSnapshot) -> None:
         await look_again(work, told.subscription_id, None)
 
 
-async def overrides_of(work: Work, customer: str) -> list[OverrideSnapshot]:
+async def overrides_of(work: UnitOfWork, customer: str) -> list[OverrideSnapshot]:
     """The exceptions that are in force for a customer, as far as is known."""
     query = sa.select(KnownCustomerRow.overrides).where(KnownCustomerRow.customer == customer)
     found = await work.session.scalar(query)
     return [OverrideSnapshot.model_validate(one, strict=False) for one in found or ()]
 
 
-async def know_team(work: Work, told: TeamSnapshot) -> bool:
+async def know_team(work: UnitOfWork, told: TeamSnapshot) -> bool:
     """Take note of a team; whether it was news."""
     await take_turn(work, [told.subscription_id])
     is_news = await keep_newest(
@@ -141,7 +141,7 @@ async def know_team(work: Work, told: TeamSnapshot) -> bool:
     return is_news
 
 
-async def know_seats(work: Work, told: Sequence[SeatSnapshot]) -> list[dict[str, Any]]:
+async def know_seats(work: UnitOfWork, told: Sequence[SeatSnapshot]) -> list[dict[str, Any]]:
     """Take note of seats; those that were news, as kept. Claimed ones have units coming from now on."""
     await take_turn(work, {seat.subscription_id for seat in told})
     news = await keep_newest_of(
@@ -168,13 +168,13 @@ async def know_seats(work: Work, told: Sequence[SeatSnapshot]) -> list[dict[str,
     return news
 
 
-async def take_turn(work: Work, ids: Iterable[str]) -> None:
+async def take_turn(work: UnitOfWork, ids: Iterable[str]) -> None:
     """Wait until nobody else is at work on what these subscriptions give, or these customers are given."""
     await work.driver.execute(TAKE_TURN, (sorted(set(ids)),))
 
 
 async def allot(
-    work: Work,
+    work: UnitOfWork,
     subscription_ids: Iterable[str],
     *,
     slots: Sequence[str] | None = None,
@@ -204,7 +204,7 @@ def _bought(told: SubscriptionSnapshot) -> str:
     )
 
 
-async def _keep_terms(work: Work, told: SubscriptionSnapshot, *, is_bought_anew: bool) -> list[str]:
+async def _keep_terms(work: UnitOfWork, told: SubscriptionSnapshot, *, is_bought_anew: bool) -> list[str]:
     """Write what a subscription gives now; the slots in which accounts may be due something else for that.
 
     Where the catalog was edited and the subscription is the same, units follow with their next grant.
@@ -264,7 +264,7 @@ def _columns(subscription_id: str, slot: str, terms: Terms, *, is_offered: bool)
     }
 
 
-async def look_again(work: Work, subscription_id: str, slots: list[str] | None) -> None:
+async def look_again(work: UnitOfWork, subscription_id: str, slots: list[str] | None) -> None:
     """Have what a subscription gave looked at with the next opportunity, in some slots or all."""
     concerned = [AllotmentRow.subscription_id == subscription_id, AllotmentRow.closed.is_(False)]
     if slots is not None:

@@ -16,7 +16,7 @@ from services.consumables.projections.entities import know_seats, know_subscript
 from services.consumables.projections.overrides import follow_rhythm, know_customer
 from services.consumables.service import service
 from shared.messaging.feed_consumer import Begin
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.seats import SeatEvent, TeamEvent
 from tallystick.messages.subscriptions import (
     CustomerEvent,
@@ -39,7 +39,7 @@ async def note_subscription(begin: Begin, event: SubscriptionEvent) -> None:
 
 
 @service.event(CustomerEvent, name="note_customer")
-async def note_customer(work: Work, event: CustomerEvent) -> None:
+async def note_customer(work: UnitOfWork, event: CustomerEvent) -> None:
     """Grant what overrides give the customer, and not what they take away, while they are in force."""
     told = event.customer
     if await know_customer(work, told):
@@ -59,7 +59,7 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
 
 
 @service.event(SeatEvent, name="note_seats", together=True)
-async def note_seats(work: Work, events: list[SeatEvent]) -> None:
+async def note_seats(work: UnitOfWork, events: list[SeatEvent]) -> None:
     """Grant claimed seats their units, and take from revoked ones all they have."""
     told = [event.seat for event in events]
     news = await know_seats(work, told)

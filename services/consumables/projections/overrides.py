@@ -22,7 +22,7 @@ from services.consumables.tables.projections import (
     TermsRow,
 )
 from shared.messaging.feed_consumer import keep_newest
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import CustomerSnapshot, OverrideSnapshot
 
@@ -58,7 +58,7 @@ class Said(NamedTuple):
     offered: bool = False
 
 
-async def know_customer(work: Work, told: CustomerSnapshot) -> bool:
+async def know_customer(work: UnitOfWork, told: CustomerSnapshot) -> bool:
     """Take note of a customer's overrides, and of what follows; whether something may be due for that."""
     await take_turn(work, [told.token])
     before = await overrides_of(work, told.token)
@@ -81,7 +81,7 @@ async def know_customer(work: Work, told: CustomerSnapshot) -> bool:
     return True
 
 
-async def follow_rhythm(work: Work, customer: str, at: datetime) -> list[str]:
+async def follow_rhythm(work: UnitOfWork, customer: str, at: datetime) -> list[str]:
     """Have what overrides give come with what the customer's plans give now; the ids of those overrides."""
     given = giving(await overrides_of(work, customer))
     return [
@@ -89,7 +89,7 @@ async def follow_rhythm(work: Work, customer: str, at: datetime) -> list[str]:
     ]
 
 
-async def _give(work: Work, customer: str, override: OverrideSnapshot, at: datetime) -> bool:
+async def _give(work: UnitOfWork, customer: str, override: OverrideSnapshot, at: datetime) -> bool:
     """Have coming what an override gives; whether that is news."""
     subscription_id, slot = override_id(customer, override.feature), f"{override.feature}.own"
     before, says = await _known(work, subscription_id, slot)
@@ -106,7 +106,9 @@ async def _give(work: Work, customer: str, override: OverrideSnapshot, at: datet
     return True
 
 
-async def _carry_over(work: Work, subscription_id: str, before: Rhythm, rhythm: Rhythm, at: datetime) -> None:
+async def _carry_over(
+    work: UnitOfWork, subscription_id: str, before: Rhythm, rhythm: Rhythm, at: datetime
+) -> None:
     """Let what was granted in the cycle that runs count in the one that takes its place."""
     running = cycle_at(before.anchor, before.every, at)
     cycle = cycle_at(rhythm.anchor, rhythm.every, at)
@@ -117,7 +119,7 @@ async def _carry_over(work: Work, subscription_id: str, before: Rhythm, rhythm: 
     )
 
 
-async def _known(work: Work, subscription_id: str, slot: str) -> tuple[Rhythm | None, Said]:
+async def _known(work: UnitOfWork, subscription_id: str, slot: str) -> tuple[Rhythm | None, Said]:
     """How the override there is, or the one there was, comes and what it says."""
     query = sa.select(
         TermsRow.every, KnownSubscriptionRow.anchor, TermsRow.kind, TermsRow.quantity, TermsRow.offered
@@ -131,7 +133,7 @@ async def _known(work: Work, subscription_id: str, slot: str) -> tuple[Rhythm | 
     return (Rhythm._make(row[:2]), Said._make(row[2:])) if row is not None else (None, Said())
 
 
-async def _rhythm(work: Work, customer: str, override: OverrideSnapshot, kept: Rhythm) -> Rhythm:
+async def _rhythm(work: UnitOfWork, customer: str, override: OverrideSnapshot, kept: Rhythm) -> Rhythm:
     if override.kind != "consumable":
         return Rhythm(None, kept.anchor)
     cursor = await work.driver.execute(SELECT_RHYTHM, (customer, override.feature, STATUS))
@@ -139,7 +141,9 @@ async def _rhythm(work: Work, customer: str, override: OverrideSnapshot, kept: R
     return Rhythm._make(row) if row is not None else kept
 
 
-async def _write_subscription(work: Work, subscription_id: str, customer: str, anchor: datetime) -> None:
+async def _write_subscription(
+    work: UnitOfWork, subscription_id: str, customer: str, anchor: datetime
+) -> None:
     statement = insert(KnownSubscriptionRow).values(
         subscription_id=subscription_id,
         version=1,
@@ -161,7 +165,7 @@ async def _write_subscription(work: Work, subscription_id: str, customer: str, a
 
 
 async def _write_terms(
-    work: Work, subscription_id: str, slot: str, override: OverrideSnapshot, every: Interval | None
+    work: UnitOfWork, subscription_id: str, slot: str, override: OverrideSnapshot, every: Interval | None
 ) -> None:
     statement = insert(TermsRow).values(
         subscription_id=subscription_id,
@@ -181,7 +185,7 @@ async def _write_terms(
     )
 
 
-async def _end(work: Work, subscription_id: str) -> None:
+async def _end(work: UnitOfWork, subscription_id: str) -> None:
     await work.session.execute(
         sa.update(TermsRow)
         .where(TermsRow.subscription_id == subscription_id)

@@ -14,13 +14,14 @@ from services.consumables.domain.allotments import PLAN_PRIORITY
 from services.consumables.domain.auto_recharge import FAILURES_MAX
 from services.consumables.ledger.bulk_writer import Account, Books, Given
 from services.consumables.recharges.purchase import look_for_low
-from services.consumables.recharges.repository import payer_of, recharge_snapshot, tell_recharge
+from services.consumables.recharges.repository import emit_recharge, payer_of, recharge_snapshot
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, RechargeRow
 from services.consumables.tables.projections import KnownFeatureRow
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.messaging.service_client import Asking
-from shared.persistence.unit_of_work import Rejected, Transactions, Work
+from shared.messaging.service_client import ServiceClient
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceEvent
@@ -53,10 +54,10 @@ class Payment:
 
 
 @service.external_command(m.ChargeRecharge)
-async def charge_recharge(steps: Steps, command: m.ChargeRecharge, asking: Asking) -> m.RechargeFound:
+async def charge_recharge(steps: Steps, command: m.ChargeRecharge, client: ServiceClient) -> m.RechargeFound:
     """Charge the paying customer and settle the recharge; a recharge that is settled already stays so."""
     intent = await steps.intend(lambda work: _plan(work, command), ChargeIntent)
-    payment = await _charge(command, intent, asking) if intent.is_due else None
+    payment = await _charge(command, intent, client) if intent.is_due else None
     return await steps.record(lambda work: _record(work, command, payment))
 
 
@@ -78,7 +79,7 @@ async def settle_recharges(transactions: Transactions, at: datetime) -> None:
 
 
 @service.event(InvoiceEvent, name="note_invoice")
-async def note_invoice(work: Work, event: InvoiceEvent) -> None:
+async def note_invoice(work: UnitOfWork, event: InvoiceEvent) -> None:
     """Hear how an invoice stands that may be a recharge's."""
     invoice = event.invoice
     if invoice.reference is None:
@@ -89,7 +90,7 @@ async def note_invoice(work: Work, event: InvoiceEvent) -> None:
         await settle(work, invoice.reference, Payment(invoice.invoice_id, failure="payment_failed"))
 
 
-async def settle(work: Work, recharge_id: str, payment: Payment) -> None:
+async def settle(work: UnitOfWork, recharge_id: str, payment: Payment) -> None:
     """Write how the charge for a recharge went; nothing where that is known, or there is no such recharge."""
     row = await work.session.get(RechargeRow, recharge_id)
     if row is None or row.status == "skipped":
@@ -104,7 +105,7 @@ async def settle(work: Work, recharge_id: str, payment: Payment) -> None:
         await _failed(work, row, payment, payer)
 
 
-async def _plan(work: Work, command: m.ChargeRecharge) -> ChargeIntent:
+async def _plan(work: UnitOfWork, command: m.ChargeRecharge) -> ChargeIntent:
     row = await _recharge(work, command.recharge_id)
     payer = await payer_of(work, row.account)
     feature = await work.session.get(KnownFeatureRow, row.feature)
@@ -117,7 +118,7 @@ async def _plan(work: Work, command: m.ChargeRecharge) -> ChargeIntent:
     )
 
 
-async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, asking: Asking) -> Payment:
+async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, client: ServiceClient) -> Payment:
     """Raises Unavailable when nobody can tell; the next run asks with the same id and hears what happened."""
     charge_recharge = ChargeCustomer(
         command_id=f"recharge.{command.recharge_id}",
@@ -128,25 +129,25 @@ async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, asking: Askin
         reference=command.recharge_id,
     )
     try:
-        return Payment((await asking.ask(charge_recharge)).invoice.invoice_id)
+        return Payment((await client.ask(charge_recharge)).invoice.invoice_id)
     except Rejected as rejection:
         return Payment(None, failure=rejection.error.code)
 
 
-async def _record(work: Work, command: m.ChargeRecharge, payment: Payment | None) -> m.RechargeFound:
+async def _record(work: UnitOfWork, command: m.ChargeRecharge, payment: Payment | None) -> m.RechargeFound:
     if payment is not None:
         await settle(work, command.recharge_id, payment)
     return m.RechargeFound(recharge=recharge_snapshot(await _recharge(work, command.recharge_id)))
 
 
-async def _recharge(work: Work, recharge_id: str) -> RechargeRow:
+async def _recharge(work: UnitOfWork, recharge_id: str) -> RechargeRow:
     row = await work.session.get(RechargeRow, recharge_id)
     if row is None:
         raise Rejected("not_found", "There is no such recharge.", {"recharge_id": recharge_id})
     return row
 
 
-async def _paid(work: Work, row: RechargeRow, payment: Payment, books: Books, payer: Customer) -> None:
+async def _paid(work: UnitOfWork, row: RechargeRow, payment: Payment, books: Books, payer: Customer) -> None:
     if row.status == "paid":
         return
     row.status, row.reason, row.invoice_id = "paid", None, payment.invoice_id
@@ -160,15 +161,15 @@ async def _paid(work: Work, row: RechargeRow, payment: Payment, books: Books, pa
         .where(AutoRechargeRow.account == row.account, AutoRechargeRow.feature == row.feature)
         .values(failures=0)
     )
-    tell_recharge(work, row, "paid", payer)
+    emit_recharge(work, row, "paid", payer)
     await work.flush()
     await look_for_low(work, changed)
 
 
-async def _failed(work: Work, row: RechargeRow, payment: Payment, payer: Customer) -> None:
+async def _failed(work: UnitOfWork, row: RechargeRow, payment: Payment, payer: Customer) -> None:
     row.status, row.reason, row.invoice_id = "failed", payment.failure, payment.invoice_id
     row.version += 1
-    tell_recharge(work, row, "failed", payer)
+    emit_recharge(work, row, "failed", payer)
     if not row.automatic:
         return
     rule = await work.session.get(AutoRechargeRow, (row.account, row.feature), with_for_update=True)

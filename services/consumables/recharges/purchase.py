@@ -11,19 +11,20 @@ from services.consumables.ledger.locked_balances import Standing
 from services.consumables.recharges.repository import (
     HAS_ENDED,
     Price,
+    emit_recharge,
     payer_of,
     price_of,
     recharge_snapshot,
     refuse_ended,
     rule_snapshot,
     spent_by_itself,
-    tell_recharge,
 )
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, BalanceRow, RechargeRow
+from shared.errors import Rejected
 from shared.ids import new_id
 from shared.messaging.message_parsing import invalid_message
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
 from tallystick.messages.subscriptions.charges import CHARGE_MAX
@@ -47,7 +48,7 @@ SELECT_LOW = f"""
 """  # noqa: S608 - our own names
 
 
-async def units_are_low(work: Work, low: Sequence[tuple[str, str]]) -> None:
+async def units_are_low(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> None:
     """Buy more where the rules say so, in the transaction that found less than the threshold.
 
     `low`: account and feature; the balances are locked, and written as they are now. While a recharge is in
@@ -59,7 +60,7 @@ async def units_are_low(work: Work, low: Sequence[tuple[str, str]]) -> None:
         await _apply_rule(work, account, feature, is_unlimited=is_unlimited, is_suspended=is_suspended)
 
 
-async def look_for_low(work: Work, changed: Sequence[Standing]) -> None:
+async def look_for_low(work: UnitOfWork, changed: Sequence[Standing]) -> None:
     """The same for balances that were just written in one piece, by an expiry or a payment."""
     low = [
         (standing.account, standing.feature)
@@ -71,7 +72,7 @@ async def look_for_low(work: Work, changed: Sequence[Standing]) -> None:
 
 
 @service.command(m.SetAutoRecharge)
-async def set_auto_recharge(work: Work, command: m.SetAutoRecharge) -> m.AutoRecharge:
+async def set_auto_recharge(work: UnitOfWork, command: m.SetAutoRecharge) -> m.AutoRecharge:
     """Have an account buy more by itself, or no more; what failed before is forgotten."""
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     most = command.max_spend_per_period
@@ -101,7 +102,7 @@ async def set_auto_recharge(work: Work, command: m.SetAutoRecharge) -> m.AutoRec
 
 
 @service.command(m.Recharge)
-async def recharge(work: Work, command: m.Recharge) -> m.RechargeFound:
+async def recharge(work: UnitOfWork, command: m.Recharge) -> m.RechargeFound:
     """Buy units because somebody says so; the units come once they are paid."""
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     _require_chargeable(price, command.quantity, "quantity")
@@ -120,7 +121,7 @@ async def recharge(work: Work, command: m.Recharge) -> m.RechargeFound:
 
 
 async def _apply_rule(
-    work: Work, account: str, feature: str, *, is_unlimited: bool, is_suspended: bool
+    work: UnitOfWork, account: str, feature: str, *, is_unlimited: bool, is_suspended: bool
 ) -> None:
     rule = await work.session.get_one(AutoRechargeRow, (account, feature), with_for_update=True)
     try:
@@ -144,7 +145,7 @@ async def _apply_rule(
         told = f"{decided.reason} {since.isoformat()}" if is_cap else decided.reason
         if rule.skip_told != told:
             rule.skip_told = told
-            _tell_skipped(work, rule, decided, payer)
+            _emit_skipped(work, rule, decided, payer)
         return
     if rule.skip_told in ("unlimited", "suspended"):
         rule.skip_told = None
@@ -154,7 +155,7 @@ async def _apply_rule(
 
 
 async def _request(
-    work: Work, account: str, feature: str, purchase: Purchase, currency: str, *, automatic: bool
+    work: UnitOfWork, account: str, feature: str, purchase: Purchase, currency: str, *, automatic: bool
 ) -> RechargeRow | None:
     """A recharge that is to be charged; None while another one is in flight."""
     statement = (
@@ -178,12 +179,12 @@ async def _request(
     return found
 
 
-def _send(work: Work, row: RechargeRow, payer: Customer) -> None:
-    tell_recharge(work, row, "requested", payer)
+def _send(work: UnitOfWork, row: RechargeRow, payer: Customer) -> None:
+    emit_recharge(work, row, "requested", payer)
     work.send(m.ChargeRecharge(command_id=row.recharge_id, recharge_id=row.recharge_id))
 
 
-def _tell_skipped(work: Work, rule: AutoRechargeRow, skip: Skip, payer: Customer) -> None:
+def _emit_skipped(work: UnitOfWork, rule: AutoRechargeRow, skip: Skip, payer: Customer) -> None:
     row = RechargeRow(
         recharge_id=new_id("recharge"),
         version=1,
@@ -198,10 +199,10 @@ def _tell_skipped(work: Work, rule: AutoRechargeRow, skip: Skip, payer: Customer
         created_at=work.now,
     )
     work.session.add(row)
-    tell_recharge(work, row, "skipped", payer)
+    emit_recharge(work, row, "skipped", payer)
 
 
-async def _lock_balance(work: Work, account: str, feature: str, payer: Customer) -> None:
+async def _lock_balance(work: UnitOfWork, account: str, feature: str, payer: Customer) -> None:
     """Whoever changes what a balance leads to takes the same turn as those who draw on it."""
     await Books.open(work, [Account(account, feature, "consumable", payer.token)])
 

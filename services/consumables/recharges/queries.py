@@ -5,13 +5,14 @@ import sqlalchemy as sa
 from services.consumables.recharges.repository import recharge_snapshot, rule_snapshot
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, RechargeRow
+from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
 
 @service.question(m.GetAutoRecharge)
-async def get_auto_recharge(work: Work, question: m.GetAutoRecharge) -> m.AutoRecharge:
+async def get_auto_recharge(work: UnitOfWork, question: m.GetAutoRecharge) -> m.AutoRecharge:
     """The rule of an account and feature; raises Rejected `not_found` where none was ever set."""
     row = await work.session.get(AutoRechargeRow, (question.account, question.feature))
     if row is None:
@@ -20,7 +21,7 @@ async def get_auto_recharge(work: Work, question: m.GetAutoRecharge) -> m.AutoRe
 
 
 @service.question(m.ListRecharges)
-async def list_recharges(work: Work, question: m.ListRecharges) -> m.RechargePage:
+async def list_recharges(work: UnitOfWork, question: m.ListRecharges) -> m.RechargePage:
     """A page of an account's recharges; ids sort by the time they were made."""
     query = (
         sa.select(RechargeRow)

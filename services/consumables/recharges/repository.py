@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from services.consumables.domain.auto_recharge import period_begin
 from services.consumables.tables.ledger import AccountRow, AutoRechargeRow, RechargeRow
 from services.consumables.tables.projections import KnownFeatureRow
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money
 
@@ -42,7 +43,7 @@ class Price:
     currency: str
 
 
-async def payer_of(work: Work, account: str) -> Customer:
+async def payer_of(work: UnitOfWork, account: str) -> Customer:
     """Who pays for an account; raises Rejected `no_account`."""
     token = await work.session.scalar(sa.select(AccountRow.customer).where(AccountRow.account == account))
     if token is None:
@@ -50,13 +51,13 @@ async def payer_of(work: Work, account: str) -> Customer:
     return Customer.from_token(token)
 
 
-async def refuse_ended(work: Work, account: str) -> None:
+async def refuse_ended(work: UnitOfWork, account: str) -> None:
     """Raise Rejected `no_account` where nobody could use what is bought."""
     if await work.session.scalar(SELECT_HAS_ENDED, {"account": account}):
         raise Rejected("no_account", "Nobody draws on this account any more.", {"account": account})
 
 
-async def price_of(work: Work, feature: str) -> Price:
+async def price_of(work: UnitOfWork, feature: str) -> Price:
     """What a unit costs; raises Rejected `unknown_feature` and `recharge_price_missing`."""
     known = await work.session.get(KnownFeatureRow, feature)
     if known is None:
@@ -70,7 +71,7 @@ async def price_of(work: Work, feature: str) -> Price:
     return Price(known.name, known.unit_amount, known.currency)
 
 
-async def spent_by_itself(work: Work, account: str, feature: str) -> tuple[datetime, int]:
+async def spent_by_itself(work: UnitOfWork, account: str, feature: str) -> tuple[datetime, int]:
     """Since when the billing period runs, and what automatic recharges cost in it, paid or in flight."""
     row = (await work.session.execute(SELECT_PERIOD, {"account": account})).one_or_none()
     since = period_begin(row.period_start if row else None, row.period_end if row else None, work.now)
@@ -86,7 +87,7 @@ async def spent_by_itself(work: Work, account: str, feature: str) -> tuple[datet
     return since, int(spent or 0)
 
 
-async def rule_snapshot(work: Work, row: AutoRechargeRow) -> m.AutoRecharge:
+async def rule_snapshot(work: UnitOfWork, row: AutoRechargeRow) -> m.AutoRecharge:
     """The rule as told."""
     _, spent = await spent_by_itself(work, row.account, row.feature)
     most = row.max_spend_amount
@@ -123,7 +124,7 @@ def recharge_snapshot(row: RechargeRow) -> m.RechargeSnapshot:
     )
 
 
-def tell_recharge(work: Work, row: RechargeRow, name: str, payer: Customer) -> None:
+def emit_recharge(work: UnitOfWork, row: RechargeRow, name: str, payer: Customer) -> None:
     """Put a recharge's change on the feed."""
     snapshot = recharge_snapshot(row)
-    work.tell(m.RechargeEvent, name, customer=payer, version=row.version, recharge=snapshot)
+    work.emit(m.RechargeEvent, name, customer=payer, version=row.version, recharge=snapshot)

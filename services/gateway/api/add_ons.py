@@ -11,7 +11,7 @@ from services.gateway.auth.principal import Caller
 from services.gateway.catalog_listing import living, on_sale
 from services.gateway.dependencies import Gateway, Services
 from services.gateway.openapi import ON_STRIPE, refusals
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
 from services.gateway.schemas import Body, Cursor, Limit, given
 from services.gateway.service_client import Billing
@@ -118,4 +118,4 @@ async def _must_be_theirs(billing: Billing, caller: Caller, add_on_id: str) -> N
             return
         cursor = page.next_cursor
         if cursor is None:
-            raise Refused("not_found", "There is no such add-on.")
+            raise ProblemError("not_found", "There is no such add-on.")

@@ -12,7 +12,7 @@ from services.gateway.auth.principal import Caller
 from services.gateway.change_feed import Shown, Wanted, concerns, formatted
 from services.gateway.dependencies import Gateway, Parts
 from services.gateway.openapi import Responses, refusals
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 
 router = APIRouter(tags=["feed"])
 
@@ -89,5 +89,5 @@ def _place(last_event_id: str | None) -> int | None:
         return None
     if not (last_event_id.isascii() and last_event_id.isdigit() and int(last_event_id) <= PLACE_MAX):
         field = {"field": "Last-Event-ID", "problem": "is no id of an event"}
-        raise Refused("invalid_message", "The Last-Event-ID is none of ours.", {"fields": [dict(field)]})
+        raise ProblemError("invalid_message", "The Last-Event-ID is none of ours.", {"fields": [dict(field)]})
     return int(last_event_id)

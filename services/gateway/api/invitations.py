@@ -8,7 +8,7 @@ from services.gateway.auth.invitation_access import check_address, shown_to
 from services.gateway.auth.principal import Caller
 from services.gateway.dependencies import Gateway, Parts, Services
 from services.gateway.openapi import refusals
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.schemas import Body
 from tallystick.messages import seats as m
 from tallystick.messages.seats.types import Address, Token
@@ -40,16 +40,16 @@ async def invitation(
     try:
         found = (await billing.ask(m.GetInvitation(token=token))).invitation
         return m.InvitationFound(invitation=shown_to(await _caller(request, gateway), found))
-    except Refused as refused:
+    except ProblemError as refused:
         if refused.code == "invitation_invalid":
-            raise Refused("not_found", refused.detail) from None
+            raise ProblemError("not_found", refused.detail) from None
         raise
 
 
 async def _caller(request: Request, gateway: Parts) -> Caller | None:
     try:
         return await identify(request, gateway)
-    except Refused:
+    except ProblemError:
         return None
 
 
@@ -61,10 +61,10 @@ async def _caller(request: Request, gateway: Parts) -> Caller | None:
 async def claim(caller: Reading, billing: Services, command_id: CommandKey, body: Claim) -> Response:
     """Take the seat one was invited to: the person in the caller's token has it then."""
     if caller.person.type != "user":
-        raise Refused("forbidden", "A seat is a person's: the token must name one as `member`.")
+        raise ProblemError("forbidden", "A seat is a person's: the token must name one as `member`.")
     try:
         check_address(caller, (await billing.ask(m.GetInvitation(token=body.token))).invitation)
-    except Refused as refused:
+    except ProblemError as refused:
         if (
             refused.code != "invitation_invalid"
         ):  # that is for the command to say, which may have been carried out

@@ -11,7 +11,7 @@ from services.gateway.auth.authentication import Reading, sign_out
 from services.gateway.auth.principal import ADMIN
 from services.gateway.dependencies import Gateway
 from services.gateway.openapi import POSTED, refusals
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.schemas import Body
 from tallystick.messages.base import Instant, Told
 
@@ -40,10 +40,10 @@ class PageLink(Told):
 async def page_link(caller: Reading, gateway: Gateway, body: WantedPage | None = None) -> PageLink:
     """A short-lived link that opens a page as the same caller, without their bearer token."""
     if caller.session_id is not None:
-        raise Refused("insufficient_scope", "A link needs a bearer token of the host application.")
+        raise ProblemError("insufficient_scope", "A link needs a bearer token of the host application.")
     page = (body or WantedPage()).page
     if page == "admin" and not caller.may(ADMIN):
-        raise Refused("insufficient_scope", f"The operators' page needs the scope {ADMIN}.")
+        raise ProblemError("insufficient_scope", f"The operators' page needs the scope {ADMIN}.")
     url, expires_at = gateway.sessions.link(caller, page)
     return PageLink(url=url, expires_at=datetime.fromtimestamp(expires_at, UTC))
 

@@ -9,7 +9,7 @@ from services.gateway.auth.authentication import CommandKey, Managing, Reading, 
 from services.gateway.auth.ownership import account_of, account_to_pay_for, may_change
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.schemas import Body, Cursor, Limit, given
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Code, Count, Customer, Instant, Metadata, Money
@@ -112,7 +112,7 @@ async def usage(
 async def consume(caller: Managing, billing: Services, command_id: CommandKey, body: Use) -> Response:
     """Use units, all or nothing unless `partial`; of a limit: occupy."""
     if body.consumer not in (None, caller.person):
-        raise Refused("forbidden", "Units are used by the caller; leave `consumer` out.")
+        raise ProblemError("forbidden", "Units are used by the caller; leave `consumer` out.")
     if body.account is not None:
         await account_of(billing, caller, body.account)
     fields = given(body) | {

@@ -14,7 +14,7 @@ from services.gateway.auth.principal import ADMIN, MANAGE, READ, Caller
 from services.gateway.auth.sessions import CSRF_FIELD, CSRF_HEADER, csrf_matches
 from services.gateway.auth.tokens import BadToken, KeysAway
 from services.gateway.dependencies import Parts
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from shared.ids import new_id
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,17 +34,17 @@ class SignedIn(SecurityBase):
         self._scope = scope
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller. Raises Refused."""
+        """The caller. Raises ProblemError."""
         parts: Parts = request.app.state.parts
         caller = await identify(request, parts)
         parts.rates.count_customer(caller.customer.token)
         if not caller.may(self._scope):
-            raise Refused("insufficient_scope", f"This needs the scope {self._scope}.")
+            raise ProblemError("insufficient_scope", f"This needs the scope {self._scope}.")
         return caller
 
 
 async def identify(request: Request, parts: Parts, *, changes: bool = True) -> Caller:
-    """Whose request it is. Raises Refused: nobody's, or a change without the session's CSRF token.
+    """Whose request it is. Raises ProblemError: nobody's, or a change without the session's CSRF token.
 
     With `changes` false nothing will be changed, whatever the method: who it is is asked only to show them
     their page.
@@ -76,7 +76,7 @@ async def _by_session(request: Request, parts: Parts) -> Caller:
 
 
 async def sign_out(request: Request, parts: Parts) -> None:
-    """End a request's session, for every copy of its cookie. Raises Refused."""
+    """End a request's session, for every copy of its cookie. Raises ProblemError."""
     caller = await identify(request, parts)
     if caller.session_id is not None:
         await parts.session_records.end_session(caller.session_id)
@@ -91,7 +91,7 @@ async def _by_token(authorization: str, parts: Parts) -> Caller:
     except BadToken as error:
         raise _unauthenticated(f"The token is not accepted: {error}.") from None
     except KeysAway:
-        raise Refused("unavailable", "The keys that tokens are signed with cannot be read.") from None
+        raise ProblemError("unavailable", "The keys that tokens are signed with cannot be read.") from None
 
 
 async def _check_csrf(request: Request, caller: Caller) -> None:
@@ -101,11 +101,11 @@ async def _check_csrf(request: Request, caller: Caller) -> None:
         given = field if isinstance(field, str) else None
     elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
     if elsewhere or not csrf_matches(caller, given):
-        raise Refused("csrf_failed", "This did not come from a page of ours. Load the page again.")
+        raise ProblemError("csrf_failed", "This did not come from a page of ours. Load the page again.")
 
 
-def _unauthenticated(detail: str) -> Refused:
-    return Refused("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
+def _unauthenticated(detail: str) -> ProblemError:
+    return ProblemError("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 Reading = Annotated[Caller, Depends(SignedIn(READ))]
@@ -140,7 +140,7 @@ async def _command_id(
         return new_id("http")
     if not re.fullmatch(r"[\x21-\x7e]+", idempotency_key):
         problem: JsonValue = {"field": "Idempotency-Key", "problem": "must be visible ASCII without spaces"}
-        raise Refused("invalid_message", "The Idempotency-Key cannot be one.", {"fields": [problem]})
+        raise ProblemError("invalid_message", "The Idempotency-Key cannot be one.", {"fields": [problem]})
     caller = await identify(request, request.app.state.parts, changes=False)
     return command_id_of(caller, idempotency_key)
 

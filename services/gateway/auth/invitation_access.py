@@ -6,7 +6,7 @@ to an address is for a caller whose address the host application has proved.
 """
 
 from services.gateway.auth.principal import Caller
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages.seats import Invitation
 
 HIDDEN = "•••"
@@ -31,6 +31,6 @@ def shown_to(caller: Caller | None, invitation: Invitation) -> Invitation:
 
 
 def check_address(caller: Caller, invitation: Invitation) -> None:
-    """Refuse a claim by somebody who has not proved to be meant. Raises Refused."""
+    """Refuse a claim by somebody who has not proved to be meant. Raises ProblemError."""
     if invitation.email is not None and caller.email is None and invitation.member != caller.person:
-        raise Refused("email_unverified", UNVERIFIED)
+        raise ProblemError("email_unverified", UNVERIFIED)

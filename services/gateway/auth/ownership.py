@@ -5,7 +5,7 @@ customer has only as the billing manager of its team; the customer itself always
 """
 
 from services.gateway.auth.principal import Caller
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import Billing
 from tallystick.messages import seats, subscriptions
 from tallystick.messages.base import Customer
@@ -17,7 +17,7 @@ LISTED_MAX = 200
 async def subscription_of(
     billing: Billing, caller: Caller, subscription_id: str | None = None
 ) -> subscriptions.SubscriptionSnapshot:
-    """The caller's subscription: the one named if it is theirs, else the newest. Raises Refused."""
+    """The caller's subscription: the one named if it is theirs, else the newest. Raises ProblemError."""
     question = (
         subscriptions.GetSubscription(subscription_id=subscription_id)
         if subscription_id
@@ -25,12 +25,12 @@ async def subscription_of(
     )
     found = (await billing.ask(question)).subscription
     if found.customer != caller.customer:
-        raise Refused("not_found", "There is no such subscription.")
+        raise ProblemError("not_found", "There is no such subscription.")
     return found
 
 
 async def team_of(billing: Billing, caller: Caller, team_id: str | None = None) -> seats.TeamSnapshot:
-    """The team the caller pays for or, failing that, holds a seat in. Raises Refused."""
+    """The team the caller pays for or, failing that, holds a seat in. Raises ProblemError."""
     if team_id is not None:
         return await _named_team(billing, caller, team_id)
     own = await paid_team(billing, caller.customer)
@@ -40,7 +40,7 @@ async def team_of(billing: Billing, caller: Caller, team_id: str | None = None) 
     if joined:
         return joined[0]
     if own is None:
-        raise Refused("not_found", "There is no team.")
+        raise ProblemError("not_found", "There is no team.")
     return own
 
 
@@ -48,7 +48,7 @@ async def paid_team(billing: Billing, customer: Customer) -> seats.TeamSnapshot 
     """The newest team that a customer pays for."""
     try:
         return (await billing.ask(seats.GetTeam(customer=customer))).team
-    except Refused as refused:
+    except ProblemError as refused:
         if refused.code != "not_found":
             raise
         return None
@@ -60,11 +60,11 @@ async def may_change(billing: Billing, caller: Caller) -> None:
         return
     team = await paid_team(billing, caller.customer)
     if team is not None and team.status == "open" and team.billing_manager != caller.person:
-        raise Refused("not_billing_manager", "Only the team's billing manager may do this.")
+        raise ProblemError("not_billing_manager", "Only the team's billing manager may do this.")
 
 
 async def account_of(billing: Billing, caller: Caller, account: str | None) -> str:
-    """An account the caller may look at: their own, their team's, a seat of it. Raises Refused."""
+    """An account the caller may look at: their own, their team's, a seat of it. Raises ProblemError."""
     own = f"customer:{caller.customer.token}"
     if account is None or account in (own, f"customer:{caller.person.token}"):
         return account or own
@@ -75,11 +75,11 @@ async def account_of(billing: Billing, caller: Caller, account: str | None) -> s
     if kind == "seat":
         await _seat_within_reach(billing, caller, identifier)
         return account
-    raise Refused("not_found", "There is no such account.")
+    raise ProblemError("not_found", "There is no such account.")
 
 
 async def account_to_pay_for(billing: Billing, caller: Caller, account: str | None) -> str:
-    """An account more may be bought for: the customer's, their team's, a seat's. Raises Refused."""
+    """An account more may be bought for: the customer's, their team's, a seat's. Raises ProblemError."""
     own = f"customer:{caller.customer.token}"
     if account in (None, own):
         return own
@@ -90,7 +90,7 @@ async def account_to_pay_for(billing: Billing, caller: Caller, account: str | No
             return f"team:{identifier}"
         if kind == "seat" and await _has_seat(billing, team.team_id, identifier):
             return f"seat:{identifier}"
-    raise Refused("not_found", "There is no such account of the customer's.")
+    raise ProblemError("not_found", "There is no such account of the customer's.")
 
 
 async def _named_team(billing: Billing, caller: Caller, team_id: str) -> seats.TeamSnapshot:
@@ -99,7 +99,7 @@ async def _named_team(billing: Billing, caller: Caller, team_id: str) -> seats.T
         return team
     if any(joined.team_id == team_id for joined in await _joined_teams(billing, caller)):
         return team
-    raise Refused("not_found", "There is no such team.")
+    raise ProblemError("not_found", "There is no such team.")
 
 
 async def _joined_teams(billing: Billing, caller: Caller) -> list[seats.TeamSnapshot]:
@@ -119,7 +119,7 @@ async def _seat_within_reach(billing: Billing, caller: Caller, seat_id: str) -> 
         return
     team = await paid_team(billing, caller.customer)
     if team is None or not await _has_seat(billing, team.team_id, seat_id):
-        raise Refused("not_found", "There is no such account.")
+        raise ProblemError("not_found", "There is no such account.")
 
 
 async def _has_seat(billing: Billing, team_id: str, seat_id: str) -> bool:

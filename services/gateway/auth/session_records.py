@@ -11,7 +11,7 @@ import nats.errors
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import SOON, Billing
 from tallystick.subjects import SESSIONS_BUCKET, kv_subject
 
@@ -27,7 +27,7 @@ class SessionRecords:
     billing: Billing
 
     async def open_link(self, link_id: str) -> bool:
-        """Note that a link was opened; False where it had been before. Raises Refused."""
+        """Note that a link was opened; False where it had been before. Raises ProblemError."""
         only_if_new = {api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
         try:
             await self._note(f"link.{link_id}", only_if_new)
@@ -38,14 +38,14 @@ class SessionRecords:
         return True
 
     async def end_session(self, session_id: str) -> None:
-        """Note that a session was ended. Raises Refused."""
+        """Note that a session was ended. Raises ProblemError."""
         try:
             await self._note(f"ended.{session_id}", {})
         except APIError as error:
             raise _unavailable() from error
 
     async def is_ended(self, session_id: str) -> bool:
-        """Whether a session was ended. Raises Refused where nobody can tell."""
+        """Whether a session was ended. Raises ProblemError where nobody can tell."""
         jetstream = self.billing.connection().jetstream()
         try:
             await jetstream.get_last_msg(
@@ -67,5 +67,5 @@ class SessionRecords:
             raise _unavailable() from error
 
 
-def _unavailable() -> Refused:
-    return Refused("unavailable", "Sessions cannot be looked up just now. Try again.", headers=SOON)
+def _unavailable() -> ProblemError:
+    return ProblemError("unavailable", "Sessions cannot be looked up just now. Try again.", headers=SOON)

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from services.gateway.auth.ownership import team_of
 from services.gateway.auth.principal import MANAGE, Caller
 from services.gateway.catalog_listing import on_sale
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import Billing
 from tallystick.messages import consumables, seats, subscriptions
-from tallystick.messages.base import Asked
+from tallystick.messages.base import Request
 from tallystick.messages.catalog import Catalog, Feature, GetCatalog, Price, ProductWithPrices
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -32,7 +32,7 @@ METERS_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class CatalogListing:
     """The catalog, by code."""
 
     catalog: Catalog
@@ -81,7 +81,7 @@ class Gathered:
     caller: Caller
     away: frozenset[str]
     """The parts whose service does not answer."""
-    shelf: Shelf
+    shelf: CatalogListing
     customer: subscriptions.CustomerSnapshot | None
     subscription: subscriptions.SubscriptionSnapshot | None
     team: seats.TeamSnapshot | None
@@ -121,13 +121,13 @@ class Gathered:
 
 
 async def unless_away(answer: Awaitable[Answer]) -> Answer | None:
-    """What is asked for; None while its service does not answer. Raises Refused for any other reason."""
+    """What is asked for; None while its service does not answer. Raises ProblemError for any other reason."""
     try:
         async with asyncio.timeout(PART_SECONDS):
             return await answer
     except TimeoutError:
         return None
-    except Refused as refused:
+    except ProblemError as refused:
         if refused.status != SERVICE_UNAVAILABLE:
             raise
         return None
@@ -141,13 +141,13 @@ class _Asking:
         self._billing = billing
         self._caller = caller
 
-    async def part(self, name: str, question: Asked[Result]) -> Result | None:
+    async def part(self, name: str, question: Request[Result]) -> Result | None:
         return await self._found(name, self._billing.ask(question))
 
     async def _found(self, name: str, answer: Awaitable[Answer]) -> Answer | None:
         try:
             found = await unless_away(answer)
-        except Refused:
+        except ProblemError:
             return None
         if found is None:
             self.away.add(name)
@@ -179,7 +179,9 @@ class _Asking:
             for snapshot, detail in zip(shown, details, strict=True)
         ]
 
-    async def recharges(self, shelf: Shelf, accounts: list[AccountBalance]) -> list[consumables.AutoRecharge]:
+    async def recharges(
+        self, shelf: CatalogListing, accounts: list[AccountBalance]
+    ) -> list[consumables.AutoRecharge]:
         priced = {feature.code for feature in shelf.catalog.features if feature.unit_price is not None}
         wanted = [one.snapshot for one in accounts if one.snapshot.feature in priced]
         rules = await asyncio.gather(
@@ -192,29 +194,29 @@ class _Asking:
 
 
 async def gather(billing: Billing, caller: Caller, cursors: Mapping[str, str]) -> Gathered:
-    """Ask everybody. Raises Refused when not even the catalog can be had."""
-    asking, customer = _Asking(billing, caller), caller.customer
-    shelf = Shelf((await billing.ask(GetCatalog(include_archived=True))).catalog)
+    """Ask everybody. Raises ProblemError when not even the catalog can be had."""
+    client, customer = _Asking(billing, caller), caller.customer
+    shelf = CatalogListing((await billing.ask(GetCatalog(include_archived=True))).catalog)
     (found, subscription), (team, listed), balances, add_ons, invoices, coming = await asyncio.gather(
         asyncio.gather(
-            asking.part("customer", subscriptions.GetCustomer(customer=customer)),
-            asking.part("plan", subscriptions.GetSubscription(customer=customer)),
+            client.part("customer", subscriptions.GetCustomer(customer=customer)),
+            client.part("plan", subscriptions.GetSubscription(customer=customer)),
         ),
-        asking.team(cursors.get("seats")),
-        asking.balances(),
-        asking.part("add_ons", subscriptions.ListAddOns(customer=customer, limit=LISTED_MAX)),
-        asking.part(
+        client.team(cursors.get("seats")),
+        client.balances(),
+        client.part("add_ons", subscriptions.ListAddOns(customer=customer, limit=LISTED_MAX)),
+        client.part(
             "invoices",
             subscriptions.ListInvoices(
                 customer=customer, limit=INVOICES_SHOWN, cursor=cursors.get("invoices")
             ),
         ),
-        asking.part("coming", subscriptions.UpcomingInvoice(customer=customer)),
+        client.part("coming", subscriptions.UpcomingInvoice(customer=customer)),
     )
-    rules = [rule.auto_recharge for rule in await asking.recharges(shelf, balances)]
+    rules = [rule.auto_recharge for rule in await client.recharges(shelf, balances)]
     return Gathered(
         caller=caller,
-        away=frozenset(asking.away),
+        away=frozenset(client.away),
         shelf=shelf,
         customer=found.customer if found else None,
         subscription=subscription.subscription if subscription else None,

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from services.gateway.auth.authentication import Managing
 from services.gateway.auth.ownership import account_to_pay_for, may_change, subscription_of
-from services.gateway.pages.billing_data import Shelf
+from services.gateway.pages.billing_data import CatalogListing
 from services.gateway.pages.dependencies import PageParts, Shown
 from services.gateway.pages.forms import FormCommandId, Text, amount, asked_by, away, back, number
 from services.gateway.pages.page_route import ActionRoute
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
@@ -59,7 +59,7 @@ async def change_plan(
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller)
     if state_of(target) != seen and not _is_wanted(target, price):
-        raise Refused("changed_meanwhile")
+        raise ProblemError("changed_meanwhile")
     fields = {**asked_by(caller, command_id), "subscription_id": target.subscription_id}
     command = m.ChangePlan.model_validate(
         fields | {"price": price, "quantity": number(quantity), "when": when, "proration": proration(when)}
@@ -146,7 +146,7 @@ async def cancel_add_on(
     await may_change(shown.billing, caller)
     listed = await shown.billing.ask(m.ListAddOns(customer=caller.customer, limit=200))
     if all(add_on.add_on_id != add_on_id for add_on in listed.items):
-        raise Refused("not_found", "There is no such add-on.")
+        raise ProblemError("not_found", "There is no such add-on.")
     command = m.CancelAddOn(add_on_id=add_on_id, at="period_end", **asked_by(caller, command_id))
     await shown.billing.ask(command)
     return back("add_on_canceled", "add-ons")
@@ -203,6 +203,6 @@ def _is_wanted(subscription: m.SubscriptionSnapshot, price: str) -> bool:
 
 
 async def _is_free(shown: PageParts, price: str) -> bool:
-    shelf = Shelf((await shown.billing.ask(GetCatalog())).catalog)
+    shelf = CatalogListing((await shown.billing.ask(GetCatalog())).catalog)
     found = shelf.price(price)
     return found is not None and found.model == "free"

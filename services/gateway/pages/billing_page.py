@@ -13,7 +13,7 @@ from services.gateway.pages.billing_data import Gathered, gather
 from services.gateway.pages.dependencies import PageParts
 from services.gateway.pages.error_messages import in_words
 from services.gateway.pages.i18n import Words, words_for
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 
 NOTHING_TYPED: Mapping[str, str] = {}
 
@@ -23,7 +23,7 @@ class Invited:
     """Who was invited just now, with links that are shown this once, and who could not be."""
 
     links: list[tuple[str, str | None]]
-    refused: list[tuple[str, Refused]]
+    refused: list[tuple[str, ProblemError]]
 
 
 async def show(
@@ -32,7 +32,7 @@ async def show(
     shown: PageParts,
     *,
     done: str = "",
-    refused: Refused | None = None,
+    refused: ProblemError | None = None,
     cursors: dict[str, str] | None = None,
     typed: Mapping[str, str] = NOTHING_TYPED,
     invited: Invited | None = None,

@@ -8,14 +8,14 @@ from starlette.responses import Response
 from services.gateway.auth.authentication import Reading
 from services.gateway.auth.ownership import may_change, subscription_of, team_of
 from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import Shelf
+from services.gateway.pages.billing_data import CatalogListing
 from services.gateway.pages.billing_forms import proration, state_of
 from services.gateway.pages.dependencies import Shown
 from services.gateway.pages.forms import number
 from services.gateway.pages.i18n import words_for
 from services.gateway.pages.page_route import ActionRoute
 from services.gateway.pages.price_text import cost_of
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import GetCatalog
@@ -32,7 +32,7 @@ WAITS: m.When = "period_end"
 async def plans(request: Request, caller: Reading, shown: Shown) -> Response:
     """All plans: to buy the first, or to change to another."""
     words = words_for(request)
-    shelf = Shelf((await shown.billing.ask(GetCatalog(include_archived=True))).catalog)
+    shelf = CatalogListing((await shown.billing.ask(GetCatalog(include_archived=True))).catalog)
     current = await _current(shown, caller)
     item = current.items[0] if current and current.items else None
     price = shelf.price(item.price) if item else None
@@ -62,12 +62,12 @@ async def change(
     """What another plan costs, to be confirmed."""
     await may_change(shown.billing, caller)
     words = words_for(request)
-    shelf = Shelf((await shown.billing.ask(GetCatalog())).catalog)
+    shelf = CatalogListing((await shown.billing.ask(GetCatalog())).catalog)
     target = await subscription_of(shown.billing, caller)
     product = next((product for product in shelf.plans if any(p.code == price for p in product.prices)), None)
     chosen = shelf.price(price)
     if product is None or chosen is None:
-        raise Refused("unknown_price")
+        raise ProblemError("unknown_price")
     wanted = number(quantity)
     question = m.PreviewChange(
         subscription_id=target.subscription_id,
@@ -133,7 +133,7 @@ async def cancel(request: Request, caller: Reading, shown: Shown) -> Response:
 async def _current(shown: Shown, caller: Reading) -> m.SubscriptionSnapshot | None:
     try:
         current = await subscription_of(shown.billing, caller)
-    except Refused as refused:
+    except ProblemError as refused:
         if refused.code != "not_found":
             raise
         return None

@@ -7,13 +7,13 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from services.gateway.dependencies import Parts
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import Billing
 from tallystick.client import FeedEvent
 from tallystick.messages import consumables, webhooks
 from tallystick.messages import seats as seating
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Asked, Customer
+from tallystick.messages.base import Customer, Request
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -40,7 +40,7 @@ class Story:
 
 
 async def story_of(gateway: Parts, customer: Customer) -> Story:
-    """Ask everybody. Raises Refused for a customer nobody knows."""
+    """Ask everybody. Raises ProblemError for a customer nobody knows."""
     billing = gateway.billing
     found = await billing.ask(m.GetCustomer(customer=customer))
     plans, invoices, entitlements, balances, team, feed = await asyncio.gather(
@@ -75,8 +75,8 @@ async def _stripe_events(billing: Billing, feed: list[FeedEvent]) -> list[webhoo
     return [one.event for one in found if one is not None]
 
 
-async def _if_there(billing: Billing, question: Asked[Result]) -> Result | None:
+async def _if_there(billing: Billing, question: Request[Result]) -> Result | None:
     try:
         return await billing.ask(question)
-    except Refused:
+    except ProblemError:
         return None

@@ -10,7 +10,7 @@ from services.gateway.auth.principal import Caller
 from services.gateway.pages.dependencies import PageParts
 from services.gateway.pages.i18n import Words
 from services.gateway.pages.templating import STATIC_URL, page_words
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 
 SIGNED_OUT = ("unauthenticated", "link_expired")
 HOME = "/billing"
@@ -18,7 +18,7 @@ HOME = "/billing"
 NO_PAGES = ("/api/", STATIC_URL)
 
 
-def in_words(refused: Refused, words: Words) -> str:
+def in_words(refused: ProblemError, words: Words) -> str:
     """A refusal as a sentence that says what to do; the service's own words where there is none."""
     key = f"error.{refused.code}"
     if not words.knows(key):
@@ -31,12 +31,12 @@ def in_words(refused: Refused, words: Words) -> str:
 
 
 def problem_page(
-    request: Request, shown: PageParts, refused: Refused, caller: Caller | None = None
+    request: Request, shown: PageParts, refused: ProblemError, caller: Caller | None = None
 ) -> Response:
     """A page that holds nothing but a refusal, and the way to the other pages for whoever is signed in."""
     words = page_words(request, caller)
     if refused.code == "insufficient_scope" and request.method in SAFE_METHODS:
-        refused = Refused("forbidden")
+        refused = ProblemError("forbidden")
     key = f"problem.{refused.code}"
     here = HOME if request.method not in SAFE_METHODS or refused.code == "link_expired" else request.url.path
     return shown.templates.page(

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from services.gateway.pages.dependencies import parts_of_pages
 from services.gateway.pages.error_messages import problem_page, wants_page
 from services.gateway.pages.page_route import caller_of
-from services.gateway.problem_details import Refused, problem_response, refusal_of
+from services.gateway.problem_details import ProblemError, problem_response, refusal_of
 
 
 def add_lost_pages(application: FastAPI) -> None:
@@ -27,7 +27,7 @@ def add_lost_pages(application: FastAPI) -> None:
     application.add_exception_handler(HTTPException, lost)
 
 
-def tell(application: FastAPI, scope: Scope, refused: Refused) -> Response:
+def error_response(application: FastAPI, scope: Scope, refused: ProblemError) -> Response:
     """A refusal from before the application: a page for a browser, for others a problem."""
     request = Request({**scope, "app": application})
     if not _wants_page(request):

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from services.gateway.auth.authentication import command_id_of
 from services.gateway.auth.principal import Caller
 from services.gateway.pages.templating import COMMAND_FIELD
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages.base import CommandId
 from tallystick.money import minor_unit_digits
 
@@ -40,12 +40,12 @@ def asked_by(caller: Caller, command_id: str) -> dict[str, Any]:
 
 
 def number(typed: str) -> int | None:
-    """A whole number as somebody typed it; None where there is none. Raises Refused."""
+    """A whole number as somebody typed it; None where there is none. Raises ProblemError."""
     digits = "".join(typed.split())
     if not digits:
         return None
     if not (digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX):
-        raise Refused("invalid_number")
+        raise ProblemError("invalid_number")
     return int(digits)
 
 
@@ -58,5 +58,5 @@ def amount(typed: str, currency: str) -> int | None:
     digits = minor_unit_digits(currency)
     # With more digits than the currency has, `1,000` may be a thousand as well as one.
     if found is None or len(found[2] or "") > digits:
-        raise Refused("invalid_amount")
+        raise ProblemError("invalid_amount")
     return int(found[1] + (found[2] or "").ljust(digits, "0"))

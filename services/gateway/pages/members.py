@@ -18,7 +18,7 @@ from services.gateway.pages.error_messages import in_words
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
 from services.gateway.pages.i18n import words_for
 from services.gateway.pages.page_route import PageRoute
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import GetCustomer, ListEntitlements
@@ -34,7 +34,7 @@ async def invitation(request: Request, gateway: Gateway, shown: Shown, token: To
     """The invitation, and a button to take the seat; looking changes nothing."""
     try:
         caller: Caller | None = await identify(request, gateway)
-    except Refused:
+    except ProblemError:
         caller = None
     return await _claim_page(request, shown, caller, token)
 
@@ -47,34 +47,34 @@ async def claim(
     fields = {"email": caller.email} if caller.email is not None else {}
     try:
         if caller.person.type != "user":
-            raise Refused("not_a_person")
+            raise ProblemError("not_a_person")
         await _check_address(shown, caller, token)
         command = seats.ClaimSeat.model_validate(
             {**asked_by(caller, command_id), "token": token, "member": caller.person, **fields}
         )
         await shown.billing.ask(command)
-    except Refused as refused:
+    except ProblemError as refused:
         return await _claim_page(request, shown, caller, token, refused)
     return RedirectResponse("/my?done=claimed", SEE_OTHER)
 
 
 async def _check_address(shown: PageParts, caller: Caller, token: str) -> None:
-    """Refuse who has not proved to be meant; a dead token is for the command to refuse. Raises Refused."""
+    """Check that the caller proved to be the invited person. Raises ProblemError."""
     try:
         found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
-    except Refused:
+    except ProblemError:
         return
     check_address(caller, found)
 
 
 async def _claim_page(
-    request: Request, shown: PageParts, caller: Caller | None, token: str, refused: Refused | None = None
+    request: Request, shown: PageParts, caller: Caller | None, token: str, refused: ProblemError | None = None
 ) -> Response:
     words = words_for(request)
     found, name, before = None, "", None
     try:
         found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
-    except Refused as dead:
+    except ProblemError as dead:
         refused = refused or dead
     else:
         name = await _name_of(shown, found.customer)
@@ -88,7 +88,7 @@ async def _claim_page(
         team_name=name,
         token=token,
         problem=in_words(refused, words) if refused else None,
-        hindrance=in_words(Refused(before), words) if before else None,
+        hindrance=in_words(ProblemError(before), words) if before else None,
         sign_in_url=shown.sign_in(request.url.path),
     )
 
@@ -103,7 +103,7 @@ def _hindrance(invitation: seats.Invitation, caller: Caller) -> str | None:
         return "email_mismatch"
     try:
         check_address(caller, invitation)
-    except Refused as refused:
+    except ProblemError as refused:
         return refused.code
     return None
 
@@ -111,7 +111,7 @@ def _hindrance(invitation: seats.Invitation, caller: Caller) -> str | None:
 async def _name_of(shown: PageParts, customer: Customer) -> str:
     try:
         return (await shown.billing.ask(GetCustomer(customer=customer))).customer.name or customer.id
-    except Refused:
+    except ProblemError:
         return customer.id
 
 

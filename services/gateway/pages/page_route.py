@@ -16,7 +16,7 @@ from services.gateway.dependencies import parts_of
 from services.gateway.pages.billing_page import show
 from services.gateway.pages.dependencies import parts_of_pages
 from services.gateway.pages.error_messages import problem_page
-from services.gateway.problem_details import Refused, invalid_message
+from services.gateway.problem_details import ProblemError, invalid_message
 
 log = structlog.get_logger()
 
@@ -30,20 +30,20 @@ class PageRoute(APIRoute):
         """The route's handler, with refusals told."""
         handle = super().get_route_handler()
 
-        async def tell(request: Request) -> Response:
+        async def error_response(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Refused as refused:
+            except ProblemError as refused:
                 return await self.told(request, refused)
             except (RequestValidationError, ValidationError) as error:
                 return await self.told(request, invalid_message(error.errors()))
             except Exception:
                 log.exception("a page broke", path=request.url.path)
-                return await PageRoute.told(self, request, Refused("unavailable"))
+                return await PageRoute.told(self, request, ProblemError("unavailable"))
 
-        return tell
+        return error_response
 
-    async def told(self, request: Request, refused: Refused) -> Response:
+    async def told(self, request: Request, refused: ProblemError) -> Response:
         """The refusal as a page."""
         return problem_page(request, parts_of_pages(request), refused, await caller_of(request))
 
@@ -51,7 +51,7 @@ class PageRoute(APIRoute):
 class ActionRoute(PageRoute):
     """A form of the billing page: what it is refused is told there."""
 
-    async def told(self, request: Request, refused: Refused) -> Response:
+    async def told(self, request: Request, refused: ProblemError) -> Response:
         """The billing page with the refusal on it; to whoever may not see that, a page of its own."""
         caller = await caller_of(request)
         # What a form from elsewhere has typed is not put in front of anybody.
@@ -61,7 +61,7 @@ class ActionRoute(PageRoute):
         typed = {name: value for name, value in form.items() if isinstance(value, str)}
         try:
             return await show(request, caller, parts_of_pages(request), refused=refused, typed=typed)
-        except Refused:  # not even the page can be had
+        except ProblemError:  # not even the page can be had
             return await super().told(request, refused)
 
 
@@ -69,5 +69,5 @@ async def caller_of(request: Request) -> Caller | None:
     """Whose page it is; None where nobody is signed in."""
     try:
         return await identify(request, await parts_of(request), changes=False)
-    except Refused:
+    except ProblemError:
         return None

@@ -11,7 +11,7 @@ from services.gateway.pages.dependencies import Shown
 from services.gateway.pages.forms import SEE_OTHER
 from services.gateway.pages.i18n import words_for
 from services.gateway.pages.page_route import PageRoute
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -30,8 +30,8 @@ async def open_session(gateway: Gateway, token: str = Query(max_length=4_096)) -
     return response
 
 
-def _expired() -> Refused:
-    return Refused(
+def _expired() -> ProblemError:
+    return ProblemError(
         "link_expired", "The link has expired or was opened before. Go back and open the page again."
     )
 

@@ -12,7 +12,7 @@ from services.gateway.pages.billing_page import Invited, show
 from services.gateway.pages.dependencies import PageParts, Shown
 from services.gateway.pages.forms import FormCommandId, LongText, Text, asked_by, back, number
 from services.gateway.pages.page_route import ActionRoute
-from services.gateway.problem_details import Refused
+from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats as m
 from tallystick.messages.seats.types import ASSIGN_MAX_SEATS
 
@@ -28,7 +28,7 @@ async def invite(
     """Invite one or many; the page shows each invitation once, and who could not be invited and why."""
     addresses = emails.replace(",", " ").replace(";", " ").split()
     if not 1 <= len(addresses) <= ASSIGN_MAX_SEATS:
-        raise Refused("too_many_addresses" if addresses else "no_address")
+        raise ProblemError("too_many_addresses" if addresses else "no_address")
     team = await team_of(shown.billing, caller)
     command = m.AssignSeats.model_validate(
         {
@@ -39,7 +39,7 @@ async def invite(
     )
     assigned = await shown.billing.ask(command)
     links = [(one.seat.email or "", _link(shown, one.invitation_token)) for one in assigned.assigned]
-    refused = [(addresses[error.index], Refused(error.code, error.message)) for error in assigned.errors]
+    refused = [(addresses[error.index], ProblemError(error.code, error.message)) for error in assigned.errors]
     still_to_do = {"emails": "\n".join(address for address, _ in refused)}
     return await show(request, caller, shown, typed=still_to_do, invited=Invited(links, refused))
 
@@ -88,7 +88,7 @@ async def count(
     wanted = number(quantity)
     # Where it has come about already, the form has been sent twice.
     if seen != str(team.quantity) and wanted not in (team.quantity, team.scheduled_quantity):
-        raise Refused("changed_meanwhile")
+        raise ProblemError("changed_meanwhile")
     command = m.ChangeSeatCount.model_validate(
         {
             **_acting(caller, command_id),

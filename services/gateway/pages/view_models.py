@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from services.gateway.pages.billing_data import AccountBalance, Gathered, Shelf
+from services.gateway.pages.billing_data import AccountBalance, CatalogListing, Gathered
 from services.gateway.pages.i18n import Words
 from services.gateway.pages.price_text import as_typed, cost_of
 from tallystick.messages.catalog import Product, ProductFeature, ProductWithPrices
@@ -157,7 +157,7 @@ def _next_date(subscription: SubscriptionSnapshot, words: Words) -> str:
     return words.say(f"plan.{status}")
 
 
-def _scheduled(subscription: SubscriptionSnapshot, shelf: Shelf, words: Words) -> str | None:
+def _scheduled(subscription: SubscriptionSnapshot, shelf: CatalogListing, words: Words) -> str | None:
     change = subscription.scheduled_change
     if change is None:
         return None
@@ -222,7 +222,7 @@ def whose(account: str, gathered: Gathered, words: Words) -> str:
 
 
 def offers(
-    products: list[ProductWithPrices], shelf: Shelf, words: Words, current: str | None = None
+    products: list[ProductWithPrices], shelf: CatalogListing, words: Words, current: str | None = None
 ) -> list[Offer]:
     """What can be bought, one offer a price."""
     return [
@@ -243,7 +243,7 @@ def offers(
     ]
 
 
-def _given(feature: ProductFeature, product: Product, shelf: Shelf, words: Words) -> str:
+def _given(feature: ProductFeature, product: Product, shelf: CatalogListing, words: Words) -> str:
     known = shelf.feature(feature.feature)
     name = shelf.feature_name(feature.feature)
     for_whom = ""

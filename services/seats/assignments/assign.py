@@ -4,24 +4,27 @@ from collections.abc import Sequence
 
 from services.seats.domain.assignment import NewSeat, addresses_of, decide
 from services.seats.domain.invitations import INVITATION_LIFETIME
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from services.seats.domain.seats import Seat
 from services.seats.invitations.tokens import WITHHELD, Invitations, show_token
 from services.seats.rejections import refuse_closed, refuse_strangers, rejection_of
 from services.seats.repository import add_seats, lock_team, lock_teams, no_team, taken_seats
 from services.seats.service import service
 from services.seats.snapshots import room_of
-from services.seats.state_changes import take_seats, tell_seat, tell_team
+from services.seats.state_changes import emit_seat, emit_team, take_seats
 from services.seats.tables import TeamRow
+from shared.errors import Rejected
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
 Answer = m.SeatAssigned | Rejected
 
 
 @service.command(m.AssignSeat, together=True, reveal=show_token)
-async def assign_seat(work: Work, commands: Sequence[m.AssignSeat], invitations: Invitations) -> list[Answer]:
+async def assign_seat(
+    work: UnitOfWork, commands: Sequence[m.AssignSeat], invitations: Invitations
+) -> list[Answer]:
     """What becomes of commands that were waiting at the same moment, in their order."""
     teams = await lock_teams(work, {command.team_id for command in commands})
     answers: dict[int, Answer] = {}
@@ -34,14 +37,14 @@ async def assign_seat(work: Work, commands: Sequence[m.AssignSeat], invitations:
         else:
             accepted.setdefault(command.team_id, []).append(place)
     for team_id, places in accepted.items():
-        wishes = [(commands[place].command_id, commands[place]) for place in places]
-        given = await give(work, teams[team_id], wishes, invitations)
+        requests = [(commands[place].command_id, commands[place]) for place in places]
+        given = await give(work, teams[team_id], requests, invitations)
         answers.update(zip(places, map(_answer, given), strict=True))
     return [answers[place] for place in range(len(commands))]
 
 
 @service.command(m.AssignSeats, reveal=show_token)
-async def assign_seats(work: Work, command: m.AssignSeats, invitations: Invitations) -> m.SeatsAssigned:
+async def assign_seats(work: UnitOfWork, command: m.AssignSeats, invitations: Invitations) -> m.SeatsAssigned:
     """Seats for many people in one commit.
 
     Raises Rejected `not_found`, `not_billing_manager`, `team_closed`.
@@ -49,10 +52,10 @@ async def assign_seats(work: Work, command: m.AssignSeats, invitations: Invitati
     team = await lock_team(work, command.team_id)
     refuse_strangers(team, command.acting_as)
     refuse_closed(team)
-    wishes = [(command.command_id, wish) for wish in command.seats]
+    requests = [(command.command_id, request) for request in command.seats]
     assigned, errors = [], []
-    for index, given in enumerate(await give(work, team, wishes, invitations)):
-        if isinstance(given, Refused):
+    for index, given in enumerate(await give(work, team, requests, invitations)):
+        if isinstance(given, RuleViolation):
             errors.append(m.SeatError(index=index, code=given.code, message=given.message))
         else:
             assigned.append(
@@ -62,21 +65,21 @@ async def assign_seats(work: Work, command: m.AssignSeats, invitations: Invitati
 
 
 async def give(
-    work: Work, team: TeamRow, wishes: Sequence[tuple[str, m.SeatToAssign]], invitations: Invitations
-) -> list[m.SeatAssigned | Refused]:
+    work: UnitOfWork, team: TeamRow, requests: Sequence[tuple[str, m.SeatToAssign]], invitations: Invitations
+) -> list[m.SeatAssigned | RuleViolation]:
     """Seats of a locked team for wishes, each with the id of the command it came with."""
-    wanted = [wish for _, wish in wishes]
-    members = [wish.member for wish in wanted if wish.member is not None]
+    wanted = [request for _, request in requests]
+    members = [request.member for request in wanted if request.member is not None]
     addresses = addresses_of(wanted)
     emails = [address for address in addresses if isinstance(address, str)]
-    taken = await taken_seats(work, team, emails, members)
-    decided = decide(room_of(team), taken, wanted, addresses)
+    occupied = await taken_seats(work, team, emails, members)
+    decided = decide(room_of(team), occupied, wanted, addresses)
     # Ids of the same millisecond are in no order of their own; sorted, later wishes come later in lists.
     ids = iter(sorted(new_id("seat") for _ in decided))
     rows: list[Seat] = []
-    given: list[m.SeatAssigned | Refused] = []
-    for (command_id, _), seat in zip(wishes, decided, strict=True):
-        if isinstance(seat, Refused):
+    given: list[m.SeatAssigned | RuleViolation] = []
+    for (command_id, _), seat in zip(requests, decided, strict=True):
+        if isinstance(seat, RuleViolation):
             given.append(seat)
             continue
         row = _new_row(work, team, next(ids), seat)
@@ -87,7 +90,7 @@ async def give(
         given.append(_told(work, row, command_id, is_claimed=seat.is_claimed))
     if rows:
         take_seats(team, len(rows))
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
         add_seats(work, rows)
     return given
 
@@ -99,11 +102,11 @@ def _refuse_at_once(team: TeamRow | None, command: m.AssignSeat) -> None:
     refuse_closed(team)
 
 
-def _answer(given: m.SeatAssigned | Refused) -> Answer:
-    return rejection_of(given) if isinstance(given, Refused) else given
+def _answer(given: m.SeatAssigned | RuleViolation) -> Answer:
+    return rejection_of(given) if isinstance(given, RuleViolation) else given
 
 
-def _new_row(work: Work, team: TeamRow, seat_id: str, seat: NewSeat) -> Seat:
+def _new_row(work: UnitOfWork, team: TeamRow, seat_id: str, seat: NewSeat) -> Seat:
     return Seat(
         seat_id=seat_id,
         team_id=team.team_id,
@@ -111,18 +114,18 @@ def _new_row(work: Work, team: TeamRow, seat_id: str, seat: NewSeat) -> Seat:
         customer=team.customer,
         email=seat.email,
         member=seat.member.token if seat.member else None,
-        multiplier=seat.wish.multiplier,
-        role=seat.wish.role,
-        meta=seat.wish.metadata,
+        multiplier=seat.request.multiplier,
+        role=seat.request.role,
+        meta=seat.request.metadata,
         invited_at=work.now,
     )
 
 
-def _told(work: Work, row: Seat, command_id: str, *, is_claimed: bool) -> m.SeatAssigned:
+def _told(work: UnitOfWork, row: Seat, command_id: str, *, is_claimed: bool) -> m.SeatAssigned:
     """Tell of a new seat; one that is claimed at once is told twice, as any other would be."""
-    snapshot = tell_seat(work, row, "assigned", caused_by=command_id)
+    snapshot = emit_seat(work, row, "assigned", caused_by=command_id)
     if not is_claimed:
         return m.SeatAssigned(seat=snapshot, invitation_token=WITHHELD)
     row.status = "claimed"
     row.claimed_at = work.now
-    return m.SeatAssigned(seat=tell_seat(work, row, "claimed", caused_by=command_id))
+    return m.SeatAssigned(seat=emit_seat(work, row, "claimed", caused_by=command_id))

@@ -2,21 +2,22 @@
 
 from services.seats.domain.email_address import normalized
 from services.seats.domain.invitations import INVITATION_LIFETIME, hash_of, invalid, refuse_others
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from services.seats.invitations.tokens import WITHHELD, Invitations, show_token
 from services.seats.rejections import as_rejections, refuse_strangers, rejection_of
 from services.seats.repository import find_invited, lock_invited, lock_seat, taken_seats
 from services.seats.service import service
 from services.seats.snapshots import customer_of, seat_snapshot, team_snapshot
-from services.seats.state_changes import end_seat, free_seats, tell_seat, tell_team
+from services.seats.state_changes import emit_seat, emit_team, end_seat, free_seats
 from services.seats.tables import SeatRow, TeamRow
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 from tallystick.messages.base import Customer
 
 
 @service.command(m.ClaimSeat)
-async def claim_seat(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
+async def claim_seat(work: UnitOfWork, command: m.ClaimSeat) -> m.SeatClaimed:
     """Give an invited seat to who claims it.
 
     Raises Rejected `invitation_invalid` for every dead token alike, `invitation_expired`, `email_mismatch`,
@@ -41,12 +42,12 @@ async def claim_seat(work: Work, command: m.ClaimSeat) -> m.SeatClaimed:
         )
         await _refuse_holders(work, team, seat, None, command.member)
     _hand_over(work, seat, command.member)
-    snapshot = tell_seat(work, seat, "claimed")
+    snapshot = emit_seat(work, seat, "claimed")
     return m.SeatClaimed(seat=snapshot, team=team_snapshot(team))
 
 
 @service.question(m.GetInvitation)
-async def get_invitation(work: Work, question: m.GetInvitation) -> m.InvitationFound:
+async def get_invitation(work: UnitOfWork, question: m.GetInvitation) -> m.InvitationFound:
     """What a token invites to; raises Rejected `invitation_invalid` for every dead token alike."""
     seat = await find_invited(work.session, hash_of(question.token))
     if seat is None or seat.expires_at is None or seat.expires_at <= work.now:
@@ -66,7 +67,7 @@ async def get_invitation(work: Work, question: m.GetInvitation) -> m.InvitationF
 
 @service.command(m.ResendInvitation, reveal=show_token)
 async def resend_invitation(
-    work: Work, command: m.ResendInvitation, invitations: Invitations
+    work: UnitOfWork, command: m.ResendInvitation, invitations: Invitations
 ) -> m.InvitationResent:
     """A new token for a pending seat.
 
@@ -77,11 +78,11 @@ async def resend_invitation(
     if seat.status != "pending":
         raise Rejected("seat_not_pending", f"The seat is {seat.status}.", {"status": seat.status})
     _invite(work, seat, command.command_id, invitations)
-    return m.InvitationResent(seat=tell_seat(work, seat, "invitationResent"), invitation_token=WITHHELD)
+    return m.InvitationResent(seat=emit_seat(work, seat, "invitationResent"), invitation_token=WITHHELD)
 
 
 @service.command(m.RevokeSeat)
-async def revoke_seat(work: Work, command: m.RevokeSeat) -> m.SeatFound:
+async def revoke_seat(work: UnitOfWork, command: m.RevokeSeat) -> m.SeatFound:
     """Take a seat back, once; raises Rejected `not_found`, `not_billing_manager`."""
     team, seat = await lock_seat(work, command.seat_id)
     refuse_strangers(team, command.acting_as)
@@ -91,13 +92,13 @@ async def revoke_seat(work: Work, command: m.RevokeSeat) -> m.SeatFound:
     seat.revoked_at = work.now
     end_seat(seat)
     free_seats(team, 1)
-    snapshot = tell_seat(work, seat, "revoked")
-    tell_team(work, team, "changed")
+    snapshot = emit_seat(work, seat, "revoked")
+    emit_team(work, team, "changed")
     return m.SeatFound(seat=snapshot)
 
 
 @service.command(m.ReplaceSeat, reveal=show_token)
-async def replace_seat(work: Work, command: m.ReplaceSeat, invitations: Invitations) -> m.SeatReplaced:
+async def replace_seat(work: UnitOfWork, command: m.ReplaceSeat, invitations: Invitations) -> m.SeatReplaced:
     """Pass a seat on; to a member at once where it was claimed, else by invitation.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `invalid_email`,
@@ -115,15 +116,15 @@ async def replace_seat(work: Work, command: m.ReplaceSeat, invitations: Invitati
     seat.email, seat.member = email, token
     if seat.status == "claimed" and command.member is not None:
         _hand_over(work, seat, command.member)
-        return m.SeatReplaced(seat=tell_seat(work, seat, "replaced"))
+        return m.SeatReplaced(seat=emit_seat(work, seat, "replaced"))
     seat.status = "pending"
     seat.claimed_at = None
     _invite(work, seat, command.command_id, invitations)
-    return m.SeatReplaced(seat=tell_seat(work, seat, "replaced"), invitation_token=WITHHELD)
+    return m.SeatReplaced(seat=emit_seat(work, seat, "replaced"), invitation_token=WITHHELD)
 
 
 @service.command(m.SetSeatMultiplier)
-async def set_seat_multiplier(work: Work, command: m.SetSeatMultiplier) -> m.SeatFound:
+async def set_seat_multiplier(work: UnitOfWork, command: m.SetSeatMultiplier) -> m.SeatFound:
     """Have a seat get several times what each gets.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `multiplier_not_supported`.
@@ -136,41 +137,41 @@ async def set_seat_multiplier(work: Work, command: m.SetSeatMultiplier) -> m.Sea
     if seat.multiplier == command.multiplier:
         return m.SeatFound(seat=seat_snapshot(seat))
     seat.multiplier, seat.prorated = command.multiplier, command.prorate
-    return m.SeatFound(seat=tell_seat(work, seat, "multiplierChanged"))
+    return m.SeatFound(seat=emit_seat(work, seat, "multiplierChanged"))
 
 
-def _hand_over(work: Work, seat: SeatRow, member: Customer) -> None:
+def _hand_over(work: UnitOfWork, seat: SeatRow, member: Customer) -> None:
     seat.status = "claimed"
     seat.member = member.token
     seat.claimed_at = work.now
     end_seat(seat)
 
 
-def _invite(work: Work, seat: SeatRow, command_id: str, invitations: Invitations) -> None:
+def _invite(work: UnitOfWork, seat: SeatRow, command_id: str, invitations: Invitations) -> None:
     seat.invited_at = work.now
     seat.expires_at = work.now + INVITATION_LIFETIME
     seat.token_hash = invitations.hash_for(command_id, seat.seat_id)
 
 
-def _refuse_expired(work: Work, seat: SeatRow, member: Customer) -> None:
+def _refuse_expired(work: UnitOfWork, seat: SeatRow, member: Customer) -> None:
     if seat.expires_at is not None and work.now < seat.expires_at:
         return
     if seat.member == member.token:
         # The invitation is made out to them: they learn nothing that is not theirs.
-        raise Refused("invitation_expired", "This invitation has expired. Ask for a new one.")
+        raise RuleViolation("invitation_expired", "This invitation has expired. Ask for a new one.")
     raise invalid()
 
 
 async def _refuse_holders(
-    work: Work, team: TeamRow, seat: SeatRow, email: str | None, member: Customer | None
+    work: UnitOfWork, team: TeamRow, seat: SeatRow, email: str | None, member: Customer | None
 ) -> None:
     """Refuse with `seat_already_assigned` who has another seat of the team."""
     new_email = email if email != seat.email else None
     new_member = member if member is not None and member.token != seat.member else None
-    taken = await taken_seats(
+    occupied = await taken_seats(
         work, team, [new_email] if new_email else [], [new_member] if new_member else []
     )
-    taken.refuse(new_email, new_member)
+    occupied.refuse(new_email, new_member)
 
 
 def _is_held_by(seat: SeatRow, email: str | None, member: str | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.seats.domain.email_address import normalized
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from services.seats.domain.team_capacity import Room
 from tallystick.messages.base import Customer
 from tallystick.messages.seats import SeatToAssign
@@ -16,16 +16,16 @@ class NewSeat:
 
     email: str | None
     member: Customer | None
-    wish: SeatToAssign
+    request: SeatToAssign
 
     @property
     def is_claimed(self) -> bool:
         """Whether it needs no invitation."""
-        return self.wish.immediate
+        return self.request.immediate
 
 
 @dataclass(slots=True)
-class Taken:
+class OccupiedSeats:
     """Who holds or is invited to a seat already; grows with each wish that is granted."""
 
     emails: set[str] = field(default_factory=set)
@@ -35,9 +35,9 @@ class Taken:
     def refuse(self, email: str | None, member: Customer | None) -> None:
         """Refuse whoever has a seat of this team with `seat_already_assigned`."""
         if email is not None and email in self.emails:
-            raise Refused("seat_already_assigned", f"{email} has a seat of this team.", email=email)
+            raise RuleViolation("seat_already_assigned", f"{email} has a seat of this team.", email=email)
         if member is not None and member.token in self.members:
-            raise Refused(
+            raise RuleViolation(
                 "seat_already_assigned", f"User {member.id} has a seat of this team.", member=member.id
             )
 
@@ -49,39 +49,39 @@ class Taken:
             self.members.add(member.token)
 
 
-def addresses_of(wishes: Sequence[SeatToAssign]) -> list[str | Refused | None]:
+def addresses_of(requests: Sequence[SeatToAssign]) -> list[str | RuleViolation | None]:
     """Each wish's address as it would be stored, None where it names none, or why it cannot be one."""
-    return [_address(wish.email) for wish in wishes]
+    return [_address(request.email) for request in requests]
 
 
 def decide(
     room: Room,
-    taken: Taken,
-    wishes: Sequence[SeatToAssign],
-    addresses: Sequence[str | Refused | None],
-) -> list[NewSeat | Refused]:
+    occupied: OccupiedSeats,
+    requests: Sequence[SeatToAssign],
+    addresses: Sequence[str | RuleViolation | None],
+) -> list[NewSeat | RuleViolation]:
     """What becomes of each wish, with what `addresses_of` says of it; first come, first served.
 
     Refused with `invalid_email`, `multiplier_not_supported`, `seat_already_assigned`, `no_seat_available`,
     and `invalid_message` for a wish that names nobody.
     """
     available = room.available
-    decided: list[NewSeat | Refused] = []
-    for wish, address in zip(wishes, addresses, strict=True):
+    decided: list[NewSeat | RuleViolation] = []
+    for request, address in zip(requests, addresses, strict=True):
         try:
-            seat = _new_seat(room, taken, wish, address)
+            seat = _new_seat(room, occupied, request, address)
             if available == 0:
-                raise Refused(
+                raise RuleViolation(
                     "no_seat_available",
                     "All seats are taken. Buy more, or free one.",
                     quantity=room.terms.quantity,
                     occupied=room.occupied,
                 )
-        except Refused as refused:
+        except RuleViolation as refused:
             decided.append(refused)
             continue
         available -= 1
-        taken.add(seat.email, seat.member)
+        occupied.add(seat.email, seat.member)
         decided.append(seat)
     return decided
 
@@ -89,23 +89,27 @@ def decide(
 def refuse_multiplier(room: Room, multiplier: int) -> None:
     """Refuse a multiplier where all share one pool."""
     if room.terms.strategy == "per_team" and multiplier != 1:
-        raise Refused("multiplier_not_supported", "This team shares one pool; its seats have no multiplier.")
+        raise RuleViolation(
+            "multiplier_not_supported", "This team shares one pool; its seats have no multiplier."
+        )
 
 
-def _new_seat(room: Room, taken: Taken, wish: SeatToAssign, address: str | Refused | None) -> NewSeat:
-    if isinstance(address, Refused):
+def _new_seat(
+    room: Room, occupied: OccupiedSeats, request: SeatToAssign, address: str | RuleViolation | None
+) -> NewSeat:
+    if isinstance(address, RuleViolation):
         raise address
-    if address is None and wish.member is None:
-        raise Refused("invalid_message", "Give email, member or both.")
-    if wish.immediate and wish.member is None:
-        raise Refused("invalid_message", "immediate needs the member who holds the seat.")
-    refuse_multiplier(room, wish.multiplier)
-    taken.refuse(address, wish.member)
-    return NewSeat(email=address, member=wish.member, wish=wish)
+    if address is None and request.member is None:
+        raise RuleViolation("invalid_message", "Give email, member or both.")
+    if request.immediate and request.member is None:
+        raise RuleViolation("invalid_message", "immediate needs the member who holds the seat.")
+    refuse_multiplier(room, request.multiplier)
+    occupied.refuse(address, request.member)
+    return NewSeat(email=address, member=request.member, request=request)
 
 
-def _address(typed: str | None) -> str | Refused | None:
+def _address(typed: str | None) -> str | RuleViolation | None:
     try:
         return normalized(typed) if typed is not None else None
-    except Refused as refused:
+    except RuleViolation as refused:
         return refused

@@ -2,7 +2,7 @@
 
 import re
 
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 
 ADDRESS_MAX_CHARACTERS = 254
 """RFC 5321: what fits a mail's envelope."""
@@ -12,12 +12,12 @@ _ADDRESS = re.compile(rf"[^\s@\x00-\x1f\x7f\"(),:;<>\[\]\\]{{1,64}}@(?:{_LABEL}\
 
 
 def normalized(typed: str) -> str:
-    """The address as it is stored and compared; raises Refused `invalid_email`."""
+    """The address as it is stored and compared; raises RuleViolation `invalid_email`."""
     address = typed.strip().lower()
     local = address.partition("@")[0]
     well_formed = _ADDRESS.fullmatch(address) and not local.startswith(".") and not local.endswith(".")
     if not well_formed or ".." in local or len(address) > ADDRESS_MAX_CHARACTERS:
-        raise Refused("invalid_email", f"{typed[:100]!r} is not an email address.")
+        raise RuleViolation("invalid_email", f"{typed[:100]!r} is not an email address.")
     return address
 
 

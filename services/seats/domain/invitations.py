@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 
 from services.seats.domain.email_address import is_same
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from tallystick.messages.base import Customer
 
 INVITATION_LIFETIME = timedelta(days=7)
@@ -20,11 +20,13 @@ def refuse_others(
 ) -> None:
     """Refuse with `email_mismatch` whoever an invitation is not meant for."""
     if member is not None and member != claimed_by:
-        raise Refused("email_mismatch", "This invitation is for somebody else.")
+        raise RuleViolation("email_mismatch", "This invitation is for somebody else.")
     if email is not None and claimed_email is not None and not is_same(claimed_email, email):
-        raise Refused("email_mismatch", "This invitation was sent to another address.")
+        raise RuleViolation("email_mismatch", "This invitation was sent to another address.")
 
 
-def invalid() -> Refused:
+def invalid() -> RuleViolation:
     """The one answer to every token that invites nobody (any more)."""
-    return Refused("invitation_invalid", "This invitation is not valid, or no longer. Ask for a new one.")
+    return RuleViolation(
+        "invitation_invalid", "This invitation is not valid, or no longer. Ask for a new one."
+    )

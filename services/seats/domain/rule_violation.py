@@ -3,7 +3,7 @@
 from pydantic import JsonValue
 
 
-class Refused(Exception):
+class RuleViolation(Exception):
     """A wish that a rule refuses: a code of the contract, words for people, the facts behind it."""
 
     def __init__(self, code: str, message: str, **details: JsonValue) -> None:

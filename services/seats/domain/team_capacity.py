@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from services.seats.domain.rule_violation import Refused
+from services.seats.domain.rule_violation import RuleViolation
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat, SeatStrategy
 from tallystick.messages.subscriptions import SubscriptionItem, SubscriptionSnapshot
@@ -112,7 +112,7 @@ def refuse_count(room: Room, quantity: int) -> None:
     """Refuse a number of seats that is not sold, or is less than what is taken."""
     terms = room.terms
     if quantity < terms.minimum or (terms.maximum is not None and quantity > terms.maximum):
-        raise Refused(
+        raise RuleViolation(
             "quantity_out_of_range",
             f"Between {terms.minimum} and {terms.maximum or 'any number of'} seats are sold.",
             quantity=quantity,
@@ -120,7 +120,7 @@ def refuse_count(room: Room, quantity: int) -> None:
             maximum=terms.maximum,
         )
     if quantity < min(room.seats_in_use, terms.quantity):
-        raise Refused(
+        raise RuleViolation(
             "seats_in_use",
             f"{room.seats_in_use} seats are taken. Free some first.",
             occupied=room.seats_in_use,

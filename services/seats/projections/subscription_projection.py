@@ -7,11 +7,11 @@ from services.seats.domain.team_capacity import Standing, Terms, manager_in, sta
 from services.seats.projections import subscription_projection
 from services.seats.service import service
 from services.seats.snapshots import terms_of_row
-from services.seats.state_changes import free_seats, put_terms, tell_seat, tell_team
+from services.seats.state_changes import emit_seat, emit_team, free_seats, put_terms
 from services.seats.tables import KnownCustomer, KnownInvoice, KnownSubscription, SeatRow, TeamRow
 from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as s
 
 REVOKED_AT_ONCE = 2_000
@@ -31,7 +31,7 @@ async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
 
 
 @service.event(s.InvoiceEvent, name="follow_invoices", together=True)
-async def follow_invoices(work: Work, events: list[s.InvoiceEvent]) -> None:
+async def follow_invoices(work: UnitOfWork, events: list[s.InvoiceEvent]) -> None:
     """What subscriptions cost."""
     invoices = [event.invoice for event in events if event.invoice.subscription_id is not None]
     await keep_newest_of(
@@ -49,7 +49,7 @@ async def follow_invoices(work: Work, events: list[s.InvoiceEvent]) -> None:
     )
 
 
-async def note_subscription(work: Work, told: s.SubscriptionSnapshot) -> bool:
+async def note_subscription(work: UnitOfWork, told: s.SubscriptionSnapshot) -> bool:
     """Keep a subscription if it is news; whether it was."""
     return await keep_newest(
         work,
@@ -60,7 +60,7 @@ async def note_subscription(work: Work, told: s.SubscriptionSnapshot) -> bool:
     )
 
 
-async def lead_team(work: Work, told: s.SubscriptionSnapshot) -> bool:
+async def lead_team(work: UnitOfWork, told: s.SubscriptionSnapshot) -> bool:
     """Open, change, suspend, restore or begin to close a subscription's team; whether anything was told.
 
     The caller has written that the subscription is known, and so holds its row's lock.
@@ -82,20 +82,20 @@ async def lead_team(work: Work, told: s.SubscriptionSnapshot) -> bool:
     return _follow(work, team, terms, standing)
 
 
-def _follow(work: Work, team: TeamRow, terms: Terms, standing: Standing) -> bool:
+def _follow(work: UnitOfWork, team: TeamRow, terms: Terms, standing: Standing) -> bool:
     has_changed = terms != terms_of_row(team)
     if has_changed:
         put_terms(team, terms)
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
     is_suspended = standing == "suspended"
     if is_suspended == team.suspended:
         return has_changed
     team.suspended = is_suspended
-    tell_team(work, team, "suspended" if is_suspended else "restored")
+    emit_team(work, team, "suspended" if is_suspended else "restored")
     return True
 
 
-async def live_team(work: Work, subscription_id: str) -> TeamRow | None:
+async def live_team(work: UnitOfWork, subscription_id: str) -> TeamRow | None:
     """A subscription's team that is not about to close, locked."""
     query = sa.select(TeamRow).where(TeamRow.subscription_id == subscription_id, ~TeamRow.closing)
     query = query.with_for_update().execution_options(populate_existing=True)
@@ -115,7 +115,7 @@ async def close_teams(begin: Begin, subscription_id: str) -> None:
             await _close_part(work, team)
 
 
-async def _close_part(work: Work, team: TeamRow) -> None:
+async def _close_part(work: UnitOfWork, team: TeamRow) -> None:
     some = (
         sa.select(SeatRow.seat_id)
         .where(SeatRow.team_id == team.team_id, SeatRow.status != "revoked")
@@ -124,10 +124,10 @@ async def _close_part(work: Work, team: TeamRow) -> None:
     )
     revoked = await _revoked(work, some)
     for seat in revoked:
-        tell_seat(work, seat, "revoked")
+        emit_seat(work, seat, "revoked")
     free_seats(team, len(revoked))
     if len(revoked) == REVOKED_AT_ONCE:
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
         return
     team.status = "closed"
     team.closed_at = work.now
@@ -135,10 +135,10 @@ async def _close_part(work: Work, team: TeamRow) -> None:
     team.change = None
     team.occupied = 0
     team.excess = 0
-    tell_team(work, team, "closed")
+    emit_team(work, team, "closed")
 
 
-async def _revoked(work: Work, some: sa.Select[str]) -> list[Seat]:
+async def _revoked(work: UnitOfWork, some: sa.Select[str]) -> list[Seat]:
     """Revoke seats in one statement; what they are now, but for the version that telling them will count."""
     statement = (
         sa.update(SeatRow)
@@ -161,7 +161,7 @@ async def _revoked(work: Work, some: sa.Select[str]) -> list[Seat]:
 
 
 @service.event(s.CustomerEvent, name="follow_customer")
-async def follow_customer(work: Work, event: s.CustomerEvent) -> None:
+async def follow_customer(work: UnitOfWork, event: s.CustomerEvent) -> None:
     """Whom a customer's metadata names manages the teams that nobody was named for yet."""
     told = event.customer
     manager = manager_in(told.metadata)
@@ -183,10 +183,10 @@ async def follow_customer(work: Work, event: s.CustomerEvent) -> None:
     )
     for team in await work.session.scalars(query):
         team.billing_manager, team.manager_from = manager.token, "metadata"
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
 
 
-async def _open(work: Work, told: s.SubscriptionSnapshot, terms: Terms, standing: Standing) -> None:
+async def _open(work: UnitOfWork, told: s.SubscriptionSnapshot, terms: Terms, standing: Standing) -> None:
     payer = told.customer.token
     await _lock_manager(work, payer)
     known = await work.session.get(KnownCustomer, payer)
@@ -209,13 +209,13 @@ async def _open(work: Work, told: s.SubscriptionSnapshot, terms: Terms, standing
     )
     put_terms(team, terms)
     work.session.add(team)
-    tell_team(work, team, "opened")
+    emit_team(work, team, "opened")
     if standing == "suspended":
         team.suspended = True
-        tell_team(work, team, "suspended")
+        emit_team(work, team, "suspended")
 
 
-async def _lock_manager(work: Work, customer: str) -> None:
+async def _lock_manager(work: UnitOfWork, customer: str) -> None:
     """Who opens a team and who hears of its customer see each other's work, whichever comes first."""
     lock = "SELECT pg_advisory_xact_lock(hashtext('seats.manager'), hashtext(%s))"
     await work.driver.execute(lock, [customer])

@@ -16,11 +16,12 @@ from services.seats.rejections import as_rejections, refuse_closed, refuse_stran
 from services.seats.repository import lock_team
 from services.seats.service import service
 from services.seats.snapshots import room_of, team_snapshot, terms_of_row
-from services.seats.state_changes import tell_team
+from services.seats.state_changes import emit_team
 from services.seats.tables import TeamRow
+from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
-from shared.messaging.service_client import Asking
-from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from shared.messaging.service_client import ServiceClient
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 
@@ -42,7 +43,7 @@ class Counting:
 
     steps: Steps
     command: CountCommand
-    asking: Asking
+    client: ServiceClient
 
     async def carry_out(self) -> m.TeamFound:
         """Limit, ask, and write what came of it.
@@ -61,7 +62,7 @@ class Counting:
             raise
         return await self.steps.record(partial(self._record, changed.subscription))
 
-    async def _plan(self, work: Work) -> CountIntent:
+    async def _plan(self, work: UnitOfWork) -> CountIntent:
         team = await lock_team(work, self.command.team_id)
         refuse_strangers(team, self.command.acting_as)
         refuse_closed(team)
@@ -80,7 +81,7 @@ class Counting:
             "requested_at": work.now.isoformat(),
         }
         team.refused_change = None
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
         return CountIntent(subscription_id=team.subscription_id, quantity=quantity)
 
     def _wanted(self, room: Room) -> int:
@@ -97,7 +98,7 @@ class Counting:
             when=self.command.when,
             proration=self.command.proration,
         )
-        return await self.asking.ask(command)
+        return await self.client.ask(command)
 
     async def _put_back(self, quantity: int, rejection: Rejected) -> None:
         """Lift the limit and say why; before the rejection is stored, so that a crash between repeats it."""
@@ -113,9 +114,9 @@ class Counting:
                 "message": rejection.error.message,
                 "at": work.now.isoformat(),
             }
-            tell_team(work, team, "changed")
+            emit_team(work, team, "changed")
 
-    async def _record(self, told: s.SubscriptionSnapshot, work: Work) -> m.TeamFound:
+    async def _record(self, told: s.SubscriptionSnapshot, work: UnitOfWork) -> m.TeamFound:
         # In the order of the feed's listener: first what is known, then the team.
         is_news = await note_subscription(work, told)
         team = await lock_team(work, self.command.team_id)
@@ -124,23 +125,25 @@ class Counting:
             team.change = None
         is_told = is_news and await lead_team(work, told)
         if was_being_changed and not is_told and team.status == "open":
-            tell_team(work, team, "changed")
+            emit_team(work, team, "changed")
         return m.TeamFound(team=team_snapshot(team))
 
-    async def _unchanged(self, work: Work) -> m.TeamFound:
+    async def _unchanged(self, work: UnitOfWork) -> m.TeamFound:
         return m.TeamFound(team=team_snapshot(await lock_team(work, self.command.team_id)))
 
 
 @service.external_command(m.ChangeSeatCount)
-async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, asking: Asking) -> m.TeamFound:
+async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, client: ServiceClient) -> m.TeamFound:
     """More seats or fewer."""
-    return await Counting(steps, command, asking).carry_out()
+    return await Counting(steps, command, client).carry_out()
 
 
 @service.external_command(m.RemoveUnusedSeats)
-async def remove_unused_seats(steps: Steps, command: m.RemoveUnusedSeats, asking: Asking) -> m.TeamFound:
+async def remove_unused_seats(
+    steps: Steps, command: m.RemoveUnusedSeats, client: ServiceClient
+) -> m.TeamFound:
     """As many as are taken."""
-    return await Counting(steps, command, asking).carry_out()
+    return await Counting(steps, command, client).carry_out()
 
 
 def _is_so(team: TeamRow, command: CountCommand, quantity: int) -> bool:

@@ -6,14 +6,15 @@ From then on nobody gets a seat that is about to go, until the subscription's ow
 from services.seats.projections.subscription_projection import live_team
 from services.seats.service import service
 from services.seats.snapshots import room_of
-from services.seats.state_changes import tell_team
+from services.seats.state_changes import emit_team
 from services.seats.tables import KnownSubscription
-from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from shared.errors import Rejected, Unavailable
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
 
 @service.command(m.HoldSeatCount)
-async def hold_seat_count(work: Work, command: m.HoldSeatCount) -> m.SeatCountHeld:
+async def hold_seat_count(work: UnitOfWork, command: m.HoldSeatCount) -> m.SeatCountHeld:
     """Limit a subscription's team; raises Rejected `seats_in_use`, and Unavailable during another change."""
     team = await live_team(work, command.subscription_id)
     if team is None:
@@ -34,12 +35,12 @@ async def hold_seat_count(work: Work, command: m.HoldSeatCount) -> m.SeatCountHe
         "when": command.when,
         "requested_at": work.now.isoformat(),
     }
-    tell_team(work, team, "changed")
+    emit_team(work, team, "changed")
     return m.SeatCountHeld(team_id=team.team_id)
 
 
 @service.command(m.ReleaseSeatCount)
-async def release_seat_count(work: Work, command: m.ReleaseSeatCount) -> m.SeatCountHeld:
+async def release_seat_count(work: UnitOfWork, command: m.ReleaseSeatCount) -> m.SeatCountHeld:
     """Lift the limit; raises Unavailable until the subscription's event has come, which may be one itself."""
     known = await work.session.get(KnownSubscription, command.subscription_id)
     if command.version > (known.version if known else 0):
@@ -49,5 +50,5 @@ async def release_seat_count(work: Work, command: m.ReleaseSeatCount) -> m.SeatC
         return m.SeatCountHeld(team_id=None)
     if team.change is not None and team.change["command_id"] == command.held_for:
         team.change = None
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
     return m.SeatCountHeld(team_id=team.team_id)

@@ -4,13 +4,13 @@ from services.seats.rejections import refuse_closed, refuse_strangers
 from services.seats.repository import lock_team
 from services.seats.service import service
 from services.seats.snapshots import team_snapshot
-from services.seats.state_changes import tell_team
-from shared.persistence.unit_of_work import Work
+from services.seats.state_changes import emit_team
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
 
 @service.command(m.TransferBillingManager)
-async def transfer_billing_manager(work: Work, command: m.TransferBillingManager) -> m.TeamFound:
+async def transfer_billing_manager(work: UnitOfWork, command: m.TransferBillingManager) -> m.TeamFound:
     """Somebody else manages the team."""
     team = await lock_team(work, command.team_id)
     refuse_strangers(team, command.acting_as)
@@ -18,5 +18,5 @@ async def transfer_billing_manager(work: Work, command: m.TransferBillingManager
     if team.billing_manager != command.member.token:
         team.billing_manager = command.member.token
         team.manager_from = "transfer"
-        tell_team(work, team, "changed")
+        emit_team(work, team, "changed")
     return m.TeamFound(team=team_snapshot(team))

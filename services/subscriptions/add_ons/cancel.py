@@ -14,8 +14,9 @@ from services.subscriptions.lifecycle.optimistic_write import record_until_curre
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
@@ -46,7 +47,7 @@ async def cancel_add_on(steps: Steps, command: m.CancelAddOn, stripe: StripeGate
     )
 
 
-async def plan_add_on_cancellation(work: Work, command: m.CancelAddOn) -> AddOnCancellation:
+async def plan_add_on_cancellation(work: UnitOfWork, command: m.CancelAddOn) -> AddOnCancellation:
     """Find the add-on; raises Rejected `not_found` for one that was never paid for."""
     row = await _paid_for(work, command.add_on_id)
     subscription_id = str(row.subscription_id)
@@ -59,7 +60,7 @@ async def plan_add_on_cancellation(work: Work, command: m.CancelAddOn) -> AddOnC
 
 
 async def record_add_on_cancellation(
-    work: Work,
+    work: UnitOfWork,
     command: m.CancelAddOn,
     intent: AddOnCancellation,
     revision: int,
@@ -80,7 +81,7 @@ def as_cancellation(command: m.CancelAddOn, subscription_id: str) -> m.CancelSub
     return m.CancelSubscription(command_id=command.command_id, subscription_id=subscription_id, at=command.at)
 
 
-async def _paid_for(work: Work, add_on_id: str) -> AddOnRow:
+async def _paid_for(work: UnitOfWork, add_on_id: str) -> AddOnRow:
     await work.session.flush()
     row = await find_add_on(work.session, add_on_id)
     if row is None or row.version == 0:

@@ -5,11 +5,11 @@ import sqlalchemy as sa
 from services.subscriptions.domain.subscription_state import FINAL
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
-async def end_without_plan(work: Work, token: str) -> None:
+async def end_without_plan(work: UnitOfWork, token: str) -> None:
     """Have a customer's add-ons ended, unless a plan of theirs is left.
 
     As commands of their own: Stripe has to be asked, and nobody waits for that here.

@@ -17,13 +17,14 @@ from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.repository import live_subscriptions
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.state_changes import change_subscription, tell_customer
+from services.subscriptions.state_changes import change_subscription, emit_customer
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
+from shared.errors import Rejected
 from shared.ids import new_id
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import Price
 
@@ -38,18 +39,18 @@ async def purchase_add_on(steps: Steps, command: m.PurchaseAddOn, stripe: Stripe
     return await steps.record(lambda work: record_purchase(work, command, intent, bought))
 
 
-async def plan_purchase(work: Work, command: m.PurchaseAddOn, stripe: StripeGateway) -> PurchaseIntent:
+async def plan_purchase(work: UnitOfWork, command: m.PurchaseAddOn, stripe: StripeGateway) -> PurchaseIntent:
     """Check what is bought and by whom, and remember the details.
 
     Raises Rejected `not_found`, `unknown_price`, `not_an_add_on`, `add_on_details_required`,
     `no_active_subscription` and `payments_not_configured`.
     """
     customer = await require_customer(work, command.customer)
-    shelf = await load_catalog(work)
-    price, product = as_rejection(lambda: add_on_at(shelf, command.price))
+    catalog = await load_catalog(work)
+    price, product = as_rejection(lambda: add_on_at(catalog, command.price))
     details = as_rejection(lambda: checked_details(product, command.details))
     live = [state_of_row(row) for row in await live_subscriptions(work.session, customer.customer)]
-    add_ons = frozenset(code for code, each in shelf.products.items() if each.kind == "add_on")
+    add_ons = frozenset(code for code, each in catalog.products.items() if each.kind == "add_on")
     as_rejection(lambda: require_plan(live, add_ons))
     if price.model != "free":
         stripe.require()
@@ -77,28 +78,28 @@ async def plan_purchase(work: Work, command: m.PurchaseAddOn, stripe: StripeGate
     )
 
 
-async def record_free(work: Work, command: m.PurchaseAddOn, intent: PurchaseIntent) -> m.AddOnPurchased:
+async def record_free(work: UnitOfWork, command: m.PurchaseAddOn, intent: PurchaseIntent) -> m.AddOnPurchased:
     """Start a free add-on at once."""
     customer = await require_customer(work, command.customer)
-    shelf = await load_catalog(work)
-    price, product = as_rejection(lambda: add_on_at(shelf, command.price))
+    catalog = await load_catalog(work)
+    price, product = as_rejection(lambda: add_on_at(catalog, command.price))
     add_on = await _planned(work, intent)
     row = new_subscription(work, customer)
     row.period_anchor, row.period_interval = work.now, price.interval
     add_on.subscription_id = row.subscription_id
-    state = started(shelf, [Line(price, product, 1)], work.now)
+    state = started(catalog, [Line(price, product, 1)], work.now)
     await change_subscription(work, row, state, is_new=True)
     return m.AddOnPurchased(add_on=add_on_snapshot(add_on))
 
 
 async def record_purchase(
-    work: Work, command: m.PurchaseAddOn, intent: PurchaseIntent, bought: Bought
+    work: UnitOfWork, command: m.PurchaseAddOn, intent: PurchaseIntent, bought: Bought
 ) -> m.AddOnPurchased:
     """Write what Stripe has made: the add-on as it is then, or the page where it can be paid for."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
         await link_stripe_customer(work, customer, bought.stripe_customer_id)
-        tell_customer(work, customer, "updated")
+        emit_customer(work, customer, "updated")
     if bought.subscription is not None:
         return await _record_paid(work, customer, intent, bought.subscription)
     if bought.page is None:
@@ -107,14 +108,14 @@ async def record_purchase(
 
 
 async def _record_paid(
-    work: Work, customer: CustomerRow, intent: PurchaseIntent, subscription: StripeSubscription
+    work: UnitOfWork, customer: CustomerRow, intent: PurchaseIntent, subscription: StripeSubscription
 ) -> m.AddOnPurchased:
     await adopt_subscription(work, customer, subscription, await load_catalog(work))
     return m.AddOnPurchased(add_on=add_on_snapshot(await _planned(work, intent)))
 
 
 def _record_page(
-    work: Work, customer: CustomerRow, intent: PurchaseIntent, page: CheckoutPage
+    work: UnitOfWork, customer: CustomerRow, intent: PurchaseIntent, page: CheckoutPage
 ) -> m.AddOnPurchased:
     work.session.add(
         CheckoutRow(
@@ -131,7 +132,7 @@ def _record_page(
     return m.AddOnPurchased(checkout_url=page.url, checkout_id=intent.checkout_id, expires_at=page.expires_at)
 
 
-async def _planned(work: Work, intent: PurchaseIntent) -> AddOnRow:
+async def _planned(work: UnitOfWork, intent: PurchaseIntent) -> AddOnRow:
     await work.session.flush()
     row = await find_add_on(work.session, intent.add_on_id)
     if row is None:

@@ -4,12 +4,12 @@ from services.subscriptions.add_ons.repository import load_add_ons
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.service import service
 from shared.persistence.cursors import decode_cursor, encode_cursor
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
 @service.question(m.ListAddOns)
-async def list_add_ons(work: Work, question: m.ListAddOns) -> m.AddOnPage:
+async def list_add_ons(work: UnitOfWork, question: m.ListAddOns) -> m.AddOnPage:
     """A page of a customer's add-ons; one row more than shown tells whether there is a next page."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await load_add_ons(work.session, question.customer.token, before=before, limit=question.limit + 1)

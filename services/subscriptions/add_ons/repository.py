@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.tables.add_ons import AddOnRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 FIND_ADD_ON = "SELECT add_on_id FROM subscriptions.add_ons WHERE subscription_id = %s"
 
@@ -17,7 +17,7 @@ async def find_add_on(session: AsyncSession, add_on_id: str) -> AddOnRow | None:
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def add_on_of_subscription(work: Work, subscription_id: str) -> AddOnRow | None:
+async def add_on_of_subscription(work: UnitOfWork, subscription_id: str) -> AddOnRow | None:
     """The add-on that a subscription is for; few are for one, which is found out first."""
     await work.flush()
     found = await (await work.driver.execute(FIND_ADD_ON, (subscription_id,))).fetchone()

@@ -3,32 +3,34 @@
 import sqlalchemy as sa
 
 from services.subscriptions.add_ons.repository import add_on_of_subscription
-from services.subscriptions.domain.add_ons import Standing, event_between, standing_of
+from services.subscriptions.domain.add_ons import AddOnState, add_on_state_of, event_between
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.catalog import ProductRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 
 
-async def follow_subscription(work: Work, subscription: SubscriptionRow, *, is_new: bool = False) -> None:
+async def follow_subscription(
+    work: UnitOfWork, subscription: SubscriptionRow, *, is_new: bool = False
+) -> None:
     """Bring the add-on of a subscription, if it is one's, to where that is now."""
     row = await add_on_of_subscription(work, subscription.subscription_id)
     if row is None and is_new:
         row = await _bought_without_details(work, subscription)
     if row is None:
         return
-    before = Standing(row.status, row.cancel_at) if row.version else None
-    after = standing_of(state_of_row(subscription))
+    before = AddOnState(row.status, row.cancel_at) if row.version else None
+    after = add_on_state_of(state_of_row(subscription))
     event = event_between(before, after)
     if event is None:
         return
     row.version += 1
     row.status, row.cancel_at = after.status, after.cancel_at
-    work.tell(
+    work.emit(
         m.AddOnEvent,
         event,
         customer=Customer.from_token(row.customer),
@@ -55,7 +57,7 @@ def add_on_snapshot(row: AddOnRow) -> m.AddOnSnapshot:
     )
 
 
-async def _bought_without_details(work: Work, subscription: SubscriptionRow) -> AddOnRow | None:
+async def _bought_without_details(work: UnitOfWork, subscription: SubscriptionRow) -> AddOnRow | None:
     """The add-on of a new subscription to nothing else, which was bought as a plan would be."""
     if len(subscription.items) != 1 or subscription.items[0]["product"] is None:
         return None

@@ -3,8 +3,8 @@
 from services.subscriptions.catalog.document_parser import read_document, shortened
 from services.subscriptions.catalog.domain.diff import (
     CatalogPlan,
+    desired_catalog,
     plan_changes,
-    wishes_of,
     with_counterparts,
 )
 from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
@@ -12,9 +12,10 @@ from services.subscriptions.catalog.repository import claim_catalog, load_catalo
 from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
+from shared.errors import Rejected, Unavailable
 from shared.ids import new_id
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import catalog as m
 
 
@@ -33,7 +34,7 @@ async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGa
     return await steps.record(lambda work: record_catalog(work, plan, counterparts))
 
 
-async def plan_catalog(work: Work, command: m.ApplyCatalog, *, in_stripe: bool) -> CatalogPlan:
+async def plan_catalog(work: UnitOfWork, command: m.ApplyCatalog, *, in_stripe: bool) -> CatalogPlan:
     """What the document changes.
 
     Raises Rejected `invalid_catalog` or `price_immutable`, and Unavailable while another document is applied.
@@ -43,31 +44,31 @@ async def plan_catalog(work: Work, command: m.ApplyCatalog, *, in_stripe: bool) 
         raise refuse(document)
     if not await claim_catalog(work):
         raise Unavailable("Another catalog is being applied. Ask again with the same command_id.")
-    standing = await load_catalog(work)
-    wishes = wishes_of(document, standing, new_id)
-    if problems := changed_for_good(wishes, standing):
+    current = await load_catalog(work)
+    desired_all = desired_catalog(document, current, new_id)
+    if problems := changed_for_good(desired_all, current):
         raise refuse(problems)
-    if prices := changed_prices(wishes, standing):
+    if prices := changed_prices(desired_all, current):
         raise Rejected(
             "price_immutable",
             f"What a price charges cannot change; give the new price a new code: {prices[0].price}.",
             details=[price.model_dump(mode="json") for price in prices],
         )
-    return plan_changes(wishes, standing, in_stripe=in_stripe)
+    return plan_changes(desired_all, current, in_stripe=in_stripe)
 
 
-async def record_catalog(work: Work, plan: CatalogPlan, counterparts: Counterparts) -> m.CatalogApplied:
+async def record_catalog(work: UnitOfWork, plan: CatalogPlan, counterparts: Counterparts) -> m.CatalogApplied:
     """Let the plan stand and tell of each change."""
     done = with_counterparts(plan, counterparts.products, counterparts.prices)
     await save_plan(work, done)
     for feature in done.features:
         version = feature.after.version
-        work.tell(m.FeatureEvent, feature.change, customer=None, version=version, feature=feature.after)
+        work.emit(m.FeatureEvent, feature.change, customer=None, version=version, feature=feature.after)
     for product in done.products:
         version = product.after.version
-        work.tell(m.ProductEvent, product.change, customer=None, version=version, product=product.after)
+        work.emit(m.ProductEvent, product.change, customer=None, version=version, product=product.after)
     for price in done.prices:
-        work.tell(m.PriceEvent, price.change, customer=None, version=price.after.version, price=price.after)
+        work.emit(m.PriceEvent, price.change, customer=None, version=price.after.version, price=price.after)
     return m.CatalogApplied(changes=done.changes)
 
 

@@ -2,12 +2,12 @@
 
 from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.service import service
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import catalog as m
 
 
 @service.question(m.GetCatalog)
-async def get_catalog(work: Work, question: m.GetCatalog) -> m.CatalogFound:
+async def get_catalog(work: UnitOfWork, question: m.GetCatalog) -> m.CatalogFound:
     """Everything that is sold, in its document's order."""
     view = await load_catalog(work)
     return m.CatalogFound(catalog=view.listing(include_archived=question.include_archived))

@@ -13,7 +13,7 @@ from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.catalog.domain.diff import CatalogPlan
 from services.subscriptions.tables.base import Row
 from services.subscriptions.tables.catalog import FeatureRow, HistoryRow, PriceRow, ProductRow, StateRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import Feature, Price, Product
 
 Snapshot = TypeVar("Snapshot", Feature, Product, Price)
@@ -23,7 +23,7 @@ FIND_REVISION = "SELECT revision FROM subscriptions.catalog_state"
 _INBOX = Row.metadata.tables["subscriptions.inbox"]
 
 
-async def load_catalog(work: Work) -> CatalogView:
+async def load_catalog(work: UnitOfWork) -> CatalogView:
     """The catalog as it stands, archived things included; read again only when its revision has changed."""
     await work.flush()
     found = await (await work.driver.execute(FIND_REVISION)).fetchone()
@@ -50,7 +50,7 @@ async def load_product_version(session: AsyncSession, code: str, version: int) -
     return Product.model_validate(row.snapshot) if row else None
 
 
-async def claim_catalog(work: Work) -> bool:
+async def claim_catalog(work: UnitOfWork) -> bool:
     """Reserve the catalog for this work's command until it has its outcome.
 
     False while another command is between its intent and its outcome: its plan rests on what stands now.
@@ -68,7 +68,7 @@ async def claim_catalog(work: Work) -> bool:
     return True
 
 
-async def save_plan(work: Work, plan: CatalogPlan) -> None:
+async def save_plan(work: UnitOfWork, plan: CatalogPlan) -> None:
     """Write what changes, its history and the document's order."""
     await _upsert(work.session, FeatureRow, [step.after for step in plan.features])
     await _upsert(work.session, ProductRow, [step.after for step in plan.products])
@@ -120,7 +120,7 @@ async def _place(session: AsyncSession, row: type[Any], codes: Iterable[str]) ->
     return len(moved.all())
 
 
-def _history(work: Work, entity: str, after: Feature | Product | Price) -> dict[str, Any]:
+def _history(work: UnitOfWork, entity: str, after: Feature | Product | Price) -> dict[str, Any]:
     return {
         "entity": entity,
         "code": after.code,

@@ -13,7 +13,7 @@ from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import InvoiceRow
 from shared.ids import new_id
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
@@ -26,7 +26,7 @@ async def charge_customer(steps: Steps, command: m.ChargeCustomer, stripe: Strip
     return await steps.record(lambda work: record_charge(work, command, paid))
 
 
-async def plan_charge(work: Work, command: m.ChargeCustomer) -> ChargeIntent:
+async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeIntent:
     """Decide whom to charge; raises Rejected `not_found` and `payment_method_required`."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
@@ -42,7 +42,7 @@ async def plan_charge(work: Work, command: m.ChargeCustomer) -> ChargeIntent:
     )
 
 
-async def record_charge(work: Work, command: m.ChargeCustomer, paid: Json) -> m.InvoiceFound:
+async def record_charge(work: UnitOfWork, command: m.ChargeCustomer, paid: Json) -> m.InvoiceFound:
     """Write the paid invoice, unless Stripe's events were faster."""
     await require_customer(work, command.customer)
     theirs = read_invoice(paid, await load_catalog(work))

@@ -14,7 +14,7 @@ from services.subscriptions.domain.invoices import REFERENCE_KEY
 from services.subscriptions.domain.stripe_objects import Json
 from services.subscriptions.stripe.client import StripeGateway, refusals
 from services.subscriptions.stripe.payment_methods import saved_payment_method
-from shared.persistence.unit_of_work import Rejected
+from shared.errors import Rejected
 
 CHARGE_ID_KEY = "tallystick_charge_id"
 """Metadata of an invoice: which charge it was made for."""

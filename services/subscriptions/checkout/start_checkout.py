@@ -17,7 +17,7 @@ from services.subscriptions.domain.orders import (
     subscribed_to,
     trial_days,
 )
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
 from services.subscriptions.repository import (
     find_checkout,
@@ -27,12 +27,13 @@ from services.subscriptions.repository import (
     open_checkouts,
 )
 from services.subscriptions.service import service
-from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.state_changes import emit_customer
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
 from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
+from shared.errors import Rejected
 from shared.ids import new_id
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 
@@ -101,21 +102,21 @@ class Opened(BaseModel):
     page: CheckoutPage
 
 
-async def plan_checkout(work: Work, command: m.StartCheckout, trials: Trials) -> CheckoutIntent:
+async def plan_checkout(work: UnitOfWork, command: m.StartCheckout, trials: Trials) -> CheckoutIntent:
     """Check the order and hold its plans for the customer.
 
     Raises Rejected `not_found`, `unknown_price`, `quantity_out_of_range`, `add_on_details_required` and
     `already_subscribed`.
     """
     row = await require_customer(work, command.customer)
-    shelf = await load_catalog(work)
-    lines = as_rejection(lambda: order_lines(shelf, command.items, free=False))
+    catalog = await load_catalog(work)
+    lines = as_rejection(lambda: order_lines(catalog, command.items, free=False))
     as_rejection(lambda: refuse_what_people_sell(lines))
     return await hold_order(work, row, lines, trials, wanted=command.trial)
 
 
 async def hold_order(
-    work: Work, row: CustomerRow, lines: list[Line], trials: Trials, *, wanted: bool | None
+    work: UnitOfWork, row: CustomerRow, lines: list[Line], trials: Trials, *, wanted: bool | None
 ) -> CheckoutIntent:
     """Hold the plans of an order for a customer, whose row is locked; `wanted` says whether with a trial.
 
@@ -161,7 +162,7 @@ async def open_in_stripe(
     return Opened(stripe_customer_id=stripe_customer_id, page=page)
 
 
-async def record_checkout(work: Work, intent: CheckoutIntent, opened: Opened) -> m.CheckoutStarted:
+async def record_checkout(work: UnitOfWork, intent: CheckoutIntent, opened: Opened) -> m.CheckoutStarted:
     """Remember the page, and the Stripe customer if one was made."""
     row = await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
@@ -169,7 +170,7 @@ async def record_checkout(work: Work, intent: CheckoutIntent, opened: Opened) ->
         raise RuntimeError(f"checkout {intent.checkout_id} was planned but is gone")
     if row.stripe_customer_id is None:
         await link_stripe_customer(work, row, opened.stripe_customer_id)
-        tell_customer(work, row, "updated")
+        emit_customer(work, row, "updated")
     page = opened.page
     checkout.stripe_checkout_id, checkout.url = page.stripe_checkout_id, page.url
     # Never shorter: Stripe says when a page has expired, this is for when that does not reach us.
@@ -179,7 +180,7 @@ async def record_checkout(work: Work, intent: CheckoutIntent, opened: Opened) ->
     )
 
 
-async def release_checkout(work: Work, intent: CheckoutIntent) -> None:
+async def release_checkout(work: UnitOfWork, intent: CheckoutIntent) -> None:
     """Give up a checkout that Stripe refused: its plans are free again."""
     await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
@@ -208,7 +209,7 @@ def session_params(
     return params | ({"discounts": [{"promotion_code": promotion}]} if promotion else {})
 
 
-async def require_customer(work: Work, customer: Customer) -> CustomerRow:
+async def require_customer(work: UnitOfWork, customer: Customer) -> CustomerRow:
     """The row of a registered customer, locked; raises Rejected `not_found` for anybody else."""
     row = await lock_customer(work.session, customer.token)
     if row is None:
@@ -220,7 +221,7 @@ async def require_customer(work: Work, customer: Customer) -> CustomerRow:
     return row
 
 
-async def refuse_second(work: Work, token: str, plans: list[str]) -> None:
+async def refuse_second(work: UnitOfWork, token: str, plans: list[str]) -> None:
     """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
     live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
     if held := subscribed_to(plans, live):
@@ -248,7 +249,7 @@ def as_rejection(rule: Callable[[], Given]) -> Given:
     """What a rule gives; its refusal as one that is stored and answered."""
     try:
         return rule()
-    except Refused as refused:
+    except RuleViolation as refused:
         raise Rejected(refused.code, refused.message, refused.details) from None
 
 

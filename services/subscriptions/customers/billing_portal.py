@@ -5,8 +5,9 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.checkout.start_checkout import require_customer
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway, refusals
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
@@ -26,7 +27,7 @@ async def open_portal(steps: Steps, command: m.OpenPortal, stripe: StripeGateway
     return await open_page(stripe, command, intent, steps.key("portal"))
 
 
-async def plan_portal(work: Work, command: m.OpenPortal) -> PortalIntent:
+async def plan_portal(work: UnitOfWork, command: m.OpenPortal) -> PortalIntent:
     """Find the customer in Stripe; raises Rejected `not_found` and `no_stripe_customer`."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:

@@ -20,12 +20,13 @@ from services.subscriptions.repository import (
 )
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import customer_snapshot
-from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.state_changes import emit_customer
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow
+from shared.errors import Rejected
 from shared.ids import new_id
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
@@ -72,7 +73,7 @@ async def register_customer(
     )
 
 
-async def plan_registration(work: Work, command: m.RegisterCustomer, *, payments: bool) -> Registration:
+async def plan_registration(work: UnitOfWork, command: m.RegisterCustomer, *, payments: bool) -> Registration:
     """Decide what Stripe must be asked.
 
     Raises Rejected `stripe_customer_taken`, and `payments_not_configured` for an adoption without Stripe.
@@ -126,7 +127,7 @@ async def carry_out_in_stripe(
 
 
 async def record_registration(
-    work: Work, command: m.RegisterCustomer, snapshot: m.CustomerSnapshot, counterpart: Counterpart
+    work: UnitOfWork, command: m.RegisterCustomer, snapshot: m.CustomerSnapshot, counterpart: Counterpart
 ) -> m.CustomerFound:
     """Let the customer be known, linked, and with the subscriptions that Stripe knew of.
 
@@ -135,7 +136,7 @@ async def record_registration(
     (added,) = await work.run(adding_customer(snapshot))
     is_new = added.changed == 1
     if is_new and counterpart == NOBODY:
-        work.tell(m.CustomerEvent, "created", version=snapshot.version, customer=snapshot)
+        work.emit(m.CustomerEvent, "created", version=snapshot.version, customer=snapshot)
         return m.CustomerFound(customer=snapshot)
     row = await _lock(work, command)
     before = (row.email, row.name, row.notes, row.stripe_customer_id)
@@ -149,13 +150,13 @@ async def record_registration(
         await link_stripe_customer(work, row, found)
     if is_new:
         row.version = 0
-        tell_customer(work, row, "created")
+        emit_customer(work, row, "created")
     elif before != (row.email, row.name, row.notes, row.stripe_customer_id):
-        tell_customer(work, row, "updated")
+        emit_customer(work, row, "updated")
     if counterpart.subscriptions:
-        shelf = await load_catalog(work)
+        catalog = await load_catalog(work)
         for subscription in counterpart.subscriptions:
-            await adopt_subscription(work, row, subscription, shelf)
+            await adopt_subscription(work, row, subscription, catalog)
     return m.CustomerFound(customer=customer_snapshot(row))
 
 
@@ -174,7 +175,7 @@ def new_customer(command: m.RegisterCustomer, created_at: datetime) -> m.Custome
     )
 
 
-async def _lock(work: Work, command: m.RegisterCustomer) -> CustomerRow:
+async def _lock(work: UnitOfWork, command: m.RegisterCustomer) -> CustomerRow:
     row = await lock_customer(work.session, command.customer.token)
     if row is None:
         raise RuntimeError("customers are never deleted, but this one is gone")

@@ -1,7 +1,7 @@
 """Linking a customer to one of Stripe's, and taking in what came from there before."""
 
 from services.subscriptions.add_ons.repository import find_add_on
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.repository import (
@@ -14,12 +14,13 @@ from services.subscriptions.repository import (
 )
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
+from shared.errors import Rejected
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.webhooks import REPLAY_MAX_EVENTS, Replay
 
 
-async def link_stripe_customer(work: Work, row: CustomerRow, stripe_customer_id: str) -> None:
+async def link_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_customer_id: str) -> None:
     """Make a Stripe customer this customer's, and have the events sent again that waited for that.
 
     Raises Rejected `stripe_customer_taken` where either has another counterpart already.
@@ -52,18 +53,18 @@ def refuse_if_taken(token: str, linked_to: str | None, owner: str | None, stripe
 
 
 async def adopt_subscription(
-    work: Work, customer: CustomerRow, subscription: StripeSubscription, shelf: Shelf
+    work: UnitOfWork, customer: CustomerRow, subscription: StripeSubscription, catalog: CatalogLookup
 ) -> None:
     """Take in a subscription as Stripe has it now, unless we know it: then its events keep it up to date."""
     if await subscription_of_stripe(work.session, subscription.stripe_subscription_id) is None:
         row = await new_stripe_subscription(work, customer, subscription)
         row.stripe_is_ahead = True
         row.stripe_revision = 1
-        await change_subscription(work, row, state_of(subscription, shelf), is_new=True)
+        await change_subscription(work, row, state_of(subscription, catalog), is_new=True)
 
 
 async def new_stripe_subscription(
-    work: Work, customer: CustomerRow, subscription: StripeSubscription
+    work: UnitOfWork, customer: CustomerRow, subscription: StripeSubscription
 ) -> SubscriptionRow:
     """A row for a Stripe subscription, tied to the checkout or the add-on that led to it."""
     checkout = await find_checkout(work.session, checkout_id=subscription.checkout_id or "")
@@ -77,7 +78,7 @@ async def new_stripe_subscription(
 
 
 def new_subscription(
-    work: Work, customer: CustomerRow, *, stripe_subscription_id: str | None = None
+    work: UnitOfWork, customer: CustomerRow, *, stripe_subscription_id: str | None = None
 ) -> SubscriptionRow:
     """A row that has no state yet."""
     return SubscriptionRow(

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from services.subscriptions.domain.catalog_lookup import Shelf
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
+from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import FINAL, GRANTING, State
 from tallystick.messages.catalog import Price, Product
 
@@ -20,22 +20,22 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AddOnState:
     """What changes of an add-on."""
 
     status: str
     cancel_at: datetime | None
 
 
-def standing_of(subscription: State) -> Standing:
+def add_on_state_of(subscription: State) -> AddOnState:
     """An add-on's standing, which follows from its subscription's."""
     if subscription.is_final:
-        return Standing(subscription.status, subscription.ended_at)
+        return AddOnState(subscription.status, subscription.ended_at)
     ends = subscription.current_period_end if subscription.cancel_at_period_end else None
-    return Standing(subscription.status, ends)
+    return AddOnState(subscription.status, ends)
 
 
-def event_between(before: Standing | None, after: Standing) -> str | None:
+def event_between(before: AddOnState | None, after: AddOnState) -> str | None:
     """The event that leads from one standing to the next; `before` is None until it was told first.
 
     Nothing is told of an add-on before it is paid for, and nothing after its end.
@@ -47,14 +47,14 @@ def event_between(before: Standing | None, after: Standing) -> str | None:
     return "canceled" if after.status in FINAL else "updated"
 
 
-def add_on_at(shelf: Shelf, code: str) -> tuple[Price, Product]:
-    """The price and the add-on that it sells; raises Refused `unknown_price` and `not_an_add_on`."""
-    price = shelf.price(code)
+def add_on_at(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
+    """The price and the add-on that it sells; raises RuleViolation `unknown_price` and `not_an_add_on`."""
+    price = catalog.price(code)
     if price is None or price.archived or not price.listed:
-        raise Refused("unknown_price", f"The catalog sells nothing at {code!r}.", price=code)
-    product = shelf.product_of(price)
+        raise RuleViolation("unknown_price", f"The catalog sells nothing at {code!r}.", price=code)
+    product = catalog.product_of(price)
     if product.kind != "add_on":
-        raise Refused(
+        raise RuleViolation(
             "not_an_add_on", f"{code!r} sells the plan {product.code!r}. Use start_checkout.", price=code
         )
     return price, product
@@ -63,7 +63,7 @@ def add_on_at(shelf: Shelf, code: str) -> tuple[Price, Product]:
 def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
     """What the buyer told, trimmed and in one form.
 
-    Raises Refused `add_on_details_required` with all that is `missing` or `invalid`.
+    Raises RuleViolation `add_on_details_required` with all that is `missing` or `invalid`.
     """
     told = {name: value.strip() for name, value in details.items()}
     missing: list[JsonValue] = [name for name in product.required_details if not told.get(name)]
@@ -77,7 +77,7 @@ def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, s
         except ValueError as problem:
             invalid.append({"detail": name, "problem": str(problem)})
     if missing or invalid:
-        raise Refused(
+        raise RuleViolation(
             "add_on_details_required",
             f"{product.name} needs to know more: give these details.",
             missing=missing,
@@ -87,12 +87,14 @@ def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, s
 
 
 def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> None:
-    """Raise Refused `no_active_subscription` unless one of the subscriptions runs and is to a plan.
+    """Raise RuleViolation `no_active_subscription` unless one of the subscriptions runs and is to a plan.
 
     `add_ons` are the codes of the products that are none.
     """
     if not any(state.status in GRANTING and state.products - add_ons for state in subscriptions):
-        raise Refused("no_active_subscription", "Add-ons are for customers with a running subscription.")
+        raise RuleViolation(
+            "no_active_subscription", "Add-ons are for customers with a running subscription."
+        )
 
 
 def as_domain_name(text: str) -> str:

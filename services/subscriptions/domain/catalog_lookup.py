@@ -6,7 +6,7 @@ from tallystick.messages.catalog import Feature, Price, Product
 from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
 
 
-class Shelf(Protocol):
+class CatalogLookup(Protocol):
     """The catalog, archived things included; None for what it never had."""
 
     def price(self, code: str) -> Price | None:
@@ -22,13 +22,13 @@ class Shelf(Protocol):
         """A feature by its code."""
 
 
-def item_of(shelf: Shelf, price: Price, quantity: int) -> SubscriptionItem:
+def item_of(catalog: CatalogLookup, price: Price, quantity: int) -> SubscriptionItem:
     """An item at a price of ours, with the product's features as the catalog has them now."""
-    product = shelf.product_of(price)
+    product = catalog.product_of(price)
     features = [
         ItemFeature(**given.model_dump(), kind=feature.kind)
         for given in product.features
-        if (feature := shelf.feature(given.feature)) is not None
+        if (feature := catalog.feature(given.feature)) is not None
     ]
     return SubscriptionItem(
         product=product.code,

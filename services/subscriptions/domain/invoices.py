@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, get_args
 
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_of
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
 
@@ -53,7 +53,7 @@ class InvoiceChange:
     invoice: Invoice
 
 
-def read_invoice(body: Mapping[str, Any], shelf: Shelf) -> Invoice:
+def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
     """An invoice from Stripe's JSON; raises Malformed."""
     status = _STATUSES.get(str(body.get("status")))
     created_at = moment(body.get("created"))
@@ -72,7 +72,7 @@ def read_invoice(body: Mapping[str, Any], shelf: Shelf) -> Invoice:
         amount_due=_amount(body, "amount_due"),
         amount_paid=_amount(body, "amount_paid"),
         currency=str(body.get("currency")),
-        lines=_lines(body, shelf),
+        lines=_lines(body, catalog),
         reference=(body.get("metadata") or {}).get(REFERENCE_KEY),
         attempt_count=_amount(body, "attempt_count"),
         hosted_invoice_url=body.get("hosted_invoice_url"),
@@ -138,12 +138,12 @@ def _subscription(body: Mapping[str, Any]) -> str | None:
     return reference_of(details.get("subscription")) or reference_of(body.get("subscription"))
 
 
-def _lines(body: Mapping[str, Any], shelf: Shelf) -> tuple[InvoiceLine, ...]:
+def _lines(body: Mapping[str, Any], catalog: CatalogLookup) -> tuple[InvoiceLine, ...]:
     listed = (body.get("lines") or {}).get("data") or []
-    return tuple(_line(line, shelf) for line in listed[:LINES_MAX])
+    return tuple(_line(line, catalog) for line in listed[:LINES_MAX])
 
 
-def _line(line: Mapping[str, Any], shelf: Shelf) -> InvoiceLine:
+def _line(line: Mapping[str, Any], catalog: CatalogLookup) -> InvoiceLine:
     period = line.get("period") or {}
     start, end = moment(period.get("start")), moment(period.get("end"))
     if start is None or end is None:
@@ -156,14 +156,14 @@ def _line(line: Mapping[str, Any], shelf: Shelf) -> InvoiceLine:
         quantity=line.get("quantity"),
         period=Span(start=start, end=end),
         proration=bool(details.get("proration", line.get("proration", False))),
-        price=_price_code(line, shelf),
+        price=_price_code(line, catalog),
     )
 
 
-def _price_code(line: Mapping[str, Any], shelf: Shelf) -> str | None:
+def _price_code(line: Mapping[str, Any], catalog: CatalogLookup) -> str | None:
     pricing = (line.get("pricing") or {}).get("price_details") or {}
     stripe_price_id = reference_of(pricing.get("price")) or reference_of(line.get("price"))
-    price = shelf.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
+    price = catalog.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
     return price.code if price is not None else None
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from services.subscriptions.domain.catalog_lookup import Shelf
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
+from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import SEATS_MAX, Price, Product
 from tallystick.messages.subscriptions import ItemToBuy
@@ -20,17 +20,17 @@ class Line:
     quantity: int
 
 
-def order_lines(shelf: Shelf, items: Iterable[ItemToBuy], *, free: bool) -> list[Line]:
+def order_lines(catalog: CatalogLookup, items: Iterable[ItemToBuy], *, free: bool) -> list[Line]:
     """The lines of an order of free prices, or of an order of prices that cost money.
 
-    Raises Refused `unknown_price`, `quantity_out_of_range` and `add_on_details_required`, and
+    Raises RuleViolation `unknown_price`, `quantity_out_of_range` and `add_on_details_required`, and
     `invalid_message` for prices that one subscription cannot hold together.
     """
-    lines = [_line(shelf, item, free=free) for item in items]
+    lines = [_line(catalog, item, free=free) for item in items]
     first = lines[0].price
     for line in lines[1:]:
         if (line.price.currency, line.price.interval) != (first.currency, first.interval):
-            raise Refused(
+            raise RuleViolation(
                 "invalid_message",
                 "All prices of one subscription share a currency and an interval.",
                 prices=[first.code, line.price.code],
@@ -45,7 +45,7 @@ def _refuse_plans_together(lines: Sequence[Line]) -> None:
     for first, second in combinations(plans, 2):
         have_teams = first.product.seats is not None and second.product.seats is not None
         if have_teams or first.product.code == second.product.code:
-            raise Refused(
+            raise RuleViolation(
                 "invalid_message",
                 "One subscription has a plan at one of its prices, and one plan with seats.",
                 prices=[first.price.code, second.price.code],
@@ -53,10 +53,10 @@ def _refuse_plans_together(lines: Sequence[Line]) -> None:
 
 
 def refuse_what_people_sell(lines: Iterable[Line]) -> None:
-    """Raise Refused `unknown_price` for a price that customers are not shown and so cannot check out."""
+    """Raise RuleViolation `unknown_price` for a price that is not listed, which customers cannot check out."""
     for line in lines:
         if not line.price.listed:
-            raise Refused(
+            raise RuleViolation(
                 "unknown_price",
                 f"{line.price.code!r} is sold by people, not at checkout.",
                 price=line.price.code,
@@ -88,17 +88,23 @@ def subscribed_to(plans: Iterable[str], subscriptions: Iterable[tuple[str, State
     return next(held, None)
 
 
-def _line(shelf: Shelf, item: ItemToBuy, *, free: bool) -> Line:
-    price = shelf.price(item.price)
+def _line(catalog: CatalogLookup, item: ItemToBuy, *, free: bool) -> Line:
+    price = catalog.price(item.price)
     if price is None or price.archived:
-        raise Refused("unknown_price", f"The catalog sells nothing at {item.price!r}.", price=item.price)
+        raise RuleViolation(
+            "unknown_price", f"The catalog sells nothing at {item.price!r}.", price=item.price
+        )
     if free and price.model != "free":
-        raise Refused("unknown_price", f"{price.code!r} is not free. Use start_checkout.", price=price.code)
+        raise RuleViolation(
+            "unknown_price", f"{price.code!r} is not free. Use start_checkout.", price=price.code
+        )
     if not free and price.model == "free":
-        raise Refused("unknown_price", f"{price.code!r} is free. Use create_subscription.", price=price.code)
-    product = shelf.product_of(price)
+        raise RuleViolation(
+            "unknown_price", f"{price.code!r} is free. Use create_subscription.", price=price.code
+        )
+    product = catalog.product_of(price)
     if product.required_details:
-        raise Refused(
+        raise RuleViolation(
             "add_on_details_required",
             f"{product.name} asks for details. Use purchase_add_on.",
             price=price.code,
@@ -107,7 +113,7 @@ def _line(shelf: Shelf, item: ItemToBuy, *, free: bool) -> Line:
     minimum, maximum = bounds_of(price, product)
     quantity = item.quantity if item.quantity is not None else minimum
     if not minimum <= quantity <= maximum:
-        raise Refused(
+        raise RuleViolation(
             "quantity_out_of_range",
             f"{price.code!r} is sold from {minimum} to {maximum} at a time.",
             price=price.code,

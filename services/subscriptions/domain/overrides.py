@@ -6,7 +6,7 @@ What an override gives is added to what subscriptions give; one that takes away 
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import FeatureKind
 from tallystick.messages.subscriptions import EntitlementSource
 
@@ -26,7 +26,7 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class OverrideRequest:
     """What was asked for."""
 
     feature: str
@@ -36,17 +36,19 @@ class Wish:
     until: datetime | None
 
 
-def decided(wish: Wish, now: datetime) -> Override | None:
+def decided(request: OverrideRequest, now: datetime) -> Override | None:
     """The override that a wish asks for; None where its time is over, which ends the one in force.
 
-    Raises Refused `invalid_message` for a wish that means nothing.
+    Raises RuleViolation `invalid_message` for a wish that means nothing.
     """
-    if wish.until is not None and wish.until <= now:
+    if request.until is not None and request.until <= now:
         return None
-    if wish.allowed is None and wish.quantity is None:
-        raise Refused("invalid_message", "Say how much there is, or whether it is allowed.", field="allowed")
-    if wish.kind == "flag" and wish.quantity is not None:
-        raise Refused(
-            "invalid_message", f"{wish.feature!r} is a flag: a customer has it or not.", field="quantity"
+    if request.allowed is None and request.quantity is None:
+        raise RuleViolation(
+            "invalid_message", "Say how much there is, or whether it is allowed.", field="allowed"
         )
-    return Override(wish.feature, wish.allowed is not False, wish.quantity, wish.until)
+    if request.kind == "flag" and request.quantity is not None:
+        raise RuleViolation(
+            "invalid_message", f"{request.feature!r} is a flag: a customer has it or not.", field="quantity"
+        )
+    return Override(request.feature, request.allowed is not False, request.quantity, request.until)

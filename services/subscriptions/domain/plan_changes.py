@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.orders import bounds_of
 from services.subscriptions.domain.pricing import PERIODS_A_YEAR, yearly_amount
-from services.subscriptions.domain.rule_violation import Refused
+from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import SubscriptionItem, When
@@ -16,7 +16,7 @@ CHANGEABLE = frozenset({"trialing", "active"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ChangeRequest:
     """What is asked for; None: as it is, or as the rules say."""
 
     price: str | None
@@ -41,43 +41,47 @@ class PlanChange:
     """Whether the new price has another interval, with which a new period begins."""
 
 
-def decide(shelf: Shelf, state: State, wish: Wish, *, seats_occupied: int) -> PlanChange:
+def decide(
+    catalog: CatalogLookup, state: State, request: ChangeRequest, *, seats_occupied: int
+) -> PlanChange:
     """What a wish comes to for a subscription.
 
-    Raises Refused `subscription_not_active`, `unknown_price`, `same_price`, `quantity_out_of_range`,
+    Raises RuleViolation `subscription_not_active`, `unknown_price`, `same_price`, `quantity_out_of_range`,
     `seats_in_use`, and `invalid_message` for a price that cannot be on this subscription.
     """
     if state.status not in CHANGEABLE:
-        raise Refused("subscription_not_active", f"The subscription is {state.status}.", status=state.status)
-    item = plan_item(shelf, state, wish.price)
-    current = _current_price(shelf, item)
-    price = current if wish.price is None else _wanted_price(shelf, current, wish.price)
-    product = shelf.product_of(price)
-    quantity = _quantity(price, product, item, wish)
+        raise RuleViolation(
+            "subscription_not_active", f"The subscription is {state.status}.", status=state.status
+        )
+    item = plan_item(catalog, state, request.price)
+    current = _current_price(catalog, item)
+    price = current if request.price is None else _wanted_price(catalog, current, request.price)
+    product = catalog.product_of(price)
+    quantity = _quantity(price, product, item, request)
     is_restart = price.interval != current.interval
     change = PlanChange("now", item, price, product, quantity, is_restart)
     if (price.code, quantity) == (item.price, item.quantity):
-        return _as_it_is(state, change, wish)
-    _refuse_bad_fit(shelf, state, item, current, price)
+        return _as_it_is(state, change, request)
+    _refuse_bad_fit(catalog, state, item, current, price)
     _refuse_out_of_range(price, product, quantity)
     # More is always allowed, even where Stripe was told to have fewer than are taken.
     too_few = quantity < min(seats_occupied, item.quantity)
     if seats_occupied and (product.seats is None or too_few):
-        raise Refused(
+        raise RuleViolation(
             "seats_in_use",
             f"{seats_occupied} seats are taken. Free some first.",
             occupied=seats_occupied,
             quantity=quantity,
         )
-    when = wish.when or _fitting_time(state, change, current)
+    when = request.when or _fitting_time(state, change, current)
     return change if when == "now" else _at_period_end(state, change)
 
 
-def _as_it_is(state: State, change: PlanChange, wish: Wish) -> PlanChange:
+def _as_it_is(state: State, change: PlanChange, request: ChangeRequest) -> PlanChange:
     if state.scheduled_change is not None:
         return _done(change, "unschedule")
-    if wish.price is not None:
-        raise Refused(
+    if request.price is not None:
+        raise RuleViolation(
             "same_price", f"The subscription is at {change.price.code!r} already.", price=change.price.code
         )
     return _done(change, "nothing")
@@ -85,7 +89,7 @@ def _as_it_is(state: State, change: PlanChange, wish: Wish) -> PlanChange:
 
 def _at_period_end(state: State, change: PlanChange) -> PlanChange:
     if state.cancel_at_period_end:
-        raise Refused(
+        raise RuleViolation(
             "subscription_not_active",
             "The subscription ends with this period; reactivate it first, or change it now.",
             status=state.status,
@@ -108,71 +112,73 @@ def _fitting_time(state: State, change: PlanChange, current: Price) -> When:
     return "period_end" if is_less else "now"
 
 
-def plan_item(shelf: Shelf, state: State, wanted: str | None) -> SubscriptionItem:
+def plan_item(catalog: CatalogLookup, state: State, wanted: str | None) -> SubscriptionItem:
     """The item that is meant: of the wanted product, else the plan with seats, else the only plan."""
-    price = shelf.price(wanted) if wanted is not None else None
+    price = catalog.price(wanted) if wanted is not None else None
     same = [item for item in state.items if price is not None and item.product == price.product]
-    plans = [item for item in state.items if _is_plan(shelf, item)]
+    plans = [item for item in state.items if _is_plan(catalog, item)]
     seated = [item for item in plans if item.seats is not None]
     for candidates in (same, plans, seated):
         if len(candidates) == 1:
             return candidates[0]
-    raise Refused(
+    raise RuleViolation(
         "invalid_message",
         "It is not clear which item of the subscription is meant." if plans else "It is not for a plan.",
         items=[item.price for item in state.items],
     )
 
 
-def _is_plan(shelf: Shelf, item: SubscriptionItem) -> bool:
-    price = shelf.price(item.price) if item.price is not None else None
-    return price is not None and shelf.product_of(price).kind == "plan"
+def _is_plan(catalog: CatalogLookup, item: SubscriptionItem) -> bool:
+    price = catalog.price(item.price) if item.price is not None else None
+    return price is not None and catalog.product_of(price).kind == "plan"
 
 
-def _current_price(shelf: Shelf, item: SubscriptionItem) -> Price:
-    price = shelf.price(item.price) if item.price is not None else None
+def _current_price(catalog: CatalogLookup, item: SubscriptionItem) -> Price:
+    price = catalog.price(item.price) if item.price is not None else None
     if price is None:
-        raise Refused("unknown_price", "The subscription is at a price that the catalog does not know.")
+        raise RuleViolation("unknown_price", "The subscription is at a price that the catalog does not know.")
     return price
 
 
-def _wanted_price(shelf: Shelf, current: Price, code: str) -> Price:
+def _wanted_price(catalog: CatalogLookup, current: Price, code: str) -> Price:
     if code == current.code:
         # Even if it is sold no more: who has it may have more or less of it.
         return current
-    price = shelf.price(code)
-    if price is None or price.archived or shelf.product_of(price).kind != "plan":
-        raise Refused("unknown_price", f"The catalog sells no plan at {code!r}.", price=code)
+    price = catalog.price(code)
+    if price is None or price.archived or catalog.product_of(price).kind != "plan":
+        raise RuleViolation("unknown_price", f"The catalog sells no plan at {code!r}.", price=code)
     return price
 
 
-def _quantity(price: Price, product: Product, item: SubscriptionItem, wish: Wish) -> int:
+def _quantity(price: Price, product: Product, item: SubscriptionItem, request: ChangeRequest) -> int:
     """What was asked for; else as many as now, if the new price is sold in such numbers."""
-    if wish.quantity is not None:
-        return wish.quantity
+    if request.quantity is not None:
+        return request.quantity
     minimum, maximum = bounds_of(price, product)
     return minimum if minimum == maximum else max(item.quantity, minimum)
 
 
-def _refuse_bad_fit(shelf: Shelf, state: State, item: SubscriptionItem, current: Price, price: Price) -> None:
+def _refuse_bad_fit(
+    catalog: CatalogLookup, state: State, item: SubscriptionItem, current: Price, price: Price
+) -> None:
     if (price.model == "free") != (current.model == "free"):
         how = (
             "Cancel this subscription, then create_subscription."
             if price.model == "free"
             else "Use start_checkout."
         )
-        raise Refused(
+        raise RuleViolation(
             "unknown_price", f"Nobody changes between free and paid prices. {how}", price=price.code
         )
     if None not in (price.currency, current.currency) and price.currency != current.currency:
-        raise Refused(
+        raise RuleViolation(
             "invalid_message",
             "A subscription keeps its currency.",
             price=price.code,
             currency=current.currency,
         )
     if len(state.items) > 1 and price.interval != current.interval:
-        raise Refused(
+        raise RuleViolation(
             "invalid_message",
             "All prices of one subscription share an interval.",
             prices=[item.price for item in state.items],
@@ -182,7 +188,7 @@ def _refuse_bad_fit(shelf: Shelf, state: State, item: SubscriptionItem, current:
 def _refuse_out_of_range(price: Price, product: Product, quantity: int) -> None:
     minimum, maximum = bounds_of(price, product)
     if not minimum <= quantity <= maximum:
-        raise Refused(
+        raise RuleViolation(
             "quantity_out_of_range",
             f"{price.code!r} is sold from {minimum} to {maximum} at a time.",
             price=price.code,

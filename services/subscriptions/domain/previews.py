@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import cast
 
 from services.subscriptions.domain.billing_periods import period_containing
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange
 from services.subscriptions.domain.pricing import price_parts
 from services.subscriptions.domain.proration import Bought, ProratedLine, proration_lines, share_left
@@ -29,51 +29,64 @@ class Preview:
 
 
 def preview_own(
-    state: State, shelf: Shelf, change: PlanChange, *, proration: Proration, anchor: datetime, at: datetime
+    state: State,
+    catalog: CatalogLookup,
+    change: PlanChange,
+    *,
+    proration: Proration,
+    anchor: datetime,
+    at: datetime,
 ) -> Preview:
     """What a change comes to; `anchor` is from where the periods are counted."""
     wanted = Bought(change.price, change.quantity)
     others = [
         Bought(price, item.quantity)
         for item in state.items
-        if item != change.item and item.price is not None and (price := shelf.price(item.price))
+        if item != change.item and item.price is not None and (price := catalog.price(item.price))
     ]
     running = Span(start=state.current_period_start or at, end=state.current_period_end or at)
     if change.how == "now" and change.is_restart and state.status != "trialing":
-        return _preview_restart(shelf, change, running, wanted, at, proration)
+        return _preview_restart(catalog, change, running, wanted, at, proration)
     following = _following(anchor, change, running)
     regular = [line for bought in (wanted, *others) for line in _whole(bought, following)]
     settled: list[InvoiceLine] = []
     if change.how == "now" and proration != "none" and state.status != "trialing":
-        settled = _settled(shelf, change, wanted, running, at)
+        settled = _settled(catalog, change, wanted, running, at)
     if settled and proration == "invoice":
         return Preview(max(_sum(settled), 0), _sum(regular), settled)
     lines = [*settled, *regular]
     return Preview(0, max(_sum(lines), 0), lines)
 
 
-def upcoming_own(state: State, shelf: Shelf, *, anchor: datetime, interval: str) -> list[InvoiceLine]:
+def upcoming_own(
+    state: State, catalog: CatalogLookup, *, anchor: datetime, interval: str
+) -> list[InvoiceLine]:
     """What the next period comes to, with what is scheduled for it; nothing where none follows."""
     end = state.current_period_end
     if end is None or state.status not in CHANGEABLE or state.cancel_at_period_end:
         return []
-    after, anchor, interval = take_scheduled(state, shelf, anchor, interval, end)
+    after, anchor, interval = take_scheduled(state, catalog, anchor, interval, end)
     start, stop = period_containing(anchor, cast(Interval, interval), end)
     bought = [
         Bought(price, item.quantity)
         for item in after.items
-        if item.price is not None and (price := shelf.price(item.price))
+        if item.price is not None and (price := catalog.price(item.price))
     ]
     return [line for each in bought for line in _whole(each, Span(start=start, end=stop))]
 
 
 def _preview_restart(
-    shelf: Shelf, change: PlanChange, running: Span, wanted: Bought, at: datetime, proration: Proration
+    catalog: CatalogLookup,
+    change: PlanChange,
+    running: Span,
+    wanted: Bought,
+    at: datetime,
+    proration: Proration,
 ) -> Preview:
     """A new period begins at once: what is left of the old one is credited, the new one is due."""
     start, end = period_containing(at, change.price.interval, at)
     whole = _whole(wanted, Span(start=start, end=end))
-    settled = _settled(shelf, change, wanted, running, at) if proration != "none" else []
+    settled = _settled(catalog, change, wanted, running, at) if proration != "none" else []
     lines = [*(line for line in settled if line.amount < 0), *whole]
     return Preview(max(_sum(lines), 0), _sum(whole), lines)
 
@@ -85,9 +98,9 @@ def _following(anchor: datetime, change: PlanChange, running: Span) -> Span:
 
 
 def _settled(
-    shelf: Shelf, change: PlanChange, wanted: Bought, running: Span, at: datetime
+    catalog: CatalogLookup, change: PlanChange, wanted: Bought, running: Span, at: datetime
 ) -> list[InvoiceLine]:
-    before = shelf.price(change.item.price) if change.item.price is not None else None
+    before = catalog.price(change.item.price) if change.item.price is not None else None
     if before is None or running.end <= running.start:
         return []
     share = share_left(running.start, running.end, at)

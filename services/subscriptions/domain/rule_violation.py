@@ -3,7 +3,7 @@
 from pydantic import JsonValue
 
 
-class Refused(Exception):
+class RuleViolation(Exception):
     """A wish that the rules do not allow."""
 
     def __init__(self, code: str, message: str, **details: JsonValue) -> None:

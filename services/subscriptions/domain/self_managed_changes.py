@@ -4,16 +4,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.subscriptions.domain.billing_periods import period_containing
-from services.subscriptions.domain.catalog_lookup import Shelf, item_of
+from services.subscriptions.domain.catalog_lookup import CatalogLookup, item_of
 from services.subscriptions.domain.plan_changes import PlanChange, plan_item
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.subscriptions import ScheduledChange
 
 
-def changed_now(state: State, shelf: Shelf, change: PlanChange, now: datetime) -> State:
+def changed_now(state: State, catalog: CatalogLookup, change: PlanChange, now: datetime) -> State:
     """The state after a change at once; with another interval, a new period begins now unless in a trial."""
     items = tuple(
-        item_of(shelf, change.price, change.quantity) if item == change.item else item for item in state.items
+        item_of(catalog, change.price, change.quantity) if item == change.item else item
+        for item in state.items
     )
     after = replace(state, items=items, scheduled_change=None)
     if not change.is_restart or state.status == "trialing":
@@ -36,19 +37,19 @@ def scheduled(state: State, change: PlanChange) -> State:
 
 
 def take_scheduled(
-    state: State, shelf: Shelf, anchor: datetime, interval: str, at: datetime
+    state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
 ) -> tuple[State, datetime, str]:
     """The items after a scheduled change, if it is due, and from where and how periods are counted then.
 
     The period itself is not moved. A subscription that ends instead takes nothing.
     """
     waiting = state.scheduled_change
-    price = shelf.price(waiting.price) if waiting is not None else None
+    price = catalog.price(waiting.price) if waiting is not None else None
     if waiting is None or price is None or waiting.at > at or state.cancel_at_period_end:
         return state, anchor, interval
-    replaced = plan_item(shelf, state, waiting.price)
+    replaced = plan_item(catalog, state, waiting.price)
     items = tuple(
-        item_of(shelf, price, waiting.quantity) if item is replaced else item for item in state.items
+        item_of(catalog, price, waiting.quantity) if item is replaced else item for item in state.items
     )
     after = replace(state, items=items, scheduled_change=None)
     if price.interval == interval:

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from services.subscriptions.domain.catalog_lookup import Shelf, foreign_item, item_of
+from services.subscriptions.domain.catalog_lookup import CatalogLookup, foreign_item, item_of
 from services.subscriptions.domain.stripe_objects import Malformed, StripeItem, StripeSubscription
 from services.subscriptions.domain.subscription_state import FINAL, State
 from tallystick.messages.subscriptions import ScheduledChange, Status, SubscriptionItem
@@ -12,7 +12,7 @@ _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} |
 }
 
 
-def state_of(subscription: StripeSubscription, shelf: Shelf, before: State | None = None) -> State:
+def state_of(subscription: StripeSubscription, catalog: CatalogLookup, before: State | None = None) -> State:
     """The state that Stripe's object describes, with what we alone know carried over from `before`.
 
     Raises Malformed for a status that Stripe does not have.
@@ -25,7 +25,7 @@ def state_of(subscription: StripeSubscription, shelf: Shelf, before: State | Non
     return State(
         status=status,
         collection="invoice" if subscription.sends_invoice else "automatic",
-        items=tuple(_item(item, shelf) for item in subscription.items),
+        items=tuple(_item(item, catalog) for item in subscription.items),
         current_period_start=subscription.current_period_start,
         current_period_end=subscription.current_period_end,
         trial_end=subscription.trial_end,
@@ -74,10 +74,10 @@ def _ends_with_period(subscription: StripeSubscription) -> bool:
     )
 
 
-def _item(item: StripeItem, shelf: Shelf) -> SubscriptionItem:
-    price = shelf.price_by_stripe_id(item.stripe_price_id)
+def _item(item: StripeItem, catalog: CatalogLookup) -> SubscriptionItem:
+    price = catalog.price_by_stripe_id(item.stripe_price_id)
     if price is None and item.lookup_key is not None:
-        price = shelf.price(item.lookup_key)
+        price = catalog.price(item.lookup_key)
     if price is None:
         return foreign_item(item.stripe_price_id, item.quantity)
-    return item_of(shelf, price, item.quantity).model_copy(update={"stripe_price_id": item.stripe_price_id})
+    return item_of(catalog, price, item.quantity).model_copy(update={"stripe_price_id": item.stripe_price_id})

@@ -12,7 +12,7 @@ from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import InvoiceRow, SubscriptionRow
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Dunning:
 async def end_grace(transactions: Transactions, at: datetime) -> None:
     """Restrict every overdue subscription whose grace is over by then."""
 
-    async def restrict(work: Work, row: SubscriptionRow) -> None:
+    async def restrict(work: UnitOfWork, row: SubscriptionRow) -> None:
         await change_subscription(work, row, restricted(state_of_row(row), at))
 
     due = sa.and_(
@@ -39,7 +39,7 @@ async def end_grace(transactions: Transactions, at: datetime) -> None:
     await for_each_due(transactions, "end_grace", at, due, SubscriptionRow.grace_until, restrict)
 
 
-async def recount_grace(work: Work, invoice: InvoiceRow, dunning: Dunning) -> None:
+async def recount_grace(work: UnitOfWork, invoice: InvoiceRow, dunning: Dunning) -> None:
     """Count the grace of an invoice's subscription from what is known now of its failed payments."""
     if invoice.subscription_id is None:
         return

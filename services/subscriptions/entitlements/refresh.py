@@ -13,7 +13,7 @@ from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.overrides.repository import overrides_in_force
 from services.subscriptions.repository import live_states, states_of
 from services.subscriptions.snapshots import sources_from
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
@@ -51,7 +51,7 @@ Key = tuple[str, str]
 
 
 async def refresh_entitlements(
-    work: Work, tokens: Iterable[str], *, causes: Mapping[str, str] | None = None
+    work: UnitOfWork, tokens: Iterable[str], *, causes: Mapping[str, str] | None = None
 ) -> None:
     """Compute what these customers may use; tell and put in the bucket what differs.
 
@@ -74,10 +74,10 @@ async def refresh_entitlements(
     if changed:
         await _write(work, changed)
     for key, (version, allowance) in changed.items():
-        _tell(work, key, version, allowance, (causes or {}).get(key[0]))
+        _emit(work, key, version, allowance, (causes or {}).get(key[0]))
 
 
-async def _stored(work: Work, tokens: list[str]) -> dict[Key, tuple[int, m.Allowance | None]]:
+async def _stored(work: UnitOfWork, tokens: list[str]) -> dict[Key, tuple[int, m.Allowance | None]]:
     """Versions and what is given; None where nothing is any more."""
     cursor = await work.driver.execute(STORED, (tokens,))
     found: dict[Key, tuple[int, m.Allowance | None]] = {}
@@ -90,7 +90,7 @@ async def _stored(work: Work, tokens: list[str]) -> dict[Key, tuple[int, m.Allow
     return found
 
 
-async def _wanted(work: Work, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
+async def _wanted(work: UnitOfWork, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
     own: dict[str, dict[str, State]] = {token: {} for token in tokens}
     for customer, subscription_id, state in await live_states(work, tokens):
         own[customer][subscription_id] = state
@@ -105,7 +105,7 @@ async def _wanted(work: Work, tokens: list[str], holders: list[str]) -> dict[Key
     }
 
 
-async def held_seats(work: Work, holders: Sequence[str]) -> dict[str, list[HeldSeat]]:
+async def held_seats(work: UnitOfWork, holders: Sequence[str]) -> dict[str, list[HeldSeat]]:
     """By member's token, the seats from which they have anything."""
     found = await (await work.driver.execute(HELD, (holders,))).fetchall()
     behind = {subscription_id for *_, subscription_id in found}
@@ -118,7 +118,7 @@ async def held_seats(work: Work, holders: Sequence[str]) -> dict[str, list[HeldS
     return seats
 
 
-async def _write(work: Work, changed: Mapping[Key, tuple[int, m.Allowance | None]]) -> None:
+async def _write(work: UnitOfWork, changed: Mapping[Key, tuple[int, m.Allowance | None]]) -> None:
     rows = [
         (
             customer,
@@ -135,14 +135,16 @@ async def _write(work: Work, changed: Mapping[Key, tuple[int, m.Allowance | None
     await work.driver.execute(WRITE, [list(column) for column in zip(*rows, strict=True)])
 
 
-def _tell(work: Work, key: Key, version: int, allowance: m.Allowance | None, caused_by: str | None) -> None:
+def _emit(
+    work: UnitOfWork, key: Key, version: int, allowance: m.Allowance | None, caused_by: str | None
+) -> None:
     token, feature = key
     customer, given = Customer.from_token(token), dict(allowance or NOTHING)
     name = entitlement_key(token, feature)
     snapshot = m.EntitlementSnapshot(
         entitlement_id=name, version=version, customer=customer, feature=feature, **given
     )
-    work.tell(
+    work.emit(
         m.EntitlementEvent,
         "changed",
         customer=customer,

@@ -23,7 +23,7 @@ from services.subscriptions.tables.seat_holders import KnownSeatRow, KnownTeamRo
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.messaging.external_command import Steps
 from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.seats import SeatEvent, TeamEvent
 from tallystick.messages.subscriptions import RefreshSeats, SeatsRefreshed
 
@@ -36,7 +36,7 @@ LOCK_TEAMS = """
 
 
 @service.event(SeatEvent, name="note_seats", together=True)
-async def note_seats(work: Work, events: Sequence[SeatEvent]) -> None:
+async def note_seats(work: UnitOfWork, events: Sequence[SeatEvent]) -> None:
     """Remember who holds these seats; who has gained or lost one gains or loses what it gives."""
     await _lock_teams(work, [event.seat.team_id for event in events])
     before = await _members(work, [event.seat.seat_id for event in events])
@@ -120,7 +120,7 @@ async def _bring_in_line(begin: Begin, team_id: str, terms: _Terms | None) -> No
         await _end_run(work, team_id, terms)
 
 
-async def _begin_run(work: Work, team_id: str) -> _Terms | None:
+async def _begin_run(work: UnitOfWork, team_id: str) -> _Terms | None:
     """None where the holders have what the team gives now. The team is locked."""
     team = await work.session.get_one(KnownTeamRow, team_id)
     fingerprint = await _fingerprint(work, team)
@@ -132,14 +132,14 @@ async def _begin_run(work: Work, team_id: str) -> _Terms | None:
     return _Terms(fingerprint, team.terms_revision)
 
 
-async def _end_run(work: Work, team_id: str, terms: _Terms) -> None:
+async def _end_run(work: UnitOfWork, team_id: str, terms: _Terms) -> None:
     await _lock_teams(work, [team_id])
     team = await work.session.get_one(KnownTeamRow, team_id)
     if team.terms_revision == terms.revision and await _fingerprint(work, team) == terms.fingerprint:
         team.terms = terms.fingerprint
 
 
-async def _fingerprint(work: Work, team: KnownTeamRow) -> str:
+async def _fingerprint(work: UnitOfWork, team: KnownTeamRow) -> str:
     """A text that differs whenever a seat of the team gives something else."""
     row = await find_subscription(work.session, team.subscription_id)
     if row is None or not team.has_access:
@@ -149,11 +149,11 @@ async def _fingerprint(work: Work, team: KnownTeamRow) -> str:
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
-async def _lock_teams(work: Work, team_ids: Sequence[str]) -> None:
+async def _lock_teams(work: UnitOfWork, team_ids: Sequence[str]) -> None:
     await work.driver.execute(LOCK_TEAMS, (sorted(set(team_ids)),))
 
 
-async def _members(work: Work, seat_ids: Sequence[str]) -> dict[str, str]:
+async def _members(work: UnitOfWork, seat_ids: Sequence[str]) -> dict[str, str]:
     """Who is known to hold these seats."""
     known = sa.select(KnownSeatRow.seat_id, KnownSeatRow.member).where(
         KnownSeatRow.seat_id.in_(set(seat_ids)), KnownSeatRow.claimed

@@ -12,11 +12,11 @@ from typing import NamedTuple, cast
 import orjson
 
 from services.subscriptions.domain.billing_periods import period_containing
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.self_managed_periods import with_present_terms
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import Interval
@@ -57,13 +57,15 @@ class Due(NamedTuple):
     created_at: datetime
 
 
-async def renew_plainly(work: Work, tokens: Iterable[str], shelf: Shelf, at: datetime) -> None:
+async def renew_plainly(
+    work: UnitOfWork, tokens: Iterable[str], catalog: CatalogLookup, at: datetime
+) -> None:
     """Renew what is due of these customers, whose rows are locked, where nothing else is to be done.
 
     What else is due is left as it is: what ends, changes, or has other terms in the catalog by now.
     """
     cursor = await work.driver.execute(SELECT_PLAIN, (list(tokens), at))
-    forms = cache(lambda items, collection: _form(items, collection, shelf))
+    forms = cache(lambda items, collection: _form(items, collection, catalog))
     period = cache(lambda anchor, interval: period_containing(anchor, cast(Interval, interval), at))
     renewed = [
         snapshot
@@ -80,7 +82,7 @@ async def renew_plainly(work: Work, tokens: Iterable[str], shelf: Shelf, at: dat
     )
     await work.driver.execute(UPDATE_PERIODS, columns)
     for snapshot in renewed:
-        work.tell(
+        work.emit(
             m.SubscriptionEvent,
             "renewed",
             customer=snapshot.customer,
@@ -111,7 +113,7 @@ def _renewed(
     )
 
 
-def _form(items: str, collection: str, shelf: Shelf) -> m.SubscriptionSnapshot | None:
+def _form(items: str, collection: str, catalog: CatalogLookup) -> m.SubscriptionSnapshot | None:
     """The snapshot of any subscription to these items; None where the catalog has other terms for them."""
     some = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
     row = SubscriptionRow(
@@ -125,5 +127,5 @@ def _form(items: str, collection: str, shelf: Shelf) -> m.SubscriptionSnapshot |
         restricted=False,
         created_at=some,
     )
-    is_same = all(with_present_terms(shelf, item) == item for item in state_of_row(row).items)
+    is_same = all(with_present_terms(catalog, item) == item for item in state_of_row(row).items)
     return subscription_snapshot(row) if is_same else None

@@ -14,8 +14,9 @@ from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import release_schedule
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
@@ -47,7 +48,7 @@ async def cancel_subscription(
     )
 
 
-async def plan_cancellation(work: Work, command: m.CancelSubscription) -> Cancellation:
+async def plan_cancellation(work: UnitOfWork, command: m.CancelSubscription) -> Cancellation:
     """Check that there is something to cancel.
 
     Raises Rejected `not_found` and `subscription_ended`.
@@ -87,7 +88,7 @@ async def cancel_in_stripe(
 
 
 async def record_cancellation(
-    work: Work, command: m.CancelSubscription, revision: int, answer: StripeSubscription | None
+    work: UnitOfWork, command: m.CancelSubscription, revision: int, answer: StripeSubscription | None
 ) -> m.SubscriptionFound:
     """Write what the subscription is now.
 
@@ -101,7 +102,7 @@ async def record_cancellation(
     return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
 
-async def _cancel_own(work: Work, row: SubscriptionRow, at: Literal["period_end", "now"]) -> None:
+async def _cancel_own(work: UnitOfWork, row: SubscriptionRow, at: Literal["period_end", "now"]) -> None:
     state = state_of_row(row)
     if state.is_final:
         raise _already_ended(row.subscription_id)

@@ -14,7 +14,7 @@ from services.subscriptions.domain.reminders import CARD_NOTICE, CardExpiry, has
 from services.subscriptions.domain.stripe_objects import reference_of
 from services.subscriptions.due_batches import cause
 from services.subscriptions.repository import find_subscription, lock_customer
-from services.subscriptions.state_changes import tell_subscription
+from services.subscriptions.state_changes import emit_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.payment_methods import saved_payment_method
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
@@ -109,4 +109,4 @@ async def _announce(
             return
         row.card_looked_at_for = charge.charged_at
         if expiry is not None and has_expired(expiry, charge.charged_at):
-            tell_subscription(work, row, "cardExpiring")
+            emit_subscription(work, row, "cardExpiring")

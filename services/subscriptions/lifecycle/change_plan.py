@@ -14,7 +14,7 @@ from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.checkout.start_checkout import as_rejection
 from services.subscriptions.domain.orders import subscribed_to
-from services.subscriptions.domain.plan_changes import CHANGEABLE, PlanChange, Wish, decide
+from services.subscriptions.domain.plan_changes import CHANGEABLE, ChangeRequest, PlanChange, decide
 from services.subscriptions.domain.self_managed_changes import changed_now, scheduled
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import State
@@ -33,8 +33,9 @@ from services.subscriptions.stripe.subscription_updates import (
     schedule_change,
 )
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity
@@ -95,10 +96,10 @@ class Changing:
         save = partial(self._record, intent)
         return await record_until_current(self.steps, self.stripe, intent.revision, answer, save)
 
-    async def _plan(self, work: Work) -> ChangeIntent:
+    async def _plan(self, work: UnitOfWork) -> ChangeIntent:
         row = await locked(work, self.command.subscription_id)
         has_room = self.room.is_asked or self._has_room()
-        change = await plan_change(work, row, wish_of(self.command), has_room=has_room)
+        change = await plan_change(work, row, change_request_of(self.command), has_room=has_room)
         return ChangeIntent(
             how=change.how,
             stripe_subscription_id=row.stripe_subscription_id,
@@ -158,22 +159,22 @@ class Changing:
         )
 
     async def _record(
-        self, intent: ChangeIntent, work: Work, revision: int, answer: StripeSubscription
+        self, intent: ChangeIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
     ) -> m.SubscriptionChanged:
         row = await locked(work, self.command.subscription_id)
         await take_over(work, row, revision, answer, partial(_with_wait, intent, answer))
         return self._done(work, row, intent)
 
-    async def _change_own(self, intent: ChangeIntent, work: Work) -> m.SubscriptionChanged:
+    async def _change_own(self, intent: ChangeIntent, work: UnitOfWork) -> m.SubscriptionChanged:
         row = await locked(work, self.command.subscription_id)
         has_room = intent.seats_left is not None or self._has_room()
-        change = await plan_change(work, row, wish_of(self.command), has_room=has_room)
+        change = await plan_change(work, row, change_request_of(self.command), has_room=has_room)
         if change.how != "nothing" and row.stripe_subscription_id is not None:
             raise Unavailable("The subscription has just changed.")
         await _carry_out_own(work, row, change)
         return self._done(work, row, intent)
 
-    def _done(self, work: Work, row: SubscriptionRow, intent: ChangeIntent) -> m.SubscriptionChanged:
+    def _done(self, work: UnitOfWork, row: SubscriptionRow, intent: ChangeIntent) -> m.SubscriptionChanged:
         if intent.seats_left is not None:
             about = row.subscription_id
             let_go(work, self.command.command_id, subscription_id=about, version=row.version)
@@ -205,24 +206,26 @@ async def change_held_quantity(
     return await Changing(steps, command, stripe, room).carry_out()
 
 
-async def plan_change(work: Work, row: SubscriptionRow, wish: Wish, *, has_room: bool = False) -> PlanChange:
+async def plan_change(
+    work: UnitOfWork, row: SubscriptionRow, request: ChangeRequest, *, has_room: bool = False
+) -> PlanChange:
     """What a wish comes to for a subscription as it stands.
 
     With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
     `decide`, and `already_subscribed` where another subscription of the customer's is for the wanted plan.
     """
-    shelf, state = await load_catalog(work), state_of_row(row)
+    catalog, state = await load_catalog(work), state_of_row(row)
     occupied = 0 if has_room else row.seats_occupied
-    change = as_rejection(lambda: decide(shelf, state, wish, seats_occupied=occupied))
+    change = as_rejection(lambda: decide(catalog, state, request, seats_occupied=occupied))
     if change.product.code not in state.products:
         await _refuse_held(work, row, change.product.code)
     return change
 
 
-def wish_of(asked: ChangeCommand | m.PreviewChange) -> Wish:
+def change_request_of(asked: ChangeCommand | m.PreviewChange) -> ChangeRequest:
     """What a command or preview asks for."""
     price = asked.price if isinstance(asked, m.ChangePlan | m.PreviewChange) else None
-    return Wish(price=price, quantity=asked.quantity, when=asked.when)
+    return ChangeRequest(price=price, quantity=asked.quantity, when=asked.when)
 
 
 def item_change(change: PlanChange) -> ItemChange:
@@ -237,7 +240,7 @@ def item_change(change: PlanChange) -> ItemChange:
     return ItemChange(before=before, after=after, quantity=change.quantity, interval=change.price.interval)
 
 
-async def _refuse_held(work: Work, row: SubscriptionRow, plan: str) -> None:
+async def _refuse_held(work: UnitOfWork, row: SubscriptionRow, plan: str) -> None:
     others = [other for other in await live_subscriptions(work.session, row.customer) if other is not row]
     held = subscribed_to([plan], ((other.subscription_id, state_of_row(other)) for other in others))
     if held is not None:
@@ -267,18 +270,18 @@ def _is_taken(intent: ChangeIntent, answer: StripeSubscription) -> bool:
     )
 
 
-async def _carry_out_own(work: Work, row: SubscriptionRow, change: PlanChange) -> None:
+async def _carry_out_own(work: UnitOfWork, row: SubscriptionRow, change: PlanChange) -> None:
     state = state_of_row(row)
     if change.how == "unschedule":
         await change_subscription(work, row, replace(state, scheduled_change=None))
     elif change.how == "period_end":
         await change_subscription(work, row, scheduled(state, change))
     elif change.how == "now":
-        shelf: CatalogView = await load_catalog(work)
+        catalog: CatalogView = await load_catalog(work)
         if change.is_restart:
             row.period_interval = change.price.interval
             row.period_anchor = state.trial_end if state.status == "trialing" else work.now
-        await change_subscription(work, row, changed_now(state, shelf, change, work.now))
+        await change_subscription(work, row, changed_now(state, catalog, change, work.now))
 
 
 class Unscheduling(BaseModel):
@@ -307,7 +310,7 @@ async def cancel_scheduled_change(
     return await record_until_current(steps, stripe, intent.revision, answer, save)
 
 
-async def _plan_unscheduling(command: m.CancelScheduledChange, work: Work) -> Unscheduling:
+async def _plan_unscheduling(command: m.CancelScheduledChange, work: UnitOfWork) -> Unscheduling:
     row = await locked(work, command.subscription_id)
     details: JsonValue = {"subscription_id": command.subscription_id}
     state = state_of_row(row)
@@ -319,14 +322,14 @@ async def _plan_unscheduling(command: m.CancelScheduledChange, work: Work) -> Un
 
 
 async def _record_unscheduling(
-    command: m.CancelScheduledChange, work: Work, revision: int, answer: StripeSubscription
+    command: m.CancelScheduledChange, work: UnitOfWork, revision: int, answer: StripeSubscription
 ) -> m.SubscriptionFound:
     row = await locked(work, command.subscription_id)
     await take_over(work, row, revision, answer)
     return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
 
-async def _unschedule_own(command: m.CancelScheduledChange, work: Work) -> m.SubscriptionFound:
+async def _unschedule_own(command: m.CancelScheduledChange, work: UnitOfWork) -> m.SubscriptionFound:
     row = await locked(work, command.subscription_id)
     await change_subscription(work, row, replace(state_of_row(row), scheduled_change=None))
     return m.SubscriptionFound(subscription=subscription_snapshot(row))

@@ -33,11 +33,12 @@ from services.subscriptions.domain.stripe_objects import (
 from services.subscriptions.repository import lock_customer, subscription_of_stripe
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import subscription_snapshot
-from services.subscriptions.state_changes import change_subscription, tell_customer
+from services.subscriptions.state_changes import change_subscription, emit_customer
 from services.subscriptions.stripe.client import StripeGateway, refusals
 from services.subscriptions.stripe.payment_methods import saved_payment_method
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 INVOICE_DUE_DAYS = 30
@@ -82,13 +83,13 @@ class Creating:
             price = (await load_catalog(work)).price(self.command.items[0].price)
         return price is not None and price.model == "free"
 
-    async def _start_own(self, work: Work) -> m.SubscriptionFound:
+    async def _start_own(self, work: UnitOfWork) -> m.SubscriptionFound:
         customer = await require_customer(work, self.command.customer)
-        shelf = await load_catalog(work)
-        lines = self._lines(shelf)
+        catalog = await load_catalog(work)
+        lines = self._lines(catalog)
         await refuse_second(work, customer.customer, plans_of(lines))
         days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
-        state = started(shelf, lines, self._start(), days)
+        state = started(catalog, lines, self._start(), days)
         row = new_subscription(work, customer)
         row.period_anchor, row.period_interval = anchor_of(state), lines[0].price.interval
         await change_subscription(work, row, state, is_new=True)
@@ -104,7 +105,7 @@ class Creating:
             )
         return start
 
-    async def _plan(self, work: Work) -> Creation:
+    async def _plan(self, work: UnitOfWork) -> Creation:
         """Hold the plans."""
         lines = self._lines(await load_catalog(work))
         self.stripe.require()
@@ -123,10 +124,10 @@ class Creating:
     def _collection(self) -> Literal["automatic", "invoice"]:
         return "invoice" if self.command.collection == "invoice" else "automatic"
 
-    def _lines(self, shelf: CatalogView) -> list[Line]:
-        prices = [shelf.price(item.price) for item in self.command.items]
+    def _lines(self, catalog: CatalogView) -> list[Line]:
+        prices = [catalog.price(item.price) for item in self.command.items]
         free = all(price is not None and price.model == "free" for price in prices)
-        return as_rejection(lambda: order_lines(shelf, self.command.items, free=free))
+        return as_rejection(lambda: order_lines(catalog, self.command.items, free=free))
 
     async def _stripe_customer(self, intent: Creation) -> str:
         if intent.stripe_customer_id is not None:
@@ -150,13 +151,15 @@ class Creating:
         params = subscription_params(intent, stripe_customer_id, method)
         return await _create(self.stripe, params, self.steps.key("subscription"))
 
-    async def _record(self, work: Work, intent: Creation, made: StripeSubscription) -> m.SubscriptionFound:
+    async def _record(
+        self, work: UnitOfWork, intent: Creation, made: StripeSubscription
+    ) -> m.SubscriptionFound:
         customer = await lock_customer(work.session, intent.customer)
         if customer is None:
             raise RuntimeError("customers are never deleted, but this one is gone")
         if customer.stripe_customer_id is None:
             await link_stripe_customer(work, customer, made.stripe_customer_id)
-            tell_customer(work, customer, "updated")
+            emit_customer(work, customer, "updated")
         # Its event may have been faster than the answer.
         await adopt_subscription(work, customer, made, await load_catalog(work))
         row = await subscription_of_stripe(work.session, made.stripe_subscription_id)

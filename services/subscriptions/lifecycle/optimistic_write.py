@@ -15,8 +15,9 @@ from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Unavailable, Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -33,7 +34,7 @@ class Outdated(Exception):
 
 
 async def take_over(
-    work: Work,
+    work: UnitOfWork,
     row: SubscriptionRow,
     revision: int,
     answer: StripeSubscription,
@@ -58,7 +59,7 @@ async def record_until_current(
     stripe: StripeGateway,
     revision: int,
     answer: StripeSubscription,
-    save: Callable[[Work, int, StripeSubscription], Awaitable[Result]],
+    save: Callable[[UnitOfWork, int, StripeSubscription], Awaitable[Result]],
 ) -> Result:
     """Record Stripe's answer, or, if its events were faster, what Stripe says after those.
 
@@ -73,7 +74,7 @@ async def record_until_current(
     raise Unavailable("The subscription is changing in Stripe at this moment.")
 
 
-async def locked(work: Work, subscription_id: str) -> SubscriptionRow:
+async def locked(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
     """A subscription's row under its customer's lock; raises Rejected `not_found`."""
     row = await find_subscription(work.session, subscription_id)
     if row is not None:
@@ -93,9 +94,9 @@ def not_found(subscription_id: str) -> Rejected:
 
 
 async def _save(
-    save: Callable[[Work, int, StripeSubscription], Awaitable[Result]],
+    save: Callable[[UnitOfWork, int, StripeSubscription], Awaitable[Result]],
     revision: int,
     answer: StripeSubscription,
-    work: Work,
+    work: UnitOfWork,
 ) -> Result:
     return await save(work, revision, answer)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.catalog.repository import load_catalog
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.self_managed_changes import take_scheduled
 from services.subscriptions.domain.self_managed_periods import paused, reactivated, resumed
 from services.subscriptions.domain.stripe_objects import StripeSubscription
@@ -17,8 +17,9 @@ from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 Interruption = m.ReactivateSubscription | m.PauseSubscription | m.ResumeSubscription
@@ -61,7 +62,7 @@ class Interrupting:
         answer = await self._ask(stripe_id)
         return await record_until_current(self.steps, self.stripe, plan.revision, answer, self._record)
 
-    async def _plan(self, work: Work) -> Plan:
+    async def _plan(self, work: UnitOfWork) -> Plan:
         row = await locked(work, self.command.subscription_id)
         refuse_unless_possible(self.command, row, work)
         return Plan(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
@@ -85,12 +86,14 @@ class Interrupting:
         present = await self.stripe.find_subscription(stripe_id)
         return present is not None and present.status == "paused"
 
-    async def _record(self, work: Work, revision: int, answer: StripeSubscription) -> m.SubscriptionFound:
+    async def _record(
+        self, work: UnitOfWork, revision: int, answer: StripeSubscription
+    ) -> m.SubscriptionFound:
         row = await locked(work, self.command.subscription_id)
         await take_over(work, row, revision, answer)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def _change_own(self, work: Work) -> m.SubscriptionFound:
+    async def _change_own(self, work: UnitOfWork) -> m.SubscriptionFound:
         row = await locked(work, self.command.subscription_id)
         # Again: another command may have come in between.
         refuse_unless_possible(self.command, row, work)
@@ -123,7 +126,7 @@ async def resume_subscription(
     return await Interrupting(steps, command, stripe).carry_out()
 
 
-def refuse_unless_possible(command: Interruption, row: SubscriptionRow, work: Work) -> None:
+def refuse_unless_possible(command: Interruption, row: SubscriptionRow, work: UnitOfWork) -> None:
     """Raise Rejected unless the subscription is one that this can be done to."""
     match command:
         case m.ReactivateSubscription():
@@ -155,7 +158,7 @@ def _refusal(command: Interruption, message: str) -> Rejected:
     return Rejected(codes[type(command)], message, {"subscription_id": command.subscription_id})
 
 
-def _own(command: Interruption, row: SubscriptionRow, shelf: Shelf, work: Work) -> State:
+def _own(command: Interruption, row: SubscriptionRow, catalog: CatalogLookup, work: UnitOfWork) -> State:
     state = state_of_row(row)
     match command:
         case m.ReactivateSubscription():
@@ -167,6 +170,6 @@ def _own(command: Interruption, row: SubscriptionRow, shelf: Shelf, work: Work) 
             if anchor is None or interval is None:
                 raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
             # What was to change with a period that has ended meanwhile has changed.
-            taken, anchor, interval = take_scheduled(state, shelf, anchor, interval, work.now)
+            taken, anchor, interval = take_scheduled(state, catalog, anchor, interval, work.now)
             row.period_anchor, row.period_interval = anchor, interval
-            return resumed(taken, shelf, anchor, interval, work.now)
+            return resumed(taken, catalog, anchor, interval, work.now)

@@ -11,7 +11,7 @@ from services.subscriptions.domain.plan_changes import PlanChange
 from services.subscriptions.domain.previews import preview_own, upcoming_own
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
 from services.subscriptions.domain.subscription_state import GRANTING, State
-from services.subscriptions.lifecycle.change_plan import item_change, plan_change, wish_of
+from services.subscriptions.lifecycle.change_plan import change_request_of, item_change, plan_change
 from services.subscriptions.lifecycle.optimistic_write import not_found
 from services.subscriptions.repository import (
     find_customer,
@@ -30,7 +30,8 @@ from services.subscriptions.stripe.subscription_updates import (
 )
 from services.subscriptions.stripe.subscription_updates import preview_change as preview_in_stripe
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
 from tallystick.messages.catalog import Price
@@ -41,37 +42,39 @@ NO_CURRENCY = "xxx"
 
 
 @service.question(m.PreviewChange)
-async def preview_change(work: Work, question: m.PreviewChange, stripe: StripeGateway) -> m.ChangePreview:
+async def preview_change(
+    work: UnitOfWork, question: m.PreviewChange, stripe: StripeGateway
+) -> m.ChangePreview:
     """What a change would cost; raises Rejected as the change would, but for its payment."""
     row = await find_subscription(work.session, question.subscription_id)
     if row is None:
         raise not_found(question.subscription_id)
-    shelf = await load_catalog(work)
+    catalog = await load_catalog(work)
     if question.add_price is not None:
-        return await _preview_add_on(work, row, shelf, question.add_price, stripe)
-    change = await plan_change(work, row, wish_of(question))
-    preview = await _preview_plan(work, row, shelf, change, question.proration, stripe)
+        return await _preview_add_on(work, row, catalog, question.add_price, stripe)
+    change = await plan_change(work, row, change_request_of(question))
+    preview = await _preview_plan(work, row, catalog, change, question.proration, stripe)
     return preview.model_copy(update={"when": change.how if change.how in ("now", "period_end") else None})
 
 
 async def _preview_plan(
-    work: Work,
+    work: UnitOfWork,
     row: SubscriptionRow,
-    shelf: CatalogView,
+    catalog: CatalogView,
     change: PlanChange,
-    wish: m.Proration,
+    request: m.Proration,
     stripe: StripeGateway,
 ) -> m.ChangePreview:
     if row.stripe_subscription_id is None:
-        return _preview_own(work, row, shelf, change, wish)
+        return _preview_own(work, row, catalog, change, request)
     wanted, state = item_change(change), state_of_row(row)
     present = await find(stripe, row.stripe_subscription_id)
-    proration: m.Proration = wish if change.how == "now" else "none"
+    proration: m.Proration = request if change.how == "now" else "none"
     if change.how == "nothing" and state.scheduled_change is None:
-        return await _as_it_is(present, shelf, stripe)
+        return await _as_it_is(present, catalog, stripe)
     if present.schedule_id is not None:
-        return await _around_schedule(present, shelf, change, proration, stripe)
-    first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
+        return await _around_schedule(present, catalog, change, proration, stripe)
+    first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
     if change.how == "period_end" and change.is_restart:
         return _shown(0, first.amount_due, first, _moved(first.lines, present, change))
     if not _is_due_now(state, change, proration, first):
@@ -79,13 +82,13 @@ async def _preview_plan(
     if change.is_restart:
         regular = sum(line.amount for line in first.lines if not line.proration)
         return _shown(first.amount_due, regular, first)
-    following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), shelf)
+    following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), catalog)
     return _shown(first.amount_due, following.amount_due, first)
 
 
 @service.question(m.UpcomingInvoice)
 async def upcoming_invoice(
-    work: Work, question: m.UpcomingInvoice, stripe: StripeGateway
+    work: UnitOfWork, question: m.UpcomingInvoice, stripe: StripeGateway
 ) -> m.ComingInvoiceFound:
     """The invoice that a customer gets next, of Stripe or to be paid outside, whichever comes first.
 
@@ -95,20 +98,20 @@ async def upcoming_invoice(
     customer = await find_customer(work.session, token)
     if customer is None:
         raise _nothing_upcoming(token)
-    shelf = await load_catalog(work)
-    coming = await _coming_outside(work, token, shelf)
+    catalog = await load_catalog(work)
+    coming = await _coming_outside(work, token, catalog)
     if customer.stripe_customer_id is not None and (stripe.configured or not coming):
         stripe.require()
         body = await preview_upcoming_invoice(stripe, customer=customer.stripe_customer_id)
-        coming += [] if body is None else [await _coming_from_stripe(work, body, shelf)]
+        coming += [] if body is None else [await _coming_from_stripe(work, body, catalog)]
     if not coming:
         raise _nothing_upcoming(token)
     first = min(coming, key=lambda each: each.due_at or NEVER)
     return m.ComingInvoiceFound(invoice=first)
 
 
-async def _coming_from_stripe(work: Work, body: Json, shelf: CatalogView) -> m.ComingInvoice:
-    invoice = read_invoice(body, shelf)
+async def _coming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogView) -> m.ComingInvoice:
+    invoice = read_invoice(body, catalog)
     row = None
     if invoice.stripe_subscription_id is not None:
         row = await subscription_of_stripe(work.session, invoice.stripe_subscription_id)
@@ -122,15 +125,15 @@ async def _coming_from_stripe(work: Work, body: Json, shelf: CatalogView) -> m.C
     )
 
 
-async def _coming_outside(work: Work, token: str, shelf: CatalogView) -> list[m.ComingInvoice]:
+async def _coming_outside(work: UnitOfWork, token: str, catalog: CatalogView) -> list[m.ComingInvoice]:
     """What the customer's own periods come to when they renew; what is free is never due."""
     coming = []
     for row in await live_subscriptions(work.session, token):
         if row.stripe_subscription_id is not None or row.period_anchor is None or row.period_interval is None:
             continue
         state = state_of_row(row)
-        lines = upcoming_own(state, shelf, anchor=row.period_anchor, interval=row.period_interval)
-        prices = [shelf.price(line.price) for line in lines if line.price is not None]
+        lines = upcoming_own(state, catalog, anchor=row.period_anchor, interval=row.period_interval)
+        prices = [catalog.price(line.price) for line in lines if line.price is not None]
         currency = next((price.currency for price in prices if price is not None), None)
         total = sum(line.amount for line in lines)
         if currency is not None:
@@ -148,11 +151,11 @@ async def _coming_outside(work: Work, token: str, shelf: CatalogView) -> list[m.
 
 
 async def _preview_add_on(
-    work: Work, row: SubscriptionRow, shelf: CatalogView, code: str, stripe: StripeGateway
+    work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, code: str, stripe: StripeGateway
 ) -> m.ChangePreview:
     """An add-on has periods of its own, which begin when it is bought or when its trial ends."""
-    price = shelf.price(code)
-    if price is None or not _is_add_on(shelf, price) or price.archived or not price.listed:
+    price = catalog.price(code)
+    if price is None or not _is_add_on(catalog, price) or price.archived or not price.listed:
         raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
     if row.status not in GRANTING:
         raise Rejected(
@@ -169,7 +172,7 @@ async def _preview_add_on(
     if price.stripe_price_id is None:
         raise Rejected("unknown_price", f"Stripe does not know {code!r} yet.", {"price": code})
     body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
-    invoice = read_invoice(body, shelf)
+    invoice = read_invoice(body, catalog)
     regular = [line for line in invoice.lines if line.price == code]
     due = sum(line.amount for line in regular)
     if price.trial_days:
@@ -184,12 +187,12 @@ def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
 
 
 def _preview_own(
-    work: Work, row: SubscriptionRow, shelf: CatalogView, change: PlanChange, proration: m.Proration
+    work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, change: PlanChange, proration: m.Proration
 ) -> m.ChangePreview:
     currency = change.price.currency or NO_CURRENCY
     preview = preview_own(
         state_of_row(row),
-        shelf,
+        catalog,
         change,
         proration=proration,
         anchor=row.period_anchor or work.now,
@@ -203,18 +206,18 @@ def _preview_own(
 
 
 async def _as_it_is(
-    present: StripeSubscription, shelf: CatalogView, stripe: StripeGateway
+    present: StripeSubscription, catalog: CatalogView, stripe: StripeGateway
 ) -> m.ChangePreview:
     body: Json | None = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is None:
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
-    invoice = read_invoice(body, shelf)
+    invoice = read_invoice(body, catalog)
     return _shown(0, invoice.amount_due, invoice)
 
 
 async def _around_schedule(
     present: StripeSubscription,
-    shelf: CatalogView,
+    catalog: CatalogView,
     change: PlanChange,
     proration: m.Proration,
     stripe: StripeGateway,
@@ -224,11 +227,11 @@ async def _around_schedule(
     What is settled does not depend on it, and a whole period costs what a new subscription would.
     """
     wanted, trialing = item_change(change), present.status == "trialing"
-    whole = read_invoice(await preview_regular(stripe, present, wanted), shelf)
+    whole = read_invoice(await preview_regular(stripe, present, wanted), catalog)
     regular = [line for line in whole.lines if not line.proration]
     due = sum(line.amount for line in regular)
     if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
-        at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), shelf)
+        at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
         return _shown(at_once.amount_due, due, at_once)
     settled: list[m.InvoiceLine] = []
     if change.how == "now" and not trialing and proration == "prorate":
@@ -236,7 +239,7 @@ async def _around_schedule(
     else:
         body = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is not None:
-        settled = [line for line in read_invoice(body, shelf).lines if line.proration]
+        settled = [line for line in read_invoice(body, catalog).lines if line.proration]
     lines = [*settled, *_moved(regular, present, change)]
     return _shown(0, max(sum(line.amount for line in lines), 0), whole, lines)
 
@@ -272,8 +275,8 @@ def _shown(
     )
 
 
-def _is_add_on(shelf: CatalogView, price: Price) -> bool:
-    return shelf.product_of(price).kind == "add_on"
+def _is_add_on(catalog: CatalogView, price: Price) -> bool:
+    return catalog.product_of(price).kind == "add_on"
 
 
 def _nothing_upcoming(token: str) -> Rejected:

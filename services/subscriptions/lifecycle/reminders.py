@@ -14,10 +14,10 @@ from services.subscriptions.due_batches import for_each_due
 from services.subscriptions.lifecycle.card_expiry import announce_expired_cards
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
-from services.subscriptions.state_changes import tell_subscription
+from services.subscriptions.state_changes import emit_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 
 @service.job("send_reminders")
@@ -33,16 +33,16 @@ async def remind(transactions: Transactions, at: datetime) -> None:
     await _announce_renewals(transactions, at)
 
 
-async def announce_trial_end(work: Work, row: SubscriptionRow, at: datetime) -> None:
+async def announce_trial_end(work: UnitOfWork, row: SubscriptionRow, at: datetime) -> None:
     """Tell that a trial ends soon, unless that was told of this end."""
     end = trial_is_ending(state_of_row(row), at)
     if end is not None and row.trial_end_told_for != end:
         row.trial_end_told_for = end
-        tell_subscription(work, row, "trialEnding")
+        emit_subscription(work, row, "trialEnding")
 
 
 async def _announce_trials(transactions: Transactions, at: datetime) -> None:
-    async def announce(work: Work, row: SubscriptionRow) -> None:
+    async def announce(work: UnitOfWork, row: SubscriptionRow) -> None:
         await announce_trial_end(work, row, at)
 
     end = SubscriptionRow.trial_end
@@ -57,9 +57,9 @@ async def _announce_trials(transactions: Transactions, at: datetime) -> None:
 
 
 async def _announce_renewals(transactions: Transactions, at: datetime) -> None:
-    async def announce(work: Work, row: SubscriptionRow) -> None:
+    async def announce(work: UnitOfWork, row: SubscriptionRow) -> None:
         row.renewal_told_for = renewal_is_near(state_of_row(row), at)
-        tell_subscription(work, row, "renewalUpcoming")
+        emit_subscription(work, row, "renewalUpcoming")
 
     end = SubscriptionRow.current_period_end
     due = sa.and_(

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.subscriptions.catalog.repository import load_catalog
-from services.subscriptions.domain.catalog_lookup import Shelf
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.self_managed_changes import take_scheduled
 from services.subscriptions.domain.self_managed_periods import moved_on
 from services.subscriptions.domain.subscription_state import State
@@ -20,7 +20,7 @@ from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 RENEWALS_BATCH = 500
 """Subscriptions moved in one transaction: past this a statement for all of them gains nothing on its commit,
@@ -85,20 +85,20 @@ async def _move_all(transactions: Transactions, job: str, at: datetime, due: sa.
         before = tokens
 
 
-async def _move(work: Work, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:
+async def _move(work: UnitOfWork, tokens: set[str], due: sa.ColumnElement[bool], at: datetime) -> None:
     await lock_customers(work, tokens)
-    shelf = await load_catalog(work)
-    await renew_plainly(work, tokens, shelf, at)
+    catalog = await load_catalog(work)
+    await renew_plainly(work, tokens, catalog, at)
     # What was renewed is due no longer.
     query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
     rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
     for row in rows.all():
-        await change_subscription(work, row, _moved(row, state_of_row(row), shelf, at))
+        await change_subscription(work, row, _moved(row, state_of_row(row), catalog, at))
 
 
-def _moved(row: SubscriptionRow, state: State, shelf: Shelf, at: datetime) -> State:
+def _moved(row: SubscriptionRow, state: State, catalog: CatalogLookup, at: datetime) -> State:
     if row.period_interval is None or row.period_anchor is None:
         raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
-    taken, anchor, interval = take_scheduled(state, shelf, row.period_anchor, row.period_interval, at)
+    taken, anchor, interval = take_scheduled(state, catalog, row.period_anchor, row.period_interval, at)
     row.period_anchor, row.period_interval = anchor, interval
-    return moved_on(taken, shelf, anchor, interval, at)
+    return moved_on(taken, catalog, anchor, interval, at)

@@ -5,9 +5,9 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as s
-from tallystick.messages.base import Asked
+from tallystick.messages.base import Request
 from tallystick.messages.subscriptions.types import When
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -16,7 +16,7 @@ Result = TypeVar("Result", bound=BaseModel)
 class Asks(Protocol):
     """Whoever carries a command to another service and brings back what it says."""
 
-    async def ask(self, message: Asked[Result]) -> Result:
+    async def ask(self, message: Request[Result]) -> Result:
         """The other's answer; raises Rejected and Unavailable."""
 
 
@@ -26,8 +26,8 @@ class TeamRoom:
     Without anybody to ask, what the events of teams have told so far decides.
     """
 
-    def __init__(self, asking: Asks | None = None) -> None:
-        self._asking = asking
+    def __init__(self, client: Asks | None = None) -> None:
+        self._asking = client
 
     @property
     def is_asked(self) -> bool:
@@ -51,7 +51,7 @@ class TeamRoom:
             )
 
 
-def let_go(work: Work, command_id: str, *, subscription_id: str, version: int) -> None:
+def let_go(work: UnitOfWork, command_id: str, *, subscription_id: str, version: int) -> None:
     """Say that a change has come to its end; with it the subscription is at this version."""
     work.send(
         s.ReleaseSeatCount(

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.tables.overrides import OverrideRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 IN_FORCE = """
     SELECT customer, feature, allowed, quantity, until FROM subscriptions.overrides
@@ -16,7 +16,7 @@ IN_FORCE = """
 """
 
 
-async def overrides_in_force(work: Work, tokens: Sequence[str]) -> dict[str, list[Override]]:
+async def overrides_in_force(work: UnitOfWork, tokens: Sequence[str]) -> dict[str, list[Override]]:
     """By customer's token, the overrides that have not ended."""
     found: dict[str, list[Override]] = {}
     cursor = await work.driver.execute(IN_FORCE, (tokens,))
@@ -25,7 +25,7 @@ async def overrides_in_force(work: Work, tokens: Sequence[str]) -> dict[str, lis
     return found
 
 
-async def end_override(work: Work, token: str, feature: str) -> bool:
+async def end_override(work: UnitOfWork, token: str, feature: str) -> bool:
     """End the override in force, if there is one."""
     ended = await work.session.scalars(
         sa.update(OverrideRow)
@@ -48,7 +48,7 @@ async def customers_with_due_overrides(session: AsyncSession, at: datetime, limi
     return (await session.scalars(query)).all()
 
 
-async def end_due_overrides_of(work: Work, tokens: Iterable[str]) -> Sequence[str]:
+async def end_due_overrides_of(work: UnitOfWork, tokens: Iterable[str]) -> Sequence[str]:
     """End the overrides of some customers whose time is over by now; the customers of those that were."""
     ended = await work.session.scalars(
         sa.update(OverrideRow)

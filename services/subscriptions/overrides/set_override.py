@@ -5,7 +5,7 @@ from typing import Any
 
 from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.checkout.start_checkout import as_rejection, require_customer
-from services.subscriptions.domain.overrides import Override, Wish, decided
+from services.subscriptions.domain.overrides import Override, OverrideRequest, decided
 from services.subscriptions.entitlements.refresh import refresh_entitlements
 from services.subscriptions.overrides.repository import (
     customers_with_due_overrides,
@@ -15,11 +15,12 @@ from services.subscriptions.overrides.repository import (
 from services.subscriptions.repository import customers_of, find_entitlement, lock_customers
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import entitlement_snapshot
-from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.state_changes import emit_customer
 from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import CustomerRow
+from shared.errors import Rejected
 from shared.ids import new_id
-from shared.persistence.unit_of_work import Rejected, Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import FeatureKind
 
@@ -28,7 +29,7 @@ DUE_CUSTOMERS_BATCH = 100
 
 
 @service.command(m.OverrideFeature)
-async def override_feature(work: Work, command: m.OverrideFeature) -> m.EntitlementFound:
+async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.EntitlementFound:
     """Put an override in the place of the one in force, or end that.
 
     Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.
@@ -41,15 +42,15 @@ async def override_feature(work: Work, command: m.OverrideFeature) -> m.Entitlem
             f"The catalog has no feature {command.feature!r}.",
             {"feature": command.feature},
         )
-    wish = Wish(feature.code, feature.kind, command.allowed, command.quantity, command.until)
-    wanted = as_rejection(lambda: decided(wish, work.now))
+    request = OverrideRequest(feature.code, feature.kind, command.allowed, command.quantity, command.until)
+    wanted = as_rejection(lambda: decided(request, work.now))
     await end_override(work, customer.customer, feature.code)
     in_force = [one for one in customer.overrides if one["feature"] != feature.code]
     if wanted is not None:
         work.session.add(_new_row(work, command, wanted))
         await work.session.flush()
         in_force.append(_in_force(wanted, feature.kind))
-    _tell_overrides(work, customer, in_force)
+    _emit_overrides(work, customer, in_force)
     await refresh_entitlements(work, [customer.customer])
     row = await find_entitlement(work.session, customer.customer, feature.code)
     if row is None:
@@ -71,18 +72,18 @@ async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
                 await lock_customers(work, tokens)
             ended = await end_due_overrides_of(work, tokens)
             for customer in await customers_of(work.session, ended):
-                _tell_overrides(work, customer, [one for one in customer.overrides if not _is_over(one, at)])
+                _emit_overrides(work, customer, [one for one in customer.overrides if not _is_over(one, at)])
             await refresh_entitlements(work, ended)
         if len(tokens) < DUE_CUSTOMERS_BATCH:
             return
 
 
-def _tell_overrides(work: Work, customer: CustomerRow, in_force: list[dict[str, Any]]) -> None:
+def _emit_overrides(work: UnitOfWork, customer: CustomerRow, in_force: list[dict[str, Any]]) -> None:
     """Have the customer told with these overrides, unless they have been."""
     in_force.sort(key=lambda one: str(one["feature"]))
     if in_force != customer.overrides:
         customer.overrides = in_force
-        tell_customer(work, customer, "updated")
+        emit_customer(work, customer, "updated")
 
 
 def _in_force(override: Override, kind: FeatureKind) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def _is_over(override: dict[str, Any], at: datetime) -> bool:
     return until is not None and datetime.fromisoformat(until) <= at
 
 
-def _new_row(work: Work, command: m.OverrideFeature, wanted: Override) -> OverrideRow:
+def _new_row(work: UnitOfWork, command: m.OverrideFeature, wanted: Override) -> OverrideRow:
     return OverrideRow(
         override_id=new_id("override"),
         customer=command.customer.token,

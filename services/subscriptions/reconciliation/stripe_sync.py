@@ -33,7 +33,7 @@ from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
-from shared.persistence.unit_of_work import Transactions, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 log = structlog.get_logger()
 
@@ -91,7 +91,7 @@ class Sync:
 
     async def _write(
         self,
-        work: Work,
+        work: UnitOfWork,
         stripe_id: str,
         revision: int | None,
         answer: StripeSubscription | None,
@@ -130,7 +130,7 @@ class Sync:
         invoice = await self.stripe.find_invoice(answer.latest_invoice_id)
         return (overdue_since(invoice) if invoice is not None else None) or self.at
 
-    async def _adopt(self, work: Work, answer: StripeSubscription | None) -> None:
+    async def _adopt(self, work: UnitOfWork, answer: StripeSubscription | None) -> None:
         if answer is None:
             return
         customer = await lock_customer_of_stripe(work.session, answer.stripe_customer_id)
@@ -141,7 +141,7 @@ class Sync:
         """Those of a page that are not what we have, or that we ought to have; all others are marked."""
         theirs = {subscription.stripe_subscription_id: subscription for subscription in page}
         async with self.begin() as work:
-            shelf = await load_catalog(work)
+            catalog = await load_catalog(work)
             query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(theirs))
             known = {row.stripe_subscription_id: row for row in await work.session.scalars(query)}
             customers = await _known_customers(work, page)
@@ -153,7 +153,7 @@ class Sync:
                         differing.append(subscription)
                     continue
                 before = state_of_row(row)
-                state = self._with_grace(before, state_of(subscription, shelf, before), self.at)
+                state = self._with_grace(before, state_of(subscription, catalog, before), self.at)
                 if row.status not in FINAL and changes(before, state):
                     differing.append(subscription)
             same = theirs.keys() - {subscription.stripe_subscription_id for subscription in differing}
@@ -177,22 +177,22 @@ class Sync:
         async with self.begin() as work:
             return await work.session.scalar(query.where(SubscriptionRow.stripe_subscription_id == stripe_id))
 
-    def begin(self) -> AbstractAsyncContextManager[Work]:
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A transaction that names this job as its cause."""
         return self.transactions.begin(caused_by=cause(self.job, self.at), now=self.at)
 
 
-async def _told(work: Work, answer: StripeSubscription, before: State) -> State:
+async def _told(work: UnitOfWork, answer: StripeSubscription, before: State) -> State:
     return state_of(answer, await load_catalog(work), before)
 
 
-async def _known_customers(work: Work, page: list[StripeSubscription]) -> set[str]:
+async def _known_customers(work: UnitOfWork, page: list[StripeSubscription]) -> set[str]:
     ids = {subscription.stripe_customer_id for subscription in page}
     query = sa.select(CustomerRow.stripe_customer_id).where(CustomerRow.stripe_customer_id.in_(ids))
     return {found for found in await work.session.scalars(query) if found is not None}
 
 
-async def _mark(work: Work, stripe_ids: set[str], at: datetime) -> None:
+async def _mark(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> None:
     """Remember that these are alike; whoever is just being changed is looked at on their own."""
     free = (
         sa.select(SubscriptionRow.subscription_id)

@@ -24,7 +24,7 @@ from services.subscriptions.domain.stripe_objects import (
     read_customer,
     read_subscription,
 )
-from shared.persistence.unit_of_work import Rejected, Unavailable
+from shared.errors import Rejected, Unavailable
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 CALLS_AT_ONCE = 8
@@ -42,7 +42,7 @@ async def record_usage(steps: Steps, command: m.RecordUsage, stripe: StripeGatew
     return await add_readings(stripe, command, intent, steps.key)
 
 
-async def plan_readings(work: Work, command: m.RecordUsage) -> MeteringIntent:
+async def plan_readings(work: UnitOfWork, command: m.RecordUsage) -> MeteringIntent:
     """Find the customers' counterparts; who has none cannot be metered."""
     tokens = {reading.customer.token for reading in command.readings}
     query = sa.select(CustomerRow.customer, CustomerRow.stripe_customer_id).where(

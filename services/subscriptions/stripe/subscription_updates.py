@@ -14,7 +14,7 @@ from services.subscriptions.domain.stripe_objects import (
     read_subscription,
 )
 from services.subscriptions.stripe.client import StripeGateway, refusals
-from shared.persistence.unit_of_work import Rejected, Unavailable
+from shared.errors import Rejected, Unavailable
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import Proration
 

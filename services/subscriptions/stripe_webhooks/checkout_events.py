@@ -30,4 +30,4 @@ async def apply_checkout(application: Application) -> None:
     # Now rather than with its own event: in between, nothing would hold the plan for this customer.
     subscription = application.answers.subscription(stripe_id, UNKNOWN)
     if subscription is not None:
-        await adopt_subscription(work, customer, subscription, await application.shelf())
+        await adopt_subscription(work, customer, subscription, await application.catalog())

@@ -17,8 +17,9 @@ from services.subscriptions.stripe_webhooks.fetched_objects import Answers, AskS
 from services.subscriptions.stripe_webhooks.invoice_events import apply_invoice
 from services.subscriptions.stripe_webhooks.subscription_events import apply_subscription
 from services.subscriptions.tables.subscriptions import ParkedEventRow
+from shared.errors import Unavailable
 from shared.messaging.redelivery import Incoming, Undeliverable
-from shared.persistence.unit_of_work import Transactions, Unavailable, Work
+from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, StoredEventStatus
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
@@ -80,7 +81,7 @@ async def _apply(
     raise Unavailable(f"{event.event_id} is about something that changes all the time")
 
 
-async def _park(work: Work, incoming: Incoming, event: StripeEvent, stripe_customer_id: str) -> None:
+async def _park(work: UnitOfWork, incoming: Incoming, event: StripeEvent, stripe_customer_id: str) -> None:
     await reserve_stripe_customer(work.session, stripe_customer_id)
     values = {
         "event_id": event.event_id,
@@ -99,7 +100,7 @@ async def _report_failure(
 
 
 def _report(
-    work: Work,
+    work: UnitOfWork,
     incoming: Incoming,
     event: StripeEvent,
     status: StoredEventStatus,

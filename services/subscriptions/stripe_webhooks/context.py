@@ -9,7 +9,7 @@ from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.repository import lock_customer, lock_customer_of_stripe
 from services.subscriptions.stripe_webhooks.fetched_objects import Answers
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 
 
 class Parked(Exception):
@@ -28,13 +28,13 @@ class NotOurs(Exception):
 class Application:
     """An event, the transaction it is applied in, and what Stripe has answered so far."""
 
-    work: Work
+    work: UnitOfWork
     event: StripeEvent
     answers: Answers
     dunning: Dunning
     _shelf: CatalogView | None = None
 
-    async def shelf(self) -> CatalogView:
+    async def catalog(self) -> CatalogView:
         """The catalog, read once."""
         if self._shelf is None:
             self._shelf = await load_catalog(self.work)

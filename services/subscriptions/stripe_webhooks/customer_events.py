@@ -2,7 +2,7 @@
 
 from services.subscriptions.domain.stripe_objects import read_customer
 from services.subscriptions.repository import lock_customer_of_stripe
-from services.subscriptions.state_changes import tell_customer
+from services.subscriptions.state_changes import emit_customer
 from services.subscriptions.stripe_webhooks.context import Application, NotOurs
 
 
@@ -15,7 +15,7 @@ async def apply_customer(application: Application) -> None:
         raise NotOurs
     if application.event.type == "customer.deleted":
         row.stripe_customer_id = None
-        tell_customer(application.work, row, "updated")
+        emit_customer(application.work, row, "updated")
         return
     if (theirs.email or row.email, theirs.name) == (row.email, row.name):
         return
@@ -24,4 +24,4 @@ async def apply_customer(application: Application) -> None:
     before = (row.email, row.name)
     row.email, row.name = present.email or row.email, present.name
     if before != (row.email, row.name):
-        tell_customer(application.work, row, "updated")
+        emit_customer(application.work, row, "updated")

@@ -79,7 +79,7 @@ async def _read(application: Application, body: Json) -> Invoice:
     if (body.get("lines") or {}).get("has_more"):
         lines = application.answers.lines(str(body.get("id")))
         body = body if lines is None else {**body, "lines": {"data": lines}}
-    return read_invoice(body, await application.shelf())
+    return read_invoice(body, await application.catalog())
 
 
 async def _subscription(application: Application, customer: CustomerRow, invoice: Invoice) -> str | None:
@@ -93,6 +93,6 @@ async def _subscription(application: Application, customer: CustomerRow, invoice
         theirs = application.answers.subscription(stripe_id, UNKNOWN)
         if theirs is None:
             return None
-        await adopt_subscription(application.work, customer, theirs, await application.shelf())
+        await adopt_subscription(application.work, customer, theirs, await application.catalog())
         row = await subscription_of_stripe(session, stripe_id)
     return row.subscription_id if row is not None else None

@@ -63,7 +63,7 @@ async def apply_subscription(application: Application) -> None:
 
 async def _told(application: Application, before: State | None, theirs: StripeSubscription) -> State:
     """The state that an object tells; what is deleted has ended, whatever else it says."""
-    event, state = application.event, state_of(theirs, await application.shelf(), before)
+    event, state = application.event, state_of(theirs, await application.catalog(), before)
     if event.type == "customer.subscription.deleted" and not state.is_final:
         return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
     return state

@@ -116,7 +116,7 @@ def _inspect(document: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ProcessingState:
     """What became of a stored event so far."""
 
     status: StoredEventStatus
@@ -125,23 +125,23 @@ class Standing:
 
 
 def after_report(
-    standing: Standing, status: StoredEventStatus, *, attempt: int, error: str | None
-) -> Standing | None:
+    state: ProcessingState, status: StoredEventStatus, *, attempt: int, error: str | None
+) -> ProcessingState | None:
     """The standing after a service's report, or None where the report changes nothing.
 
     Reports are queued and may overtake one another: `applied` is final until a replay, otherwise the later
     attempt counts.
     """
-    attempts = max(standing.attempts, attempt)
+    attempts = max(state.attempts, attempt)
     if status == "applied":
-        changed = Standing("applied", attempts, None)
-    elif standing.status == "applied":
-        changed = Standing("applied", attempts, standing.last_error)
-    elif attempt < standing.attempts:
+        changed = ProcessingState("applied", attempts, None)
+    elif state.status == "applied":
+        changed = ProcessingState("applied", attempts, state.last_error)
+    elif attempt < state.attempts:
         return None
     else:
-        changed = Standing(status, attempts, error)
-    return changed if changed != standing else None
+        changed = ProcessingState(status, attempts, error)
+    return changed if changed != state else None
 
 
 def reconcile_since(reconciled_until: datetime | None, at: datetime) -> datetime:

@@ -46,7 +46,7 @@ STORE = Statement("""
 """One statement, so one transaction and one round trip; RETURNING names the events that were new."""
 
 
-class Ingest:
+class EventWriter:
     """Stores Stripe's events. One connection is enough: there is one commit at a time, of all that wait."""
 
     def __init__(self, database_url: str, subjects: Subjects) -> None:

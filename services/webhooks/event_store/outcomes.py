@@ -4,17 +4,17 @@ from services.webhooks.domain.stripe_event import after_report
 from services.webhooks.event_store import repository
 from services.webhooks.event_store.rejections import no_such_event
 from services.webhooks.service import service
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import webhooks as m
 
 
 @service.command(m.RecordOutcome)
-async def record_outcome(work: Work, command: m.RecordOutcome) -> m.OutcomeRecorded:
+async def record_outcome(work: UnitOfWork, command: m.RecordOutcome) -> m.OutcomeRecorded:
     """Note how it went with an event."""
-    standing = await repository.lock_standing(work.session, command.event_id)
-    if standing is None:
+    state = await repository.lock_state(work.session, command.event_id)
+    if state is None:
         raise no_such_event(command.event_id)
-    changed = after_report(standing, command.status, attempt=command.attempt, error=command.error)
+    changed = after_report(state, command.status, attempt=command.attempt, error=command.error)
     if changed is not None:
-        await repository.save_standing(work.session, command.event_id, changed)
-    return m.OutcomeRecorded(event_id=command.event_id, status=(changed or standing).status)
+        await repository.save_state(work.session, command.event_id, changed)
+    return m.OutcomeRecorded(event_id=command.event_id, status=(changed or state).status)

@@ -7,12 +7,12 @@ from services.webhooks.event_store.pagination import decode_cursor, encode_curso
 from services.webhooks.event_store.rejections import no_such_event
 from services.webhooks.event_store.repository import Place
 from services.webhooks.service import service
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import webhooks as m
 
 
 @service.question(m.GetEvent)
-async def get_event(work: Work, question: m.GetEvent) -> m.EventFound:
+async def get_event(work: UnitOfWork, question: m.GetEvent) -> m.EventFound:
     """One stored event with its payload."""
     found = await repository.find_event(work.session, question.event_id)
     if found is None:
@@ -23,7 +23,7 @@ async def get_event(work: Work, question: m.GetEvent) -> m.EventFound:
 
 
 @service.question(m.ListEvents)
-async def list_events(work: Work, question: m.ListEvents) -> m.EventPage:
+async def list_events(work: UnitOfWork, question: m.ListEvents) -> m.EventPage:
     """Stored events, newest first."""
     items = await repository.list_events(
         work.session,

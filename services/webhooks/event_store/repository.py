@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.webhooks.domain.stripe_event import Standing
+from services.webhooks.domain.stripe_event import ProcessingState
 from services.webhooks.tables import Reconciled, ReplayProgress, StripeEvent
-from shared.persistence.unit_of_work import Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEvent
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
@@ -71,21 +71,21 @@ async def unknown_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[s
     return sorted(set(event_ids) - set(known))
 
 
-async def lock_standing(session: AsyncSession, event_id: str) -> Standing | None:
+async def lock_state(session: AsyncSession, event_id: str) -> ProcessingState | None:
     """What became of an event so far, locked until the transaction ends; None where it is not stored."""
     query = sa.select(StripeEvent.status, StripeEvent.attempts, StripeEvent.last_error)
     row = (
         await session.execute(query.where(StripeEvent.event_id == event_id).with_for_update())
     ).one_or_none()
-    return None if row is None else Standing(row.status, row.attempts, row.last_error)
+    return None if row is None else ProcessingState(row.status, row.attempts, row.last_error)
 
 
-async def save_standing(session: AsyncSession, event_id: str, standing: Standing) -> None:
+async def save_state(session: AsyncSession, event_id: str, state: ProcessingState) -> None:
     """Write what became of an event."""
     await session.execute(
         sa.update(StripeEvent)
         .where(StripeEvent.event_id == event_id)
-        .values(status=standing.status, attempts=standing.attempts, last_error=standing.last_error)
+        .values(status=state.status, attempts=state.attempts, last_error=state.last_error)
     )
 
 
@@ -97,7 +97,7 @@ async def lock_replay(session: AsyncSession, command_id: str) -> ReplayProgress:
 
 
 async def replay_batch(
-    work: Work, chosen: Sequence[sa.ColumnElement[bool]], *, after: Place | None, limit: int, mark: str
+    work: UnitOfWork, chosen: Sequence[sa.ColumnElement[bool]], *, after: Place | None, limit: int, mark: str
 ) -> list[Place]:
     """Publish the next chosen events again, oldest first, and let them wait for new reports; their places.
 

@@ -14,7 +14,7 @@ import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from services.webhooks.domain.stripe_event import NotAnEvent
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import PAYLOAD_MAX_BYTES, read_event
 from services.webhooks.ingress.signature import BadSignature, Verifier
 from shared.clock import utc_now
@@ -91,7 +91,7 @@ class Gone(Exception):
 class StripeIngress:
     """The ASGI application behind `POST /api/v1/webhooks/stripe`."""
 
-    def __init__(self, verifier: Verifier | None, ingest: Ingest) -> None:
+    def __init__(self, verifier: Verifier | None, ingest: EventWriter) -> None:
         self._verifier = verifier
         self._ingest = ingest
         self._counters = {

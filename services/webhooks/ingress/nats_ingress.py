@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.webhooks.domain.stripe_event import NotAnEvent
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import read_event
 from services.webhooks.ingress.signature import BadSignature, Verifier
 from services.webhooks.service import service
@@ -20,7 +20,7 @@ SIGNATURE_HEADER = "stripe-signature"
 class NatsIngress:
     """Checks and stores what comes in over NATS."""
 
-    ingest: Ingest
+    ingest: EventWriter
     verifier: Verifier | None
     is_verified: bool
     """Whether the sender has checked Stripe's signature already, so that ours is not needed."""

@@ -7,7 +7,7 @@ import structlog
 
 from services.webhooks.domain.stripe_event import NotAnEvent, reconcile_since
 from services.webhooks.event_store import repository
-from services.webhooks.event_store.event_writer import Ingest
+from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import read_event
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @service.external_command(m.Reconcile)
 async def reconcile(
-    steps: Steps, command: m.Reconcile, events: StripeEventList, ingest: Ingest
+    steps: Steps, command: m.Reconcile, events: StripeEventList, ingest: EventWriter
 ) -> m.ReconcileResult:
     """Take in what Stripe lists and we never heard of."""
     events.require()
@@ -30,7 +30,7 @@ async def reconcile(
 
 @service.job("reconcile")
 async def reconcile_due(
-    transactions: Transactions, at: datetime, events: StripeEventList, ingest: Ingest
+    transactions: Transactions, at: datetime, events: StripeEventList, ingest: EventWriter
 ) -> None:
     """Compare with Stripe's list since the last time; nothing where payments are off."""
     if not events.configured:
@@ -46,7 +46,7 @@ async def reconcile_due(
 
 
 async def compare_with_stripe(
-    events: StripeEventList, ingest: Ingest, *, since: datetime, now: datetime
+    events: StripeEventList, ingest: EventWriter, *, since: datetime, now: datetime
 ) -> m.ReconcileResult:
     """Take in every event that Stripe lists since a moment and that is not stored.
 
@@ -61,7 +61,7 @@ async def compare_with_stripe(
     return m.ReconcileResult(listed=listed, ingested=ingested)
 
 
-async def _take_in(ingest: Ingest, payload: bytes, now: datetime) -> bool:
+async def _take_in(ingest: EventWriter, payload: bytes, now: datetime) -> bool:
     try:
         event = read_event(payload, now)
     except NotAnEvent as error:

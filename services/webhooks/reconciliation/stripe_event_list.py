@@ -8,7 +8,7 @@ import orjson
 import stripe
 import structlog
 
-from shared.persistence.unit_of_work import Rejected, Unavailable
+from shared.errors import Rejected, Unavailable
 
 log = structlog.get_logger()
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from services.webhooks.event_store.repository import Place, lock_replay, replay_batch, unknown_ids
 from services.webhooks.service import service
 from services.webhooks.tables import StripeEvent
+from shared.errors import Rejected
 from shared.messaging.external_command import Steps
-from shared.persistence.unit_of_work import Rejected, Work
+from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant
 
@@ -45,7 +46,7 @@ async def replay(steps: Steps, command: m.Replay) -> m.ReplayResult:
     return m.ReplayResult(replayed=await publish_again(steps, plan))
 
 
-async def plan_replay(work: Work, command: m.Replay) -> ReplayPlan:
+async def plan_replay(work: UnitOfWork, command: m.Replay) -> ReplayPlan:
     """Decide what to send; raises Rejected `not_found` when a named event is not stored.
 
     A span ends at the present at the latest: the replay ends, and what comes in later is published anyway.

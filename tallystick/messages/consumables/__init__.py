@@ -29,7 +29,7 @@ from tallystick.messages.consumables.consumption import (
     Reserve,
     Reserved,
     Settled,
-    Wish,
+    UnitsRequest,
 )
 from tallystick.messages.consumables.grants import Grant, Granted, RevokeGrant
 from tallystick.messages.consumables.recharges import (
@@ -102,8 +102,8 @@ __all__ = [
     "SetAutoRecharge",
     "Settled",
     "Units",
+    "UnitsRequest",
     "Usage",
     "UsageBucket",
     "UsageReport",
-    "Wish",
 ]

@@ -45,7 +45,7 @@ class Consumed(Told):
     drawn: list[Drawn] = Field(description="From where, in the order they were taken.")
 
 
-class Wish(Strict):
+class UnitsRequest(Strict):
     """Who wants how many units of what."""
 
     consumer: Customer = Field(description="Who uses them.")
@@ -58,7 +58,7 @@ class Wish(Strict):
     metadata: Metadata | None = Field(default=None, description="Kept with the ledger's entries.")
 
 
-class Consume(Wish, Command[Consumed], service=SERVICE, rejections=DRAWING):
+class Consume(UnitsRequest, Command[Consumed], service=SERVICE, rejections=DRAWING):
     """Use units, all or nothing unless `partial`; of a limit: occupy."""
 
 
@@ -114,7 +114,7 @@ class Reserved(Told):
     remaining: Count | None = Field(description="What this consumer may still draw; null: unlimited.")
 
 
-class Reserve(Wish, Command[Reserved], service=SERVICE, rejections=DRAWING):
+class Reserve(UnitsRequest, Command[Reserved], service=SERVICE, rejections=DRAWING):
     """Set units aside for a while: nobody else can have them, and they come back if nothing becomes of it."""
 
     ttl_seconds: Annotated[int, Field(ge=1, le=RESERVATION_MAX_SECONDS)]

@@ -28,7 +28,7 @@ NewId = Callable[[str], str]
 """Makes a fresh id for a prefix."""
 
 
-def wished_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -> Feature:
+def desired_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -> Feature:
     """The feature that an entry asks for."""
     return Feature(
         feature_id=before.feature_id if before else new_id("feature"),
@@ -43,7 +43,7 @@ def wished_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -
     )
 
 
-def wished_product(entry: ProductEntry, before: Product | None, new_id: NewId) -> Product:
+def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) -> Product:
     """The product that an entry asks for, without its prices."""
     return Product(
         product_id=before.product_id if before else new_id("product"),
@@ -60,7 +60,7 @@ def wished_product(entry: ProductEntry, before: Product | None, new_id: NewId) -
     )
 
 
-def wished_price(entry: PriceEntry, product: str, before: Price | None, new_id: NewId) -> Price:
+def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id: NewId) -> Price:
     """The price that an entry asks for."""
     return Price(
         price_id=before.price_id if before else new_id("price"),

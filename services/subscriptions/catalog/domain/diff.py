@@ -10,9 +10,9 @@ from typing import Any, Generic, Literal, TypeVar
 from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.catalog.domain.desired_state import (
     NewId,
-    wished_feature,
-    wished_price,
-    wished_product,
+    desired_feature,
+    desired_price,
+    desired_product,
 )
 from tallystick.messages.base import Told
 from tallystick.messages.catalog import (
@@ -88,7 +88,7 @@ def with_counterparts(
     return plan.model_copy(update=update)
 
 
-class Wish(Told, Generic[Entity]):
+class DesiredEntity(Told, Generic[Entity]):
     """An entity as an entry of the document asks for it."""
 
     path: str
@@ -96,32 +96,36 @@ class Wish(Told, Generic[Entity]):
     adopt: str | None = None
 
 
-class Wishes(Told):
+class DesiredCatalog(Told):
     """Everything a document asks for, in its order."""
 
-    features: list[Wish[Feature]]
-    products: list[Wish[Product]]
-    prices: list[Wish[Price]]
+    features: list[DesiredEntity[Feature]]
+    products: list[DesiredEntity[Product]]
+    prices: list[DesiredEntity[Price]]
 
 
-def wishes_of(document: CatalogDocument, standing: CatalogView, new_id: NewId) -> Wishes:
+def desired_catalog(document: CatalogDocument, current: CatalogView, new_id: NewId) -> DesiredCatalog:
     """What a sound document asks for, with the ids of what stands already."""
-    wishes = Wishes(features=[], products=[], prices=[])
+    desired_all = DesiredCatalog(features=[], products=[], prices=[])
     for number, feature in enumerate(document.features):
-        wished = wished_feature(feature, standing.feature(feature.code), new_id)
-        wishes.features.append(Wish[Feature](path=f"features[{number}]", entity=wished))
+        desired_entity = desired_feature(feature, current.feature(feature.code), new_id)
+        desired_all.features.append(DesiredEntity[Feature](path=f"features[{number}]", entity=desired_entity))
     for number, product in enumerate(document.products):
         path = f"products[{number}]"
-        sold = wished_product(product, standing.product(product.code), new_id)
-        wishes.products.append(Wish[Product](path=path, entity=sold, adopt=product.stripe_product_id))
+        sold = desired_product(product, current.product(product.code), new_id)
+        desired_all.products.append(
+            DesiredEntity[Product](path=path, entity=sold, adopt=product.stripe_product_id)
+        )
         for index, entry in enumerate(product.prices):
-            price = wished_price(entry, product.code, standing.price(entry.code), new_id)
-            wish = Wish[Price](path=f"{path}.prices[{index}]", entity=price, adopt=entry.stripe_price_id)
-            wishes.prices.append(wish)
-    return wishes
+            price = desired_price(entry, product.code, current.price(entry.code), new_id)
+            desired = DesiredEntity[Price](
+                path=f"{path}.prices[{index}]", entity=price, adopt=entry.stripe_price_id
+            )
+            desired_all.prices.append(desired)
+    return desired_all
 
 
-def plan_changes(wishes: Wishes, standing: CatalogView, *, in_stripe: bool) -> CatalogPlan:
+def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe: bool) -> CatalogPlan:
     """The difference between what is wished and what stands.
 
     With `in_stripe`, products and prices that have no counterpart there yet count as changed: they get one.
@@ -133,20 +137,22 @@ def plan_changes(wishes: Wishes, standing: CatalogView, *, in_stripe: bool) -> C
     def lacks_price(price: Price) -> bool:
         return in_stripe and price.stripe_price_id is None and price.model != "free"
 
-    sold = [wish.entity for wish in wishes.products]
+    sold = [desired.entity for desired in desired_all.products]
     return CatalogPlan(
         features=[
             Planned[Feature](**step)
-            for step in _difference(wishes.features, standing.features, lambda _: False)
+            for step in _difference(desired_all.features, current.features, lambda _: False)
         ],
         products=[
             Planned[Product](**step)
-            for step in _difference(wishes.products, standing.products, lacks_product)
+            for step in _difference(desired_all.products, current.products, lacks_product)
         ],
-        prices=[Planned[Price](**step) for step in _difference(wishes.prices, standing.prices, lacks_price)],
-        feature_order=[wish.entity.code for wish in wishes.features],
+        prices=[
+            Planned[Price](**step) for step in _difference(desired_all.prices, current.prices, lacks_price)
+        ],
+        feature_order=[desired.entity.code for desired in desired_all.features],
         product_order=[item.code for item in sold],
-        price_order=[wish.entity.code for wish in wishes.prices],
+        price_order=[desired.entity.code for desired in desired_all.prices],
         in_stripe=in_stripe,
         stripe_products={item.code: item.stripe_product_id for item in sold if item.stripe_product_id},
         team_products=[item.code for item in sold if item.seats],
@@ -154,21 +160,25 @@ def plan_changes(wishes: Wishes, standing: CatalogView, *, in_stripe: bool) -> C
 
 
 def _difference(
-    wishes: Sequence[Wish[Entity]],
-    standing: Mapping[str, Entity],
+    desired_all: Sequence[DesiredEntity[Entity]],
+    current: Mapping[str, Entity],
     lacks_counterpart: Callable[[Entity], bool],
 ) -> Iterator[dict[str, Any]]:
     """The fields of each step from what stands to what is wished; what is not wished comes last."""
-    for wish in wishes:
-        after, before, lacking = wish.entity, standing.get(wish.entity.code), lacks_counterpart(wish.entity)
-        adopt = wish.adopt if lacking else None
+    for desired in desired_all:
+        after, before, lacking = (
+            desired.entity,
+            current.get(desired.entity.code),
+            lacks_counterpart(desired.entity),
+        )
+        adopt = desired.adopt if lacking else None
         if before is None:
-            yield {"change": "created", "after": after, "path": wish.path, "adopt": adopt}
+            yield {"change": "created", "after": after, "path": desired.path, "adopt": adopt}
         elif after != before or lacking:
-            yield {"change": "updated", "after": _next(after), "path": wish.path, "adopt": adopt}
-    wished = {wish.entity.code for wish in wishes}
-    for code, before in standing.items():
-        if code not in wished and not before.archived:
+            yield {"change": "updated", "after": _next(after), "path": desired.path, "adopt": adopt}
+    desired_entity = {desired.entity.code for desired in desired_all}
+    for code, before in current.items():
+        if code not in desired_entity and not before.archived:
             yield {"change": "archived", "after": _next(before).model_copy(update={"archived": True})}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.domain.diff import Entity, Wish, Wishes
+from services.subscriptions.catalog.domain.diff import DesiredCatalog, DesiredEntity, Entity
 from tallystick.messages.base import Told
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 
@@ -21,70 +21,72 @@ class ImmutablePrice(Told):
     fields: list[str]
 
 
-def changed_for_good(wishes: Wishes, standing: CatalogView) -> list[CatalogProblem]:
+def changed_for_good(desired_all: DesiredCatalog, current: CatalogView) -> list[CatalogProblem]:
     """Changes to features and products that would pull the ground from under what was sold."""
     problems: list[CatalogProblem] = []
-    for feature in wishes.features:
-        problems += _feature_problems(feature, standing.feature(feature.entity.code))
-    for product in wishes.products:
-        problems += _product_problems(product, standing.product(product.entity.code))
-    owners = {item.stripe_product_id: item.code for item in standing.products.values()}
-    problems += _taken(wishes.products, owners, "stripe_product_id")
-    sellers = {item.stripe_price_id: item.code for item in standing.prices.values()}
-    problems += _taken(wishes.prices, sellers, "stripe_price_id")
+    for feature in desired_all.features:
+        problems += _feature_problems(feature, current.feature(feature.entity.code))
+    for product in desired_all.products:
+        problems += _product_problems(product, current.product(product.entity.code))
+    owners = {item.stripe_product_id: item.code for item in current.products.values()}
+    problems += _taken(desired_all.products, owners, "stripe_product_id")
+    sellers = {item.stripe_price_id: item.code for item in current.prices.values()}
+    problems += _taken(desired_all.prices, sellers, "stripe_price_id")
     return problems
 
 
-def changed_prices(wishes: Wishes, standing: CatalogView) -> list[ImmutablePrice]:
+def changed_prices(desired_all: DesiredCatalog, current: CatalogView) -> list[ImmutablePrice]:
     """The prices whose money, product or counterpart in Stripe a document would change."""
     found = []
-    for wish in wishes.prices:
-        before = standing.price(wish.entity.code)
-        fields = _changed_fields(wish, before) if before else []
+    for desired in desired_all.prices:
+        before = current.price(desired.entity.code)
+        fields = _changed_fields(desired, before) if before else []
         if fields:
-            found.append(ImmutablePrice(path=wish.path, price=wish.entity.code, fields=fields))
+            found.append(ImmutablePrice(path=desired.path, price=desired.entity.code, fields=fields))
     return found
 
 
-def _changed_fields(wish: Wish[Price], before: Price) -> list[str]:
-    after = wish.entity
+def _changed_fields(desired: DesiredEntity[Price], before: Price) -> list[str]:
+    after = desired.entity
     watched = FREE_FIELDS if after.model == before.model == "free" else MONEY_FIELDS
     fields = [field for field in watched if getattr(after, field) != getattr(before, field)]
-    if wish.adopt and before.stripe_price_id and wish.adopt != before.stripe_price_id:
+    if desired.adopt and before.stripe_price_id and desired.adopt != before.stripe_price_id:
         fields.append("stripe_price_id")
     return fields
 
 
 def _taken(
-    wishes: Iterable[Wish[Entity]], owners: Mapping[str | None, str], field: str
+    desired_all: Iterable[DesiredEntity[Entity]], owners: Mapping[str | None, str], field: str
 ) -> Iterator[CatalogProblem]:
-    for wish in wishes:
-        owner = owners.get(wish.adopt) if wish.adopt else None
-        if owner is not None and owner != wish.entity.code:
-            yield _problem(wish.path, field, f"{wish.adopt} already belongs to `{owner}`")
+    for desired in desired_all:
+        owner = owners.get(desired.adopt) if desired.adopt else None
+        if owner is not None and owner != desired.entity.code:
+            yield _problem(desired.path, field, f"{desired.adopt} already belongs to `{owner}`")
 
 
-def _feature_problems(wish: Wish[Feature], before: Feature | None) -> Iterator[CatalogProblem]:
-    if before and before.kind != wish.entity.kind:
+def _feature_problems(desired: DesiredEntity[Feature], before: Feature | None) -> Iterator[CatalogProblem]:
+    if before and before.kind != desired.entity.kind:
         yield _problem(
-            wish.path, "kind", f"was `{before.kind}` and is in use as such; a new kind needs a new code"
+            desired.path, "kind", f"was `{before.kind}` and is in use as such; a new kind needs a new code"
         )
 
 
-def _product_problems(wish: Wish[Product], before: Product | None) -> Iterator[CatalogProblem]:
+def _product_problems(desired: DesiredEntity[Product], before: Product | None) -> Iterator[CatalogProblem]:
     if before is None:
         return
-    after = wish.entity
+    after = desired.entity
     if before.kind != after.kind:
         yield _problem(
-            wish.path, "kind", f"was `{before.kind}` and is sold as such; a new kind needs a new code"
+            desired.path, "kind", f"was `{before.kind}` and is sold as such; a new kind needs a new code"
         )
     if (before.seats is None) != (after.seats is None):
         change = "gain" if before.seats is None else "lose"
-        yield _problem(wish.path, "seats", f"a product cannot {change} seats once it is sold; use a new code")
+        yield _problem(
+            desired.path, "seats", f"a product cannot {change} seats once it is sold; use a new code"
+        )
     bound = before.stripe_product_id
-    if wish.adopt and bound and wish.adopt != bound:
-        yield _problem(wish.path, "stripe_product_id", f"the product already is {bound} in Stripe")
+    if desired.adopt and bound and desired.adopt != bound:
+        yield _problem(desired.path, "stripe_product_id", f"the product already is {bound} in Stripe")
 
 
 def _problem(path: str, field: str, problem: str) -> CatalogProblem:
