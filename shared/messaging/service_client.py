@@ -1,8 +1,8 @@
 """Requests to other services over NATS, and waiting for their answers.
 
 Use it where a use case cannot go on without the other service. A command gets an id made from the id
-of the command being handled, so that sending it again, even after a crash, changes nothing. A command that can
-wait goes through the outbox (`UnitOfWork.send`); state of other services comes with the change feed.
+of the command being handled, so that sending it again, even after a crash, changes nothing. A command that
+can wait goes through the outbox (`UnitOfWork.send`); state of other services comes with the change feed.
 """
 
 import asyncio

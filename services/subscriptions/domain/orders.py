@@ -53,7 +53,7 @@ def _refuse_plans_together(lines: Sequence[Line]) -> None:
 
 
 def refuse_what_people_sell(lines: Iterable[Line]) -> None:
-    """Raise RuleViolation `unknown_price` for a price that is not listed, which customers cannot check out."""
+    """Raise RuleViolation `unknown_price` for an unlisted price, which customers cannot buy."""
     for line in lines:
         if not line.price.listed:
             raise RuleViolation(
