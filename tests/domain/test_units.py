@@ -4,24 +4,34 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.consumables.domain.balance import Pool, Stock, Why, absorb, burn_order, end, give_back
-from services.consumables.domain.consumption import Drawn, Insufficient, draw
+from services.consumables.domain.balance import (
+    Balance,
+    Cause,
+    Drawn,
+    Grant,
+    Insufficient,
+    absorb,
+    burn_order,
+    draw,
+    end,
+    give_back,
+)
 from tallystick.messages.consumables import CountedKind
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TOMORROW = NOW + timedelta(days=1)
-WHY = Why("command", "user_ann")
+WHY = Cause("command", "user_ann")
 
 
-def pool(*stocks: Stock, kind: CountedKind = "consumable") -> Pool:
+def balance(*grants: Grant, kind: CountedKind = "consumable") -> Balance:
     """A balance of just these grants."""
-    found = Pool("team:team_1", "hours", kind, "organization_acme", False, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
-    for stock in stocks:
-        stock.pool = found
-        found.granted += stock.quantity or 0
-        found.remaining += stock.remaining
-        found.unlimited += stock.quantity is None
-    found.open_up(stocks, NOW)
+    found = Balance("team:team_1", "hours", kind, "organization_acme", False, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+    for grant in grants:
+        grant.balance = found
+        found.granted += grant.quantity or 0
+        found.remaining += grant.remaining
+        found.unlimited += grant.quantity is None
+    found.open_up(grants, NOW)
     return found
 
 
@@ -32,24 +42,24 @@ def grant(
     expires_at: datetime | None = None,
     priority: int = 100,
     age_days: int = 0,
-) -> Stock:
+) -> Grant:
     """A grant that nothing was drawn from."""
-    nowhere = Pool("", "", "consumable", "", False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+    nowhere = Balance("", "", "consumable", "", False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
     at = NOW - timedelta(days=age_days)
-    return Stock(nowhere, name, quantity, 0, 0, 0, quantity or 0, expires_at, priority, at, 1, False, False)
+    return Grant(nowhere, name, quantity, 0, 0, 0, quantity or 0, expires_at, priority, at, 1, False, False)
 
 
 def names(taken: Drawn | Insufficient) -> list[tuple[str, int]]:
     assert isinstance(taken, Drawn)
-    return [(part.stock.grant_id, part.quantity) for part in taken.parts]
+    return [(part.grant.grant_id, part.quantity) for part in taken.parts]
 
 
-def is_whole(one: Pool) -> bool:
+def is_whole(one: Balance) -> bool:
     return one.granted + one.beyond == one.consumed + one.reserved + one.expired + one.remaining
 
 
 def test_soonest_to_expire_then_lowest_priority_then_oldest() -> None:
-    one = pool(
+    one = balance(
         grant("young", 1),
         grant("old", 1, age_days=3),
         grant("promotion", 1, priority=10),
@@ -57,7 +67,7 @@ def test_soonest_to_expire_then_lowest_priority_then_oldest() -> None:
         grant("soon, last", 1, expires_at=TOMORROW),
         grant("soon, first", 1, expires_at=TOMORROW, priority=1),
     )
-    taken = draw([one], one.stocks, 6, "consumed", WHY)
+    taken = draw([one], one.grants, 6, "consumed", WHY)
     assert [name for name, _ in names(taken)] == [
         "soon, first",
         "soon, last",
@@ -69,7 +79,7 @@ def test_soonest_to_expire_then_lowest_priority_then_oldest() -> None:
 
 
 def test_the_order_goes_across_balances() -> None:
-    seat, team = pool(grant("seat", 5)), pool(grant("team", 5, expires_at=TOMORROW))
+    seat, team = balance(grant("seat", 5)), balance(grant("team", 5, expires_at=TOMORROW))
     taken = draw([seat, team], burn_order([seat, team]), 7, "consumed", WHY)
     assert names(taken) == [("team", 5), ("seat", 2)]
     assert isinstance(taken, Drawn) and taken.remaining == 3
@@ -77,47 +87,47 @@ def test_the_order_goes_across_balances() -> None:
 
 
 def test_all_or_nothing_unless_part_of_it_is_wanted() -> None:
-    one = pool(grant("a", 2), grant("b", 3, age_days=-1))
-    assert draw([one], one.stocks, 6, "consumed", WHY) == Insufficient(5)
-    assert one.moves == []
-    assert names(draw([one], one.stocks, 6, "consumed", WHY, partial=True)) == [("a", 2), ("b", 3)]
-    assert draw([one], one.stocks, 1, "consumed", WHY, partial=True) == Insufficient(0)
+    one = balance(grant("a", 2), grant("b", 3, age_days=-1))
+    assert draw([one], one.grants, 6, "consumed", WHY) == Insufficient(5)
+    assert one.entries == []
+    assert names(draw([one], one.grants, 6, "consumed", WHY, partial=True)) == [("a", 2), ("b", 3)]
+    assert draw([one], one.grants, 1, "consumed", WHY, partial=True) == Insufficient(0)
 
 
 def test_what_has_lapsed_is_out_before_anybody_draws() -> None:
-    one = pool(grant("lapsed", 4, expires_at=NOW), grant("good", 1))
+    one = balance(grant("lapsed", 4, expires_at=NOW), grant("good", 1))
     assert (one.remaining, one.expired) == (1, 4)
-    assert draw([one], one.stocks, 2, "consumed", WHY) == Insufficient(1)
+    assert draw([one], one.grants, 2, "consumed", WHY) == Insufficient(1)
     assert is_whole(one)
 
 
 def test_what_is_drawn_without_bound_is_recorded_beyond_what_was_granted() -> None:
-    one = pool(grant("endless", None), grant("soon", 2, expires_at=TOMORROW))
-    taken = draw([one], one.stocks, 5, "reserved", WHY)
+    one = balance(grant("endless", None), grant("soon", 2, expires_at=TOMORROW))
+    taken = draw([one], one.grants, 5, "reserved", WHY)
     assert names(taken) == [("soon", 2), ("endless", 3)]
     assert isinstance(taken, Drawn) and taken.remaining is None
     assert (one.granted, one.beyond, one.reserved, one.remaining) == (2, 3, 5, 0)
-    give_back(one.stocks[1], "released", 3, WHY)
+    give_back(one.grants[1], "released", 3, WHY)
     assert (one.beyond, one.reserved) == (0, 2)
     assert is_whole(one)
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_comes_back_to_an_ended_grant_lapses_with_it(ended: bool) -> None:
-    one = pool(grant("a", 10))
-    draw([one], one.stocks, 4, "consumed", WHY)
+    one = balance(grant("a", 10))
+    draw([one], one.grants, 4, "consumed", WHY)
     if ended:
-        end(one.stocks[0])
-    give_back(one.stocks[0], "refunded", 4, WHY)
+        end(one.grants[0])
+    give_back(one.grants[0], "refunded", 4, WHY)
     assert (one.remaining, one.expired) == ((0, 10) if ended else (10, 0))
     assert is_whole(one)
 
 
 def test_a_lowered_limit_takes_back_what_is_freed_until_it_holds() -> None:
     """10 of 3 + 7 are in use. Without the 7: seven leave for nothing, the eighth makes room."""
-    one = pool(grant("three", 3, age_days=1), grant("seven", 7), kind="limit")
-    draw([one], one.stocks, 10, "consumed", WHY)
-    three, seven = one.stocks
+    one = balance(grant("three", 3, age_days=1), grant("seven", 7), kind="limit")
+    draw([one], one.grants, 10, "consumed", WHY)
+    three, seven = one.grants
     end(seven, "revoked", WHY)
     assert (one.excess, one.remaining) == (7, 0)
     for _ in range(7):
@@ -129,30 +139,30 @@ def test_a_lowered_limit_takes_back_what_is_freed_until_it_holds() -> None:
 
 
 def test_new_room_in_a_limit_goes_to_those_who_are_in_already() -> None:
-    one = pool(grant("three", 3), kind="limit")
-    draw([one], one.stocks, 3, "consumed", WHY)
+    one = balance(grant("three", 3), kind="limit")
+    draw([one], one.grants, 3, "consumed", WHY)
     one.excess = 2
-    more = pool(grant("five", 5), kind="limit").stocks[0]
-    more.pool = one
-    one.stocks.append(more)
+    more = balance(grant("five", 5), kind="limit").grants[0]
+    more.balance = one
+    one.grants.append(more)
     one.granted, one.remaining = one.granted + 5, 5
     absorb(one)
     assert (one.excess, one.remaining, one.expired) == (0, 3, 2)
     assert is_whole(one)
 
 
-def members(*stocks: Stock) -> Pool:
+def members(*grants: Grant) -> Balance:
     """A limit of just these grants."""
-    return pool(*stocks, kind="limit")
+    return balance(*grants, kind="limit")
 
 
 def test_places_in_use_are_above_the_ceiling_when_their_part_of_it_expires() -> None:
     """10 of 3 + 7 are in use when the 7 expire, none of them free: seven leave for nothing."""
     one = members(grant("three", 3), grant("seven", 7, expires_at=TOMORROW))
-    draw([one], one.stocks, 10, "consumed", WHY)
-    seven, three = one.stocks
+    draw([one], one.grants, 10, "consumed", WHY)
+    seven, three = one.grants
     assert seven.is_open
-    one.open_up(one.stocks, TOMORROW)
+    one.open_up(one.grants, TOMORROW)
     assert (one.excess, one.remaining, one.consumed) == (7, 0, 10)
     for _ in range(7):
         give_back(seven, "freed", 1, WHY)
@@ -165,27 +175,27 @@ def test_places_in_use_are_above_the_ceiling_when_their_part_of_it_expires() -> 
 def test_places_of_an_expired_grant_that_others_have_room_for_are_free_once_released() -> None:
     """The 5 in use of 5 + 10 are those that expire: 5 of the 10 are left, and 10 when all have left."""
     one = members(grant("ten", 10), grant("five", 5, expires_at=TOMORROW))
-    draw([one], one.stocks, 5, "consumed", WHY)
-    five = one.stocks[0]
-    one.open_up(one.stocks, TOMORROW)
+    draw([one], one.grants, 5, "consumed", WHY)
+    five = one.grants[0]
+    one.open_up(one.grants, TOMORROW)
     assert (one.excess, one.remaining) == (0, 5)
     give_back(five, "freed", 5, WHY)
     assert (one.excess, one.remaining, one.expired) == (0, 10, 5)
-    assert names(draw([one], one.stocks, 10, "consumed", WHY)) == [("five", 5), ("ten", 5)]
+    assert names(draw([one], one.grants, 10, "consumed", WHY)) == [("five", 5), ("ten", 5)]
     assert is_whole(one)
 
 
 def test_a_part_of_a_limit_that_lapsed_before_its_time_lowers_the_ceiling_all_the_same() -> None:
     """10 of 10 in use, then 5 more that all lapse with a lowering to 3 + 5; without the 5: 7 above."""
     one = members(grant("three", 10))
-    draw([one], one.stocks, 10, "consumed", WHY)
-    more = members(grant("five", 5, expires_at=TOMORROW)).stocks[0]
-    more.pool = one
-    one.stocks.insert(0, more)
+    draw([one], one.grants, 10, "consumed", WHY)
+    more = members(grant("five", 5, expires_at=TOMORROW)).grants[0]
+    more.balance = one
+    one.grants.insert(0, more)
     one.granted, one.remaining, one.excess = one.granted + 5, 5, 7
     absorb(one)
     assert (one.excess, one.remaining, more.is_open) == (2, 0, True)
-    one.open_up(one.stocks, TOMORROW)
+    one.open_up(one.grants, TOMORROW)
     assert (one.excess, one.remaining, more.is_open) == (7, 0, False)
     assert is_whole(one)
 
@@ -193,10 +203,10 @@ def test_a_part_of_a_limit_that_lapsed_before_its_time_lowers_the_ceiling_all_th
 def test_what_was_used_of_unlimited_places_counts_when_they_end() -> None:
     """8 in use without bound, beside 10 places: 2 are left when it ends, and 10 when all 8 have left."""
     one = members(grant("ten", 10), grant("endless", None, expires_at=TOMORROW))
-    draw([one], one.stocks, 8, "consumed", WHY)
-    endless = one.stocks[0]
+    draw([one], one.grants, 8, "consumed", WHY)
+    endless = one.grants[0]
     assert (endless.consumed, one.beyond) == (8, 8)
-    one.open_up(one.stocks, TOMORROW)
+    one.open_up(one.grants, TOMORROW)
     assert (one.unlimited, one.excess, one.remaining, one.beyond, one.granted) == (0, 0, 2, 0, 18)
     give_back(endless, "freed", 8, WHY)
     assert (one.excess, one.remaining, one.consumed) == (0, 10, 0)
@@ -204,7 +214,7 @@ def test_what_was_used_of_unlimited_places_counts_when_they_end() -> None:
 
 
 def test_low_is_below_the_threshold_or_at_a_fifth_of_the_last_grant() -> None:
-    one = pool(grant("a", 100))
+    one = balance(grant("a", 100))
     one.last_granted = 100
     assert one.level == 21
     one.threshold = 20

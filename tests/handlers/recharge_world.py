@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.consumables.app import service
-from services.consumables.ledger.bulk_writer import Account, Books, Given
+from services.consumables.domain.balance import NewGrant
+from services.consumables.ledger.repository import Account, open_balances
+from services.consumables.ledger.writer import write
 from services.consumables.recharges.purchase import units_are_low
+from shared.ids import new_id
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import catalog
@@ -81,10 +84,11 @@ class RechargeWorld:
     ) -> None:
         """Give units to an account."""
         async with self.bound.runtime.transactions.begin(caused_by="given", now=self.now) as work:
-            books = await Books.open(work, [Account(account, FEATURE, "consumable", customer.token)])
+            batch = await open_balances(work, [Account(account, FEATURE, "consumable", customer.token)])
             source = {"kind": "manual"}
-            books.give(account, FEATURE, [Given(quantity, expires_at, 100, source, self.command_id())])
-            await books.close()
+            new = NewGrant(new_id("grant"), quantity, expires_at, 100, source, self.command_id())
+            batch.give(batch.balances[account, FEATURE], [new])
+            await write(work, batch, is_watched=False)
 
     def wants(self, quantity: int, account: str = ACCOUNT) -> m.Consume:
         """A command that uses units of an account."""

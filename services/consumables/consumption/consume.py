@@ -5,11 +5,10 @@ from typing import Any
 
 import orjson
 
-from services.consumables.domain.balance import Part, Why
-from services.consumables.domain.consumption import Drawn, Insufficient, draw
+from services.consumables.domain.balance import Cause, Drawn, Insufficient, Part, draw
 from services.consumables.ledger.rejections import refuse_unreached
-from services.consumables.ledger.repository import Loaded, Wanted, load, loading
-from services.consumables.ledger.writer import write
+from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load, loading
+from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.sql_pipeline import Bound
@@ -24,40 +23,42 @@ def drawn_for(request: m.UnitsRequest) -> str:
     return request.account or request.consumer.token
 
 
-def wanted_by(request: m.UnitsRequest) -> Wanted:
+def draw_request(request: m.UnitsRequest) -> DrawRequest:
     """Who wants units of what, and from where."""
-    return Wanted(request.consumer.token, request.feature, request.account)
+    return DrawRequest(request.consumer.token, request.feature, request.account)
 
 
 def reading(requests: Sequence[m.UnitsRequest]) -> Sequence[Bound]:
     """What is read first for those who want units."""
-    return loading(wanted_by(request) for request in requests)
+    return loading(draw_request(request) for request in requests)
 
 
 @service.command(m.Consume, together=True, owner=drawn_for, reads=reading)
 async def consume(work: UnitOfWork, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
     """Use units for each command; results are written as JSON."""
-    loaded = await load(work, [wanted_by(command) for command in commands])
-    decided = [decide(loaded, command, "consumed", _why(command)) for command in commands]
-    refused = await refuse_unreached(work, loaded, [wanted_by(command) for command in commands])
-    await write(work, loaded)
+    batch = await load(work, [draw_request(command) for command in commands])
+    decided = [decide(batch, command, "consumed", _cause(command)) for command in commands]
+    refused = await refuse_unreached(work, batch, [draw_request(command) for command in commands])
+    await write_and_recharge(work, batch)
     return [
-        _result(decision) if decision is not None else refused[wanted_by(command)]
+        _result(decision) if decision is not None else refused[draw_request(command)]
         for command, decision in zip(commands, decided, strict=True)
     ]
 
 
-def decide(loaded: Loaded, request: m.UnitsRequest, kind: m.EntryKind, why: Why) -> Drawn | Rejected | None:
+def decide(
+    batch: LedgerBatch, request: m.UnitsRequest, kind: m.EntryKind, cause: Cause
+) -> Drawn | Rejected | None:
     """What becomes of one wish, whose effect is in memory from then on.
 
     None: the consumer can reach no such units, for a reason that has to be looked up.
     """
-    reach = loaded.reach.get(wanted_by(request))
+    reach = batch.reach.get(draw_request(request))
     if reach is None:
         return None
     if reach.is_suspended:
         return account_suspended(request)
-    taken = draw(reach.pools, reach.stocks, request.quantity, kind, why, partial=request.partial)
+    taken = draw(reach.balances, reach.grants, request.quantity, kind, cause, partial=request.partial)
     if isinstance(taken, Insufficient):
         return insufficient(taken.available)
     return taken
@@ -81,16 +82,16 @@ def drawn(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """Units taken, as results and reservations say it."""
     return [
         {
-            "account": part.stock.pool.account,
-            "grant_id": part.stock.grant_id,
+            "account": part.grant.balance.account,
+            "grant_id": part.grant.grant_id,
             "quantity": part.quantity,
         }
         for part in parts
     ]
 
 
-def _why(command: m.Consume) -> Why:
-    return Why(command.command_id, command.consumer.token, None, command.metadata)
+def _cause(command: m.Consume) -> Cause:
+    return Cause(command.command_id, command.consumer.token, None, command.metadata)
 
 
 def _result(decision: Decision) -> bytes | Rejected:

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from services.consumables.domain.balance import Pool, Stock, Why, available, give_back
+from services.consumables.domain.balance import Balance, Cause, Grant, available, give_back
 from services.consumables.ledger.rejections import refuse_unreached
-from services.consumables.ledger.repository import Loaded, Wanted, load
-from services.consumables.ledger.writer import write
+from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
+from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork
@@ -47,24 +47,24 @@ class Consumption(NamedTuple):
 @service.command(m.Release)
 async def release(work: UnitOfWork, command: m.Release) -> m.Left:
     """Free what was occupied of a limit, from what is in use above a lowered ceiling first."""
-    wanted = Wanted(command.consumer.token, command.feature, command.account)
-    loaded = await load(work, [wanted], in_use=True)
-    refused = await refuse_unreached(work, loaded, [wanted])
+    wanted = DrawRequest(command.consumer.token, command.feature, command.account)
+    batch = await load(work, [wanted], in_use=True)
+    refused = await refuse_unreached(work, batch, [wanted])
     if refused and refused[wanted].error.code != "insufficient_balance":
         raise refused[wanted]
-    pools = [pool for pool in _all_of(loaded, wanted) if pool.kind == "limit"]
-    stocks = [stock for pool in pools for stock in pool.stocks if stock.consumed > 0]
-    in_use = sum(stock.consumed for stock in stocks)
+    balances = [balance for balance in _all_of(batch, wanted) if balance.kind == "limit"]
+    grants = [grant for balance in balances for grant in balance.grants if grant.consumed > 0]
+    in_use = sum(grant.consumed for grant in grants)
     if in_use < command.quantity:
         raise Rejected("nothing_to_release", f"Only {in_use} are in use.", {"in_use": in_use})
     left = command.quantity
-    for stock in sorted(stocks, key=_leaving, reverse=True):
-        part = min(left, stock.consumed)
+    for grant in sorted(grants, key=_leaving, reverse=True):
+        part = min(left, grant.consumed)
         if part:
-            give_back(stock, "freed", part, Why(command.command_id, wanted.consumer))
+            give_back(grant, "freed", part, Cause(command.command_id, wanted.consumer))
             left -= part
-    await write(work, loaded)
-    return m.Left(remaining=available(pools))
+    await write_and_recharge(work, batch)
+    return m.Left(remaining=available(balances))
 
 
 @service.command(m.RefundConsumption)
@@ -74,8 +74,8 @@ async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> 
     Raises Rejected `not_found`, `already_refunded`.
     """
     consumption = await _consumption(work, command.consumption_id)
-    wanted = Wanted(consumption.consumer, consumption.feature, consumption.account)
-    loaded = await load(
+    wanted = DrawRequest(consumption.consumer, consumption.feature, consumption.account)
+    batch = await load(
         work,
         [wanted],
         named=[(part["account"], consumption.feature) for part in consumption.drawn],
@@ -84,50 +84,59 @@ async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> 
     # Read once the balances are locked, so that nobody else refunds the same.
     row = await (await work.driver.execute(FIND_REFUNDED, (command.consumption_id,))).fetchone()
     refunded = row[0] if row is not None else 0
-    parts = _parts_left(loaded, consumption, refunded)
+    parts = _parts_left(batch, consumption, refunded)
     refundable = sum(left for _, left in parts)
     quantity = command.quantity if command.quantity is not None else refundable
     if quantity > refundable or refundable == 0:
         message = f"Only {refundable} of it are not refunded yet."
         raise Rejected("already_refunded", message, {"refundable": refundable})
-    why = Why(command.command_id, consumption.consumer, None, consumption.metadata)
+    cause = Cause(command.command_id, consumption.consumer, None, consumption.metadata)
     back = quantity
-    for stock, left in parts:
+    for grant, left in parts:
         if part := min(back, left):
-            give_back(stock, "refunded", part, why)
-            await _take_off_usage(work, stock.pool, consumption, part)
+            give_back(grant, "refunded", part, cause)
+            await _take_off_usage(work, grant.balance, consumption, part)
             back -= part
-    await write(work, loaded)
+    await write_and_recharge(work, batch)
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))
-    reach = loaded.reach.get(wanted)
-    return m.Refunded(refunded=quantity, remaining=available(reach.pools if reach is not None else ()))
+    reach = batch.reach.get(wanted)
+    return m.Refunded(refunded=quantity, remaining=available(reach.balances if reach is not None else ()))
 
 
-def _leaving(stock: Stock) -> tuple[bool, Any]:
+def _leaving(grant: Grant) -> tuple[bool, Any]:
     # What was drawn last comes back first; what has ended before anything else where there is excess for it
     # to go into, after everything else where it has room.
-    return stock.has_ended == (stock.pool.excess > 0), stock.order
+    return grant.has_ended == (grant.balance.excess > 0), grant.order
 
 
-def _all_of(loaded: Loaded, wanted: Wanted) -> list[Pool]:
+def _all_of(batch: LedgerBatch, wanted: DrawRequest) -> list[Balance]:
     # Who is suspended may still free what they use.
-    reach = loaded.reach.get(wanted)
-    return list(reach.all_pools) if reach is not None else []
+    reach = batch.reach.get(wanted)
+    return list(reach.all_balances) if reach is not None else []
 
 
-def _parts_left(loaded: Loaded, consumption: Consumption, refunded: int) -> list[tuple[Stock, int]]:
+def _parts_left(batch: LedgerBatch, consumption: Consumption, refunded: int) -> list[tuple[Grant, int]]:
     """What there is to refund of each grant, the last first; without places that were released since."""
     parts = []
     for part in reversed(consumption.drawn):
         before = min(refunded, part["quantity"])
         refunded -= before
-        stock = loaded.stocks[part["grant_id"]]
-        parts.append((stock, min(part["quantity"] - before, stock.consumed)))
+        grant = batch.grants[part["grant_id"]]
+        parts.append((grant, min(part["quantity"] - before, grant.consumed)))
     return parts
 
 
-async def _take_off_usage(work: UnitOfWork, pool: Pool, consumption: Consumption, quantity: int) -> None:
-    values = (quantity, pool.customer, pool.feature, consumption.consumer, pool.account, consumption.used_at)
+async def _take_off_usage(
+    work: UnitOfWork, balance: Balance, consumption: Consumption, quantity: int
+) -> None:
+    values = (
+        quantity,
+        balance.customer,
+        balance.feature,
+        consumption.consumer,
+        balance.account,
+        consumption.used_at,
+    )
     await work.driver.execute(TAKE_OFF_USAGE, values)
 
 

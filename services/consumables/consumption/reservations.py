@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.consumables.consumption.consume import decide, drawn, drawn_for, reading, wanted_by
-from services.consumables.domain.balance import Pool, Why, available, give_back, move
+from services.consumables.consumption.consume import decide, draw_request, drawn, drawn_for, reading
+from services.consumables.domain.balance import Balance, Cause, available, give_back, move
 from services.consumables.ledger.rejections import refuse_unreached
-from services.consumables.ledger.repository import Loaded, Wanted, load
-from services.consumables.ledger.writer import write
+from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
+from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.ids import new_id
@@ -64,16 +64,16 @@ class Reservation(NamedTuple):
 @service.command(m.Reserve, together=True, owner=drawn_for, reads=reading)
 async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
     """Set units aside for each command; results are written as JSON."""
-    loaded = await load(work, [wanted_by(command) for command in commands])
-    refused = await refuse_unreached(work, loaded, [wanted_by(command) for command in commands])
+    batch = await load(work, [draw_request(command) for command in commands])
+    refused = await refuse_unreached(work, batch, [draw_request(command) for command in commands])
     results: list[bytes | Rejected] = []
     rows = []
     for command in commands:
         reservation_id = new_id("reservation")
-        why = Why(command.command_id, command.consumer.token, reservation_id, command.metadata)
-        decision = decide(loaded, command, "reserved", why)
+        cause = Cause(command.command_id, command.consumer.token, reservation_id, command.metadata)
+        decision = decide(batch, command, "reserved", cause)
         if decision is None:
-            results.append(refused[wanted_by(command)])
+            results.append(refused[draw_request(command)])
             continue
         if isinstance(decision, Rejected):
             results.append(decision)
@@ -96,7 +96,7 @@ async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes
             remaining=decision.remaining,
         )
         results.append(reserved.model_dump_json().encode())
-    await write(work, loaded)
+    await write_and_recharge(work, batch)
     if rows:
         await work.driver.execute(INSERT, {"rows": orjson.dumps(rows).decode(), "now": work.now})
     return results
@@ -154,17 +154,17 @@ async def expire_reservations(transactions: Transactions, at: datetime) -> None:
             found = await cursor.fetchall()
             keys = [(part["account"], feature) for drawn, feature in found for part in drawn]
             # Whatever is overdue is given back by whoever loads its balances.
-            loaded = await load(work, named=keys)
-            await write(work, loaded)
-        if len(found) < EXPIRED_AT_ONCE or not loaded.lapsed:
+            batch = await load(work, named=keys)
+            await write_and_recharge(work, batch)
+        if len(found) < EXPIRED_AT_ONCE or not batch.overdue:
             return
 
 
 class _Desk:
     """Reservations and the balances they hold units of, locked: the balances first, as everywhere."""
 
-    def __init__(self, work: UnitOfWork, loaded: Loaded, found: dict[str, Reservation]) -> None:
-        self._work, self._loaded, self._found = work, loaded, found
+    def __init__(self, work: UnitOfWork, batch: LedgerBatch, found: dict[str, Reservation]) -> None:
+        self._work, self._batch, self._found = work, batch, found
         self._closed: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -172,22 +172,22 @@ class _Desk:
         rows = await (await work.driver.execute(SELECT, (list(reservation_ids),))).fetchall()
         found = [Reservation(*row) for row in rows]
         parts = [(one.feature, part) for one in found for part in one.drawn]
-        loaded = await load(
+        batch = await load(
             work,
-            [Wanted(one.consumer, one.feature, one.account) for one in found],
+            [DrawRequest(one.consumer, one.feature, one.account) for one in found],
             named=[(part["account"], feature) for feature, part in parts],
             grant_ids=[part["grant_id"] for _, part in parts],
         )
         # Read again, now that nobody else can settle them.
         rows = await (await work.driver.execute(LOCK, (list(reservation_ids),))).fetchall()
-        return cls(work, loaded, {row[0]: Reservation(*row) for row in rows})
+        return cls(work, batch, {row[0]: Reservation(*row) for row in rows})
 
     def open_one(self, reservation_id: str) -> Reservation | Rejected:
         """A reservation whose units can still be used."""
         found = self._found.get(reservation_id)
         if found is None:
             return Rejected("not_found", "There is no such reservation.", {"reservation_id": reservation_id})
-        if found.status == "expired" or reservation_id in self._loaded.lapsed:
+        if found.status == "expired" or reservation_id in self._batch.overdue:
             return _expired()
         if found.status != "open" or reservation_id in self._closed:
             return _closed()
@@ -195,29 +195,31 @@ class _Desk:
 
     def settle(self, reservation: Reservation, quantity: int, command_id: str) -> None:
         """Use so many of the units, from the first on, and give the rest back."""
-        why = Why(command_id, reservation.consumer, reservation.reservation_id, reservation.metadata)
+        cause = Cause(command_id, reservation.consumer, reservation.reservation_id, reservation.metadata)
         used = []
         for part in reservation.drawn:
-            stock = self._loaded.stocks[part["grant_id"]]
+            grant = self._batch.grants[part["grant_id"]]
             taken = min(quantity, part["quantity"])
             if taken:
-                move(stock, "committed", taken, why)
+                move(grant, "committed", taken, cause)
                 used.append({**part, "quantity": taken})
             if part["quantity"] > taken:
-                give_back(stock, "released", part["quantity"] - taken, why)
+                give_back(grant, "released", part["quantity"] - taken, cause)
             quantity -= taken
         status = "committed" if used else "released"
         self._closed[reservation.reservation_id] = {"status": status, "used": used or None}
 
     def remaining(self, reservation: Reservation) -> int | None:
         """What its consumer may draw now."""
-        reach = self._loaded.reach.get(Wanted(reservation.consumer, reservation.feature, reservation.account))
-        pools: Sequence[Pool] = reach.pools if reach is not None else ()
-        return available(pools)
+        reach = self._batch.reach.get(
+            DrawRequest(reservation.consumer, reservation.feature, reservation.account)
+        )
+        balances: Sequence[Balance] = reach.balances if reach is not None else ()
+        return available(balances)
 
     async def close(self) -> None:
         """Write all of it."""
-        await write(self._work, self._loaded)
+        await write_and_recharge(self._work, self._batch)
         rows = [{"reservation_id": key, **closed} for key, closed in self._closed.items()]
         if rows:
             await self._work.driver.execute(CLOSE, (self._work.now, orjson.dumps(rows).decode()))

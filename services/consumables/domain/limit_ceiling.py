@@ -19,7 +19,7 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class CeilingChange:
     """What must happen to a balance so that it has a ceiling."""
 
     more: int
@@ -30,12 +30,12 @@ class Move:
     """Units in use above the ceiling: released ones count towards it before they are free."""
 
 
-def moved_to(ceiling: Ceiling, in_use: int, remaining: int) -> Move:
+def moved_to(ceiling: Ceiling, in_use: int, remaining: int) -> CeilingChange:
     """From what is in use and what remains to what should: no more than the ceiling, nothing in use lost."""
     if ceiling.is_unlimited:
-        return Move(0, 0, 0)
+        return CeilingChange(0, 0, 0)
     free = max(0, ceiling.units - in_use)
-    return Move(
+    return CeilingChange(
         more=max(0, free - remaining),
         lapsing=max(0, remaining - free),
         excess=max(0, in_use - ceiling.units),

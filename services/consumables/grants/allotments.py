@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from services.consumables.domain.allotments import Granted, multiplied
 from services.consumables.domain.grant_cycles import ONCE, Cycle
 from services.consumables.domain.overrides import PREFIX, REASON
-from services.consumables.ledger.bulk_writer import Account
+from services.consumables.ledger.repository import Account
 from tallystick.messages.catalog import Interval
 from tallystick.messages.consumables import GrantSource
 

@@ -1,13 +1,12 @@
 """Ending units before they are used: those of a revoked seat, and those whose time is over."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from services.consumables.ledger.bulk_writer import Books, Held
-from services.consumables.ledger.locked_balances import Standing
-from services.consumables.ledger.repository import Loaded, load
+from services.consumables.domain.balance import close
+from services.consumables.ledger.repository import LedgerBatch, load
 from services.consumables.ledger.writer import write
+from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
@@ -48,33 +47,32 @@ async def expire_grants(transactions: Transactions, at: datetime) -> None:
         async with transactions.begin(caused_by=cause, now=at) as work:
             cursor = await work.driver.execute(SELECT_EXPIRED, (at, EXPIRED_AT_ONCE))
             found = await cursor.fetchall()
-            loaded = await load(work, named=[(account, feature) for _, account, feature in found])
-            for key in await _coming_anew(work, loaded):
-                pool = loaded.pools[key]
-                pool.remaining_before, pool.threshold = pool.remaining, None
-            await write(work, loaded)
+            batch = await load(work, named=[(account, feature) for _, account, feature in found])
+            for key in await _coming_anew(work, batch):
+                balance = batch.balances[key]
+                balance.remaining_before, balance.threshold = balance.remaining, None
+            await write_and_recharge(work, batch)
         if len(found) < EXPIRED_AT_ONCE:
             return
 
 
-async def _coming_anew(work: UnitOfWork, loaded: Loaded) -> list[tuple[str, str]]:
+async def _coming_anew(work: UnitOfWork, batch: LedgerBatch) -> list[tuple[str, str]]:
     """Which of the balances have units coming on a rhythm."""
-    cursor = await work.driver.execute(SELECT_COMING, ([account for account, _ in loaded.pools],))
-    return [(row[0], row[1]) for row in await cursor.fetchall() if (row[0], row[1]) in loaded.pools]
+    cursor = await work.driver.execute(SELECT_COMING, ([account for account, _ in batch.balances],))
+    return [(row[0], row[1]) for row in await cursor.fetchall() if (row[0], row[1]) in batch.balances]
 
 
-async def _end(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> list[Standing]:
+async def _end(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> None:
     grants = list(found)
     if not grants:
-        return []
-    books = await Books.of(work, {(account, feature) for _, account, feature in grants})
-    by_balance: dict[tuple[str, str], list[Held]] = defaultdict(list)
-    # Read again, now that nobody else can change them.
-    for grant in (await books.held([grant_id for grant_id, _, _ in grants])).values():
-        by_balance[grant.account, grant.feature].append(grant)
-    for (account, feature), of_balance in by_balance.items():
-        books.end(of_balance)
-        standing = books.standings[account, feature]
-        if standing.kind == "limit":
-            books.set_excess(account, feature, standing.consumed + standing.reserved)
-    return await books.close()
+        return
+    batch = await load(
+        work,
+        named=[(account, feature) for _, account, feature in grants],
+        grant_ids=[grant_id for grant_id, _, _ in grants],
+    )
+    close(batch.grants[grant_id] for grant_id, _, _ in grants)
+    for balance in batch.balances.values():
+        if balance.kind == "limit":
+            balance.excess, balance.is_changed = balance.consumed + balance.reserved, True
+    await write(work, batch, is_watched=False)

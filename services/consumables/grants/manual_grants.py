@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from services.consumables.domain.balance import Stock, Why, absorb, end
-from services.consumables.ledger.bulk_writer import Account, Books, Given
+from services.consumables.domain.balance import Cause, Grant, NewGrant, absorb, end
 from services.consumables.ledger.rejections import no_account, unknown_feature
-from services.consumables.ledger.repository import load
-from services.consumables.ledger.writer import write
+from services.consumables.ledger.repository import Account, load, open_balances
+from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
+from shared.ids import new_id
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
@@ -39,22 +39,20 @@ async def grant(work: UnitOfWork, command: m.Grant) -> m.Granted:
         raise unknown_feature(command.feature)
     customer = await _customer_of(work, command.account)
     source = m.GrantSource(kind="manual", reason=command.reason)
-    books = await Books.open(work, [Account(command.account, command.feature, kind, customer)])
-    given = Given(
+    batch = await open_balances(work, [Account(command.account, command.feature, kind, customer)])
+    balance = batch.balances[command.account, command.feature]
+    new = NewGrant(
+        new_id("grant"),
         command.quantity,
         command.expires_at,
         command.priority,
         source.model_dump(mode="json"),
         f"{BY_HAND}{command.command_id}",
     )
-    [grant_id] = books.give(command.account, command.feature, [given])
-    await books.close(is_last=False)
-    loaded = await load(work, named=[(command.account, command.feature)], grant_ids=[grant_id])
-    for pool in loaded.pools.values():
-        pool.is_changed = True
-        absorb(pool, Why(command.command_id))
-    await write(work, loaded)
-    return m.Granted(grant=grant_snapshot(loaded.stocks[grant_id], source))
+    [grant_id] = batch.give(balance, [new])
+    absorb(balance, Cause(command.command_id))
+    await write_and_recharge(work, batch)
+    return m.Granted(grant=grant_snapshot(batch.grants[grant_id], source))
 
 
 @service.command(m.RevokeGrant)
@@ -68,47 +66,47 @@ async def revoke_grant(work: UnitOfWork, command: m.RevokeGrant) -> m.Granted:
     if row is None:
         raise Rejected("not_found", "There is no such grant.", {"grant_id": command.grant_id})
     account, feature, source, key = row
-    loaded = await load(work, named=[(account, feature)], grant_ids=[command.grant_id])
-    stock = loaded.stocks[command.grant_id]
-    is_news = not stock.has_ended
+    batch = await load(work, named=[(account, feature)], grant_ids=[command.grant_id])
+    grant = batch.grants[command.grant_id]
+    is_news = not grant.has_ended
     if is_news:
-        end(stock, "revoked", Why(command.command_id), lowering=_lowering(stock, key))
-    taken_back = grant_snapshot(stock, m.GrantSource.model_validate(source))
-    await write(work, loaded, revoked=taken_back if is_news else None)
+        end(grant, "revoked", Cause(command.command_id), lowering=_lowering(grant, key))
+    taken_back = grant_snapshot(grant, m.GrantSource.model_validate(source))
+    await write_and_recharge(work, batch, revoked=taken_back if is_news else None)
     return m.Granted(grant=taken_back)
 
 
-def grant_snapshot(stock: Stock, source: m.GrantSource) -> m.GrantSnapshot:
+def grant_snapshot(grant: Grant, source: m.GrantSource) -> m.GrantSnapshot:
     """A grant as it stands."""
     return m.GrantSnapshot(
-        grant_id=stock.grant_id,
-        version=stock.version + stock.is_changed,
-        account=stock.pool.account,
-        feature=stock.pool.feature,
-        quantity=stock.quantity,
-        remaining=_remaining(stock),
-        expires_at=stock.expires_at,
-        priority=stock.priority,
+        grant_id=grant.grant_id,
+        version=grant.version + grant.is_changed,
+        account=grant.balance.account,
+        feature=grant.balance.feature,
+        quantity=grant.quantity,
+        remaining=_remaining(grant),
+        expires_at=grant.expires_at,
+        priority=grant.priority,
         source=source,
-        revoked=stock.is_revoked,
-        created_at=stock.created_at,
+        revoked=grant.is_revoked,
+        created_at=grant.created_at,
     )
 
 
-def _remaining(stock: Stock) -> int | None:
-    if stock.quantity is None:
-        return 0 if stock.has_ended else None
-    return stock.remaining
+def _remaining(grant: Grant) -> int | None:
+    if grant.quantity is None:
+        return 0 if grant.has_ended else None
+    return grant.remaining
 
 
-def _lowering(stock: Stock, key: str | None) -> int | None:
+def _lowering(grant: Grant, key: str | None) -> int | None:
     """How far a limit's ceiling falls with a grant; None: by all of it.
 
     Of what plans and overrides give there may be less than was granted, since their ceilings move.
     """
-    if stock.quantity is None or (key is not None and key.startswith(BY_HAND)):
+    if grant.quantity is None or (key is not None and key.startswith(BY_HAND)):
         return None
-    return stock.quantity - stock.expired
+    return grant.quantity - grant.expired
 
 
 async def _customer_of(work: UnitOfWork, account: str) -> str:

@@ -17,6 +17,7 @@ from services.consumables.domain.allotments import (
     effective_at,
     share_left,
 )
+from services.consumables.domain.balance import NewGrant, close
 from services.consumables.domain.grant_cycles import Cycle, cycle_at
 from services.consumables.grants.allotments import (
     START,
@@ -29,8 +30,10 @@ from services.consumables.grants.allotments import (
 )
 from services.consumables.grants.bulk_renewal import renew_plainly
 from services.consumables.grants.limit_ceilings import settle_limits
-from services.consumables.ledger.bulk_writer import Books, Given, Held
+from services.consumables.ledger.repository import LedgerBatch, open_balances
+from services.consumables.ledger.writer import write
 from services.consumables.service import service
+from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
@@ -114,25 +117,26 @@ async def settle(
 
 
 async def _settle_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> None:
-    books = await Books.open(work, [row.balance for row in rows])
-    held = await books.held([grant_id for row in rows for grant_id in row.grant_ids])
+    grant_ids = [grant_id for row in rows for grant_id in row.grant_ids]
+    batch = await open_balances(work, [row.balance for row in rows], grant_ids=grant_ids)
     units = [row for row in rows if row.kind != "limit"]
-    results = [(row, _settle_units(books, held, row, at)) for row in units]
+    results = [(row, _settle_units(batch, row, at)) for row in units]
     limits = [row for row in rows if row.kind == "limit"]
     if limits:
-        results += await settle_limits(books, held, limits)
-    await books.close()
+        results += await settle_limits(batch, limits)
+    # What expires before the units of a new cycle come neither counts as low nor is bought again.
+    await write(work, batch, is_watched=False)
     await _write(work, results)
 
 
-def _settle_units(books: Books, held: dict[str, Held], row: Allotment, at: datetime) -> After:
-    grants = [held[grant_id] for grant_id in row.grant_ids if grant_id in held]
+def _settle_units(batch: LedgerBatch, row: Allotment, at: datetime) -> After:
+    grants = [batch.grants[grant_id] for grant_id in row.grant_ids if grant_id in batch.grants]
     before = before_of(row)
     if row.ended_at is not None:
-        books.end(grants)
+        close(grants)
         return After(before.cycle if before else None, row.granted, row.grant_ids, None, closed=True)
     cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
-    left = sum(grant.left for grant in grants)
+    left = sum(grant.unused for grant in grants)
     wanted = row.wanted
     share = share_left(cycle, at) if row.prorated else Fraction(1)
     now_due = due(wanted, row.rollover if row.offered else 0, cycle, before, left, share=share)
@@ -141,23 +145,23 @@ def _settle_units(books: Books, held: dict[str, Held], row: Allotment, at: datet
         # Looked at for nothing: what is granted stays as it is until the cycle is over.
         return After(before.cycle if before else None, row.granted, row.grant_ids, next_at)
     if now_due.closes:
-        books.end(grants)
+        close(grants)
     is_new = before is None or cycle.start > before.cycle.start
     kept = [] if is_new else row.grant_ids
-    made = books.give(row.account, row.feature, _given(row, cycle, now_due, len(kept)))
+    made = batch.give(batch.balances[row.account, row.feature], _new_grants(row, cycle, now_due, len(kept)))
     return After(cycle, wanted, [*kept, *made], next_at)
 
 
-def _given(row: Allotment, cycle: Cycle, now_due: Due, number: int) -> list[Given]:
-    given = []
+def _new_grants(row: Allotment, cycle: Cycle, now_due: Due, number: int) -> list[NewGrant]:
+    new = []
     if now_due.carried:
         source = source_of(row, "rollover")
         key = key_of(row, cycle, number)
-        given.append(Given(now_due.carried, cycle.end, CARRIED_PRIORITY, source, key))
+        new.append(NewGrant(new_id("grant"), now_due.carried, cycle.end, CARRIED_PRIORITY, source, key))
     if now_due.quantity != 0:
-        key = key_of(row, cycle, number + len(given))
-        given.append(Given(now_due.quantity, cycle.end, PLAN_PRIORITY, source_of(row), key))
-    return given
+        key = key_of(row, cycle, number + len(new))
+        new.append(NewGrant(new_id("grant"), now_due.quantity, cycle.end, PLAN_PRIORITY, source_of(row), key))
+    return new
 
 
 async def _write(work: UnitOfWork, results: Sequence[tuple[Allotment, After]]) -> None:

@@ -1,141 +1,195 @@
-"""Events and bucket entries of very many balances, written as text.
+"""Ledger entries, `consumable` events and bucket values of the balances that one transaction changes.
 
-The models in `tallystick.messages.consumables` say what these look like, and tests hold this against them;
-making each through its model would take several times as long as all the rest of a renewal. What is put
-in here without escaping are ids, codes and tokens, which the models keep from holding anything to escape.
+They are written as JSON text: the models in `tallystick.messages.consumables` say what they look like, and
+tests hold this module against them. Building each event through its model would take several times as long
+as all the rest of a consumption. Ids, codes and tokens are written without escaping; the models allow nothing
+in them that would need it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from services.consumables.ledger.locked_balances import Standing
+from services.consumables.domain.balance import Balance, Entry, NewGrant
 from shared.ids import new_id
+from shared.persistence.outbox import OutboxMessage
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.tracing import outgoing_headers
 from tallystick.messages.base import Customer
+from tallystick.messages.consumables import EntryKind
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
-if TYPE_CHECKING:
-    from services.consumables.domain.balance import Pool
-    from services.consumables.ledger.bulk_writer import Given
-
-COPY_OUTBOX = """
-    COPY consumables.outbox
-        (message_id, stream, subject, headers, payload, entity, entity_id, version, caused_by, occurred_at)
-    FROM STDIN
-"""
-
-
-REMEMBERED = 1_000
-"""Customers and moments whose text is kept at hand: those of a batch or two."""
-
-
-class Moved(NamedTuple):
-    """An entry of the ledger, as far as entries of one event differ."""
-
-    entry_id: str
-    kind: str
-    grant_id: str
-    quantity: int
+CACHED = 1_000
+"""Customers and moments whose text is kept: those of a batch or two."""
+EVENTS: dict[EntryKind, str] = {
+    # Units in use of unlimited places of a limit, which are counted when these end.
+    "granted": "expired",
+    "consumed": "consumed",
+    "committed": "consumed",
+    "reserved": "reserved",
+    "released": "released",
+    "freed": "released",
+    "refunded": "refunded",
+    "expired": "expired",
+    "revoked": "revoked",
+}
+"""Which event has an entry, but for entries of new grants, which are in `granted`."""
+ORDER = ("expired", "revoked", "refunded", "released", "reserved", "consumed")
+"""The order in which one commit's events of a balance are emitted."""
 
 
-@dataclass(slots=True)
 class EventEncoder:
-    """Collects the messages of one transaction and writes them into its outbox."""
+    """Collects the ledger entries of one transaction and adds its events to the outbox."""
 
-    work: UnitOfWork
-    _rows: list[tuple[Any, ...]] = field(default_factory=list)
-    _at: str = ""
-    _cause: str = ""
-    _trace: str = ""
+    def __init__(self, work: UnitOfWork) -> None:
+        self.work = work
+        self.entries: list[dict[str, Any]] = []
+        """Rows of the ledger, with one letter for each column."""
+        self._at = rfc3339(work.now)
+        self._batch = new_id("entry")
 
-    def __post_init__(self) -> None:
-        self._at = rfc3339(self.work.now)
-        self._cause = orjson.dumps(self.work.caused_by).decode()
-        traced = orjson.dumps(outgoing_headers()).decode()
-        self._trace = "" if traced == "{}" else f",{traced[1:-1]}"
+    def emit_pending(self, balance: Balance, *, revoked: str | None = None) -> None:
+        """Emit the entries of a balance that are in no event yet: an event of each kind.
 
-    def emit(self, standing: Standing, name: str, moved: Sequence[Moved], grant: str = "null") -> None:
-        """Tell that a balance changed by these entries; it must stand as it does after them."""
-        standing.version += 1
+        `revoked`: the snapshot of a grant that was taken back, as JSON; its event is emitted even if nothing
+        of it was left.
+        """
+        by_event: dict[str, list[Entry]] = {}
+        for entry in balance.entries[balance.emitted :]:
+            by_event.setdefault(EVENTS[entry.kind], []).append(entry)
+        if revoked is not None:
+            by_event.setdefault("revoked", [])
+        elif balance.has_lost_unlimited:
+            by_event.setdefault("expired", [])
+        balance.has_lost_unlimited = False
+        for name in ORDER:
+            if name in by_event:
+                grant = revoked if revoked is not None and name == "revoked" else "null"
+                self.emit(balance, name, by_event[name], grant)
+        balance.emitted = len(balance.entries)
+
+    def emit_granted(self, balance: Balance, new: NewGrant) -> None:
+        """Emit the entries of grants that were just made, with the last of them."""
+        entries = balance.entries[balance.emitted :]
+        self.emit(balance, "granted", entries, self._new_grant(balance, new))
+        balance.emitted = len(balance.entries)
+
+    def emit_levels(self, balance: Balance) -> None:
+        """Emit `low` and `exhausted` where a balance came to be so in this transaction."""
+        if not balance.unlimited and not balance.was_unlimited:
+            if balance.remaining < balance.level <= balance.remaining_before:
+                self.emit(balance, "low", ())
+            if balance.remaining == 0 < balance.remaining_before:
+                self.emit(balance, "exhausted", ())
+
+    def emit(self, balance: Balance, name: str, entries: Sequence[Entry], grant: str = "null") -> None:
+        """Emit one event of a balance, which has to be as it is after the entries."""
+        balance.version += 1
         event_id = new_id("evt")
-        kind, identifier = customer_parts(standing.customer)
-        entries = ",".join([self._entry(standing, entry) for entry in moved])
+        kind, identifier = customer_parts(balance.customer)
+        told = orjson.dumps([self._enter(balance, entry) for entry in entries]).decode()
+        cause = self._cause(entries or balance.entries)
         body = (
-            f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{standing.version},'
-            f'"caused_by":{self._cause},"customer":{{"type":"{kind}","id":"{identifier}"}},'
-            f'"consumable":{balance_json(standing)},"entries":[{entries}],"grant":{grant}}}'
+            f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{balance.version},'
+            f'"caused_by":{orjson.dumps(cause).decode()},"customer":{{"type":"{kind}","id":"{identifier}"}},'
+            f'"consumable":{balance_json(balance)},"entries":{told},"grant":{grant}}}'
         )
-        headers = (
-            f'{{"ce-specversion":"1.0","ce-id":"{event_id}","ce-source":"/billing/consumables",'
-            f'"ce-type":"billing.consumable.{name}V1","ce-time":"{self._at}",'
-            f'"ce-subject":"{standing.customer}","content-type":"application/json"{self._trace}}}'
+        headers = {
+            "ce-specversion": "1.0",
+            "ce-id": event_id,
+            "ce-source": "/billing/consumables",
+            "ce-type": f"billing.consumable.{name}V1",
+            "ce-time": self._at,
+            "ce-subject": balance.customer,
+            "content-type": "application/json",
+            **self.work.trace(cause),
+        }
+        message = OutboxMessage(
+            CHANGE_FEED_STREAM,
+            self.work.subjects.event("consumable", balance.customer, name),
+            body.encode(),
+            headers,
+            event_id,
+            "consumable",
+            balance.key,
+            balance.version,
+            cause,
         )
-        subject = self.work.subjects.event("consumable", standing.customer, name)
-        about = ("consumable", standing.key, standing.version)
-        self._add(event_id, CHANGE_FEED_STREAM, subject, headers, body, *about)
+        self.work.outbox.append(message)
 
-    def emit_granted(
-        self, standing: Standing, moved: Sequence[Moved], grant_id: str, given: "Given", source: str
-    ) -> None:
-        """Tell of a grant that was just made."""
-        quantity = _number(given.quantity)
-        expires_at = f'"{rfc3339(given.expires_at)}"' if given.expires_at else "null"
-        grant = (
-            f'{{"grant_id":"{grant_id}","version":1,"account":"{standing.account}",'
-            f'"feature":"{standing.feature}","quantity":{quantity},"remaining":{quantity},'
-            f'"expires_at":{expires_at},"priority":{given.priority},"source":{source},"revoked":false,'
-            f'"created_at":"{self._at}"}}'
-        )
-        self.emit(standing, "granted", moved, grant)
+    def put(self, balance: Balance) -> None:
+        """Put what remains of a balance into the bucket."""
+        remaining = "null" if balance.unlimited else balance.remaining
+        value = f'{{"remaining":{remaining},"version":{balance.version}}}'.encode()
+        subject = kv_subject(BALANCES_BUCKET, balance.key)
+        trace = self.work.trace(self._cause(balance.entries))
+        self.work.outbox.append(OutboxMessage(f"KV_{BALANCES_BUCKET}", subject, value, trace))
 
-    def put(self, changed: Sequence[Standing]) -> None:
-        """Put each balance that was told of into the bucket, once."""
-        headers = f"{{{self._trace[1:]}}}"
-        for standing in changed:
-            if standing.version == standing.known_version:
-                continue
-            remaining = _number(None if standing.unlimited else standing.remaining)
-            body = f'{{"remaining":{remaining},"version":{standing.version}}}'
-            subject = kv_subject(BALANCES_BUCKET, standing.key)
-            about = (None, None, None)
-            self._add(new_id("msg"), f"KV_{BALANCES_BUCKET}", subject, headers, body, *about)
+    def _cause(self, entries: Sequence[Entry]) -> str:
+        """The first of the commands that moved these units."""
+        return next((one.cause.command_id for one in entries if one.cause is not None), self.work.caused_by)
 
-    async def write(self) -> None:
-        """Write the messages."""
-        if not self._rows:
-            return
-        async with self.work.driver.cursor() as cursor, cursor.copy(COPY_OUTBOX) as copy:
-            for row in self._rows:
-                await copy.write_row(row)
+    def _enter(self, balance: Balance, entry: Entry) -> dict[str, Any]:
+        """Add an entry to the ledger; return it as events show it."""
+        cause = entry.cause
+        entry_id = f"{self._batch}{len(self.entries):05}"
+        grant_id = entry.grant.grant_id
+        row = {
+            "i": entry_id,
+            "a": balance.account,
+            "f": balance.feature,
+            "g": grant_id,
+            "k": entry.kind,
+            "q": entry.quantity,
+        }
+        consumer = None
+        if cause is not None:
+            row |= {
+                "b": cause.command_id,
+                "c": cause.consumer,
+                "r": cause.reservation_id,
+                "m": cause.metadata,
+            }
+            if cause.consumer is not None:
+                kind, identifier = customer_parts(cause.consumer)
+                consumer = {"type": kind, "id": identifier}
+        self.entries.append(row)
+        return {
+            "entry_id": entry_id,
+            "account": balance.account,
+            "feature": balance.feature,
+            "grant_id": grant_id,
+            "kind": entry.kind,
+            "quantity": entry.quantity,
+            "consumer": consumer,
+            "caused_by": cause.command_id if cause is not None else self.work.caused_by,
+            "reservation_id": cause.reservation_id if cause is not None else None,
+            "metadata": cause.metadata if cause is not None else None,
+            "occurred_at": self._at,
+        }
 
-    def _add(self, message_id: str, stream: str, subject: str, headers: str, body: str, *about: Any) -> None:
-        cause, now = self.work.caused_by, self.work.now
-        self._rows.append((message_id, stream, subject, headers, body.encode(), *about, cause, now))
-
-    def _entry(self, standing: Standing, moved: Moved) -> str:
+    def _new_grant(self, balance: Balance, new: NewGrant) -> str:
+        quantity = _number(new.quantity)
+        expires_at = f'"{rfc3339(new.expires_at)}"' if new.expires_at else "null"
         return (
-            f'{{"entry_id":"{moved.entry_id}","account":"{standing.account}",'
-            f'"feature":"{standing.feature}","grant_id":"{moved.grant_id}","kind":"{moved.kind}",'
-            f'"quantity":{moved.quantity},"consumer":null,"caused_by":{self._cause},'
-            f'"reservation_id":null,"metadata":null,"occurred_at":"{self._at}"}}'
+            f'{{"grant_id":"{new.grant_id}","version":1,"account":"{balance.account}",'
+            f'"feature":"{balance.feature}","quantity":{quantity},"remaining":{quantity},'
+            f'"expires_at":{expires_at},"priority":{new.priority},"source":{orjson.dumps(new.source).decode()},'
+            f'"revoked":false,"created_at":"{self._at}"}}'
         )
 
 
-def balance_json(standing: "Standing | Pool") -> str:
+def balance_json(balance: Balance) -> str:
     """A balance's snapshot."""
-    is_unlimited = standing.unlimited > 0
-    granted = _number(None if is_unlimited else standing.granted + standing.beyond)
-    remaining = _number(None if is_unlimited else standing.remaining)
+    is_unlimited = balance.unlimited > 0
+    granted = _number(None if is_unlimited else balance.granted + balance.beyond)
+    remaining = _number(None if is_unlimited else balance.remaining)
     return (
-        f'{{"consumable_id":"{standing.key}","version":{standing.version},"account":"{standing.account}",'
-        f'"feature":"{standing.feature}","kind":"{standing.kind}","granted":{granted},'
-        f'"consumed":{standing.consumed},"reserved":{standing.reserved},"expired":{standing.expired},'
+        f'{{"consumable_id":"{balance.key}","version":{balance.version},"account":"{balance.account}",'
+        f'"feature":"{balance.feature}","kind":"{balance.kind}","granted":{granted},'
+        f'"consumed":{balance.consumed},"reserved":{balance.reserved},"expired":{balance.expired},'
         f'"remaining":{remaining}}}'
     )
 
@@ -144,14 +198,14 @@ def _number(value: int | None) -> str:
     return "null" if value is None else str(value)
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def customer_parts(token: str) -> tuple[str, str]:
     """A customer's type and id, by the token."""
     customer = Customer.from_token(token)
     return customer.type, customer.id
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def rfc3339(moment: datetime) -> str:
-    """A moment in UTC as messages say it."""
+    """A moment in UTC as messages have it."""
     return moment.isoformat().replace("+00:00", "Z")

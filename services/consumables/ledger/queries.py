@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
-from services.consumables.domain.balance import Pool, Stock, burn_order
+from services.consumables.domain.balance import Balance, Grant, burn_order
 from services.consumables.grants.manual_grants import grant_snapshot
+from services.consumables.ledger.event_encoding import EventEncoder
 from services.consumables.ledger.rejections import no_account
-from services.consumables.ledger.repository import Loaded, Wanted, load
+from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
@@ -48,25 +49,25 @@ LONG_AGO, NEVER = "-infinity", "infinity"
 async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
     """What an account has of a feature, or a consumer may draw on in all; raises Rejected `no_account`."""
     if question.account is not None:
-        loaded = await load(work, named=[(question.account, question.feature)], lock=False)
-        pools = list(loaded.pools.values())
-        if not pools:
+        batch = await load(work, named=[(question.account, question.feature)], lock=False)
+        balances = list(batch.balances.values())
+        if not balances:
             await _require_account(work, question.account)
     else:
         consumer = question.consumer.token if question.consumer is not None else ""
-        wanted = Wanted(consumer, question.feature, None)
-        loaded = await load(work, [wanted], lock=False)
-        reach = loaded.reach.get(wanted)
-        pools = list(reach.pools) if reach is not None else []
-    is_unlimited = any(pool.unlimited for pool in pools)
-    stocks = [stock for stock in burn_order(pools) if stock.is_drawable] if pools else []
+        wanted = DrawRequest(consumer, question.feature, None)
+        batch = await load(work, [wanted], lock=False)
+        reach = batch.reach.get(wanted)
+        balances = list(reach.balances) if reach is not None else []
+    is_unlimited = any(balance.unlimited for balance in balances)
+    grants = [grant for grant in burn_order(balances) if grant.is_drawable] if balances else []
     return m.Balance(
-        granted=None if is_unlimited else sum(pool.granted + pool.beyond for pool in pools),
-        consumed=sum(pool.consumed for pool in pools),
-        reserved=sum(pool.reserved for pool in pools),
-        expired=sum(pool.expired for pool in pools),
-        remaining=None if is_unlimited else sum(pool.remaining for pool in pools),
-        grants=await _grants(work, stocks),
+        granted=None if is_unlimited else sum(balance.granted + balance.beyond for balance in balances),
+        consumed=sum(balance.consumed for balance in balances),
+        reserved=sum(balance.reserved for balance in balances),
+        expired=sum(balance.expired for balance in balances),
+        remaining=None if is_unlimited else sum(balance.remaining for balance in balances),
+        grants=await _grants(work, grants),
     )
 
 
@@ -79,9 +80,9 @@ async def list_balances(work: UnitOfWork, question: m.ListBalances) -> m.Balance
     values = {"account": after[0], "feature": after[1], "whose": whose, "limit": question.limit + 1}
     keys = await (await work.driver.execute(statement, values)).fetchall()
     shown = [(row[0], row[1]) for row in keys[: question.limit]]
-    loaded = await load(work, named=shown, lock=False) if shown else Loaded()
+    batch = await load(work, named=shown, lock=False) if shown else LedgerBatch(EventEncoder(work))
     return m.BalancePage(
-        items=[_snapshot(loaded.pools[key]) for key in shown if key in loaded.pools],
+        items=[_snapshot(batch.balances[key]) for key in shown if key in batch.balances],
         next_cursor=encode_cursor(*shown[-1]) if len(keys) > question.limit else None,
     )
 
@@ -133,27 +134,27 @@ def _entry_key(cursor: str) -> tuple[str, str]:
         raise Rejected("invalid_message", "The cursor is not one of ours.", {"field": "cursor"}) from None
 
 
-def _snapshot(pool: Pool) -> m.BalanceSnapshot:
+def _snapshot(balance: Balance) -> m.BalanceSnapshot:
     return m.BalanceSnapshot(
-        consumable_id=pool.key,
-        version=max(pool.version, 1),
-        account=pool.account,
-        feature=pool.feature,
-        kind="limit" if pool.kind == "limit" else "consumable",
-        granted=None if pool.unlimited else pool.granted + pool.beyond,
-        consumed=pool.consumed,
-        reserved=pool.reserved,
-        expired=pool.expired,
-        remaining=None if pool.unlimited else pool.remaining,
+        consumable_id=balance.key,
+        version=max(balance.version, 1),
+        account=balance.account,
+        feature=balance.feature,
+        kind="limit" if balance.kind == "limit" else "consumable",
+        granted=None if balance.unlimited else balance.granted + balance.beyond,
+        consumed=balance.consumed,
+        reserved=balance.reserved,
+        expired=balance.expired,
+        remaining=None if balance.unlimited else balance.remaining,
     )
 
 
-async def _grants(work: UnitOfWork, stocks: Iterable[Stock]) -> list[m.GrantSnapshot]:
-    shown = list(stocks)
-    ids = orjson.dumps([stock.grant_id for stock in shown]).decode()
+async def _grants(work: UnitOfWork, grants: Iterable[Grant]) -> list[m.GrantSnapshot]:
+    shown = list(grants)
+    ids = orjson.dumps([grant.grant_id for grant in shown]).decode()
     rows = await (await work.driver.execute(SELECT_SOURCES, (ids,))).fetchall() if shown else []
     sources = {grant_id: m.GrantSource.model_validate(source) for grant_id, source in rows}
-    return [grant_snapshot(stock, sources[stock.grant_id]) for stock in shown]
+    return [grant_snapshot(grant, sources[grant.grant_id]) for grant in shown]
 
 
 async def _require_account(work: UnitOfWork, account: str) -> None:

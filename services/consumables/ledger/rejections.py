@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from services.consumables.ledger.repository import Loaded, Wanted
+from services.consumables.ledger.repository import DrawRequest, LedgerBatch
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork
 
@@ -21,21 +21,21 @@ SELECT_REASONS = """
 
 
 async def refuse_unreached(
-    work: UnitOfWork, loaded: Loaded, wanted: Iterable[Wanted]
-) -> dict[Wanted, Rejected]:
+    work: UnitOfWork, batch: LedgerBatch, wanted: Iterable[DrawRequest]
+) -> dict[DrawRequest, Rejected]:
     """Why each of those that reach no balance gets nothing."""
-    unreached = [one for one in dict.fromkeys(wanted) if one not in loaded.reach]
+    unreached = [one for one in dict.fromkeys(wanted) if one not in batch.reach]
     if not unreached:
         return {}
     parameter = orjson.dumps([one._asdict() for one in unreached]).decode()
     cursor = await work.driver.execute(SELECT_REASONS, (parameter,))
     return {
-        Wanted(*row[:3]): _refusal(Wanted(*row[:3]), is_known=row[3], has_account=row[4])
+        DrawRequest(*row[:3]): _refusal(DrawRequest(*row[:3]), is_known=row[3], has_account=row[4])
         for row in await cursor.fetchall()
     }
 
 
-def _refusal(wanted: Wanted, *, is_known: bool, has_account: bool) -> Rejected:
+def _refusal(wanted: DrawRequest, *, is_known: bool, has_account: bool) -> Rejected:
     if not is_known:
         return unknown_feature(wanted.feature)
     if not has_account:

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.consumables.domain.balance import Pool, Stock, Why, burn_order, give_back
+from services.consumables.domain.balance import (
+    Balance,
+    Cause,
+    Grant,
+    NewGrant,
+    burn_order,
+    give,
+    give_back,
+)
+from services.consumables.ledger.event_encoding import EventEncoder
 from shared.persistence.sql_pipeline import Bound, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 
@@ -58,6 +67,17 @@ _GRANTS = f"""{_REACH}
 GRANTS = Statement(_GRANTS)
 GRANTS_IN_USE = Statement(_GRANTS.replace("WHERE open", "WHERE (open OR grants.consumed > 0)"))
 THESE_GRANTS = Statement(_THESE.replace("$3", "$1"))
+OPEN_ACCOUNTS = """
+    INSERT INTO consumables.accounts (account, customer, suspended, created_at)
+    SELECT account, customer, false, %s FROM unnest(%s::text[], %s::text[]) AS new (account, customer)
+    ORDER BY account ON CONFLICT DO NOTHING
+"""
+OPEN_BALANCES = """
+    INSERT INTO consumables.balances (account, feature, kind)
+    SELECT account, feature, kind
+    FROM unnest(%s::text[], %s::text[], %s::text[]) AS new (account, feature, kind)
+    ORDER BY account, feature ON CONFLICT DO NOTHING
+"""
 SELECT_OVERDUE = """
     SELECT reservation_id, consumer, drawn FROM consumables.reservations
     WHERE status = 'open' AND expires_at <= %(now)s AND feature = ANY(%(features)s)
@@ -74,7 +94,7 @@ Overdue = tuple[str, str, list[dict[str, Any]]]
 """A reservation's id, its consumer, and what it holds."""
 
 
-class Wanted(NamedTuple):
+class DrawRequest(NamedTuple):
     """Who wants units of what, and from which account if that was said."""
 
     consumer: str
@@ -85,28 +105,48 @@ class Wanted(NamedTuple):
 class Reach(NamedTuple):
     """What somebody may draw on; without what is suspended."""
 
-    pools: Sequence[Pool]
-    stocks: Sequence[Stock]
+    balances: Sequence[Balance]
+    grants: Sequence[Grant]
     """All their grants, in the order in which they are drawn on."""
     is_suspended: bool
     """There is something, and all of it is suspended."""
-    all_pools: Sequence[Pool]
+    all_balances: Sequence[Balance]
     """With those that are suspended."""
 
 
-@dataclass(slots=True)
-class Loaded:
-    """Locked balances with their grants."""
+class Account(NamedTuple):
+    """An account and a feature, and what is needed to open a balance for them."""
 
-    pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
-    reach: dict[Wanted, Reach] = field(default_factory=dict)
-    stocks: dict[str, Stock] = field(default_factory=dict)
-    lapsed: list[str] = field(default_factory=list)
-    """Reservations that were found to be overdue, and given back."""
+    account: str
+    feature: str
+    kind: str
+    customer: str
+    """The token of the customer who pays."""
+
+
+@dataclass(slots=True)
+class LedgerBatch:
+    """The balances that one transaction works on, locked, with their grants."""
+
+    encoder: EventEncoder
+    balances: dict[tuple[str, str], Balance] = field(default_factory=dict)
+    reach: dict[DrawRequest, Reach] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    overdue: list[str] = field(default_factory=list)
+    """Reservations whose time was found to be over, and whose units were given back."""
+
+    def give(self, balance: Balance, new: Sequence[NewGrant]) -> list[str]:
+        """Add grants to a balance with one event; return their ids."""
+        self.encoder.emit_pending(balance)
+        for one in new:
+            self.grants[one.grant_id] = give(balance, one, self.encoder.work.now)
+        if new:
+            self.encoder.emit_granted(balance, new[-1])
+        return [one.grant_id for one in new]
 
 
 def loading(
-    wanted: Iterable[Wanted] = (),
+    wanted: Iterable[DrawRequest] = (),
     *,
     named: Iterable[tuple[str, str]] = (),
     grant_ids: Iterable[str] = (),
@@ -125,78 +165,95 @@ def loading(
 
 async def load(
     work: UnitOfWork,
-    wanted: Iterable[Wanted] = (),
+    wanted: Iterable[DrawRequest] = (),
     *,
     named: Iterable[tuple[str, str]] = (),
     grant_ids: Iterable[str] = (),
     in_use: bool = False,
     lock: bool = True,
-) -> Loaded:
+) -> LedgerBatch:
     """The balances that these may draw on and those named by account and feature, with their open grants.
 
     Beside these come the grants with the ids given and, with `in_use`, all of which something is in use. What
     has lapsed by the clock has lapsed in what is loaded: reservations too, but for those that hold units of
     other balances as well, which wait for the tick.
     """
-    found, stocks = await work.run(
+    found, grants = await work.run(
         *loading(wanted, named=named, grant_ids=grant_ids, in_use=in_use, lock=lock)
     )
-    loaded = Loaded()
-    reached: dict[Wanted, list[Pool]] = {}
+    batch = LedgerBatch(EventEncoder(work))
+    reached: dict[DrawRequest, list[Balance]] = {}
     for consumer, account, *columns in found.rows:
-        pool = loaded.pools.setdefault((columns[0], columns[1]), Pool(*columns))
+        balance = batch.balances.setdefault((columns[0], columns[1]), Balance(*columns))
         if consumer is not None:
-            reached.setdefault(Wanted(consumer, pool.feature, account), []).append(pool)
-    overdue = await _overdue(work, loaded)
+            reached.setdefault(DrawRequest(consumer, balance.feature, account), []).append(balance)
+    overdue = await _overdue(work, batch)
     lapsing = [part["grant_id"] for _, _, drawn in overdue for part in drawn]
-    _take_in(loaded, stocks.rows)
-    if any(grant_id not in loaded.stocks for grant_id in lapsing):
+    _take_in(batch, grants.rows)
+    if any(grant_id not in batch.grants for grant_id in lapsing):
         (others,) = await work.run(THESE_GRANTS(orjson.dumps(lapsing).decode()))
-        _take_in(loaded, others.rows)
-    _open_up(work, loaded)
-    _let_lapse(work, loaded, overdue)
-    for request, pools in reached.items():
-        usable = [pool for pool in pools if not pool.is_suspended]
-        loaded.reach[request] = Reach(usable, burn_order(usable) if usable else (), not usable, pools)
-    return loaded
+        _take_in(batch, others.rows)
+    _open_up(work, batch)
+    _let_lapse(work, batch, overdue)
+    for request, balances in reached.items():
+        usable = [balance for balance in balances if not balance.is_suspended]
+        batch.reach[request] = Reach(usable, burn_order(usable) if usable else (), not usable, balances)
+    return batch
 
 
-def _take_in(loaded: Loaded, rows: Iterable[Sequence[Any]]) -> None:
+async def open_balances(
+    work: UnitOfWork, accounts: Iterable[Account], *, grant_ids: Sequence[str] = ()
+) -> LedgerBatch:
+    """Load balances by account and feature, and make those that do not exist yet."""
+    wanted = {(one.account, one.feature): one for one in accounts}
+    batch = await load(work, named=wanted, grant_ids=grant_ids)
+    missing = [one for key, one in wanted.items() if key not in batch.balances]
+    if missing:
+        columns = zip(*missing, strict=True)
+        names, features, kinds, customers = (list(column) for column in columns)
+        await work.driver.execute(OPEN_ACCOUNTS, (work.now, names, customers))
+        await work.driver.execute(OPEN_BALANCES, (names, features, kinds))
+        # All of them again, so that they are locked in their order.
+        batch = await load(work, named=wanted, grant_ids=grant_ids)
+    return batch
+
+
+def _take_in(batch: LedgerBatch, rows: Iterable[Sequence[Any]]) -> None:
     """Keep grants of the balances that are loaded."""
     for account, feature, *columns in rows:
-        pool = loaded.pools.get((account, feature))
-        if pool is not None and columns[0] not in loaded.stocks:
-            loaded.stocks[columns[0]] = Stock(pool, *columns)
+        balance = batch.balances.get((account, feature))
+        if balance is not None and columns[0] not in batch.grants:
+            batch.grants[columns[0]] = Grant(balance, *columns)
 
 
-def _open_up(work: UnitOfWork, loaded: Loaded) -> None:
-    by_pool: dict[tuple[str, str], list[Stock]] = {key: [] for key in loaded.pools}
-    for stock in loaded.stocks.values():
-        by_pool[stock.pool.account, stock.pool.feature].append(stock)
-    for key, pool in loaded.pools.items():
-        pool.open_up(by_pool[key], work.now)
+def _open_up(work: UnitOfWork, batch: LedgerBatch) -> None:
+    by_balance: dict[tuple[str, str], list[Grant]] = {key: [] for key in batch.balances}
+    for grant in batch.grants.values():
+        by_balance[grant.balance.account, grant.balance.feature].append(grant)
+    for key, balance in batch.balances.items():
+        balance.open_up(by_balance[key], work.now)
 
 
-def _let_lapse(work: UnitOfWork, loaded: Loaded, overdue: Iterable[Overdue]) -> None:
+def _let_lapse(work: UnitOfWork, batch: LedgerBatch, overdue: Iterable[Overdue]) -> None:
     """Give back what overdue reservations hold."""
     for reservation_id, consumer, drawn in overdue:
-        if all(part["grant_id"] in loaded.stocks for part in drawn):
-            loaded.lapsed.append(reservation_id)
+        if all(part["grant_id"] in batch.grants for part in drawn):
+            batch.overdue.append(reservation_id)
             for part in drawn:
-                stock = loaded.stocks[part["grant_id"]]
-                why = Why(work.caused_by, consumer, reservation_id)
-                give_back(stock, "released", part["quantity"], why)
+                grant = batch.grants[part["grant_id"]]
+                cause = Cause(work.caused_by, consumer, reservation_id)
+                give_back(grant, "released", part["quantity"], cause)
 
 
-async def _overdue(work: UnitOfWork, loaded: Loaded) -> list[Overdue]:
+async def _overdue(work: UnitOfWork, batch: LedgerBatch) -> list[Overdue]:
     """Reservations whose time is over, where anything is reserved at all."""
-    holding = [pool for pool in loaded.pools.values() if pool.reserved]
+    holding = [balance for balance in batch.balances.values() if balance.reserved]
     if not holding:
         return []
     values = {
         "now": work.now,
-        "features": list({pool.feature for pool in holding}),
-        "accounts": list({pool.account for pool in holding}),
+        "features": list({balance.feature for balance in holding}),
+        "accounts": list({balance.account for balance in holding}),
         "limit": OVERDUE_MAX,
     }
     cursor = await work.driver.execute(SELECT_OVERDUE, values)

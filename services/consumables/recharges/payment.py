@@ -12,13 +12,15 @@ from pydantic import BaseModel, ConfigDict
 
 from services.consumables.domain.allotments import PLAN_PRIORITY
 from services.consumables.domain.auto_recharge import FAILURES_MAX
-from services.consumables.ledger.bulk_writer import Account, Books, Given
-from services.consumables.recharges.purchase import look_for_low
+from services.consumables.domain.balance import NewGrant
+from services.consumables.ledger.repository import Account, LedgerBatch, open_balances
+from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.recharges.repository import emit_recharge, payer_of, recharge_snapshot
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, RechargeRow
 from services.consumables.tables.projections import KnownFeatureRow
 from shared.errors import Rejected
+from shared.ids import new_id
 from shared.messaging.external_command import Steps
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -97,10 +99,10 @@ async def settle(work: UnitOfWork, recharge_id: str, payment: Payment) -> None:
         return
     payer = await payer_of(work, row.account)
     # The balance first, as everybody does who changes one.
-    books = await Books.open(work, [Account(row.account, row.feature, "consumable", payer.token)])
+    batch = await open_balances(work, [Account(row.account, row.feature, "consumable", payer.token)])
     await work.session.refresh(row, with_for_update=True)
     if payment.failure is None:
-        await _paid(work, row, payment, books, payer)
+        await _paid(work, row, payment, batch, payer)
     elif row.status == "pending":
         await _failed(work, row, payment, payer)
 
@@ -147,15 +149,17 @@ async def _recharge(work: UnitOfWork, recharge_id: str) -> RechargeRow:
     return row
 
 
-async def _paid(work: UnitOfWork, row: RechargeRow, payment: Payment, books: Books, payer: Customer) -> None:
+async def _paid(
+    work: UnitOfWork, row: RechargeRow, payment: Payment, batch: LedgerBatch, payer: Customer
+) -> None:
     if row.status == "paid":
         return
     row.status, row.reason, row.invoice_id = "paid", None, payment.invoice_id
     row.version += 1
     source = {"kind": "recharge", "recharge_id": row.recharge_id}
-    gift = Given(row.quantity, None, PLAN_PRIORITY, source, f"recharge/{row.recharge_id}")
-    books.give(row.account, row.feature, [gift])
-    changed = await books.close()
+    key = f"recharge/{row.recharge_id}"
+    new = NewGrant(new_id("grant"), row.quantity, None, PLAN_PRIORITY, source, key)
+    batch.give(batch.balances[row.account, row.feature], [new])
     await work.session.execute(
         sa.update(AutoRechargeRow)
         .where(AutoRechargeRow.account == row.account, AutoRechargeRow.feature == row.feature)
@@ -163,7 +167,7 @@ async def _paid(work: UnitOfWork, row: RechargeRow, payment: Payment, books: Boo
     )
     emit_recharge(work, row, "paid", payer)
     await work.flush()
-    await look_for_low(work, changed)
+    await write_and_recharge(work, batch)
 
 
 async def _failed(work: UnitOfWork, row: RechargeRow, payment: Payment, payer: Customer) -> None:

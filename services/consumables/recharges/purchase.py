@@ -6,8 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.consumables.domain.auto_recharge import Purchase, Rule, Skip, decide
-from services.consumables.ledger.bulk_writer import Account, Books
-from services.consumables.ledger.locked_balances import Standing
+from services.consumables.ledger.repository import Account, open_balances
 from services.consumables.recharges.repository import (
     HAS_ENDED,
     Price,
@@ -58,17 +57,6 @@ async def units_are_low(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> Non
     cursor = await work.driver.execute(SELECT_LOW, (accounts, features))
     for account, feature, is_unlimited, is_suspended in await cursor.fetchall():
         await _apply_rule(work, account, feature, is_unlimited=is_unlimited, is_suspended=is_suspended)
-
-
-async def look_for_low(work: UnitOfWork, changed: Sequence[Standing]) -> None:
-    """The same for balances that were just written in one piece, by an expiry or a payment."""
-    low = [
-        (standing.account, standing.feature)
-        for standing in changed
-        if standing.threshold is not None and standing.remaining < standing.threshold
-    ]
-    if low:
-        await units_are_low(work, low)
 
 
 @service.command(m.SetAutoRecharge)
@@ -204,7 +192,7 @@ def _emit_skipped(work: UnitOfWork, rule: AutoRechargeRow, skip: Skip, payer: Cu
 
 async def _lock_balance(work: UnitOfWork, account: str, feature: str, payer: Customer) -> None:
     """Whoever changes what a balance leads to takes the same turn as those who draw on it."""
-    await Books.open(work, [Account(account, feature, "consumable", payer.token)])
+    await open_balances(work, [Account(account, feature, "consumable", payer.token)])
 
 
 def _require_chargeable(price: Price, quantity: int, field: str) -> None:
