@@ -13,14 +13,15 @@ from sqlalchemy.orm import InstrumentedAttribute
 from services.subscriptions.repository import lock_customers
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import tick_cause
 
 DUE_CUSTOMERS_BATCH = 100
 """Customers changed in one transaction: enough to be cheap, few enough to wait for."""
 
 
 def cause(job: str, at: datetime) -> str:
-    """What a job's changes say that they were caused by."""
-    return f"subscriptions.{job} {at.isoformat().replace('+00:00', 'Z')}"
+    """The `caused_by` of what a job of this service changes."""
+    return tick_cause("subscriptions", job, at)
 
 
 async def for_each_due(

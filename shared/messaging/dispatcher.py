@@ -10,7 +10,7 @@ from typing import Any, Literal, get_type_hints
 
 import structlog
 
-from shared.errors import ConcurrentDuplicate, Rejected, Unavailable
+from shared.errors import ConcurrentDuplicate, NotYetKnown, Rejected, Unavailable
 from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, nothing
 from shared.messaging.external_command import Steps
 from shared.messaging.message_parsing import command_id_of, parse
@@ -19,7 +19,12 @@ from shared.persistence.group_commit import GroupCommit, nobody
 from shared.persistence.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.tracing import outgoing_headers
-from shared.runtime.tuning import DATABASE_CONFLICT_TRIES, GROUP_COMMIT_MAX_ITEMS
+from shared.runtime.tuning import (
+    DATABASE_CONFLICT_TRIES,
+    GROUP_COMMIT_MAX_ITEMS,
+    PROJECTION_LAG_SECONDS,
+    PROJECTION_RETRY_SECONDS,
+)
 from tallystick.messages.base import Command, Outcome, Question
 
 log = structlog.get_logger()
@@ -161,7 +166,7 @@ class Dispatcher:
             return succeeded(command, await self._call(handler, work, command))
 
         try:
-            return await self._once(command, now, handle)
+            return await self._once_known(command, now, handle)
         except Rejected as rejection:
             return await self._refuse(command, now, rejection)
         except ConcurrentDuplicate:
@@ -173,6 +178,17 @@ class Dispatcher:
             if stored is None:
                 raise
             return outcome_of(stored)
+
+    async def _once_known(
+        self, command: Command[Any], now: datetime, handle: Callable[[UnitOfWork], Awaitable[Outcome]]
+    ) -> Outcome:
+        """Handle a command, again and again for a while where it may only have come too early."""
+        for _ in range(int(PROJECTION_LAG_SECONDS / PROJECTION_RETRY_SECONDS)):
+            try:
+                return await self._once(command, now, handle)
+            except NotYetKnown:
+                await asyncio.sleep(PROJECTION_RETRY_SECONDS)
+        return await self._once(command, now, handle)
 
     async def _refuse(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
         outcome = rejected(command.command_id, rejection)

@@ -6,6 +6,7 @@ how they are connected to NATS and Postgres is `shared.runtime.worker`'s busines
 
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
@@ -47,6 +48,11 @@ class Job:
 
     name: str
     function: Callable[..., Awaitable[None]]
+
+
+def tick_cause(service: str, job: str, at: datetime) -> str:
+    """The `caused_by` of what a job changes: `consumables.renew_grants 2026-01-31T00:00:00Z`."""
+    return f"{service}.{job} {at.isoformat().replace('+00:00', 'Z')}"
 
 
 @dataclass(slots=True)

@@ -16,6 +16,10 @@ DATABASE_POOL_TIMEOUT_SECONDS = 10
 """Longer than any healthy wait; then the caller hears `unavailable` and asks again."""
 DATABASE_STATEMENT_TIMEOUT_SECONDS = 30
 """No statement of ours takes this long unless it is stuck; it must not hold locks for ever."""
+PROJECTION_LAG_SECONDS = 1.0
+"""A catalog just applied, or a seat just claimed, is known to the other services within this."""
+PROJECTION_RETRY_SECONDS = 0.05
+"""Pause before a command that found nothing yet is tried again."""
 DATABASE_CONFLICT_TRIES = 4
 """Deadlocks and serialization failures resolve themselves on a second or third try."""
 

@@ -25,7 +25,9 @@ WHY = Cause("command", "user_ann")
 
 def balance(*grants: Grant, kind: CountedKind = "consumable") -> Balance:
     """A balance of just these grants."""
-    found = Balance("team:team_1", "hours", kind, "organization_acme", False, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+    found = Balance(
+        "team:team_1", "hours", kind, "organization_acme", False, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None
+    )
     for grant in grants:
         grant.balance = found
         found.granted += grant.quantity or 0

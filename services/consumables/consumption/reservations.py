@@ -15,6 +15,7 @@ from services.consumables.service import service
 from shared.errors import Rejected
 from shared.ids import new_id
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import tick_cause
 from tallystick.messages import consumables as m
 
 EXPIRED_AT_ONCE = 100
@@ -147,7 +148,7 @@ async def release_reservation(
 @service.job("expire_reservations")
 async def expire_reservations(transactions: Transactions, at: datetime) -> None:
     """Give back every reservation whose time is over by then."""
-    cause = f"consumables.expire_reservations {at.isoformat().replace('+00:00', 'Z')}"
+    cause = tick_cause("consumables", "expire_reservations", at)
     while True:
         async with transactions.begin(caused_by=cause, now=at) as work:
             cursor = await work.driver.execute(SELECT_DUE, (at, EXPIRED_AT_ONCE))

@@ -9,6 +9,7 @@ from services.consumables.ledger.writer import write
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import tick_cause
 
 EXPIRED_AT_ONCE = 1_000
 """Grants ended in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
@@ -42,7 +43,7 @@ async def expire_grants(transactions: Transactions, at: datetime) -> None:
 
     Where units come anew a moment later, what lapses before that neither runs low nor is bought again.
     """
-    cause = f"consumables.expire_grants {at.isoformat().replace('+00:00', 'Z')}"
+    cause = tick_cause("consumables", "expire_grants", at)
     while True:
         async with transactions.begin(caused_by=cause, now=at) as work:
             cursor = await work.driver.execute(SELECT_EXPIRED, (at, EXPIRED_AT_ONCE))

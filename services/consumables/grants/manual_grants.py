@@ -1,24 +1,17 @@
 """Units that people give and take back, outside of any plan."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from services.consumables.domain.balance import Cause, Grant, NewGrant, absorb, end
 from services.consumables.ledger.rejections import no_account, unknown_feature
 from services.consumables.ledger.repository import Account, load, open_balances
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
-from shared.errors import Rejected
+from shared.errors import NotYetKnown, Rejected
 from shared.ids import new_id
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
-Found = TypeVar("Found")
-
-PATIENCE_SECONDS = 1.0
-"""A catalog that was just applied, or a seat that was just claimed, is heard of within this on the feed."""
-LOOK_AGAIN_SECONDS = 0.05
 SELECT_KIND = """
     SELECT kind FROM consumables.known_features WHERE code = %s AND kind IN ('limit', 'consumable')
 """
@@ -34,9 +27,9 @@ async def grant(work: UnitOfWork, command: m.Grant) -> m.Granted:
 
     Raises Rejected `unknown_feature` or `no_account`.
     """
-    kind = await _patiently(lambda: _one(work, SELECT_KIND, command.feature))
+    kind = await _one(work, SELECT_KIND, command.feature)
     if kind is None:
-        raise unknown_feature(command.feature)
+        raise NotYetKnown.of(unknown_feature(command.feature))
     customer = await _customer_of(work, command.account)
     source = m.GrantSource(kind="manual", reason=command.reason)
     batch = await open_balances(work, [Account(command.account, command.feature, kind, customer)])
@@ -113,22 +106,12 @@ async def _customer_of(work: UnitOfWork, account: str) -> str:
     kind, _, identity = account.partition(":")
     if kind == "customer":
         return identity
-    customer = await _patiently(lambda: _one(work, SELECT_CUSTOMER, account))
+    customer = await _one(work, SELECT_CUSTOMER, account)
     if customer is None:
-        raise no_account(account)
+        raise NotYetKnown.of(no_account(account))
     return customer
 
 
 async def _one(work: UnitOfWork, query: str, value: str) -> str | None:
     row: tuple[Any, ...] | None = await (await work.driver.execute(query, (value,))).fetchone()
     return None if row is None else str(row[0])
-
-
-async def _patiently(look: Callable[[], Awaitable[Found | None]]) -> Found | None:
-    """What is found, now or within moments."""
-    for _ in range(int(PATIENCE_SECONDS / LOOK_AGAIN_SECONDS)):
-        found = await look()
-        if found is not None:
-            return found
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
-    return None

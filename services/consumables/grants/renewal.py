@@ -36,6 +36,7 @@ from services.consumables.service import service
 from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import tick_cause
 
 SETTLED_AT_ONCE = 1_000
 """Allotments in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
@@ -75,7 +76,7 @@ WRITE_ALLOTMENTS = """
 @service.job("renew_grants")
 async def renew_grants(transactions: Transactions, at: datetime) -> None:
     """Grant the units of every cycle that has begun by then."""
-    cause = f"consumables.renew_grants {at.isoformat().replace('+00:00', 'Z')}"
+    cause = tick_cause("consumables", "renew_grants", at)
     await settle_all(lambda: transactions.begin(caused_by=cause, now=at), at)
 
 

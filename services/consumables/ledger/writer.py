@@ -59,8 +59,8 @@ ADD_GRANTS = Statement("""
            priority, source, $2, version, open, CASE WHEN ended THEN $2::timestamptz END
     FROM jsonb_to_recordset($1::jsonb) AS new
         (grant_id text, account text, feature text, key text, quantity bigint, consumed bigint,
-         reserved bigint, expired bigint, remaining bigint, expires_at timestamptz, priority int, source jsonb,
-         version bigint, open boolean, ended boolean)
+         reserved bigint, expired bigint, remaining bigint, expires_at timestamptz, priority int,
+         source jsonb, version bigint, open boolean, ended boolean)
 """)
 CLOSE_OVERDUE = """
     UPDATE consumables.reservations SET status = 'expired', closed_at = %s

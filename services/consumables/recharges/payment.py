@@ -24,6 +24,7 @@ from shared.ids import new_id
 from shared.messaging.external_command import Steps
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import tick_cause
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceEvent
@@ -69,7 +70,9 @@ async def settle_recharges(transactions: Transactions, at: datetime) -> None:
 
     It is the same command as the first time, so nothing is charged twice.
     """
-    async with transactions.begin(caused_by="tick:settle_recharges", now=at) as work:
+    async with transactions.begin(
+        caused_by=tick_cause("consumables", "settle_recharges", at), now=at
+    ) as work:
         forgotten = await work.session.scalars(
             sa.select(RechargeRow.recharge_id)
             .where(RechargeRow.status == "pending", RechargeRow.created_at <= at - FORGOTTEN_AFTER)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from services.seats.service import service
 from services.seats.tables import SeatRow
 from shared.persistence.unit_of_work import Transactions
+from shared.runtime.service import tick_cause
 
 EXPIRED_AT_ONCE = 2_000
 """Invitations that are ended in one transaction: few enough that nobody waits for their rows."""
@@ -25,7 +26,9 @@ async def expire_invitations(transactions: Transactions, at: datetime) -> None:
     statement = sa.update(SeatRow).where(SeatRow.seat_id.in_(due)).values(token_hash=None)
     ended = EXPIRED_AT_ONCE
     while ended == EXPIRED_AT_ONCE:
-        async with transactions.begin(caused_by=f"seats.expire_invitations {at.isoformat()}", now=at) as work:
+        async with transactions.begin(
+            caused_by=tick_cause("seats", "expire_invitations", at), now=at
+        ) as work:
             result = await work.session.execute(
                 statement.execution_options(synchronize_session=False).returning(SeatRow.seat_id)
             )

@@ -21,6 +21,7 @@ from services.subscriptions.tables.subscriptions import CustomerRow
 from shared.errors import Rejected
 from shared.ids import new_id
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from shared.runtime.service import tick_cause
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import FeatureKind
 
@@ -64,7 +65,7 @@ async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.En
 
 async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
     """End every override whose time is over by then. A doubled tick finds nothing due."""
-    caused_by = f"subscriptions.move_periods {at.isoformat().replace('+00:00', 'Z')}"
+    caused_by = tick_cause("subscriptions", "move_periods", at)
     while True:
         async with transactions.begin(caused_by=caused_by, now=at) as work:
             tokens = await customers_with_due_overrides(work.session, at, DUE_CUSTOMERS_BATCH)

@@ -14,6 +14,7 @@ from services.webhooks.service import service
 from shared.clock import utc_now
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import Transactions
+from shared.runtime.service import tick_cause
 from tallystick.messages import webhooks as m
 
 log = structlog.get_logger()
@@ -37,7 +38,7 @@ async def reconcile_due(
         return
     # A tick may carry any time, but Stripe's list ends at the present.
     now = min(at, utc_now())
-    caused_by = f"reconcile {at.isoformat()}"
+    caused_by = tick_cause("webhooks", "reconcile", at)
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         since = reconcile_since(await repository.reconciled_until(work.session), now)
     await compare_with_stripe(events, ingest, since=since, now=now)
