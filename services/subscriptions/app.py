@@ -17,7 +17,7 @@ from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.entitlements import seat_holders
 from services.subscriptions.lifecycle import cancel as lifecycle_cancel
 from services.subscriptions.lifecycle import change_plan, create, pause_resume, previews, reminders, renewal
-from services.subscriptions.lifecycle.seat_quota import TeamRoom
+from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from services.subscriptions.overrides import set_override
 from services.subscriptions.reconciliation import jobs
 from services.subscriptions.service import service
@@ -64,7 +64,7 @@ def provide(settings: Settings) -> list[Any]:
     client = ServiceClient(settings, service.name)
     return [
         client,
-        TeamRoom(client),
+        SeatQuota(client),
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
         Trials(settings.stripe_trial_days),
         Dunning(settings.grace_days, settings.dunning_end_state),

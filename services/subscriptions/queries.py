@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.subscriptions import repository
 from services.subscriptions.domain.entitlements import NOTHING
-from services.subscriptions.lifecycle.optimistic_write import not_found
+from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import (
     customer_snapshot,

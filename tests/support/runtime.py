@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.subscriptions.lifecycle.seat_quota import TeamRoom
+from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from shared.messaging.redelivery import Incoming
 from shared.operations.provision import provision_database, role_name
 from shared.persistence.database import make_engine
@@ -56,7 +56,7 @@ class Bound:
 
     def __post_init__(self) -> None:
         # Nobody is asked about seats unless a test says so.
-        self.provided = [TeamRoom(), *self.provided]
+        self.provided = [SeatQuota(), *self.provided]
         self.url = self.url or role_url(self.owner_url, self.service.name)
         idle = _idle_engines.get(self.url)
         self.engine = idle.pop() if idle else make_engine(self.url, "test")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.subscriptions.domain.dunning import EndState, given_up, is_given_up
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import OVERDUE
-from services.subscriptions.lifecycle.optimistic_write import locked
+from services.subscriptions.lifecycle.stripe_mutation import locked
 from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, Sync
 from services.subscriptions.repository import invoice_of_stripe
 from services.subscriptions.snapshots import state_of_row

@@ -6,9 +6,9 @@ nothing. Subscriptions without a Stripe object are changed by us alone.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.catalog.repository import load_catalog
@@ -18,8 +18,13 @@ from services.subscriptions.domain.plan_changes import CHANGEABLE, ChangeRequest
 from services.subscriptions.domain.self_managed_changes import changed_now, scheduled
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.lifecycle.optimistic_write import locked, record_until_current, take_over
-from services.subscriptions.lifecycle.seat_quota import TeamRoom, let_go
+from services.subscriptions.lifecycle.seat_quota import SeatQuota, release_quota
+from services.subscriptions.lifecycle.stripe_mutation import (
+    MutationIntent,
+    StripeMutation,
+    locked,
+    take_over,
+)
 from services.subscriptions.repository import live_subscriptions
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
@@ -41,97 +46,143 @@ from tallystick.messages import subscriptions as m
 ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity
 
 
-class ChangeIntent(BaseModel):
-    """What is to be done; without a Stripe id nobody outside has to be asked."""
-
-    model_config = ConfigDict(frozen=True)
+class ChangeIntent(MutationIntent):
+    """The change as it was planned."""
 
     how: Literal["nothing", "unschedule", "now", "period_end"]
-    stripe_subscription_id: str | None
-    revision: int
     product: str
     price: str
     quantity: int
     in_stripe: ItemChange | None
     seats_left: int | None = None
-    """How many seats there will be, where that is fewer than now; seats is asked whether they suffice."""
+    """How many seats there will be, where that is fewer than now: `seats` is asked whether they suffice."""
+
+
+@service.external_command(m.ChangePlan)
+async def change_plan(
+    steps: Steps, command: m.ChangePlan, stripe: StripeGateway, quota: SeatQuota
+) -> m.SubscriptionChanged:
+    """Change the price of a subscription."""
+    return await ChangeOfPlan(steps, stripe, command, quota).run()
+
+
+@service.external_command(m.ChangeQuantity)
+async def change_quantity(
+    steps: Steps, command: m.ChangeQuantity, stripe: StripeGateway, quota: SeatQuota
+) -> m.SubscriptionChanged:
+    """Change the quantity of a subscription."""
+    return await ChangeOfPlan(steps, stripe, command, quota).run()
+
+
+@service.external_command(m.ChangeHeldQuantity)
+async def change_held_quantity(
+    steps: Steps, command: m.ChangeHeldQuantity, stripe: StripeGateway, quota: SeatQuota
+) -> m.SubscriptionChanged:
+    """Change the quantity to a number of seats that `seats` holds already."""
+    return await ChangeOfPlan(steps, stripe, command, quota).run()
 
 
 @dataclass(frozen=True, slots=True)
-class Changing:
-    """One change on its way."""
+class ChangeOfPlan(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
+    """A subscription whose price or quantity changes."""
 
-    steps: Steps
     command: ChangeCommand
-    stripe: StripeGateway
-    room: TeamRoom
+    quota: SeatQuota
 
-    async def carry_out(self) -> m.SubscriptionChanged:
-        """Decide, have Stripe do it where it has the subscription, and write what it is then.
+    intent_model: ClassVar[type[BaseModel]] = ChangeIntent
 
-        Raises Rejected with the codes of `decide`, `not_found`, `already_subscribed` and `payment_failed`.
-        """
-        intent = await self.steps.intend(self._plan, ChangeIntent)
+    async def carry_out(self, intent: ChangeIntent) -> m.SubscriptionChanged:
+        """Hold the seats that will be left, if they get fewer, and make the change."""
         if intent.seats_left is None:
-            return await self._make(intent)
-        await self.room.hold(
+            return await StripeMutation.carry_out(self, intent)
+        await self.quota.hold(
             self.command.command_id,
             subscription_id=self.command.subscription_id,
             quantity=intent.seats_left,
             when=self.command.when,
         )
         try:
-            return await self._make(intent)
+            return await StripeMutation.carry_out(self, intent)
         except Rejected:
-            await self._let_go()
+            await self._release_quota()
             raise
 
-    async def _make(self, intent: ChangeIntent) -> m.SubscriptionChanged:
-        if intent.stripe_subscription_id is None or intent.how == "nothing":
-            return await self.steps.record(partial(self._change_own, intent))
-        try:
-            answer = await self._ask(intent, intent.stripe_subscription_id)
-        except Rejected as rejection:
-            raise await self._explained(rejection, intent.stripe_subscription_id) from rejection
-        save = partial(self._record, intent)
-        return await record_until_current(self.steps, self.stripe, intent.revision, answer, save)
+    async def plan(self, work: UnitOfWork) -> ChangeIntent:
+        """Decide on the change.
 
-    async def _plan(self, work: UnitOfWork) -> ChangeIntent:
+        Raises Rejected with the codes of `decide`, `not_found` and `already_subscribed`.
+        """
         row = await locked(work, self.command.subscription_id)
-        has_room = self.room.is_asked or self._has_room()
-        change = await plan_change(work, row, change_request_of(self.command), has_room=has_room)
+        is_held = self.quota.is_asked or self._is_held()
+        change = await plan_change(work, row, change_request_of(self.command), is_held=is_held)
+        in_stripe = item_change(change) if row.stripe_subscription_id is not None else None
         return ChangeIntent(
             how=change.how,
-            stripe_subscription_id=row.stripe_subscription_id,
+            stripe_subscription_id=None if change.how == "nothing" else row.stripe_subscription_id,
             revision=row.stripe_revision,
             product=change.product.code,
             price=change.price.code,
             quantity=change.quantity,
-            in_stripe=item_change(change) if row.stripe_subscription_id is not None else None,
+            in_stripe=in_stripe,
             seats_left=self._seats_left(change),
         )
 
-    def _has_room(self) -> bool:
+    async def call(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
+        """Change the subscription in Stripe.
+
+        Raises Rejected `payment_failed` and `subscription_not_active`.
+        """
+        try:
+            return await self._call(intent, stripe_id)
+        except Rejected as rejection:
+            raise await self._explained(rejection, stripe_id) from rejection
+
+    async def record(
+        self, intent: ChangeIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
+    ) -> m.SubscriptionChanged:
+        """Write the subscription as Stripe has it now."""
+        row = await locked(work, self.command.subscription_id)
+        await take_over(work, row, revision, answer, partial(_with_wait, intent, answer))
+        return self._done(work, row, intent)
+
+    async def change_own(self, intent: ChangeIntent, work: UnitOfWork) -> m.SubscriptionChanged:
+        """Change a subscription of our own."""
+        row = await locked(work, self.command.subscription_id)
+        is_held = intent.seats_left is not None or self._is_held()
+        change = await plan_change(work, row, change_request_of(self.command), is_held=is_held)
+        if change.how != "nothing" and row.stripe_subscription_id is not None:
+            raise Unavailable("The subscription has just changed.")
+        await _carry_out_own(work, row, change)
+        return self._done(work, row, intent)
+
+    def _done(self, work: UnitOfWork, row: SubscriptionRow, intent: ChangeIntent) -> m.SubscriptionChanged:
+        if intent.seats_left is not None:
+            about = row.subscription_id
+            release_quota(work, self.command.command_id, subscription_id=about, version=row.version)
+        snapshot = subscription_snapshot(row)
+        return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
+
+    def _is_held(self) -> bool:
         """Whether seats has decided already."""
         return isinstance(self.command, m.ChangeHeldQuantity)
 
     def _seats_left(self, change: PlanChange) -> int | None:
-        if self._has_room() or not self.room.is_asked:
+        if self._is_held() or not self.quota.is_asked:
             return None
         if change.item.seats is None or change.how not in ("now", "period_end"):
             return None
         left = change.quantity if change.product.seats is not None else 0
         return left if left < change.item.quantity else None
 
-    async def _let_go(self) -> None:
+    async def _release_quota(self) -> None:
         """Before the refusal is stored, so that a crash in between repeats it."""
         about = self.command.subscription_id
         async with self.steps.transactions.begin(
             caused_by=self.command.command_id, now=self.steps.received_at
         ) as work:
-            let_go(work, self.command.command_id, subscription_id=about, version=0)
+            release_quota(work, self.command.command_id, subscription_id=about, version=0)
 
-    async def _ask(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
+    async def _call(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
         present, key = await find(self.stripe, stripe_id), self.steps.key
         if intent.how == "unschedule" or intent.in_stripe is None:
             return await release_schedule(self.stripe, present, key("release"))
@@ -158,64 +209,17 @@ class Changing:
             {"status": present.status},
         )
 
-    async def _record(
-        self, intent: ChangeIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
-    ) -> m.SubscriptionChanged:
-        row = await locked(work, self.command.subscription_id)
-        await take_over(work, row, revision, answer, partial(_with_wait, intent, answer))
-        return self._done(work, row, intent)
-
-    async def _change_own(self, intent: ChangeIntent, work: UnitOfWork) -> m.SubscriptionChanged:
-        row = await locked(work, self.command.subscription_id)
-        has_room = intent.seats_left is not None or self._has_room()
-        change = await plan_change(work, row, change_request_of(self.command), has_room=has_room)
-        if change.how != "nothing" and row.stripe_subscription_id is not None:
-            raise Unavailable("The subscription has just changed.")
-        await _carry_out_own(work, row, change)
-        return self._done(work, row, intent)
-
-    def _done(self, work: UnitOfWork, row: SubscriptionRow, intent: ChangeIntent) -> m.SubscriptionChanged:
-        if intent.seats_left is not None:
-            about = row.subscription_id
-            let_go(work, self.command.command_id, subscription_id=about, version=row.version)
-        snapshot = subscription_snapshot(row)
-        return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
-
-
-@service.external_command(m.ChangePlan)
-async def change_plan(
-    steps: Steps, command: m.ChangePlan, stripe: StripeGateway, room: TeamRoom
-) -> m.SubscriptionChanged:
-    """To another price."""
-    return await Changing(steps, command, stripe, room).carry_out()
-
-
-@service.external_command(m.ChangeQuantity)
-async def change_quantity(
-    steps: Steps, command: m.ChangeQuantity, stripe: StripeGateway, room: TeamRoom
-) -> m.SubscriptionChanged:
-    """More or less of the same."""
-    return await Changing(steps, command, stripe, room).carry_out()
-
-
-@service.external_command(m.ChangeHeldQuantity)
-async def change_held_quantity(
-    steps: Steps, command: m.ChangeHeldQuantity, stripe: StripeGateway, room: TeamRoom
-) -> m.SubscriptionChanged:
-    """As many seats as seats says."""
-    return await Changing(steps, command, stripe, room).carry_out()
-
 
 async def plan_change(
-    work: UnitOfWork, row: SubscriptionRow, request: ChangeRequest, *, has_room: bool = False
+    work: UnitOfWork, row: SubscriptionRow, request: ChangeRequest, *, is_held: bool = False
 ) -> PlanChange:
     """What a wish comes to for a subscription as it stands.
 
-    With `has_room` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
+    With `is_held` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
     `decide`, and `already_subscribed` where another subscription of the customer's is for the wanted plan.
     """
     catalog, state = await load_catalog(work), state_of_row(row)
-    occupied = 0 if has_room else row.seats_occupied
+    occupied = 0 if is_held else row.seats_occupied
     change = as_rejection(lambda: decide(catalog, state, request, seats_occupied=occupied))
     if change.product.code not in state.products:
         await _refuse_held(work, row, change.product.code)
@@ -284,52 +288,46 @@ async def _carry_out_own(work: UnitOfWork, row: SubscriptionRow, change: PlanCha
         await change_subscription(work, row, changed_now(state, catalog, change, work.now))
 
 
-class Unscheduling(BaseModel):
-    """Whose schedule is to be let go; without a Stripe id nobody outside has to be asked."""
-
-    model_config = ConfigDict(frozen=True)
-
-    stripe_subscription_id: str | None
-    revision: int
-
-
 @service.external_command(m.CancelScheduledChange)
 async def cancel_scheduled_change(
     steps: Steps, command: m.CancelScheduledChange, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Take back what was scheduled.
-
-    Raises Rejected `not_found`, `nothing_scheduled` and `subscription_ended`.
-    """
-    intent = await steps.intend(partial(_plan_unscheduling, command), Unscheduling)
-    stripe_id = intent.stripe_subscription_id
-    if stripe_id is None:
-        return await steps.record(partial(_unschedule_own, command))
-    answer = await release_schedule(stripe, await find(stripe, stripe_id), steps.key("release"))
-    save = partial(_record_unscheduling, command)
-    return await record_until_current(steps, stripe, intent.revision, answer, save)
+    """Take back the change that waits for the end of the period."""
+    return await ScheduledChangeCancellation(steps, stripe, command).run()
 
 
-async def _plan_unscheduling(command: m.CancelScheduledChange, work: UnitOfWork) -> Unscheduling:
-    row = await locked(work, command.subscription_id)
-    details: JsonValue = {"subscription_id": command.subscription_id}
-    state = state_of_row(row)
-    if state.is_final:
-        raise Rejected("subscription_ended", "The subscription has ended.", details)
-    if state.scheduled_change is None:
-        raise Rejected("nothing_scheduled", "No change waits for the end of the period.", details)
-    return Unscheduling(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
+@dataclass(frozen=True, slots=True)
+class ScheduledChangeCancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
+    """A subscription whose scheduled change is taken back."""
 
+    command: m.CancelScheduledChange
 
-async def _record_unscheduling(
-    command: m.CancelScheduledChange, work: UnitOfWork, revision: int, answer: StripeSubscription
-) -> m.SubscriptionFound:
-    row = await locked(work, command.subscription_id)
-    await take_over(work, row, revision, answer)
-    return m.SubscriptionFound(subscription=subscription_snapshot(row))
+    async def plan(self, work: UnitOfWork) -> MutationIntent:
+        """Raise Rejected `not_found`, `nothing_scheduled` and `subscription_ended`."""
+        row = await locked(work, self.command.subscription_id)
+        details: JsonValue = {"subscription_id": self.command.subscription_id}
+        state = state_of_row(row)
+        if state.is_final:
+            raise Rejected("subscription_ended", "The subscription has ended.", details)
+        if state.scheduled_change is None:
+            raise Rejected("nothing_scheduled", "No change waits for the end of the period.", details)
+        return MutationIntent(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
 
+    async def call(self, intent: MutationIntent, stripe_id: str) -> StripeSubscription:
+        """Release the schedule in Stripe."""
+        present = await find(self.stripe, stripe_id)
+        return await release_schedule(self.stripe, present, self.steps.key("release"))
 
-async def _unschedule_own(command: m.CancelScheduledChange, work: UnitOfWork) -> m.SubscriptionFound:
-    row = await locked(work, command.subscription_id)
-    await change_subscription(work, row, replace(state_of_row(row), scheduled_change=None))
-    return m.SubscriptionFound(subscription=subscription_snapshot(row))
+    async def record(
+        self, intent: MutationIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
+    ) -> m.SubscriptionFound:
+        """Write the subscription as Stripe has it now."""
+        row = await locked(work, self.command.subscription_id)
+        await take_over(work, row, revision, answer)
+        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+    async def change_own(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
+        """Drop the change of a subscription of our own."""
+        row = await locked(work, self.command.subscription_id)
+        await change_subscription(work, row, replace(state_of_row(row), scheduled_change=None))
+        return m.SubscriptionFound(subscription=subscription_snapshot(row))

@@ -1,9 +1,7 @@
-"""The steps of reactivating, pausing and resuming: three wishes that Stripe, or we, carry out alike."""
+"""Pausing and resuming a subscription, and taking a cancellation back."""
 
 from dataclasses import dataclass
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
@@ -11,7 +9,12 @@ from services.subscriptions.domain.self_managed_changes import take_scheduled
 from services.subscriptions.domain.self_managed_periods import paused, reactivated, resumed
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.lifecycle.optimistic_write import locked, record_until_current, take_over
+from services.subscriptions.lifecycle.stripe_mutation import (
+    MutationIntent,
+    StripeMutation,
+    locked,
+    take_over,
+)
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
@@ -22,9 +25,9 @@ from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
-Interruption = m.ReactivateSubscription | m.PauseSubscription | m.ResumeSubscription
+PauseCommand = m.ReactivateSubscription | m.PauseSubscription | m.ResumeSubscription
 
-_IN_STRIPE: dict[type[Interruption], dict[str, Any]] = {
+_IN_STRIPE: dict[type[PauseCommand], dict[str, Any]] = {
     m.ReactivateSubscription: {"cancel_at_period_end": False},
     # Void: what would have been invoiced during a pause is never owed.
     m.PauseSubscription: {"pause_collection": {"behavior": "void"}},
@@ -33,44 +36,47 @@ _IN_STRIPE: dict[type[Interruption], dict[str, Any]] = {
 """What Stripe is told to change of the subscription."""
 
 
-class Plan(BaseModel):
-    """Which subscription in Stripe is meant, if any, and how far its events were applied."""
+@service.external_command(m.ReactivateSubscription)
+async def reactivate_subscription(
+    steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Take back a cancellation at the end of the period."""
+    return await PauseOrResume(steps, stripe, command).run()
 
-    model_config = ConfigDict(frozen=True)
 
-    stripe_subscription_id: str | None
-    revision: int
+@service.external_command(m.PauseSubscription)
+async def pause_subscription(
+    steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Collect no payments and give no features until the subscription is resumed."""
+    return await PauseOrResume(steps, stripe, command).run()
+
+
+@service.external_command(m.ResumeSubscription)
+async def resume_subscription(
+    steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
+) -> m.SubscriptionFound:
+    """Collect payments and give features again."""
+    return await PauseOrResume(steps, stripe, command).run()
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupting:
-    """One such wish on its way."""
+class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
+    """A subscription that is reactivated, paused or resumed."""
 
-    steps: Steps
-    command: Interruption
-    stripe: StripeGateway
+    command: PauseCommand
 
-    async def carry_out(self) -> m.SubscriptionFound:
-        """Check, have Stripe do it where it has the subscription, and write what it is then.
-
-        Raises Rejected `not_found`, and the codes of `refuse_unless_possible`.
-        """
-        plan = await self.steps.intend(self._plan, Plan)
-        stripe_id = plan.stripe_subscription_id
-        if stripe_id is None:
-            return await self.steps.record(self._change_own)
-        answer = await self._ask(stripe_id)
-        return await record_until_current(self.steps, self.stripe, plan.revision, answer, self._record)
-
-    async def _plan(self, work: UnitOfWork) -> Plan:
+    async def plan(self, work: UnitOfWork) -> MutationIntent:
+        """Raise Rejected `not_found`, or with the codes of `require_possible`."""
         row = await locked(work, self.command.subscription_id)
-        refuse_unless_possible(self.command, row, work)
-        return Plan(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
+        require_possible(self.command, row, work)
+        return MutationIntent(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
 
-    async def _ask(self, stripe_id: str) -> StripeSubscription:
+    async def call(self, intent: MutationIntent, stripe_id: str) -> StripeSubscription:
+        """Change the subscription in Stripe."""
         change = _IN_STRIPE[type(self.command)]
         try:
-            if await self._has_stopped(stripe_id):
+            if await self._is_paused_itself(stripe_id):
                 return await self.stripe.resume_subscription(stripe_id, key=self.steps.key("resume"))
             return await self.stripe.update_subscription(stripe_id, change, key=self.steps.key("change"))
         except Rejected:
@@ -79,54 +85,31 @@ class Interrupting:
                 raise _refusal(self.command, "The subscription has ended.") from None
             raise
 
-    async def _has_stopped(self, stripe_id: str) -> bool:
-        """Whether the subscription itself was paused in Stripe, where we only pause its collection."""
+    async def record(
+        self, intent: MutationIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
+    ) -> m.SubscriptionFound:
+        """Write the subscription as Stripe has it now."""
+        row = await locked(work, self.command.subscription_id)
+        await take_over(work, row, revision, answer)
+        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+    async def change_own(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
+        """Change a subscription of our own, checked again: another command may have come in between."""
+        row = await locked(work, self.command.subscription_id)
+        require_possible(self.command, row, work)
+        after = _own(self.command, row, await load_catalog(work), work)
+        await change_subscription(work, row, after)
+        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+
+    async def _is_paused_itself(self, stripe_id: str) -> bool:
+        """Whether the subscription is paused in Stripe; we pause only the collection of payments."""
         if not isinstance(self.command, m.ResumeSubscription):
             return False
         present = await self.stripe.find_subscription(stripe_id)
         return present is not None and present.status == "paused"
 
-    async def _record(
-        self, work: UnitOfWork, revision: int, answer: StripeSubscription
-    ) -> m.SubscriptionFound:
-        row = await locked(work, self.command.subscription_id)
-        await take_over(work, row, revision, answer)
-        return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def _change_own(self, work: UnitOfWork) -> m.SubscriptionFound:
-        row = await locked(work, self.command.subscription_id)
-        # Again: another command may have come in between.
-        refuse_unless_possible(self.command, row, work)
-        after = _own(self.command, row, await load_catalog(work), work)
-        await change_subscription(work, row, after)
-        return m.SubscriptionFound(subscription=subscription_snapshot(row))
-
-
-@service.external_command(m.ReactivateSubscription)
-async def reactivate_subscription(
-    steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
-) -> m.SubscriptionFound:
-    """Take back the wish to end with the period."""
-    return await Interrupting(steps, command, stripe).carry_out()
-
-
-@service.external_command(m.PauseSubscription)
-async def pause_subscription(
-    steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
-) -> m.SubscriptionFound:
-    """Collect nothing and give nothing until it is resumed."""
-    return await Interrupting(steps, command, stripe).carry_out()
-
-
-@service.external_command(m.ResumeSubscription)
-async def resume_subscription(
-    steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
-) -> m.SubscriptionFound:
-    """Collect and give again."""
-    return await Interrupting(steps, command, stripe).carry_out()
-
-
-def refuse_unless_possible(command: Interruption, row: SubscriptionRow, work: UnitOfWork) -> None:
+def require_possible(command: PauseCommand, row: SubscriptionRow, work: UnitOfWork) -> None:
     """Raise Rejected unless the subscription is one that this can be done to."""
     match command:
         case m.ReactivateSubscription():
@@ -149,8 +132,8 @@ def refuse_unless_possible(command: Interruption, row: SubscriptionRow, work: Un
                 raise _refusal(command, f"The subscription is {row.status}.")
 
 
-def _refusal(command: Interruption, message: str) -> Rejected:
-    codes: dict[type[Interruption], str] = {
+def _refusal(command: PauseCommand, message: str) -> Rejected:
+    codes: dict[type[PauseCommand], str] = {
         m.ReactivateSubscription: "subscription_ended",
         m.PauseSubscription: "subscription_not_active",
         m.ResumeSubscription: "subscription_not_paused",
@@ -158,7 +141,7 @@ def _refusal(command: Interruption, message: str) -> Rejected:
     return Rejected(codes[type(command)], message, {"subscription_id": command.subscription_id})
 
 
-def _own(command: Interruption, row: SubscriptionRow, catalog: CatalogLookup, work: UnitOfWork) -> State:
+def _own(command: PauseCommand, row: SubscriptionRow, catalog: CatalogLookup, work: UnitOfWork) -> State:
     state = state_of_row(row)
     match command:
         case m.ReactivateSubscription():

@@ -12,7 +12,7 @@ from services.subscriptions.domain.previews import preview_own, upcoming_own
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
 from services.subscriptions.domain.subscription_state import GRANTING, State
 from services.subscriptions.lifecycle.change_plan import change_request_of, item_change, plan_change
-from services.subscriptions.lifecycle.optimistic_write import not_found
+from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.repository import (
     find_customer,
     find_subscription,

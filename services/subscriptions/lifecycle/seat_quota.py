@@ -1,4 +1,4 @@
-"""Fewer seats only with the word of `seats`, which alone knows how many are taken at this moment."""
+"""Selling a team fewer seats, which only `seats` can allow: it knows how many are occupied now."""
 
 import hashlib
 from typing import Protocol, TypeVar
@@ -13,34 +13,34 @@ from tallystick.messages.subscriptions.types import When
 Result = TypeVar("Result", bound=BaseModel)
 
 
-class Asks(Protocol):
-    """Whoever carries a command to another service and brings back what it says."""
+class Client(Protocol):
+    """Sends a command to another service and waits for its answer."""
 
     async def ask(self, message: Request[Result]) -> Result:
-        """The other's answer; raises Rejected and Unavailable."""
+        """Return the other service's result; raises Rejected and Unavailable."""
 
 
-class TeamRoom:
-    """The room in the teams behind subscriptions.
+class SeatQuota:
+    """Asks `seats` whether fewer seats suffice before they are sold.
 
-    Without anybody to ask, what the events of teams have told so far decides.
+    Without a client, the number of occupied seats that the events of teams have told decides.
     """
 
-    def __init__(self, client: Asks | None = None) -> None:
-        self._asking = client
+    def __init__(self, client: Client | None = None) -> None:
+        self._client = client
 
     @property
     def is_asked(self) -> bool:
         """Whether `seats` decides, under its own lock."""
-        return self._asking is not None
+        return self._client is not None
 
     async def hold(self, command_id: str, *, subscription_id: str, quantity: int, when: When | None) -> None:
-        """Have no more than so many seats given away until `let_go`.
+        """Have no more than so many seats given away until `release_quota`.
 
         Raises Rejected `seats_in_use`, and Unavailable while `seats` cannot say.
         """
-        if self._asking is not None:
-            await self._asking.ask(
+        if self._client is not None:
+            await self._client.ask(
                 s.HoldSeatCount(
                     command_id=_id_for("hold", command_id),
                     subscription_id=subscription_id,
@@ -51,8 +51,8 @@ class TeamRoom:
             )
 
 
-def let_go(work: UnitOfWork, command_id: str, *, subscription_id: str, version: int) -> None:
-    """Say that a change has come to its end; with it the subscription is at this version."""
+def release_quota(work: UnitOfWork, command_id: str, *, subscription_id: str, version: int) -> None:
+    """Tell `seats` that a change has ended; with it the subscription is at this version."""
     work.send(
         s.ReleaseSeatCount(
             command_id=_id_for("release", command_id),

@@ -22,7 +22,7 @@ from services.subscriptions.domain.stripe_objects import StripeSubscription, rea
 from services.subscriptions.domain.subscription_state import FINAL, State, changes
 from services.subscriptions.due_batches import cause
 from services.subscriptions.dunning.grace import Dunning
-from services.subscriptions.lifecycle.optimistic_write import Outdated, take_over
+from services.subscriptions.lifecycle.stripe_mutation import Outdated, take_over
 from services.subscriptions.repository import (
     failures_of,
     lock_customer,

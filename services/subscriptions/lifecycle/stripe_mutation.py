@@ -1,0 +1,146 @@
+"""Changing a subscription: plan the change, call Stripe, and record its answer until it is current."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.domain.subscription_state import FINAL, State
+from services.subscriptions.repository import find_subscription, lock_customer
+from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.state_changes import change_subscription
+from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.errors import Rejected, Unavailable
+from shared.messaging.external_command import Steps
+from shared.persistence.unit_of_work import UnitOfWork
+
+RECORD_TRIES = 5
+"""How often Stripe is asked again because its events changed the subscription meanwhile."""
+
+
+class MutationIntent(BaseModel):
+    """The subscription that is to be changed, as it was planned."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stripe_subscription_id: str | None
+    """None: Stripe need not be called."""
+    revision: int
+    """How many changes by Stripe's events the subscription had."""
+
+
+Intent = TypeVar("Intent", bound=MutationIntent)
+Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class StripeMutation(ABC, Generic[Intent, Result]):
+    """One command that changes a subscription, in Stripe first where it is billed there."""
+
+    steps: Steps
+    stripe: StripeGateway
+
+    intent_model: ClassVar[type[BaseModel]] = MutationIntent
+
+    async def run(self) -> Result:
+        """Plan, call Stripe where that is needed, and record the subscription as it is then."""
+        return await self.carry_out(await self.steps.intend(self.plan, self.model()))
+
+    async def carry_out(self, intent: Intent) -> Result:
+        """Call Stripe where that is needed, and record the subscription as it is then."""
+        if intent.stripe_subscription_id is None:
+            return await self.steps.record(partial(self.change_own, intent))
+        answer = await self.call(intent, intent.stripe_subscription_id)
+        return await self._record_until_current(intent, answer)
+
+    @classmethod
+    def model(cls) -> type[Intent]:
+        """The class of the intents."""
+        return cls.intent_model  # type: ignore[return-value] # a class variable cannot be generic
+
+    @abstractmethod
+    async def plan(self, work: UnitOfWork) -> Intent:
+        """Decide what to do; raises Rejected."""
+
+    @abstractmethod
+    async def call(self, intent: Intent, stripe_id: str) -> StripeSubscription:
+        """Call Stripe; return the subscription as it is then."""
+
+    @abstractmethod
+    async def record(
+        self, intent: Intent, work: UnitOfWork, revision: int, answer: StripeSubscription
+    ) -> Result:
+        """Write what Stripe answered.
+
+        Raises Outdated if its events changed the subscription since `revision`.
+        """
+
+    @abstractmethod
+    async def change_own(self, intent: Intent, work: UnitOfWork) -> Result:
+        """Change a subscription that is not billed by Stripe."""
+
+    async def _record_until_current(self, intent: Intent, answer: StripeSubscription) -> Result:
+        """Record Stripe's answer or, where its events were faster, the subscription as it is after those."""
+        revision = intent.revision
+        for _ in range(RECORD_TRIES):
+            try:
+                return await self.steps.record(partial(self.record, intent, revision=revision, answer=answer))
+            except Outdated as outdated:
+                revision = outdated.revision
+                answer = await self.stripe.find_subscription(answer.stripe_subscription_id) or answer
+        raise Unavailable("The subscription is changing in Stripe at this moment.")
+
+
+class Outdated(Exception):
+    """Stripe's answer is older than what its events have told meanwhile."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(revision)
+        self.revision = revision
+
+
+async def take_over(
+    work: UnitOfWork,
+    row: SubscriptionRow,
+    revision: int,
+    answer: StripeSubscription,
+    adjust: Callable[[State], State] = lambda state: state,
+) -> None:
+    """Bring the row, whose customer is locked, to what Stripe answered; `adjust` adds what we alone know.
+
+    Raises Outdated when Stripe's events have changed it since `revision`.
+    """
+    if row.status in FINAL:
+        return
+    state = adjust(state_of(answer, await load_catalog(work), state_of_row(row)))
+    if row.stripe_revision != revision and not state.is_final:
+        raise Outdated(row.stripe_revision)
+    row.stripe_is_ahead = True
+    row.stripe_revision += 1
+    await change_subscription(work, row, state)
+
+
+async def locked(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
+    """A subscription's row under its customer's lock; raises Rejected `not_found`."""
+    row = await find_subscription(work.session, subscription_id)
+    if row is not None:
+        await lock_customer(work.session, row.customer)
+        # Read again: whoever held the lock may have changed it.
+        row = await find_subscription(work.session, subscription_id)
+    if row is None:
+        raise not_found(subscription_id)
+    return row
+
+
+def not_found(subscription_id: str) -> Rejected:
+    """The rejection of an id that no subscription has."""
+    return Rejected(
+        "not_found", f"There is no subscription {subscription_id}.", {"subscription_id": subscription_id}
+    )
