@@ -38,3 +38,10 @@ class ConcurrentDuplicate(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the same command is being handled elsewhere")
+
+
+def invalid_message(problems: list[JsonValue]) -> Rejected:
+    """Build the rejection of a message with wrong fields."""
+    return Rejected(
+        "invalid_message", "The message has missing, wrong or unknown fields.", {"fields": problems}
+    )

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 import tallystick
-from shared.runtime.logging_setup import set_up_logs
-from shared.runtime.service import Service
+from shared.messaging.service import Service
+from shared.observability.logging_setup import set_up_logs
 from tallystick.messages.catalog import ApplyCatalog, GetCatalog
 from tests.flows.shop import Shop, fresh_id
 from tests.support import servers

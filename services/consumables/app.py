@@ -17,8 +17,8 @@ from services.consumables.recharges import payment, purchase
 from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import Settings
 from shared.runtime.worker import run
+from shared.settings import Settings
 
 __all__ = ["HANDLERS", "provide", "service"]
 

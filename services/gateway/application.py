@@ -25,7 +25,7 @@ from services.gateway.rate_limits import RateLimits
 from services.gateway.service_client import Billing
 from services.gateway.settings import GatewaySettings
 from shared.runtime.health import health_routes
-from shared.runtime.tuning import START_RETRY_SECONDS
+from shared.tuning import START_RETRY_SECONDS
 from tallystick.client import Unreachable
 from tallystick.tasks import end
 

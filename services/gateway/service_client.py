@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from services.gateway.problem_details import ProblemError
 from services.gateway.request_coalescing import Joining
-from shared.runtime.tracing import outgoing_headers
+from shared.observability.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
 from tallystick.client.connection import Connection
 from tallystick.client.request_reply import result_of

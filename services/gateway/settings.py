@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 
 SECRET_MIN_BYTES = 32
 """As many as the hash of HS256 has; a shorter secret is easier to guess than the signature."""

@@ -11,8 +11,8 @@ from services.seats.seat_count import change_seat_count, seat_quota_hold
 from services.seats.service import service
 from services.seats.teams import transfer_billing_manager
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import Settings
 from shared.runtime.worker import run
+from shared.settings import Settings
 
 __all__ = ["HANDLERS", "provide", "service"]
 

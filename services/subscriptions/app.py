@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.subscriptions import queries
+from services.subscriptions import queries, reactions
 from services.subscriptions.add_ons import cancel as add_ons_cancel
 from services.subscriptions.add_ons import purchase
 from services.subscriptions.add_ons import queries as add_ons_queries
@@ -25,12 +25,13 @@ from services.subscriptions.stripe import meters
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks import consumer
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import Settings
 from shared.runtime.worker import run
+from shared.settings import Settings
 
 __all__ = ["HANDLERS", "provide", "service"]
 
 HANDLERS = (
+    reactions,
     queries,
     add_ons_cancel,
     purchase,

@@ -10,10 +10,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 
-from services.subscriptions.repository import lock_customers
+from services.subscriptions.repository.subscriptions import lock_customers
 from services.subscriptions.tables.subscriptions import SubscriptionRow
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import tick_cause
 
 DUE_CUSTOMERS_BATCH = 100
 """Customers changed in one transaction: enough to be cheap, few enough to wait for."""

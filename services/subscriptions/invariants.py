@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.overrides.repository import override_of
+from services.subscriptions.repository.overrides import override_of
 from services.subscriptions.snapshots import allowance_of_row, state_of_row
 from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.subscriptions import repository
 from services.subscriptions.domain.entitlements import NOTHING
 from services.subscriptions.lifecycle.stripe_mutation import not_found
+from services.subscriptions.repository import subscriptions
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import (
     customer_snapshot,
@@ -22,7 +22,7 @@ from tallystick.messages import subscriptions as m
 @service.question(m.GetCustomer)
 async def get_customer(work: UnitOfWork, question: m.GetCustomer) -> m.CustomerFound:
     """A customer; raises Rejected `not_found`."""
-    row = await repository.find_customer(work.session, question.customer.token)
+    row = await subscriptions.find_customer(work.session, question.customer.token)
     if row is None:
         raise _unknown_customer(question.customer.token)
     return m.CustomerFound(customer=customer_snapshot(row))
@@ -32,7 +32,7 @@ async def get_customer(work: UnitOfWork, question: m.GetCustomer) -> m.CustomerF
 async def list_customers(work: UnitOfWork, question: m.ListCustomers) -> m.CustomerPage:
     """A page of customers, of all or of those in whom something is found."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
-    rows = await repository.list_customers(
+    rows = await subscriptions.list_customers(
         work.session, search=question.search, before=before, limit=question.limit + 1
     )
     shown = rows[: question.limit]
@@ -49,8 +49,8 @@ async def get_subscription(
     """For each question the subscription, or that there is none."""
     tokens = {question.customer.token for question in questions if question.customer is not None}
     ids = {question.subscription_id for question in questions if question.subscription_id is not None}
-    newest = await repository.newest_subscriptions(work.session, tokens) if tokens else {}
-    named = await repository.find_subscriptions(work.session, ids) if ids else {}
+    newest = await subscriptions.newest_subscriptions(work.session, tokens) if tokens else {}
+    named = await subscriptions.find_subscriptions(work.session, ids) if ids else {}
     answers: list[m.SubscriptionFound | Rejected] = []
     for question in questions:
         if question.customer is not None:
@@ -67,7 +67,7 @@ async def get_subscription(
 async def list_subscriptions(work: UnitOfWork, question: m.ListSubscriptions) -> m.SubscriptionPage:
     """A page of subscriptions; one row more than shown tells whether there is a next page."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
-    rows = await repository.list_subscriptions(
+    rows = await subscriptions.list_subscriptions(
         work.session,
         token=question.customer.token if question.customer else None,
         status=question.status,
@@ -85,7 +85,7 @@ async def list_subscriptions(work: UnitOfWork, question: m.ListSubscriptions) ->
 async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.InvoicePage:
     """A page of a customer's invoices."""
     before = _invoice_key(question.cursor) if question.cursor is not None else None
-    rows = await repository.list_invoices(
+    rows = await subscriptions.list_invoices(
         work.session, question.customer.token, before=before, limit=question.limit + 1
     )
     shown = rows[: question.limit]
@@ -100,7 +100,7 @@ async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.Invoice
 async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
     """For each question, what a customer may use of a feature."""
     wanted = [(question.customer.token, question.feature) for question in questions]
-    found = await repository.allowances(work, wanted)
+    found = await subscriptions.allowances(work, wanted)
     return [found.get(key, NOTHING) for key in wanted]
 
 
@@ -108,7 +108,7 @@ async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitle
 async def list_entitlements(work: UnitOfWork, question: m.ListEntitlements) -> m.EntitlementPage:
     """A page of what a customer may use."""
     after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
-    rows = await repository.list_entitlements(
+    rows = await subscriptions.list_entitlements(
         work.session, question.customer.token, after=after, limit=question.limit + 1
     )
     shown = rows[: question.limit]

@@ -1,6 +1,6 @@
 """The service object on which the handlers register."""
 
 from services.subscriptions.tables.base import Row
-from shared.runtime.service import Service
+from shared.messaging.service import Service
 
 service = Service("subscriptions", metadata=Row.metadata)

@@ -1,14 +1,13 @@
-"""Writing what has changed, together with the events that tell of it: the only place that does so.
+"""The only place that writes the state of customers, subscriptions and invoices and emits their events.
 
-The caller has locked the customer's row, so versions follow one another and no subscription is overlooked.
+The caller has locked the customer's row, so versions follow one another.
 """
 
-from services.subscriptions.add_ons.end_with_plan import end_without_plan
-from services.subscriptions.add_ons.state_changes import follow_subscription
-from services.subscriptions.domain.entitlements import seats_give
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
 from services.subscriptions.domain.invoices import InvoiceChange
 from services.subscriptions.domain.subscription_state import State, changes
-from services.subscriptions.entitlements.refresh import refresh_entitlements
 from services.subscriptions.snapshots import (
     customer_snapshot,
     invoice_snapshot,
@@ -24,47 +23,55 @@ from tallystick.messages.base import Customer
 
 
 def emit_customer(work: UnitOfWork, row: CustomerRow, event: str) -> None:
-    """Count a customer's change and tell it."""
+    """Emit a customer's event with the next version."""
     row.version += 1
     snapshot = customer_snapshot(row)
     # The entity `customer` and whose entity it is are the same here: the snapshot serves as both.
     work.emit(m.CustomerEvent, event, version=row.version, customer=snapshot)
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionChange:
+    """A subscription whose row and events were just written."""
+
+    row: SubscriptionRow
+    before: State | None
+    """None: it is new."""
+    after: State
+
+
+Reaction = Callable[[UnitOfWork, SubscriptionChange], Awaitable[None]]
+reactions: list[Reaction] = []
+"""What follows from every change of a subscription, in the same transaction; see `reactions.py`."""
+
+
 async def change_subscription(
     work: UnitOfWork, row: SubscriptionRow, after: State, *, is_new: bool = False
 ) -> bool:
-    """Lead a subscription to a state, telling each step; its add-on and its customer's entitlements follow.
+    """Bring a subscription to a state, emit an event for each step, and run the reactions.
 
-    Gives whether anything changed.
+    Returns whether anything changed.
     """
+    if not reactions:
+        raise RuntimeError(
+            "import services.subscriptions.reactions: add-ons and entitlements would be missed"
+        )
     before = None if is_new else state_of_row(row)
-    told = changes(before, after)
-    for change in told:
-        put_state(row, change.state)
-        emit_subscription(work, row, change.event)
+    steps = changes(before, after)
+    for step in steps:
+        put_state(row, step.state)
+        emit_subscription(work, row, step.event)
     if is_new:
         work.session.add(row)
-    if told:
+    if steps:
         await work.session.flush()
-        await follow_subscription(work, row, is_new=is_new)
-        if after.is_final:
-            await end_without_plan(work, row.customer)
-        await refresh_entitlements(work, [row.customer])
-        if before is not None and seats_give(before) != seats_give(state_of_row(row)):
-            # There may be ten thousand of them: not in this transaction.
-            work.send(
-                m.RefreshSeats(
-                    command_id=f"{row.subscription_id}.{row.version}",
-                    subscription_id=row.subscription_id,
-                    caused_by=work.caused_by,
-                )
-            )
-    return bool(told)
+        for react in reactions:
+            await react(work, SubscriptionChange(row, before, after))
+    return bool(steps)
 
 
 def emit_subscription(work: UnitOfWork, row: SubscriptionRow, event: str) -> None:
-    """Count an event of a subscription and tell it with all that the row says."""
+    """Emit a subscription's event with the next version and its whole snapshot."""
     row.version += 1
     work.emit(
         m.SubscriptionEvent,
@@ -76,7 +83,7 @@ def emit_subscription(work: UnitOfWork, row: SubscriptionRow, event: str) -> Non
 
 
 def change_invoice(work: UnitOfWork, row: InvoiceRow, told: list[InvoiceChange]) -> None:
-    """Lead an invoice through its changes, telling each."""
+    """Write an invoice's changes one by one, with an event for each."""
     for change in told:
         row.version += 1
         put_invoice(row, change.invoice)

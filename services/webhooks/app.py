@@ -15,9 +15,9 @@ from services.webhooks.reconciliation import reconcile
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.replay import replay
 from services.webhooks.service import service
-from shared.runtime.service_runtime import Runtime
-from shared.runtime.settings import Settings
+from shared.messaging.service_runtime import Runtime
 from shared.runtime.worker import run
+from shared.settings import Settings
 from tallystick.subjects import Subjects
 
 __all__ = ["HANDLERS", "provide", "service"]

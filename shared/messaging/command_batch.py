@@ -14,13 +14,12 @@ import orjson
 from pydantic import BaseModel
 
 from shared.errors import Rejected, Unavailable
-from shared.messaging.message_parsing import fingerprint
+from shared.observability.tracing import handling, passed_on
 from shared.persistence.database import is_conflict
-from shared.persistence.inbox import Decided, Inbox, Known, idempotency_conflict, outcome_json
+from shared.persistence.inbox import Decided, Inbox, Known, fingerprint, idempotency_conflict, outcome_json
 from shared.persistence.sql_pipeline import Bound
 from shared.persistence.unit_of_work import Traces, UnitOfWork
-from shared.runtime.tracing import handling, passed_on
-from shared.runtime.tuning import DATABASE_CONFLICT_TRIES
+from shared.tuning import DATABASE_CONFLICT_TRIES
 from tallystick.messages.base import Command
 
 Begin = Callable[[str, datetime], AbstractAsyncContextManager[UnitOfWork]]

@@ -6,7 +6,7 @@ from faststream.nats import NatsBroker
 
 from shared.clock import utc_now
 from shared.messaging.redelivery import BuryDeadLetter, Incoming
-from shared.runtime.tuning import (
+from shared.tuning import (
     DEAD_LETTER_HEADERS_MAX_BYTES,
     MESSAGE_MAX_BYTES,
     RELAY_PUBLISH_TIMEOUT_SECONDS,

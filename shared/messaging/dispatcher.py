@@ -14,12 +14,12 @@ from shared.errors import ConcurrentDuplicate, NotYetKnown, Rejected, Unavailabl
 from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, nothing
 from shared.messaging.external_command import Steps
 from shared.messaging.message_parsing import command_id_of, parse
+from shared.observability.tracing import outgoing_headers
 from shared.persistence.database import is_away, is_conflict
 from shared.persistence.group_commit import GroupCommit, nobody
 from shared.persistence.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.tracing import outgoing_headers
-from shared.runtime.tuning import (
+from shared.tuning import (
     DATABASE_CONFLICT_TRIES,
     GROUP_COMMIT_MAX_ITEMS,
     PROJECTION_LAG_SECONDS,

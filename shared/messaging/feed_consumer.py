@@ -19,12 +19,12 @@ from sqlalchemy.orm import DeclarativeBase
 
 from shared.messaging.dispatcher import injected
 from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.messaging.service import EventHandler, Service
+from shared.observability.tracing import handling, passed_on
 from shared.persistence.database import is_away, is_conflict
 from shared.persistence.group_commit import GroupCommit
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import EventHandler, Service
-from shared.runtime.tracing import handling, passed_on
-from shared.runtime.tuning import DATABASE_CONFLICT_TRIES
+from shared.tuning import DATABASE_CONFLICT_TRIES
 from tallystick.messages.base import Event
 from tallystick.subjects import Subjects
 

@@ -11,7 +11,7 @@ from nats.js.errors import APIError
 from nats.protocol.command import hpub_cmd
 
 from shared.ids import new_id
-from shared.runtime.tuning import RELAY_BATCH_MESSAGES, RELAY_FLUSH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
+from shared.tuning import RELAY_BATCH_MESSAGES, RELAY_FLUSH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
 
 BUCKET_PREFIX = "KV_"
 """How the names of the streams begin that are buckets."""

@@ -20,8 +20,8 @@ from nats.js.errors import ServiceUnavailableError
 from shared.clock import utc_now
 from shared.messaging.answers import Answers
 from shared.messaging.redelivery import Delivery, Handle, Incoming, Undeliverable
-from shared.runtime.service_runtime import Runtime
-from shared.runtime.tuning import CLOSED_PAUSE_SECONDS, PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
+from shared.messaging.service_runtime import Runtime
+from shared.tuning import CLOSED_PAUSE_SECONDS, PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
 
 

@@ -8,7 +8,7 @@ from faststream import AckPolicy
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
-from shared.runtime.tuning import GRACEFUL_STOP_SECONDS
+from shared.tuning import GRACEFUL_STOP_SECONDS
 from tallystick.client.decoding import AnyMessageClient
 from tallystick.client.tls import tls_context
 

@@ -15,10 +15,10 @@ import structlog
 from faststream.nats import NatsMessage
 
 from shared.errors import Rejected, Unavailable
+from shared.observability.metrics import DURATION, HANDLED
+from shared.observability.tracing import handling
 from shared.persistence.database import is_away
-from shared.runtime.metrics import DURATION, HANDLED
-from shared.runtime.tracing import handling
-from shared.runtime.tuning import (
+from shared.tuning import (
     DELIVERIES_MAX,
     DELIVERIES_WITHOUT_END_MAX,
     OUTAGE_RETRY_SECONDS,

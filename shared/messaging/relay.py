@@ -21,9 +21,9 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.messaging.jetstream_batch import Message, publish_all
+from shared.observability.metrics import OUTBOX_PUBLISHED
 from shared.persistence.sql_pipeline import Driver, Statement, in_schema, send
-from shared.runtime.metrics import OUTBOX_PUBLISHED
-from shared.runtime.tuning import (
+from shared.tuning import (
     RELAY_GATHER_ROWS,
     RELAY_GATHER_SECONDS,
     RELAY_POLL_SECONDS,

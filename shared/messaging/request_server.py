@@ -19,10 +19,10 @@ from shared.clock import utc_now
 from shared.messaging.answers import Answers
 from shared.messaging.command_batch import Answer
 from shared.messaging.dispatcher import Handler
-from shared.runtime.metrics import DURATION, HANDLED
-from shared.runtime.service_runtime import Runtime
-from shared.runtime.tracing import handling
-from shared.runtime.tuning import GRACEFUL_STOP_SECONDS, REQUESTS_AT_ONCE
+from shared.messaging.service_runtime import Runtime
+from shared.observability.metrics import DURATION, HANDLED
+from shared.observability.tracing import handling
+from shared.tuning import GRACEFUL_STOP_SECONDS, REQUESTS_AT_ONCE
 from tallystick.subjects import Subjects
 
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import Rejected, Unavailable
 from shared.messaging.nats_connection import connect
-from shared.runtime.settings import CommonSettings
-from shared.runtime.tracing import outgoing_headers
-from shared.runtime.tuning import ASK_TIMEOUT_SECONDS
+from shared.observability.tracing import outgoing_headers
+from shared.settings import CommonSettings
+from shared.tuning import ASK_TIMEOUT_SECONDS
 from tallystick.messages.base import Outcome, Request
 from tallystick.subjects import Subjects
 

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from shared.messaging.nats_connection import connect
 from shared.operations.audit_feed import FeedContents, read_feed
 from shared.persistence.migrations import ROOT, service_names
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.subjects import Subjects
 
 PENDING_MAX_SECONDS = 10

@@ -17,12 +17,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from shared.messaging.service import Service
 from shared.operations.jetstream_layout import Layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from shared.persistence.migrations import ROOT
 from shared.persistence.plumbing_tables import service_metadata
-from shared.runtime.service import Service
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.messages import EVENTS
 from tallystick.messages.base import Command
 from tallystick.subjects import DEFAULT_PREFIX, TICKS_STREAM, Subjects

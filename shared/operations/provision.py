@@ -17,13 +17,13 @@ import structlog
 from psycopg import sql
 
 from shared.messaging.nats_connection import as_user, connect
+from shared.observability.logging_setup import set_up_logs
 from shared.operations.jetstream_layout import Layout, apply_copies, apply_layout, load_layout
 from shared.operations.restore_repair import put_right
 from shared.persistence.migrations import ROOT, migrate, service_names
 from shared.persistence.partitions import PARTITIONS_TABLE, TEND_FUNCTION
-from shared.runtime.logging_setup import set_up_logs
-from shared.runtime.settings import Settings, sqlalchemy_url
-from shared.runtime.tuning import DATABASE_CONNECTIONS_PER_WORKER, WORKER_REPLICAS_DEFAULT
+from shared.settings import Settings, sqlalchemy_url
+from shared.tuning import DATABASE_CONNECTIONS_PER_WORKER, WORKER_REPLICAS_DEFAULT
 
 log = structlog.get_logger()
 

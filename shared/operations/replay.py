@@ -18,7 +18,7 @@ from shared.messaging.nats_connection import connect
 from shared.messaging.relay import start_over
 from shared.operations.bucket_repair import remove_foreign_keys
 from shared.persistence.migrations import service_names
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 
 POLL_SECONDS = 0.5
 STALLED_AFTER_SECONDS = 60

@@ -5,8 +5,7 @@ import binascii
 import json
 from collections.abc import Sequence
 
-from shared.errors import Rejected
-from shared.messaging.message_parsing import invalid_message
+from shared.errors import Rejected, invalid_message
 
 
 def encode_cursor(*key: str) -> str:

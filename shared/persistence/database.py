@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.errors import ConcurrentDuplicate
 from shared.persistence.sql_pipeline import psycopg_rolls_back
-from shared.runtime.settings import sqlalchemy_url
-from shared.runtime.tuning import (
+from shared.settings import sqlalchemy_url
+from shared.tuning import (
     DATABASE_CONNECT_TIMEOUT_SECONDS,
     DATABASE_CONNECTIONS,
     DATABASE_POOL_TIMEOUT_SECONDS,

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from shared.errors import Unavailable
-from shared.runtime.metrics import GROUP_SIZE
-from shared.runtime.tracing import for_anybody
-from shared.runtime.tuning import GROUP_COMMIT_MAX_ITEMS, GROUP_COMMIT_MAX_WAITING
+from shared.observability.metrics import GROUP_SIZE
+from shared.observability.tracing import for_anybody
+from shared.tuning import GROUP_COMMIT_MAX_ITEMS, GROUP_COMMIT_MAX_WAITING
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

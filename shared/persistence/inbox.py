@@ -4,6 +4,7 @@ A row is written in the transaction of the command's effect. For commands that c
 written before the call, with the intent, and finished after it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +14,12 @@ import orjson
 from pydantic import BaseModel
 
 from shared.errors import Rejected, Unavailable
-from shared.messaging.message_parsing import fingerprint
 from shared.persistence.sql_pipeline import Statement, in_schema
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.base import Command, ErrorBody, Outcome
+
+NOT_CONTENT = {"command_id", "requested_by"}
+"""Fields that do not make a command another command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +213,9 @@ def idempotency_conflict(command_id: str) -> Rejected:
         "This command_id was used before with other content. Choose a new one for a new command.",
         {"command_id": command_id},
     )
+
+
+def fingerprint(command: Command[Any]) -> bytes:
+    """Return 32 bytes that are equal only for the same command with the same content."""
+    content = {"name": command.name, "fields": command.model_dump(exclude=NOT_CONTENT)}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()

@@ -13,7 +13,7 @@ from psycopg.types.numeric import Int8
 from shared.errors import Rejected
 from shared.ids import new_id
 from shared.persistence.sql_pipeline import Bound, Statement
-from shared.runtime.tuning import MESSAGE_MAX_BYTES
+from shared.tuning import MESSAGE_MAX_BYTES
 from tallystick.message_size import message_size
 
 FEW_ROWS = 8

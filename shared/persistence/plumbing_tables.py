@@ -28,7 +28,7 @@ from shared.persistence.partitions import (
     open_on_creation,
     partitions_table,
 )
-from shared.runtime.tuning import INBOX_KEPT_DAYS, OUTBOX_KEPT_DAYS
+from shared.tuning import INBOX_KEPT_DAYS, OUTBOX_KEPT_DAYS
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from shared.errors import ConcurrentDuplicate
 from shared.ids import new_id
+from shared.observability.tracing import outgoing_headers
 from shared.persistence import outbox
 from shared.persistence.outbox import OutboxMessage
 from shared.persistence.sql_pipeline import COMMIT, Answered, Bound, Driver, roll_back, send
-from shared.runtime.tracing import outgoing_headers
 from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
     CATALOG_TOKEN,

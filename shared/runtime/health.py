@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Route
 from shared.messaging.jetstream_consumers import Durable, JetStreamConsumers
 from shared.messaging.relay import Relay, waits_seconds
 from shared.messaging.request_server import RequestServer
-from shared.runtime.metrics import CONSUMER_LAG, OUTBOX_LAG
-from shared.runtime.settings import CommonSettings
-from shared.runtime.tuning import READY_CHECK_TIMEOUT_SECONDS
+from shared.observability.metrics import CONSUMER_LAG, OUTBOX_LAG
+from shared.settings import CommonSettings
+from shared.tuning import READY_CHECK_TIMEOUT_SECONDS
 
 FindProblems = Callable[[], Awaitable[dict[str, str]]]
 """Tells everything that keeps a worker from working, by what it concerns."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from shared.runtime.logging_setup import set_up_logs
-from shared.runtime.settings import CommonSettings
-from shared.runtime.tracing import set_up_tracing
-from shared.runtime.tuning import GC_ALLOCATIONS, GRACEFUL_STOP_SECONDS
+from shared.observability.logging_setup import set_up_logs
+from shared.observability.tracing import set_up_tracing
+from shared.settings import CommonSettings
+from shared.tuning import GC_ALLOCATIONS, GRACEFUL_STOP_SECONDS
 
 
 def serve(name: str, settings: CommonSettings, make_application: Callable[[], ASGIApp]) -> None:

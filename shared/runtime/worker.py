@@ -25,15 +25,15 @@ from shared.messaging.nats_connection import as_user, connect, inbox_prefix, mak
 from shared.messaging.redelivery import Delivery
 from shared.messaging.relay import Relay
 from shared.messaging.request_server import RequestServer
+from shared.messaging.service import Service
+from shared.messaging.service_runtime import Runtime
+from shared.observability.metrics import UNFINISHED
 from shared.persistence.database import make_engine
 from shared.persistence.partitions import tend_partitions
 from shared.runtime.health import Health, health_routes
-from shared.runtime.metrics import UNFINISHED
 from shared.runtime.process import serve
-from shared.runtime.service import Service
-from shared.runtime.service_runtime import Runtime
-from shared.runtime.settings import Settings
-from shared.runtime.tuning import (
+from shared.settings import Settings
+from shared.tuning import (
     EXTERNAL_SWEEP_BATCH,
     EXTERNAL_SWEEP_SECONDS,
     EXTERNAL_UNFINISHED_AFTER_SECONDS,

@@ -9,7 +9,7 @@ import importlib
 import json
 import sys
 
-from shared.runtime.logging_setup import set_up_logs
+from shared.observability.logging_setup import set_up_logs
 
 BENCHMARKS = (
     "webhook_ingress",

@@ -6,9 +6,9 @@ from starlette.routing import BaseRoute, Route
 
 from services.webhooks import app
 from services.webhooks.service import service
-from shared.runtime.service_runtime import Runtime
-from shared.runtime.settings import Settings
+from shared.messaging.service_runtime import Runtime
 from shared.runtime.worker import run
+from shared.settings import Settings
 
 FLOOR = "/floor"
 

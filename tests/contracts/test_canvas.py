@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from services.webhooks.service import service as webhooks
+from shared.messaging.service import Service
 from shared.operations import canvas
 from shared.persistence.migrations import ROOT
-from shared.runtime.service import Service
 from tallystick.subjects import Subjects
 
 SERVICES = canvas.services()

@@ -9,7 +9,7 @@ from sandbox.nats import password_variable, users
 from services.gateway.settings import GatewaySettings
 from shared.operations import provision
 from shared.persistence.migrations import ROOT, service_names
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.client.tls import CA_FILE_VARIABLE
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES
 

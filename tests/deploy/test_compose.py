@@ -15,7 +15,7 @@ from sandbox.nats import password_variable, users
 from sandbox.postgres import deployed_settings
 from sandbox.workers import services_with_tables, worker_names
 from services.gateway.settings import GatewaySettings
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 INFRASTRUCTURE = {"postgres", "nats", "provision", "certificates"}

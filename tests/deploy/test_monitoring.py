@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import shared.runtime.metrics
+import shared.observability.metrics
 from sandbox.workers import worker_names
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -24,7 +24,7 @@ def expressions() -> dict[str, str]:
 
 
 def exported() -> set[str]:
-    assert shared.runtime.metrics.HANDLED is not None
+    assert shared.observability.metrics.HANDLED is not None
     names = set()
     for metric in REGISTRY.collect():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric.type, [""])

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.add_ons import (
     AddOnState,
     add_on_at,
@@ -16,6 +15,7 @@ from services.subscriptions.domain.add_ons import (
     event_between,
     require_plan,
 )
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import Line, order_lines, refuse_what_people_sell
 from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import Price, Product

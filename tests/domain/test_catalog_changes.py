@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from services.subscriptions.catalog.document_parser import read_document
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.domain.diff import (
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.diff import (
     CatalogPlan,
     DesiredCatalog,
     desired_catalog,
     plan_changes,
     with_counterparts,
 )
-from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
+from services.subscriptions.domain.catalog.immutability import changed_for_good, changed_prices
 from tallystick.messages.catalog import CatalogChanges, CatalogDocument, CodeChanges, Price, Product
 from tests.support.catalogs import team_catalog
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import Line
 from services.subscriptions.domain.self_managed_periods import anchor_of, moved_on, paused, resumed, started
 from services.subscriptions.domain.subscription_state import changes

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import item_of
 from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide
 from services.subscriptions.domain.rule_violation import RuleViolation

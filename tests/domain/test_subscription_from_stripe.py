@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, overdue_since, read_invoice
 from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import Malformed, read_event, read_subscription

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
 from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import item_of
 from services.subscriptions.domain.orders import order_lines, plans_of, subscribed_to, trial_days
 from services.subscriptions.domain.rule_violation import RuleViolation

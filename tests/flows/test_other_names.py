@@ -14,7 +14,7 @@ from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service as webhooks_service
 from shared.messaging.service_client import ServiceClient
 from shared.operations.provision import provision_nats
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.client import Client, connect
 from tallystick.messages import catalog
 from tallystick.messages import subscriptions as m

@@ -23,7 +23,7 @@ from services.webhooks.ingress.http_ingress import PATH
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
 from shared.operations.provision import provision_nats
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.message_size import message_size
 from tallystick.subjects import DEAD_LETTERS_STREAM, STRIPE_EVENTS_STREAM, WEBHOOKS_STREAM
 from tests.support.runtime import role_url

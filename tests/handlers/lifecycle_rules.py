@@ -11,11 +11,11 @@ import orjson
 import sqlalchemy as sa
 import stripe
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import read_subscription
 from services.subscriptions.domain.subscription_state import State, what_is_bought
-from services.subscriptions.repository import find_subscription
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import find_subscription
 from services.subscriptions.snapshots import state_of_row
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer

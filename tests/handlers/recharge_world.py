@@ -14,7 +14,7 @@ from services.consumables.ledger.writer import write
 from services.consumables.recharges.purchase import units_are_low
 from shared.ids import new_id
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command, Customer, Question

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.subscriptions import app as _app  # noqa: F401 - registers the handlers
-from services.subscriptions.catalog.repository import load_product_version
+from services.subscriptions.repository.catalog import load_product_version
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog as m

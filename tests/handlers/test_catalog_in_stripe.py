@@ -68,7 +68,7 @@ async def products_now(bound: Bound) -> dict[str, m.ProductWithPrices]:
 
 async def in_stripe(gateway: StripeGateway, price: m.Price) -> stripe.Price:
     assert price.stripe_price_id
-    return await gateway.client.v1.prices.retrieve_async(price.stripe_price_id, {"expand": ["tiers"]})
+    return await gateway.api.prices.retrieve_async(price.stripe_price_id, {"expand": ["tiers"]})
 
 
 def counted(stand_in: StripeStandIn) -> tuple[int, int]:
@@ -140,12 +140,12 @@ async def test_archived_things_are_switched_off_and_on_again(bound: Bound, gatew
     price = (await prices_now(bound))["team_yearly"]
     assert not (await in_stripe(gateway, price)).active
     product = str((await products_now(bound))["team"].stripe_product_id)
-    assert not (await gateway.client.v1.products.retrieve_async(product)).active
+    assert not (await gateway.api.products.retrieve_async(product)).active
     await applied(bound, team_catalog(), "apply-3")
     again = (await prices_now(bound))["team_yearly"]
     assert again.stripe_price_id == price.stripe_price_id
     assert (await in_stripe(gateway, again)).active
-    assert (await gateway.client.v1.products.retrieve_async(product)).active
+    assert (await gateway.api.products.retrieve_async(product)).active
 
 
 async def test_a_new_name_reaches_stripe(bound: Bound, gateway: StripeGateway) -> None:
@@ -154,7 +154,7 @@ async def test_a_new_name_reaches_stripe(bound: Bound, gateway: StripeGateway) -
     document["products"][0] |= {"name": "Alone", "description": "For one"}
     await applied(bound, document, "apply-2")
     product = str((await products_now(bound))["solo"].stripe_product_id)
-    found = await gateway.client.v1.products.retrieve_async(product)
+    found = await gateway.api.products.retrieve_async(product)
     assert (found.name, found.description) == ("Alone", "For one")
 
 
@@ -195,7 +195,7 @@ async def test_a_refusal_by_stripe_names_the_price_and_leaves_nothing_half_made_
     bare["products"] = [{**bare["products"][0], "prices": []}]
     await applied(bound, bare)
     gone = str((await products_now(bound))["solo"].stripe_product_id)
-    await gateway.client.v1.products.delete_async(gone)
+    await gateway.api.products.delete_async(gone)
     told = len(await bound.feed())
 
     assert await refused(bound, team_catalog(), "apply-2") == ["products[0].prices[0]"]
@@ -219,7 +219,7 @@ async def test_a_refusal_by_stripe_names_the_price_and_leaves_nothing_half_made_
 
 async def adopted(gateway: StripeGateway, **price: Any) -> dict[str, Any]:
     """The team catalog naming a product and a price that Stripe has already, switched off."""
-    product = await gateway.client.v1.products.create_async({"name": "Old name", "active": False})
+    product = await gateway.api.products.create_async({"name": "Old name", "active": False})
     params: Any = {
         "product": product.id,
         "currency": "eur",
@@ -228,7 +228,7 @@ async def adopted(gateway: StripeGateway, **price: Any) -> dict[str, Any]:
         "active": False,
         **price,
     }
-    made = await gateway.client.v1.prices.create_async(params)
+    made = await gateway.api.prices.create_async(params)
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = product.id
     document["products"][0]["prices"][0]["stripe_price_id"] = made.id
@@ -244,7 +244,7 @@ async def test_what_stripe_has_already_is_adopted_and_put_on_sale(
     assert price.stripe_price_id == document["products"][0]["prices"][0]["stripe_price_id"]
     found = await in_stripe(gateway, price)
     assert (found.active, found.lookup_key) == (True, "solo_monthly")
-    product = await gateway.client.v1.products.retrieve_async(document["products"][0]["stripe_product_id"])
+    product = await gateway.api.products.retrieve_async(document["products"][0]["stripe_product_id"])
     assert (product.active, product.name) == (True, "Solo")
     assert counted(stand_in) == (2, 2)
     assert await applied(bound, document, "apply-2") == m.CatalogChanges()

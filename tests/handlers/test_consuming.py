@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.runtime.tuning import GROUP_COMMIT_MAX_ITEMS, MESSAGE_MAX_BYTES
+from shared.tuning import GROUP_COMMIT_MAX_ITEMS, MESSAGE_MAX_BYTES
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM

@@ -8,7 +8,7 @@ import pytest
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages.base import Command, Question
 from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user

@@ -13,7 +13,7 @@ from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import ServiceClient
 from shared.operations import audit_helpers
 from shared.operations.audit import Live
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.subjects import Subjects
 from tests.handlers.seat_world import SECRET, SeatWorld

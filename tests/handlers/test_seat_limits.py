@@ -7,7 +7,7 @@ import pytest
 from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 from tallystick.messages import seats as m
 from tests.handlers.seat_world import SECRET, SUBSCRIPTION, SeatWorld, team_item, user
 from tests.support.runtime import Bound

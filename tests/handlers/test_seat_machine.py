@@ -20,7 +20,7 @@ from services.seats.invitations.tokens import Invitations
 from shared.messaging.nats_connection import connect
 from shared.messaging.service_client import ServiceClient
 from shared.operations.audit import Live, VersionsHaveNoGaps
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 from tallystick.subjects import Subjects
 from tests.handlers.seat_machine import Seats
 from tests.handlers.seat_model import Subscriptions

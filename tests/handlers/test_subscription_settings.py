@@ -7,7 +7,7 @@ import pytest
 
 from services.subscriptions import app
 from services.subscriptions.stripe.client import StripeGateway
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.messages import catalog
 from tests.handlers.subscription_world import World
 from tests.handlers.test_end_of_retries import HOUR, Debtor

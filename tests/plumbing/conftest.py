@@ -9,7 +9,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start
 from tests.support.runtime import Bound

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from shared.errors import Rejected, Unavailable
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.settings import CommonSettings
+from shared.settings import CommonSettings
 from tallystick.messages.subscriptions import ChangeHeldQuantity, PreviewChange
 from tests.support.servers import NatsServer
 

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from shared.messaging.external_command import Steps
+from shared.messaging.service import Service
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy import Charge, Fill, GetCounter, Increment, Outside
 from tests.support.runtime import Bound

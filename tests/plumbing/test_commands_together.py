@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from shared.errors import Rejected
-from shared.messaging.message_parsing import fingerprint
+from shared.messaging.service import Service
+from shared.persistence.inbox import fingerprint
 from shared.persistence.plumbing_tables import service_metadata
 from shared.persistence.sql_pipeline import Statement
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.service import Service
 from tallystick.messages.base import COMMANDS, Command, Count, Told
 from tests.support.runtime import Bound
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.messaging.feed_consumer import Begin, EventName, keep_newest, keep_newest_of
 from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.messaging.service import Service
+from shared.observability.tracing import handling
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.service import Service
-from shared.runtime.tracing import handling
 from tallystick.subjects import SERVICE_FEED_STREAM
 from tests.plumbing import toy
 from tests.support.runtime import NOON, Bound

@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import logging, structlog
-from shared.runtime.logging_setup import set_up_logs
+from shared.observability.logging_setup import set_up_logs
 set_up_logs("shop", style=%r, level="info")
 
 def charge(secret_key):

@@ -15,7 +15,7 @@ from sandbox.nats import DEPLOY_CONFIGURATION, Nats, users
 from sandbox.ports import free_port
 from shared.operations.provision import check_sync_always, provision_database, provision_nats
 from shared.persistence.migrations import alembic_config, service_names
-from shared.runtime.settings import sqlalchemy_url
+from shared.settings import sqlalchemy_url
 from tests.support.runtime import ROLE_PASSWORD, role_url
 from tests.support.servers import NatsServer, scratch_directory
 

@@ -15,7 +15,7 @@ from shared.messaging.jetstream_batch import Message, publish_all
 from shared.messaging.relay import SETTINGS, Relay
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
-from shared.runtime.tuning import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
+from shared.tuning import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from tallystick.tasks import end
 from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound

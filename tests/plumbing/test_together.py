@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from shared.errors import Rejected
+from shared.messaging.service import Service
 from shared.persistence.plumbing_tables import service_metadata
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.service import Service
 from tallystick.messages.base import QUESTIONS, Count, Question, Told
 from tests.support.runtime import Bound
 

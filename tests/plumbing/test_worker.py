@@ -12,12 +12,12 @@ from nats.js.api import ConsumerConfig
 
 from shared.messaging import request_server
 from shared.messaging.external_command import Steps
+from shared.messaging.service import Service
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime import worker as worker_module
-from shared.runtime.service import Service
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound

@@ -11,8 +11,8 @@ from nats.js.api import ConsumerConfig
 from shared.errors import Unavailable
 from shared.messaging import redelivery
 from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions
-from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start
 from tests.support.waiting import eventually

@@ -15,8 +15,8 @@ from nats.js.api import ConsumerConfig, StreamConfig, StreamSource
 
 from shared.errors import Rejected
 from shared.messaging import redelivery
+from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import Service
 from tests.plumbing import toy
 from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound

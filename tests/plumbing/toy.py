@@ -6,9 +6,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
+from shared.messaging.service import Service
 from shared.persistence.plumbing_tables import TYPES, service_metadata
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.service import Service
 from tallystick.messages.base import (
     COMMANDS,
     EVENTS,

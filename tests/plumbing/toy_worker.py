@@ -7,7 +7,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from shared.runtime.service import Service
+from shared.messaging.service import Service
 
 Start = Callable[[Service], AbstractAsyncContextManager[Any]]
 """Starts a worker for a service; gives it and a way to ask it over HTTP."""

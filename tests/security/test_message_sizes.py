@@ -13,10 +13,10 @@ from nats.js.errors import APIError
 
 from shared.messaging.dead_letters import dead_letter
 from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import Service
-from shared.runtime.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from shared.runtime.worker import Worker
+from shared.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
 from tests.plumbing import toy

@@ -27,7 +27,7 @@ from services.seats.invitations.tokens import Invitations
 from services.seats.service import service as seats
 from shared.messaging.nats_connection import connect
 from shared.persistence.database import make_engine
-from shared.runtime.settings import Settings
+from shared.settings import Settings
 from tallystick.client import Unreachable
 from tallystick.messages.base import Customer
 from tallystick.messages.seats import ListMemberships

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from shared.messaging.answers import Answers
 from shared.messaging.nats_connection import connect
 from shared.messaging.request_server import RequestServer
-from shared.runtime.service_runtime import Runtime
+from shared.messaging.service_runtime import Runtime
 from tallystick.subjects import Subjects
 from tests.support.servers import NatsServer
 

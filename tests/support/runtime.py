@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from shared.messaging.redelivery import Incoming
+from shared.messaging.service import Service
+from shared.messaging.service_runtime import Runtime
 from shared.operations.provision import provision_database, role_name
 from shared.persistence.database import make_engine
 from shared.persistence.migrations import service_names
-from shared.runtime.service import Service
-from shared.runtime.service_runtime import Runtime
 from tallystick.messages.base import Command, Event, Outcome, Question
 from tallystick.subjects import CATALOG_TOKEN, CHANGE_FEED_STREAM, SERVICE_FEED_STREAM, Subjects
 from tests.support.servers import PostgresServer, database_name, with_user

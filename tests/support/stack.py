@@ -19,7 +19,7 @@ from sandbox.postgres import Postgres
 from shared.messaging.nats_connection import connect
 from shared.operations.provision import provision_database, provision_nats, role_name
 from shared.persistence.migrations import ROOT, service_names
-from shared.runtime.tuning import PROGRESS_SECONDS
+from shared.tuning import PROGRESS_SECONDS
 from tests.support.servers import NatsServer, described, scratch_directory, with_user
 
 PASSWORD = "role-of-the-stack"

@@ -13,10 +13,10 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from sandbox.ports import free_port
-from shared.runtime.service import Service
-from shared.runtime.service_runtime import Runtime
-from shared.runtime.settings import Settings
+from shared.messaging.service import Service
+from shared.messaging.service_runtime import Runtime
 from shared.runtime.worker import Worker
+from shared.settings import Settings
 from tests.support.waiting import eventually
 
 

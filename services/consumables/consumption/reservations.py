@@ -14,8 +14,8 @@ from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.ids import new_id
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import tick_cause
 from tallystick.messages import consumables as m
 
 EXPIRED_AT_ONCE = 100

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.consumables.service import service
-from shared.messaging.message_parsing import invalid_message
+from shared.errors import invalid_message
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer

@@ -18,8 +18,8 @@ from services.consumables.grants.bulk_renewal_sql import CHOOSE, LOCK_BALANCES, 
 from services.consumables.ledger.event_encoding import rfc3339
 from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin
+from shared.observability.tracing import outgoing_headers
 from shared.persistence.unit_of_work import UnitOfWork
-from shared.runtime.tracing import outgoing_headers
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
 RENEWED_AT_ONCE = 2_000

@@ -8,8 +8,8 @@ from services.consumables.ledger.repository import LedgerBatch, load
 from services.consumables.ledger.writer import write
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import tick_cause
 
 EXPIRED_AT_ONCE = 1_000
 """Grants ended in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""

@@ -35,8 +35,8 @@ from services.consumables.ledger.writer import write
 from services.consumables.service import service
 from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import tick_cause
 
 SETTLED_AT_ONCE = 1_000
 """Allotments in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""

@@ -22,9 +22,9 @@ from services.consumables.tables.projections import KnownFeatureRow
 from shared.errors import Rejected
 from shared.ids import new_id
 from shared.messaging.external_command import Steps
+from shared.messaging.service import tick_cause
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import tick_cause
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceEvent

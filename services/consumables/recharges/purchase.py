@@ -20,9 +20,8 @@ from services.consumables.recharges.repository import (
 )
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, BalanceRow, RechargeRow
-from shared.errors import Rejected
+from shared.errors import Rejected, invalid_message
 from shared.ids import new_id
-from shared.messaging.message_parsing import invalid_message
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer, Money

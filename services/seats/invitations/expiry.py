@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from services.seats.service import service
 from services.seats.tables import SeatRow
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions
-from shared.runtime.service import tick_cause
 
 EXPIRED_AT_ONCE = 2_000
 """Invitations that are ended in one transaction: few enough that nobody waits for their rows."""

@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from services.subscriptions.add_ons.repository import find_add_on
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import FINAL
 from services.subscriptions.lifecycle.cancel import Cancellation
 from services.subscriptions.lifecycle.stripe_mutation import MutationIntent, StripeMutation
+from services.subscriptions.repository.add_ons import find_add_on
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow

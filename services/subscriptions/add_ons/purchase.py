@@ -1,10 +1,7 @@
 """The first and the last step of `purchase_add_on`."""
 
-from services.subscriptions.add_ons.repository import find_add_on
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.add_ons.stripe_purchase import Bought, PurchaseIntent, buy_in_stripe
-from services.subscriptions.catalog.repository import load_catalog
-from services.subscriptions.checkout.start_checkout import as_rejection, require_customer
 from services.subscriptions.customers.stripe_link import (
     adopt_subscription,
     link_stripe_customer,
@@ -14,7 +11,10 @@ from services.subscriptions.domain.add_ons import add_on_at, checked_details, re
 from services.subscriptions.domain.orders import Line
 from services.subscriptions.domain.self_managed_periods import started
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.repository import live_subscriptions
+from services.subscriptions.rejections import as_rejection, require_customer
+from services.subscriptions.repository.add_ons import find_add_on
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import live_subscriptions
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription, emit_customer

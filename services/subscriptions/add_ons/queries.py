@@ -1,7 +1,7 @@
 """Questions about add-ons."""
 
-from services.subscriptions.add_ons.repository import load_add_ons
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
+from services.subscriptions.repository.add_ons import load_add_ons
 from services.subscriptions.service import service
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import UnitOfWork

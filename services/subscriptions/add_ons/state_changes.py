@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from services.subscriptions.add_ons.repository import add_on_of_subscription
 from services.subscriptions.domain.add_ons import AddOnState, add_on_state_of, event_between
+from services.subscriptions.repository.add_ons import add_on_of_subscription
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.catalog import ProductRow

@@ -70,7 +70,7 @@ async def _made_before(
 ) -> StripeSubscription | None:
     """The subscription that an earlier run has made before it was interrupted."""
     async with gateway.calls(), refusals():
-        page = await gateway.client.v1.subscriptions.list_async(
+        page = await gateway.api.subscriptions.list_async(
             {"customer": stripe_customer_id, "status": "all", "limit": RECENT_SUBSCRIPTIONS}
         )
     listed = (read_subscription(found.to_dict()) for found in page.data)
@@ -98,7 +98,7 @@ async def _on_saved_card(
         params["trial_period_days"] = intent.trial_days
     async with gateway.calls(), refusals():
         try:
-            made = await gateway.client.v1.subscriptions.create_async(
+            made = await gateway.api.subscriptions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )

@@ -1,15 +1,15 @@
 """The two transactions of `apply_catalog`: deciding what a document changes, and letting it stand."""
 
 from services.subscriptions.catalog.document_parser import read_document, shortened
-from services.subscriptions.catalog.domain.diff import (
+from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
+from services.subscriptions.domain.catalog.diff import (
     CatalogPlan,
     desired_catalog,
     plan_changes,
     with_counterparts,
 )
-from services.subscriptions.catalog.domain.immutability import changed_for_good, changed_prices
-from services.subscriptions.catalog.repository import claim_catalog, load_catalog, save_plan
-from services.subscriptions.catalog.stripe_sync import Counterparts, sync_with_stripe
+from services.subscriptions.domain.catalog.immutability import changed_for_good, changed_prices
+from services.subscriptions.repository.catalog import claim_catalog, load_catalog, save_plan
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from shared.errors import Rejected, Unavailable
@@ -28,7 +28,7 @@ async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGa
     counterparts = Counterparts()
     if plan.in_stripe:
         async with gateway.calls():
-            counterparts = await sync_with_stripe(gateway.client, plan, steps.key)
+            counterparts = await sync_with_stripe(gateway.api, plan, steps.key)
     if counterparts.problems:
         raise refuse(counterparts.problems)
     return await steps.record(lambda work: record_catalog(work, plan, counterparts))

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from services.subscriptions.catalog.domain.document_rules import rule_problems
-from services.subscriptions.catalog.domain.document_walker import ROOT
+from services.subscriptions.domain.catalog.document_rules import rule_problems
+from services.subscriptions.domain.catalog.document_walker import ROOT
 from tallystick.messages.catalog import CatalogDocument, CatalogProblem
 
 PROBLEMS_MAX = 200

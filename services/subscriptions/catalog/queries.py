@@ -1,6 +1,6 @@
 """Questions about the catalog."""
 
-from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.service import service
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import catalog as m

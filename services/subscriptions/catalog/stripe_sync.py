@@ -11,8 +11,8 @@ from typing import Any
 
 import stripe
 
-from services.subscriptions.catalog.domain.diff import CatalogPlan, Planned
 from services.subscriptions.catalog.stripe_prices import disagreements, stripe_money
+from services.subscriptions.domain.catalog.diff import CatalogPlan, Planned
 from tallystick.messages.catalog import CatalogProblem, Price, Product
 
 CALLS_AT_ONCE = 8
@@ -34,15 +34,13 @@ class Counterparts:
     problems: list[CatalogProblem] = field(default_factory=list)
 
 
-async def sync_with_stripe(
-    client: stripe.StripeClient, plan: CatalogPlan, key: IdempotencyKey
-) -> Counterparts:
+async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> Counterparts:
     """Carry a plan out in Stripe.
 
     Where Stripe refused something, the answer's `problems` say what, and nothing is sold differently.
     Raises Stripe's own errors where it could not be reached or would not talk to us.
     """
-    sync = _Sync(client, plan, key)
+    sync = _Sync(api, plan, key)
     phases = (
         (sync.check_product(step) for step in plan.products if step.adopt),
         (sync.check_price(step) for step in plan.prices if step.adopt),
@@ -78,9 +76,9 @@ async def _run_all(calls: Iterable[Awaitable[None]]) -> None:
 class _Sync:
     """One run of a plan against Stripe."""
 
-    def __init__(self, client: stripe.StripeClient, plan: CatalogPlan, key: IdempotencyKey) -> None:
-        self._products = client.v1.products
-        self._prices = client.v1.prices
+    def __init__(self, api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> None:
+        self._products = api.products
+        self._prices = api.prices
         self._plan = plan
         self._key = key
         self._gate = asyncio.Semaphore(CALLS_AT_ONCE)

@@ -1,11 +1,11 @@
 """The first and the last step of `charge_customer`: what is to be charged, and the invoice that it became."""
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.charges.stripe_invoice import ChargeIntent, charge_in_stripe, method_required
-from services.subscriptions.checkout.start_checkout import require_customer
 from services.subscriptions.domain.invoices import invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_objects import Json
-from services.subscriptions.repository import invoice_of_stripe
+from services.subscriptions.rejections import require_customer
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import invoice_of_stripe
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import invoice_of_row, invoice_snapshot
 from services.subscriptions.state_changes import change_invoice

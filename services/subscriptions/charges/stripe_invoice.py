@@ -70,7 +70,7 @@ def method_required(token: str) -> Rejected:
 
 async def _made_before(gateway: StripeGateway, intent: ChargeIntent) -> Json | None:
     async with gateway.calls(), refusals():
-        page = await gateway.client.v1.invoices.list_async(
+        page = await gateway.api.invoices.list_async(
             {"customer": intent.stripe_customer_id, "limit": RECENT_INVOICES}
         )
     listed = (invoice.to_dict() for invoice in page.data)
@@ -91,7 +91,7 @@ async def _draft(gateway: StripeGateway, intent: ChargeIntent, method: str, keys
         "metadata": {CHARGE_ID_KEY: intent.charge_id, REFERENCE_KEY: intent.reference},
     }
     async with gateway.calls(), refusals():
-        made = await gateway.client.v1.invoices.create_async(
+        made = await gateway.api.invoices.create_async(
             params,  # type: ignore[arg-type]
             {"idempotency_key": keys("invoice")},
         )
@@ -99,11 +99,11 @@ async def _draft(gateway: StripeGateway, intent: ChargeIntent, method: str, keys
 
 
 async def _finalized(gateway: StripeGateway, intent: ChargeIntent, draft: Json, keys: Keys) -> Json:
-    invoices = gateway.client.v1.invoices
+    invoices = gateway.api.invoices
     try:
         async with gateway.calls(), refusals():
             if not draft["lines"]["data"]:
-                await gateway.client.v1.invoice_items.create_async(
+                await gateway.api.invoice_items.create_async(
                     {
                         "customer": intent.stripe_customer_id,
                         "invoice": draft["id"],
@@ -125,7 +125,7 @@ async def _finalized(gateway: StripeGateway, intent: ChargeIntent, draft: Json, 
 
 
 async def _paid(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, keys: Keys) -> Json:
-    invoices = gateway.client.v1.invoices
+    invoices = gateway.api.invoices
     refused: stripe.StripeError
     async with gateway.calls():
         try:

@@ -1,13 +1,11 @@
 """The steps of `start_checkout`: deciding what is sold, opening Stripe's page, and remembering it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.customers.stripe_link import link_stripe_customer
 from services.subscriptions.domain.orders import (
     Line,
@@ -17,9 +15,10 @@ from services.subscriptions.domain.orders import (
     subscribed_to,
     trial_days,
 )
-from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
-from services.subscriptions.repository import (
+from services.subscriptions.rejections import as_rejection, require_customer
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import (
     find_checkout,
     had_products,
     live_states,
@@ -35,9 +34,6 @@ from shared.ids import new_id
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Customer
-
-Given = TypeVar("Given")
 
 CHECKOUT_LIFETIME = timedelta(hours=24)
 """How long a plan is held for an open page at least: as long as Stripe keeps a page open by itself.
@@ -209,18 +205,6 @@ def session_params(
     return params | ({"discounts": [{"promotion_code": promotion}]} if promotion else {})
 
 
-async def require_customer(work: UnitOfWork, customer: Customer) -> CustomerRow:
-    """The row of a registered customer, locked; raises Rejected `not_found` for anybody else."""
-    row = await lock_customer(work.session, customer.token)
-    if row is None:
-        raise Rejected(
-            "not_found",
-            f"{customer.token} is not registered. Send register_customer first.",
-            {"customer": customer.token},
-        )
-    return row
-
-
 async def refuse_second(work: UnitOfWork, token: str, plans: list[str]) -> None:
     """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
     live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
@@ -243,14 +227,6 @@ async def refuse_second(work: UnitOfWork, token: str, plans: list[str]) -> None:
                     "expires_at": checkout.expires_at.isoformat().replace("+00:00", "Z"),
                 },
             )
-
-
-def as_rejection(rule: Callable[[], Given]) -> Given:
-    """What a rule gives; its refusal as one that is stored and answered."""
-    try:
-        return rule()
-    except RuleViolation as refused:
-        raise Rejected(refused.code, refused.message, refused.details) from None
 
 
 def _line_intent(line: Line) -> LineIntent:

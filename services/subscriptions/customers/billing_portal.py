@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from services.subscriptions.checkout.start_checkout import require_customer
+from services.subscriptions.rejections import require_customer
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway, refusals
 from shared.errors import Rejected
@@ -44,7 +44,7 @@ async def open_page(
 ) -> m.PortalOpened:
     """Open the page."""
     async with gateway.calls(), refusals():
-        session = await gateway.client.v1.billing_portal.sessions.create_async(
+        session = await gateway.api.billing_portal.sessions.create_async(
             {"customer": intent.stripe_customer_id, "return_url": command.return_url},
             {"idempotency_key": key},
         )

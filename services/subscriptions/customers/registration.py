@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.customers.stripe_link import (
     adopt_subscription,
     link_stripe_customer,
     refuse_if_taken,
 )
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.repository import (
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import (
     adding_customer,
     customer_of_stripe,
     find_customer,

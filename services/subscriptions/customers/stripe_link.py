@@ -1,10 +1,10 @@
 """Linking a customer to one of Stripe's, and taking in what came from there before."""
 
-from services.subscriptions.add_ons.repository import find_add_on
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.repository import (
+from services.subscriptions.repository.add_ons import find_add_on
+from services.subscriptions.repository.subscriptions import (
     customer_of_stripe,
     find_checkout,
     forget_parked_events,

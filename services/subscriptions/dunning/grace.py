@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, recounted, restricted
 from services.subscriptions.due_batches import for_each_due
-from services.subscriptions.repository import failures_of, find_subscription
+from services.subscriptions.repository.subscriptions import failures_of, find_subscription
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription

@@ -10,8 +10,8 @@ import orjson
 from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.overrides.repository import overrides_in_force
-from services.subscriptions.repository import live_states, states_of
+from services.subscriptions.repository.overrides import overrides_in_force
+from services.subscriptions.repository.subscriptions import live_states, states_of
 from services.subscriptions.snapshots import sources_from
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m

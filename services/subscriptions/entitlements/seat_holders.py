@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from services.subscriptions.domain.entitlements import seats_give
 from services.subscriptions.entitlements.refresh import refresh_entitlements
-from services.subscriptions.repository import find_subscription
+from services.subscriptions.repository.subscriptions import find_subscription
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.tables.seat_holders import KnownSeatRow, KnownTeamRow

@@ -13,7 +13,7 @@ import stripe as sdk
 from services.subscriptions.domain.reminders import CARD_NOTICE, CardExpiry, has_expired
 from services.subscriptions.domain.stripe_objects import reference_of
 from services.subscriptions.due_batches import cause
-from services.subscriptions.repository import find_subscription, lock_customer
+from services.subscriptions.repository.subscriptions import find_subscription, lock_customer
 from services.subscriptions.state_changes import emit_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.payment_methods import saved_payment_method
@@ -79,14 +79,14 @@ async def _card(gateway: StripeGateway, charge: Charge) -> CardExpiry | None:
     """When the card ends that a charge will go to; None for none, or for something that does not expire."""
     async with gateway.calls():
         try:
-            found = await gateway.client.v1.subscriptions.retrieve_async(charge.stripe_subscription_id)
+            found = await gateway.api.subscriptions.retrieve_async(charge.stripe_subscription_id)
             method = reference_of(found.to_dict().get("default_payment_method"))
             if method is None:
                 default = await saved_payment_method(gateway, charge.stripe_customer_id)
                 if default is None:
                     return None
                 method = default.stripe_id
-            saved = await gateway.client.v1.payment_methods.retrieve_async(method)
+            saved = await gateway.api.payment_methods.retrieve_async(method)
         except sdk.InvalidRequestError:
             # Gone meanwhile; what that means for the subscription, its own events tell.
             return None

@@ -10,9 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, JsonValue
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.repository import load_catalog
-from services.subscriptions.checkout.start_checkout import as_rejection
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import subscribed_to
 from services.subscriptions.domain.plan_changes import CHANGEABLE, ChangeRequest, PlanChange, decide
 from services.subscriptions.domain.self_managed_changes import changed_now, scheduled
@@ -25,7 +23,9 @@ from services.subscriptions.lifecycle.stripe_mutation import (
     locked,
     take_over,
 )
-from services.subscriptions.repository import live_subscriptions
+from services.subscriptions.rejections import as_rejection
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import live_subscriptions
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription

@@ -6,22 +6,19 @@ from typing import Any, Literal
 
 import stripe as sdk
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.checkout.start_checkout import (
     CheckoutIntent,
     Trials,
-    as_rejection,
     hold_order,
     refuse_second,
     release_checkout,
-    require_customer,
 )
 from services.subscriptions.customers.stripe_link import (
     adopt_subscription,
     link_stripe_customer,
     new_subscription,
 )
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import Line, order_lines, plans_of
 from services.subscriptions.domain.self_managed_periods import anchor_of, started
 from services.subscriptions.domain.stripe_objects import (
@@ -30,7 +27,9 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
-from services.subscriptions.repository import lock_customer, subscription_of_stripe
+from services.subscriptions.rejections import as_rejection, require_customer
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import lock_customer, subscription_of_stripe
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import subscription_snapshot
 from services.subscriptions.state_changes import change_subscription, emit_customer
@@ -202,7 +201,7 @@ def subscription_params(intent: Creation, stripe_customer_id: str, method: str |
 async def _create(gateway: StripeGateway, params: dict[str, Any], key: str) -> StripeSubscription:
     async with gateway.calls(), refusals():
         try:
-            made = await gateway.client.v1.subscriptions.create_async(
+            made = await gateway.api.subscriptions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.self_managed_changes import take_scheduled
 from services.subscriptions.domain.self_managed_periods import paused, reactivated, resumed
@@ -15,6 +14,7 @@ from services.subscriptions.lifecycle.stripe_mutation import (
     locked,
     take_over,
 )
+from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription

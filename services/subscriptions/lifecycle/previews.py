@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, read_invoice
 from services.subscriptions.domain.plan_changes import PlanChange
 from services.subscriptions.domain.previews import preview_own, upcoming_own
@@ -13,7 +12,8 @@ from services.subscriptions.domain.stripe_objects import Json, StripeSubscriptio
 from services.subscriptions.domain.subscription_state import GRANTING, State
 from services.subscriptions.lifecycle.change_plan import change_request_of, item_change, plan_change
 from services.subscriptions.lifecycle.stripe_mutation import not_found
-from services.subscriptions.repository import (
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import (
     find_customer,
     find_subscription,
     live_subscriptions,

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.self_managed_changes import take_scheduled
 from services.subscriptions.domain.self_managed_periods import moved_on
@@ -15,7 +14,8 @@ from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.due_batches import any_of, cause, refuse_to_stand_still
 from services.subscriptions.lifecycle.bulk_renewal import renew_plainly
 from services.subscriptions.overrides.set_override import end_due_overrides
-from services.subscriptions.repository import lock_customers
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import lock_customers
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription

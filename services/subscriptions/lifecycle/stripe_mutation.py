@@ -8,11 +8,11 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import FINAL, State
-from services.subscriptions.repository import find_subscription, lock_customer
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import find_subscription, lock_customer
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway

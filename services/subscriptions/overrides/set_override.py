@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from services.subscriptions.catalog.repository import load_catalog
-from services.subscriptions.checkout.start_checkout import as_rejection, require_customer
 from services.subscriptions.domain.overrides import Override, OverrideRequest, decided
 from services.subscriptions.entitlements.refresh import refresh_entitlements
-from services.subscriptions.overrides.repository import (
+from services.subscriptions.rejections import as_rejection, require_customer
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.overrides import (
     customers_with_due_overrides,
     end_due_overrides_of,
     end_override,
 )
-from services.subscriptions.repository import customers_of, find_entitlement, lock_customers
+from services.subscriptions.repository.subscriptions import customers_of, find_entitlement, lock_customers
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import entitlement_snapshot
 from services.subscriptions.state_changes import emit_customer
@@ -20,8 +20,8 @@ from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import CustomerRow
 from shared.errors import Rejected
 from shared.ids import new_id
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from shared.runtime.service import tick_cause
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import FeatureKind
 

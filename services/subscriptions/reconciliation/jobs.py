@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from services.subscriptions.dunning.end_of_retries import GivingUp
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.reconciliation.cleanup import clean_up as put_away
+from services.subscriptions.reconciliation.end_of_retries import GivingUp
 from services.subscriptions.reconciliation.stripe_sync import Sync
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway

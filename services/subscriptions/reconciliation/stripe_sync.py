@@ -12,7 +12,6 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from services.subscriptions.catalog.repository import load_catalog
 from services.subscriptions.customers.stripe_link import adopt_subscription
 from services.subscriptions.domain.dunning import with_grace
 from services.subscriptions.domain.invoices import overdue_since
@@ -23,7 +22,8 @@ from services.subscriptions.domain.subscription_state import FINAL, State, chang
 from services.subscriptions.due_batches import cause
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.lifecycle.stripe_mutation import Outdated, take_over
-from services.subscriptions.repository import (
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import (
     failures_of,
     lock_customer,
     lock_customer_of_stripe,
@@ -212,7 +212,7 @@ async def _pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscriptio
     params: dict[str, Any] = {"limit": PAGE}
     while True:
         async with gateway.calls():
-            listed = await gateway.client.v1.subscriptions.list_async(params)  # type: ignore[arg-type]
+            listed = await gateway.api.subscriptions.list_async(params)  # type: ignore[arg-type]
             page = [read_subscription(found.to_dict()) for found in listed.data]
         if page:
             yield page

@@ -62,13 +62,13 @@ class StripeGateway:
         )
 
     @property
-    def client(self) -> stripe.StripeClient:
-        """Stripe's own client.
+    def api(self) -> stripe.V1Services:
+        """Stripe's API, as its SDK has it.
 
         Raises Rejected `payments_not_configured` where there is no key.
         """
         self.require()
-        return self._client
+        return self._client.v1
 
     def require(self) -> None:
         """Raise Rejected `payments_not_configured` unless Stripe can be called."""
@@ -105,7 +105,7 @@ class StripeGateway:
         if name is not None:
             params["name"] = name
         async with self.calls(), refusals():
-            made = await self.client.v1.customers.create_async(
+            made = await self.api.customers.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )
@@ -118,7 +118,7 @@ class StripeGateway:
         params: dict[str, Any] = {"email": email} | ({} if name is None else {"name": name})
         async with self.calls():
             try:
-                await self.client.v1.customers.update_async(
+                await self.api.customers.update_async(
                     stripe_customer_id,
                     params,  # type: ignore[arg-type]
                     {"idempotency_key": key},
@@ -130,7 +130,7 @@ class StripeGateway:
         """A Stripe customer; None where there is none or it was deleted."""
         async with self.calls():
             try:
-                found = await self.client.v1.customers.retrieve_async(stripe_customer_id)
+                found = await self.api.customers.retrieve_async(stripe_customer_id)
             except stripe.InvalidRequestError as error:
                 _pass_on_unless_missing(error)
                 return None
@@ -141,7 +141,7 @@ class StripeGateway:
         """A subscription as it is now, ended ones too; None where Stripe has none with this id."""
         async with self.calls():
             try:
-                found = await self.client.v1.subscriptions.retrieve_async(stripe_subscription_id)
+                found = await self.api.subscriptions.retrieve_async(stripe_subscription_id)
             except stripe.InvalidRequestError as error:
                 _pass_on_unless_missing(error)
                 return None
@@ -150,7 +150,7 @@ class StripeGateway:
     async def list_subscriptions(self, stripe_customer_id: str) -> list[StripeSubscription]:
         """The subscriptions of a customer that have not ended."""
         async with self.calls():
-            page = await self.client.v1.subscriptions.list_async(
+            page = await self.api.subscriptions.list_async(
                 {"customer": stripe_customer_id, "limit": ADOPTED_SUBSCRIPTIONS_MAX}
             )
             return [read_subscription(found.to_dict()) for found in page.data]
@@ -159,7 +159,7 @@ class StripeGateway:
         """An invoice as it is now; None where Stripe has none with this id."""
         async with self.calls():
             try:
-                found = await self.client.v1.invoices.retrieve_async(stripe_invoice_id)
+                found = await self.api.invoices.retrieve_async(stripe_invoice_id)
             except stripe.InvalidRequestError as error:
                 _pass_on_unless_missing(error)
                 return None
@@ -170,9 +170,7 @@ class StripeGateway:
         listed: list[Json] = []
         async with self.calls():
             try:
-                page = await self.client.v1.invoices.line_items.list_async(
-                    stripe_invoice_id, {"limit": LINES_PAGE}
-                )
+                page = await self.api.invoices.line_items.list_async(stripe_invoice_id, {"limit": LINES_PAGE})
                 async for line in page.auto_paging_iter():
                     listed.append(line.to_dict())
                     if len(listed) == LINES_MAX:
@@ -185,13 +183,13 @@ class StripeGateway:
     async def find_promotion_code(self, code: str) -> str | None:
         """Stripe's id of an active promotion code; None where the code does not exist or is over."""
         async with self.calls():
-            page = await self.client.v1.promotion_codes.list_async({"code": code, "active": True, "limit": 1})
+            page = await self.api.promotion_codes.list_async({"code": code, "active": True, "limit": 1})
             return page.data[0].id if page.data else None
 
     async def create_checkout(self, params: dict[str, Any], *, key: str) -> CheckoutPage:
         """Open a checkout session."""
         async with self.calls(), refusals():
-            session = await self.client.v1.checkout.sessions.create_async(
+            session = await self.api.checkout.sessions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )
@@ -205,7 +203,7 @@ class StripeGateway:
     ) -> StripeSubscription:
         """Change a subscription's settings; the subscription as it is then."""
         async with self.calls(), refusals():
-            updated = await self.client.v1.subscriptions.update_async(
+            updated = await self.api.subscriptions.update_async(
                 stripe_subscription_id,
                 change,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -215,7 +213,7 @@ class StripeGateway:
     async def resume_subscription(self, stripe_subscription_id: str, *, key: str) -> StripeSubscription:
         """Take up a subscription that was paused in Stripe itself: a new period begins and is charged."""
         async with self.calls(), refusals():
-            resumed = await self.client.v1.subscriptions.resume_async(
+            resumed = await self.api.subscriptions.resume_async(
                 stripe_subscription_id, {}, {"idempotency_key": key}
             )
             return read_subscription(resumed.to_dict())
@@ -232,7 +230,7 @@ class StripeGateway:
     ) -> StripeSubscription:
         """End a subscription at once; the subscription as it is then."""
         async with self.calls(), refusals():
-            ended = await self.client.v1.subscriptions.cancel_async(
+            ended = await self.api.subscriptions.cancel_async(
                 stripe_subscription_id,
                 _cancellation(reason),  # type: ignore[arg-type]
                 {"idempotency_key": key},

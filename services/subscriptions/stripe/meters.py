@@ -77,7 +77,7 @@ async def add_readings(
 
 async def _ensure_meter(gateway: StripeGateway, name: str, keys: Keys) -> None:
     async with gateway.calls():
-        meters = gateway.client.v1.billing.meters
+        meters = gateway.api.billing.meters
         known = await meters.list_async({"status": "active", "limit": 100})
         async for meter in known.auto_paging_iter():
             if meter.event_name == name:
@@ -98,7 +98,7 @@ async def _add(gateway: StripeGateway, reading: m.Reading, stripe_customer_id: s
     """Why Stripe refuses a reading for good; None when it is counted."""
     async with gateway.calls():
         try:
-            await gateway.client.v1.billing.meter_events.create_async(
+            await gateway.api.billing.meter_events.create_async(
                 {
                     "event_name": reading.meter,
                     "identifier": reading.identifier,

@@ -28,14 +28,12 @@ async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) 
     """What a customer's charges go to: their default, else what they saved last; None without either."""
     async with gateway.calls():
         try:
-            customer = await gateway.client.v1.customers.retrieve_async(stripe_customer_id)
+            customer = await gateway.api.customers.retrieve_async(stripe_customer_id)
             settings = customer.to_dict().get("invoice_settings") or {}
             default = reference_of(settings.get("default_payment_method"))
             if default is not None:
                 return SavedMethod(default, is_default=True)
-            page = await gateway.client.v1.payment_methods.list_async(
-                {"customer": stripe_customer_id, "limit": 1}
-            )
+            page = await gateway.api.payment_methods.list_async({"customer": stripe_customer_id, "limit": 1})
         except stripe.InvalidRequestError as error:
             if error.code == "resource_missing":
                 return None

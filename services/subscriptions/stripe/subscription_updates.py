@@ -51,7 +51,7 @@ async def change_now(
     if not present.sends_invoice:
         params["payment_behavior"] = "error_if_incomplete"
     async with gateway.calls(), refusals(), _payments():
-        updated = await gateway.client.v1.subscriptions.update_async(
+        updated = await gateway.api.subscriptions.update_async(
             present.stripe_subscription_id,
             params,  # type: ignore[arg-type]
             {"idempotency_key": key},
@@ -67,7 +67,7 @@ async def schedule_change(
     `keys` are for making the schedule and for telling it what comes.
     """
     async with gateway.calls(), refusals():
-        schedules = gateway.client.v1.subscription_schedules
+        schedules = gateway.api.subscription_schedules
         schedule = await _schedule_of(gateway, present, keys[0])
         params: dict[str, Any] = {
             "phases": _phases(schedule.to_dict(), present, change),
@@ -85,7 +85,7 @@ async def _schedule_of(
     gateway: StripeGateway, present: StripeSubscription, key: str
 ) -> stripe.SubscriptionSchedule:
     """The schedule that drives a subscription; made now if there was none."""
-    schedules = gateway.client.v1.subscription_schedules
+    schedules = gateway.api.subscription_schedules
     if present.schedule_id is not None:
         return await schedules.retrieve_async(present.schedule_id)
     try:
@@ -108,7 +108,7 @@ async def release_schedule(
         return present
     async with gateway.calls():
         try:
-            await gateway.client.v1.subscription_schedules.release_async(
+            await gateway.api.subscription_schedules.release_async(
                 present.schedule_id, {}, {"idempotency_key": key}
             )
         except stripe.InvalidRequestError as error:
@@ -152,7 +152,7 @@ async def preview_upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | 
     """The next invoice of a `customer` or `subscription`, if nothing changes; None where none will come."""
     async with gateway.calls():
         try:
-            preview = await gateway.client.v1.invoices.create_preview_async(of)  # type: ignore[arg-type]
+            preview = await gateway.api.invoices.create_preview_async(of)  # type: ignore[arg-type]
         except stripe.InvalidRequestError as error:
             if error.http_status == 404 or error.code == "invoice_upcoming_none":
                 return None
@@ -166,7 +166,7 @@ async def _preview_new(gateway: StripeGateway, stripe_customer_id: str, items: l
 
 async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
     async with gateway.calls(), refusals():
-        preview = await gateway.client.v1.invoices.create_preview_async(params)  # type: ignore[arg-type]
+        preview = await gateway.api.invoices.create_preview_async(params)  # type: ignore[arg-type]
         return preview.to_dict()
 
 

@@ -2,7 +2,7 @@
 
 from services.subscriptions.customers.stripe_link import adopt_subscription
 from services.subscriptions.domain.stripe_objects import read_checkout
-from services.subscriptions.repository import find_checkout, subscription_of_stripe
+from services.subscriptions.repository.subscriptions import find_checkout, subscription_of_stripe
 from services.subscriptions.stripe_webhooks.context import Application, NotOurs
 from services.subscriptions.stripe_webhooks.fetched_objects import UNKNOWN
 

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.subscriptions.domain.stripe_objects import Malformed, StripeEvent, read_event
 from services.subscriptions.dunning.grace import Dunning
-from services.subscriptions.repository import reserve_stripe_customer
+from services.subscriptions.repository.subscriptions import reserve_stripe_customer
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks.checkout_events import apply_checkout

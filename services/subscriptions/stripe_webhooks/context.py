@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.repository import load_catalog
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.stripe_objects import StripeEvent
 from services.subscriptions.dunning.grace import Dunning
-from services.subscriptions.repository import lock_customer, lock_customer_of_stripe
+from services.subscriptions.repository.catalog import load_catalog
+from services.subscriptions.repository.subscriptions import lock_customer, lock_customer_of_stripe
 from services.subscriptions.stripe_webhooks.fetched_objects import Answers
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork

@@ -1,7 +1,7 @@
 """Applying `customer.updated` and `customer.deleted`: what was changed in Stripe or on its pages."""
 
 from services.subscriptions.domain.stripe_objects import read_customer
-from services.subscriptions.repository import lock_customer_of_stripe
+from services.subscriptions.repository.subscriptions import lock_customer_of_stripe
 from services.subscriptions.state_changes import emit_customer
 from services.subscriptions.stripe_webhooks.context import Application, NotOurs
 

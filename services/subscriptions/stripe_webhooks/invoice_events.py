@@ -7,7 +7,7 @@ from services.subscriptions.domain.invoices import Invoice, invoice_changes, rea
 from services.subscriptions.domain.stripe_event_ordering import Verdict
 from services.subscriptions.domain.stripe_objects import Json, StripeEvent
 from services.subscriptions.dunning.grace import recount_grace
-from services.subscriptions.repository import invoice_of_stripe, subscription_of_stripe
+from services.subscriptions.repository.subscriptions import invoice_of_stripe, subscription_of_stripe
 from services.subscriptions.snapshots import invoice_of_row
 from services.subscriptions.state_changes import change_invoice
 from services.subscriptions.stripe_webhooks.context import Application

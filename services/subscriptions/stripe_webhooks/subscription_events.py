@@ -18,7 +18,7 @@ from services.subscriptions.domain.stripe_mapping import state_of
 from services.subscriptions.domain.stripe_objects import StripeEvent, StripeSubscription, read_subscription
 from services.subscriptions.domain.subscription_state import State, changes
 from services.subscriptions.lifecycle.reminders import announce_trial_end
-from services.subscriptions.repository import failures_of, subscription_of_stripe
+from services.subscriptions.repository.subscriptions import failures_of, subscription_of_stripe
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe_webhooks.context import Application

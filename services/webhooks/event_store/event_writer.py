@@ -9,10 +9,10 @@ import structlog
 
 from services.webhooks.domain.stripe_event import IncomingEvent
 from shared.errors import Unavailable
+from shared.observability.tracing import handling, outgoing_headers
 from shared.persistence.group_commit import GroupCommit
 from shared.persistence.sql_pipeline import Bound, Driver, Statement, send
-from shared.runtime.tracing import handling, outgoing_headers
-from shared.runtime.tuning import DATABASE_CONNECT_TIMEOUT_SECONDS
+from shared.tuning import DATABASE_CONNECT_TIMEOUT_SECONDS
 from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
 
 log = structlog.get_logger()

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from services.webhooks.event_store.repository import Place
-from shared.messaging.message_parsing import invalid_message
+from shared.errors import invalid_message
 from shared.persistence import cursors
 
 

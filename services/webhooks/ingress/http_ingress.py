@@ -19,7 +19,7 @@ from services.webhooks.ingress.payload import PAYLOAD_MAX_BYTES, read_event
 from services.webhooks.ingress.signature import BadSignature, Verifier
 from shared.clock import utc_now
 from shared.errors import Unavailable
-from shared.runtime.metrics import DURATION, HANDLED
+from shared.observability.metrics import DURATION, HANDLED
 
 log = structlog.get_logger()
 

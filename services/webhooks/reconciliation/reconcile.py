@@ -13,8 +13,8 @@ from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
 from shared.clock import utc_now
 from shared.messaging.external_command import Steps
+from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions
-from shared.runtime.service import tick_cause
 from tallystick.messages import webhooks as m
 
 log = structlog.get_logger()

@@ -5,8 +5,8 @@ Codes are used once, references lead somewhere, and fields fit together.
 
 from collections.abc import Iterator
 
-from services.subscriptions.catalog.domain.document_walker import Node
-from services.subscriptions.catalog.domain.price_rules import price_problems
+from services.subscriptions.domain.catalog.document_walker import Node
+from services.subscriptions.domain.catalog.price_rules import price_problems
 from tallystick.messages.catalog import CatalogProblem
 
 

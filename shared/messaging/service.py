@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from shared.messaging.command_batch import Reads, nothing
 from shared.messaging.dispatcher import Handler
 from shared.persistence.group_commit import nobody
-from shared.runtime.tuning import GROUP_COMMIT_MAX_ITEMS
+from shared.tuning import GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages.base import Command, Event, Outcome, Question
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from services.subscriptions.catalog.domain.document_walker import Node
+from services.subscriptions.domain.catalog.document_walker import Node
 from tallystick.messages.catalog import AMOUNT_MAX, CatalogProblem
 
 TIERED = ("volume", "graduated")

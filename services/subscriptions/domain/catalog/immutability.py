@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.domain.diff import DesiredCatalog, DesiredEntity, Entity
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.diff import DesiredCatalog, DesiredEntity, Entity
 from tallystick.messages.base import Told
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 

@@ -6,7 +6,7 @@ nothing new gives an equal snapshot.
 
 from collections.abc import Callable
 
-from services.subscriptions.catalog.domain.price_rules import TIERED
+from services.subscriptions.domain.catalog.price_rules import TIERED
 from tallystick.messages.catalog import (
     Feature,
     FeatureEntry,

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.domain.diff import CatalogPlan
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.diff import CatalogPlan
 from services.subscriptions.tables.base import Row
 from services.subscriptions.tables.catalog import FeatureRow, HistoryRow, PriceRow, ProductRow, StateRow
 from shared.persistence.unit_of_work import UnitOfWork

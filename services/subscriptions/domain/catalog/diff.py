@@ -7,8 +7,8 @@ it was.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
-from services.subscriptions.catalog.domain.catalog_view import CatalogView
-from services.subscriptions.catalog.domain.desired_state import (
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
+from services.subscriptions.domain.catalog.desired_state import (
     NewId,
     desired_feature,
     desired_price,

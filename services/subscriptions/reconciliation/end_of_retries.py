@@ -13,7 +13,7 @@ from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import OVERDUE
 from services.subscriptions.lifecycle.stripe_mutation import locked
 from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, Sync
-from services.subscriptions.repository import invoice_of_stripe
+from services.subscriptions.repository.subscriptions import invoice_of_stripe
 from services.subscriptions.snapshots import state_of_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import SubscriptionRow

@@ -17,9 +17,9 @@ from shared.errors import Unavailable
 from shared.messaging.dispatcher import Dispatcher, Handler, injected
 from shared.messaging.feed_consumer import FeedConsumer
 from shared.messaging.redelivery import Incoming, Undeliverable
+from shared.messaging.service import Job, Service, StreamConsumer
 from shared.persistence.inbox import Inbox
 from shared.persistence.unit_of_work import Transactions
-from shared.runtime.service import Job, Service, StreamConsumer
 from tallystick.messages.base import Instant, Outcome
 from tallystick.subjects import Subjects
 

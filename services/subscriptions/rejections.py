@@ -1,0 +1,33 @@
+"""Rejections that several use cases share."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from services.subscriptions.domain.rule_violation import RuleViolation
+from services.subscriptions.repository.subscriptions import lock_customer
+from services.subscriptions.tables.subscriptions import CustomerRow
+from shared.errors import Rejected
+from shared.persistence.unit_of_work import UnitOfWork
+from tallystick.messages.base import Customer
+
+Result = TypeVar("Result")
+
+
+def as_rejection(rule: Callable[[], Result]) -> Result:
+    """Apply a rule; a RuleViolation is raised as the Rejected that is stored and answered."""
+    try:
+        return rule()
+    except RuleViolation as violation:
+        raise Rejected(violation.code, violation.message, violation.details) from None
+
+
+async def require_customer(work: UnitOfWork, customer: Customer) -> CustomerRow:
+    """Lock and return the row of a registered customer; raises Rejected `not_found`."""
+    row = await lock_customer(work.session, customer.token)
+    if row is None:
+        raise Rejected(
+            "not_found",
+            f"{customer.token} is not registered. Send register_customer first.",
+            {"customer": customer.token},
+        )
+    return row
