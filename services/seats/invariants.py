@@ -99,7 +99,7 @@ class EveryTeamHasOneManager:
 
 
 @dataclass(frozen=True, slots=True)
-class TokensAreNowhere:
+class InvitationTokensAreNotStored:
     """No token of an invitation is kept in clear: in no event, no command, no outcome."""
 
     name: str = "no invitation's token is kept in clear"
@@ -161,6 +161,6 @@ INVARIANTS = (
     SeatsAreCounted(),
     MembershipsEqualClaimedSeats(),
     EveryTeamHasOneManager(),
-    TokensAreNowhere(),
+    InvitationTokensAreNotStored(),
     RowsAreAtTheirLastVersion(),
 )

@@ -9,21 +9,21 @@ from shared.errors import Rejected
 from tallystick.messages.base import Customer
 
 
-def rejection_of(refused: RuleViolation) -> Rejected:
+def rejection_from(violation: RuleViolation) -> Rejected:
     """The rejection that says what a rule said."""
-    return Rejected(refused.code, refused.message, refused.details)
+    return Rejected(violation.code, violation.message, violation.details)
 
 
 @contextmanager
-def as_rejections() -> Iterator[None]:
+def reject_violations() -> Iterator[None]:
     """Whatever a rule refuses within the block is rejected."""
     try:
         yield
-    except RuleViolation as refused:
-        raise rejection_of(refused) from refused
+    except RuleViolation as violation:
+        raise rejection_from(violation) from violation
 
 
-def refuse_strangers(row: TeamRow, acting_as: Customer | None) -> None:
+def require_manager(row: TeamRow, acting_as: Customer | None) -> None:
     """Reject with `not_billing_manager` whoever acts for a team that they do not manage."""
     if acting_as is not None and acting_as.token != row.billing_manager:
         raise Rejected(
@@ -33,7 +33,7 @@ def refuse_strangers(row: TeamRow, acting_as: Customer | None) -> None:
         )
 
 
-def refuse_closed(row: TeamRow) -> None:
+def require_open(row: TeamRow) -> None:
     """Reject with `team_closed` what comes after a team's end."""
     if row.closing:
         raise Rejected(

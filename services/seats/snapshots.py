@@ -3,24 +3,24 @@
 from functools import lru_cache
 
 from services.seats.domain.seats import Seat
-from services.seats.domain.team_capacity import Room, Terms
+from services.seats.domain.team_capacity import Capacity, SeatTerms
 from services.seats.tables import SeatRow, TeamRow
 from tallystick.messages import seats as m
 from tallystick.messages.base import Customer
 
-CUSTOMERS_KEPT = 4_096
+CUSTOMER_CACHE_SIZE = 4_096
 """Customers read from their tokens; a team's seats all name the same one."""
 
 
-@lru_cache(maxsize=CUSTOMERS_KEPT)
+@lru_cache(maxsize=CUSTOMER_CACHE_SIZE)
 def customer_of(token: str) -> Customer:
     """The customer behind a stored token."""
     return Customer.from_token(token)
 
 
-def terms_of_row(row: TeamRow) -> Terms:
+def terms_of_team(row: TeamRow) -> SeatTerms:
     """What a team is sold with."""
-    return Terms(
+    return SeatTerms(
         strategy=row.strategy,  # type: ignore[arg-type] # a constraint of the table
         owner_seat=row.owner_seat,  # type: ignore[arg-type]
         quantity=row.quantity,
@@ -30,26 +30,26 @@ def terms_of_row(row: TeamRow) -> Terms:
     )
 
 
-def room_of(row: TeamRow) -> Room:
+def capacity_of(row: TeamRow) -> Capacity:
     """How many of a team's seats are taken."""
-    return Room(terms_of_row(row), row.holders, row.change["quantity"] if row.change else None)
+    return Capacity(terms_of_team(row), row.holders, row.change["quantity"] if row.change else None)
 
 
 def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
     """A team as results, events and answers show it."""
-    room = room_of(row)
+    capacity = capacity_of(row)
     return m.TeamSnapshot(
         team_id=row.team_id,
         version=row.version,
         subscription_id=row.subscription_id,
         customer=customer_of(row.customer),
-        strategy=room.terms.strategy,
-        owner_seat=room.terms.owner_seat,
+        strategy=capacity.terms.strategy,
+        owner_seat=capacity.terms.owner_seat,
         quantity=row.quantity,
         capacity=row.capacity,
         occupied=row.occupied,
-        available=0 if row.closing else room.available,
-        seats_in_use=0 if row.status == "closed" else room.seats_in_use,
+        available=0 if row.closing else capacity.available,
+        seats_in_use=0 if row.status == "closed" else capacity.seats_in_use,
         scheduled_quantity=row.scheduled_quantity,
         billing_manager=customer_of(row.billing_manager),
         suspended=row.suspended,

@@ -4,8 +4,8 @@ The caller has locked the team's row, so versions follow one another.
 """
 
 from services.seats.domain.seats import Seat
-from services.seats.domain.team_capacity import Terms
-from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot
+from services.seats.domain.team_capacity import SeatTerms
+from services.seats.snapshots import capacity_of, customer_of, seat_snapshot, team_snapshot
 from services.seats.tables import SeatRow, TeamRow
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
@@ -43,8 +43,8 @@ def emit_seat(
     return snapshot
 
 
-def put_terms(row: TeamRow, terms: Terms) -> None:
-    """Write what a team is sold with, and what that makes of its room."""
+def set_terms(row: TeamRow, terms: SeatTerms) -> None:
+    """Write what a team is sold with, and what that makes of its capacity."""
     row.strategy = terms.strategy
     row.owner_seat = terms.owner_seat
     row.quantity = terms.quantity
@@ -54,7 +54,7 @@ def put_terms(row: TeamRow, terms: Terms) -> None:
     row.capacity = terms.capacity
     row.occupied = row.holders + terms.owners
     # Lowered elsewhere while seats were taken: they stay, but none is added before as many are free.
-    row.excess = room_of(row).excess
+    row.excess = capacity_of(row).excess
 
 
 def take_seats(row: TeamRow, count: int) -> None:
@@ -67,10 +67,10 @@ def free_seats(row: TeamRow, count: int) -> None:
     """Count seats that were freed."""
     row.holders -= count
     row.occupied -= count
-    row.excess = room_of(row).excess
+    row.excess = capacity_of(row).excess
 
 
-def end_seat(row: SeatRow) -> None:
+def invalidate_invitation(row: SeatRow) -> None:
     """Nobody is invited to a seat any more."""
     row.token_hash = None
     row.expires_at = None

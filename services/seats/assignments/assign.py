@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from services.seats.domain.assignment import NewSeat, addresses_of, decide
+from services.seats.domain.assignment import NewSeat, decide_assignments, normalized_addresses
 from services.seats.domain.invitations import INVITATION_LIFETIME
 from services.seats.domain.rule_violation import RuleViolation
 from services.seats.domain.seats import Seat
-from services.seats.invitations.tokens import WITHHELD, Invitations, show_token
-from services.seats.rejections import refuse_closed, refuse_strangers, rejection_of
-from services.seats.repository import add_seats, lock_team, lock_teams, no_team, taken_seats
+from services.seats.invitations.tokens import WITHHELD, Invitations, reveal_tokens
+from services.seats.rejections import rejection_from, require_manager, require_open
+from services.seats.repository import insert_seats, load_occupied_seats, lock_team, lock_teams, team_not_found
 from services.seats.service import service
-from services.seats.snapshots import room_of
+from services.seats.snapshots import capacity_of
 from services.seats.state_changes import emit_seat, emit_team, take_seats
 from services.seats.tables import TeamRow
 from shared.errors import Rejected
@@ -21,7 +21,7 @@ from tallystick.messages import seats as m
 Answer = m.SeatAssigned | Rejected
 
 
-@service.command(m.AssignSeat, together=True, reveal=show_token)
+@service.command(m.AssignSeat, together=True, reveal=reveal_tokens)
 async def assign_seat(
     work: UnitOfWork, commands: Sequence[m.AssignSeat], invitations: Invitations
 ) -> list[Answer]:
@@ -31,30 +31,30 @@ async def assign_seat(
     accepted: dict[str, list[int]] = {}
     for place, command in enumerate(commands):
         try:
-            _refuse_at_once(teams.get(command.team_id), command)
+            _require_assignable(teams.get(command.team_id), command)
         except Rejected as rejection:
             answers[place] = rejection
         else:
             accepted.setdefault(command.team_id, []).append(place)
     for team_id, places in accepted.items():
         requests = [(commands[place].command_id, commands[place]) for place in places]
-        given = await give(work, teams[team_id], requests, invitations)
-        answers.update(zip(places, map(_answer, given), strict=True))
+        given = await assign_in_team(work, teams[team_id], requests, invitations)
+        answers.update(zip(places, map(_outcome, given), strict=True))
     return [answers[place] for place in range(len(commands))]
 
 
-@service.command(m.AssignSeats, reveal=show_token)
+@service.command(m.AssignSeats, reveal=reveal_tokens)
 async def assign_seats(work: UnitOfWork, command: m.AssignSeats, invitations: Invitations) -> m.SeatsAssigned:
     """Seats for many people in one commit.
 
     Raises Rejected `not_found`, `not_billing_manager`, `team_closed`.
     """
     team = await lock_team(work, command.team_id)
-    refuse_strangers(team, command.acting_as)
-    refuse_closed(team)
+    require_manager(team, command.acting_as)
+    require_open(team)
     requests = [(command.command_id, request) for request in command.seats]
     assigned, errors = [], []
-    for index, given in enumerate(await give(work, team, requests, invitations)):
+    for index, given in enumerate(await assign_in_team(work, team, requests, invitations)):
         if isinstance(given, RuleViolation):
             errors.append(m.SeatError(index=index, code=given.code, message=given.message))
         else:
@@ -64,16 +64,16 @@ async def assign_seats(work: UnitOfWork, command: m.AssignSeats, invitations: In
     return m.SeatsAssigned(assigned=assigned, errors=errors)
 
 
-async def give(
+async def assign_in_team(
     work: UnitOfWork, team: TeamRow, requests: Sequence[tuple[str, m.SeatToAssign]], invitations: Invitations
 ) -> list[m.SeatAssigned | RuleViolation]:
     """Seats of a locked team for wishes, each with the id of the command it came with."""
     wanted = [request for _, request in requests]
     members = [request.member for request in wanted if request.member is not None]
-    addresses = addresses_of(wanted)
+    addresses = normalized_addresses(wanted)
     emails = [address for address in addresses if isinstance(address, str)]
-    occupied = await taken_seats(work, team, emails, members)
-    decided = decide(room_of(team), occupied, wanted, addresses)
+    occupied = await load_occupied_seats(work, team, emails, members)
+    decided = decide_assignments(capacity_of(team), occupied, wanted, addresses)
     # Ids of the same millisecond are in no order of their own; sorted, later wishes come later in lists.
     ids = iter(sorted(new_id("seat") for _ in decided))
     rows: list[Seat] = []
@@ -87,23 +87,23 @@ async def give(
             row.expires_at = work.now + INVITATION_LIFETIME
             row.token_hash = invitations.hash_for(command_id, row.seat_id)
         rows.append(row)
-        given.append(_told(work, row, command_id, is_claimed=seat.is_claimed))
+        given.append(_emit_new_seat(work, row, command_id, is_claimed=seat.is_claimed))
     if rows:
         take_seats(team, len(rows))
         emit_team(work, team, "changed")
-        add_seats(work, rows)
+        insert_seats(work, rows)
     return given
 
 
-def _refuse_at_once(team: TeamRow | None, command: m.AssignSeat) -> None:
+def _require_assignable(team: TeamRow | None, command: m.AssignSeat) -> None:
     if team is None:
-        raise no_team(command.team_id)
-    refuse_strangers(team, command.acting_as)
-    refuse_closed(team)
+        raise team_not_found(command.team_id)
+    require_manager(team, command.acting_as)
+    require_open(team)
 
 
-def _answer(given: m.SeatAssigned | RuleViolation) -> Answer:
-    return rejection_of(given) if isinstance(given, RuleViolation) else given
+def _outcome(given: m.SeatAssigned | RuleViolation) -> Answer:
+    return rejection_from(given) if isinstance(given, RuleViolation) else given
 
 
 def _new_row(work: UnitOfWork, team: TeamRow, seat_id: str, seat: NewSeat) -> Seat:
@@ -121,7 +121,7 @@ def _new_row(work: UnitOfWork, team: TeamRow, seat_id: str, seat: NewSeat) -> Se
     )
 
 
-def _told(work: UnitOfWork, row: Seat, command_id: str, *, is_claimed: bool) -> m.SeatAssigned:
+def _emit_new_seat(work: UnitOfWork, row: Seat, command_id: str, *, is_claimed: bool) -> m.SeatAssigned:
     """Tell of a new seat; one that is claimed at once is told twice, as any other would be."""
     snapshot = emit_seat(work, row, "assigned", caused_by=command_id)
     if not is_claimed:

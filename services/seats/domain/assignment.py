@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.seats.domain.email_address import normalized
+from services.seats.domain.email_address import normalize_email
 from services.seats.domain.rule_violation import RuleViolation
-from services.seats.domain.team_capacity import Room
+from services.seats.domain.team_capacity import Capacity
 from tallystick.messages.base import Customer
 from tallystick.messages.seats import SeatToAssign
 
@@ -49,36 +49,36 @@ class OccupiedSeats:
             self.members.add(member.token)
 
 
-def addresses_of(requests: Sequence[SeatToAssign]) -> list[str | RuleViolation | None]:
+def normalized_addresses(requests: Sequence[SeatToAssign]) -> list[str | RuleViolation | None]:
     """Each wish's address as it would be stored, None where it names none, or why it cannot be one."""
     return [_address(request.email) for request in requests]
 
 
-def decide(
-    room: Room,
+def decide_assignments(
+    capacity: Capacity,
     occupied: OccupiedSeats,
     requests: Sequence[SeatToAssign],
     addresses: Sequence[str | RuleViolation | None],
 ) -> list[NewSeat | RuleViolation]:
-    """What becomes of each wish, with what `addresses_of` says of it; first come, first served.
+    """What becomes of each wish, with what `normalized_addresses` says of it; first come, first served.
 
     Refused with `invalid_email`, `multiplier_not_supported`, `seat_already_assigned`, `no_seat_available`,
     and `invalid_message` for a wish that names nobody.
     """
-    available = room.available
+    available = capacity.available
     decided: list[NewSeat | RuleViolation] = []
     for request, address in zip(requests, addresses, strict=True):
         try:
-            seat = _new_seat(room, occupied, request, address)
+            seat = _new_seat(capacity, occupied, request, address)
             if available == 0:
                 raise RuleViolation(
                     "no_seat_available",
                     "All seats are taken. Buy more, or free one.",
-                    quantity=room.terms.quantity,
-                    occupied=room.occupied,
+                    quantity=capacity.terms.quantity,
+                    occupied=capacity.occupied,
                 )
-        except RuleViolation as refused:
-            decided.append(refused)
+        except RuleViolation as violation:
+            decided.append(violation)
             continue
         available -= 1
         occupied.add(seat.email, seat.member)
@@ -86,16 +86,16 @@ def decide(
     return decided
 
 
-def refuse_multiplier(room: Room, multiplier: int) -> None:
+def _require_multiplier_allowed(capacity: Capacity, multiplier: int) -> None:
     """Refuse a multiplier where all share one pool."""
-    if room.terms.strategy == "per_team" and multiplier != 1:
+    if capacity.terms.strategy == "per_team" and multiplier != 1:
         raise RuleViolation(
             "multiplier_not_supported", "This team shares one pool; its seats have no multiplier."
         )
 
 
 def _new_seat(
-    room: Room, occupied: OccupiedSeats, request: SeatToAssign, address: str | RuleViolation | None
+    capacity: Capacity, occupied: OccupiedSeats, request: SeatToAssign, address: str | RuleViolation | None
 ) -> NewSeat:
     if isinstance(address, RuleViolation):
         raise address
@@ -103,13 +103,13 @@ def _new_seat(
         raise RuleViolation("invalid_message", "Give email, member or both.")
     if request.immediate and request.member is None:
         raise RuleViolation("invalid_message", "immediate needs the member who holds the seat.")
-    refuse_multiplier(room, request.multiplier)
+    _require_multiplier_allowed(capacity, request.multiplier)
     occupied.refuse(address, request.member)
     return NewSeat(email=address, member=request.member, request=request)
 
 
 def _address(typed: str | None) -> str | RuleViolation | None:
     try:
-        return normalized(typed) if typed is not None else None
-    except RuleViolation as refused:
-        return refused
+        return normalize_email(typed) if typed is not None else None
+    except RuleViolation as violation:
+        return violation

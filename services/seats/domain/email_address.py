@@ -11,7 +11,7 @@ _ADDRESS = re.compile(rf"[^\s@\x00-\x1f\x7f\"(),:;<>\[\]\\]{{1,64}}@(?:{_LABEL}\
 """A local part without what would need quoting, and a domain of two labels or more, in any script."""
 
 
-def normalized(typed: str) -> str:
+def normalize_email(typed: str) -> str:
     """The address as it is stored and compared; raises RuleViolation `invalid_email`."""
     address = typed.strip().lower()
     local = address.partition("@")[0]
@@ -21,6 +21,6 @@ def normalized(typed: str) -> str:
     return address
 
 
-def is_same(typed: str, stored: str) -> bool:
+def is_same_email(typed: str, stored: str) -> bool:
     """Whether somebody typed the address that is stored."""
     return typed.strip().lower() == stored

@@ -26,13 +26,13 @@ class Shares:
         return self.each * (end - start) + max(0, min(end, self.larger) - start)
 
 
-def split(total: int, seats: int) -> Shares:
+def split_equally(total: int, seats: int) -> Shares:
     """A total, which may be negative, in as many whole shares as there are seats (at least one)."""
     each, larger = divmod(total, seats)
     return Shares(each, larger)
 
 
-def of_the_period(invoices: Sequence[InvoiceSnapshot], period: Span) -> list[InvoiceSnapshot]:
+def invoices_for_period(invoices: Sequence[InvoiceSnapshot], period: Span) -> list[InvoiceSnapshot]:
     """The invoices for a period: what was paid in advance for it, and what changes within it cost at once."""
     return [
         invoice

@@ -1,4 +1,4 @@
-"""A team's terms and its room: how many seats there are, how many are taken, how many may still be."""
+"""A team's terms and its capacity: how many seats there are, how many are taken, how many may still be."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,10 +8,10 @@ from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat, SeatStrategy
 from tallystick.messages.subscriptions import SubscriptionItem, SubscriptionSnapshot
 
-Standing = Literal["none", "open", "suspended", "closed"]
+TargetState = Literal["none", "open", "suspended", "closed"]
 """What a subscription's state means for its team; `none`: it has not begun, so nothing changes."""
 
-_STANDINGS: dict[str, Standing] = {
+_TARGET_STATES: dict[str, TargetState] = {
     "incomplete": "none",
     "trialing": "open",
     "active": "open",
@@ -24,7 +24,7 @@ _STANDINGS: dict[str, Standing] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SeatTerms:
     """What a team is sold with."""
 
     strategy: SeatStrategy
@@ -47,20 +47,20 @@ class Terms:
         return int(self.owner_seat != "none")
 
 
-def standing_of(subscription: SubscriptionSnapshot) -> Standing:
+def target_state_of(subscription: SubscriptionSnapshot) -> TargetState:
     """What a subscription's state means for its team."""
-    standing = _STANDINGS[subscription.status]
-    return "suspended" if standing == "open" and subscription.restricted else standing
+    target = _TARGET_STATES[subscription.status]
+    return "suspended" if target == "open" and subscription.restricted else target
 
 
-def terms_of(subscription: SubscriptionSnapshot) -> Terms | None:
+def seat_terms_of(subscription: SubscriptionSnapshot) -> SeatTerms | None:
     """What its team is sold with; None where nothing on it has seats."""
-    item = seated_item(subscription)
+    item = item_with_seats(subscription)
     if item is None or item.seats is None:
         return None
     change = subscription.scheduled_change
     waits = change is not None and change.product == item.product and change.quantity != item.quantity
-    return Terms(
+    return SeatTerms(
         strategy=item.seats.strategy,
         owner_seat=item.seats.owner_seat,
         quantity=item.quantity,
@@ -70,19 +70,19 @@ def terms_of(subscription: SubscriptionSnapshot) -> Terms | None:
     )
 
 
-def seated_item(subscription: SubscriptionSnapshot) -> SubscriptionItem | None:
+def item_with_seats(subscription: SubscriptionSnapshot) -> SubscriptionItem | None:
     """The item that has seats: the first, as only one plan can be on a subscription."""
     return next((item for item in subscription.items if item.seats is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """How many seats are taken of how many."""
 
-    terms: Terms
+    terms: SeatTerms
     holders: int
     """Pending and claimed seats."""
-    changing_to: int | None = None
+    requested_quantity: int | None = None
     """The number of seats that is being asked for from the subscription; None: none is."""
 
     @property
@@ -98,7 +98,7 @@ class Room:
     @property
     def available(self) -> int:
         """How many can be assigned: the fewest seats that are bought, asked for or scheduled count."""
-        numbers = (self.terms.quantity, self.changing_to, self.terms.scheduled_quantity)
+        numbers = (self.terms.quantity, self.requested_quantity, self.terms.scheduled_quantity)
         fewest = min(number for number in numbers if number is not None)
         return max(0, fewest - self.seats_in_use)
 
@@ -108,9 +108,9 @@ class Room:
         return max(0, self.occupied - self.terms.capacity)
 
 
-def refuse_count(room: Room, quantity: int) -> None:
+def require_valid_quantity(capacity: Capacity, quantity: int) -> None:
     """Refuse a number of seats that is not sold, or is less than what is taken."""
-    terms = room.terms
+    terms = capacity.terms
     if quantity < terms.minimum or (terms.maximum is not None and quantity > terms.maximum):
         raise RuleViolation(
             "quantity_out_of_range",
@@ -119,21 +119,21 @@ def refuse_count(room: Room, quantity: int) -> None:
             minimum=terms.minimum,
             maximum=terms.maximum,
         )
-    if quantity < min(room.seats_in_use, terms.quantity):
+    if quantity < min(capacity.seats_in_use, terms.quantity):
         raise RuleViolation(
             "seats_in_use",
-            f"{room.seats_in_use} seats are taken. Free some first.",
-            occupied=room.seats_in_use,
+            f"{capacity.seats_in_use} seats are taken. Free some first.",
+            occupied=capacity.seats_in_use,
             quantity=quantity,
         )
 
 
-def unused_removed(room: Room) -> int:
+def quantity_without_unused(capacity: Capacity) -> int:
     """The number of seats once those that nobody has are gone; never more than there are."""
-    return min(room.terms.quantity, max(room.seats_in_use, room.terms.minimum))
+    return min(capacity.terms.quantity, max(capacity.seats_in_use, capacity.terms.minimum))
 
 
-def manager_in(metadata: dict[str, str]) -> Customer | None:
+def billing_manager_from(metadata: dict[str, str]) -> Customer | None:
     """The user whom a customer's metadata names as the billing manager: `7` or `user_7`."""
     named = metadata.get("billing_manager", "").removeprefix("user_")
     try:

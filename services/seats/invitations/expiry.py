@@ -8,7 +8,7 @@ from services.seats.service import service
 from services.seats.tables import SeatRow
 from shared.persistence.unit_of_work import Transactions
 
-EXPIRED_AT_ONCE = 2_000
+EXPIRE_BATCH_INVITATIONS = 2_000
 """Invitations that are ended in one transaction: few enough that nobody waits for their rows."""
 
 
@@ -19,12 +19,12 @@ async def expire_invitations(transactions: Transactions, at: datetime) -> None:
         sa.select(SeatRow.seat_id)
         .where(SeatRow.token_hash.is_not(None), SeatRow.expires_at <= at)
         .order_by(SeatRow.expires_at)
-        .limit(EXPIRED_AT_ONCE)
+        .limit(EXPIRE_BATCH_INVITATIONS)
         .with_for_update(skip_locked=True)
     )
     statement = sa.update(SeatRow).where(SeatRow.seat_id.in_(due)).values(token_hash=None)
-    ended = EXPIRED_AT_ONCE
-    while ended == EXPIRED_AT_ONCE:
+    ended = EXPIRE_BATCH_INVITATIONS
+    while ended == EXPIRE_BATCH_INVITATIONS:
         async with transactions.begin(caused_by=f"seats.expire_invitations {at.isoformat()}", now=at) as work:
             result = await work.session.execute(
                 statement.execution_options(synchronize_session=False).returning(SeatRow.seat_id)

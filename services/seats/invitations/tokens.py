@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.seats.domain.invitations import hash_of
+from services.seats.domain.invitations import hash_token
 from tallystick.messages.base import Command, Outcome
 from tallystick.messages.seats import invitation_token
 
@@ -32,21 +32,21 @@ class Invitations:
 
     def hash_for(self, command_id: str, seat_id: str) -> bytes:
         """What is stored of the token of an invitation that a command made."""
-        return hash_of(invitation_token(self.secret, command_id, seat_id))
+        return hash_token(invitation_token(self.secret, command_id, seat_id))
 
 
-def show_token(command: Command[Any], outcome: Outcome, invitations: Invitations) -> Outcome:
+def reveal_tokens(command: Command[Any], outcome: Outcome, invitations: Invitations) -> Outcome:
     """The outcome of a command about one seat, or about many, with its tokens."""
     if outcome.result is None:
         return outcome
-    token = _shower(invitations.secret, command.command_id)
+    token = _token_revealer(invitations.secret, command.command_id)
     result: dict[str, Any] = dict(outcome.result)
     if "assigned" in result:
         result["assigned"] = [token(one) for one in result["assigned"]]
     return outcome.model_copy(update={"result": token(result)})
 
 
-def _shower(secret: bytes, command_id: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _token_revealer(secret: bytes, command_id: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def shown(result: dict[str, Any]) -> dict[str, Any]:
         if result.get("invitation_token") != WITHHELD:
             return result

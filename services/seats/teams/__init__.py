@@ -1,0 +1,1 @@
+"""Use cases that change who manages a team."""
