@@ -54,7 +54,7 @@ class ReplayProgress(Row):
     replayed: Mapped[int] = mapped_column(server_default=text("0"))
 
 
-class Reconciled(Row):
+class ReconciliationProgress(Row):
     """The moment up to which Stripe's own list of events has been compared with ours; one row at most."""
 
     __tablename__ = "reconciled"

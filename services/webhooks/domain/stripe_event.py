@@ -19,20 +19,20 @@ DEPTH_MAX = 64
 INT64_MAX = 2**63 - 1
 
 NUL_ESCAPE = rb"\u0000"
-SEEN_AS = bytes.maketrans(b"123456789", b"000000000")
+DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 """Every digit seen as 0: a plain search then finds a number by its shape, much faster than a pattern."""
 LARGE_NUMBER = b"0" * 19
 """The shape of a whole number beyond 64 bits."""
-OPENERS_ORDINARY = DEPTH_MAX
+BRACKETS_UNCHECKED_MAX = DEPTH_MAX
 """A payload with fewer braces and brackets than this cannot be nested too deeply."""
 
-LISTED = timedelta(days=30)
+STRIPE_LIST_PERIOD = timedelta(days=30)
 """How long Stripe lists an event."""
 RECONCILE_OVERLAP = timedelta(hours=3)
 """Compared again each time: an event can become listable later than its time stamp says."""
 
 
-class NotAnEvent(ValueError):
+class InvalidEvent(ValueError):
     """The payload is not an event of Stripe's that could be stored and passed on."""
 
 
@@ -47,20 +47,20 @@ class IncomingEvent(NamedTuple):
     payload: bytes
 
 
-def event_of(document: Any, payload: bytes, received_at: datetime) -> IncomingEvent:
-    """The event in a payload, `document` being the same parsed; raises NotAnEvent with the reason."""
+def parse_event(document: Any, payload: bytes, received_at: datetime) -> IncomingEvent:
+    """The event in a payload, `document` being the same parsed; raises InvalidEvent with the reason."""
     if not isinstance(document, dict) or document.get("object") != "event":
-        raise NotAnEvent("not an object of the type event")
+        raise InvalidEvent("not an object of the type event")
     event_id, created = document.get("id"), document.get("created")
     if not isinstance(event_id, str) or not EVENT_ID.fullmatch(event_id):
-        raise NotAnEvent("`id` is not the id of an event")
+        raise InvalidEvent("`id` is not the id of an event")
     event_type = _event_type(document)
     if type(created) is not int or not 0 <= created <= CREATED_MAX_SECONDS:
-        raise NotAnEvent("`created` is not a Unix time")
+        raise InvalidEvent("`created` is not a Unix time")
     data = document.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        raise NotAnEvent("`data.object` is missing")
-    _refuse_poison(document, payload)
+        raise InvalidEvent("`data.object` is missing")
+    _reject_unsafe_values(document, payload)
     return IncomingEvent(
         event_id=event_id,
         type=event_type,
@@ -80,21 +80,21 @@ def _event_type(document: dict[str, Any]) -> str:
     value = document.get("type")
     if isinstance(value, str) and len(value) <= EVENT_TYPE_MAX_CHARACTERS and EVENT_TYPE.fullmatch(value):
         return value
-    raise NotAnEvent("`type` is not the type of an event")
+    raise InvalidEvent("`type` is not the type of an event")
 
 
-def _refuse_poison(document: Any, payload: bytes) -> None:
-    """Raise NotAnEvent for what a consumer would choke on; cheap for the ordinary payload."""
+def _reject_unsafe_values(document: Any, payload: bytes) -> None:
+    """Raise InvalidEvent for what a consumer would choke on; cheap for the ordinary payload."""
     if (
         (b"\\" in payload and NUL_ESCAPE in payload)
-        or LARGE_NUMBER in payload.translate(SEEN_AS)
-        or payload.count(b"{") + payload.count(b"[") > OPENERS_ORDINARY
+        or LARGE_NUMBER in payload.translate(DIGITS_TO_ZERO)
+        or payload.count(b"{") + payload.count(b"[") > BRACKETS_UNCHECKED_MAX
     ):
-        _inspect(document)
+        _check_values(document)
 
 
-def _inspect(document: Any) -> None:
-    """Look at every value; raises NotAnEvent for NUL characters, numbers beyond 64 bits, endless nesting."""
+def _check_values(document: Any) -> None:
+    """Raise InvalidEvent for NUL characters, numbers beyond 64 bits and nesting that is too deep."""
     level = [document]
     for _ in range(DEPTH_MAX):
         if not level:
@@ -108,11 +108,11 @@ def _inspect(document: Any) -> None:
                 below.extend(value)
             elif isinstance(value, str):
                 if "\x00" in value:
-                    raise NotAnEvent("a text contains a NUL character")
+                    raise InvalidEvent("a text contains a NUL character")
             elif isinstance(value, int | float) and abs(value) > INT64_MAX:
-                raise NotAnEvent("a number does not fit 64 bits")
+                raise InvalidEvent("a number does not fit 64 bits")
         level = below
-    raise NotAnEvent(f"nested deeper than {DEPTH_MAX} levels")
+    raise InvalidEvent(f"nested deeper than {DEPTH_MAX} levels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class ProcessingState:
     last_error: str | None
 
 
-def after_report(
+def apply_report(
     state: ProcessingState, status: StoredEventStatus, *, attempt: int, error: str | None
 ) -> ProcessingState | None:
     """The standing after a service's report, or None where the report changes nothing.
@@ -146,7 +146,7 @@ def after_report(
 
 def reconcile_since(reconciled_until: datetime | None, at: datetime) -> datetime:
     """From when on a run at `at` compares: from the end of the last one, with an overlap, at most 30 days."""
-    oldest = at - LISTED
+    oldest = at - STRIPE_LIST_PERIOD
     if reconciled_until is None:
         return oldest
     return max(oldest, min(reconciled_until, at) - RECONCILE_OVERLAP)

@@ -23,10 +23,10 @@ GROUP_MAX_EVENTS = 64
 """Payloads may have 512 KiB each: a group stays below 32 MiB."""
 WAITING_MAX_EVENTS = 2_000
 """Held in memory at the same time; more are refused with 503 and come again."""
-COMMIT_TRIES = 2
+COMMIT_ATTEMPTS = 2
 """A connection that died while it was idle is found out by using it; the second try opens a new one."""
 
-STORE = Statement("""
+STORE_EVENTS = Statement("""
     WITH incoming AS (
         SELECT * FROM unnest(
             $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::text[]
@@ -52,7 +52,7 @@ class EventWriter:
     def __init__(self, database_url: str, subjects: Subjects) -> None:
         self._database_url = database_url
         self._subjects = subjects
-        self.wake_relay: Callable[[], None] = _nobody
+        self.wake_relay: Callable[[], None] = _no_relay
         """Called after each commit; whoever runs a relay puts its bell here."""
         self._connection: Driver | None = None
         self._group: GroupCommit[IncomingEvent, bool] = GroupCommit(
@@ -78,28 +78,28 @@ class EventWriter:
 
     async def _commit(self, events: Sequence[IncomingEvent]) -> list[bool | Exception]:
         with handling("webhooks.store_events", None):
-            storing = self._storing(events)
-            for attempt in range(1, COMMIT_TRIES + 1):
+            insert = self._insert_statement(events)
+            for attempt in range(1, COMMIT_ATTEMPTS + 1):
                 try:
                     async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                        new = await self._store(storing)
+                        new = await self._store(insert)
                 except (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError) as error:
                     await self._disconnect()
-                    if attempt == COMMIT_TRIES or isinstance(error, TimeoutError):
+                    if attempt == COMMIT_ATTEMPTS or isinstance(error, TimeoutError):
                         raise Unavailable(
                             f"the database is away: {str(error) or type(error).__name__}"
                         ) from error
                 else:
                     self.wake_relay()
-                    return [_taken(new, event.event_id) for event in events]
+                    return [_pop_new(new, event.event_id) for event in events]
         raise AssertionError("the last try returns or raises")
 
-    def _storing(self, events: Sequence[IncomingEvent]) -> Bound:
+    def _insert_statement(self, events: Sequence[IncomingEvent]) -> Bound:
         # In the order of their ids, so that two replicas with the same events cannot wait for each other.
         first = {event.event_id: event for event in reversed(events)}
         unique = [first[event_id] for event_id in sorted(first)]
         headers = {"content-type": "application/json"} | outgoing_headers()
-        return STORE(
+        return STORE_EVENTS(
             [event.event_id for event in unique],
             [event.type for event in unique],
             [event.status for event in unique],
@@ -111,10 +111,10 @@ class EventWriter:
             orjson.dumps(headers).decode(),
         )
 
-    async def _store(self, storing: Bound) -> set[str]:
+    async def _store(self, insert: Bound) -> set[str]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
-        (stored,) = await send(self._connection, storing)
+        (stored,) = await send(self._connection, insert)
         return {row[0] for row in stored.rows}
 
     async def _connect(self) -> Driver:
@@ -132,11 +132,11 @@ class EventWriter:
             await connection.close()
 
 
-def _nobody() -> None:
+def _no_relay() -> None:
     """Nobody waits: the relay looks by itself now and then."""
 
 
-def _taken(new: set[str], event_id: str) -> bool:
+def _pop_new(new: set[str], event_id: str) -> bool:
     """Whether this event is the new one; of several with the same id in one group only the first is."""
     if event_id not in new:
         return False

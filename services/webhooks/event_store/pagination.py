@@ -2,17 +2,17 @@
 
 from datetime import datetime
 
-from services.webhooks.event_store.repository import Place
+from services.webhooks.event_store.repository import EventCursor
 from shared.messaging.message_parsing import invalid_message
 from shared.persistence import cursors
 
 
-def encode_cursor(place: Place) -> str:
-    """The cursor of the page that follows a place."""
-    return cursors.encode_cursor(place.received_at.isoformat(), place.event_id)
+def encode_cursor(position: EventCursor) -> str:
+    """The cursor of the page that follows a position."""
+    return cursors.encode_cursor(position.received_at.isoformat(), position.event_id)
 
 
-def decode_cursor(cursor: str) -> Place:
+def decode_cursor(cursor: str) -> EventCursor:
     """The place behind a cursor; raises Rejected `invalid_message` for anything that is none."""
     received_at, event_id = cursors.decode_cursor(cursor, 2)
     try:
@@ -21,4 +21,4 @@ def decode_cursor(cursor: str) -> Place:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise invalid_message([{"field": "cursor", "problem": "is not the next_cursor of a page of events"}])
-    return Place(moment, event_id)
+    return EventCursor(moment, event_id)

@@ -10,13 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.webhooks.domain.stripe_event import ProcessingState
-from services.webhooks.tables import Reconciled, ReplayProgress, StripeEvent
+from services.webhooks.tables import ReconciliationProgress, ReplayProgress, StripeEvent
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEvent
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 EVENT_HEADERS = {"content-type": "application/json"}
-SHOWN = (
+EVENT_COLUMNS = (
     StripeEvent.event_id,
     StripeEvent.type,
     StripeEvent.status,
@@ -28,7 +28,7 @@ SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EventCursor:
     """A row's place in the order of arrival."""
 
     received_at: datetime
@@ -37,9 +37,9 @@ class Place:
 
 async def find_event(session: AsyncSession, event_id: str) -> tuple[StoredEvent, bytes] | None:
     """A stored event and its payload."""
-    query = sa.select(*SHOWN, StripeEvent.payload).where(StripeEvent.event_id == event_id)
+    query = sa.select(*EVENT_COLUMNS, StripeEvent.payload).where(StripeEvent.event_id == event_id)
     row = (await session.execute(query)).one_or_none()
-    return None if row is None else (_shown(row), row.payload)
+    return None if row is None else (_stored_event(row), row.payload)
 
 
 async def list_events(
@@ -48,11 +48,11 @@ async def list_events(
     event_type: str | None,
     status: str | None,
     since: datetime | None,
-    before: Place | None,
+    before: EventCursor | None,
     limit: int,
 ) -> list[StoredEvent]:
     """Stored events, newest first, from before a place."""
-    query = sa.select(*SHOWN)
+    query = sa.select(*EVENT_COLUMNS)
     if event_type is not None:
         query = query.where(StripeEvent.type == event_type)
     if status is not None:
@@ -60,12 +60,14 @@ async def list_events(
     if since is not None:
         query = query.where(StripeEvent.received_at >= since)
     if before is not None:
-        query = query.where(_place() < sa.tuple_(sa.literal(before.received_at), sa.literal(before.event_id)))
+        query = query.where(
+            _position() < sa.tuple_(sa.literal(before.received_at), sa.literal(before.event_id))
+        )
     query = query.order_by(StripeEvent.received_at.desc(), StripeEvent.event_id.desc()).limit(limit)
-    return [_shown(row) for row in await session.execute(query)]
+    return [_stored_event(row) for row in await session.execute(query)]
 
 
-async def unknown_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[str]:
+async def missing_event_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[str]:
     """Which of these events are not stored."""
     known = await session.scalars(sa.select(StripeEvent.event_id).where(StripeEvent.event_id.in_(event_ids)))
     return sorted(set(event_ids) - set(known))
@@ -96,17 +98,24 @@ async def lock_replay(session: AsyncSession, command_id: str) -> ReplayProgress:
     return (await session.execute(query)).scalar_one()
 
 
-async def replay_batch(
-    work: UnitOfWork, chosen: Sequence[sa.ColumnElement[bool]], *, after: Place | None, limit: int, mark: str
-) -> list[Place]:
-    """Publish the next chosen events again, oldest first, and let them wait for new reports; their places.
+async def republish_batch(
+    work: UnitOfWork,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    *,
+    after: EventCursor | None,
+    limit: int,
+    message_id_suffix: str,
+) -> list[EventCursor]:
+    """Publish the next matching events again, oldest first, and reset their status; return their positions.
 
-    Their message ids carry `mark`, or JetStream would take them for what it has already.
+    Their message ids carry `message_id_suffix`, or JetStream would take them for what it has already.
     """
     query = sa.select(StripeEvent.event_id, StripeEvent.received_at, StripeEvent.type, StripeEvent.payload)
-    query = query.where(*chosen)
+    query = query.where(*conditions)
     if after is not None:
-        query = query.where(_place() > sa.tuple_(sa.literal(after.received_at), sa.literal(after.event_id)))
+        query = query.where(
+            _position() > sa.tuple_(sa.literal(after.received_at), sa.literal(after.event_id))
+        )
     query = query.order_by(StripeEvent.received_at, StripeEvent.event_id).limit(limit)
     rows = (await work.session.execute(query)).all()
     for row in rows:
@@ -114,7 +123,7 @@ async def replay_batch(
             STRIPE_EVENTS_STREAM,
             work.subjects.stripe_event(row.type),
             row.payload,
-            message_id=f"{row.event_id}.{mark}",
+            message_id=f"{row.event_id}.{message_id_suffix}",
             headers=dict(EVENT_HEADERS),
         )
     await work.session.execute(
@@ -125,30 +134,30 @@ async def replay_batch(
         )
         .values(status="received", attempts=0, last_error=None)
     )
-    return [Place(row.received_at, row.event_id) for row in rows]
+    return [EventCursor(row.received_at, row.event_id) for row in rows]
 
 
 async def reconciled_until(session: AsyncSession) -> datetime | None:
     """The moment up to which Stripe's list has been compared; None before the first time."""
-    return await session.scalar(sa.select(Reconciled.until))
+    return await session.scalar(sa.select(ReconciliationProgress.until))
 
 
 async def save_reconciled_until(session: AsyncSession, until: datetime) -> None:
     """Write the moment up to which Stripe's list has been compared."""
-    statement = insert(Reconciled).values(until=until)
+    statement = insert(ReconciliationProgress).values(until=until)
     await session.execute(
         statement.on_conflict_do_update(
-            index_elements=[Reconciled.one],
+            index_elements=[ReconciliationProgress.one],
             set_={"until": statement.excluded.until},
         )
     )
 
 
-def _place() -> Any:
+def _position() -> Any:
     return sa.tuple_(StripeEvent.received_at, StripeEvent.event_id)
 
 
-def _shown(row: Any) -> StoredEvent:
+def _stored_event(row: Any) -> StoredEvent:
     return StoredEvent(
         event_id=row.event_id,
         type=row.type,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.webhooks.domain.stripe_event import NotAnEvent
+from services.webhooks.domain.stripe_event import InvalidEvent
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import read_event
 from services.webhooks.ingress.signature import BadSignature, Verifier
@@ -20,12 +20,12 @@ SIGNATURE_HEADER = "stripe-signature"
 class NatsIngress:
     """Checks and stores what comes in over NATS."""
 
-    ingest: EventWriter
+    event_writer: EventWriter
     verifier: Verifier | None
     is_verified: bool
     """Whether the sender has checked Stripe's signature already, so that ours is not needed."""
 
-    async def take_in(self, incoming: Incoming) -> None:
+    async def receive(self, incoming: Incoming) -> None:
         """Store the event in a message.
 
         Raises Undeliverable for what can never be stored, Unavailable when it cannot be stored now.
@@ -34,9 +34,9 @@ class NatsIngress:
             if not self.is_verified:
                 self._verify(incoming)
             event = read_event(incoming.body, utc_now())
-        except (BadSignature, NotAnEvent) as error:
+        except (BadSignature, InvalidEvent) as error:
             raise Undeliverable(str(error)) from error
-        await self.ingest.store(event)
+        await self.event_writer.store(event)
 
     def _verify(self, incoming: Incoming) -> None:
         if self.verifier is None:
@@ -49,7 +49,7 @@ class NatsIngress:
 @service.follow("webhooks-ingress", stream=WEBHOOKS_STREAM, name="nats_ingress")
 async def nats_ingress(transactions: Transactions, incoming: Incoming, ingress: NatsIngress) -> None:
     """Take in an event that came over NATS."""
-    await ingress.take_in(incoming)
+    await ingress.receive(incoming)
 
 
 def _signature(headers: dict[str, str]) -> str | None:

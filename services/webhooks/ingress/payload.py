@@ -4,18 +4,18 @@ from datetime import datetime
 
 import orjson
 
-from services.webhooks.domain.stripe_event import IncomingEvent, NotAnEvent, event_of
+from services.webhooks.domain.stripe_event import IncomingEvent, InvalidEvent, parse_event
 
 PAYLOAD_MAX_BYTES = 524_288
 """512 KiB, the contract's figure; Stripe's largest events stay far below it."""
 
 
 def read_event(payload: bytes, received_at: datetime) -> IncomingEvent:
-    """The Stripe event in a payload; raises NotAnEvent with the reason."""
+    """The Stripe event in a payload; raises InvalidEvent with the reason."""
     if len(payload) > PAYLOAD_MAX_BYTES:
-        raise NotAnEvent(f"larger than {PAYLOAD_MAX_BYTES} bytes")
+        raise InvalidEvent(f"larger than {PAYLOAD_MAX_BYTES} bytes")
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        raise NotAnEvent(f"not JSON: {error.msg}") from None
-    return event_of(document, payload, received_at)
+        raise InvalidEvent(f"not JSON: {error.msg}") from None
+    return parse_event(document, payload, received_at)

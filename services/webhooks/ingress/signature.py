@@ -38,7 +38,7 @@ class Verifier:
     def verify(self, payload: bytes, header: str | None, *, arrived_at: float) -> None:
         """Raise BadSignature unless the header vouches for the payload; `arrived_at` is in Unix seconds."""
         signed_at, signatures = _parse(header)
-        if not any(_made_with(key, signed_at, payload, signatures) for key in self.keys):
+        if not any(_is_signed_with(key, signed_at, payload, signatures) for key in self.keys):
             raise BadSignature("the signature does not fit the payload")
         if signed_at < arrived_at - TOLERANCE_SECONDS:
             raise BadSignature(f"the signature is older than {TOLERANCE_SECONDS} seconds")
@@ -46,7 +46,7 @@ class Verifier:
             raise BadSignature(f"the signature is dated more than {TOLERANCE_SECONDS} seconds ahead")
 
 
-def _made_with(key: hmac.HMAC, signed_at: int, payload: bytes, signatures: list[bytes]) -> bool:
+def _is_signed_with(key: hmac.HMAC, signed_at: int, payload: bytes, signatures: list[bytes]) -> bool:
     digest = key.copy()
     digest.update(b"%d." % signed_at)
     digest.update(payload)

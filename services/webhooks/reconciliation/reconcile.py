@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from services.webhooks.domain.stripe_event import NotAnEvent, reconcile_since
+from services.webhooks.domain.stripe_event import InvalidEvent, reconcile_since
 from services.webhooks.event_store import repository
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import read_event
@@ -21,16 +21,16 @@ log = structlog.get_logger()
 
 @service.external_command(m.Reconcile)
 async def reconcile(
-    steps: Steps, command: m.Reconcile, events: StripeEventList, ingest: EventWriter
+    steps: Steps, command: m.Reconcile, events: StripeEventList, event_writer: EventWriter
 ) -> m.ReconcileResult:
     """Take in what Stripe lists and we never heard of."""
-    events.require()
-    return await compare_with_stripe(events, ingest, since=command.since, now=steps.received_at)
+    events.require_configured()
+    return await compare_with_stripe(events, event_writer, since=command.since, now=steps.received_at)
 
 
 @service.job("reconcile")
 async def reconcile_due(
-    transactions: Transactions, at: datetime, events: StripeEventList, ingest: EventWriter
+    transactions: Transactions, at: datetime, events: StripeEventList, event_writer: EventWriter
 ) -> None:
     """Compare with Stripe's list since the last time; nothing where payments are off."""
     if not events.configured:
@@ -40,13 +40,13 @@ async def reconcile_due(
     caused_by = f"reconcile {at.isoformat()}"
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         since = reconcile_since(await repository.reconciled_until(work.session), now)
-    await compare_with_stripe(events, ingest, since=since, now=now)
+    await compare_with_stripe(events, event_writer, since=since, now=now)
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         await repository.save_reconciled_until(work.session, now)
 
 
 async def compare_with_stripe(
-    events: StripeEventList, ingest: EventWriter, *, since: datetime, now: datetime
+    events: StripeEventList, event_writer: EventWriter, *, since: datetime, now: datetime
 ) -> m.ReconcileResult:
     """Take in every event that Stripe lists since a moment and that is not stored.
 
@@ -55,17 +55,17 @@ async def compare_with_stripe(
     listed = ingested = 0
     async for page in events.pages(since):
         listed += len(page)
-        new = await asyncio.gather(*(_take_in(ingest, payload, now) for payload in page))
+        new = await asyncio.gather(*(_store_listed(event_writer, payload, now) for payload in page))
         ingested += sum(new)
     log.info("reconciled", since=since.isoformat(), listed=listed, ingested=ingested)
     return m.ReconcileResult(listed=listed, ingested=ingested)
 
 
-async def _take_in(ingest: EventWriter, payload: bytes, now: datetime) -> bool:
+async def _store_listed(event_writer: EventWriter, payload: bytes, now: datetime) -> bool:
     try:
         event = read_event(payload, now)
-    except NotAnEvent as error:
+    except InvalidEvent as error:
         # Refused at the ingress too; one such event must not keep the others from being found.
         log.warning("listed event refused", reason=str(error), payload=payload[:200])
         return False
-    return await ingest.store(event)
+    return await event_writer.store(event)

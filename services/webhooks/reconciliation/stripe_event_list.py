@@ -33,7 +33,7 @@ class StripeEventList:
             http_client=self._http,
         )
 
-    def require(self) -> None:
+    def require_configured(self) -> None:
         """Raise Rejected `payments_not_configured` unless Stripe can be asked."""
         if not self.configured:
             raise Rejected(
