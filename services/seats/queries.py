@@ -1,4 +1,4 @@
-"""The answers to questions about teams, seats and memberships."""
+"""Questions about teams, seats, memberships and their cost."""
 
 from services.seats.domain.member_shares import invoices_for_period, split_equally
 from services.seats.domain.team_capacity import Capacity, require_valid_quantity
@@ -26,7 +26,7 @@ from tallystick.messages import subscriptions as s
 
 @service.question(m.GetTeam)
 async def get_team(work: UnitOfWork, question: m.GetTeam) -> m.TeamFound:
-    """One team; raises Rejected `not_found`."""
+    """Find a team; raise Rejected `not_found`."""
     found = await find_team(
         work.session,
         team_id=question.team_id,
@@ -40,8 +40,8 @@ async def get_team(work: UnitOfWork, question: m.GetTeam) -> m.TeamFound:
 
 @service.question(m.ListSeats)
 async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
-    """A page of a team's seats; raises Rejected `not_found`."""
-    await _team(work, question.team_id)
+    """List a page of a team's seats; raise Rejected `not_found`."""
+    await _find_team(work, question.team_id)
     rows = await load_seats(
         work.session,
         question.team_id,
@@ -56,7 +56,7 @@ async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
 
 @service.question(m.ListMemberships)
 async def list_memberships(work: UnitOfWork, question: m.ListMemberships) -> m.MembershipPage:
-    """A page of the seats that a user has claimed."""
+    """List a page of the seats that a user has claimed."""
     rows = await load_memberships(
         work.session, question.member, before=_seat_id_from(question.cursor), limit=question.limit + 1
     )
@@ -70,11 +70,11 @@ async def list_memberships(work: UnitOfWork, question: m.ListMemberships) -> m.M
 async def preview_seat_change(
     work: UnitOfWork, question: m.PreviewSeatChange, client: ServiceClient
 ) -> m.SeatChangePreview:
-    """What the subscription says that another number of seats would cost.
+    """Ask `subscriptions` what another number of seats would cost.
 
-    Raises Rejected with what the change would be refused with.
+    Raises Rejected with the code that the change itself would be rejected with.
     """
-    team = await _team(work, question.team_id)
+    team = await _find_team(work, question.team_id)
     require_open(team)
     with reject_violations():
         require_valid_quantity(Capacity(terms_of_team(team), team.holders), question.quantity)
@@ -97,13 +97,13 @@ async def preview_seat_change(
 
 @service.question(m.MemberPayments)
 async def member_payments(work: UnitOfWork, question: m.MemberPayments) -> m.PaymentsOfMembers:
-    """What each seat costs in the running period; raises Rejected `not_found`.
+    """Return what each seat costs in the current period; raise Rejected `not_found`.
 
-    The owner comes first, then the seats that are held, oldest first, then those that nobody holds as one.
+    The owner comes first, then occupied seats, oldest first, then one item for all unassigned seats.
     """
-    team = await _team(work, question.team_id)
-    known = await find_known_subscription(work.session, team.subscription_id)
-    period = _period(known.snapshot) if known is not None else None
+    team = await _find_team(work, question.team_id)
+    subscription = await find_known_subscription(work.session, team.subscription_id)
+    period = _period(subscription.snapshot) if subscription is not None else None
     invoices = [
         s.InvoiceSnapshot.model_validate(snapshot, strict=False)
         for snapshot in await load_known_invoices(work.session, team.subscription_id)
@@ -132,7 +132,7 @@ async def _shares(
     after = _seat_id_from(question.cursor)
     rows = await load_held_seats(work.session, team.team_id, after=after, limit=question.limit + 1)
     page = rows[: question.limit]
-    place = owners + await count_held_until(work.session, team.team_id, until=after)
+    first = owners + await count_held_until(work.session, team.team_id, until=after)
     items = [
         m.MemberPayment(
             holder="seat",
@@ -140,7 +140,7 @@ async def _shares(
             member=customer_of(row.member) if row.member else None,
             email=row.email,
             seats=1,
-            amount=shares.of(place + offset),
+            amount=shares.of(first + offset),
         )
         for offset, row in enumerate(page)
     ]
@@ -148,7 +148,7 @@ async def _shares(
         items.insert(0, _share_without_seat("owner", 1, shares.of(0) if owners else 0, team))
     if len(rows) > len(page):
         return items, encode_cursor(page[-1].seat_id)
-    occupied = place + len(page)
+    occupied = first + len(page)
     if seats > occupied:
         items.append(
             _share_without_seat("unassigned", seats - occupied, shares.between(occupied, seats), team)
@@ -161,7 +161,7 @@ def _share_without_seat(holder: m.Holder, seats: int, amount: int, team: TeamRow
     return m.MemberPayment(holder=holder, seat_id=None, member=payer, email=None, seats=seats, amount=amount)
 
 
-async def _team(work: UnitOfWork, team_id: str) -> TeamRow:
+async def _find_team(work: UnitOfWork, team_id: str) -> TeamRow:
     found = await find_team(work.session, team_id=team_id, subscription_id=None, customer=None)
     if found is None:
         raise team_not_found(team_id)
@@ -173,7 +173,7 @@ def _seat_id_from(cursor: str | None) -> str | None:
 
 
 def _period(snapshot: dict[str, object]) -> s.Span | None:
-    told = s.SubscriptionSnapshot.model_validate(snapshot, strict=False)
-    if told.current_period_start is None or told.current_period_end is None:
+    subscription = s.SubscriptionSnapshot.model_validate(snapshot, strict=False)
+    if subscription.current_period_start is None or subscription.current_period_end is None:
         return None
-    return s.Span(start=told.current_period_start, end=told.current_period_end)
+    return s.Span(start=subscription.current_period_start, end=subscription.current_period_end)

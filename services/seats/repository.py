@@ -1,4 +1,4 @@
-"""The SQL of this service: locking teams and seats, who has one, pages of them."""
+"""Queries and statements of this service: locks on teams and seats, occupied seats, pages of seats."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ IS_HELD = SeatRow.status != "revoked"
 
 
 async def lock_teams(work: UnitOfWork, team_ids: set[str]) -> dict[str, TeamRow]:
-    """Those of the teams that exist, locked in the order of their ids until the transaction ends."""
+    """Lock the existing teams among these ids, in the order of their ids, until the transaction ends."""
     query = (
         sa.select(TeamRow)
         .where(TeamRow.team_id.in_(team_ids))
@@ -31,7 +31,7 @@ async def lock_teams(work: UnitOfWork, team_ids: set[str]) -> dict[str, TeamRow]
 
 
 async def lock_team(work: UnitOfWork, team_id: str) -> TeamRow:
-    """A team, locked until the transaction ends; raises Rejected `not_found`."""
+    """Lock a team until the transaction ends; raise Rejected `not_found` if it does not exist."""
     row = (await lock_teams(work, {team_id})).get(team_id)
     if row is None:
         raise team_not_found(team_id)
@@ -39,7 +39,7 @@ async def lock_team(work: UnitOfWork, team_id: str) -> TeamRow:
 
 
 async def lock_seat(work: UnitOfWork, seat_id: str) -> tuple[TeamRow, SeatRow]:
-    """A seat and its team, both locked, the team first; raises Rejected `not_found`."""
+    """Lock a seat's team, then the seat; raise Rejected `not_found` if it does not exist."""
     team_id = await work.session.scalar(sa.select(SeatRow.team_id).where(SeatRow.seat_id == seat_id))
     if team_id is None:
         raise Rejected("not_found", f"There is no seat {seat_id}.", {"seat_id": seat_id})
@@ -47,15 +47,15 @@ async def lock_seat(work: UnitOfWork, seat_id: str) -> tuple[TeamRow, SeatRow]:
 
 
 async def lock_invited_seat(work: UnitOfWork, invited: SeatRow) -> tuple[TeamRow, SeatRow] | None:
-    """A pending seat that was found by its token and its team, both locked; None where the token is dead."""
+    """Lock the team and the seat of an invitation; return None if its token is no longer valid."""
     token_hash = invited.token_hash
     team, seat = await _lock_team_and_seat(work, invited.team_id, invited.seat_id)
-    # Whoever held the lock may have used, replaced or revoked it.
+    # The transaction that held the lock before may have used, replaced or revoked the token.
     return (team, seat) if seat.token_hash == token_hash and not team.closing else None
 
 
 async def find_invited_seat(session: AsyncSession, token_hash: bytes) -> SeatRow | None:
-    """The pending seat that a token invites to, as it was a moment ago."""
+    """Find the pending seat of an invitation, without a lock."""
     return await session.scalar(sa.select(SeatRow).where(SeatRow.token_hash == token_hash))
 
 
@@ -66,8 +66,8 @@ async def _lock_team_and_seat(work: UnitOfWork, team_id: str, seat_id: str) -> t
     return team, seat
 
 
-# The team is no part of what is looked up in an index: Postgres takes a team for small until it has counted,
-# and would look through all of a large one for each address.
+# `team_id || ''` keeps the team out of the index lookup: without statistics Postgres estimates few rows for
+# each team, and would scan all seats of a large one for each address.
 OCCUPIED_SEATS = Statement("""
     SELECT email, member FROM seats.seats WHERE team_id || '' = $1 AND status <> 'revoked'
         AND email = ANY (ARRAY(SELECT jsonb_array_elements_text($2::jsonb)))
@@ -80,7 +80,7 @@ OCCUPIED_SEATS = Statement("""
 async def load_occupied_seats(
     work: UnitOfWork, team: TeamRow, emails: Sequence[str], members: Sequence[Customer]
 ) -> OccupiedSeats:
-    """Who of these has a seat of a team, which is locked, already; the owner's counts where there is one."""
+    """Load which of these addresses and members have a seat of a locked team, including its owner."""
     tokens = [member.token for member in members]
     owner = {team.customer} if team.owner_seat != "none" else set()
     (found,) = await work.run(
@@ -104,7 +104,7 @@ INSERT_SEATS = Statement("""
 
 
 def insert_seats(work: UnitOfWork, seats: Sequence[Seat]) -> None:
-    """Insert seats at the end, in one statement: one JSON value costs a tenth of as many parameters."""
+    """Insert seats at the end of the transaction; one JSON value is ten times cheaper than parameters."""
     rows = [
         {
             "seat_id": seat.seat_id,
@@ -131,7 +131,7 @@ def insert_seats(work: UnitOfWork, seats: Sequence[Seat]) -> None:
 async def find_team(
     session: AsyncSession, *, team_id: str | None, subscription_id: str | None, customer: Customer | None
 ) -> TeamRow | None:
-    """A team; of a subscription or customer the newest that is open, else the newest."""
+    """Find a team; for a subscription or customer the newest open one, else the newest."""
     query = sa.select(TeamRow)
     if team_id is not None:
         query = query.where(TeamRow.team_id == team_id)
@@ -146,7 +146,7 @@ async def find_team(
 async def load_seats(
     session: AsyncSession, team_id: str, *, status: str | None, before: str | None, limit: int
 ) -> Sequence[SeatRow]:
-    """A team's seats, newest first, from before a seat's id."""
+    """Load seats of a team, newest first, with ids below `before`."""
     query = sa.select(SeatRow).where(SeatRow.team_id == team_id)
     if status is not None:
         query = query.where(SeatRow.status == status)
@@ -158,7 +158,7 @@ async def load_seats(
 async def load_memberships(
     session: AsyncSession, member: Customer, *, before: str | None, limit: int
 ) -> list[tuple[SeatRow, TeamRow]]:
-    """The seats a user has claimed with their teams, newest first, from before a seat's id."""
+    """Load the seats that a user has claimed and their teams, newest first, with ids below `before`."""
     query = (
         sa.select(SeatRow, TeamRow)
         .join(TeamRow, TeamRow.team_id == SeatRow.team_id)
@@ -171,25 +171,25 @@ async def load_memberships(
 
 
 async def find_known_subscription(session: AsyncSession, subscription_id: str) -> KnownSubscription | None:
-    """What is known of a subscription."""
+    """Find the last known state of a subscription."""
     return await session.get(KnownSubscription, subscription_id)
 
 
 async def load_known_invoices(session: AsyncSession, subscription_id: str) -> list[dict[str, Any]]:
-    """What is known of a subscription's invoices, oldest first."""
+    """Load the last known snapshots of a subscription's invoices, oldest first."""
     query = sa.select(KnownInvoice.snapshot).where(KnownInvoice.subscription_id == subscription_id)
     return list(await session.scalars(query.order_by(KnownInvoice.invoice_id)))
 
 
 def team_not_found(team_id: str) -> Rejected:
-    """The rejection of an id that no team has."""
+    """Build the rejection of an unknown team id."""
     return Rejected("not_found", f"There is no team {team_id}.", {"team_id": team_id})
 
 
 async def load_held_seats(
     session: AsyncSession, team_id: str, *, after: str | None, limit: int
 ) -> Sequence[SeatRow]:
-    """A team's pending and claimed seats, oldest first, from after a seat's id."""
+    """Load pending and claimed seats of a team, oldest first, with ids above `after`."""
     query = sa.select(SeatRow).where(SeatRow.team_id == team_id, IS_HELD)
     if after is not None:
         query = query.where(SeatRow.seat_id > after)
@@ -197,7 +197,7 @@ async def load_held_seats(
 
 
 async def count_held_until(session: AsyncSession, team_id: str, *, until: str | None) -> int:
-    """How many pending and claimed seats a team has up to and including a seat's id; none without one."""
+    """Count the pending and claimed seats of a team with ids up to `until`; 0 if it is None."""
     if until is None:
         return 0
     query = sa.select(sa.func.count()).where(SeatRow.team_id == team_id, IS_HELD, SeatRow.seat_id <= until)

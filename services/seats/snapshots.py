@@ -1,4 +1,4 @@
-"""Rows as others see them, and as the rules see them."""
+"""Conversion of rows to the snapshots of messages and to the types of the domain."""
 
 from functools import lru_cache
 
@@ -9,17 +9,17 @@ from tallystick.messages import seats as m
 from tallystick.messages.base import Customer
 
 CUSTOMER_CACHE_SIZE = 4_096
-"""Customers read from their tokens; a team's seats all name the same one."""
+"""Parsed customer tokens; all seats of a team have the same customer."""
 
 
 @lru_cache(maxsize=CUSTOMER_CACHE_SIZE)
 def customer_of(token: str) -> Customer:
-    """The customer behind a stored token."""
+    """Parse a stored customer token."""
     return Customer.from_token(token)
 
 
 def terms_of_team(row: TeamRow) -> SeatTerms:
-    """What a team is sold with."""
+    """Return the seat terms of a team."""
     return SeatTerms(
         strategy=row.strategy,  # type: ignore[arg-type] # a constraint of the table
         owner_seat=row.owner_seat,  # type: ignore[arg-type]
@@ -31,12 +31,12 @@ def terms_of_team(row: TeamRow) -> SeatTerms:
 
 
 def capacity_of(row: TeamRow) -> Capacity:
-    """How many of a team's seats are taken."""
+    """Return the capacity of a team, with the change in progress."""
     return Capacity(terms_of_team(row), row.holders, row.change["quantity"] if row.change else None)
 
 
 def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
-    """A team as results, events and answers show it."""
+    """Build the snapshot of a team for results, events and answers."""
     capacity = capacity_of(row)
     return m.TeamSnapshot(
         team_id=row.team_id,
@@ -64,7 +64,7 @@ def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
 
 
 def seat_snapshot(row: SeatRow | Seat) -> m.SeatSnapshot:
-    """A seat as results, events and answers show it; its token's hash stays behind."""
+    """Build the snapshot of a seat for results, events and answers, without its token hash."""
     return m.SeatSnapshot(
         seat_id=row.seat_id,
         version=row.version,

@@ -1,4 +1,4 @@
-"""What happens to one seat: claimed, invited to again, revoked, passed on, multiplied."""
+"""Changes of one seat: claim, resend the invitation, revoke, replace the holder, set the multiplier."""
 
 from services.seats.domain.email_address import normalize_email
 from services.seats.domain.invitations import (
@@ -23,12 +23,12 @@ from tallystick.messages.base import Customer
 
 @service.command(m.ClaimSeat)
 async def claim_seat(work: UnitOfWork, command: m.ClaimSeat) -> m.SeatClaimed:
-    """Give an invited seat to who claims it.
+    """Claim a pending seat with its invitation token.
 
-    Raises Rejected `invitation_invalid` for every dead token alike, `invitation_expired`, `email_mismatch`,
-    `seat_already_assigned`.
+    Raises Rejected `invitation_invalid` for every token without an open invitation, `invitation_expired`,
+    `email_mismatch`, `seat_already_assigned`.
     """
-    # What is dead is found out by the same one look, however it died.
+    # Used, replaced, revoked and unknown tokens are all detected by this one query.
     invited = await find_invited_seat(work.session, hash_token(command.token))
     if invited is None:
         raise rejection_from(invitation_invalid())
@@ -53,7 +53,7 @@ async def claim_seat(work: UnitOfWork, command: m.ClaimSeat) -> m.SeatClaimed:
 
 @service.question(m.GetInvitation)
 async def get_invitation(work: UnitOfWork, question: m.GetInvitation) -> m.InvitationFound:
-    """What a token invites to; raises Rejected `invitation_invalid` for every dead token alike."""
+    """Return the invitation of a token; raise Rejected `invitation_invalid` unless it is open."""
     seat = await find_invited_seat(work.session, hash_token(question.token))
     if seat is None or seat.expires_at is None or seat.expires_at <= work.now:
         raise rejection_from(invitation_invalid())
@@ -74,7 +74,7 @@ async def get_invitation(work: UnitOfWork, question: m.GetInvitation) -> m.Invit
 async def resend_invitation(
     work: UnitOfWork, command: m.ResendInvitation, invitations: Invitations
 ) -> m.InvitationResent:
-    """A new token for a pending seat.
+    """Replace the invitation token of a pending seat.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_not_pending`.
     """
@@ -88,7 +88,7 @@ async def resend_invitation(
 
 @service.command(m.RevokeSeat)
 async def revoke_seat(work: UnitOfWork, command: m.RevokeSeat) -> m.SeatFound:
-    """Take a seat back, once; raises Rejected `not_found`, `not_billing_manager`."""
+    """Revoke a seat, unless it is revoked already; raise Rejected `not_found`, `not_billing_manager`."""
     team, seat = await lock_seat(work, command.seat_id)
     require_manager(team, command.acting_as)
     if seat.status == "revoked":
@@ -104,7 +104,7 @@ async def revoke_seat(work: UnitOfWork, command: m.RevokeSeat) -> m.SeatFound:
 
 @service.command(m.ReplaceSeat, reveal=reveal_tokens)
 async def replace_seat(work: UnitOfWork, command: m.ReplaceSeat, invitations: Invitations) -> m.SeatReplaced:
-    """Pass a seat on; to a member at once where it was claimed, else by invitation.
+    """Replace the holder of a seat: at once by a member if it was claimed, else by invitation.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `invalid_email`,
     `seat_already_assigned`.
@@ -130,7 +130,7 @@ async def replace_seat(work: UnitOfWork, command: m.ReplaceSeat, invitations: In
 
 @service.command(m.SetSeatMultiplier)
 async def set_seat_multiplier(work: UnitOfWork, command: m.SetSeatMultiplier) -> m.SeatFound:
-    """Have a seat get several times what each gets.
+    """Set the multiplier of the units that a seat is granted.
 
     Raises Rejected `not_found`, `not_billing_manager`, `seat_revoked`, `multiplier_not_supported`.
     """
@@ -162,7 +162,7 @@ def _require_unexpired(work: UnitOfWork, seat: SeatRow, member: Customer) -> Non
     if seat.expires_at is not None and work.now < seat.expires_at:
         return
     if seat.member == member.token:
-        # The invitation is made out to them: they learn nothing that is not theirs.
+        # The invitation names this member, so the answer discloses nothing to others.
         raise RuleViolation("invitation_expired", "This invitation has expired. Ask for a new one.")
     raise invitation_invalid()
 
@@ -170,17 +170,17 @@ def _require_unexpired(work: UnitOfWork, seat: SeatRow, member: Customer) -> Non
 async def _require_without_seat(
     work: UnitOfWork, team: TeamRow, seat: SeatRow, email: str | None, member: Customer | None
 ) -> None:
-    """Refuse with `seat_already_assigned` who has another seat of the team."""
+    """Raise RuleViolation `seat_already_assigned` if the new holder has another seat of the team."""
     new_email = email if email != seat.email else None
     new_member = member if member is not None and member.token != seat.member else None
     occupied = await load_occupied_seats(
         work, team, [new_email] if new_email else [], [new_member] if new_member else []
     )
-    occupied.refuse(new_email, new_member)
+    occupied.require_free(new_email, new_member)
 
 
 def _is_held_by(seat: SeatRow, email: str | None, member: str | None) -> bool:
-    """Whether a seat is already that person's."""
+    """Return whether this person holds the seat already."""
     if member is not None:
         return seat.member == member and (email is None or seat.email == email)
     return seat.email == email

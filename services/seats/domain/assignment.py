@@ -1,4 +1,4 @@
-"""Who gets a seat: decided for many wishes in their order, each with an answer of its own."""
+"""Assignment of seats: many requests are decided in order, each with its own result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from tallystick.messages.seats import SeatToAssign
 
 @dataclass(frozen=True, slots=True)
 class NewSeat:
-    """A wish that is granted."""
+    """An accepted request for a seat."""
 
     email: str | None
     member: Customer | None
@@ -20,20 +20,20 @@ class NewSeat:
 
     @property
     def is_claimed(self) -> bool:
-        """Whether it needs no invitation."""
+        """Whether the seat is claimed at once, without an invitation."""
         return self.request.immediate
 
 
 @dataclass(slots=True)
 class OccupiedSeats:
-    """Who holds or is invited to a seat already; grows with each wish that is granted."""
+    """Email addresses and members that have a seat of the team; grows with each accepted request."""
 
     emails: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
-    """Tokens of customers."""
+    """Customer tokens."""
 
-    def refuse(self, email: str | None, member: Customer | None) -> None:
-        """Refuse whoever has a seat of this team with `seat_already_assigned`."""
+    def require_free(self, email: str | None, member: Customer | None) -> None:
+        """Raise RuleViolation `seat_already_assigned` if the address or the member has a seat of the team."""
         if email is not None and email in self.emails:
             raise RuleViolation("seat_already_assigned", f"{email} has a seat of this team.", email=email)
         if member is not None and member.token in self.members:
@@ -42,7 +42,7 @@ class OccupiedSeats:
             )
 
     def add(self, email: str | None, member: Customer | None) -> None:
-        """From now on they have one."""
+        """Add the holder of a new seat."""
         if email is not None:
             self.emails.add(email)
         if member is not None:
@@ -50,7 +50,7 @@ class OccupiedSeats:
 
 
 def normalized_addresses(requests: Sequence[SeatToAssign]) -> list[str | RuleViolation | None]:
-    """Each wish's address as it would be stored, None where it names none, or why it cannot be one."""
+    """Return the address of each request in stored form, None if it has none, or the violation."""
     return [_address(request.email) for request in requests]
 
 
@@ -60,10 +60,10 @@ def decide_assignments(
     requests: Sequence[SeatToAssign],
     addresses: Sequence[str | RuleViolation | None],
 ) -> list[NewSeat | RuleViolation]:
-    """What becomes of each wish, with what `normalized_addresses` says of it; first come, first served.
+    """Decide requests in their order, each with its result of `normalized_addresses`.
 
-    Refused with `invalid_email`, `multiplier_not_supported`, `seat_already_assigned`, `no_seat_available`,
-    and `invalid_message` for a wish that names nobody.
+    The violations are `invalid_email`, `multiplier_not_supported`, `seat_already_assigned`,
+    `no_seat_available`, and `invalid_message` for a request with neither an address nor a member.
     """
     available = capacity.available
     decided: list[NewSeat | RuleViolation] = []
@@ -87,7 +87,7 @@ def decide_assignments(
 
 
 def _require_multiplier_allowed(capacity: Capacity, multiplier: int) -> None:
-    """Refuse a multiplier where all share one pool."""
+    """Raise RuleViolation `multiplier_not_supported` if the team shares one pool of units."""
     if capacity.terms.strategy == "per_team" and multiplier != 1:
         raise RuleViolation(
             "multiplier_not_supported", "This team shares one pool; its seats have no multiplier."
@@ -104,7 +104,7 @@ def _new_seat(
     if request.immediate and request.member is None:
         raise RuleViolation("invalid_message", "immediate needs the member who holds the seat.")
     _require_multiplier_allowed(capacity, request.multiplier)
-    occupied.refuse(address, request.member)
+    occupied.require_free(address, request.member)
     return NewSeat(email=address, member=request.member, request=request)
 
 

@@ -1,4 +1,4 @@
-"""A team's terms and its capacity: how many seats there are, how many are taken, how many may still be."""
+"""A team's seat terms and capacity: seats purchased, occupied and available."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ from tallystick.messages.catalog import OwnerSeat, SeatStrategy
 from tallystick.messages.subscriptions import SubscriptionItem, SubscriptionSnapshot
 
 TargetState = Literal["none", "open", "suspended", "closed"]
-"""What a subscription's state means for its team; `none`: it has not begun, so nothing changes."""
+"""The state that a subscription requires of its team; `none`: it has not started, so nothing changes."""
 
 _TARGET_STATES: dict[str, TargetState] = {
     "incomplete": "none",
@@ -25,36 +25,36 @@ _TARGET_STATES: dict[str, TargetState] = {
 
 @dataclass(frozen=True, slots=True)
 class SeatTerms:
-    """What a team is sold with."""
+    """The seat terms of the plan that a team was sold with."""
 
     strategy: SeatStrategy
     owner_seat: OwnerSeat
     quantity: int
-    """Seats bought."""
+    """Seats purchased."""
     minimum: int
     maximum: int | None
     scheduled_quantity: int | None
-    """Seats from the end of the period on; None: no other number is scheduled."""
+    """Seats from the end of the period on; None if no change is scheduled."""
 
     @property
     def capacity(self) -> int:
-        """Seats bought, and the owner's where it is free."""
+        """Seats purchased, plus the owner's seat if it is free."""
         return self.quantity + (self.owner_seat == "free")
 
     @property
     def owners(self) -> int:
-        """Seats that the owner takes, free or not."""
+        """Seats that the owner occupies, free or billed: 0 or 1."""
         return int(self.owner_seat != "none")
 
 
 def target_state_of(subscription: SubscriptionSnapshot) -> TargetState:
-    """What a subscription's state means for its team."""
+    """Return the state that a subscription requires of its team."""
     target = _TARGET_STATES[subscription.status]
     return "suspended" if target == "open" and subscription.restricted else target
 
 
 def seat_terms_of(subscription: SubscriptionSnapshot) -> SeatTerms | None:
-    """What its team is sold with; None where nothing on it has seats."""
+    """Return the seat terms of a subscription; None if none of its items has seats."""
     item = item_with_seats(subscription)
     if item is None or item.seats is None:
         return None
@@ -71,45 +71,45 @@ def seat_terms_of(subscription: SubscriptionSnapshot) -> SeatTerms | None:
 
 
 def item_with_seats(subscription: SubscriptionSnapshot) -> SubscriptionItem | None:
-    """The item that has seats: the first, as only one plan can be on a subscription."""
+    """Return the item that has seats; there is at most one, as a subscription has one plan."""
     return next((item for item in subscription.items if item.seats is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How many seats are taken of how many."""
+    """The seats of a team and how many of them are occupied."""
 
     terms: SeatTerms
     holders: int
     """Pending and claimed seats."""
     requested_quantity: int | None = None
-    """The number of seats that is being asked for from the subscription; None: none is."""
+    """The number of seats requested from the subscription; None if no change is in progress."""
 
     @property
     def occupied(self) -> int:
-        """Pending and claimed seats, and the owner's."""
+        """Pending and claimed seats, plus the owner's."""
         return self.holders + self.terms.owners
 
     @property
     def seats_in_use(self) -> int:
-        """Those of the seats bought that are taken."""
+        """Purchased seats that are occupied."""
         return self.holders + (self.terms.owner_seat == "billed")
 
     @property
     def available(self) -> int:
-        """How many can be assigned: the fewest seats that are bought, asked for or scheduled count."""
-        numbers = (self.terms.quantity, self.requested_quantity, self.terms.scheduled_quantity)
-        fewest = min(number for number in numbers if number is not None)
-        return max(0, fewest - self.seats_in_use)
+        """Seats that can be assigned, by the lowest of the purchased, requested and scheduled quantities."""
+        quantities = (self.terms.quantity, self.requested_quantity, self.terms.scheduled_quantity)
+        lowest = min(quantity for quantity in quantities if quantity is not None)
+        return max(0, lowest - self.seats_in_use)
 
     @property
     def excess(self) -> int:
-        """Seats that are taken beyond the capacity, because the subscription was lowered elsewhere."""
+        """Occupied seats beyond the capacity, after the subscription's quantity was lowered elsewhere."""
         return max(0, self.occupied - self.terms.capacity)
 
 
 def require_valid_quantity(capacity: Capacity, quantity: int) -> None:
-    """Refuse a number of seats that is not sold, or is less than what is taken."""
+    """Raise RuleViolation `quantity_out_of_range` or `seats_in_use` for an invalid number of seats."""
     terms = capacity.terms
     if quantity < terms.minimum or (terms.maximum is not None and quantity > terms.maximum):
         raise RuleViolation(
@@ -129,12 +129,12 @@ def require_valid_quantity(capacity: Capacity, quantity: int) -> None:
 
 
 def quantity_without_unused(capacity: Capacity) -> int:
-    """The number of seats once those that nobody has are gone; never more than there are."""
+    """Return the lowest number of seats that keeps all occupied ones; never more than the present number."""
     return min(capacity.terms.quantity, max(capacity.seats_in_use, capacity.terms.minimum))
 
 
 def billing_manager_from(metadata: dict[str, str]) -> Customer | None:
-    """The user whom a customer's metadata names as the billing manager: `7` or `user_7`."""
+    """Return the user that a customer's metadata names as billing manager: `7` or `user_7`."""
     named = metadata.get("billing_manager", "").removeprefix("user_")
     try:
         return Customer(type="user", id=named)

@@ -1,7 +1,7 @@
-"""Another number of seats: a limit and an intent first, then the subscription's word, then what came of it.
+"""Change of the number of seats: limit the team, change the subscription, record the result.
 
-From the first step on nobody gets a seat that is about to go. Whoever meets the command again after a crash,
-the caller or the sweep, asks the subscription again under the same id and so hears the same.
+From the first step on no seat is assigned above the requested quantity. After a crash the caller or the sweep
+runs the command again; it sends `subscriptions` the same command id and gets the same answer.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ SeatCountCommand = m.ChangeSeatCount | m.RemoveUnusedSeats
 
 
 class SeatCountIntent(BaseModel):
-    """What the subscription is asked for; without a quantity nothing has to change."""
+    """The quantity to request from the subscription; None if nothing has to change."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,18 +39,18 @@ class SeatCountIntent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SeatCountChange:
-    """One change of the number of seats on its way."""
+    """One change of a team's number of seats."""
 
     steps: Steps
     command: SeatCountCommand
     client: ServiceClient
 
     async def run(self) -> m.TeamFound:
-        """Limit, ask, and write what came of it.
+        """Limit the team, change the subscription, and record the result.
 
         Raises Rejected `not_found`, `not_billing_manager`, `team_closed`, `seats_in_use`,
-        `quantity_out_of_range`, and with whatever the subscription refuses; Unavailable while it does not
-        answer or another change is being made.
+        `quantity_out_of_range`, and with the rejection of the subscription; Unavailable if the subscription
+        does not answer or another change is in progress.
         """
         intent = await self.steps.intend(self._limit, SeatCountIntent)
         if intent.quantity is None:
@@ -101,7 +101,7 @@ class SeatCountChange:
         return await self.client.ask(command)
 
     async def _undo_limit(self, quantity: int, rejection: Rejected) -> None:
-        """Lift the limit and say why; before the rejection is stored, so that a crash between repeats it."""
+        """Remove the limit and record the rejection; a crash before the command's outcome repeats this."""
         transactions, command_id = self.steps.transactions, self.command.command_id
         async with transactions.begin(caused_by=command_id, now=self.steps.received_at) as work:
             team = await lock_team(work, self.command.team_id)
@@ -116,15 +116,15 @@ class SeatCountChange:
             }
             emit_team(work, team, "changed")
 
-    async def _record_change(self, told: s.SubscriptionSnapshot, work: UnitOfWork) -> m.TeamFound:
-        # In the order of the feed's listener: first what is known, then the team.
-        is_news = await project_subscription(work, told)
+    async def _record_change(self, subscription: s.SubscriptionSnapshot, work: UnitOfWork) -> m.TeamFound:
+        # Lock in the same order as the feed consumer: the known subscription first, then the team.
+        is_new = await project_subscription(work, subscription)
         team = await lock_team(work, self.command.team_id)
-        was_being_changed = _belongs_to(team, self.command.command_id)
-        if was_being_changed:
+        was_in_progress = _belongs_to(team, self.command.command_id)
+        if was_in_progress:
             team.change = None
-        is_told = is_news and await update_team(work, told)
-        if was_being_changed and not is_told and team.status == "open":
+        has_emitted = is_new and await update_team(work, subscription)
+        if was_in_progress and not has_emitted and team.status == "open":
             emit_team(work, team, "changed")
         return m.TeamFound(team=team_snapshot(team))
 
@@ -134,7 +134,7 @@ class SeatCountChange:
 
 @service.external_command(m.ChangeSeatCount)
 async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, client: ServiceClient) -> m.TeamFound:
-    """More seats or fewer."""
+    """Purchase more seats or fewer; raises as `SeatCountChange.run`."""
     return await SeatCountChange(steps, command, client).run()
 
 
@@ -142,12 +142,12 @@ async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, client: Se
 async def remove_unused_seats(
     steps: Steps, command: m.RemoveUnusedSeats, client: ServiceClient
 ) -> m.TeamFound:
-    """As many as are taken."""
+    """Reduce the seats to those that are occupied; raises as `SeatCountChange.run`."""
     return await SeatCountChange(steps, command, client).run()
 
 
 def _is_in_effect(team: TeamRow, command: SeatCountCommand, quantity: int) -> bool:
-    """Whether there are so many seats already, or will be when that is asked for."""
+    """Return whether the team has this quantity already, or will have it when requested."""
     terms = terms_of_team(team)
     if terms.scheduled_quantity is None:
         return quantity == terms.quantity
@@ -159,5 +159,5 @@ def _belongs_to(team: TeamRow, command_id: str) -> bool:
 
 
 def _subscription_command_id(command_id: str) -> str:
-    """The id under which the subscription is asked: the same on every re-run, and never too long."""
+    """Return the id of the command to the subscription: the same on every run, and of limited length."""
     return f"seats.{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"
