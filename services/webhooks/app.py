@@ -1,4 +1,4 @@
-"""Wiring: the webhooks worker, with the ingress beside its health endpoints."""
+"""Wiring of the webhooks worker, with the HTTP ingress next to the health endpoints."""
 
 from typing import Any
 
@@ -29,11 +29,11 @@ HANDLERS = (
     reconcile,
     replay,
 )
-"""Importing these modules registers the commands, questions, events and jobs of this worker."""
+"""Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
 def provide(settings: Settings) -> list[Any]:
-    """What the handlers need beside their transaction."""
+    """Build the objects that are injected into handlers."""
     event_writer = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
     ingress = NatsIngress(
         event_writer, signature_verifier(settings), is_verified=settings.webhook_ingress_verified
@@ -46,16 +46,16 @@ def provide(settings: Settings) -> list[Any]:
 
 
 def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
-    """The route that Stripe posts to."""
+    """Build the route that Stripe posts to."""
     event_writer: EventWriter = runtime.provided[EventWriter]
     event_writer.wake_relay = runtime.transactions.wake_relay
     return [Route(PATH, HttpIngress(signature_verifier(settings), event_writer), methods=["POST"])]
 
 
 def signature_verifier(settings: Settings) -> Verifier | None:
-    """Checks signatures; None where no secret is set."""
-    found = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
-    return found if found.keys else None
+    """Build the verifier of Stripe signatures; None if no secret is set."""
+    verifier = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
+    return verifier if verifier.keys else None
 
 
 def _secret(setting: SecretStr | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The rules of this service, without I/O: what a Stripe event is, and how a report changes its status."""
+"""Rules for Stripe events: validation, the initial status, and changes of status by reports."""
 
 import re
 from dataclasses import dataclass
@@ -8,36 +8,36 @@ from typing import Any, NamedTuple
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEventStatus
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_]{1,100}")
-"""Stripe's are about 30 long. It also becomes a message id of JetStream and a part of page cursors."""
+"""Stripe's ids have about 30 characters. They are also JetStream message ids and part of page cursors."""
 EVENT_TYPE = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+){1,7}")
-"""`customer.subscription.updated`; it becomes the end of a subject, so nothing else may be in it."""
+"""For example `customer.subscription.updated`; the type ends a subject, so it has no other characters."""
 EVENT_TYPE_MAX_CHARACTERS = 120
 CREATED_MAX_SECONDS = 253_402_300_799
-"""The last second of the year 9999: the last that a timestamp can hold."""
+"""The last second of the year 9999, the maximum of `datetime`."""
 DEPTH_MAX = 64
-"""Nesting of a payload; Stripe's deepest objects have about ten levels."""
+"""Maximum nesting of a payload; Stripe's deepest objects have about ten levels."""
 INT64_MAX = 2**63 - 1
 
 NUL_ESCAPE = rb"\u0000"
 DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-"""Every digit seen as 0: a plain search then finds a number by its shape, much faster than a pattern."""
+"""Maps every digit to 0, so that a plain search finds long numbers; much faster than a pattern."""
 LARGE_NUMBER = b"0" * 19
-"""The shape of a whole number beyond 64 bits."""
+"""Digits of a whole number that may exceed 64 bits."""
 BRACKETS_UNCHECKED_MAX = DEPTH_MAX
-"""A payload with fewer braces and brackets than this cannot be nested too deeply."""
+"""A payload with no more braces and brackets than this cannot be nested too deeply."""
 
 STRIPE_LIST_PERIOD = timedelta(days=30)
-"""How long Stripe lists an event."""
+"""The period for which Stripe lists an event."""
 RECONCILE_OVERLAP = timedelta(hours=3)
-"""Compared again each time: an event can become listable later than its time stamp says."""
+"""Compared again in each run, as Stripe may list an event later than its timestamp."""
 
 
 class InvalidEvent(ValueError):
-    """The payload is not an event of Stripe's that could be stored and passed on."""
+    """The payload is not a Stripe event that can be stored and published."""
 
 
 class IncomingEvent(NamedTuple):
-    """A Stripe event on its way into the table; a tuple because there are thousands a second."""
+    """A validated Stripe event before it is stored; a tuple because thousands are created per second."""
 
     event_id: str
     type: str
@@ -48,7 +48,7 @@ class IncomingEvent(NamedTuple):
 
 
 def parse_event(document: Any, payload: bytes, received_at: datetime) -> IncomingEvent:
-    """The event in a payload, `document` being the same parsed; raises InvalidEvent with the reason."""
+    """Validate a payload and its parsed `document`; raise InvalidEvent with the reason."""
     if not isinstance(document, dict) or document.get("object") != "event":
         raise InvalidEvent("not an object of the type event")
     event_id, created = document.get("id"), document.get("created")
@@ -72,7 +72,7 @@ def parse_event(document: Any, payload: bytes, received_at: datetime) -> Incomin
 
 
 def initial_status(event_type: str) -> StoredEventStatus:
-    """`received` where some service acts on the type, else `ignored`."""
+    """Return `received` if a service applies events of the type, else `ignored`."""
     return "received" if event_type in APPLIED_EVENT_TYPES else "ignored"
 
 
@@ -84,7 +84,7 @@ def _event_type(document: dict[str, Any]) -> str:
 
 
 def _reject_unsafe_values(document: Any, payload: bytes) -> None:
-    """Raise InvalidEvent for what a consumer would choke on; cheap for the ordinary payload."""
+    """Raise InvalidEvent for values that consumers cannot process; cheap for ordinary payloads."""
     if (
         (b"\\" in payload and NUL_ESCAPE in payload)
         or LARGE_NUMBER in payload.translate(DIGITS_TO_ZERO)
@@ -117,7 +117,7 @@ def _check_values(document: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ProcessingState:
-    """What became of a stored event so far."""
+    """The processing status of a stored event."""
 
     status: StoredEventStatus
     attempts: int
@@ -127,10 +127,9 @@ class ProcessingState:
 def apply_report(
     state: ProcessingState, status: StoredEventStatus, *, attempt: int, error: str | None
 ) -> ProcessingState | None:
-    """The standing after a service's report, or None where the report changes nothing.
+    """Return the state after a service's report, or None if the report changes nothing.
 
-    Reports are queued and may overtake one another: `applied` is final until a replay, otherwise the later
-    attempt counts.
+    Reports may arrive out of order: `applied` is final until a replay, otherwise the later attempt counts.
     """
     attempts = max(state.attempts, attempt)
     if status == "applied":
@@ -145,7 +144,7 @@ def apply_report(
 
 
 def reconcile_since(reconciled_until: datetime | None, at: datetime) -> datetime:
-    """From when on a run at `at` compares: from the end of the last one, with an overlap, at most 30 days."""
+    """Return the start of a run at `at`: the end of the last run minus an overlap, at most 30 days back."""
     oldest = at - STRIPE_LIST_PERIOD
     if reconciled_until is None:
         return oldest

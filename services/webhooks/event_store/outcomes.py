@@ -1,4 +1,4 @@
-"""What other services report of a stored event's fate."""
+"""Outcomes of stored events, reported by other services."""
 
 from services.webhooks.domain.stripe_event import apply_report
 from services.webhooks.event_store import repository
@@ -10,7 +10,7 @@ from tallystick.messages import webhooks as m
 
 @service.command(m.RecordOutcome)
 async def record_outcome(work: UnitOfWork, command: m.RecordOutcome) -> m.OutcomeRecorded:
-    """Note how it went with an event."""
+    """Record the outcome of an event; raise Rejected `not_found`."""
     state = await repository.lock_state(work.session, command.event_id)
     if state is None:
         raise event_not_found(command.event_id)

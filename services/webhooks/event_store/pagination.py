@@ -1,4 +1,4 @@
-"""Page cursors of `list_events`: the place of the last event shown, opaque to whoever passes it back."""
+"""Page cursors of `list_events`: the position of the last event of a page, opaque to clients."""
 
 from datetime import datetime
 
@@ -8,12 +8,12 @@ from shared.persistence import cursors
 
 
 def encode_cursor(position: EventCursor) -> str:
-    """The cursor of the page that follows a position."""
+    """Encode the cursor of the page that follows a position."""
     return cursors.encode_cursor(position.received_at.isoformat(), position.event_id)
 
 
 def decode_cursor(cursor: str) -> EventCursor:
-    """The place behind a cursor; raises Rejected `invalid_message` for anything that is none."""
+    """Decode a cursor; raise Rejected `invalid_message` if it is malformed."""
     received_at, event_id = cursors.decode_cursor(cursor, 2)
     try:
         moment = datetime.fromisoformat(received_at)

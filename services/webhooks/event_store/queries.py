@@ -13,7 +13,7 @@ from tallystick.messages import webhooks as m
 
 @service.question(m.GetEvent)
 async def get_event(work: UnitOfWork, question: m.GetEvent) -> m.EventFound:
-    """One stored event with its payload."""
+    """Find a stored event with its payload; raise Rejected `not_found`."""
     found = await repository.find_event(work.session, question.event_id)
     if found is None:
         raise event_not_found(question.event_id)
@@ -24,7 +24,7 @@ async def get_event(work: UnitOfWork, question: m.GetEvent) -> m.EventFound:
 
 @service.question(m.ListEvents)
 async def list_events(work: UnitOfWork, question: m.ListEvents) -> m.EventPage:
-    """Stored events, newest first."""
+    """List a page of stored events, newest first."""
     items = await repository.list_events(
         work.session,
         event_type=question.type,

@@ -1,4 +1,4 @@
-"""The SQL of this service beside the ingress: looking events up, reports on them, sending them again."""
+"""Queries and statements on stored events, replays and reconciliation; `event_writer` stores events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ EVENT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class EventCursor:
-    """A row's place in the order of arrival."""
+    """The position of an event in the order of arrival."""
 
     received_at: datetime
     event_id: str
 
 
 async def find_event(session: AsyncSession, event_id: str) -> tuple[StoredEvent, bytes] | None:
-    """A stored event and its payload."""
+    """Find a stored event and its payload."""
     query = sa.select(*EVENT_COLUMNS, StripeEvent.payload).where(StripeEvent.event_id == event_id)
     row = (await session.execute(query)).one_or_none()
     return None if row is None else (_stored_event(row), row.payload)
@@ -51,7 +51,7 @@ async def list_events(
     before: EventCursor | None,
     limit: int,
 ) -> list[StoredEvent]:
-    """Stored events, newest first, from before a place."""
+    """List stored events before a position, newest first."""
     query = sa.select(*EVENT_COLUMNS)
     if event_type is not None:
         query = query.where(StripeEvent.type == event_type)
@@ -68,13 +68,13 @@ async def list_events(
 
 
 async def missing_event_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[str]:
-    """Which of these events are not stored."""
+    """Return the ids of these events that are not stored."""
     known = await session.scalars(sa.select(StripeEvent.event_id).where(StripeEvent.event_id.in_(event_ids)))
     return sorted(set(event_ids) - set(known))
 
 
 async def lock_state(session: AsyncSession, event_id: str) -> ProcessingState | None:
-    """What became of an event so far, locked until the transaction ends; None where it is not stored."""
+    """Lock an event until the transaction ends and return its state; None if it is not stored."""
     query = sa.select(StripeEvent.status, StripeEvent.attempts, StripeEvent.last_error)
     row = (
         await session.execute(query.where(StripeEvent.event_id == event_id).with_for_update())
@@ -83,7 +83,7 @@ async def lock_state(session: AsyncSession, event_id: str) -> ProcessingState | 
 
 
 async def save_state(session: AsyncSession, event_id: str, state: ProcessingState) -> None:
-    """Write what became of an event."""
+    """Write the state of an event."""
     await session.execute(
         sa.update(StripeEvent)
         .where(StripeEvent.event_id == event_id)
@@ -92,7 +92,7 @@ async def save_state(session: AsyncSession, event_id: str, state: ProcessingStat
 
 
 async def lock_replay(session: AsyncSession, command_id: str) -> ReplayProgress:
-    """How far a replay has come, locked so that its batches follow one another."""
+    """Lock and return the progress of a replay, so that its batches run one after another."""
     await session.execute(insert(ReplayProgress).values(command_id=command_id).on_conflict_do_nothing())
     query = sa.select(ReplayProgress).where(ReplayProgress.command_id == command_id).with_for_update()
     return (await session.execute(query)).scalar_one()
@@ -108,7 +108,7 @@ async def republish_batch(
 ) -> list[EventCursor]:
     """Publish the next matching events again, oldest first, and reset their status; return their positions.
 
-    Their message ids carry `message_id_suffix`, or JetStream would take them for what it has already.
+    Their message ids get `message_id_suffix`, as JetStream would discard them as duplicates otherwise.
     """
     query = sa.select(StripeEvent.event_id, StripeEvent.received_at, StripeEvent.type, StripeEvent.payload)
     query = query.where(*conditions)
@@ -138,12 +138,12 @@ async def republish_batch(
 
 
 async def reconciled_until(session: AsyncSession) -> datetime | None:
-    """The moment up to which Stripe's list has been compared; None before the first time."""
+    """Return the time up to which Stripe's list has been compared; None before the first run."""
     return await session.scalar(sa.select(ReconciliationProgress.until))
 
 
 async def save_reconciled_until(session: AsyncSession, until: datetime) -> None:
-    """Write the moment up to which Stripe's list has been compared."""
+    """Write the time up to which Stripe's list has been compared."""
     statement = insert(ReconciliationProgress).values(until=until)
     await session.execute(
         statement.on_conflict_do_update(

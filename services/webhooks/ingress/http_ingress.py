@@ -1,6 +1,6 @@
-"""The HTTP ingress: what Stripe posts to. 200 means committed, everything else means send again or give up.
+"""The HTTP ingress that Stripe posts events to; it answers 200 only after the event is committed.
 
-Plain ASGI: this is the busiest route of the product, and it needs nothing of a framework's request object.
+It is plain ASGI, as this is the busiest route of the product and needs no request object of a framework.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ Headers = list[tuple[bytes, bytes]]
 PATH = "/api/v1/webhooks/stripe"
 HANDLER = "http_ingress"
 CLOSE_CONNECTION = [(b"connection", b"close")]
-"""A sender whose body was not read to its end cannot use the connection again."""
+"""Sent if the body was not read to its end, as the connection cannot be reused."""
 BODY_TIMEOUT_SECONDS = 10.0
-"""How long a payload may take to arrive; Stripe sends one at once."""
+"""Timeout for the body; Stripe sends it at once."""
 DRAIN_MAX_BYTES = 4 * 1024 * 1024
 DRAIN_TIMEOUT_SECONDS = 2.0
-"""Of a body that is too large, so much is still received and thrown away: a connection that is closed while
-the other side is sending takes the response with it."""
+"""Limits for discarding the rest of a body that is too large. A client may lose the response if the
+connection is closed while it is still sending."""
 CONTENT_LENGTH_MAX_DIGITS = 18
 
 SECRET_MISSING = "STRIPE_WEBHOOK_SECRET is not set: signatures cannot be checked."
@@ -43,7 +43,7 @@ NOT_STORED = "The event could not be stored now; send it again."
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response and how it is counted."""
+    """A response and its outcome in the metrics."""
 
     status: int
     outcome: str
@@ -52,13 +52,13 @@ class Response:
 
     @classmethod
     def of(cls, status: int, outcome: str, body: dict[str, Any], headers: Headers) -> "Response":
-        """A response with a JSON body."""
+        """Create a response with a JSON body."""
         encoded = orjson.dumps(body)
         length = (b"content-length", str(len(encoded)).encode())
         return cls(status, outcome, encoded, [(b"content-type", b"application/json"), length, *headers])
 
     async def send(self, send: Send, receive: Receive) -> None:
-        """Send it, and close the connection gently where the request was not read to its end."""
+        """Send the response; for `TOO_LARGE` discard the rest of the request before the end."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         if self is not TOO_LARGE:
             await send({"type": "http.response.body", "body": self.body})
@@ -85,11 +85,11 @@ NOT_CONFIGURED = _error_response(503, "webhook_secret_missing", SECRET_MISSING)
 
 
 class PayloadTooLarge(Exception):
-    """The body is over the limit."""
+    """The body exceeds the limit."""
 
 
 class ClientDisconnected(Exception):
-    """The sender hung up before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 class HttpIngress:
@@ -105,7 +105,7 @@ class HttpIngress:
         self._duration = DURATION.labels("webhooks", HANDLER)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one event in."""
+        """Receive one event."""
         started = time.perf_counter()
         try:
             response = await self._respond(scope, receive)
@@ -158,16 +158,16 @@ def _headers(scope: Scope) -> tuple[str | None, bytes]:
 
 
 async def _drain(receive: Receive) -> None:
-    thrown_away = 0
-    while thrown_away < DRAIN_MAX_BYTES:
+    discarded = 0
+    while discarded < DRAIN_MAX_BYTES:
         message = await receive()
         if not message.get("more_body", False):
             return
-        thrown_away += len(message["body"])
+        discarded += len(message["body"])
 
 
 async def _body(receive: Receive, length: bytes) -> bytes:
-    """The request's body; raises PayloadTooLarge as soon as the limit is passed, without reading on."""
+    """Read the body; raise PayloadTooLarge as soon as the limit is exceeded, without reading on."""
     if len(length) > CONTENT_LENGTH_MAX_DIGITS or (length.isdigit() and int(length) > PAYLOAD_MAX_BYTES):
         raise PayloadTooLarge
     message: Message = await receive()

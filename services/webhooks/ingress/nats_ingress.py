@@ -1,4 +1,4 @@
-"""The NATS ingress: payloads that somebody else received from Stripe and passed on."""
+"""The NATS ingress: payloads that another receiver got from Stripe and forwarded."""
 
 from dataclasses import dataclass
 
@@ -18,17 +18,17 @@ SIGNATURE_HEADER = "stripe-signature"
 
 @dataclass(frozen=True, slots=True)
 class NatsIngress:
-    """Checks and stores what comes in over NATS."""
+    """Verifies and stores events from NATS messages."""
 
     event_writer: EventWriter
     verifier: Verifier | None
     is_verified: bool
-    """Whether the sender has checked Stripe's signature already, so that ours is not needed."""
+    """Whether the sender has verified Stripe's signature already; it is not verified again then."""
 
     async def receive(self, incoming: Incoming) -> None:
         """Store the event in a message.
 
-        Raises Undeliverable for what can never be stored, Unavailable when it cannot be stored now.
+        Raises Undeliverable if it can never be stored, Unavailable if it cannot be stored now.
         """
         try:
             if not self.is_verified:
@@ -41,14 +41,14 @@ class NatsIngress:
     def _verify(self, incoming: Incoming) -> None:
         if self.verifier is None:
             raise Unavailable("STRIPE_WEBHOOK_SECRET is not set: signatures cannot be checked.")
-        # Its age is that at which JetStream took it in: a message may wait out an outage of ours.
+        # Its age counts until JetStream received it, as the message may have waited during an outage.
         arrived_at = incoming.published_at.timestamp()
         self.verifier.verify(incoming.body, _signature(incoming.headers), arrived_at=arrived_at)
 
 
 @service.follow("webhooks-ingress", stream=WEBHOOKS_STREAM, name="nats_ingress")
 async def nats_ingress(transactions: Transactions, incoming: Incoming, ingress: NatsIngress) -> None:
-    """Take in an event that came over NATS."""
+    """Store an event that arrived over NATS."""
     await ingress.receive(incoming)
 
 

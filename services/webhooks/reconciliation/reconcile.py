@@ -1,4 +1,4 @@
-"""Reconciliation: Stripe's own list of events is compared with ours, and what never arrived is taken in."""
+"""Reconciliation: events that Stripe lists and that never arrived are stored."""
 
 import asyncio
 from datetime import datetime
@@ -23,7 +23,10 @@ log = structlog.get_logger()
 async def reconcile(
     steps: Steps, command: m.Reconcile, events: StripeEventList, event_writer: EventWriter
 ) -> m.ReconcileResult:
-    """Take in what Stripe lists and we never heard of."""
+    """Store the events that Stripe lists and that never arrived.
+
+    Raises Rejected `payments_not_configured`, Unavailable if Stripe or the database cannot be reached.
+    """
     events.require_configured()
     return await compare_with_stripe(events, event_writer, since=command.since, now=steps.received_at)
 
@@ -32,10 +35,10 @@ async def reconcile(
 async def reconcile_due(
     transactions: Transactions, at: datetime, events: StripeEventList, event_writer: EventWriter
 ) -> None:
-    """Compare with Stripe's list since the last time; nothing where payments are off."""
+    """Compare with Stripe's list since the last run; does nothing if payments are not configured."""
     if not events.configured:
         return
-    # A tick may carry any time, but Stripe's list ends at the present.
+    # A tick may have any time, but Stripe's list ends at the present.
     now = min(at, utc_now())
     caused_by = f"reconcile {at.isoformat()}"
     async with transactions.begin(caused_by=caused_by, now=now) as work:
@@ -48,9 +51,9 @@ async def reconcile_due(
 async def compare_with_stripe(
     events: StripeEventList, event_writer: EventWriter, *, since: datetime, now: datetime
 ) -> m.ReconcileResult:
-    """Take in every event that Stripe lists since a moment and that is not stored.
+    """Store all events that Stripe lists since a time and that are not stored yet.
 
-    Raises Unavailable when Stripe or the database is away; doing it again does no harm.
+    Raises Unavailable if Stripe or the database cannot be reached; it is safe to run again.
     """
     listed = ingested = 0
     async for page in events.pages(since):
@@ -65,7 +68,7 @@ async def _store_listed(event_writer: EventWriter, payload: bytes, now: datetime
     try:
         event = read_event(payload, now)
     except InvalidEvent as error:
-        # Refused at the ingress too; one such event must not keep the others from being found.
+        # The ingress rejects such an event too; it must not prevent the others from being stored.
         log.warning("listed event refused", reason=str(error), payload=payload[:200])
         return False
     return await event_writer.store(event)

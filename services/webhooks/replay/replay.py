@@ -1,4 +1,4 @@
-"""Replay: stored events are published again in batches, so that a span of any length holds up nobody."""
+"""Replay: stored events are published again in batches, so that a long period does not block others."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant
 
 BATCH_EVENTS = 100
-"""In one transaction: at most 50 MB in memory at 512 KiB an event, ordinarily a quarter of a megabyte."""
+"""Events per transaction: at most 50 MB in memory at 512 KiB each, usually about 250 KB."""
 SUFFIX_CHARACTERS = 16
-"""Of the command id's hash, in the message ids: enough that two replays never share one."""
+"""Characters of the command id's hash in message ids; enough to tell replays apart."""
 
 
 class ReplayPlan(BaseModel):
-    """Which events a replay sends again: the ones named, or those received in a span."""
+    """The events that a replay publishes: those with the given ids, or those received in a period."""
 
     event_ids: list[str] | None
     since: Instant | None
@@ -35,7 +35,7 @@ class ReplayPlan(BaseModel):
     types: list[str] | None
 
     def conditions(self) -> Sequence[sa.ColumnElement[bool]]:
-        """What a conditions event's row looks like."""
+        """Return the conditions on the rows of these events."""
         if self.event_ids is not None:
             return [StripeEvent.event_id.in_(self.event_ids)]
         conditions = [StripeEvent.received_at >= self.since, StripeEvent.received_at < self.until]
@@ -46,15 +46,15 @@ class ReplayPlan(BaseModel):
 
 @service.external_command(m.Replay)
 async def replay(steps: Steps, command: m.Replay) -> m.ReplayResult:
-    """Publish stored events again."""
+    """Publish stored events again; raise Rejected `not_found` if one of the given ids is not stored."""
     plan = await steps.intend(lambda work: plan_replay(work, command), ReplayPlan)
     return m.ReplayResult(replayed=await republish(steps, plan))
 
 
 async def plan_replay(work: UnitOfWork, command: m.Replay) -> ReplayPlan:
-    """Decide what to send; raises Rejected `not_found` when a named event is not stored.
+    """Decide which events to publish; raise Rejected `not_found` if one of the given ids is not stored.
 
-    A span ends at the present at the latest: the replay ends, and what comes in later is published anyway.
+    A period ends at the present at the latest, as later events are published when they arrive.
     """
     if command.event_ids is not None:
         missing = await missing_event_ids(work.session, command.event_ids)
@@ -65,7 +65,7 @@ async def plan_replay(work: UnitOfWork, command: m.Replay) -> ReplayPlan:
 
 
 async def republish(steps: Steps, plan: ReplayPlan) -> int:
-    """Publish all that the plan names; how many. Goes on where an earlier run was interrupted."""
+    """Publish the events of a plan from where an earlier run stopped; return how many in total."""
     while True:
         replayed, is_done = await _republish_batch(steps, plan)
         if is_done:
