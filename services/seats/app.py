@@ -1,4 +1,4 @@
-"""The worker of this service: wiring only."""
+"""Wiring of the seats worker."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ HANDLERS = (
     seat_quota_hold,
     transfer_billing_manager,
 )
-"""Importing these modules registers the commands, questions, events and jobs of this worker."""
+"""Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
 def provide(settings: Settings) -> list[Any]:
-    """What handlers are given beside their message."""
+    """Build the objects that are injected into handlers."""
     secret = settings.invitation_secret
     return [
         Invitations.of(secret.get_secret_value() if secret else None),

@@ -1,4 +1,4 @@
-"""What must hold of this service's live data, for `./dev audit`."""
+"""Invariants of this service's live data, checked by `./dev audit`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,35 +9,35 @@ from shared.operations.audit_helpers import lasting
 SCHEMA = "seats"
 
 _KEYS = {("billing_team", "teams"): "team_id", ("seat", "seats"): "seat_id"}
-"""By entity and table, how the outbox names a row."""
+"""The key column by entity and table; the outbox holds its value as `entity_id`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OccupiedIsNeverAboveCapacity:
-    """No team has given away more seats than it has, but for those that a lowering elsewhere left over."""
+    """No team has more occupied seats than its capacity and the excess of a reduction elsewhere."""
 
     name: str = "occupied seats are never above capacity"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Teams with more."""
+        """Return the teams with more."""
         rows = await live.rows(
             SCHEMA,
             """SELECT team_id, occupied, capacity, excess FROM {schema}.teams
                 WHERE occupied > capacity + excess OR (excess > 0 AND excess <> occupied - capacity)
                    OR capacity <> quantity + (owner_seat = 'free')::int LIMIT 20""",
         )
-        said = "{team_id} has {occupied} of {capacity} seats taken and {excess} left over"
-        return [said.format(**row) for row in rows]
+        message = "{team_id} has {occupied} of {capacity} seats taken and {excess} left over"
+        return [message.format(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class SeatsAreCounted:
-    """A team counts the seats that are pending or claimed, and the owner's."""
+    """The counts of a team equal its pending and claimed seats and the owner's."""
 
     name: str = "teams count their seats"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Teams that count others, and closed ones with seats."""
+        """Return the teams with other counts, and closed teams with seats."""
         rows = await live.rows(
             SCHEMA,
             """SELECT team_id, holders, occupied, seats.seats FROM {schema}.teams
@@ -48,18 +48,18 @@ class SeatsAreCounted:
                    OR (status = 'closed' AND (holders <> 0 OR occupied <> 0))
                    OR (status = 'open' AND occupied <> holders + (owner_seat <> 'none')::int) LIMIT 20""",
         )
-        said = "{team_id} counts {holders} holders and {occupied} occupied, there are {seats}"
-        return [said.format(**row) for row in rows]
+        message = "{team_id} counts {holders} holders and {occupied} occupied, there are {seats}"
+        return [message.format(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipsEqualClaimedSeats:
-    """Who may use what a team pays for is who holds a claimed seat of it, here and in `subscriptions`."""
+    """The members known to `subscriptions` are the holders of claimed seats."""
 
     name: str = "memberships equal claimed seats"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Seats about which both differ after what is committed has had the time to be heard."""
+        """Return the seats whose holders differ even after events have had time to arrive."""
         return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
@@ -71,18 +71,18 @@ class MembershipsEqualClaimedSeats:
                     USING (seat_id)
                 WHERE own.member IS DISTINCT FROM known.member LIMIT 20""",
         )
-        said = "{seat_id} is held by {ours} here, by {theirs} as subscriptions knows it"
-        return [said.format(**row) for row in rows]
+        message = "{seat_id} is held by {ours} here, by {theirs} as subscriptions knows it"
+        return [message.format(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class EveryTeamHasOneManager:
-    """A team has exactly one billing manager, and a subscription at most one team that takes members."""
+    """A team has exactly one billing manager, and a subscription at most one team that is not closing."""
 
     name: str = "every team has exactly one billing manager"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Teams whose manager is nobody, and subscriptions with two teams."""
+        """Return the teams with an invalid manager, and subscriptions with two teams."""
         managers = await live.rows(
             SCHEMA,
             r"""SELECT team_id, billing_manager FROM {schema}.teams
@@ -99,13 +99,13 @@ class EveryTeamHasOneManager:
 
 
 @dataclass(frozen=True, slots=True)
-class TokensAreNowhere:
-    """No token of an invitation is kept in clear: in no event, no command, no outcome."""
+class InvitationTokensAreNotStored:
+    """No invitation token is stored in clear text: not in an event, a command or an outcome."""
 
     name: str = "no invitation's token is kept in clear"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Rows that hold a token of an open invitation, or a token in the field where one is withheld."""
+        """Return the rows with the token of an open invitation, or with any token in a withheld field."""
         told = await live.rows(
             SCHEMA,
             """WITH words AS (
@@ -130,12 +130,12 @@ class TokensAreNowhere:
 
 @dataclass(frozen=True, slots=True)
 class RowsAreAtTheirLastVersion:
-    """No row was changed without telling, and nothing was told that is not in a row."""
+    """Each row has the version of its last event."""
 
     name: str = "rows are at the version that was told last"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Rows whose version is not that of their last event."""
+        """Return the rows with another version."""
         found = []
         for (entity, table), key in _KEYS.items():
             rows = await live.rows(
@@ -145,7 +145,7 @@ class RowsAreAtTheirLastVersion:
                     FULL JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
                                WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = {key}
                     WHERE {table}.version IS DISTINCT FROM coalesce(told.version, 0)
-                      -- What was told so long ago that the row is gone.
+                      -- Its last event may be in a partition that was dropped.
                       AND NOT (told.version IS NULL AND EXISTS (
                           SELECT FROM {{schema}}.partitions
                           WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
@@ -161,6 +161,6 @@ INVARIANTS = (
     SeatsAreCounted(),
     MembershipsEqualClaimedSeats(),
     EveryTeamHasOneManager(),
-    TokensAreNowhere(),
+    InvitationTokensAreNotStored(),
     RowsAreAtTheirLastVersion(),
 )

@@ -1,20 +1,20 @@
-"""The answers to questions about teams, seats and memberships."""
+"""Questions about teams, seats, memberships and their cost."""
 
-from services.seats.domain.member_shares import of_the_period, split
-from services.seats.domain.team_capacity import Room, refuse_count
-from services.seats.rejections import as_rejections, refuse_closed
+from services.seats.domain.member_shares import invoices_for_period, split_equally
+from services.seats.domain.team_capacity import Capacity, require_valid_quantity
+from services.seats.rejections import reject_violations, require_open
 from services.seats.repository import (
-    count_held_from,
+    count_held_until,
+    find_known_subscription,
     find_team,
-    held_seats,
-    known_invoices,
-    known_subscription,
+    load_held_seats,
+    load_known_invoices,
     load_memberships,
     load_seats,
-    no_team,
+    team_not_found,
 )
 from services.seats.service import service
-from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot, terms_of_row
+from services.seats.snapshots import capacity_of, customer_of, seat_snapshot, team_snapshot, terms_of_team
 from services.seats.tables import TeamRow
 from shared.errors import Rejected
 from shared.messaging.service_client import ServiceClient
@@ -26,7 +26,7 @@ from tallystick.messages import subscriptions as s
 
 @service.question(m.GetTeam)
 async def get_team(work: UnitOfWork, question: m.GetTeam) -> m.TeamFound:
-    """One team; raises Rejected `not_found`."""
+    """Find a team; raise Rejected `not_found`."""
     found = await find_team(
         work.session,
         team_id=question.team_id,
@@ -40,13 +40,13 @@ async def get_team(work: UnitOfWork, question: m.GetTeam) -> m.TeamFound:
 
 @service.question(m.ListSeats)
 async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
-    """A page of a team's seats; raises Rejected `not_found`."""
-    await _team(work, question.team_id)
+    """List a page of a team's seats; raise Rejected `not_found`."""
+    await _find_team(work, question.team_id)
     rows = await load_seats(
         work.session,
         question.team_id,
         status=question.status,
-        before=_before(question.cursor),
+        before=_seat_id_from(question.cursor),
         limit=question.limit + 1,
     )
     page = rows[: question.limit]
@@ -56,9 +56,9 @@ async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
 
 @service.question(m.ListMemberships)
 async def list_memberships(work: UnitOfWork, question: m.ListMemberships) -> m.MembershipPage:
-    """A page of the seats that a user has claimed."""
+    """List a page of the seats that a user has claimed."""
     rows = await load_memberships(
-        work.session, question.member, before=_before(question.cursor), limit=question.limit + 1
+        work.session, question.member, before=_seat_id_from(question.cursor), limit=question.limit + 1
     )
     page = rows[: question.limit]
     more = encode_cursor(page[-1][0].seat_id) if len(rows) > len(page) else None
@@ -70,14 +70,14 @@ async def list_memberships(work: UnitOfWork, question: m.ListMemberships) -> m.M
 async def preview_seat_change(
     work: UnitOfWork, question: m.PreviewSeatChange, client: ServiceClient
 ) -> m.SeatChangePreview:
-    """What the subscription says that another number of seats would cost.
+    """Ask `subscriptions` what another number of seats would cost.
 
-    Raises Rejected with what the change would be refused with.
+    Raises Rejected with the code that the change itself would be rejected with.
     """
-    team = await _team(work, question.team_id)
-    refuse_closed(team)
-    with as_rejections():
-        refuse_count(Room(terms_of_row(team), team.holders), question.quantity)
+    team = await _find_team(work, question.team_id)
+    require_open(team)
+    with reject_violations():
+        require_valid_quantity(Capacity(terms_of_team(team), team.holders), question.quantity)
     preview = await client.ask(
         s.PreviewChange(
             subscription_id=team.subscription_id,
@@ -97,18 +97,18 @@ async def preview_seat_change(
 
 @service.question(m.MemberPayments)
 async def member_payments(work: UnitOfWork, question: m.MemberPayments) -> m.PaymentsOfMembers:
-    """What each seat costs in the running period; raises Rejected `not_found`.
+    """Return what each seat costs in the current period; raise Rejected `not_found`.
 
-    The owner comes first, then the seats that are held, oldest first, then those that nobody holds as one.
+    The owner comes first, then occupied seats, oldest first, then one item for all unassigned seats.
     """
-    team = await _team(work, question.team_id)
-    known = await known_subscription(work.session, team.subscription_id)
-    period = _period(known.snapshot) if known is not None else None
+    team = await _find_team(work, question.team_id)
+    subscription = await find_known_subscription(work.session, team.subscription_id)
+    period = _period(subscription.snapshot) if subscription is not None else None
     invoices = [
         s.InvoiceSnapshot.model_validate(snapshot, strict=False)
-        for snapshot in await known_invoices(work.session, team.subscription_id)
+        for snapshot in await load_known_invoices(work.session, team.subscription_id)
     ]
-    billed = of_the_period(invoices, period) if period is not None else []
+    billed = invoices_for_period(invoices, period) if period is not None else []
     total = sum(invoice.total for invoice in billed)
     items, cursor = await _shares(work, team, question, total)
     return m.PaymentsOfMembers(
@@ -125,14 +125,14 @@ async def member_payments(work: UnitOfWork, question: m.MemberPayments) -> m.Pay
 async def _shares(
     work: UnitOfWork, team: TeamRow, question: m.MemberPayments, total: int
 ) -> tuple[list[m.MemberPayment], str | None]:
-    room = room_of(team)
-    owners, in_use = int(team.owner_seat == "billed"), room.seats_in_use
+    capacity = capacity_of(team)
+    owners, in_use = int(team.owner_seat == "billed"), capacity.seats_in_use
     seats = max(1, team.quantity, in_use)
-    shares = split(total, seats)
-    after = _before(question.cursor)
-    rows = await held_seats(work.session, team.team_id, after=after, limit=question.limit + 1)
+    shares = split_equally(total, seats)
+    after = _seat_id_from(question.cursor)
+    rows = await load_held_seats(work.session, team.team_id, after=after, limit=question.limit + 1)
     page = rows[: question.limit]
-    place = owners + await count_held_from(work.session, team.team_id, until=after)
+    first = owners + await count_held_until(work.session, team.team_id, until=after)
     items = [
         m.MemberPayment(
             holder="seat",
@@ -140,38 +140,40 @@ async def _shares(
             member=customer_of(row.member) if row.member else None,
             email=row.email,
             seats=1,
-            amount=shares.of(place + offset),
+            amount=shares.of(first + offset),
         )
         for offset, row in enumerate(page)
     ]
     if after is None and team.owner_seat != "none" and team.status == "open":
-        items.insert(0, _special("owner", 1, shares.of(0) if owners else 0, team))
+        items.insert(0, _share_without_seat("owner", 1, shares.of(0) if owners else 0, team))
     if len(rows) > len(page):
         return items, encode_cursor(page[-1].seat_id)
-    occupied = place + len(page)
+    occupied = first + len(page)
     if seats > occupied:
-        items.append(_special("unassigned", seats - occupied, shares.between(occupied, seats), team))
+        items.append(
+            _share_without_seat("unassigned", seats - occupied, shares.between(occupied, seats), team)
+        )
     return items, None
 
 
-def _special(holder: m.Holder, seats: int, amount: int, team: TeamRow) -> m.MemberPayment:
+def _share_without_seat(holder: m.Holder, seats: int, amount: int, team: TeamRow) -> m.MemberPayment:
     payer = customer_of(team.customer) if holder == "owner" else None
     return m.MemberPayment(holder=holder, seat_id=None, member=payer, email=None, seats=seats, amount=amount)
 
 
-async def _team(work: UnitOfWork, team_id: str) -> TeamRow:
+async def _find_team(work: UnitOfWork, team_id: str) -> TeamRow:
     found = await find_team(work.session, team_id=team_id, subscription_id=None, customer=None)
     if found is None:
-        raise no_team(team_id)
+        raise team_not_found(team_id)
     return found
 
 
-def _before(cursor: str | None) -> str | None:
+def _seat_id_from(cursor: str | None) -> str | None:
     return decode_cursor(cursor, 1)[0] if cursor is not None else None
 
 
 def _period(snapshot: dict[str, object]) -> s.Span | None:
-    told = s.SubscriptionSnapshot.model_validate(snapshot, strict=False)
-    if told.current_period_start is None or told.current_period_end is None:
+    subscription = s.SubscriptionSnapshot.model_validate(snapshot, strict=False)
+    if subscription.current_period_start is None or subscription.current_period_end is None:
         return None
-    return s.Span(start=told.current_period_start, end=told.current_period_end)
+    return s.Span(start=subscription.current_period_start, end=subscription.current_period_end)

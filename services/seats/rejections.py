@@ -1,4 +1,4 @@
-"""How a rule's refusal becomes a rejection, and who may act for a team."""
+"""Rejections: converted from rule violations, and raised for callers who may not act for a team."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,22 +9,22 @@ from shared.errors import Rejected
 from tallystick.messages.base import Customer
 
 
-def rejection_of(refused: RuleViolation) -> Rejected:
-    """The rejection that says what a rule said."""
-    return Rejected(refused.code, refused.message, refused.details)
+def rejection_from(violation: RuleViolation) -> Rejected:
+    """Convert a rule violation to a rejection."""
+    return Rejected(violation.code, violation.message, {**violation.details})
 
 
 @contextmanager
-def as_rejections() -> Iterator[None]:
-    """Whatever a rule refuses within the block is rejected."""
+def reject_violations() -> Iterator[None]:
+    """Raise Rejected for a RuleViolation that is raised within the block."""
     try:
         yield
-    except RuleViolation as refused:
-        raise rejection_of(refused) from refused
+    except RuleViolation as violation:
+        raise rejection_from(violation) from violation
 
 
-def refuse_strangers(row: TeamRow, acting_as: Customer | None) -> None:
-    """Reject with `not_billing_manager` whoever acts for a team that they do not manage."""
+def require_manager(row: TeamRow, acting_as: Customer | None) -> None:
+    """Raise Rejected `not_billing_manager` if `acting_as` is given and does not manage the team."""
     if acting_as is not None and acting_as.token != row.billing_manager:
         raise Rejected(
             "not_billing_manager",
@@ -33,8 +33,8 @@ def refuse_strangers(row: TeamRow, acting_as: Customer | None) -> None:
         )
 
 
-def refuse_closed(row: TeamRow) -> None:
-    """Reject with `team_closed` what comes after a team's end."""
+def require_open(row: TeamRow) -> None:
+    """Raise Rejected `team_closed` if the team is closed or closing."""
     if row.closing:
         raise Rejected(
             "team_closed", "The team's subscription has ended, or has no seats.", {"team_id": row.team_id}

@@ -1,4 +1,4 @@
-"""The service object on which the handlers register."""
+"""The service object that handlers register with."""
 
 from services.seats.tables import Row
 from shared.messaging.service import Service

@@ -1,26 +1,26 @@
-"""Rows as others see them, and as the rules see them."""
+"""Conversion of rows to the snapshots of messages and to the types of the domain."""
 
 from functools import lru_cache
 
 from services.seats.domain.seats import Seat
-from services.seats.domain.team_capacity import Room, Terms
+from services.seats.domain.team_capacity import Capacity, SeatTerms
 from services.seats.tables import SeatRow, TeamRow
 from tallystick.messages import seats as m
 from tallystick.messages.base import Customer
 
-CUSTOMERS_KEPT = 4_096
-"""Customers read from their tokens; a team's seats all name the same one."""
+CUSTOMER_CACHE_SIZE = 4_096
+"""Parsed customer tokens; all seats of a team have the same customer."""
 
 
-@lru_cache(maxsize=CUSTOMERS_KEPT)
+@lru_cache(maxsize=CUSTOMER_CACHE_SIZE)
 def customer_of(token: str) -> Customer:
-    """The customer behind a stored token."""
+    """Parse a stored customer token."""
     return Customer.from_token(token)
 
 
-def terms_of_row(row: TeamRow) -> Terms:
-    """What a team is sold with."""
-    return Terms(
+def terms_of_team(row: TeamRow) -> SeatTerms:
+    """Return the seat terms of a team."""
+    return SeatTerms(
         strategy=row.strategy,  # type: ignore[arg-type] # a constraint of the table
         owner_seat=row.owner_seat,  # type: ignore[arg-type]
         quantity=row.quantity,
@@ -30,26 +30,26 @@ def terms_of_row(row: TeamRow) -> Terms:
     )
 
 
-def room_of(row: TeamRow) -> Room:
-    """How many of a team's seats are taken."""
-    return Room(terms_of_row(row), row.holders, row.change["quantity"] if row.change else None)
+def capacity_of(row: TeamRow) -> Capacity:
+    """Return the capacity of a team, with the change in progress."""
+    return Capacity(terms_of_team(row), row.holders, row.change["quantity"] if row.change else None)
 
 
 def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
-    """A team as results, events and answers show it."""
-    room = room_of(row)
+    """Build the snapshot of a team for results, events and answers."""
+    capacity = capacity_of(row)
     return m.TeamSnapshot(
         team_id=row.team_id,
         version=row.version,
         subscription_id=row.subscription_id,
         customer=customer_of(row.customer),
-        strategy=room.terms.strategy,
-        owner_seat=room.terms.owner_seat,
+        strategy=capacity.terms.strategy,
+        owner_seat=capacity.terms.owner_seat,
         quantity=row.quantity,
         capacity=row.capacity,
         occupied=row.occupied,
-        available=0 if row.closing else room.available,
-        seats_in_use=0 if row.status == "closed" else room.seats_in_use,
+        available=0 if row.closing else capacity.available,
+        seats_in_use=0 if row.status == "closed" else capacity.seats_in_use,
         scheduled_quantity=row.scheduled_quantity,
         billing_manager=customer_of(row.billing_manager),
         suspended=row.suspended,
@@ -64,7 +64,7 @@ def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
 
 
 def seat_snapshot(row: SeatRow | Seat) -> m.SeatSnapshot:
-    """A seat as results, events and answers show it; its token's hash stays behind."""
+    """Build the snapshot of a seat for results, events and answers, without its token hash."""
     return m.SeatSnapshot(
         seat_id=row.seat_id,
         version=row.version,

@@ -1,18 +1,18 @@
-"""Writing what has changed together with the events that tell of it: the only place that does so.
+"""State changes of teams and seats with their events; no other module writes these events.
 
-The caller has locked the team's row, so versions follow one another.
+The caller has locked the team's row, so versions are consecutive.
 """
 
 from services.seats.domain.seats import Seat
-from services.seats.domain.team_capacity import Terms
-from services.seats.snapshots import customer_of, room_of, seat_snapshot, team_snapshot
+from services.seats.domain.team_capacity import SeatTerms
+from services.seats.snapshots import capacity_of, customer_of, seat_snapshot, team_snapshot
 from services.seats.tables import SeatRow, TeamRow
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
 
 def emit_team(work: UnitOfWork, row: TeamRow, event: str) -> None:
-    """Count a team's change and tell it with all that the row says."""
+    """Increment a team's version and emit an event with its snapshot."""
     row.version += 1
     work.emit(
         m.TeamEvent,
@@ -26,9 +26,9 @@ def emit_team(work: UnitOfWork, row: TeamRow, event: str) -> None:
 def emit_seat(
     work: UnitOfWork, row: SeatRow | Seat, event: str, *, caused_by: str | None = None
 ) -> m.SeatSnapshot:
-    """Count a seat's change and tell it; what it looks like now.
+    """Increment a seat's version, emit an event with its snapshot, and return the snapshot.
 
-    `caused_by` names one of several commands that are handled together.
+    `caused_by` is the command's id where several commands are handled together.
     """
     row.version += 1
     snapshot = seat_snapshot(row)
@@ -43,8 +43,8 @@ def emit_seat(
     return snapshot
 
 
-def put_terms(row: TeamRow, terms: Terms) -> None:
-    """Write what a team is sold with, and what that makes of its room."""
+def set_terms(row: TeamRow, terms: SeatTerms) -> None:
+    """Write a team's seat terms and the counts that follow from them."""
     row.strategy = terms.strategy
     row.owner_seat = terms.owner_seat
     row.quantity = terms.quantity
@@ -53,24 +53,24 @@ def put_terms(row: TeamRow, terms: Terms) -> None:
     row.scheduled_quantity = terms.scheduled_quantity
     row.capacity = terms.capacity
     row.occupied = row.holders + terms.owners
-    # Lowered elsewhere while seats were taken: they stay, but none is added before as many are free.
-    row.excess = room_of(row).excess
+    # After a reduction elsewhere occupied seats stay, and no seat is added until enough are free.
+    row.excess = capacity_of(row).excess
 
 
 def take_seats(row: TeamRow, count: int) -> None:
-    """Count seats that were given away; the table refuses more than there are."""
+    """Add newly assigned seats to the counts; a table constraint prevents more than the capacity."""
     row.holders += count
     row.occupied += count
 
 
 def free_seats(row: TeamRow, count: int) -> None:
-    """Count seats that were freed."""
+    """Subtract freed seats from the counts."""
     row.holders -= count
     row.occupied -= count
-    row.excess = room_of(row).excess
+    row.excess = capacity_of(row).excess
 
 
-def end_seat(row: SeatRow) -> None:
-    """Nobody is invited to a seat any more."""
+def invalidate_invitation(row: SeatRow) -> None:
+    """Invalidate the invitation of a seat."""
     row.token_hash = None
     row.expires_at = None

@@ -1,4 +1,4 @@
-"""The tables of this service: teams, seats, and what it knows of subscriptions, customers and invoices."""
+"""The tables of this service: teams, seats, and known subscriptions, customers and invoices."""
 
 from datetime import datetime
 from typing import Any
@@ -10,18 +10,18 @@ from shared.persistence.plumbing_tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):
-    """What every row of this service derives from; a class of its own, so that type checkers can follow."""
+    """Base class of the rows of this service."""
 
     metadata = service_metadata("seats")
     type_annotation_map = TYPES
 
 
 class TeamRow(Row):
-    """A billing team. Whoever takes or frees a seat, or changes the team, locks this row first."""
+    """A billing team; its row is locked before the team changes or a seat is assigned or freed."""
 
     __tablename__ = "teams"
     __table_args__ = (
-        # A subscription that comes back to a product with seats gets a new team.
+        # A subscription that returns to a plan with seats gets a new team.
         Index(
             "uq_teams_subscription_id", "subscription_id", unique=True, postgresql_where=text("NOT closing")
         ),
@@ -30,7 +30,7 @@ class TeamRow(Row):
         CheckConstraint("status IN ('open', 'closed')", name="status"),
         CheckConstraint("strategy IN ('per_team', 'per_seat')", name="strategy"),
         CheckConstraint("owner_seat IN ('free', 'billed', 'none')", name="owner_seat"),
-        # Nothing that assigns seats can break this; `excess` is what a lowering from outside left behind.
+        # Assigning seats cannot exceed this; `excess` counts occupied seats after a reduction elsewhere.
         CheckConstraint("occupied <= capacity + excess", name="capacity"),
         CheckConstraint("holders >= 0 AND excess >= 0", name="counts"),
     )
@@ -52,20 +52,20 @@ class TeamRow(Row):
     excess: Mapped[int]
     billing_manager: Mapped[str]
     manager_from: Mapped[str]
-    """Who named the manager: `customer` (nobody: it is the payer), `metadata` or `transfer`."""
+    """Source of the manager: `customer` (the payer, by default), `metadata` or `transfer`."""
     suspended: Mapped[bool]
     status: Mapped[str]
     closing: Mapped[bool]
-    """Nobody gets a seat any more, although some of those that are left may still be held."""
+    """No seat is assigned any more; some seats may not be revoked yet."""
     change: Mapped[dict[str, Any] | None]
-    """The change of the count that is on its way, with the command that asked for it."""
+    """The change of the quantity in progress, with the id of its command."""
     refused_change: Mapped[dict[str, Any] | None]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
 
 
 class SeatRow(Row):
-    """A seat; its team's customer and subscription are copied in, as both never change."""
+    """A seat, with copies of its team's customer and subscription, which never change."""
 
     __tablename__ = "seats"
     __table_args__ = (
@@ -106,12 +106,12 @@ class SeatRow(Row):
     member: Mapped[str | None]
     multiplier: Mapped[int]
     prorated: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Whether the multiplier, when it was set, topped units up only for what was left of the period."""
+    """Whether the multiplier granted units only for the remainder of the period in which it was set."""
     role: Mapped[str | None]
-    # SQLAlchemy keeps the attribute `metadata` for itself.
+    # SQLAlchemy reserves the attribute `metadata`.
     meta: Mapped[dict[str, Any]] = mapped_column("metadata")
     token_hash: Mapped[bytes | None]
-    """SHA-256 of the invitation's token; null once it is dead."""
+    """SHA-256 of the invitation token; null once it is used, expired or revoked."""
     invited_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
@@ -119,7 +119,7 @@ class SeatRow(Row):
 
 
 class KnownSubscription(Row):
-    """A subscription as its last event told it, whether it has a team or not."""
+    """A subscription as of its last event, with or without a team."""
 
     __tablename__ = "known_subscriptions"
 
@@ -129,7 +129,7 @@ class KnownSubscription(Row):
 
 
 class KnownCustomer(Row):
-    """Who manages a customer's teams, as far as the customer's metadata says."""
+    """The billing manager that a customer's metadata names, as of the customer's last event."""
 
     __tablename__ = "known_customers"
 
@@ -139,7 +139,7 @@ class KnownCustomer(Row):
 
 
 class KnownInvoice(Row):
-    """An invoice for a subscription, as its last event told it."""
+    """An invoice for a subscription, as of its last event."""
 
     __tablename__ = "known_invoices"
     __table_args__ = (Index("ix_known_invoices_subscription_id_invoice_id", "subscription_id", "invoice_id"),)

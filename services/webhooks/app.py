@@ -1,4 +1,4 @@
-"""Wiring: the webhooks worker, with the ingress beside its health endpoints."""
+"""Wiring of the webhooks worker, with the HTTP ingress next to the health endpoints."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 from services.webhooks.event_store import outcomes, queries
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress import nats_ingress
-from services.webhooks.ingress.http_ingress import PATH, StripeIngress
+from services.webhooks.ingress.http_ingress import PATH, HttpIngress
 from services.webhooks.ingress.nats_ingress import NatsIngress
 from services.webhooks.ingress.signature import Verifier
 from services.webhooks.reconciliation import reconcile
@@ -29,27 +29,33 @@ HANDLERS = (
     reconcile,
     replay,
 )
-"""Importing these modules registers the commands, questions, events and jobs of this worker."""
+"""Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
 def provide(settings: Settings) -> list[Any]:
-    """What the handlers need beside their transaction."""
-    ingest = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
-    ingress = NatsIngress(ingest, verifier(settings), is_verified=settings.webhook_ingress_verified)
-    return [ingest, ingress, StripeEventList(_secret(settings.stripe_secret_key), settings.stripe_api_base)]
+    """Build the objects that are injected into handlers."""
+    event_writer = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
+    ingress = NatsIngress(
+        event_writer, signature_verifier(settings), is_verified=settings.webhook_ingress_verified
+    )
+    return [
+        event_writer,
+        ingress,
+        StripeEventList(_secret(settings.stripe_secret_key), settings.stripe_api_base),
+    ]
 
 
 def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
-    """The route that Stripe posts to."""
-    ingest: EventWriter = runtime.provided[EventWriter]
-    ingest.wake_relay = runtime.transactions.wake_relay
-    return [Route(PATH, StripeIngress(verifier(settings), ingest), methods=["POST"])]
+    """Build the route that Stripe posts to."""
+    event_writer: EventWriter = runtime.provided[EventWriter]
+    event_writer.wake_relay = runtime.transactions.wake_relay
+    return [Route(PATH, HttpIngress(signature_verifier(settings), event_writer), methods=["POST"])]
 
 
-def verifier(settings: Settings) -> Verifier | None:
-    """Checks signatures; None where no secret is set."""
-    found = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
-    return found if found.keys else None
+def signature_verifier(settings: Settings) -> Verifier | None:
+    """Build the verifier of Stripe signatures; None if no secret is set."""
+    verifier = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
+    return verifier if verifier.keys else None
 
 
 def _secret(setting: SecretStr | None) -> str | None:

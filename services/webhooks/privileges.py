@@ -1,5 +1,5 @@
-"""What this service's Postgres role may not do to its own tables; provisioning reads this."""
+"""Restrictions of this service's Postgres role on its own tables; read by provisioning."""
 
 CHANGEABLE_COLUMNS = {"stripe_events": ("status", "attempts", "last_error")}
-"""Rows of these tables are never deleted, and only these columns change: what Stripe sent is evidence."""
+"""The only columns that may change; rows are never deleted, as they are the record of what Stripe sent."""
 WRITTEN_BY_OWNER: tuple[str, ...] = ()

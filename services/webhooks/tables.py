@@ -1,4 +1,4 @@
-"""The tables of this service: Stripe's events as they came, replays, how far reconciliation has come."""
+"""The tables of this service: stored Stripe events, and the progress of replays and reconciliation."""
 
 from datetime import datetime
 
@@ -9,20 +9,20 @@ from shared.persistence.plumbing_tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):
-    """What every row of this service derives from; a class of its own, so that type checkers can follow."""
+    """Base class of the rows of this service."""
 
     metadata = service_metadata("webhooks")
     type_annotation_map = TYPES
 
 
 class StripeEvent(Row):
-    """One event of Stripe's, payload and all."""
+    """A Stripe event with its payload."""
 
     __tablename__ = "stripe_events"
     __table_args__ = (
         Index("ix_stripe_events_received_at_event_id", "received_at", "event_id"),
         Index("ix_stripe_events_type_received_at_event_id", "type", "received_at", "event_id"),
-        # What an operator looks for is what is not done; that is little, however large the table.
+        # Operators look for events that are not done, which are few even in a large table.
         Index(
             "ix_stripe_events_undone",
             "status",
@@ -44,7 +44,7 @@ class StripeEvent(Row):
 
 
 class ReplayProgress(Row):
-    """How far a replay has come, so that one which a crash interrupted goes on where it was."""
+    """The progress of a replay, from which it continues after a crash."""
 
     __tablename__ = "replays"
 
@@ -54,8 +54,8 @@ class ReplayProgress(Row):
     replayed: Mapped[int] = mapped_column(server_default=text("0"))
 
 
-class Reconciled(Row):
-    """The moment up to which Stripe's own list of events has been compared with ours; one row at most."""
+class ReconciliationProgress(Row):
+    """The time up to which stored events have been compared with Stripe's list; at most one row."""
 
     __tablename__ = "reconciled"
 

@@ -45,7 +45,7 @@ def test_a_canvas_shows_commands_questions_jobs_streams_and_tables() -> None:
         "| `get_event` | One stored event with its payload. |",
         "| `billing.stripe_events.>` |",
         f"| `webhooks-ingress` | {ingress} |",
-        "| `stripe_events` | One event of Stripe's, payload and all. |",
+        "| `stripe_events` | A Stripe event with its payload. |",
     ):
         assert line in page.splitlines()
 

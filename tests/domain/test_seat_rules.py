@@ -6,12 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.seats.domain.assignment import OccupiedSeats, addresses_of, decide
-from services.seats.domain.email_address import normalized
-from services.seats.domain.invitations import hash_of
-from services.seats.domain.member_shares import of_the_period, split
+from services.seats.domain.assignment import OccupiedSeats, decide_assignments, normalized_addresses
+from services.seats.domain.email_address import normalize_email
+from services.seats.domain.invitations import hash_token
+from services.seats.domain.member_shares import invoices_for_period, split_equally
 from services.seats.domain.rule_violation import RuleViolation
-from services.seats.domain.team_capacity import Room, Terms, manager_in, refuse_count, unused_removed
+from services.seats.domain.team_capacity import (
+    Capacity,
+    SeatTerms,
+    billing_manager_from,
+    quantity_without_unused,
+    require_valid_quantity,
+)
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat
@@ -33,31 +39,31 @@ def room(
     *,
     owner_seat: OwnerSeat = "free",
     scheduled: int | None = None,
-    changing_to: int | None = None,
+    requested_quantity: int | None = None,
     minimum: int = 1,
     maximum: int | None = 100,
-) -> Room:
+) -> Capacity:
     """A team with so many seats taken of so many."""
-    terms = Terms("per_seat", owner_seat, quantity, minimum, maximum, scheduled)
-    return Room(terms, holders, changing_to)
+    terms = SeatTerms("per_seat", owner_seat, quantity, minimum, maximum, scheduled)
+    return Capacity(terms, holders, requested_quantity)
 
 
 @pytest.mark.parametrize("typed", [*MALFORMED.split(), "", " ", "a b@example.com", "a\n@example.com"])
 def test_malformed_addresses_are_refused(typed: str) -> None:
     with pytest.raises(RuleViolation, match="invalid_email"):
-        normalized(typed)
+        normalize_email(typed)
 
 
 def test_addresses_too_long_for_a_mails_envelope_are_refused() -> None:
     with pytest.raises(RuleViolation, match="invalid_email"):
-        normalized("x" * 65 + "@example.com")
+        normalize_email("x" * 65 + "@example.com")
     with pytest.raises(RuleViolation, match="invalid_email"):
-        normalized("x@" + "a." * 130 + "example.com")
+        normalize_email("x@" + "a." * 130 + "example.com")
 
 
 @pytest.mark.parametrize("typed", WELL_FORMED.split())
 def test_well_formed_addresses_are_stored_trimmed_and_in_lower_case(typed: str) -> None:
-    assert normalized(f"  {typed.upper()}\t") == typed
+    assert normalize_email(f"  {typed.upper()}\t") == typed
 
 
 @pytest.mark.parametrize(
@@ -71,35 +77,35 @@ def test_what_the_owner_takes(owner_seat: OwnerSeat, occupied: int, in_use: int,
 
 def test_the_fewest_of_bought_asked_for_and_scheduled_count() -> None:
     assert room(4, 10, scheduled=7).available == 3
-    assert room(4, 10, changing_to=5).available == 1
-    assert room(4, 10, scheduled=7, changing_to=20).available == 3
-    assert room(4, 10, changing_to=20).available == 6
+    assert room(4, 10, requested_quantity=5).available == 1
+    assert room(4, 10, scheduled=7, requested_quantity=20).available == 3
+    assert room(4, 10, requested_quantity=20).available == 6
     assert room(4, 3).available == 0
 
 
 def test_fewer_seats_than_are_taken_are_refused() -> None:
     with pytest.raises(RuleViolation) as refusal:
-        refuse_count(room(7), 5)
+        require_valid_quantity(room(7), 5)
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
-    refuse_count(room(3), 5)
-    refuse_count(room(7), 7)
+    require_valid_quantity(room(3), 5)
+    require_valid_quantity(room(7), 7)
 
 
 @pytest.mark.parametrize("quantity", [4, 21])
 def test_numbers_of_seats_that_are_not_sold_are_refused(quantity: int) -> None:
     with pytest.raises(RuleViolation, match="quantity_out_of_range"):
-        refuse_count(room(0, minimum=5, maximum=20), quantity)
+        require_valid_quantity(room(0, minimum=5, maximum=20), quantity)
 
 
 def test_more_seats_can_be_bought_whatever_is_taken_too_many() -> None:
-    refuse_count(room(12, 10), 11)
+    require_valid_quantity(room(12, 10), 11)
 
 
 def test_unused_seats_are_removed_down_to_what_is_sold() -> None:
-    assert unused_removed(room(4, 10)) == 4
-    assert unused_removed(room(4, 10, owner_seat="billed")) == 5
-    assert unused_removed(room(1, 10, minimum=3)) == 3
-    assert unused_removed(room(12, 10)) == 10
+    assert quantity_without_unused(room(4, 10)) == 4
+    assert quantity_without_unused(room(4, 10, owner_seat="billed")) == 5
+    assert quantity_without_unused(room(1, 10, minimum=3)) == 3
+    assert quantity_without_unused(room(12, 10)) == 10
 
 
 @pytest.mark.parametrize(
@@ -107,8 +113,8 @@ def test_unused_seats_are_removed_down_to_what_is_sold() -> None:
 )
 def test_the_manager_that_metadata_names(named: str, manager: str | None) -> None:
     expected = Customer(type="user", id=manager) if manager else None
-    assert manager_in({"billing_manager": named}) == expected
-    assert manager_in({}) is None
+    assert billing_manager_from({"billing_manager": named}) == expected
+    assert billing_manager_from({}) is None
 
 
 def test_a_token_is_made_of_secret_command_and_seat_alone() -> None:
@@ -120,8 +126,8 @@ def test_a_token_is_made_of_secret_command_and_seat_alone() -> None:
         invitation_token(b"secret", "command", "seat_2"),
     ]
     assert len({token, *others}) == 4
-    assert len(token) == 43 and len(hash_of(token)) == 32
-    assert len(hash_of("\ud800 is no text that can be encoded")) == 32
+    assert len(token) == 43 and len(hash_token(token)) == 32
+    assert len(hash_token("\ud800 is no text that can be encoded")) == 32
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.lists(st.sampled_from(["a", "b", "c", "?"]), max_size=20))
@@ -130,7 +136,9 @@ def test_never_more_seats_than_there_are_and_nobody_twice(
 ) -> None:
     requests = [SeatToAssign(email=f"{name}@example.com" if name != "?" else "?") for name in names]
     of = room(holders, quantity)
-    decided = decide(of, OccupiedSeats(emails={"c@example.com"}), requests, addresses_of(requests))
+    decided = decide_assignments(
+        of, OccupiedSeats(emails={"c@example.com"}), requests, normalized_addresses(requests)
+    )
     assert len(decided) == len(requests)
     given_away = [one.email for one in decided if not isinstance(one, RuleViolation)]
     assert len(given_away) <= max(0, quantity - holders)
@@ -139,16 +147,16 @@ def test_never_more_seats_than_there_are_and_nobody_twice(
 
 
 def test_shares_are_whole_and_come_to_the_total() -> None:
-    shares = split(8101, 8)
+    shares = split_equally(8101, 8)
     assert [shares.of(place) for place in range(8)] == [1013, 1013, 1013, 1013, 1013, 1012, 1012, 1012]
     assert shares.between(4, 8) == 1013 + 3 * 1012
-    credit = split(-5, 3)
+    credit = split_equally(-5, 3)
     assert [credit.of(place) for place in range(3)] == [-1, -2, -2]
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10_000), st.data())
 def test_any_cut_of_the_shares_comes_to_the_total(total: int, seats: int, data: st.DataObject) -> None:
-    shares = split(total, seats)
+    shares = split_equally(total, seats)
     cut = data.draw(st.integers(0, seats))
     assert sum(map(shares.of, range(cut))) + shares.between(cut, seats) == total
 
@@ -199,7 +207,7 @@ def test_a_periods_invoices_are_those_with_a_line_that_ends_with_it() -> None:
     void = invoice(4, (10, 20), status="void")
     longer_ago = invoice(5, (1, 20))
     invoices = [before, renewal_with_prorations, change_at_once, void, longer_ago]
-    assert of_the_period(invoices, period) == [renewal_with_prorations, change_at_once]
+    assert invoices_for_period(invoices, period) == [renewal_with_prorations, change_at_once]
 
 
 def told(seat: SeatSnapshot) -> SeatEvent:

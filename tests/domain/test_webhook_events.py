@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.webhooks.domain.stripe_event import IncomingEvent, NotAnEvent
+from services.webhooks.domain.stripe_event import IncomingEvent, InvalidEvent
 from services.webhooks.ingress.payload import PAYLOAD_MAX_BYTES, read_event
 from tests.support.webhook_events import body, stripe_event
 
@@ -77,7 +77,7 @@ def test_types_that_nobody_acts_on_are_ignored() -> None:
     ],
 )
 def test_what_could_not_be_stored_or_passed_on_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(NotAnEvent):
+    with pytest.raises(InvalidEvent):
         read(stripe_event() | changes)
 
 
@@ -103,7 +103,7 @@ def test_what_could_not_be_stored_or_passed_on_is_refused(changes: dict[str, Any
     ],
 )
 def test_bytes_that_are_no_event_are_refused(payload: bytes) -> None:
-    with pytest.raises(NotAnEvent):
+    with pytest.raises(InvalidEvent):
         read_event(payload, NOW)
 
 

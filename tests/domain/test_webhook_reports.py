@@ -3,42 +3,42 @@
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from services.webhooks.domain.stripe_event import ProcessingState, after_report, reconcile_since
+from services.webhooks.domain.stripe_event import ProcessingState, apply_report, reconcile_since
 
 NEW = ProcessingState("received", 0, None)
 AT = datetime(2026, 2, 1, 12, tzinfo=UTC)
 
 
 def test_a_report_of_success_is_noted_with_its_attempt() -> None:
-    assert after_report(NEW, "applied", attempt=1, error=None) == ProcessingState("applied", 1, None)
+    assert apply_report(NEW, "applied", attempt=1, error=None) == ProcessingState("applied", 1, None)
 
 
 def test_failures_are_counted_and_say_why() -> None:
-    once = after_report(NEW, "failed", attempt=1, error="stripe away")
+    once = apply_report(NEW, "failed", attempt=1, error="stripe away")
     assert once == ProcessingState("failed", 1, "stripe away")
-    assert after_report(once, "failed", attempt=2, error="again") == ProcessingState("failed", 2, "again")
+    assert apply_report(once, "failed", attempt=2, error="again") == ProcessingState("failed", 2, "again")
 
 
 def test_success_after_failures_forgets_the_error_and_keeps_the_count() -> None:
-    assert after_report(
+    assert apply_report(
         ProcessingState("failed", 2, "away"), "applied", attempt=3, error=None
     ) == ProcessingState("applied", 3, None)
 
 
 def test_an_event_that_waits_for_its_customer_says_so() -> None:
-    waiting = after_report(NEW, "received", attempt=1, error="customer cus_1 is not known yet")
+    waiting = apply_report(NEW, "received", attempt=1, error="customer cus_1 is not known yet")
     assert waiting == ProcessingState("received", 1, "customer cus_1 is not known yet")
 
 
 def test_applied_is_final() -> None:
     applied = ProcessingState("applied", 2, None)
     for status in ("failed", "received", "ignored"):
-        assert after_report(applied, status, attempt=1, error="late") is None
-    assert after_report(applied, "failed", attempt=3, error="late") == ProcessingState("applied", 3, None)
+        assert apply_report(applied, status, attempt=1, error="late") is None
+    assert apply_report(applied, "failed", attempt=3, error="late") == ProcessingState("applied", 3, None)
 
 
 def test_an_earlier_attempt_that_is_heard_of_later_changes_nothing() -> None:
-    assert after_report(ProcessingState("failed", 3, "third"), "failed", attempt=2, error="second") is None
+    assert apply_report(ProcessingState("failed", 3, "third"), "failed", attempt=2, error="second") is None
 
 
 def test_the_order_of_reports_does_not_matter() -> None:
@@ -46,7 +46,7 @@ def test_the_order_of_reports_does_not_matter() -> None:
     for order in permutations(reports):
         state = NEW
         for status, attempt, error in order:
-            state = after_report(state, status, attempt=attempt, error=error) or state  # type: ignore[arg-type]
+            state = apply_report(state, status, attempt=attempt, error=error) or state  # type: ignore[arg-type]
         assert state == ProcessingState("applied", 3, None)
 
 

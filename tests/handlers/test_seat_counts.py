@@ -243,7 +243,9 @@ async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
     command = company.count(12, team, when="now")
     async with answering(company.shop.bound.runtime, nats_session):
         with monkeypatch.context() as crashing:
-            crashing.setattr("services.seats.seat_count.change_seat_count.Counting._record", _crash)
+            crashing.setattr(
+                "services.seats.seat_count.change_seat_count.SeatCountChange._record_change", _crash
+            )
             assert (await company.bound.handle(command, company.now)).status == "failed"
         assert (await company.shop.subscription())["items"][0]["quantity"] == 12
         if is_heard_first:

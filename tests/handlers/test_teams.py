@@ -175,7 +175,7 @@ async def test_the_end_revokes_every_seat_in_one_event_each(company: SeatWorld) 
 async def test_more_seats_than_fit_one_transaction_are_all_revoked(
     company: SeatWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.seats.projections.subscription_projection.REVOKED_AT_ONCE", 2)
+    monkeypatch.setattr("services.seats.projections.subscription_projection.REVOKE_BATCH_SEATS", 2)
     await company.subscribed(5)
     for number in range(4):
         await company.invites(f"member{number}@example.com")

@@ -16,7 +16,7 @@ from tests.support.runtime import role_url
 ON_THE_WAY = {
     "a command": ("consumables", inbox.FIND, "command_id"),
     "many commands": ("consumables", inbox.FIND_MANY, "command_id"),
-    "who has a seat": ("seats", repository.TAKEN.text, "email"),
+    "who has a seat": ("seats", repository.OCCUPIED_SEATS.text, "email"),
 }
 
 

@@ -1,1 +1,1 @@
-"""Use cases that give seats to people, and everything that happens to one seat."""
+"""Use cases that assign seats to people and change a single seat."""

@@ -1,1 +1,1 @@
-"""The rules about teams and seats, without I/O and without a clock."""
+"""Rules for teams and seats, without I/O and without a clock."""

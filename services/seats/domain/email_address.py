@@ -1,26 +1,28 @@
-"""Email addresses: what counts as one, and when two are the same."""
+"""Email addresses: validation, the stored form, and comparison."""
 
-import re
+from email_validator import EmailNotValidError, validate_email
 
 from services.seats.domain.rule_violation import RuleViolation
 
-ADDRESS_MAX_CHARACTERS = 254
-"""RFC 5321: what fits a mail's envelope."""
-_LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
-_ADDRESS = re.compile(rf"[^\s@\x00-\x1f\x7f\"(),:;<>\[\]\\]{{1,64}}@(?:{_LABEL}\.)+{_LABEL}")
-"""A local part without what would need quoting, and a domain of two labels or more, in any script."""
 
-
-def normalized(typed: str) -> str:
-    """The address as it is stored and compared; raises RuleViolation `invalid_email`."""
+def normalize_email(typed: str) -> str:
+    """Return an address trimmed and in lower case, as it is stored; raise RuleViolation `invalid_email`."""
     address = typed.strip().lower()
-    local = address.partition("@")[0]
-    well_formed = _ADDRESS.fullmatch(address) and not local.startswith(".") and not local.endswith(".")
-    if not well_formed or ".." in local or len(address) > ADDRESS_MAX_CHARACTERS:
-        raise RuleViolation("invalid_email", f"{typed[:100]!r} is not an email address.")
+    try:
+        # `strict` limits the local part to 64 characters, as RFC 5321 does; names that are not delivered in
+        # the internet, such as those under `.local`, may be a company's own.
+        found = validate_email(address, check_deliverability=False, strict=True, globally_deliverable=False)
+    except EmailNotValidError:
+        raise _invalid(typed) from None
+    if "." not in found.domain:
+        raise _invalid(typed)
     return address
 
 
-def is_same(typed: str, stored: str) -> bool:
-    """Whether somebody typed the address that is stored."""
+def is_same_email(typed: str, stored: str) -> bool:
+    """Compare an address with a stored one, trimmed and in lower case."""
     return typed.strip().lower() == stored
+
+
+def _invalid(typed: str) -> RuleViolation:
+    return RuleViolation("invalid_email", f"{typed[:100]!r} is not an email address.")

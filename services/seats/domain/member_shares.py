@@ -1,7 +1,7 @@
-"""What each seat costs in a period: an equal share of what the period's invoices come to.
+"""The cost of each seat in a period: an equal share of the total of the period's invoices.
 
-Every seat that was bought costs the same, whoever holds it and since when; shares are whole minor units and
-come to the invoices' total exactly.
+All purchased seats cost the same, regardless of their holders and of when they were assigned. Shares are
+whole minor units and add up to the total.
 """
 
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ from tallystick.messages.subscriptions import InvoiceSnapshot, Span
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Equal shares of a total; the first `larger` of them are one minor unit more."""
+    """Equal shares of a total; the first `larger` shares are one minor unit higher."""
 
     each: int
     larger: int
 
     def of(self, place: int) -> int:
-        """The share of the seat at a place, from 0."""
+        """Return the share of the seat at a position, counted from 0."""
         return self.each + (place < self.larger)
 
     def between(self, start: int, end: int) -> int:
-        """The shares of the seats from `start` up to but not including `end`."""
+        """Return the sum of the shares from position `start` up to but not including `end`."""
         return self.each * (end - start) + max(0, min(end, self.larger) - start)
 
 
-def split(total: int, seats: int) -> Shares:
-    """A total, which may be negative, in as many whole shares as there are seats (at least one)."""
+def split_equally(total: int, seats: int) -> Shares:
+    """Split a total, which may be negative, into one whole share per seat; `seats` is at least 1."""
     each, larger = divmod(total, seats)
     return Shares(each, larger)
 
 
-def of_the_period(invoices: Sequence[InvoiceSnapshot], period: Span) -> list[InvoiceSnapshot]:
-    """The invoices for a period: what was paid in advance for it, and what changes within it cost at once."""
+def invoices_for_period(invoices: Sequence[InvoiceSnapshot], period: Span) -> list[InvoiceSnapshot]:
+    """Return the invoices for a period: its prepayment, and changes within it that were billed at once."""
     return [
         invoice
         for invoice in invoices

@@ -1,12 +1,12 @@
-"""How a rule says no; the handlers turn it into a rejection."""
+"""The exception that domain rules raise; handlers convert it to a rejection."""
 
-from pydantic import JsonValue
+Detail = str | int | None
 
 
 class RuleViolation(Exception):
-    """A wish that a rule refuses: a code of the contract, words for people, the facts behind it."""
+    """A request that breaks a rule, with its error code, message and details."""
 
-    def __init__(self, code: str, message: str, **details: JsonValue) -> None:
+    def __init__(self, code: str, message: str, **details: Detail) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

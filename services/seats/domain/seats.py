@@ -1,4 +1,4 @@
-"""A seat as it stands, apart from where it is kept: hundreds of them are made and told at once."""
+"""Seats as plain data, for inserting and emitting hundreds of them without ORM objects."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,16 +7,16 @@ from typing import Any
 
 @dataclass(slots=True)
 class Seat:
-    """A seat's fields, named and typed as in its table."""
+    """The fields of a seat, named and typed like the columns of its table."""
 
     seat_id: str
     team_id: str
     subscription_id: str
     customer: str
-    """Whose team it is, as a token."""
+    """The token of the customer that pays for the team."""
     email: str | None
     member: str | None
-    """A customer's token."""
+    """The customer token of the member."""
     multiplier: int
     role: str | None
     meta: dict[str, Any]

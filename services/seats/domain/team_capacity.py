@@ -1,4 +1,4 @@
-"""A team's terms and its room: how many seats there are, how many are taken, how many may still be."""
+"""A team's seat terms and capacity: seats purchased, occupied and available."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,10 +8,10 @@ from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat, SeatStrategy
 from tallystick.messages.subscriptions import SubscriptionItem, SubscriptionSnapshot
 
-Standing = Literal["none", "open", "suspended", "closed"]
-"""What a subscription's state means for its team; `none`: it has not begun, so nothing changes."""
+TargetState = Literal["none", "open", "suspended", "closed"]
+"""The state that a subscription requires of its team; `none`: it has not started, so nothing changes."""
 
-_STANDINGS: dict[str, Standing] = {
+_TARGET_STATES: dict[str, TargetState] = {
     "incomplete": "none",
     "trialing": "open",
     "active": "open",
@@ -24,43 +24,43 @@ _STANDINGS: dict[str, Standing] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a team is sold with."""
+class SeatTerms:
+    """The seat terms of the plan that a team was sold with."""
 
     strategy: SeatStrategy
     owner_seat: OwnerSeat
     quantity: int
-    """Seats bought."""
+    """Seats purchased."""
     minimum: int
     maximum: int | None
     scheduled_quantity: int | None
-    """Seats from the end of the period on; None: no other number is scheduled."""
+    """Seats from the end of the period on; None if no change is scheduled."""
 
     @property
     def capacity(self) -> int:
-        """Seats bought, and the owner's where it is free."""
+        """Seats purchased, plus the owner's seat if it is free."""
         return self.quantity + (self.owner_seat == "free")
 
     @property
     def owners(self) -> int:
-        """Seats that the owner takes, free or not."""
+        """Seats that the owner occupies, free or billed: 0 or 1."""
         return int(self.owner_seat != "none")
 
 
-def standing_of(subscription: SubscriptionSnapshot) -> Standing:
-    """What a subscription's state means for its team."""
-    standing = _STANDINGS[subscription.status]
-    return "suspended" if standing == "open" and subscription.restricted else standing
+def target_state_of(subscription: SubscriptionSnapshot) -> TargetState:
+    """Return the state that a subscription requires of its team."""
+    target = _TARGET_STATES[subscription.status]
+    return "suspended" if target == "open" and subscription.restricted else target
 
 
-def terms_of(subscription: SubscriptionSnapshot) -> Terms | None:
-    """What its team is sold with; None where nothing on it has seats."""
-    item = seated_item(subscription)
+def seat_terms_of(subscription: SubscriptionSnapshot) -> SeatTerms | None:
+    """Return the seat terms of a subscription; None if none of its items has seats."""
+    item = item_with_seats(subscription)
     if item is None or item.seats is None:
         return None
     change = subscription.scheduled_change
     waits = change is not None and change.product == item.product and change.quantity != item.quantity
-    return Terms(
+    return SeatTerms(
         strategy=item.seats.strategy,
         owner_seat=item.seats.owner_seat,
         quantity=item.quantity,
@@ -70,47 +70,47 @@ def terms_of(subscription: SubscriptionSnapshot) -> Terms | None:
     )
 
 
-def seated_item(subscription: SubscriptionSnapshot) -> SubscriptionItem | None:
-    """The item that has seats: the first, as only one plan can be on a subscription."""
+def item_with_seats(subscription: SubscriptionSnapshot) -> SubscriptionItem | None:
+    """Return the item that has seats; there is at most one, as a subscription has one plan."""
     return next((item for item in subscription.items if item.seats is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How many seats are taken of how many."""
+class Capacity:
+    """The seats of a team and how many of them are occupied."""
 
-    terms: Terms
+    terms: SeatTerms
     holders: int
     """Pending and claimed seats."""
-    changing_to: int | None = None
-    """The number of seats that is being asked for from the subscription; None: none is."""
+    requested_quantity: int | None = None
+    """The number of seats requested from the subscription; None if no change is in progress."""
 
     @property
     def occupied(self) -> int:
-        """Pending and claimed seats, and the owner's."""
+        """Pending and claimed seats, plus the owner's."""
         return self.holders + self.terms.owners
 
     @property
     def seats_in_use(self) -> int:
-        """Those of the seats bought that are taken."""
+        """Purchased seats that are occupied."""
         return self.holders + (self.terms.owner_seat == "billed")
 
     @property
     def available(self) -> int:
-        """How many can be assigned: the fewest seats that are bought, asked for or scheduled count."""
-        numbers = (self.terms.quantity, self.changing_to, self.terms.scheduled_quantity)
-        fewest = min(number for number in numbers if number is not None)
-        return max(0, fewest - self.seats_in_use)
+        """Seats that can be assigned, by the lowest of the purchased, requested and scheduled quantities."""
+        quantities = (self.terms.quantity, self.requested_quantity, self.terms.scheduled_quantity)
+        lowest = min(quantity for quantity in quantities if quantity is not None)
+        return max(0, lowest - self.seats_in_use)
 
     @property
     def excess(self) -> int:
-        """Seats that are taken beyond the capacity, because the subscription was lowered elsewhere."""
+        """Occupied seats beyond the capacity, after the subscription's quantity was lowered elsewhere."""
         return max(0, self.occupied - self.terms.capacity)
 
 
-def refuse_count(room: Room, quantity: int) -> None:
-    """Refuse a number of seats that is not sold, or is less than what is taken."""
-    terms = room.terms
+def require_valid_quantity(capacity: Capacity, quantity: int) -> None:
+    """Raise RuleViolation `quantity_out_of_range` or `seats_in_use` for an invalid number of seats."""
+    terms = capacity.terms
     if quantity < terms.minimum or (terms.maximum is not None and quantity > terms.maximum):
         raise RuleViolation(
             "quantity_out_of_range",
@@ -119,22 +119,22 @@ def refuse_count(room: Room, quantity: int) -> None:
             minimum=terms.minimum,
             maximum=terms.maximum,
         )
-    if quantity < min(room.seats_in_use, terms.quantity):
+    if quantity < min(capacity.seats_in_use, terms.quantity):
         raise RuleViolation(
             "seats_in_use",
-            f"{room.seats_in_use} seats are taken. Free some first.",
-            occupied=room.seats_in_use,
+            f"{capacity.seats_in_use} seats are taken. Free some first.",
+            occupied=capacity.seats_in_use,
             quantity=quantity,
         )
 
 
-def unused_removed(room: Room) -> int:
-    """The number of seats once those that nobody has are gone; never more than there are."""
-    return min(room.terms.quantity, max(room.seats_in_use, room.terms.minimum))
+def quantity_without_unused(capacity: Capacity) -> int:
+    """Return the lowest number of seats that keeps all occupied ones; never more than the present number."""
+    return min(capacity.terms.quantity, max(capacity.seats_in_use, capacity.terms.minimum))
 
 
-def manager_in(metadata: dict[str, str]) -> Customer | None:
-    """The user whom a customer's metadata names as the billing manager: `7` or `user_7`."""
+def billing_manager_from(metadata: dict[str, str]) -> Customer | None:
+    """Return the user that a customer's metadata names as billing manager: `7` or `user_7`."""
     named = metadata.get("billing_manager", "").removeprefix("user_")
     try:
         return Customer(type="user", id=named)

@@ -1,1 +1,1 @@
-"""Invitations: their tokens."""
+"""Invitation tokens and their expiry."""

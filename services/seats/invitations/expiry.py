@@ -1,4 +1,4 @@
-"""Invitations that nobody accepted in time."""
+"""Expiry of invitations that were not accepted in time."""
 
 from datetime import datetime
 
@@ -9,23 +9,23 @@ from services.seats.tables import SeatRow
 from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions
 
-EXPIRED_AT_ONCE = 2_000
-"""Invitations that are ended in one transaction: few enough that nobody waits for their rows."""
+EXPIRE_BATCH_INVITATIONS = 2_000
+"""Invitations per transaction; few enough that other transactions do not wait long for the rows."""
 
 
 @service.job("expire_invitations")
 async def expire_invitations(transactions: Transactions, at: datetime) -> None:
-    """Forget the tokens whose time is over; the seats stay, and can be invited to again."""
+    """Delete the tokens of expired invitations; the seats stay pending and can be invited again."""
     due = (
         sa.select(SeatRow.seat_id)
         .where(SeatRow.token_hash.is_not(None), SeatRow.expires_at <= at)
         .order_by(SeatRow.expires_at)
-        .limit(EXPIRED_AT_ONCE)
+        .limit(EXPIRE_BATCH_INVITATIONS)
         .with_for_update(skip_locked=True)
     )
     statement = sa.update(SeatRow).where(SeatRow.seat_id.in_(due)).values(token_hash=None)
-    ended = EXPIRED_AT_ONCE
-    while ended == EXPIRED_AT_ONCE:
+    ended = EXPIRE_BATCH_INVITATIONS
+    while ended == EXPIRE_BATCH_INVITATIONS:
         async with transactions.begin(
             caused_by=tick_cause("seats", "expire_invitations", at), now=at
         ) as work:

@@ -1,52 +1,52 @@
-"""Invitations' tokens as the handlers use them: made for the caller's eyes, stored as a hash.
+"""Invitation tokens in results: shown to the caller, never stored in clear text.
 
-A handler's result says `WITHHELD` where the token belongs. So it is written into the inbox, and only on its
-way to the caller, the first time and at each repetition, the token takes its place.
+A handler returns `WITHHELD` in place of the token, and the inbox stores that. The token is inserted into each
+reply to the caller, also when the command is repeated.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.seats.domain.invitations import hash_of
+from services.seats.domain.invitations import hash_token
 from tallystick.messages.base import Command, Outcome
 from tallystick.messages.seats import invitation_token
 
 WITHHELD = "withheld"
 SECRET_MIN_CHARACTERS = 32
-"""Fewer than these could be guessed from one token that somebody was sent."""
+"""A shorter secret could be guessed by anybody who has received one token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitations:
-    """Makes tokens with the installation's secret, the setting `INVITATION_SECRET`."""
+    """Hashes of invitation tokens, derived from the setting `INVITATION_SECRET`."""
 
     secret: bytes
 
     @classmethod
     def of(cls, setting: str | None) -> "Invitations":
-        """With the secret in the setting; raises ValueError where that is none or too short."""
+        """Create from the setting; raise ValueError if it is missing or too short."""
         if setting is None or len(setting) < SECRET_MIN_CHARACTERS:
             raise ValueError(f"INVITATION_SECRET must have {SECRET_MIN_CHARACTERS} characters or more")
         return cls(setting.encode())
 
     def hash_for(self, command_id: str, seat_id: str) -> bytes:
-        """What is stored of the token of an invitation that a command made."""
-        return hash_of(invitation_token(self.secret, command_id, seat_id))
+        """Return the stored hash of the token that a command created for a seat."""
+        return hash_token(invitation_token(self.secret, command_id, seat_id))
 
 
-def show_token(command: Command[Any], outcome: Outcome, invitations: Invitations) -> Outcome:
-    """The outcome of a command about one seat, or about many, with its tokens."""
+def reveal_tokens(command: Command[Any], outcome: Outcome, invitations: Invitations) -> Outcome:
+    """Insert the tokens into the outcome of a command for one seat or for many."""
     if outcome.result is None:
         return outcome
-    token = _shower(invitations.secret, command.command_id)
+    token = _token_revealer(invitations.secret, command.command_id)
     result: dict[str, Any] = dict(outcome.result)
     if "assigned" in result:
         result["assigned"] = [token(one) for one in result["assigned"]]
     return outcome.model_copy(update={"result": token(result)})
 
 
-def _shower(secret: bytes, command_id: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _token_revealer(secret: bytes, command_id: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def shown(result: dict[str, Any]) -> dict[str, Any]:
         if result.get("invitation_token") != WITHHELD:
             return result

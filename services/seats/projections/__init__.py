@@ -1,1 +1,1 @@
-"""What this service keeps of subscriptions, customers and invoices, from the change feed."""
+"""Projections of subscriptions, customers and invoices from the change feed."""

@@ -1,38 +1,43 @@
-"""What this service makes of what subscriptions, customers and invoices tell."""
+"""Projection of subscriptions, invoices and customers into known rows and teams."""
 
 import sqlalchemy as sa
 
 from services.seats.domain.seats import Seat
-from services.seats.domain.team_capacity import Standing, Terms, manager_in, standing_of, terms_of
-from services.seats.projections import subscription_projection
+from services.seats.domain.team_capacity import (
+    SeatTerms,
+    TargetState,
+    billing_manager_from,
+    seat_terms_of,
+    target_state_of,
+)
 from services.seats.service import service
-from services.seats.snapshots import terms_of_row
-from services.seats.state_changes import emit_seat, emit_team, free_seats, put_terms
+from services.seats.snapshots import terms_of_team
+from services.seats.state_changes import emit_seat, emit_team, free_seats, set_terms
 from services.seats.tables import KnownCustomer, KnownInvoice, KnownSubscription, SeatRow, TeamRow
 from shared.ids import new_id
 from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as s
 
-REVOKED_AT_ONCE = 2_000
-"""Seats of a closing team that are revoked in one transaction: a second's work, a few MB of events."""
-_FIELDS = {"metadata": "meta"}
-"""Columns whose field is called otherwise."""
+REVOKE_BATCH_SEATS = 2_000
+"""Seats of a closing team that are revoked per transaction: about a second and a few MB of events."""
+_FIELD_OF_COLUMN = {"metadata": "meta"}
+"""Columns whose field in `Seat` has another name."""
 
 
 @service.event(s.SubscriptionEvent, name="follow_subscription", in_parts=True)
 async def follow_subscription(begin: Begin, event: s.SubscriptionEvent) -> None:
-    """A team for each subscription with seats, for as long as it lives."""
+    """Project a subscription, and open, update or close its team."""
     async with begin() as work:
-        if await subscription_projection.note_subscription(work, event.subscription):
-            await subscription_projection.lead_team(work, event.subscription)
-    # Also when it was known already: an earlier delivery may have ended half-way.
-    await subscription_projection.close_teams(begin, event.subscription.subscription_id)
+        if await project_subscription(work, event.subscription):
+            await update_team(work, event.subscription)
+    # Also for a known version: an earlier delivery may have stopped before it closed the team.
+    await close_teams(begin, event.subscription.subscription_id)
 
 
 @service.event(s.InvoiceEvent, name="follow_invoices", together=True)
 async def follow_invoices(work: UnitOfWork, events: list[s.InvoiceEvent]) -> None:
-    """What subscriptions cost."""
+    """Project the invoices of subscriptions."""
     invoices = [event.invoice for event in events if event.invoice.subscription_id is not None]
     await keep_newest_of(
         work,
@@ -49,45 +54,45 @@ async def follow_invoices(work: UnitOfWork, events: list[s.InvoiceEvent]) -> Non
     )
 
 
-async def note_subscription(work: UnitOfWork, told: s.SubscriptionSnapshot) -> bool:
-    """Keep a subscription if it is news; whether it was."""
+async def project_subscription(work: UnitOfWork, subscription: s.SubscriptionSnapshot) -> bool:
+    """Write the snapshot of a subscription if its version is newer; return whether it was."""
     return await keep_newest(
         work,
         KnownSubscription,
-        subscription_id=told.subscription_id,
-        version=told.version,
-        snapshot=told.model_dump(mode="json"),
+        subscription_id=subscription.subscription_id,
+        version=subscription.version,
+        snapshot=subscription.model_dump(mode="json"),
     )
 
 
-async def lead_team(work: UnitOfWork, told: s.SubscriptionSnapshot) -> bool:
-    """Open, change, suspend, restore or begin to close a subscription's team; whether anything was told.
+async def update_team(work: UnitOfWork, subscription: s.SubscriptionSnapshot) -> bool:
+    """Open, change, suspend, restore or start to close a subscription's team; return whether it emitted.
 
-    The caller has written that the subscription is known, and so holds its row's lock.
+    The caller has written the known subscription in this transaction, and so holds the lock on its row.
     """
-    standing, terms = standing_of(told), terms_of(told)
-    team = await live_team(work, told.subscription_id)
+    target, terms = target_state_of(subscription), seat_terms_of(subscription)
+    team = await lock_open_team(work, subscription.subscription_id)
     if terms is None:
-        standing = "closed" if standing != "none" else "none"
+        target = "closed" if target != "none" else "none"
     if team is None:
-        if terms is not None and standing in ("open", "suspended"):
-            await _open(work, told, terms, standing)
+        if terms is not None and target in ("open", "suspended"):
+            await _open_team(work, subscription, terms, target)
             return True
         return False
-    if standing == "closed":
+    if target == "closed":
         team.closing = True
         return False
-    if terms is None or standing == "none":
+    if terms is None or target == "none":
         return False
-    return _follow(work, team, terms, standing)
+    return _apply_terms(work, team, terms, target)
 
 
-def _follow(work: UnitOfWork, team: TeamRow, terms: Terms, standing: Standing) -> bool:
-    has_changed = terms != terms_of_row(team)
+def _apply_terms(work: UnitOfWork, team: TeamRow, terms: SeatTerms, target: TargetState) -> bool:
+    has_changed = terms != terms_of_team(team)
     if has_changed:
-        put_terms(team, terms)
+        set_terms(team, terms)
         emit_team(work, team, "changed")
-    is_suspended = standing == "suspended"
+    is_suspended = target == "suspended"
     if is_suspended == team.suspended:
         return has_changed
     team.suspended = is_suspended
@@ -95,15 +100,15 @@ def _follow(work: UnitOfWork, team: TeamRow, terms: Terms, standing: Standing) -
     return True
 
 
-async def live_team(work: UnitOfWork, subscription_id: str) -> TeamRow | None:
-    """A subscription's team that is not about to close, locked."""
+async def lock_open_team(work: UnitOfWork, subscription_id: str) -> TeamRow | None:
+    """Lock the team of a subscription that is neither closed nor closing."""
     query = sa.select(TeamRow).where(TeamRow.subscription_id == subscription_id, ~TeamRow.closing)
     query = query.with_for_update().execution_options(populate_existing=True)
     return (await work.session.scalars(query)).one_or_none()
 
 
 async def close_teams(begin: Begin, subscription_id: str) -> None:
-    """Revoke all seats of a subscription's closing teams, part after part, and close them."""
+    """Revoke all seats of a subscription's closing teams in batches, and close the teams."""
     while True:
         async with begin() as work:
             query = sa.select(TeamRow).where(
@@ -112,21 +117,21 @@ async def close_teams(begin: Begin, subscription_id: str) -> None:
             team = (await work.session.scalars(query.limit(1).with_for_update())).first()
             if team is None:
                 return
-            await _close_part(work, team)
+            await _close_batch(work, team)
 
 
-async def _close_part(work: UnitOfWork, team: TeamRow) -> None:
-    some = (
+async def _close_batch(work: UnitOfWork, team: TeamRow) -> None:
+    seat_ids = (
         sa.select(SeatRow.seat_id)
         .where(SeatRow.team_id == team.team_id, SeatRow.status != "revoked")
         .order_by(SeatRow.seat_id)
-        .limit(REVOKED_AT_ONCE)
+        .limit(REVOKE_BATCH_SEATS)
     )
-    revoked = await _revoked(work, some)
+    revoked = await _revoke_seats(work, seat_ids)
     for seat in revoked:
         emit_seat(work, seat, "revoked")
     free_seats(team, len(revoked))
-    if len(revoked) == REVOKED_AT_ONCE:
+    if len(revoked) == REVOKE_BATCH_SEATS:
         emit_team(work, team, "changed")
         return
     team.status = "closed"
@@ -138,11 +143,14 @@ async def _close_part(work: UnitOfWork, team: TeamRow) -> None:
     emit_team(work, team, "closed")
 
 
-async def _revoked(work: UnitOfWork, some: sa.Select[str]) -> list[Seat]:
-    """Revoke seats in one statement; what they are now, but for the version that telling them will count."""
+async def _revoke_seats(work: UnitOfWork, seat_ids: sa.Select[str]) -> list[Seat]:
+    """Revoke seats in one statement and return them.
+
+    Their versions are those before the change, as `emit_seat` increments them.
+    """
     statement = (
         sa.update(SeatRow)
-        .where(SeatRow.seat_id.in_(some))
+        .where(SeatRow.seat_id.in_(seat_ids))
         .values(
             status="revoked",
             version=SeatRow.version + 1,
@@ -154,30 +162,30 @@ async def _revoked(work: UnitOfWork, some: sa.Select[str]) -> list[Seat]:
         .execution_options(synchronize_session=False)
     )
     rows = (await work.session.execute(statement)).mappings().all()
-    found = [Seat(**{_FIELDS.get(name, name): value for name, value in row.items()}) for row in rows]
-    for seat in found:
+    seats = [Seat(**{_FIELD_OF_COLUMN.get(name, name): value for name, value in row.items()}) for row in rows]
+    for seat in seats:
         seat.version -= 1
-    return sorted(found, key=lambda seat: seat.seat_id)
+    return sorted(seats, key=lambda seat: seat.seat_id)
 
 
 @service.event(s.CustomerEvent, name="follow_customer")
 async def follow_customer(work: UnitOfWork, event: s.CustomerEvent) -> None:
-    """Whom a customer's metadata names manages the teams that nobody was named for yet."""
-    told = event.customer
-    manager = manager_in(told.metadata)
-    await _lock_manager(work, told.token)
-    is_news = await keep_newest(
+    """Project a customer; the manager in its metadata takes over teams that have none named yet."""
+    customer = event.customer
+    manager = billing_manager_from(customer.metadata)
+    await _lock_billing_manager(work, customer.token)
+    is_new = await keep_newest(
         work,
         KnownCustomer,
-        customer=told.token,
-        version=told.version,
+        customer=customer.token,
+        version=customer.version,
         billing_manager=manager.token if manager else None,
     )
-    if not is_news or manager is None:
+    if not is_new or manager is None:
         return
     query = (
         sa.select(TeamRow)
-        .where(TeamRow.customer == told.token, TeamRow.manager_from == "customer", ~TeamRow.closing)
+        .where(TeamRow.customer == customer.token, TeamRow.manager_from == "customer", ~TeamRow.closing)
         .order_by(TeamRow.team_id)
         .with_for_update()
     )
@@ -186,15 +194,17 @@ async def follow_customer(work: UnitOfWork, event: s.CustomerEvent) -> None:
         emit_team(work, team, "changed")
 
 
-async def _open(work: UnitOfWork, told: s.SubscriptionSnapshot, terms: Terms, standing: Standing) -> None:
-    payer = told.customer.token
-    await _lock_manager(work, payer)
+async def _open_team(
+    work: UnitOfWork, subscription: s.SubscriptionSnapshot, terms: SeatTerms, target: TargetState
+) -> None:
+    payer = subscription.customer.token
+    await _lock_billing_manager(work, payer)
     known = await work.session.get(KnownCustomer, payer)
     named = known.billing_manager if known is not None else None
     team = TeamRow(
         team_id=new_id("team"),
         version=0,
-        subscription_id=told.subscription_id,
+        subscription_id=subscription.subscription_id,
         customer=payer,
         holders=0,
         billing_manager=named or payer,
@@ -207,15 +217,15 @@ async def _open(work: UnitOfWork, told: s.SubscriptionSnapshot, terms: Terms, st
         opened_at=work.now,
         closed_at=None,
     )
-    put_terms(team, terms)
+    set_terms(team, terms)
     work.session.add(team)
     emit_team(work, team, "opened")
-    if standing == "suspended":
+    if target == "suspended":
         team.suspended = True
         emit_team(work, team, "suspended")
 
 
-async def _lock_manager(work: UnitOfWork, customer: str) -> None:
-    """Who opens a team and who hears of its customer see each other's work, whichever comes first."""
+async def _lock_billing_manager(work: UnitOfWork, customer: str) -> None:
+    """Serialize opening a team and projecting its customer, so that each sees the result of the other."""
     lock = "SELECT pg_advisory_xact_lock(hashtext('seats.manager'), hashtext(%s))"
     await work.driver.execute(lock, [customer])

@@ -1,1 +1,1 @@
-"""Changes of the number of seats, in step with the subscription."""
+"""Changes of the number of seats, coordinated with the subscription."""

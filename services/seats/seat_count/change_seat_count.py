@@ -1,7 +1,7 @@
-"""Another number of seats: a limit and an intent first, then the subscription's word, then what came of it.
+"""Change of the number of seats: limit the team, change the subscription, record the result.
 
-From the first step on nobody gets a seat that is about to go. Whoever meets the command again after a crash,
-the caller or the sweep, asks the subscription again under the same id and so hears the same.
+From the first step on no seat is assigned above the requested quantity. After a crash the caller or the sweep
+runs the command again; it sends `subscriptions` the same command id and gets the same answer.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
-from services.seats.domain.team_capacity import Room, refuse_count, unused_removed
-from services.seats.projections.subscription_projection import lead_team, note_subscription
-from services.seats.rejections import as_rejections, refuse_closed, refuse_strangers
+from services.seats.domain.team_capacity import Capacity, quantity_without_unused, require_valid_quantity
+from services.seats.projections.subscription_projection import project_subscription, update_team
+from services.seats.rejections import reject_violations, require_manager, require_open
 from services.seats.repository import lock_team
 from services.seats.service import service
-from services.seats.snapshots import room_of, team_snapshot, terms_of_row
+from services.seats.snapshots import capacity_of, team_snapshot, terms_of_team
 from services.seats.state_changes import emit_team
 from services.seats.tables import TeamRow
 from shared.errors import Rejected, Unavailable
@@ -25,11 +25,11 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 
-CountCommand = m.ChangeSeatCount | m.RemoveUnusedSeats
+SeatCountCommand = m.ChangeSeatCount | m.RemoveUnusedSeats
 
 
-class CountIntent(BaseModel):
-    """What the subscription is asked for; without a quantity nothing has to change."""
+class SeatCountIntent(BaseModel):
+    """The quantity to request from the subscription; None if nothing has to change."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,42 +38,42 @@ class CountIntent(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
-    """One change of the number of seats on its way."""
+class SeatCountChange:
+    """One change of a team's number of seats."""
 
     steps: Steps
-    command: CountCommand
+    command: SeatCountCommand
     client: ServiceClient
 
-    async def carry_out(self) -> m.TeamFound:
-        """Limit, ask, and write what came of it.
+    async def run(self) -> m.TeamFound:
+        """Limit the team, change the subscription, and record the result.
 
         Raises Rejected `not_found`, `not_billing_manager`, `team_closed`, `seats_in_use`,
-        `quantity_out_of_range`, and with whatever the subscription refuses; Unavailable while it does not
-        answer or another change is being made.
+        `quantity_out_of_range`, and with the rejection of the subscription; Unavailable if the subscription
+        does not answer or another change is in progress.
         """
-        intent = await self.steps.intend(self._plan, CountIntent)
+        intent = await self.steps.intend(self._limit, SeatCountIntent)
         if intent.quantity is None:
-            return await self.steps.record(self._unchanged)
+            return await self.steps.record(self._record_unchanged)
         try:
-            changed = await self._ask(intent.subscription_id, intent.quantity)
+            changed = await self._request_change(intent.subscription_id, intent.quantity)
         except Rejected as rejection:
-            await self._put_back(intent.quantity, rejection)
+            await self._undo_limit(intent.quantity, rejection)
             raise
-        return await self.steps.record(partial(self._record, changed.subscription))
+        return await self.steps.record(partial(self._record_change, changed.subscription))
 
-    async def _plan(self, work: UnitOfWork) -> CountIntent:
+    async def _limit(self, work: UnitOfWork) -> SeatCountIntent:
         team = await lock_team(work, self.command.team_id)
-        refuse_strangers(team, self.command.acting_as)
-        refuse_closed(team)
+        require_manager(team, self.command.acting_as)
+        require_open(team)
         if team.change is not None:
             raise Unavailable("Another change of this team's seats is being made.")
-        room = room_of(team)
-        quantity = self._wanted(room)
-        with as_rejections():
-            refuse_count(room, quantity)
-        if _is_so(team, self.command, quantity):
-            return CountIntent(subscription_id=team.subscription_id, quantity=None)
+        capacity = capacity_of(team)
+        quantity = self._requested_quantity(capacity)
+        with reject_violations():
+            require_valid_quantity(capacity, quantity)
+        if _is_in_effect(team, self.command, quantity):
+            return SeatCountIntent(subscription_id=team.subscription_id, quantity=None)
         team.change = {
             "command_id": self.command.command_id,
             "quantity": quantity,
@@ -82,16 +82,16 @@ class Counting:
         }
         team.refused_change = None
         emit_team(work, team, "changed")
-        return CountIntent(subscription_id=team.subscription_id, quantity=quantity)
+        return SeatCountIntent(subscription_id=team.subscription_id, quantity=quantity)
 
-    def _wanted(self, room: Room) -> int:
+    def _requested_quantity(self, capacity: Capacity) -> int:
         if isinstance(self.command, m.ChangeSeatCount):
             return self.command.quantity
-        return unused_removed(room)
+        return quantity_without_unused(capacity)
 
-    async def _ask(self, subscription_id: str, quantity: int) -> s.SubscriptionChanged:
+    async def _request_change(self, subscription_id: str, quantity: int) -> s.SubscriptionChanged:
         command = s.ChangeHeldQuantity(
-            command_id=_id_for(self.command.command_id),
+            command_id=_subscription_command_id(self.command.command_id),
             requested_by=f"seats: {self.command.command_id}"[:200],
             subscription_id=subscription_id,
             quantity=quantity,
@@ -100,12 +100,12 @@ class Counting:
         )
         return await self.client.ask(command)
 
-    async def _put_back(self, quantity: int, rejection: Rejected) -> None:
-        """Lift the limit and say why; before the rejection is stored, so that a crash between repeats it."""
+    async def _undo_limit(self, quantity: int, rejection: Rejected) -> None:
+        """Remove the limit and record the rejection; a crash before the command's outcome repeats this."""
         transactions, command_id = self.steps.transactions, self.command.command_id
         async with transactions.begin(caused_by=command_id, now=self.steps.received_at) as work:
             team = await lock_team(work, self.command.team_id)
-            if not _is_of(team, command_id):
+            if not _belongs_to(team, command_id):
                 return
             team.change = None
             team.refused_change = {
@@ -116,48 +116,48 @@ class Counting:
             }
             emit_team(work, team, "changed")
 
-    async def _record(self, told: s.SubscriptionSnapshot, work: UnitOfWork) -> m.TeamFound:
-        # In the order of the feed's listener: first what is known, then the team.
-        is_news = await note_subscription(work, told)
+    async def _record_change(self, subscription: s.SubscriptionSnapshot, work: UnitOfWork) -> m.TeamFound:
+        # Lock in the same order as the feed consumer: the known subscription first, then the team.
+        is_new = await project_subscription(work, subscription)
         team = await lock_team(work, self.command.team_id)
-        was_being_changed = _is_of(team, self.command.command_id)
-        if was_being_changed:
+        was_in_progress = _belongs_to(team, self.command.command_id)
+        if was_in_progress:
             team.change = None
-        is_told = is_news and await lead_team(work, told)
-        if was_being_changed and not is_told and team.status == "open":
+        has_emitted = is_new and await update_team(work, subscription)
+        if was_in_progress and not has_emitted and team.status == "open":
             emit_team(work, team, "changed")
         return m.TeamFound(team=team_snapshot(team))
 
-    async def _unchanged(self, work: UnitOfWork) -> m.TeamFound:
+    async def _record_unchanged(self, work: UnitOfWork) -> m.TeamFound:
         return m.TeamFound(team=team_snapshot(await lock_team(work, self.command.team_id)))
 
 
 @service.external_command(m.ChangeSeatCount)
 async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, client: ServiceClient) -> m.TeamFound:
-    """More seats or fewer."""
-    return await Counting(steps, command, client).carry_out()
+    """Purchase more seats or fewer; raises as `SeatCountChange.run`."""
+    return await SeatCountChange(steps, command, client).run()
 
 
 @service.external_command(m.RemoveUnusedSeats)
 async def remove_unused_seats(
     steps: Steps, command: m.RemoveUnusedSeats, client: ServiceClient
 ) -> m.TeamFound:
-    """As many as are taken."""
-    return await Counting(steps, command, client).carry_out()
+    """Reduce the seats to those that are occupied; raises as `SeatCountChange.run`."""
+    return await SeatCountChange(steps, command, client).run()
 
 
-def _is_so(team: TeamRow, command: CountCommand, quantity: int) -> bool:
-    """Whether there are so many seats already, or will be when that is asked for."""
-    terms = terms_of_row(team)
+def _is_in_effect(team: TeamRow, command: SeatCountCommand, quantity: int) -> bool:
+    """Return whether the team has this quantity already, or will have it when requested."""
+    terms = terms_of_team(team)
     if terms.scheduled_quantity is None:
         return quantity == terms.quantity
     return quantity == terms.scheduled_quantity and command.when != "now"
 
 
-def _is_of(team: TeamRow, command_id: str) -> bool:
+def _belongs_to(team: TeamRow, command_id: str) -> bool:
     return team.change is not None and team.change["command_id"] == command_id
 
 
-def _id_for(command_id: str) -> str:
-    """The id under which the subscription is asked: the same on every re-run, and never too long."""
+def _subscription_command_id(command_id: str) -> str:
+    """Return the id of the command to the subscription: the same on every run, and of limited length."""
     return f"seats.{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"

@@ -1,11 +1,12 @@
-"""Fewer seats sold by the subscription itself: whether they suffice is decided here, under the team's lock.
+"""Limits on a team while `subscriptions` itself changes the number of seats.
 
-From then on nobody gets a seat that is about to go, until the subscription's own events say what came of it.
+The limit is checked and set under the team's lock. Until it is released, no seat is assigned above the new
+quantity.
 """
 
-from services.seats.projections.subscription_projection import live_team
+from services.seats.projections.subscription_projection import lock_open_team
 from services.seats.service import service
-from services.seats.snapshots import room_of
+from services.seats.snapshots import capacity_of
 from services.seats.state_changes import emit_team
 from services.seats.tables import KnownSubscription
 from shared.errors import Rejected, Unavailable
@@ -15,19 +16,22 @@ from tallystick.messages import seats as m
 
 @service.command(m.HoldSeatCount)
 async def hold_seat_count(work: UnitOfWork, command: m.HoldSeatCount) -> m.SeatCountHeld:
-    """Limit a subscription's team; raises Rejected `seats_in_use`, and Unavailable during another change."""
-    team = await live_team(work, command.subscription_id)
+    """Limit the seats of a subscription's team.
+
+    Raises Rejected `seats_in_use`, Unavailable during another change.
+    """
+    team = await lock_open_team(work, command.subscription_id)
     if team is None:
         return m.SeatCountHeld(team_id=None)
     if team.change is not None:
         raise Unavailable("Another change of this team's seats is being made.")
-    room = room_of(team)
-    # More is always allowed, even where fewer were bought elsewhere than are taken.
-    if command.quantity < min(room.seats_in_use, room.terms.quantity):
+    capacity = capacity_of(team)
+    # More seats are always allowed, even if the present quantity is below the occupied seats.
+    if command.quantity < min(capacity.seats_in_use, capacity.terms.quantity):
         raise Rejected(
             "seats_in_use",
-            f"{room.seats_in_use} seats are taken. Free some first.",
-            {"occupied": room.seats_in_use, "quantity": command.quantity},
+            f"{capacity.seats_in_use} seats are taken. Free some first.",
+            {"occupied": capacity.seats_in_use, "quantity": command.quantity},
         )
     team.change = {
         "command_id": command.held_for,
@@ -41,11 +45,11 @@ async def hold_seat_count(work: UnitOfWork, command: m.HoldSeatCount) -> m.SeatC
 
 @service.command(m.ReleaseSeatCount)
 async def release_seat_count(work: UnitOfWork, command: m.ReleaseSeatCount) -> m.SeatCountHeld:
-    """Lift the limit; raises Unavailable until the subscription's event has come, which may be one itself."""
+    """Remove the limit; raise Unavailable until the subscription's event of `version` has been projected."""
     known = await work.session.get(KnownSubscription, command.subscription_id)
     if command.version > (known.version if known else 0):
         raise Unavailable("The subscription's last change has not been heard of yet.")
-    team = await live_team(work, command.subscription_id)
+    team = await lock_open_team(work, command.subscription_id)
     if team is None:
         return m.SeatCountHeld(team_id=None)
     if team.change is not None and team.change["command_id"] == command.held_for:

@@ -1,6 +1,6 @@
-"""Who manages a team: handed over to another member."""
+"""Transfer of a team's billing management."""
 
-from services.seats.rejections import refuse_closed, refuse_strangers
+from services.seats.rejections import require_manager, require_open
 from services.seats.repository import lock_team
 from services.seats.service import service
 from services.seats.snapshots import team_snapshot
@@ -11,10 +11,13 @@ from tallystick.messages import seats as m
 
 @service.command(m.TransferBillingManager)
 async def transfer_billing_manager(work: UnitOfWork, command: m.TransferBillingManager) -> m.TeamFound:
-    """Somebody else manages the team."""
+    """Make another user the billing manager of a team.
+
+    Raises Rejected `not_found`, `not_billing_manager`, `team_closed`.
+    """
     team = await lock_team(work, command.team_id)
-    refuse_strangers(team, command.acting_as)
-    refuse_closed(team)
+    require_manager(team, command.acting_as)
+    require_open(team)
     if team.billing_manager != command.member.token:
         team.billing_manager = command.member.token
         team.manager_from = "transfer"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import JsonValue
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
@@ -14,9 +15,7 @@ from tallystick.messages.catalog import Price, Product
 
 DOMAIN_MAX_CHARACTERS = 253
 """RFC 1035 has 255 octets on the wire, which leaves this many characters of text."""
-EMAIL_MAX_CHARACTERS = 254
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,12 @@ def as_domain_name(text: str) -> str:
 
 
 def as_email(text: str) -> str:
-    """An email address as it was given; raises ValueError for what cannot be one."""
-    if len(text) > EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(text):
+    """Return a valid email address unchanged; raise ValueError for any other text."""
+    try:
+        found = validate_email(text, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        raise ValueError("is not an email address") from None
+    if "." not in found.domain:
         raise ValueError("is not an email address")
     return text
 

@@ -1,1 +1,1 @@
-"""The rules about Stripe's events, without I/O and without a clock."""
+"""Rules for Stripe events, without I/O and without a clock."""

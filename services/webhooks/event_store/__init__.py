@@ -1,1 +1,1 @@
-"""Stored Stripe events: written once each, found again, and listed."""
+"""Stored Stripe events: each is written once, and can be looked up and listed."""

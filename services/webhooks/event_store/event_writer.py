@@ -1,4 +1,4 @@
-"""Where events enter the table: those that arrive together are committed together, each stored once."""
+"""Writer of incoming events: events that arrive together are committed together, each stored once."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
 log = structlog.get_logger()
 
 COMMIT_TIMEOUT_SECONDS = 10.0
-"""Stripe gives up on an endpoint after about this long; it hears 503 before that and sends again."""
+"""Stripe times out after about this long; a 503 before that makes it send the event again."""
 GROUP_MAX_EVENTS = 64
-"""Payloads may have 512 KiB each: a group stays below 32 MiB."""
+"""Payloads have at most 512 KiB, so a group has at most 32 MiB."""
 WAITING_MAX_EVENTS = 2_000
-"""Held in memory at the same time; more are refused with 503 and come again."""
-COMMIT_TRIES = 2
-"""A connection that died while it was idle is found out by using it; the second try opens a new one."""
+"""Events in memory at the same time; more get a 503, and Stripe sends them again."""
+COMMIT_ATTEMPTS = 2
+"""A connection that was closed while idle fails on first use; the second attempt opens a new one."""
 
-STORE = Statement("""
+STORE_EVENTS = Statement("""
     WITH incoming AS (
         SELECT * FROM unnest(
             $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::text[]
@@ -43,17 +43,17 @@ STORE = Statement("""
     )
     SELECT event_id FROM stored
 """)
-"""One statement, so one transaction and one round trip; RETURNING names the events that were new."""
+"""One statement in one transaction and one round trip; returns the ids of new events."""
 
 
 class EventWriter:
-    """Stores Stripe's events. One connection is enough: there is one commit at a time, of all that wait."""
+    """Stores Stripe events over one connection; each commit includes all events that are waiting."""
 
     def __init__(self, database_url: str, subjects: Subjects) -> None:
         self._database_url = database_url
         self._subjects = subjects
-        self.wake_relay: Callable[[], None] = _nobody
-        """Called after each commit; whoever runs a relay puts its bell here."""
+        self.wake_relay: Callable[[], None] = _no_relay
+        """Called after each commit; set by a process that runs a relay."""
         self._connection: Driver | None = None
         self._group: GroupCommit[IncomingEvent, bool] = GroupCommit(
             self._commit,
@@ -65,41 +65,41 @@ class EventWriter:
         )
 
     async def store(self, event: IncomingEvent) -> bool:
-        """Store an event and queue it for publication, committed; False where it was there before.
+        """Commit an event and its outbox message; return False if it was stored before.
 
-        Raises Unavailable when it could not be stored now.
+        Raises Unavailable if it cannot be stored now.
         """
         return await self._group.submit(event)
 
     async def close(self) -> None:
-        """Finish what is under way and give the connection back."""
+        """Wait for the current commit and close the connection."""
         await self._group.close()
         await self._disconnect()
 
     async def _commit(self, events: Sequence[IncomingEvent]) -> list[bool | Exception]:
         with handling("webhooks.store_events", None):
-            storing = self._storing(events)
-            for attempt in range(1, COMMIT_TRIES + 1):
+            insert = self._insert_statement(events)
+            for attempt in range(1, COMMIT_ATTEMPTS + 1):
                 try:
                     async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                        new = await self._store(storing)
+                        new = await self._store(insert)
                 except (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError) as error:
                     await self._disconnect()
-                    if attempt == COMMIT_TRIES or isinstance(error, TimeoutError):
+                    if attempt == COMMIT_ATTEMPTS or isinstance(error, TimeoutError):
                         raise Unavailable(
                             f"the database is away: {str(error) or type(error).__name__}"
                         ) from error
                 else:
                     self.wake_relay()
-                    return [_taken(new, event.event_id) for event in events]
+                    return [_pop_new(new, event.event_id) for event in events]
         raise AssertionError("the last try returns or raises")
 
-    def _storing(self, events: Sequence[IncomingEvent]) -> Bound:
-        # In the order of their ids, so that two replicas with the same events cannot wait for each other.
+    def _insert_statement(self, events: Sequence[IncomingEvent]) -> Bound:
+        # Sorted by id, so that two replicas that insert the same events cannot deadlock.
         first = {event.event_id: event for event in reversed(events)}
         unique = [first[event_id] for event_id in sorted(first)]
         headers = {"content-type": "application/json"} | outgoing_headers()
-        return STORE(
+        return STORE_EVENTS(
             [event.event_id for event in unique],
             [event.type for event in unique],
             [event.status for event in unique],
@@ -111,10 +111,10 @@ class EventWriter:
             orjson.dumps(headers).decode(),
         )
 
-    async def _store(self, storing: Bound) -> set[str]:
+    async def _store(self, insert: Bound) -> set[str]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
-        (stored,) = await send(self._connection, storing)
+        (stored,) = await send(self._connection, insert)
         return {row[0] for row in stored.rows}
 
     async def _connect(self) -> Driver:
@@ -132,12 +132,12 @@ class EventWriter:
             await connection.close()
 
 
-def _nobody() -> None:
-    """Nobody waits: the relay looks by itself now and then."""
+def _no_relay() -> None:
+    """Do nothing; the relay polls."""
 
 
-def _taken(new: set[str], event_id: str) -> bool:
-    """Whether this event is the new one; of several with the same id in one group only the first is."""
+def _pop_new(new: set[str], event_id: str) -> bool:
+    """Return whether an event is new; of several with the same id in a group only the first is."""
     if event_id not in new:
         return False
     new.remove(event_id)

@@ -1,8 +1,8 @@
-"""What other services report of a stored event's fate."""
+"""Outcomes of stored events, reported by other services."""
 
-from services.webhooks.domain.stripe_event import after_report
+from services.webhooks.domain.stripe_event import apply_report
 from services.webhooks.event_store import repository
-from services.webhooks.event_store.rejections import no_such_event
+from services.webhooks.event_store.rejections import event_not_found
 from services.webhooks.service import service
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import webhooks as m
@@ -10,11 +10,11 @@ from tallystick.messages import webhooks as m
 
 @service.command(m.RecordOutcome)
 async def record_outcome(work: UnitOfWork, command: m.RecordOutcome) -> m.OutcomeRecorded:
-    """Note how it went with an event."""
+    """Record the outcome of an event; raise Rejected `not_found`."""
     state = await repository.lock_state(work.session, command.event_id)
     if state is None:
-        raise no_such_event(command.event_id)
-    changed = after_report(state, command.status, attempt=command.attempt, error=command.error)
+        raise event_not_found(command.event_id)
+    changed = apply_report(state, command.status, attempt=command.attempt, error=command.error)
     if changed is not None:
         await repository.save_state(work.session, command.event_id, changed)
     return m.OutcomeRecorded(event_id=command.event_id, status=(changed or state).status)

@@ -1,4 +1,4 @@
-"""The SQL of this service beside the ingress: looking events up, reports on them, sending them again."""
+"""Queries and statements on stored events, replays and reconciliation; `event_writer` stores events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.webhooks.domain.stripe_event import ProcessingState
-from services.webhooks.tables import Reconciled, ReplayProgress, StripeEvent
+from services.webhooks.tables import ReconciliationProgress, ReplayProgress, StripeEvent
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEvent
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 EVENT_HEADERS = {"content-type": "application/json"}
-SHOWN = (
+EVENT_COLUMNS = (
     StripeEvent.event_id,
     StripeEvent.type,
     StripeEvent.status,
@@ -28,18 +28,18 @@ SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A row's place in the order of arrival."""
+class EventCursor:
+    """The position of an event in the order of arrival."""
 
     received_at: datetime
     event_id: str
 
 
 async def find_event(session: AsyncSession, event_id: str) -> tuple[StoredEvent, bytes] | None:
-    """A stored event and its payload."""
-    query = sa.select(*SHOWN, StripeEvent.payload).where(StripeEvent.event_id == event_id)
+    """Find a stored event and its payload."""
+    query = sa.select(*EVENT_COLUMNS, StripeEvent.payload).where(StripeEvent.event_id == event_id)
     row = (await session.execute(query)).one_or_none()
-    return None if row is None else (_shown(row), row.payload)
+    return None if row is None else (_stored_event(row), row.payload)
 
 
 async def list_events(
@@ -48,11 +48,11 @@ async def list_events(
     event_type: str | None,
     status: str | None,
     since: datetime | None,
-    before: Place | None,
+    before: EventCursor | None,
     limit: int,
 ) -> list[StoredEvent]:
-    """Stored events, newest first, from before a place."""
-    query = sa.select(*SHOWN)
+    """List stored events before a position, newest first."""
+    query = sa.select(*EVENT_COLUMNS)
     if event_type is not None:
         query = query.where(StripeEvent.type == event_type)
     if status is not None:
@@ -60,19 +60,21 @@ async def list_events(
     if since is not None:
         query = query.where(StripeEvent.received_at >= since)
     if before is not None:
-        query = query.where(_place() < sa.tuple_(sa.literal(before.received_at), sa.literal(before.event_id)))
+        query = query.where(
+            _position() < sa.tuple_(sa.literal(before.received_at), sa.literal(before.event_id))
+        )
     query = query.order_by(StripeEvent.received_at.desc(), StripeEvent.event_id.desc()).limit(limit)
-    return [_shown(row) for row in await session.execute(query)]
+    return [_stored_event(row) for row in await session.execute(query)]
 
 
-async def unknown_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[str]:
-    """Which of these events are not stored."""
+async def missing_event_ids(session: AsyncSession, event_ids: Sequence[str]) -> list[str]:
+    """Return the ids of these events that are not stored."""
     known = await session.scalars(sa.select(StripeEvent.event_id).where(StripeEvent.event_id.in_(event_ids)))
     return sorted(set(event_ids) - set(known))
 
 
 async def lock_state(session: AsyncSession, event_id: str) -> ProcessingState | None:
-    """What became of an event so far, locked until the transaction ends; None where it is not stored."""
+    """Lock an event until the transaction ends and return its state; None if it is not stored."""
     query = sa.select(StripeEvent.status, StripeEvent.attempts, StripeEvent.last_error)
     row = (
         await session.execute(query.where(StripeEvent.event_id == event_id).with_for_update())
@@ -81,7 +83,7 @@ async def lock_state(session: AsyncSession, event_id: str) -> ProcessingState | 
 
 
 async def save_state(session: AsyncSession, event_id: str, state: ProcessingState) -> None:
-    """Write what became of an event."""
+    """Write the state of an event."""
     await session.execute(
         sa.update(StripeEvent)
         .where(StripeEvent.event_id == event_id)
@@ -90,23 +92,30 @@ async def save_state(session: AsyncSession, event_id: str, state: ProcessingStat
 
 
 async def lock_replay(session: AsyncSession, command_id: str) -> ReplayProgress:
-    """How far a replay has come, locked so that its batches follow one another."""
+    """Lock and return the progress of a replay, so that its batches run one after another."""
     await session.execute(insert(ReplayProgress).values(command_id=command_id).on_conflict_do_nothing())
     query = sa.select(ReplayProgress).where(ReplayProgress.command_id == command_id).with_for_update()
     return (await session.execute(query)).scalar_one()
 
 
-async def replay_batch(
-    work: UnitOfWork, chosen: Sequence[sa.ColumnElement[bool]], *, after: Place | None, limit: int, mark: str
-) -> list[Place]:
-    """Publish the next chosen events again, oldest first, and let them wait for new reports; their places.
+async def republish_batch(
+    work: UnitOfWork,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    *,
+    after: EventCursor | None,
+    limit: int,
+    message_id_suffix: str,
+) -> list[EventCursor]:
+    """Publish the next matching events again, oldest first, and reset their status; return their positions.
 
-    Their message ids carry `mark`, or JetStream would take them for what it has already.
+    Their message ids get `message_id_suffix`, as JetStream would discard them as duplicates otherwise.
     """
     query = sa.select(StripeEvent.event_id, StripeEvent.received_at, StripeEvent.type, StripeEvent.payload)
-    query = query.where(*chosen)
+    query = query.where(*conditions)
     if after is not None:
-        query = query.where(_place() > sa.tuple_(sa.literal(after.received_at), sa.literal(after.event_id)))
+        query = query.where(
+            _position() > sa.tuple_(sa.literal(after.received_at), sa.literal(after.event_id))
+        )
     query = query.order_by(StripeEvent.received_at, StripeEvent.event_id).limit(limit)
     rows = (await work.session.execute(query)).all()
     for row in rows:
@@ -114,7 +123,7 @@ async def replay_batch(
             STRIPE_EVENTS_STREAM,
             work.subjects.stripe_event(row.type),
             row.payload,
-            message_id=f"{row.event_id}.{mark}",
+            message_id=f"{row.event_id}.{message_id_suffix}",
             headers=dict(EVENT_HEADERS),
         )
     await work.session.execute(
@@ -125,30 +134,30 @@ async def replay_batch(
         )
         .values(status="received", attempts=0, last_error=None)
     )
-    return [Place(row.received_at, row.event_id) for row in rows]
+    return [EventCursor(row.received_at, row.event_id) for row in rows]
 
 
 async def reconciled_until(session: AsyncSession) -> datetime | None:
-    """The moment up to which Stripe's list has been compared; None before the first time."""
-    return await session.scalar(sa.select(Reconciled.until))
+    """Return the time up to which Stripe's list has been compared; None before the first run."""
+    return await session.scalar(sa.select(ReconciliationProgress.until))
 
 
 async def save_reconciled_until(session: AsyncSession, until: datetime) -> None:
-    """Write the moment up to which Stripe's list has been compared."""
-    statement = insert(Reconciled).values(until=until)
+    """Write the time up to which Stripe's list has been compared."""
+    statement = insert(ReconciliationProgress).values(until=until)
     await session.execute(
         statement.on_conflict_do_update(
-            index_elements=[Reconciled.one],
+            index_elements=[ReconciliationProgress.one],
             set_={"until": statement.excluded.until},
         )
     )
 
 
-def _place() -> Any:
+def _position() -> Any:
     return sa.tuple_(StripeEvent.received_at, StripeEvent.event_id)
 
 
-def _shown(row: Any) -> StoredEvent:
+def _stored_event(row: Any) -> StoredEvent:
     return StoredEvent(
         event_id=row.event_id,
         type=row.type,

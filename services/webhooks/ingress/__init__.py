@@ -1,1 +1,1 @@
-"""The ways in: over HTTP from Stripe, and over NATS from another receiver."""
+"""Ingress of Stripe events: over HTTP from Stripe, and over NATS from another receiver."""

@@ -1,8 +1,8 @@
-"""The NATS ingress: payloads that somebody else received from Stripe and passed on."""
+"""The NATS ingress: payloads that another receiver got from Stripe and forwarded."""
 
 from dataclasses import dataclass
 
-from services.webhooks.domain.stripe_event import NotAnEvent
+from services.webhooks.domain.stripe_event import InvalidEvent
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import read_event
 from services.webhooks.ingress.signature import BadSignature, Verifier
@@ -18,38 +18,38 @@ SIGNATURE_HEADER = "stripe-signature"
 
 @dataclass(frozen=True, slots=True)
 class NatsIngress:
-    """Checks and stores what comes in over NATS."""
+    """Verifies and stores events from NATS messages."""
 
-    ingest: EventWriter
+    event_writer: EventWriter
     verifier: Verifier | None
     is_verified: bool
-    """Whether the sender has checked Stripe's signature already, so that ours is not needed."""
+    """Whether the sender has verified Stripe's signature already; it is not verified again then."""
 
-    async def take_in(self, incoming: Incoming) -> None:
+    async def receive(self, incoming: Incoming) -> None:
         """Store the event in a message.
 
-        Raises Undeliverable for what can never be stored, Unavailable when it cannot be stored now.
+        Raises Undeliverable if it can never be stored, Unavailable if it cannot be stored now.
         """
         try:
             if not self.is_verified:
                 self._verify(incoming)
             event = read_event(incoming.body, utc_now())
-        except (BadSignature, NotAnEvent) as error:
+        except (BadSignature, InvalidEvent) as error:
             raise Undeliverable(str(error)) from error
-        await self.ingest.store(event)
+        await self.event_writer.store(event)
 
     def _verify(self, incoming: Incoming) -> None:
         if self.verifier is None:
             raise Unavailable("STRIPE_WEBHOOK_SECRET is not set: signatures cannot be checked.")
-        # Its age is that at which JetStream took it in: a message may wait out an outage of ours.
+        # Its age counts until JetStream received it, as the message may have waited during an outage.
         arrived_at = incoming.published_at.timestamp()
         self.verifier.verify(incoming.body, _signature(incoming.headers), arrived_at=arrived_at)
 
 
 @service.follow("webhooks-ingress", stream=WEBHOOKS_STREAM, name="nats_ingress")
 async def nats_ingress(transactions: Transactions, incoming: Incoming, ingress: NatsIngress) -> None:
-    """Take in an event that came over NATS."""
-    await ingress.take_in(incoming)
+    """Store an event that arrived over NATS."""
+    await ingress.receive(incoming)
 
 
 def _signature(headers: dict[str, str]) -> str | None:

@@ -1,21 +1,21 @@
-"""From bytes to an event, the same for every way in."""
+"""Parsing of payloads, shared by HTTP, NATS and reconciliation."""
 
 from datetime import datetime
 
 import orjson
 
-from services.webhooks.domain.stripe_event import IncomingEvent, NotAnEvent, event_of
+from services.webhooks.domain.stripe_event import IncomingEvent, InvalidEvent, parse_event
 
 PAYLOAD_MAX_BYTES = 524_288
-"""512 KiB, the contract's figure; Stripe's largest events stay far below it."""
+"""512 KiB, as the contract states; Stripe's largest events are far smaller."""
 
 
 def read_event(payload: bytes, received_at: datetime) -> IncomingEvent:
-    """The Stripe event in a payload; raises NotAnEvent with the reason."""
+    """Parse the Stripe event in a payload; raise InvalidEvent with the reason."""
     if len(payload) > PAYLOAD_MAX_BYTES:
-        raise NotAnEvent(f"larger than {PAYLOAD_MAX_BYTES} bytes")
+        raise InvalidEvent(f"larger than {PAYLOAD_MAX_BYTES} bytes")
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        raise NotAnEvent(f"not JSON: {error.msg}") from None
-    return event_of(document, payload, received_at)
+        raise InvalidEvent(f"not JSON: {error.msg}") from None
+    return parse_event(document, payload, received_at)

@@ -1,44 +1,44 @@
 """Stripe's webhook signatures, checked in constant time.
 
-The header reads `t=<Unix time>,v1=<hex>,v1=<hex>`: HMAC-SHA256 over `<time>.<payload>`, once for each
-secret that is valid at Stripe while one is rolled over. Source: https://docs.stripe.com/webhooks#verify-manually
+The header is `t=<Unix time>,v1=<hex>,v1=<hex>`: HMAC-SHA256 over `<time>.<payload>`, one for each secret that
+is valid at Stripe while the secret is rolled. Source: https://docs.stripe.com/webhooks#verify-manually
 """
 
 import hmac
 from dataclasses import dataclass
 
 TOLERANCE_SECONDS = 300
-"""How far a signature's time may be from its arrival, either way. The contract's figure and Stripe's default.
+"""Maximum difference between a signature's time and its arrival; the contract's value and Stripe's default.
 
-An older one may be a recorded request sent again. One from the future would stay valid for as long as it is
-ahead, so that a recording of it could be sent again then.
+An older signature may be from a replayed request. A signature from the future is rejected because it would
+stay valid for longer, and could be replayed during that time.
 """
 HEADER_MAX_CHARACTERS = 2_048
-"""Stripe sends about 160; two secrets make it 240."""
+"""Stripe sends about 160 characters, or 240 with two secrets."""
 SCHEME = "v1"
 
 
 class BadSignature(ValueError):
-    """The signature is missing, malformed, too old, dated ahead, or not made with any of our secrets."""
+    """The signature is missing, malformed, too old, from the future, or does not match any secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Checks signatures against one secret, or several while they are being changed."""
+    """Verifies signatures with one secret, or with several during a rollover."""
 
     keys: tuple[hmac.HMAC, ...]
-    """One a secret, with the secret already taken in; copied for each payload."""
+    """One HMAC for each secret, initialized with its key; copied for each payload."""
 
     @classmethod
     def of(cls, setting: str) -> "Verifier":
-        """From the setting: `whsec_…`, several separated by commas."""
+        """Create from the setting: `whsec_…`, several separated by commas."""
         secrets = [secret.strip() for secret in setting.split(",")]
         return cls(tuple(hmac.new(secret.encode(), digestmod="sha256") for secret in secrets if secret))
 
     def verify(self, payload: bytes, header: str | None, *, arrived_at: float) -> None:
-        """Raise BadSignature unless the header vouches for the payload; `arrived_at` is in Unix seconds."""
+        """Raise BadSignature unless the header has a valid signature; `arrived_at` is in Unix seconds."""
         signed_at, signatures = _parse(header)
-        if not any(_made_with(key, signed_at, payload, signatures) for key in self.keys):
+        if not any(_is_signed_with(key, signed_at, payload, signatures) for key in self.keys):
             raise BadSignature("the signature does not fit the payload")
         if signed_at < arrived_at - TOLERANCE_SECONDS:
             raise BadSignature(f"the signature is older than {TOLERANCE_SECONDS} seconds")
@@ -46,7 +46,7 @@ class Verifier:
             raise BadSignature(f"the signature is dated more than {TOLERANCE_SECONDS} seconds ahead")
 
 
-def _made_with(key: hmac.HMAC, signed_at: int, payload: bytes, signatures: list[bytes]) -> bool:
+def _is_signed_with(key: hmac.HMAC, signed_at: int, payload: bytes, signatures: list[bytes]) -> bool:
     digest = key.copy()
     digest.update(b"%d." % signed_at)
     digest.update(payload)

@@ -1,1 +1,1 @@
-"""Comparing the stored events with Stripe's own list."""
+"""Reconciliation of the stored events with Stripe's list."""

@@ -1,11 +1,11 @@
-"""Reconciliation: Stripe's own list of events is compared with ours, and what never arrived is taken in."""
+"""Reconciliation: events that Stripe lists and that never arrived are stored."""
 
 import asyncio
 from datetime import datetime
 
 import structlog
 
-from services.webhooks.domain.stripe_event import NotAnEvent, reconcile_since
+from services.webhooks.domain.stripe_event import InvalidEvent, reconcile_since
 from services.webhooks.event_store import repository
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.payload import read_event
@@ -22,51 +22,54 @@ log = structlog.get_logger()
 
 @service.external_command(m.Reconcile)
 async def reconcile(
-    steps: Steps, command: m.Reconcile, events: StripeEventList, ingest: EventWriter
+    steps: Steps, command: m.Reconcile, events: StripeEventList, event_writer: EventWriter
 ) -> m.ReconcileResult:
-    """Take in what Stripe lists and we never heard of."""
-    events.require()
-    return await compare_with_stripe(events, ingest, since=command.since, now=steps.received_at)
+    """Store the events that Stripe lists and that never arrived.
+
+    Raises Rejected `payments_not_configured`, Unavailable if Stripe or the database cannot be reached.
+    """
+    events.require_configured()
+    return await compare_with_stripe(events, event_writer, since=command.since, now=steps.received_at)
 
 
 @service.job("reconcile")
 async def reconcile_due(
-    transactions: Transactions, at: datetime, events: StripeEventList, ingest: EventWriter
+    transactions: Transactions, at: datetime, events: StripeEventList, event_writer: EventWriter
 ) -> None:
-    """Compare with Stripe's list since the last time; nothing where payments are off."""
+    """Compare with Stripe's list since the last run; does nothing if payments are not configured."""
     if not events.configured:
         return
-    # A tick may carry any time, but Stripe's list ends at the present.
+    # A tick may have any time, but Stripe's list ends at the present.
     now = min(at, utc_now())
     caused_by = tick_cause("webhooks", "reconcile", at)
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         since = reconcile_since(await repository.reconciled_until(work.session), now)
-    await compare_with_stripe(events, ingest, since=since, now=now)
+    await compare_with_stripe(events, event_writer, since=since, now=now)
     async with transactions.begin(caused_by=caused_by, now=now) as work:
         await repository.save_reconciled_until(work.session, now)
 
 
 async def compare_with_stripe(
-    events: StripeEventList, ingest: EventWriter, *, since: datetime, now: datetime
+    events: StripeEventList, event_writer: EventWriter, *, since: datetime, now: datetime
 ) -> m.ReconcileResult:
-    """Take in every event that Stripe lists since a moment and that is not stored.
+    """Store all events that Stripe lists since a time and that are not stored yet.
 
-    Raises Unavailable when Stripe or the database is away; doing it again does no harm.
+    Raises Unavailable if Stripe or the database cannot be reached; it is safe to run again.
     """
     listed = ingested = 0
     async for page in events.pages(since):
         listed += len(page)
-        new = await asyncio.gather(*(_take_in(ingest, payload, now) for payload in page))
+        new = await asyncio.gather(*(_store_listed(event_writer, payload, now) for payload in page))
         ingested += sum(new)
     log.info("reconciled", since=since.isoformat(), listed=listed, ingested=ingested)
     return m.ReconcileResult(listed=listed, ingested=ingested)
 
 
-async def _take_in(ingest: EventWriter, payload: bytes, now: datetime) -> bool:
+async def _store_listed(event_writer: EventWriter, payload: bytes, now: datetime) -> bool:
     try:
         event = read_event(payload, now)
-    except NotAnEvent as error:
-        # Refused at the ingress too; one such event must not keep the others from being found.
+    except InvalidEvent as error:
+        # The ingress rejects such an event too; it must not prevent the others from being stored.
         log.warning("listed event refused", reason=str(error), payload=payload[:200])
         return False
-    return await ingest.store(event)
+    return await event_writer.store(event)

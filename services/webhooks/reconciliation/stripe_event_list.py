@@ -1,4 +1,4 @@
-"""Stripe's own list of events, through its SDK: what reconciliation compares ours with."""
+"""Stripe's list of events, through its SDK."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -15,13 +15,13 @@ log = structlog.get_logger()
 TIMEOUT_SECONDS = 20.0
 """Stripe answers a page in a second or two."""
 NETWORK_RETRIES = 2
-"""Of one page; after that the whole comparison is tried again."""
+"""For one page; after that the whole reconciliation is retried."""
 PAGE_EVENTS = 100
-"""The most that Stripe lists at a time."""
+"""The maximum that Stripe allows."""
 
 
 class StripeEventList:
-    """Lists Stripe's events. Without a key nothing is called and `configured` is False."""
+    """Lists Stripe's events. Without a key `configured` is False and Stripe is not called."""
 
     def __init__(self, secret_key: str | None, api_base: str) -> None:
         self.configured = bool(secret_key)
@@ -33,8 +33,8 @@ class StripeEventList:
             http_client=self._http,
         )
 
-    def require(self) -> None:
-        """Raise Rejected `payments_not_configured` unless Stripe can be asked."""
+    def require_configured(self) -> None:
+        """Raise Rejected `payments_not_configured` if there is no key."""
         if not self.configured:
             raise Rejected(
                 "payments_not_configured",
@@ -42,13 +42,13 @@ class StripeEventList:
             )
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def pages(self, since: datetime) -> AsyncIterator[list[bytes]]:
-        """The payloads of all events that Stripe lists since a moment, newest first, a page at a time.
+        """Yield pages with the payloads of all events that Stripe lists since a time, newest first.
 
-        Raises Unavailable when Stripe cannot be asked now.
+        Raises Unavailable if Stripe cannot be reached or rejects the key.
         """
         try:
             page = await self._client.v1.events.list_async(
@@ -58,7 +58,7 @@ class StripeEventList:
                 yield [orjson.dumps(event.to_dict(for_json=True)) for event in page.data]
                 page = await page.next_page_async()
         except (stripe.AuthenticationError, stripe.PermissionError) as error:
-            # Wrong until an operator changes the key: nothing that a caller did, so nothing final.
+            # An operator has to change the key; the caller did nothing wrong, so this is not a rejection.
             log.error("stripe refuses our key", error=str(error))
             raise Unavailable("Stripe refuses this installation's key.") from error
         except stripe.StripeError as error:

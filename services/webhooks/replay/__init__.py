@@ -1,1 +1,1 @@
-"""Publishing stored events again."""
+"""Replay of stored events."""
