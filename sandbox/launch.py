@@ -71,7 +71,7 @@ def main() -> None:
     """Parse the options, switch the user if needed, and replace this process with the program."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--user")
-    parser.add_argument("--reach-everywhere", action="store_true")
+    parser.add_argument("--bypass-directory-permissions", action="store_true")
     parser.add_argument("--signal", type=int, default=int(signal.SIGTERM))
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("program", nargs="+")

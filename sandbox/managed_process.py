@@ -51,7 +51,7 @@ class Child:
         if program.user:
             launcher += ["--user", program.user]
         if program.bypass_directory_permissions:
-            launcher += ["--reach-everywhere"]
+            launcher += ["--bypass-directory-permissions"]
         self.process = subprocess.Popen(
             [*launcher, "--", *program.command],
             env=dict(program.environment),
