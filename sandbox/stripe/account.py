@@ -267,7 +267,7 @@ class Account:
                 action()
         raise RuntimeError("due work does not come to an end")
 
-    # -- units --------------------------------------------------------------------------------------------
+    # -- transactions --------------------------------------------------------------------------------------
 
     @contextmanager
     def unit(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ def invitations(
     """Print the recipient and link of each seat invitation until Ctrl-C. Needs INVITATION_SECRET."""
     secret = os.environ.get(SECRET_VARIABLE)
     if not secret:
-        raise WrongUsage(f"{SECRET_VARIABLE} is not set; without it nobody knows the tokens.")
+        raise WrongUsage(f"{SECRET_VARIABLE} is not set; the tokens are computed from it.")
     asyncio.run(_show(locate(nats, endpoints), secret.encode(), link))
 
 

@@ -103,7 +103,7 @@ def show(event: FeedEvent, *, as_json: bool) -> None:
     if event.gap is not None:
         missing = event.gap.missing
         errors.print(
-            f"  versions {missing[0]} to {missing[-1]} of {event.entity_key} never came", style="yellow"
+            f"  versions {missing[0]} to {missing[-1]} of {event.entity_key} are missing", style="yellow"
         )
     occurred_at = str(event.body.get("occurred_at", ""))
     line = Text()

@@ -55,7 +55,7 @@ def origin_problem(letter_subject: str, origin: str, subjects: Subjects, webhook
             "webhook of this installation"
         )
     if service not in ("", buried_by):
-        return f"it says that it came from {origin!r}, which {buried_by}, who has buried it, does not read"
+        return f"it says that it came from {origin!r}, which {buried_by}, where it was buried, does not read"
     return None
 
 

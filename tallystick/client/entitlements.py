@@ -209,8 +209,7 @@ class EntitlementsMirror:
         try:
             self._entitlements[key] = _read(message.data)
         except UNREADABLE as error:
-            # No worker writes such a value. The previous value is more likely to be correct than no
-            # entitlement.
+            # No worker writes such a value. The previous value is more likely correct than no entitlement.
             self._problems[key] = f"{type(error).__name__}: {error}"
             logger.error("the entitlement %s.%s cannot be read and is kept: %s", customer, feature, error)
         else:

@@ -168,8 +168,7 @@ class Feed:
 
     async def _next_message(self) -> Msg:
         if self._durable and self._buffer and monotonic() - self._fetched_at > ACK_WAIT_SECONDS / 2:
-            # The server would redeliver them while they wait here. Returning them makes it redeliver them in
-            # order.
+            # The server would redeliver them out of order while they wait here; returned, they stay in order.
             await self._give_back(self._buffer)
             self._buffer.clear()
         while not self._buffer:

@@ -87,7 +87,7 @@ class PullReader:
         self.begins_after = position.stream_seq if position else 0
         self._outstanding, self._problem = 0, ""
         if self._ephemeral or self._subscription is None:
-            # A durable consumer keeps its inbox: messages that still arrive there are not redelivered before
+            # A durable consumer keeps its inbox: messages that arrive there are redelivered only after
             # `ack_wait`.
             await self._unsubscribe()
             self._received, self._last_delivery = [], 0
@@ -140,8 +140,7 @@ class PullReader:
         await self._unsubscribe()
         if self._consumer and self._ephemeral and self._connection.connected:
             subject = f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}"
-            # Sent without waiting for a reply: if it fails, the server removes the inactive consumer by
-            # itself.
+            # Sent without waiting for a reply: if it fails, the server removes the inactive consumer.
             await self._connection.nats.publish(subject, b"")
         received, self._received = self._received, []
         return received

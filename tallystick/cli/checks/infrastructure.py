@@ -77,7 +77,7 @@ async def database(place: Place) -> list[Finding]:
             Finding(Level.BROKEN, "Postgres", f"{address} does not answer: {str(error) or 'timeout'}", advice)
         ]
     if answer not in (b"S", b"N"):
-        return [Finding(Level.BROKEN, "Postgres", f"{address} is something else", "Correct DATABASE_URL.")]
+        return [Finding(Level.BROKEN, "Postgres", f"{address} is not Postgres", "Correct DATABASE_URL.")]
     return [Finding(Level.GOOD, "Postgres", f"answers at {address}")]
 
 

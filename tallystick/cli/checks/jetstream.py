@@ -80,10 +80,13 @@ def _stream(name: str, info: api.StreamInfo) -> Finding:
         full = f"{detail}: {state.bytes / limit:.0%} of what it may hold"
         if config.discard == api.DiscardPolicy.NEW:
             return Finding(
-                Level.BROKEN, name, full, "Senders are refused once it is full; see who lags below."
+                Level.BROKEN,
+                name,
+                full,
+                "Publishes are rejected once it is full; see the lagging consumers below.",
             )
         return Finding(
-            Level.ODD, name, full, "The oldest messages leave first; raise max_bytes to keep more."
+            Level.ODD, name, full, "The oldest messages are deleted first; raise max_bytes to keep more."
         )
     return Finding(Level.GOOD, name, detail)
 

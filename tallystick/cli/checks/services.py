@@ -42,7 +42,7 @@ def _harmless_question(service: str) -> Question[Any] | None:
 async def _service(client: Client, service: str) -> Finding:
     question = _harmless_question(service)
     if question is None:
-        return Finding(Level.UNKNOWN, service, "has no question that could be asked without knowing more")
+        return Finding(Level.UNKNOWN, service, "has no question without required fields")
     start = time.perf_counter()
     try:
         outcome = await client.answer(question, deadline_seconds=ANSWER_SECONDS)
@@ -67,7 +67,10 @@ async def _worker(name: str, url: str) -> Finding:
     if status == 0:
         return Finding(Level.BROKEN, what, f"{url} does not answer: {body}", "Start the worker.")
     return Finding(
-        Level.BROKEN, what, f"not ready: {_problems(body)}", "Mend what it names; it goes on by itself."
+        Level.BROKEN,
+        what,
+        f"not ready: {_problems(body)}",
+        "Fix the reported problem; the worker then continues by itself.",
     )
 
 
