@@ -1,1 +1,1 @@
-"""Infrastructure on a laptop: what stands in for real Postgres, NATS and Stripe."""
+"""Local infrastructure for development: embedded Postgres and NATS, and a stand-in for Stripe."""

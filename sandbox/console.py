@@ -1,4 +1,4 @@
-"""What `./dev up` writes: a line for each step, the workers' logs with a name before them, and the map."""
+"""Terminal output of `./dev up`: start steps, prefixed worker logs and the table of endpoints."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-# One colour a worker, in the order they are first heard of.
+# One colour per worker, assigned in order of first output.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 _NAME_WIDTH = 14
-# A log grows to this size before the next start puts it aside; one older log is kept.
+# A larger log is rotated at the next start; one old log is kept.
 _LOG_SIZE_BYTES = 10 * 1024 * 1024
 
 
 class Output:
-    """The terminal, or whatever stands in for it."""
+    """Terminal output, or another stream."""
 
     def __init__(self) -> None:
-        """Coloured where it is a terminal. Lines are never wrapped: logs are to be searched."""
+        """Use colours on a terminal. Lines are never wrapped, so that logs can be searched."""
         self._console = Console(highlight=False, soft_wrap=True)
         self._colours: dict[str, str] = {}
 
     def say(self, message: str, style: str = "") -> None:
-        """A line of the supervisor's own."""
+        """Print a line of the supervisor."""
         self._print(Text(message, style=style))
 
     def step(self, message: str) -> None:
-        """Something is being done."""
+        """Print the start of a step."""
         self.say(f"· {message}", "dim")
 
     def warn(self, message: str) -> None:
-        """Something went wrong that is being taken care of."""
+        """Print a problem that the supervisor handles."""
         self.say(f"! {message}", "yellow")
 
     def fail(self, message: str) -> None:
-        """Something went wrong that ends the start."""
+        """Print an error that aborts the start."""
         self.say(f"✗ {message}", "red")
 
     def log_line(self, name: str, line: str) -> None:
-        """A line that a worker wrote."""
+        """Print a line that a worker wrote."""
         colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
         self._print(Text.assemble((f"{name:<{_NAME_WIDTH}}", colour), " ", Text.from_ansi(line)))
 
     def table(self, title: str, rows: list[tuple[str, str, str]]) -> None:
-        """Names, addresses, what each is for. Nothing is cut off in a narrow terminal: one copies it."""
+        """Print names, addresses and purposes; nothing is cut off in a narrow terminal."""
         self._print("", Text(title, style="bold"))
         address_width = max(len(address) for _, address, _ in rows)
         for name, address, purpose in rows:
@@ -61,7 +61,7 @@ class Output:
         self._print("")
 
     def _print(self, *parts: object) -> None:
-        # Whoever read our output may have left (`./dev up | head`): the sandbox runs on without a reader.
+        # The reader may have closed the pipe (`./dev up | head`); the sandbox continues without it.
         try:
             for part in parts:
                 self._console.print(part)
@@ -72,7 +72,7 @@ class Output:
 
 
 def set_aside_if_large(log: Path) -> None:
-    """Put a log that has grown large aside before more is written to it."""
+    """Rotate a log that has grown too large."""
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > _LOG_SIZE_BYTES:
             log.replace(log.with_suffix(".log.1"))

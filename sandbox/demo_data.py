@@ -1,6 +1,6 @@
-"""What a newcomer finds done: the example catalog applied, and a checkout page waiting for a test card.
+"""Demo data: applies the example catalog and opens a checkout page to try a test card.
 
-It speaks to the product through the command line client, as anybody would.
+It uses the command line client, like any other user of the product.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.endpoints import Places
+from sandbox.endpoints import Endpoints
 from sandbox.environments import of_client
 from sandbox.managed_process import Program
 from sandbox.supervisor import StartFailed, Supervisor
@@ -20,32 +20,32 @@ from sandbox.workers import ROOT
 
 CATALOG = ROOT / "catalogs" / "example.yaml"
 _CLIENT_TIMEOUT_SECONDS = 30.0
-# Where the real Stripe redirects to; the stand-in has pages of its own for that.
+# Return URL for the real Stripe; the stand-in has return pages.
 _NO_SHOP = "https://example.com"
 
 
-def apply_catalog(supervisor: Supervisor, places: Places) -> None:
-    """Apply the example catalog; nothing changes where it is applied already. Raises `StartFailed`."""
-    supervisor.run(client(places, "catalog", "apply", str(CATALOG)), _CLIENT_TIMEOUT_SECONDS)
+def apply_catalog(supervisor: Supervisor, endpoints: Endpoints) -> None:
+    """Apply the example catalog; applying it again changes nothing. Raises `StartFailed`."""
+    supervisor.run(client(endpoints, "catalog", "apply", str(CATALOG)), _CLIENT_TIMEOUT_SECONDS)
 
 
-def demo_checkout(supervisor: Supervisor, places: Places) -> tuple[str, str] | None:
-    """A new customer's name and the URL of a checkout page for them; None where none could be made.
+def demo_checkout(supervisor: Supervisor, endpoints: Endpoints) -> tuple[str, str] | None:
+    """Return a new customer's token and the URL of their checkout page; None on failure.
 
-    The sandbox is of use without it, so a failure is not one of the start.
+    A failure does not abort the start, since the sandbox works without the demo.
     """
-    shop = f"{places.stripe_url}/_sandbox" if places.uses_stand_in else _NO_SHOP
+    shop = f"{endpoints.stripe_url}/_sandbox" if endpoints.uses_stand_in else _NO_SHOP
     customer = {"type": "organization", "id": f"demo-{secrets.token_hex(3)}"}
     try:
         request(
             supervisor,
-            places,
+            endpoints,
             "register_customer",
             {"customer": customer, "email": f"{customer['id']}@example.com", "name": "Demo"},
         )
         answer = request(
             supervisor,
-            places,
+            endpoints,
             "start_checkout",
             {
                 "customer": customer,
@@ -60,23 +60,26 @@ def demo_checkout(supervisor: Supervisor, places: Places) -> tuple[str, str] | N
 
 
 def request(
-    supervisor: Supervisor, places: Places, name: str, fields: dict[str, object]
+    supervisor: Supervisor, endpoints: Endpoints, name: str, fields: dict[str, object]
 ) -> dict[str, object]:
-    """Send a command to subscriptions; gives its result. Raises `StartFailed`, `ValueError`, `KeyError`."""
-    program = client(places, "request", "subscriptions", name, json.dumps(fields))
+    """Send a command to subscriptions and return its result.
+
+    Raises `StartFailed`, `ValueError` and `KeyError`.
+    """
+    program = client(endpoints, "request", "subscriptions", name, json.dumps(fields))
     outcome = json.loads(supervisor.run(program, _CLIENT_TIMEOUT_SECONDS))
     result: dict[str, object] = outcome["result"]
     return result
 
 
-def client(places: Places, *arguments: str) -> Program:
-    """The command line client with these arguments."""
+def client(endpoints: Endpoints, *arguments: str) -> Program:
+    """Return the command line client with these arguments as a program."""
     command = [sys.executable, "-m", "tallystick", *arguments]
-    return Program("client", command, of_client(places), directory=ROOT)
+    return Program("client", command, of_client(endpoints), directory=ROOT)
 
 
 def demo_price(catalog: Path) -> str:
-    """The first price of a plan without seats that costs something."""
+    """Return the first price of a plan without seats that is not free."""
     for product in yaml.safe_load(catalog.read_text())["products"]:
         if product["kind"] != "plan" or "seats" in product:
             continue

@@ -1,4 +1,4 @@
-"""Where everything of one sandbox is: its ports, its URLs, and the `endpoints.json` that tells others."""
+"""Ports and URLs of one sandbox, and the `endpoints.json` with them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DATABASE = "tallystick"
 STRIPE_API = "https://api.stripe.com"
 WEBHOOK_PATH = "/api/v1/webhooks/stripe"
 
-# Counted from the base port. What people open in a browser comes first.
-_WORKERS_OFFSET = 0  # the gateway has the base port itself
+# Offsets from the base port. Services with web pages come first.
+_WORKERS_OFFSET = 0  # the gateway listens on the base port
 _STRIPE_OFFSET = 10
 _NATS_OFFSET = 20
 _NATS_MONITOR_OFFSET = 21
@@ -28,7 +28,7 @@ PORTS_USED = 23
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment of `./dev up` may say, under the product's own setting names."""
+    """Settings from the environment of `./dev up`, with the product's setting names."""
 
     subject_prefix: str
     webhook_subject: str
@@ -38,7 +38,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Empty values count as unset."""
+        """Read the settings; empty values count as unset."""
         return cls(
             subject_prefix=environment.get("SUBJECT_PREFIX") or DEFAULT_PREFIX,
             webhook_subject=environment.get("WEBHOOK_SUBJECT") or DEFAULT_WEBHOOK_SUBJECT,
@@ -49,8 +49,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Places:
-    """The addresses of one sandbox."""
+class Endpoints:
+    """Ports and URLs of one sandbox."""
 
     base_port: int
     credentials: Credentials
@@ -59,40 +59,40 @@ class Places:
 
     @property
     def uses_stand_in(self) -> bool:
-        """Whether the Stripe stand-in answers instead of Stripe."""
+        """Whether the sandbox runs the Stripe stand-in."""
         return self.settings.stripe_secret_key is None
 
     @property
     def stripe_port(self) -> int:
-        """The stand-in's port."""
+        """Port of the Stripe stand-in."""
         return self.base_port + _STRIPE_OFFSET
 
     @property
     def nats_port(self) -> int:
-        """NATS, for clients."""
+        """Client port of NATS."""
         return self.base_port + _NATS_OFFSET
 
     @property
     def nats_monitor_port(self) -> int:
-        """NATS, for monitoring over HTTP."""
+        """HTTP monitoring port of NATS."""
         return self.base_port + _NATS_MONITOR_OFFSET
 
     @property
     def postgres_port(self) -> int:
-        """Postgres."""
+        """Port of Postgres."""
         return self.base_port + _POSTGRES_OFFSET
 
     def worker_port(self, worker: str) -> int:
-        """Where a worker answers over HTTP: health and metrics, and its own routes if it has any."""
+        """Return the HTTP port of a worker: health, metrics and its own routes."""
         return self.base_port + _WORKERS_OFFSET + port_offset(worker)
 
     def worker_url(self, worker: str) -> str:
-        """The root of a worker's HTTP routes."""
+        """Return the base URL of a worker."""
         return f"http://{HOST}:{self.worker_port(worker)}"
 
     @property
     def ports(self) -> dict[str, int]:
-        """Every port that must be free before the start, by the name of who wants it."""
+        """All ports that must be free at the start, by program."""
         ports = {worker: self.worker_port(worker) for worker in self.workers}
         if self.uses_stand_in:
             ports["stripe"] = self.stripe_port
@@ -105,65 +105,65 @@ class Places:
 
     @property
     def stripe_url(self) -> str:
-        """The base of Stripe's API: the stand-in's, or what the settings say."""
+        """Base URL of Stripe's API: the stand-in's, or the configured one."""
         if self.uses_stand_in:
             return f"http://{HOST}:{self.stripe_port}"
         return self.settings.stripe_api_base or STRIPE_API
 
     @property
     def stripe_secret_key(self) -> str:
-        """The key workers call Stripe with."""
+        """API key with which workers call Stripe."""
         return self.settings.stripe_secret_key or self.credentials.stripe_secret_key
 
     @property
     def stripe_webhook_secret(self) -> str:
-        """What webhooks are signed with."""
+        """Secret with which webhooks are signed."""
         return self.settings.stripe_webhook_secret or self.credentials.stripe_webhook_secret
 
     @property
     def webhook_url(self) -> str:
-        """Where Stripe's webhooks go."""
+        """URL to which Stripe's webhooks are sent."""
         return self.worker_url("webhooks") + WEBHOOK_PATH
 
     def nats_url(self, user: str) -> str:
-        """The URL of a NATS user."""
+        """Return the URL of a NATS user."""
         return f"nats://{user}:{self.credentials.nats_users[user]}@{HOST}:{self.nats_port}"
 
     @property
     def nats_monitor_url(self) -> str:
-        """Where NATS tells how it is."""
+        """Monitoring URL of NATS."""
         return f"http://{HOST}:{self.nats_monitor_port}"
 
     @property
     def database_url(self) -> str:
-        """The database, as its owner."""
+        """Database URL of its owner."""
         return self._database_url(OWNER, self.credentials.database_owner)
 
     def database_role_url(self, service: str) -> str:
-        """The database, as a service's own role."""
+        """Return the database URL of a service's role."""
         return self._database_url(f"tallystick_{service}", self.credentials.database_roles[service])
 
     def _database_url(self, user: str, password: str) -> str:
         return f"postgresql://{user}:{quote(password, safe='')}@{HOST}:{self.postgres_port}/{DATABASE}"
 
 
-def document(places: Places) -> dict[str, object]:
-    """What `endpoints.json` says."""
+def document(endpoints: Endpoints) -> dict[str, object]:
+    """Return the contents of `endpoints.json`."""
     content: dict[str, object] = {
-        "nats": places.nats_url("client"),
-        "nats_users": {user: places.nats_url(user) for user in places.credentials.nats_users},
-        "nats_monitor": places.nats_monitor_url,
-        "database": places.database_url,
+        "nats": endpoints.nats_url("client"),
+        "nats_users": {user: endpoints.nats_url(user) for user in endpoints.credentials.nats_users},
+        "nats_monitor": endpoints.nats_monitor_url,
+        "database": endpoints.database_url,
         "database_roles": {
-            service: places.database_role_url(service) for service in places.credentials.database_roles
+            service: endpoints.database_role_url(service) for service in endpoints.credentials.database_roles
         },
-        "webhooks": places.webhook_url,
-        "stripe": places.stripe_url,
-        "stripe_secret_key": places.stripe_secret_key,
-        "stripe_webhook_secret": places.stripe_webhook_secret,
-        "workers": {worker: places.worker_url(worker) for worker in places.workers},
+        "webhooks": endpoints.webhook_url,
+        "stripe": endpoints.stripe_url,
+        "stripe_secret_key": endpoints.stripe_secret_key,
+        "stripe_webhook_secret": endpoints.stripe_webhook_secret,
+        "workers": {worker: endpoints.worker_url(worker) for worker in endpoints.workers},
     }
-    if "gateway" in places.workers:
-        content["gateway"] = places.worker_url("gateway")
-        content["gateway_jwt_secret"] = places.credentials.gateway_jwt_secret
+    if "gateway" in endpoints.workers:
+        content["gateway"] = endpoints.worker_url("gateway")
+        content["gateway_jwt_secret"] = endpoints.credentials.gateway_jwt_secret
     return content

@@ -1,16 +1,16 @@
-"""The environment each program of the sandbox is started with: only what it needs, nobody else's secrets."""
+"""Environment variables of each program in the sandbox: only what it needs, without the secrets of others."""
 
 from __future__ import annotations
 
 import os
 
-from sandbox.endpoints import Places
+from sandbox.endpoints import Endpoints
 from sandbox.ports import HOST
 from sandbox.workers import ROOT
 
-# Settings of the person's own shell that would lead a program elsewhere, or tell it what it must not know.
-# Without compiled modules every start of a worker takes seconds longer.
-_NOT_PASSED_ON = (
+# Variables of the user's shell that would misconfigure a program or give it foreign secrets.
+# Without bytecode caching, every start of a worker takes seconds longer.
+_NOT_INHERITED = (
     "DATABASE_URL",
     "GATEWAY_",
     "NATS_",
@@ -19,79 +19,79 @@ _NOT_PASSED_ON = (
     "TALLYSTICK_",
     "PYTHONDONTWRITEBYTECODE",
 )
-# The services that talk to Stripe, or check what it has signed.
+# Services that call Stripe or verify its signatures.
 _WITH_STRIPE = ("subscriptions", "webhooks")
 _PUBLIC_STRIPE_SETTINGS = ("STRIPE_PUBLISHABLE_KEY", "STRIPE_TRIAL_DAYS")
 
 
-def shared_by_all(places: Places) -> dict[str, str]:
-    """What every Python program of the sandbox gets."""
-    passed_on = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+def shared_by_all(endpoints: Endpoints) -> dict[str, str]:
+    """Return the variables that every Python program of the sandbox gets."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     return {
-        **passed_on,
+        **inherited,
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
-        "SUBJECT_PREFIX": places.settings.subject_prefix,
-        "WEBHOOK_SUBJECT": places.settings.webhook_subject,
+        "SUBJECT_PREFIX": endpoints.settings.subject_prefix,
+        "WEBHOOK_SUBJECT": endpoints.settings.webhook_subject,
     }
 
 
-def of_provisioning(places: Places) -> dict[str, str]:
-    """The owner of the database, the admin of NATS, and the passwords of the roles to be made."""
-    roles = places.credentials.database_roles
+def of_provisioning(endpoints: Endpoints) -> dict[str, str]:
+    """Return the variables of provisioning: database owner, NATS admin and the roles' passwords."""
+    roles = endpoints.credentials.database_roles
     return {
-        **shared_by_all(places),
-        "DATABASE_URL": places.database_url,
-        "NATS_URL": places.nats_url("admin"),
-        "NATS_MONITOR_URL": places.nats_monitor_url,
+        **shared_by_all(endpoints),
+        "DATABASE_URL": endpoints.database_url,
+        "NATS_URL": endpoints.nats_url("admin"),
+        "NATS_MONITOR_URL": endpoints.nats_monitor_url,
         **{f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD": secret for service, secret in roles.items()},
     }
 
 
-def of_client(places: Places) -> dict[str, str]:
-    """The command line client, as the NATS user `client`."""
-    return {**shared_by_all(places), "NATS_URL": places.nats_url("client")}
+def of_client(endpoints: Endpoints) -> dict[str, str]:
+    """Return the variables of the command line client, with the NATS user `client`."""
+    return {**shared_by_all(endpoints), "NATS_URL": endpoints.nats_url("client")}
 
 
-def of_invitations(places: Places) -> dict[str, str]:
-    """The command line client that shows invitations, with the secret their tokens are made from."""
-    return {**of_client(places), "INVITATION_SECRET": places.credentials.invitation_secret}
+def of_invitations(endpoints: Endpoints) -> dict[str, str]:
+    """Return the variables of the `invitations` command, with the token secret."""
+    return {**of_client(endpoints), "INVITATION_SECRET": endpoints.credentials.invitation_secret}
 
 
-def of_worker(places: Places, worker: str) -> dict[str, str]:
-    """A worker: its own database role and NATS user, and Stripe where it needs it."""
+def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
+    """Return the variables of a worker: its database role and NATS user, and Stripe if it needs it."""
     environment = {
         "LOG_FORMAT": "console",
-        **shared_by_all(places),
-        "NATS_URL": places.nats_url(worker),
+        **shared_by_all(endpoints),
+        "NATS_URL": endpoints.nats_url(worker),
         "HEALTH_HOST": HOST,
-        "HEALTH_PORT": str(places.worker_port(worker)),
+        "HEALTH_PORT": str(endpoints.worker_port(worker)),
     }
-    if worker in places.credentials.database_roles:
-        environment["DATABASE_URL"] = places.database_role_url(worker)
+    if worker in endpoints.credentials.database_roles:
+        environment["DATABASE_URL"] = endpoints.database_role_url(worker)
     if worker == "seats":
-        environment["INVITATION_SECRET"] = places.credentials.invitation_secret
+        environment["INVITATION_SECRET"] = endpoints.credentials.invitation_secret
     if worker in _WITH_STRIPE:
         environment |= {name: os.environ[name] for name in _PUBLIC_STRIPE_SETTINGS if name in os.environ}
         environment |= {
-            "STRIPE_SECRET_KEY": places.stripe_secret_key,
-            "STRIPE_WEBHOOK_SECRET": places.stripe_webhook_secret,
-            "STRIPE_API_BASE": places.stripe_url,
+            "STRIPE_SECRET_KEY": endpoints.stripe_secret_key,
+            "STRIPE_WEBHOOK_SECRET": endpoints.stripe_webhook_secret,
+            "STRIPE_API_BASE": endpoints.stripe_url,
         }
     if worker == "gateway":
         environment |= {
-            "GATEWAY_JWT_SECRET": places.credentials.gateway_jwt_secret,
-            "GATEWAY_SESSION_SECRET": places.credentials.gateway_session_secret,
-            "GATEWAY_PUBLIC_URL": places.worker_url(worker),
-            "STRIPE_API_BASE": places.stripe_url,
+            "GATEWAY_JWT_SECRET": endpoints.credentials.gateway_jwt_secret,
+            "GATEWAY_SESSION_SECRET": endpoints.credentials.gateway_session_secret,
+            "GATEWAY_PUBLIC_URL": endpoints.worker_url(worker),
+            "STRIPE_API_BASE": endpoints.stripe_url,
         }
     return environment
 
 
-def of_stripe(places: Places) -> dict[str, str]:
-    """The stand-in: the key it accepts and the secret it signs with."""
+def of_stripe(endpoints: Endpoints) -> dict[str, str]:
+    """Return the variables of the Stripe stand-in: its API key and webhook secret."""
     return {
-        **shared_by_all(places),
-        "STRIPE_SECRET_KEY": places.stripe_secret_key,
-        "STRIPE_WEBHOOK_SECRET": places.stripe_webhook_secret,
+        **shared_by_all(endpoints),
+        "STRIPE_SECRET_KEY": endpoints.stripe_secret_key,
+        "STRIPE_WEBHOOK_SECRET": endpoints.stripe_webhook_secret,
     }

@@ -1,7 +1,7 @@
-"""Starts a program that ends with the supervisor, and not as root where it refuses to be.
+"""Launcher of a program that must end with the supervisor, and must not run as root if it refuses to.
 
-Run by its path, with the standard library alone: `python -ISE launch.py --parent PID … -- PROGRAM ARG…`.
-It becomes the program (`exec`), so the process id the supervisor knows is the program's own.
+It is run by path with only the standard library: `python -ISE launch.py --parent PID … -- PROGRAM ARG…`. It
+replaces itself with the program (`exec`), so the process id known to the supervisor is the program's.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class _CapabilitySet(ctypes.Structure):
     )
 
 
-def become(user: str, *, reach_everywhere: bool) -> None:
-    """Give up root for `user`.
+def become(user: str, *, bypass_directory_permissions: bool) -> None:
+    """Switch from root to `user`.
 
-    With `reach_everywhere` the right to pass directories is kept (Linux only): a project under `/root` is
-    then usable without opening that directory to everybody.
+    With `bypass_directory_permissions` the process keeps the capability to traverse closed directories (Linux
+    only), so that a project under `/root` works without opening that directory to everyone.
     """
     account = pwd.getpwnam(user)
     libc = ctypes.CDLL(None, use_errno=True)
-    keep = reach_everywhere and _LINUX
+    keep = bypass_directory_permissions and _LINUX
     if keep:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
@@ -53,32 +53,32 @@ def become(user: str, *, reach_everywhere: bool) -> None:
         header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
         bit = 1 << _CAP_DAC_OVERRIDE
         sets = (_CapabilitySet * 2)(_CapabilitySet(bit, bit, bit), _CapabilitySet(0, 0, 0))
-        # A container may withhold the capability: the program then says itself which path it cannot reach.
+        # A container may withhold the capability; the program then reports the path it cannot reach.
         if libc.capset(ctypes.byref(header), sets) == 0:
             libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
 
 
 def end_with_parent(parent_pid: int, signal_number: int) -> None:
-    """Ask the kernel to signal this process when its parent dies, however it dies (Linux only)."""
+    """Make the kernel signal this process when its parent dies (Linux only)."""
     if not _LINUX:
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before we asked
+    if os.getppid() != parent_pid:  # the parent died before the call
         sys.exit(1)
 
 
 def main() -> None:
-    """Read the options, change what has to change, and become the program."""
+    """Parse the options, switch the user if needed, and replace this process with the program."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--user")
-    parser.add_argument("--reach-everywhere", action="store_true")
+    parser.add_argument("--bypass-directory-permissions", action="store_true")
     parser.add_argument("--signal", type=int, default=int(signal.SIGTERM))
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("program", nargs="+")
     options = parser.parse_args()
     os.umask(0o077)
     if options.user:
-        become(options.user, reach_everywhere=options.reach_everywhere)
+        become(options.user, bypass_directory_permissions=options.bypass_directory_permissions)
     end_with_parent(options.parent, options.signal)
     os.execvp(options.program[0], options.program)
 

@@ -1,4 +1,4 @@
-"""One program the sandbox runs: started in its own process group, stopped for certain, never left behind."""
+"""Child process in its own process group, which is always stopped completely."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
-# After its polite signal a program has this long to finish; Postgres writes a checkpoint in it.
+# Time between the stop signal and SIGKILL; Postgres needs it for a checkpoint.
 STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.02
-# Enough of a log to see why a program ended, on one screen.
+# Log lines in an error message: enough to see the cause on one screen.
 _LAST_LINES = 15
 
 ReadyCheck = Callable[[], bool]
@@ -25,20 +25,20 @@ ReadyCheck = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Program:
-    """What to run: the command line, its whole environment, and the signal that ends it politely."""
+    """Command line, environment and stop signal of a program."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: signal.Signals = signal.SIGTERM
-    # Where we are root: the account to run as, and whether it needs the right to pass closed directories.
+    # When started by root: the account to run as, and whether it may traverse closed directories.
     user: str | None = None
-    reach_everywhere: bool = False
+    bypass_directory_permissions: bool = False
     directory: Path | None = None
 
 
 class Child:
-    """A running `Program`."""
+    """Running `Program`."""
 
     def __init__(self, program: Program, output: IO[bytes] | int) -> None:
         """Start it. `output`: a file for what it writes, or `subprocess.PIPE`.
@@ -50,8 +50,8 @@ class Child:
         launcher += ["--signal", str(int(program.stop_signal))]
         if program.user:
             launcher += ["--user", program.user]
-        if program.reach_everywhere:
-            launcher += ["--reach-everywhere"]
+        if program.bypass_directory_permissions:
+            launcher += ["--bypass-directory-permissions"]
         self.process = subprocess.Popen(
             [*launcher, "--", *program.command],
             env=dict(program.environment),
@@ -64,12 +64,12 @@ class Child:
 
     @property
     def name(self) -> str:
-        """The program's name, for people."""
+        """Name of the program."""
         return self.program.name
 
     @property
     def pid(self) -> int:
-        """Its process id, which is also its process group's."""
+        """Process id, which is also the process group id."""
         return self.process.pid
 
     @property
@@ -78,18 +78,18 @@ class Child:
         return self.process.poll()
 
     def ask_to_stop(self) -> None:
-        """Send the polite signal to the program itself; it ends its own children."""
+        """Send the stop signal to the program only; it stops its own children."""
         if self.exit_code is None:
             self.process.send_signal(self.program.stop_signal)
 
     def kill(self) -> None:
-        """End the program with SIGKILL at once, as a crash would."""
+        """Kill the program immediately with SIGKILL, as in a crash."""
         if self.exit_code is None:
             self.process.kill()
         self.process.wait()
 
     def stop(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
-        """Ask, wait, and at the end kill whatever is left of the process group."""
+        """Send the stop signal, wait, and kill the rest of the process group."""
         self.ask_to_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout_seconds)
@@ -97,14 +97,14 @@ class Child:
         self.process.wait()
 
     def end_group(self) -> None:
-        """Kill what is left of the process group; nothing is where the program ended its own children."""
-        # macOS says PermissionError of a group of zombies.
+        """Kill the rest of the process group, if the program left any children."""
+        # macOS raises PermissionError for a group of zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
 
 class NotReady(Exception):
-    """A program did not become ready; the message says what it wrote last."""
+    """A program did not become ready; the message contains its last log lines."""
 
 
 def wait_until_ready(child: Child, ready: ReadyCheck, log: Path, timeout_seconds: float) -> None:
@@ -119,7 +119,7 @@ def wait_until_ready(child: Child, ready: ReadyCheck, log: Path, timeout_seconds
 
 
 def last_lines(log: Path, count: int = _LAST_LINES) -> str:
-    """The end of a log, or a note that there is none."""
+    """Return the end of a log, or a note that it is empty."""
     if not log.exists():
         return "(nothing was written)"
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:])

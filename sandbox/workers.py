@@ -1,4 +1,4 @@
-"""Which workers there are, found by looking: every folder of `services/` that has an `app.py` is one."""
+"""Workers of the product: every folder of `services/` with an `app.py`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# The order in which they appear and get their ports, so that a port means the same worker in every version.
+# Order of the workers and their ports, which stays the same in every version.
 _PORT_ORDER = ("gateway", "webhooks", "subscriptions", "seats", "consumables")
 
 
 def worker_names(root: Path = ROOT) -> list[str]:
-    """The workers that exist, in port order, unknown ones last."""
+    """Return the workers in port order, unknown ones last."""
     found = {path.parent.name for path in root.glob("services/*/app.py")}
     return [name for name in _PORT_ORDER if name in found] + sorted(found - set(_PORT_ORDER))
 
 
 def services_with_tables(root: Path = ROOT) -> list[str]:
-    """The services that keep tables, and so have a schema and a database role."""
+    """Return the services with tables, which have a schema and a database role."""
     return sorted(path.parent.name for path in root.glob("services/*/migrations"))
 
 
 def port_offset(worker: str) -> int:
-    """How far a worker's port lies above that of the first one."""
+    """Return the offset of a worker's port from the base port."""
     return _PORT_ORDER.index(worker) if worker in _PORT_ORDER else len(_PORT_ORDER)

@@ -1,6 +1,7 @@
-"""Tallystick for other teams: message types, subjects, a client and a command line.
+"""Client package for other teams: message types, subjects, a client and a command line.
 
-Nothing in this package knows how the workers are built; it imports neither them nor their plumbing.
+This package imports nothing from the workers (`services`, `shared`); it needs only pydantic, nats-py and the
+CLI libraries.
 
     async with tallystick.connect("nats://client:password@localhost:7402") as billing:
         answer = await billing.ask(CheckEntitlement(customer=customer, feature="exports"))

@@ -1,4 +1,4 @@
-"""`python -m tallystick`: the command line client."""
+"""Entry point of `python -m tallystick`, the command line client."""
 
 from tallystick.cli import main
 

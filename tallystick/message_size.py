@@ -1,7 +1,7 @@
-"""How large a message is to NATS, whose limits count the headers and the body together.
+"""Message size as NATS counts it: headers and body together.
 
-nats-py compares the body alone with `max_payload`. A body just below it with a few headers passes that
-check, and the server answers by closing the connection.
+nats-py compares only the body with `max_payload`. A body just below the limit with a few headers passes that
+check, and the server then closes the connection.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ HEADER_LINE_BYTES = len(": \r\n")
 
 
 def headers_size(headers: Mapping[str, str] | None) -> int:
-    """The bytes that headers take in a message; none where there are none."""
+    """Return the number of bytes the headers add to a message; 0 without headers."""
     if not headers:
         return 0
     lines = (len(name.encode()) + len(value.encode()) + HEADER_LINE_BYTES for name, value in headers.items())
@@ -19,5 +19,5 @@ def headers_size(headers: Mapping[str, str] | None) -> int:
 
 
 def message_size(body: bytes, headers: Mapping[str, str] | None = None) -> int:
-    """The bytes of a message that count towards `max_payload` and a stream's `max_msg_size`."""
+    """Return the message size in bytes that counts towards `max_payload` and `max_msg_size`."""
     return len(body) + headers_size(headers)

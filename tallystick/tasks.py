@@ -1,17 +1,17 @@
-"""Ending what runs in the background."""
+"""Cancellation of background tasks."""
 
 import asyncio
 from typing import Any
 
 CANCELLED_AGAIN_SECONDS = 2.0
-"""After this a task that goes on is cancelled once more; long enough for one that cleans up."""
+"""Time before a task that still runs is cancelled again; long enough for normal clean-up."""
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until each of them has ended, whatever it ends with.
+    """Cancel tasks and wait until each of them has ended, ignoring their results and exceptions.
 
-    Up to Python 3.11 `asyncio.wait_for` drops a cancellation that comes together with what it waits for, and
-    whoever is cancelled then goes on as if nothing had happened.
+    The cancellation is repeated because up to Python 3.11 `asyncio.wait_for` swallows a cancellation that
+    arrives together with the awaited result.
     """
     running = set(tasks)
     while running:

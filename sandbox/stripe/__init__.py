@@ -1,3 +1,3 @@
-"""A stand-in for Stripe's API, true enough that the real SDK cannot tell for what a billing back end uses."""
+"""Stand-in for the parts of Stripe's API that a billing back end uses, compatible with the real SDK."""
 
 API_VERSION = "2026-10-28.endive"

@@ -1,7 +1,7 @@
-"""The state of the stand-in: every object by type and id, the events they give rise to, and their time.
+"""State of the stand-in: all objects by type and id, their events and their clocks.
 
-Objects are plain dicts shaped as Stripe's JSON. Keys that begin with `_` are the stand-in's own notes: they
-are kept, and never shown.
+Objects are plain dicts shaped like Stripe's JSON. Keys that begin with `_` are private fields of the
+stand-in: stored, but never returned.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ Include = Callable[["Account", Json], Any]
 
 
 class Listener(Protocol):
-    """Called right after an event was emitted, with the live object (not the snapshot)."""
+    """Called directly after an event, with the live object instead of the snapshot."""
 
     def __call__(self, account: Account, obj: Json) -> object:
-        """React to the event."""
+        """Handle the event."""
 
 
 TEST_CLOCK = "test_helpers.test_clock"
 ID_ALPHABET = string.ascii_letters + string.digits
 ID_LENGTHS = {"cus": 14, "prod": 14, "si": 14, "req": 14, "cs_test": 58}
-"""Length of the random part where it is not 24; Stripe's own ids look so."""
+"""Length of the random part if it is not 24, as in Stripe's ids."""
 MAX_DUE_STEPS = 100_000
-"""A module whose due work never ends is a bug: better an error than a server that hangs."""
+"""Limit of due steps per run; a module whose due work never ends raises an error instead of blocking the
+server."""
 
 
 LINES_SHOWN = 10
-"""Of its lines an invoice brings the first few along; all of them are listed under their `url`."""
+"""Number of lines contained in an invoice; all of them are listed at their `url`."""
 PREVIEW_PREFIX = "upcoming_in_"
-"""How the ids of previews begin, which have nothing but what they bring along."""
+"""Prefix of preview ids, whose objects are not stored."""
 
 
 def public(value: Any) -> Any:
-    """A deep copy without the stand-in's own notes, and with the first lines of an invoice only."""
+    """Return a deep copy without private fields, and with the first lines of an invoice only."""
     if isinstance(value, dict):
         shown = {key: public(item) for key, item in value.items() if not key.startswith("_")}
         return _with_first_lines(shown) if shown.get("object") == "invoice" else shown
@@ -65,7 +66,7 @@ def _with_first_lines(invoice: Json) -> Json:
 
 
 class Account:
-    """One Stripe account in test mode. Single-threaded; a request or a piece of due work runs in a `unit`."""
+    """Stripe account in test mode. Single-threaded; each request or due step runs in a `unit`."""
 
     def __init__(
         self,
@@ -93,12 +94,12 @@ class Account:
     # -- objects ------------------------------------------------------------------------------------------
 
     def new_id(self, prefix: str) -> str:
-        """A fresh id such as `sub_…`."""
+        """Return a new id such as `sub_…`."""
         length = ID_LENGTHS.get(prefix, 24)
         return prefix + "_" + "".join(secrets.choice(ID_ALPHABET) for _ in range(length))
 
     def insert(self, obj: Json) -> Json:
-        """Add an object under its `object` and `id`, and hand it back."""
+        """Store an object by its `object` and `id`, and return it."""
         kind, object_id = obj["object"], obj["id"]
         if self._before is not None:
             self._before.setdefault((kind, object_id), None)
@@ -107,40 +108,40 @@ class Account:
         return obj
 
     def remove(self, obj: Json) -> None:
-        """Take an object out for good (most of Stripe's deletes leave a `deleted` stub instead)."""
+        """Delete an object completely (most of Stripe's deletes leave a `deleted` stub instead)."""
         self._track(obj)
         self._objects[obj["object"]].pop(obj["id"], None)
         self._types.pop(obj["id"], None)
 
     def get(self, kind: str, object_id: str, *, param: str = "id", status: int = 404) -> Json:
-        """The live object, to read or to change in place. Raises Stripe's `resource_missing`."""
+        """Return the live object, for reading or changing. Raises Stripe's `resource_missing`."""
         obj = self.peek(kind, object_id)
         if obj is None:
             raise missing_object(kind, object_id, param=param, status=status)
         return self._track(obj)
 
     def refer(self, kind: str, object_id: str, param: str) -> Json:
-        """An object named by a parameter: as `get`, but unknown or deleted is a 400 about that parameter."""
+        """Return the object of a parameter: like `get`, but with a 400 for an unknown or deleted id."""
         obj = self.get(kind, object_id, param=param, status=400)
         if obj.get("deleted"):
             raise missing_object(kind, object_id, param=param, status=400)
         return obj
 
     def peek(self, kind: str, object_id: str | None) -> Json | None:
-        """The object, only to be read, or None."""
+        """Return the object for reading only, or None."""
         return self._objects.get(kind, {}).get(object_id or "")
 
     def by_id(self, object_id: str) -> Json | None:
-        """The object of whatever type with this id, only to be read, or None."""
+        """Return the object of any type with this id, for reading only, or None."""
         kind = self._types.get(object_id)
         return None if kind is None else self._objects[kind].get(object_id)
 
     def all(self, kind: str) -> list[Json]:
-        """All objects of a type, oldest first, without deleted ones."""
+        """Return all objects of a type, oldest first, without deleted ones."""
         return self.find(kind)
 
     def find(self, kind: str, **equals: Any) -> list[Json]:
-        """The objects of a type with these values, oldest first, without deleted ones."""
+        """Return the objects of a type with these values, oldest first, without deleted ones."""
         wanted = equals.items()
         return [
             self._track(obj)
@@ -149,7 +150,7 @@ class Account:
         ]
 
     def each(self, kind: str, **equals: Any) -> list[Json]:
-        """As `find`, but only to be read: looking at ten thousand objects every second must stay cheap."""
+        """Like `find`, but for reading only, which stays cheap with ten thousand objects."""
         wanted = equals.items()
         return [
             obj
@@ -158,15 +159,15 @@ class Account:
         ]
 
     def everything(self) -> list[Json]:
-        """All objects of all types, deleted ones too."""
+        """Return all objects of all types, including deleted ones."""
         return [self._track(obj) for objects in self._objects.values() for obj in list(objects.values())]
 
     def first(self, kind: str) -> Json | None:
-        """The oldest object of a type, only to be read, or None."""
+        """Return the oldest object of a type, for reading only, or None."""
         return next(iter(self._objects.get(kind, {}).values()), None)
 
     def oldest(self, kind: str, *, keep: int) -> list[Json]:
-        """The objects beyond the `keep` newest, oldest first."""
+        """Return the objects beyond the `keep` newest, oldest first."""
         objects = self._objects.get(kind, {})
         surplus = max(0, len(objects) - keep)
         return [self._track(obj) for obj in islice(objects.values(), surplus)]
@@ -174,7 +175,7 @@ class Account:
     # -- events -------------------------------------------------------------------------------------------
 
     def emit(self, event_type: str, obj: Json, previous_attributes: Json | None = None) -> Json:
-        """Record an event with a snapshot of the object and queue its delivery to the webhook endpoints."""
+        """Store an event with a snapshot of the object, and queue its webhook deliveries."""
         data: Json = {"object": public(obj)}
         if previous_attributes is not None:
             data["previous_attributes"] = public(previous_attributes)
@@ -192,7 +193,7 @@ class Account:
             "pending_webhooks": len(endpoints),
             "request": dict(self.request),
             "type": event_type,
-            # As text, because an account keeps thousands of events and reads few of them again.
+            # Stored as text, because an account has thousands of events and rarely reads them again.
             "_data": json.dumps(data),
             "_kept_since": int(self._wall_clock()),
         }
@@ -204,7 +205,7 @@ class Account:
         return event
 
     def change(self, obj: Json, event_type: str | None = None, **values: Any) -> Json:
-        """Set values; if any differs, emit the event. Gives back (and tells) the previous attributes."""
+        """Set values, emit the event if any differs, and return the previous attributes."""
         previous = {name: obj.get(name) for name, value in values.items() if obj.get(name) != value}
         if previous:
             obj.update(values)
@@ -213,7 +214,7 @@ class Account:
         return previous
 
     def on(self, event_type: str, listener: Listener) -> None:
-        """Call `listener(account, obj)` right after each event of this type."""
+        """Register a listener, called as `listener(account, obj)` directly after each event of this type."""
         self.listeners.setdefault(event_type, []).append(listener)
 
     def _queue_delivery(self, event: Json, endpoint: Json) -> None:
@@ -231,12 +232,12 @@ class Account:
     # -- time ---------------------------------------------------------------------------------------------
 
     def now(self, obj: Json | None = None) -> int:
-        """Unix seconds: the frozen time of the test clock it (or its customer) is on, else the wall clock."""
+        """Return the time in unix seconds: of the object's or customer's test clock, else the wall clock."""
         clock = self.clock_of(obj)
         return int(self._wall_clock()) if clock is None else int(clock["frozen_time"])
 
     def clock_of(self, obj: Json | None) -> Json | None:
-        """The test clock an object lives on, only to be read, or None."""
+        """Return an object's test clock, for reading only, or None."""
         if obj is None:
             return None
         if obj.get("object") == TEST_CLOCK:
@@ -248,7 +249,7 @@ class Account:
         return self.peek(TEST_CLOCK, clock_id)
 
     def run_due(self, until: int, clock_id: str | None = None) -> int:
-        """Run everything due by `until` in order of time, a test clock moving along; gives how many steps."""
+        """Run all steps due by `until` in order, moving a test clock along; return their number."""
         for step in range(MAX_DUE_STEPS):
             waiting = [
                 item
@@ -266,11 +267,11 @@ class Account:
                 action()
         raise RuntimeError("due work does not come to an end")
 
-    # -- units --------------------------------------------------------------------------------------------
+    # -- transactions --------------------------------------------------------------------------------------
 
     @contextmanager
     def unit(self) -> Iterator[None]:
-        """All or nothing: what is changed inside is stored, or undone by any error but a failed payment."""
+        """Run a transaction: changes are stored, or rolled back on any error except a failed payment."""
         if self._before is not None:
             yield
             return
@@ -292,7 +293,7 @@ class Account:
             self._before = None
 
     def _track(self, obj: Json) -> Json:
-        """Remember an object as it was before this unit could change it."""
+        """Remember an object's state before this transaction changes it."""
         if self._before is not None:
             key = (obj["object"], obj["id"])
             if key not in self._before:
@@ -328,6 +329,6 @@ class Account:
 
 
 def _id_of(value: Any) -> str | None:
-    """The id of a reference that may be expanded."""
+    """Return the id of a reference that may be expanded."""
     found = value["id"] if isinstance(value, dict) else value
     return found if isinstance(found, str) else None

@@ -1,4 +1,4 @@
-"""The account itself, as `GET /v1/account` tells it."""
+"""The account itself: `GET /v1/account`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ACCOUNT_ID = "acct_sandbox000000001"
 
 
 def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/account` and `GET /v1/accounts/{id}` of the own account."""
+    """`GET /v1/account`, and `GET /v1/accounts/{id}` of this account."""
     if ids.get("id", ACCOUNT_ID) != ACCOUNT_ID:
         raise StripeFault(
             f"The provided key does not have access to account '{ids['id']}' (or that account does not"

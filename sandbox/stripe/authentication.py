@@ -1,4 +1,4 @@
-"""The page on which a customer authenticates a payment or a card (3D Secure), or fails to.
+"""Page on which a customer authenticates a payment or a card (3D Secure).
 
 A script posts `confirm=1` or `fail=1` to it.
 """
@@ -14,7 +14,7 @@ from sandbox.stripe.routing import Page, Route
 
 
 def step(error: str | None = None) -> str:
-    """The form itself, also shown by checkout."""
+    """Return the form, which checkout shows too."""
     return (
         f"{pages.alert(error)}<p>Your bank wants to know that it is you.</p>\n"
         f'<form method="post">{pages.button("Complete authentication", "confirm", main=True)}'

@@ -1,4 +1,4 @@
-"""Billing portal sessions: a short-lived page on which a customer looks after cards and subscriptions."""
+"""Billing portal sessions: short-lived pages on which a customer manages cards and subscriptions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def default_configuration(account: Account) -> Json:
-    """The configuration that is used unless another is named; made when first needed."""
+    """Return the default configuration, creating it on first use."""
     found = account.find(CONFIGURATION, is_default=True)
     return found[0] if found else _insert(account, {"features": _DEFAULT_FEATURES}, is_default=True)
 
@@ -105,7 +105,7 @@ def _insert(account: Account, params: Json, *, is_default: bool) -> Json:
 
 
 def _features(given: Json) -> Json:
-    """All features, those not given switched off."""
+    """Return all features; missing ones are disabled."""
 
     def switched(name: str, **rest: object) -> Json:
         feature = {**rest, **(given.get(name) or {})}

@@ -1,4 +1,4 @@
-"""Stripe's test cards: their numbers, the tokens that stand for them, and how each behaves."""
+"""Stripe's test cards: numbers, tokens and behaviour."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OWN_CODES = {
 
 @dataclass(frozen=True)
 class TestCard:
-    """How a test card behaves: whether it can be attached, charged, and when it asks for authentication."""
+    """Behaviour of a test card: whether it can be attached or charged, and needs authentication."""
 
     __test__ = False
 
@@ -45,11 +45,11 @@ class TestCard:
 
     @property
     def last4(self) -> str:
-        """The last four digits."""
+        """Last four digits."""
         return self.number[-4:]
 
     def decline_now(self) -> str | None:
-        """Why the card would be declined if it were attached and charged at once."""
+        """Reason why the card would be declined if it were attached and charged now."""
         return self.attach_decline or self.charge_decline
 
 
@@ -87,7 +87,7 @@ BY_TOKEN = {
 
 
 def card_of(number: str) -> TestCard:
-    """The test card with this number. Raises the card error of a number that is none."""
+    """Return the test card with this number. Raises the card error of an unknown number."""
     digits = re.sub(r"[\s-]", "", number)
     card = BY_NUMBER.get(digits)
     if card is None:
@@ -96,7 +96,7 @@ def card_of(number: str) -> TestCard:
 
 
 def decline(reason: str, *, param: str | None = None, **objects: object) -> StripeFault:
-    """The card error of a decline, with the objects it is told with."""
+    """Return the card error of a decline, with the objects it contains."""
     return StripeFault(
         MESSAGES[reason],
         status=402,
@@ -109,5 +109,5 @@ def decline(reason: str, *, param: str | None = None, **objects: object) -> Stri
 
 
 def error_code(reason: str) -> str:
-    """Stripe's error code of a reason for declining."""
+    """Return Stripe's error code for a decline reason."""
     return reason if reason in OWN_CODES else "card_declined"

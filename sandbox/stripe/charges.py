@@ -1,4 +1,4 @@
-"""Charges, the money that moved (or did not) for a payment intent, and refunds of them."""
+"""Charges of payment intents, and refunds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.stripe.routing import Route
 
 
 def new_charge(account: Account, intent: Json, method: Json, reason: str | None) -> Json:
-    """The charge of an attempt to pay; `reason` says why it was declined, None that it was paid."""
+    """Create the charge of a payment attempt; `reason` is the decline reason, or None if it was paid."""
     paid = reason is None
     charge_id = account.new_id("ch")
     charge = account.insert(
@@ -79,7 +79,7 @@ def list_charges(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def create_refund(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/refunds`: of a charge or of a payment intent's charge, in whole or in part."""
+    """`POST /v1/refunds`: refund a charge or a payment intent's charge, fully or partly."""
     charge = _refunded_charge(account, params)
     left = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount") or left

@@ -1,4 +1,4 @@
-"""What a checkout session sells: its line items, and what they come to today."""
+"""Line items of a checkout session and their current amounts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sandbox.stripe.billing import pricing
 from sandbox.stripe.faults import invalid, missing_parameter
 
 MAX_LINE_ITEMS = {"subscription": 20, "payment": 100}
-"""Stripe's own limits, by mode."""
+"""Stripe's limits, by mode."""
 
 
 def line_items(account: Account, params: Json) -> list[Json]:
-    """The session's line items from its parameters. Raises for prices that the mode cannot sell."""
+    """Return the line items of the parameters. Raises a fault for prices that the mode does not allow."""
     mode = params["mode"]
     given = params.get("line_items") or []
     if mode == "setup":
@@ -44,7 +44,7 @@ def line_items(account: Account, params: Json) -> list[Json]:
 
 
 def total(account: Account, session: Json) -> None:
-    """Write today's amounts on the session: less discounts, and nothing for what begins with a trial."""
+    """Set the amounts due today on the session: less discounts, and zero for items with a trial."""
     items: list[Json] = session["_line_items"]
     if not items:
         return
@@ -56,7 +56,7 @@ def total(account: Account, session: Json) -> None:
         item.update(amount_subtotal=amount, amount_discount=0, amount_total=amount)
     for given in session["discounts"] or []:
         coupon, _ = discounts.resolve(account, _named(given), "discounts", session["customer"])
-        _take_off(coupon, items)
+        _apply_coupon(coupon, items)
     session["amount_subtotal"] = sum(item["amount_subtotal"] for item in items)
     session["amount_total"] = sum(item["amount_total"] for item in items)
     session["total_details"] = {
@@ -67,13 +67,13 @@ def total(account: Account, session: Json) -> None:
 
 
 def on_trial(session: Json) -> bool:
-    """Whether the subscription begins with a trial."""
+    """Return whether the subscription begins with a trial."""
     data = session["_subscription_data"]
     return bool(data.get("trial_period_days") or data.get("trial_end"))
 
 
 def full_amount(item: Json) -> int:
-    """What a line item costs for one full period (or once), in minor units."""
+    """Return the amount of a line item for one full period (or once), in minor units."""
     return pricing.round_minor(pricing.total(_with_tiers(item["price"]), item["quantity"] or 0))
 
 
@@ -110,8 +110,8 @@ def _line_item(account: Account, params: Json, path: str) -> Json:
     }
 
 
-def _take_off(coupon: Json, items: list[Json]) -> None:
-    """Spread a coupon over the line items it applies to."""
+def _apply_coupon(coupon: Json, items: list[Json]) -> None:
+    """Distribute a coupon over the line items it applies to."""
     products = (coupon["_applies_to"] or {}).get("products")
     eligible = [item for item in items if not products or item["price"]["product"] in products]
     base = sum(item["amount_total"] for item in eligible)

@@ -1,9 +1,9 @@
-"""The hosted page of a checkout session, at the session's `url`.
+"""Hosted checkout page, at the session's `url`.
 
 A browser sees a form; a script posts the same fields to the same address: `card_number` (one of Stripe's test
-numbers; also `email`, `promotion_code`), or one of `decline`, `cancel`, or, when the card asks for
-authentication, `confirm` or `fail`. The answers: 303 to `success_url` or `cancel_url`; 402 with the page
-again when the card is declined; 200 for the next step.
+numbers; also `email`, `promotion_code`), `decline` or `cancel`, or, if the card requires authentication,
+`confirm` or `fail`. Responses: 303 to `success_url` or `cancel_url`; 402 with the page if the card is
+declined; 200 for the next step.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def submit(account: Account, params: Json, ids: dict[str, str]) -> Page:
 
 
 def _pay(account: Account, session: Json, params: Json) -> Page:
-    """What happens when the card is posted."""
+    """Handle a posted card."""
     email = params.get("email")
     if not params.get("card_number"):
         if _needs_card(session):
@@ -73,7 +73,7 @@ def _pay(account: Account, session: Json, params: Json) -> Page:
 
 
 def _authenticated(account: Account, session: Json, *, successful: bool) -> Page:
-    """What happens after the step of authentication."""
+    """Handle the result of the authentication."""
     awaiting, session["_awaiting"] = session["_awaiting"], None
     if not successful:
         return _form(account, session, payments.AUTHENTICATION_FAILED, 402)
@@ -137,7 +137,7 @@ def _form(account: Account, session: Json, error: str | None = None, status: int
 
 
 def _summary(account: Account, session: Json) -> str:
-    """What is bought, and what it costs today."""
+    """Return the items and the amount due today as HTML."""
     items: list[Json] = session["_line_items"]
     if not items:
         return ""
@@ -164,7 +164,7 @@ def _quantity(item: Json) -> str:
 
 
 def _terms(item: Json) -> str:
-    """How a line goes on: `€100.00 every month`."""
+    """Describe the recurring amount of a line: `€100.00 every month`."""
     price = item["price"]
     if pricing.is_metered(price):
         return "billed by use"

@@ -1,4 +1,4 @@
-"""Completes a checkout session: its customer, its card, and its payment or subscription."""
+"""Completion of a checkout session: customer, card, and payment or subscription."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def complete(
     email: str | None = None,
     authenticated: bool = False,
 ) -> None:
-    """Pay for an open session with a card that was found good (None: none is needed), and tell of it."""
+    """Complete an open session with a valid card (None if none is required), and emit its event."""
     customer = _customer(account, session, email)
     method = _method(account, session, card, authenticated) if card is not None else None
     if session["mode"] == "setup":
@@ -58,8 +58,7 @@ def _method(account: Account, session: Json, card: TestCard, authenticated: bool
     method["allow_redisplay"] = "limited"
     if authenticated:
         method["_authenticated"] = True
-        # The payment made next was authenticated on the page; a later one is asked for again if the
-        # card wants it.
+        # This payment was authenticated on the page; later ones may require authentication again.
         method["_authenticated_once"] = session["mode"] != "setup"
     return method
 

@@ -1,4 +1,4 @@
-"""Checkout sessions: made by the API, paid on a hosted page (`checkout_page`), expired after a day."""
+"""Checkout sessions: created by the API, paid on a hosted page (`checkout_page`), expired after a day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.stripe.routing import Route
 
 SHORTEST_SECONDS = 30 * 60
 LONGEST_SECONDS = 24 * 3600
-"""Stripe's bounds of `expires_at`; the longest is the default."""
+"""Stripe's limits of `expires_at`; the longest is the default."""
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
@@ -74,7 +74,7 @@ def expire(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def list_sessions(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/checkout/sessions`, filtered by what the session points to."""
+    """`GET /v1/checkout/sessions`, filtered by the objects of the session."""
     names = ("customer", "status", "subscription", "payment_intent")
     found = account.find("checkout.session", **{name: params[name] for name in names if params.get(name)})
     if params.get("customer_details"):
@@ -90,12 +90,12 @@ def list_line_items(account: Account, params: Json, ids: dict[str, str]) -> Json
 
 
 def line_items_of(account: Account, session: Json) -> Json:
-    """The `line_items` that are shown when expanded: the first page."""
+    """Return the `line_items` of an expanded session: the first page."""
     return page(session["_line_items"], {}, _items_url(session), newest_first=False)
 
 
 def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, Action]]:
-    """Open sessions expire."""
+    """Expire open sessions."""
     due_now: list[tuple[int, Action]] = []
     for session in account.each("checkout.session", status="open"):
         clock = account.clock_of(session)
@@ -105,7 +105,7 @@ def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, A
 
 
 def apply_code(account: Account, session: Json, code: str) -> None:
-    """Redeem a typed promotion code on an open session. Raises a fault for one that cannot be redeemed."""
+    """Redeem a promotion code on an open session. Raises a fault if it cannot be redeemed."""
     found = promotion_codes.find_code(account, code)
     if found is None:
         raise invalid("This code is invalid.", "promotion_code", "promotion_code_invalid")
@@ -115,7 +115,7 @@ def apply_code(account: Account, session: Json, code: str) -> None:
 
 
 def _check(account: Account, params: Json) -> None:
-    """Refuse what Stripe refuses before it makes a session."""
+    """Raise the faults of Stripe's parameter checks."""
     mode = params["mode"]
     if not params.get("success_url"):
         raise missing_parameter("success_url")
@@ -179,7 +179,7 @@ def _details(customer: Json) -> Json:
 
 
 def _shape(params: Json) -> Json:
-    """The fields that only repeat the parameters, or that this stand-in always leaves empty."""
+    """Return the fields that repeat parameters, or that the stand-in leaves empty."""
     mode = params["mode"]
     given = [
         {"coupon": each.get("coupon"), "promotion_code": each.get("promotion_code")}

@@ -1,4 +1,4 @@
-"""Coupons: a share or an amount off, for once, for some months or for ever."""
+"""Coupons: a percentage or an amount off, once, for some months or forever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.stripe.routing import Route
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/coupons`: a share or an amount off."""
+    """`POST /v1/coupons`: a percentage or an amount off."""
     percent, amount = params.get("percent_off"), params.get("amount_off")
     if (percent is None) == (amount is None):
         raise invalid("You must pass either `percent_off` or `amount_off`, and not both.", "percent_off")
@@ -58,7 +58,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/coupons/{id}`: its name and metadata only."""
+    """`POST /v1/coupons/{id}`: name and metadata only."""
     coupon = account.refer("coupon", ids["id"], "id")
     changes: Json = {"name": params["name"]} if "name" in params else {}
     if "metadata" in params:
@@ -68,7 +68,7 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/coupons/{id}`: nobody can redeem it any more; who has it keeps it."""
+    """`DELETE /v1/coupons/{id}`: it cannot be redeemed any more; existing discounts stay."""
     coupon = account.refer("coupon", ids["id"], "id")
     account.change(coupon, None, valid=False)
     account.emit("coupon.deleted", coupon)

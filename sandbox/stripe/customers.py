@@ -1,4 +1,4 @@
-"""Customers, and the balance that invoices draw on before a card is charged."""
+"""Customers and their balances, which invoices use before a card is charged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = ("email", "name", "description", "phone", "preferred_locales", "tax_exe
 
 
 def create_customer(account: Account, params: Json) -> Json:
-    """A new customer, with a card if one is given. A card that is declined leaves no customer behind."""
+    """Create a customer, with a card if given. A declined card creates no customer."""
     clock = (
         account.refer(TEST_CLOCK, params["test_clock"], "test_clock") if params.get("test_clock") else None
     )
@@ -66,7 +66,7 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/customers/{id}`; of a deleted one, only that it is deleted."""
+    """`GET /v1/customers/{id}`; a deleted one has only its id and `deleted`."""
     return account.get("customer", ids["id"])
 
 
@@ -88,9 +88,9 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/customers/{id}`: for good.
+    """`DELETE /v1/customers/{id}`: permanently.
 
-    Cards are detached, and subscriptions end (by the listener of billing).
+    Cards are detached, and a listener ends the subscriptions.
     """
     customer = account.refer("customer", ids["id"], "id")
     for method in account.find("payment_method", customer=customer["id"]):
@@ -103,7 +103,7 @@ def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def list_customers(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/customers`, by `email`. Those on test clocks are only listed when asked for by their clock."""
+    """`GET /v1/customers`, by `email`; customers with a test clock only if filtered by their clock."""
     found = account.find("customer", test_clock=params.get("test_clock"))
     if params.get("email"):
         found = [customer for customer in found if customer["email"] == params["email"]]
@@ -124,7 +124,7 @@ def add_balance(
     description: str | None = None,
     metadata: dict[str, str] | None = None,
 ) -> Json:
-    """Change a customer's balance (negative: credit) by a transaction, which is what is returned."""
+    """Change a customer's balance (negative is credit), and return the transaction."""
     customer["balance"] += amount
     return account.insert(
         {
@@ -213,7 +213,7 @@ def _set_payment_methods(account: Account, customer: Json, params: Json) -> None
 
 
 def _given(params: Json) -> Json:
-    """The plain fields among the parameters."""
+    """Return the plain fields among the parameters."""
     given: Json = {name: params[name] for name in (*_PLAIN, "shipping") if name in params}
     if "address" in params:
         given["address"] = params["address"] and {**dict.fromkeys(ADDRESS), **params["address"]}

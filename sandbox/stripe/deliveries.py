@@ -1,14 +1,14 @@
-"""Delivers events to webhook endpoints: signed, retried with growing delay, and badly on request.
+"""Delivery of events to webhook endpoints: signed, with retries, and with injected faults.
 
-Fault tests turn the knobs at `/_sandbox/deliveries` (no key; form or JSON). `POST` sets any of these:
+Tests inject faults at `/_sandbox/deliveries` (no key; form or JSON). `POST` sets any of these:
 
-- `drop`: lose the next N deliveries for good (the event stays listable, as after an outage of the receiver);
-- `duplicate`: send each of the next N twice;
-- `shuffle`: true to send what is waiting in random order (`seed` makes it repeatable);
-- `paused`: true to hold everything back, false to let it go;
-- `retry_now`: true to try again at once whatever waits for its next attempt.
+- `drop`: lose the next N deliveries permanently (the events can still be listed, as after an outage);
+- `duplicate`: send each of the next N deliveries twice;
+- `shuffle`: true to send waiting deliveries in random order (`seed` makes it repeatable);
+- `paused`: true to hold all deliveries, false to continue;
+- `retry_now`: true to retry all waiting deliveries immediately.
 
-`GET` shows the knobs and what is waiting.
+`GET` shows the settings and the waiting deliveries.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ KIND = "_delivery"
 TIMEOUT_SECONDS = 10
 FIRST_RETRY_SECONDS = 1
 LONGEST_RETRY_SECONDS = 300
-"""Stripe's first retry comes after minutes and its last after hours; a sandbox has less patience."""
+"""Shorter than Stripe's retry delays, which range from minutes to hours."""
 GIVE_UP_SECONDS = 3 * 24 * 3600
-"""Stripe tries for three days."""
+"""Stripe retries for three days."""
 IDLE_SECONDS = 1.0
 MAX_THREADS = 4
-"""Endpoints that are delivered to at the same time; one endpoint gets its events one after another."""
+"""Number of endpoints served in parallel; each endpoint gets its events sequentially."""
 
 
 def knobs(account: Account) -> Json:
-    """The live settings of the fault tests."""
+    """Return the live fault settings."""
     found = account.find("_knobs")
     if found:
         return found[0]
@@ -80,13 +80,13 @@ def show_knobs(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def signature(secret: str, payload: str, at: int) -> str:
-    """The `Stripe-Signature` header of a payload."""
+    """Return the `Stripe-Signature` header of a payload."""
     digest = hmac.new(secret.encode(), f"{at}.{payload}".encode(), hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
 
 
 def post(url: str, payload: str, secret: str) -> int:
-    """Send one delivery; the HTTP status, or 0 where nobody answered."""
+    """Send one delivery; return the HTTP status, or 0 without a response."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
@@ -106,7 +106,7 @@ def post(url: str, payload: str, secret: str) -> int:
 
 
 class Deliverer:
-    """The background task that empties the queue of deliveries."""
+    """Background task that sends queued deliveries."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -115,7 +115,7 @@ class Deliverer:
         account.after_commit.append(self._wake.set)
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Send deliveries until cancelled."""
         try:
             while True:
                 self._wake.clear()
@@ -132,7 +132,7 @@ class Deliverer:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _due(self) -> dict[str, list[Json]]:
-        """What is to be sent now, by endpoint."""
+        """Return the deliveries that are due, by endpoint."""
         settings = knobs(self._account)
         if settings["paused"]:
             return {}
@@ -170,7 +170,7 @@ class Deliverer:
             self._record(delivery, delivered=200 <= status < 300)
 
     def _fault(self) -> tuple[bool, int]:
-        """Whether the next delivery is to be lost, and how often it is to be sent."""
+        """Return whether to lose the next delivery, and how often to send it."""
         with self._account.unit():
             settings = knobs(self._account)
             if settings["drop"] > 0:

@@ -1,4 +1,4 @@
-"""Discounts: what a redeemed coupon or promotion code takes off a customer's bills."""
+"""Discounts: redeemed coupons and promotion codes of a customer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TERMS = ("amount_off", "currency", "duration", "percent_off")
 
 
 def is_valid(account: Account, coupon: Json) -> bool:
-    """Whether a coupon can still be redeemed."""
+    """Return whether a coupon can still be redeemed."""
     if coupon["redeem_by"] is not None and coupon["redeem_by"] < account.now():
         return False
     return coupon["max_redemptions"] is None or coupon["times_redeemed"] < coupon["max_redemptions"]
@@ -22,9 +22,9 @@ def is_valid(account: Account, coupon: Json) -> bool:
 def resolve(
     account: Account, given: Json, param: str, customer: str | None = None
 ) -> tuple[Json, Json | None]:
-    """The coupon (and the promotion code) that `{"coupon": …}` or `{"promotion_code".
+    """Return the coupon and promotion code of a `discounts` entry.
 
-    …}` names, if it can be redeemed.
+    Raises a fault if they cannot be redeemed.
     """
     if bool(given.get("coupon")) == bool(given.get("promotion_code")):
         raise invalid("You must pass either `coupon` or `promotion_code`.", param)
@@ -45,7 +45,7 @@ def resolve(
 
 
 def redeem(account: Account, coupon: Json, code: Json | None, customer: str, **owner: str) -> Json:
-    """The discount that a redeemed coupon becomes.
+    """Create the discount of a redeemed coupon.
 
     `owner`: `subscription=…`, `checkout_session=…` or none (the customer).
     """
@@ -68,7 +68,7 @@ def redeem(account: Account, coupon: Json, code: Json | None, customer: str, **o
         "start": start,
         "subscription": None,
         "subscription_item": None,
-        # The terms as they were: a coupon that is deleted later goes on for those who have it.
+        # A copy of the terms: existing discounts stay when the coupon is deleted.
         "_coupon": {
             **{name: coupon[name] for name in _TERMS},
             "products": (coupon["_applies_to"] or {}).get("products"),
@@ -81,14 +81,14 @@ def redeem(account: Account, coupon: Json, code: Json | None, customer: str, **o
 
 
 def amount_off(coupon: Json, amount: int, currency: str) -> int:
-    """What a coupon (or a discount's `_coupon`) takes off an amount in minor units, at most all of it."""
+    """Return the reduction of an amount in minor units by a coupon (or a discount's `_coupon`)."""
     if coupon["percent_off"] is not None:
         return round_minor(Fraction(amount) * Fraction(str(coupon["percent_off"])) / 100)
     return min(amount, int(coupon["amount_off"])) if coupon["currency"] == currency else 0
 
 
 def create(account: Account, given: list[Json] | None, param: str, customer: str, **owner: str) -> list[str]:
-    """Redeem what a `discounts` parameter lists; gives the ids of the discounts."""
+    """Redeem the entries of a `discounts` parameter; return the ids of the discounts."""
     made = []
     for index, each in enumerate(given or []):
         if each.get("discount"):
@@ -100,7 +100,7 @@ def create(account: Account, given: list[Json] | None, param: str, customer: str
 
 
 def amounts(account: Account, discount_ids: list[str], lines: list[Json], currency: str) -> list[Json]:
-    """What each discount takes off these lines in turn: an invoice's `total_discount_amounts`."""
+    """Return the reduction of the lines by each discount in order: `total_discount_amounts`."""
     left = {index: line["amount"] for index, line in enumerate(lines) if line.get("discountable")}
     taken = []
     for discount_id in discount_ids:

@@ -1,4 +1,4 @@
-"""One request from headers to answer: key, route, parameters, idempotency, handler, rendering."""
+"""Processing of one request: key, route, parameters, idempotency, handler, rendering."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.stripe.routing import Page, Route, Router
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request as the dispatcher needs it; header names are lower case."""
+    """HTTP request; header names are lower case."""
 
     method: str
     path: str
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer."""
+    """HTTP response."""
 
     status: int
     body: str
@@ -39,7 +39,7 @@ class Answer:
 
 
 class Dispatcher:
-    """Answers requests against one account. `secret_keys` are the API keys that it knows."""
+    """Answers requests for one account. `secret_keys` are its valid API keys."""
 
     def __init__(self, account: Account, router: Router, secret_keys: list[str]) -> None:
         self._account = account
@@ -47,7 +47,7 @@ class Dispatcher:
         self._secret_keys = secret_keys
 
     def answer(self, request: Request) -> Answer:
-        """Never raises for what a client did; every error is Stripe's JSON."""
+        """Return the response; client errors become Stripe's error JSON and are not raised."""
         request_id = self._account.new_id("req")
         headers = {
             "content-type": "application/json",
@@ -150,5 +150,5 @@ def _dump(value: Json) -> str:
 
 
 def _masked(key: str) -> str:
-    """An API key as an error may show it."""
+    """Return an API key with its middle masked, for errors."""
     return key[:8] + "*" * max(0, len(key) - 12) + key[-4:] if len(key) > 12 else "*" * len(key)

@@ -1,4 +1,4 @@
-"""Events: what happened to which object, listable for thirty days."""
+"""Events, listed for thirty days."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_TYPES = 20
 
 
 def full_event(event: Json) -> Json:
-    """The event as it is shown and delivered."""
+    """Return the event as returned and delivered."""
     shown: Json = public(event)
     return {**shown, "data": json.loads(event["_data"])}
 
@@ -28,7 +28,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def list_events(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/events`, by `type` (with `*` at its end), `types`, `created` and `delivery_success`."""
+    """`GET /v1/events`, by `type` (may end with `*`), `types`, `created` and `delivery_success`."""
     if params.get("type") and params.get("types"):
         raise invalid("You may only specify one of these parameters: type, types.", "types")
     wanted = [params["type"]] if params.get("type") else params.get("types") or ["*"]
@@ -42,14 +42,14 @@ def list_events(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, Action]]:
-    """Events older than thirty days are forgotten; on a test clock too, their age is that of the real day."""
+    """Delete events older than thirty days; by the wall clock, even for a test clock."""
     oldest = account.first("event")
     if clock_id is not None or oldest is None or oldest["_kept_since"] + KEPT_SECONDS > until:
         return []
-    return [(until, partial(_forget, account, until - KEPT_SECONDS))]
+    return [(until, partial(_delete, account, until - KEPT_SECONDS))]
 
 
-def _forget(account: Account, before: int) -> None:
+def _delete(account: Account, before: int) -> None:
     for event in account.each("event"):
         if event["_kept_since"] > before:
             return

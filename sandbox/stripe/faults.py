@@ -1,4 +1,4 @@
-"""Stripe's errors: one exception, rendered as the error JSON that the SDK turns into its own exceptions."""
+"""Stripe's errors: one exception, rendered as the error JSON that the SDK maps to its exceptions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DOCS_URL = "https://stripe.com/docs/error-codes/"
 
 
 class StripeFault(Exception):
-    """An answer that is an error. `status` is HTTP's, the other names are those of Stripe's error object.
+    """Error response. `status` is the HTTP status, other names are those of Stripe's error object.
 
-    A fault with status 402 (a payment that failed) keeps what was done before it, as Stripe keeps the failed
-    payment intent; any other fault undoes the whole request.
+    A fault with status 402 (a failed payment) keeps earlier changes, as Stripe keeps the failed payment
+    intent. Any other fault rolls back the whole request.
     """
 
     def __init__(
@@ -33,10 +33,10 @@ class StripeFault(Exception):
         self.param = param
         self.decline_code = decline_code
         self.objects = objects
-        """Objects told along with the error: `payment_intent`, `setup_intent`, `charge` …"""
+        """Objects contained in the error: `payment_intent`, `setup_intent`, `charge` …"""
 
     def body(self) -> dict[str, Any]:
-        """The error as Stripe writes it, without what is absent."""
+        """Return Stripe's error object without absent fields."""
         error: dict[str, Any] = {"type": self.type, "message": self.message}
         if self.code is not None:
             error["code"] = self.code
@@ -49,21 +49,21 @@ class StripeFault(Exception):
 
 
 def missing_object(kind: str, object_id: str, *, param: str = "id", status: int = 404) -> StripeFault:
-    """What Stripe says of an id it does not know; 404 in a path, 400 in a parameter."""
+    """Return the fault of an unknown id; 404 in a path, 400 in a parameter."""
     name = kind.rsplit(".", 1)[-1].replace("_", " ")
     return StripeFault(f"No such {name}: '{object_id}'", status=status, code="resource_missing", param=param)
 
 
 def missing_parameter(param: str) -> StripeFault:
-    """A required parameter was not given."""
+    """Return the fault of a missing required parameter."""
     return StripeFault(f"Missing required param: {param}.", code="parameter_missing", param=param)
 
 
 def unknown_parameter(param: str) -> StripeFault:
-    """A parameter that this method does not take."""
+    """Return the fault of an unknown parameter."""
     return StripeFault(f"Received unknown parameter: {param}", code="parameter_unknown", param=param)
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> StripeFault:
-    """A request that is well formed and cannot be done."""
+    """Return the fault of a well-formed request that cannot be carried out."""
     return StripeFault(message, code=code, param=param)

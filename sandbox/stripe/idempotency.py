@@ -1,4 +1,4 @@
-"""Idempotency keys: the same key with the same parameters gets the first answer again."""
+"""Idempotency keys: a repeated request with the same key and parameters gets the first response."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sandbox.stripe.account import Account, Json
 from sandbox.stripe.faults import StripeFault
 
 KEPT_SECONDS = 24 * 3600
-"""Stripe forgets keys after a day at the earliest."""
+"""Stripe keeps keys for at least a day."""
 MAX_KEYS = 5_000
-"""The SDK makes a key for every POST; a sandbox need not remember more of them than this."""
+"""Limit of stored keys, since the SDK sends one with every POST."""
 MAX_KEY_LENGTH = 255
 KIND = "_idempotency"
 
 
 def fingerprint(method: str, path: str, params: Json) -> str:
-    """What makes two requests the same."""
+    """Return a hash that identifies equal requests."""
     return hashlib.sha256(json.dumps([method, path, params], sort_keys=True).encode()).hexdigest()
 
 
 def stored_answer(account: Account, api_key: str, key: str, request: str) -> tuple[int, str, str] | None:
-    """Status, body and request id of the first answer to this key, or None. Raises for other parameters."""
+    """Return status, body and request id of the first response, or None. Raises for other parameters."""
     if len(key) > MAX_KEY_LENGTH:
         raise StripeFault(
             f"Idempotency keys can be at most {MAX_KEY_LENGTH} characters.", type="idempotency_error"
@@ -42,7 +42,7 @@ def stored_answer(account: Account, api_key: str, key: str, request: str) -> tup
 
 
 def store_answer(account: Account, api_key: str, key: str, request: str, status: int, body: str) -> None:
-    """Keep an answer, and drop the oldest ones beyond the limit."""
+    """Store a response, and delete the oldest ones beyond the limit."""
     record: dict[str, Any] = {
         "id": _record_id(api_key, key),
         "object": KIND,

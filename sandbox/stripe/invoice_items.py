@@ -1,4 +1,4 @@
-"""Invoice items: one-off amounts that wait for a customer's next invoice, or go on a draft at once."""
+"""Invoice items: one-off amounts on a customer's next invoice, or on a draft."""
 
 from __future__ import annotations
 

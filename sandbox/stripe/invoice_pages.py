@@ -1,4 +1,4 @@
-"""The hosted page of an invoice, read and paid there, and its printable twin behind `invoice_pdf`."""
+"""Hosted invoice page, where an invoice is paid, and its printable version behind `invoice_pdf`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sandbox.stripe.routing import Page, Route
 
 
 def show(account: Account, params: Json, ids: dict[str, str]) -> Page:
-    """`GET /invoices/{id}`: what is billed, and a form to pay it while it is open."""
+    """`GET /invoices/{id}`: the invoice, with a payment form while it is open."""
     invoice = account.get("invoice", ids["id"])
     return _page(invoice, _form() if invoice["status"] == "open" else "")
 
 
 def pay(account: Account, params: Json, ids: dict[str, str]) -> Page:
-    """`POST /invoices/{id}` with `card_number`: pay an open invoice; back to the page."""
+    """`POST /invoices/{id}` with `card_number`: pay an open invoice and redirect to the page."""
     invoice = account.get("invoice", ids["id"])
     if invoice["status"] != "open":
         return pages.redirect(f"/invoices/{invoice['id']}")
@@ -35,7 +35,7 @@ def pay(account: Account, params: Json, ids: dict[str, str]) -> Page:
 
 
 def pdf(account: Account, params: Json, ids: dict[str, str]) -> Page:
-    """`GET /invoices/{id}/pdf`: the page to print."""
+    """`GET /invoices/{id}/pdf`: the printable page."""
     return _page(account.get("invoice", ids["id"]), "")
 
 

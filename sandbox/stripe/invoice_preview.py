@@ -1,6 +1,6 @@
-"""Previews: the invoice that would come next, of a subscription as it is or as a change would make it.
+"""Invoice previews of a subscription, with or without a change.
 
-Made by the functions that make the real ones, so that a preview shows exactly what is then invoiced.
+They use the functions of real invoices, so that both always agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sandbox.stripe.routing import Route
 
 
 def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoices/create_preview`. Nothing is kept of it."""
+    """`POST /v1/invoices/create_preview`. Nothing is stored."""
     if params.get("subscription"):
         subscription = account.refer("subscription", params["subscription"], "subscription")
         return _of_subscription(account, subscription, params.get("subscription_details") or {}, params)
@@ -25,7 +25,7 @@ def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
     customer = account.refer("customer", params["customer"], "customer")
     details = params.get("subscription_details")
     if details and details.get("items"):
-        return _of_new(account, customer, details)
+        return _preview_creation(account, customer, details)
     running = [
         each
         for each in account.find("subscription", customer=customer["id"])
@@ -38,7 +38,7 @@ def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def nothing_upcoming(customer_id: str) -> StripeFault:
-    """What Stripe answers where no invoice will come."""
+    """Return the fault of a preview without an upcoming invoice."""
     return StripeFault(
         f"No upcoming invoices for customer: {customer_id}", status=404, code="invoice_upcoming_none"
     )
@@ -50,10 +50,10 @@ def _of_subscription(account: Account, subscription: Json, details: Json, params
     customer = account.get("customer", subscription["customer"])
     at = account.now(subscription)
     if details.get("cancel_now"):
-        return _of_end(account, customer, subscription, details, at)
+        return _preview_cancellation(account, customer, subscription, details, at)
     change = changes.plan(account, subscription, details, at)
     if changes.bills_now(change, details):
-        return _shown(execution.immediate_invoice(account, subscription, change))
+        return _as_preview(execution.immediate_invoice(account, subscription, change))
     after = change.after
     creation.set_end(account, after, details, at)
     extra = [lines.from_invoice_item(account, entry) for entry in change.entries]
@@ -73,11 +73,13 @@ def _of_subscription(account: Account, subscription: Json, details: Json, params
         period_end=end,
         next_payment_attempt=end + DRAFT_SECONDS,
     )
-    return _shown(invoice)
+    return _as_preview(invoice)
 
 
-def _of_end(account: Account, customer: Json, subscription: Json, details: Json, at: int) -> Json:
-    """The last invoice, were the subscription cancelled now."""
+def _preview_cancellation(
+    account: Account, customer: Json, subscription: Json, details: Json, at: int
+) -> Json:
+    """Return the last invoice if the subscription were canceled now."""
     found = [
         lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
     ]
@@ -86,11 +88,13 @@ def _of_end(account: Account, customer: Json, subscription: Json, details: Json,
         unused = pending_items.unused(account, subscription, moment)
         found += [lines.from_invoice_item(account, entry) for entry in unused]
     found += cycle.usage_so_far(account, subscription, at)
-    return _shown(invoicing.compose(account, customer, found, reason="upcoming", subscription=subscription))
+    return _as_preview(
+        invoicing.compose(account, customer, found, reason="upcoming", subscription=subscription)
+    )
 
 
-def _of_new(account: Account, customer: Json, details: Json) -> Json:
-    """The first invoice of a subscription that does not exist."""
+def _preview_creation(account: Account, customer: Json, details: Json) -> Json:
+    """Return the first invoice of a new subscription."""
     subscription = creation.planned(account, customer, details)
     invoice = invoicing.compose(
         account,
@@ -106,11 +110,11 @@ def _of_new(account: Account, customer: Json, details: Json) -> Json:
         subscription=subscription,
     )
     invoice["parent"]["subscription_details"]["subscription"] = None
-    return _shown(invoice)
+    return _as_preview(invoice)
 
 
-def _shown(invoice: Json) -> Json:
-    """A preview is a draft that nobody can ask for again."""
+def _as_preview(invoice: Json) -> Json:
+    """Return the draft as a preview, which cannot be retrieved later."""
     shown = copy.deepcopy(invoice)
     preview_id = f"{PREVIEW_PREFIX}{invoice['id'].removeprefix('in_')}"
     shown.update(id=preview_id, billing_reason="upcoming", automatically_finalizes_at=None)

@@ -1,4 +1,4 @@
-"""Invoices: the API over `billing`, for those that subscriptions make and for those made by hand."""
+"""Invoices: API routes over `billing`, for subscription and manual invoices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN = ("description", "footer", "default_payment_method", "statement_descripto
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoices`: an empty draft, or with `pending_invoice_items_behavior=include` what waits."""
+    """`POST /v1/invoices`: an empty draft, or with `pending_invoice_items_behavior=include` the items."""
     customer = account.refer("customer", params["customer"], "customer")
     subscription = None
     if params.get("subscription"):
@@ -76,7 +76,7 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/invoices/{id}`: only a draft made by hand; its items wait again."""
+    """`DELETE /v1/invoices/{id}`: manual drafts only; their items are pending again."""
     invoice = account.get("invoice", ids["id"])
     if invoice["status"] != "draft" or invoice["billing_reason"] != "manual":
         raise invalid("You can only delete draft invoices that were not made by a subscription.")
@@ -88,7 +88,7 @@ def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def finalize(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoices/{id}/finalize`; with `auto_advance` it is charged or sent as well."""
+    """`POST /v1/invoices/{id}/finalize`; with `auto_advance` it is charged or sent too."""
     invoice = account.get("invoice", ids["id"])
     if "auto_advance" in params:
         invoice["auto_advance"] = params["auto_advance"]
@@ -102,7 +102,7 @@ def finalize(account: Account, params: Json, ids: dict[str, str]) -> Json:
 def pay(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`POST /v1/invoices/{id}/pay`.
 
-    Raises the card error of a declined payment, which is counted all the same.
+    Raises the card error of a declined payment, which still counts as an attempt.
     """
     invoice = account.get("invoice", ids["id"])
     if invoice["status"] == "paid":
@@ -126,7 +126,7 @@ def pay(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def send(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/invoices/{id}/send`: finalized if need be, and sent by mail (which here is an event only)."""
+    """`POST /v1/invoices/{id}/send`: finalize if needed, and emit `invoice.sent` instead of a mail."""
     invoice = account.get("invoice", ids["id"])
     if invoice["collection_method"] != "send_invoice":
         raise invalid("You can only send invoices with `collection_method=send_invoice`.")

@@ -1,4 +1,4 @@
-"""Lists as Stripe gives them: newest first, in pages, filtered by time."""
+"""Stripe's lists: newest first, in pages, filtered by time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sandbox.stripe.faults import invalid
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
-"""Stripe's own page sizes."""
+"""Stripe's page sizes."""
 _COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 
 
 def page(objects: Iterable[Json], params: Json, url: str, *, newest_first: bool = True) -> Json:
-    """One page of `objects` (given oldest first), by the parameters that every list takes."""
+    """Return one page of `objects` (given oldest first), by the common list parameters."""
     found = list(objects)
     for name, bound in (params.get("created") or {}).items():
         found = [obj for obj in found if _COMPARE[name](obj["created"], bound)]
@@ -33,7 +33,7 @@ def page(objects: Iterable[Json], params: Json, url: str, *, newest_first: bool 
 
 
 def as_list(data: list[Json], url: str, *, has_more: bool = False) -> Json:
-    """Stripe's list object."""
+    """Return Stripe's list object."""
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 

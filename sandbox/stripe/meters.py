@@ -1,4 +1,4 @@
-"""Meters and what they count: events recorded for a customer, each once, and summed up for billing."""
+"""Meters and meter events: each event is recorded once and aggregated for billing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sandbox.stripe.routing import Route
 
 MAX_EVENT_AGE_SECONDS = 35 * 86_400
 MAX_EVENT_AHEAD_SECONDS = 5 * 60
-"""Stripe takes events of the last 35 days and of the next five minutes."""
+"""Stripe accepts events of the last 35 days and the next five minutes."""
 IDENTIFIER_SECONDS = 24 * 3600
-"""An identifier is refused again for at least a day."""
+"""A duplicate identifier is rejected for at least a day."""
 _WINDOW_SECONDS = {"hour": 3600, "day": 86_400}
 _EVENT = "billing.meter_event"
 
 
 def usage(account: Account, meter_id: str, customer_id: str, start: int, end: int) -> Fraction:
-    """What a customer used from `start` until before `end`, by the meter's formula."""
+    """Return a customer's usage from `start` until before `end`, by the meter's formula."""
     meter = account.get("billing.meter", meter_id)
     events = [
         event
@@ -78,7 +78,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/billing/meters/{id}`: only its name."""
+    """`POST /v1/billing/meters/{id}`: name only."""
     meter = account.get("billing.meter", ids["id"])
     if params.get("display_name"):
         account.change(
@@ -138,12 +138,12 @@ def record(account: Account, params: Json, ids: dict[str, str]) -> Json:
             "_value": _value(meter, payload),
         }
     )
-    # A meter event has no id of its own in Stripe's answers.
+    # Stripe returns meter events without an id.
     return {name: value for name, value in event.items() if name != "id"}
 
 
 def adjust(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/billing/meter_event_adjustments`: take one event back, within a day."""
+    """`POST /v1/billing/meter_event_adjustments`: cancel one event within a day."""
     identifier = (params.get("cancel") or {}).get("identifier")
     found = account.find(_EVENT, identifier=identifier, event_name=params["event_name"])
     if not identifier or not found:
@@ -164,7 +164,7 @@ def adjust(account: Account, params: Json, ids: dict[str, str]) -> Json:
 def summaries(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`GET /v1/billing/meters/{id}/event_summaries` of a customer.
 
-    One for the whole time, or one an hour or day.
+    One for the whole range, or one per hour or day.
     """
     meter = account.get("billing.meter", ids["id"])
     start, end = params["start_time"], params["end_time"]

@@ -1,4 +1,4 @@
-"""The look of the hosted pages: plain HTML that a browser and a script use alike."""
+"""HTML of the hosted pages, for browsers and scripts."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ button.main {
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in minor units as people read it, with as many decimals as its currency has."""
+    """Format an amount in minor units with its currency's decimals."""
     return show(Fraction(amount), currency)
 
 
 def page(title: str, body: str, status: int = 200) -> Page:
-    """A whole HTML page; `body` is HTML already."""
+    """Return a complete HTML page; `body` is HTML."""
     return Page(
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -76,17 +76,17 @@ def page(title: str, body: str, status: int = 200) -> Page:
 
 
 def redirect(url: str) -> Page:
-    """Send the browser on, by GET."""
+    """Return a redirect by GET."""
     return Page(status=303, location=url)
 
 
 def alert(message: str | None) -> str:
-    """An error that screen readers announce, or nothing."""
+    """Return an error message for screen readers, or an empty string."""
     return f'<p class="error" role="alert">{escape(message)}</p>' if message else ""
 
 
 def button(label: str, name: str, *, main: bool = False, skip_checks: bool = False) -> str:
-    """A submit button that posts `name=1`; `skip_checks`: also while required fields are empty."""
+    """Return a submit button that posts `name=1`; `skip_checks` ignores required fields."""
     return (
         f'<button type="submit" name="{name}" value="1"{" class=main" if main else ""}'
         f"{' formnovalidate' if skip_checks else ''}>{escape(label)}</button>"

@@ -1,6 +1,6 @@
-"""Reads request parameters: Stripe's nested form encoding, and the checks against what a method takes.
+"""Request parameters: decoding of Stripe's nested form encoding, and validation.
 
-What a method takes is written as a dict of names: `{"email": text, "items": [{"price!": text}]}`. A leaf is a
+The parameters of a method are a dict of names: `{"email": text, "items": [{"price!": text}]}`. A leaf is a
 function that reads one value, a dict is a hash, a one-element list is an array, and a name that ends in `!`
 is required.
 """
@@ -17,10 +17,10 @@ from sandbox.stripe.faults import StripeFault, invalid, missing_parameter, unkno
 
 Leaf = Callable[[Any, str], Any]
 Schema = Any
-"""A leaf, a dict of schemas, or a list of one schema: mypy has no readable name for that."""
+"""Leaf, dict of schemas, or list of one schema; a recursive type would be hard to read."""
 
 MAX_DEPTH = 10
-"""Stripe's own parameters are at most six levels deep."""
+"""Stripe's own parameters have at most six levels."""
 MAX_METADATA_KEYS = 50
 MAX_TEXT = 5000
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
@@ -30,7 +30,7 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 
 def decode(raw: bytes, content_type: str = "") -> dict[str, Any]:
-    """A form body or query string as nested dicts and lists of strings; JSON where its type says so."""
+    """Decode a form body, query string or JSON into nested dicts and lists of strings."""
     if content_type.startswith("application/json"):
         try:
             decoded = json.loads(raw or b"{}")
@@ -57,7 +57,7 @@ def _put(root: dict[str, Any], path: list[str], value: str) -> None:
 
 
 def _lists(value: Any, name: str) -> Any:
-    """Hashes whose keys are all numbers are arrays, except in metadata, where any key is the caller's."""
+    """Convert hashes with only numeric keys to arrays, except in metadata."""
     if not isinstance(value, dict) or name == "metadata":
         return value
     if value and all(key.isdigit() for key in value):
@@ -69,7 +69,7 @@ def _lists(value: Any, name: str) -> Any:
 
 
 def text(value: Any, path: str) -> str:
-    """Any string."""
+    """Read any string."""
     if not isinstance(value, str | int | float):
         raise invalid(f"Invalid string: {value!r}", path)
     if len(str(value)) > MAX_TEXT:
@@ -78,33 +78,33 @@ def text(value: Any, path: str) -> str:
 
 
 def integer(value: Any, path: str) -> int:
-    """A whole number."""
+    """Read a whole number."""
     if not re.fullmatch(r"-?\d{1,18}", str(value)):
         raise invalid(f"Invalid integer: {value}", path, "parameter_invalid_integer")
     return int(value)
 
 
 def decimal(value: Any, path: str) -> str:
-    """A decimal number, kept as text so that nothing is rounded."""
+    """Read a decimal number as text, to avoid rounding."""
     if not re.fullmatch(r"-?\d{1,18}(\.\d{1,12})?", str(value)):
         raise invalid(f"Invalid decimal: {value}", path)
     return str(value)
 
 
 def boolean(value: Any, path: str) -> bool:
-    """`true` or `false`."""
+    """Read `true` or `false`."""
     if str(value).lower() not in ("true", "false"):
         raise invalid(f"Invalid boolean: {value}", path)
     return str(value).lower() == "true"
 
 
 def anything(value: Any, path: str) -> Any:
-    """Whatever is given, unchecked."""
+    """Accept any value unchecked."""
     return value
 
 
 def metadata(value: Any, path: str) -> dict[str, str]:
-    """A hash of strings; an empty value means that the key is to be removed."""
+    """Read a hash of strings; an empty value removes the key."""
     if not isinstance(value, dict) or any(isinstance(item, dict | list) for item in value.values()):
         raise invalid("Invalid hash", path)
     if len(value) > MAX_METADATA_KEYS:
@@ -116,7 +116,7 @@ def metadata(value: Any, path: str) -> dict[str, str]:
 
 
 def one_of(*values: str) -> Leaf:
-    """One of these words."""
+    """Return a leaf for one of these words."""
 
     def read(value: Any, path: str) -> str:
         if value not in values:
@@ -127,7 +127,7 @@ def one_of(*values: str) -> Leaf:
 
 
 def integer_or(*words: str) -> Leaf:
-    """A whole number or one of these words."""
+    """Return a leaf for a whole number or one of these words."""
 
     def read(value: Any, path: str) -> int | str:
         return str(value) if value in words else integer(value, path)
@@ -139,7 +139,7 @@ RANGE = {"gt": integer, "gte": integer, "lt": integer, "lte": integer}
 
 
 def time_filter(value: Any, path: str) -> dict[str, int]:
-    """A moment, or a hash of `gt`, `gte`, `lt`, `lte`; always as the hash."""
+    """Read a timestamp, or a hash of `gt`, `gte`, `lt`, `lte`; always returns a hash."""
     if isinstance(value, dict):
         checked: dict[str, int] = check(value, RANGE, path)
         return checked
@@ -148,14 +148,14 @@ def time_filter(value: Any, path: str) -> dict[str, int]:
 
 
 LIST = {"limit": integer, "starting_after": text, "ending_before": text, "created": time_filter}
-"""What every list takes."""
+"""Parameters of every list."""
 
 
 # -- checks -----------------------------------------------------------------------------------------------
 
 
 def check(value: Any, schema: Schema, path: str = "") -> Any:
-    """The typed value, or the fault that Stripe answers. An empty string means "unset" and becomes None."""
+    """Return the typed value, or raise Stripe's fault. An empty string unsets a value and becomes None."""
     if value == "" or value is None:
         return None
     if isinstance(schema, Mapping):
@@ -186,7 +186,7 @@ def _join(path: str, name: str) -> str:
 
 
 def merge_metadata(current: dict[str, str] | None, given: dict[str, str] | None) -> dict[str, str]:
-    """Metadata after an update: None clears it, an empty value removes a key, other keys stay."""
+    """Return the updated metadata: None clears it, an empty value removes a key, other keys stay."""
     if given is None:
         return {}
     merged = {**(current or {}), **given}

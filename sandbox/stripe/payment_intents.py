@@ -1,4 +1,4 @@
-"""Payment intents: the API over `payments`."""
+"""Payment intents: API routes over `payments`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.stripe.routing import Route
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/payment_intents`, tried at once with `confirm`."""
+    """`POST /v1/payment_intents`, with an immediate attempt if `confirm` is set."""
     if params.get("off_session") is not None and not params.get("confirm"):
         raise invalid("`off_session` can only be used with `confirm=true`.", "off_session")
     intent = payments.new_intent(account, params)
@@ -59,7 +59,7 @@ def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def cancel_intent(account: Account, intent: Json, reason: str | None) -> Json:
-    """Take a payment back that was never made; also for an invoice that is voided."""
+    """Cancel an unpaid payment intent; also used for a voided invoice."""
     intent.update(
         status="canceled",
         canceled_at=account.now(intent),

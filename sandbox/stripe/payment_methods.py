@@ -1,4 +1,4 @@
-"""Payment methods: saved cards, made from Stripe's test tokens or test card numbers."""
+"""Payment methods: cards, created from Stripe's test tokens or test card numbers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sandbox.stripe.routing import Route
 
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 YEARS_GOOD = 4
-"""Until when a card made from a token is good."""
+"""Years until a card from a token expires."""
 
 
 def new_method(account: Account, card: TestCard, params: Json | None = None) -> Json:
-    """A payment method of a test card, attached to nobody yet."""
+    """Create a detached payment method of a test card."""
     params = params or {}
     given = params.get("card") or {}
     year = datetime.fromtimestamp(account.now(), UTC).year
@@ -52,19 +52,19 @@ def new_method(account: Account, card: TestCard, params: Json | None = None) -> 
 
 
 def test_card(method: Json) -> TestCard:
-    """How a payment method behaves."""
+    """Return the test card of a payment method."""
     return BY_NUMBER[method["_number"]]
 
 
 def find_method(account: Account, method_id: str, param: str = "payment_method") -> Json:
-    """The payment method of this id; one of Stripe's `pm_card_…` names makes a new one of that card."""
+    """Return the payment method with this id; a `pm_card_…` name creates a new one."""
     if method_id in BY_TOKEN:
         return new_method(account, BY_TOKEN[method_id])
     return account.refer("payment_method", method_id, param)
 
 
 def attach_to(account: Account, method_id: str, customer: Json) -> Json:
-    """Save a card to a customer. Raises a card error for a card that is declined when it is saved."""
+    """Attach a card to a customer. Raises a card error for a card that is declined on attach."""
     method = find_method(account, method_id)
     if method["customer"] == customer["id"]:
         return method
@@ -81,14 +81,14 @@ def attach_to(account: Account, method_id: str, customer: Json) -> Json:
 
 
 def default_for(account: Account, customer: Json, subscription: Json | None = None) -> str | None:
-    """The payment method that invoices are paid with: the subscription's, else the customer's default."""
+    """Return the payment method for invoices: the subscription's, else the customer's default."""
     own: str | None = (subscription or {}).get("default_payment_method")
     default: str | None = customer["invoice_settings"]["default_payment_method"]
     return own or default
 
 
 def of_customer(account: Account, customer_id: str, kind: str | None = None) -> list[Json]:
-    """A customer's payment methods, oldest first."""
+    """Return a customer's payment methods, oldest first."""
     found = account.find("payment_method", customer=customer_id)
     return [method for method in found if kind in (None, method["type"])]
 
@@ -117,7 +117,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/payment_methods/{id}`; only of a card that is attached."""
+    """`POST /v1/payment_methods/{id}`; attached cards only."""
     method = account.get("payment_method", ids["id"])
     if method["customer"] is None:
         raise invalid("You must save this PaymentMethod to a customer before you can update it.")
@@ -140,7 +140,7 @@ def attach(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def detach(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/payment_methods/{id}/detach`; it is nobody's default any more."""
+    """`POST /v1/payment_methods/{id}/detach`; it is removed as a default too."""
     method = account.get("payment_method", ids["id"])
     if method["customer"] is None:
         raise invalid(
@@ -158,7 +158,7 @@ def detach(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def list_methods(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/payment_methods`, of a customer."""
+    """`GET /v1/payment_methods` of a customer."""
     if not params.get("customer"):
         return page([], params, "/v1/payment_methods")
     account.refer("customer", params["customer"], "customer")

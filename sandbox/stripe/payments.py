@@ -1,8 +1,8 @@
-"""How a card payment goes: paid, declined, or waiting for the customer to authenticate it.
+"""Card payments: succeeded, declined, or waiting for authentication.
 
-Used by payment intents (the API), by invoices and by checkout. An invoice's payment intent carries the
-invoice's id in its private note `_invoice`; listeners of `payment_intent.succeeded` and
-`payment_intent.payment_failed` find it there.
+Used by payment intents (the API), invoices and checkout. An invoice's payment intent has the invoice id in
+its private field `_invoice`, where the listeners of `payment_intent.succeeded` and
+`payment_intent.payment_failed` find it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OPTIONS = {
 
 
 def new_intent(account: Account, params: Json, invoice: str | None = None) -> Json:
-    """A payment intent that has not been tried yet. Takes the parameters of `POST /v1/payment_intents`."""
+    """Create a payment intent without an attempt. Takes the parameters of `POST /v1/payment_intents`."""
     customer = account.refer("customer", params["customer"], "customer") if params.get("customer") else None
     if params["amount"] <= 0:
         raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
@@ -98,9 +98,9 @@ def start_payment(
     off_session: bool = True,
     invoice: str | None = None,
 ) -> Json:
-    """Make a payment intent and try it, if there is a payment method.
+    """Create a payment intent and attempt it if there is a payment method.
 
-    Never raises for a decline: see its `status`.
+    A decline does not raise; see the intent's `status`.
     """
     params = {
         "amount": amount,
@@ -117,9 +117,9 @@ def start_payment(
 def attempt(
     account: Account, intent: Json, payment_method: str | None = None, *, off_session: bool = False
 ) -> Json:
-    """Try to pay, with another payment method if one is given. The result is the intent's `status`.
+    """Attempt a payment, optionally with another payment method. The result is the intent's `status`.
 
-    `off_session`: the customer is not there to authenticate, so a card that asks for it is declined.
+    `off_session`: the customer is not present, so a card that requires authentication is declined.
     """
     if intent["status"] in ("succeeded", "canceled"):
         raise unexpected_state(intent, "confirm")
@@ -143,7 +143,7 @@ def attempt(
 
 
 def authenticated(account: Account, intent: Json, *, successful: bool) -> Json:
-    """The customer has answered (or given up) the authentication that the payment waited for."""
+    """Continue a payment after the customer has completed or failed the authentication."""
     if intent["status"] != "requires_action":
         raise unexpected_state(intent, "authenticate")
     method = account.get("payment_method", intent["payment_method"])
@@ -165,14 +165,14 @@ def authenticated(account: Account, intent: Json, *, successful: bool) -> Json:
 
 
 def raise_if_declined(intent: Json) -> None:
-    """The card error that the API answers to a confirmation that was declined."""
+    """Raise the card error of a confirmation that was declined."""
     error = intent["last_payment_error"]
     if intent["status"] == "requires_payment_method" and error is not None and error["type"] == "card_error":
         raise decline(error["decline_code"], charge=intent["latest_charge"], payment_intent=public(intent))
 
 
 def unexpected_state(intent: Json, action: str) -> Exception:
-    """What Stripe answers to an action that the intent's status does not allow."""
+    """Return the fault of an action that the intent's status does not allow."""
     name = "PaymentIntent" if intent["object"] == "payment_intent" else "SetupIntent"
     kind = intent["object"]
     fault = invalid(
@@ -184,7 +184,7 @@ def unexpected_state(intent: Json, action: str) -> Exception:
 
 
 def _usable(account: Account, method_id: str, customer: Json | None) -> Json:
-    """The payment method, if this customer may use it."""
+    """Return the payment method if this customer may use it."""
     method = find_method(account, method_id)
     if method["customer"] is not None and method["customer"] != (customer and customer["id"]):
         raise invalid(

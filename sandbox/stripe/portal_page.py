@@ -1,8 +1,8 @@
-"""The page of a billing portal session: plans, card and invoices.
+"""Billing portal page: plans, card and invoices.
 
 A script posts to the same address: `card_number` (a new default card), `cancel_subscription=<id>` (at the
-period end) or `keep_subscription=<id>` (takes that back). The answer is 303 to the page, or 402 with the page
-when the card is declined.
+period's end) or `keep_subscription=<id>` (undoes it). The response is 303 to the page, or 402 with the page
+if the card is declined.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.stripe.routing import Page, Route
 
 KIND = "billing_portal.session"
 LONGEST_SECONDS = 3600
-"""A session that was opened stays good for an hour of its last use at Stripe; here, from its creation."""
+"""Sessions expire an hour after creation; at Stripe, an hour after the last use."""
 MAX_INVOICES = 12
 
 
@@ -53,7 +53,7 @@ def submit(account: Account, params: Json, ids: dict[str, str]) -> Page:
 
 
 def _change_card(account: Account, customer: Json, number: str) -> None:
-    """Save a card (authenticated, as the customer is here) and pay everything with it from now on."""
+    """Save a card, already authenticated, and make it the default for all payments."""
     card = cards.card_of(number)
     if card.attach_decline is not None:
         raise cards.decline(card.attach_decline)

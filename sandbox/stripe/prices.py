@@ -1,4 +1,4 @@
-"""Prices: per unit or in tiers, once or recurring. Their money never changes; what changes is a new price."""
+"""Prices: per unit or tiered, one-off or recurring. Their amounts never change."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from sandbox.stripe.parameters import (
 from sandbox.stripe.routing import Route
 
 LONGEST_INTERVAL = {"day": 1095, "week": 156, "month": 36, "year": 3}
-"""Stripe allows up to three years between two bills."""
+"""Stripe's limit: three years between two bills."""
 MAX_LOOKUP_KEYS = 10
 
 
 def create_price(account: Account, params: Json) -> Json:
-    """A new price. `product_data` makes its product too.
+    """Create a price, and its product with `product_data`.
 
-    `transfer_lookup_key` takes the key from another price.
+    `transfer_lookup_key` moves the key from another price.
     """
     product_id = _product(account, params)
     recurring = _recurring(params.get("recurring"))
@@ -75,7 +75,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/prices/{id}`: everything but the money."""
+    """`POST /v1/prices/{id}`: everything but the amounts."""
     price = account.get("price", ids["id"])
     before = {name: price[name] for name in ("active", "lookup_key", "metadata", "nickname", "tax_behavior")}
     for name in ("active", "nickname", "tax_behavior"):
@@ -134,7 +134,7 @@ def _recurring(given: Json | None) -> Json | None:
 
 
 def _tiers(params: Json) -> list[Json]:
-    """The tiers as Stripe shows them: the last without a bound."""
+    """Return the tiers in Stripe's form: the last one has no bound."""
     given = params.get("tiers")
     if params.get("billing_scheme") != "tiered":
         if given or params.get("tiers_mode"):
@@ -175,7 +175,7 @@ def _tiers(params: Json) -> list[Json]:
 
 
 def _amount(params: Json, name: str, *, required: bool = False) -> tuple[int | None, str | None]:
-    """An amount as whole minor units (None if it has a fraction) and as a decimal string."""
+    """Return an amount as whole minor units (None if it has a fraction) and as a decimal string."""
     whole, exact = params.get(name), params.get(f"{name}_decimal")
     if whole is not None and exact is not None:
         raise invalid(f"You may only specify one of these parameters: {name}, {name}_decimal.", name)

@@ -1,4 +1,4 @@
-"""Products: what prices are for."""
+"""Products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = (
 
 
 def create_product(account: Account, params: Json) -> Json:
-    """A new product; `id` may be the caller's own."""
+    """Create a product; `id` may be chosen by the caller."""
     product_id = params.get("id") or account.new_id("prod")
     if account.peek("product", product_id) is not None:
         raise invalid("Product already exists.", "id", "resource_already_exists")
@@ -74,7 +74,7 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/products/{id}`: only without prices, as in Stripe; otherwise it is to be archived."""
+    """`DELETE /v1/products/{id}`: only without prices, as in Stripe; archive it otherwise."""
     product = account.refer("product", ids["id"], "id")
     if account.find("price", product=product["id"]):
         raise StripeFault("This product cannot be deleted because it has one or more user-created prices.")

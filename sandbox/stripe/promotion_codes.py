@@ -1,4 +1,4 @@
-"""Promotion codes: what a customer types at checkout to redeem a coupon."""
+"""Promotion codes, which customers enter at checkout to redeem a coupon."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def find_code(account: Account, code: str) -> Json | None:
-    """The active promotion code with this text, in whatever case it is typed."""
+    """Return the active promotion code with this text, case-insensitively."""
     for candidate in account.find("promotion_code", active=True):
         if candidate["code"].lower() == code.strip().lower():
             return candidate

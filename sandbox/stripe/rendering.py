@@ -1,4 +1,4 @@
-"""Turns live objects into what is sent: private notes left out, `expand[]` followed."""
+"""Rendering of live objects: without private fields, with `expand[]` resolved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_EXPAND_DEPTH = 4
 
 
 def render(account: Account, obj: Json, expand: list[str] | None = None) -> Json:
-    """A copy of the object as the API shows it. Raises a fault for a property that cannot be expanded."""
+    """Return a copy of the object as returned by the API. Raises a fault for an invalid `expand`."""
     shown: Json = public(obj)
     for path in expand or []:
         parts = path.split(".")
@@ -44,7 +44,7 @@ def _expand(account: Account, node: Any, parts: list[str], path: str) -> None:
 
 
 def _include(account: Account, node: Json, name: str, path: str) -> None:
-    """Properties shown only when asked for: a registered function, or the private note of that name."""
+    """Return a property shown only when expanded: from a registered function, or the private field."""
     live = account.by_id(node.get("id", ""))
     include = account.includes.get((node.get("object", ""), name))
     if include is not None and live is not None:

@@ -1,9 +1,9 @@
-"""The list of resource modules. A module is found here by its routes, due work, listeners and includes.
+"""List of the resource modules.
 
-`ROUTES: list[Route]` is what it answers. Optional: `due(account, until, clock_id)` gives what is due by
-`until` as (time, callable) for objects on that test clock (None: on none); `LISTENERS: dict[event type,
-callable(account, obj)]` is called after each such event; `INCLUDES: dict[(object type, property),
-callable(account, obj)]` gives properties shown only when expanded.
+A module has `ROUTES: list[Route]`. Optional: `due(account, until, clock_id)` returns the steps due by `until`
+as (time, callable) for objects on that test clock (None: without one); `LISTENERS: dict[event type,
+callable(account, obj)]` are called after each such event; `INCLUDES: dict[(object type, property),
+callable(account, obj)]` returns properties shown only when expanded.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ MODULES: tuple[ModuleType, ...] = (
 
 
 def register(account: Account) -> Router:
-    """Connect every module to the account; gives the router of all their routes."""
+    """Register the listeners of every module, and return the router of all routes."""
     for module in MODULES:
         if hasattr(module, "due"):
             account.due_sources.append(module.due)

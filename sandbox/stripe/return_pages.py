@@ -1,4 +1,4 @@
-"""Where a checkout may come back to when there is no shop yet: `/_sandbox/paid` and `/_sandbox/not-paid`."""
+"""Return pages of checkout when there is no shop yet: `/_sandbox/paid` and `/_sandbox/not-paid`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from sandbox.stripe.routing import Page, Route
 
 
 def paid(account: Account, params: Json, ids: dict[str, str]) -> Page:
-    """After a payment."""
+    """Show the page after a payment."""
     return pages.page("Paid", "<p>Thank you. Your own shop would go on from here.</p>")
 
 
 def not_paid(account: Account, params: Json, ids: dict[str, str]) -> Page:
-    """After giving up."""
+    """Show the page after a cancellation."""
     return pages.page("Not paid", "<p>Nothing was charged. Your own shop would go on from here.</p>")
 
 

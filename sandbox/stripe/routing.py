@@ -1,4 +1,4 @@
-"""Which handler answers which method and path."""
+"""Routing of requests to handlers by method and path."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sandbox.stripe.account import Account, Json
 from sandbox.stripe.faults import StripeFault
 
 Handler = Callable[[Account, Json, dict[str, str]], Any]
-"""Takes the account, the checked parameters and the ids in the path; gives the object (a page: a `Page`)."""
+"""Takes the account, the validated parameters and the path ids; returns an object or a `Page`."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """A method of the API. `accepts`: the parameters it takes (see `parameters`); None takes anything."""
+    """API method. `accepts`: schema of its parameters (see `parameters`); None accepts any."""
 
     method: str
     path: str
     handler: Handler
     accepts: dict[str, Any] | None = None
     kind: str = "api"
-    """`api`: JSON, with the secret key. `page`: for browsers. `knob`: the tests' own, open to all."""
+    """`api`: JSON, with the secret key. `page`: for browsers. `knob`: for tests, without a key."""
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page route answers: HTML, or a redirect where `location` is set."""
+    """Response of a page route: HTML, or a redirect if `location` is set."""
 
     html: str = ""
     status: int = 200
@@ -41,13 +41,13 @@ class Page:
 
 
 class Router:
-    """Finds routes. Fixed paths go before those with ids, whatever the order in which they were given."""
+    """Router in which fixed paths take precedence over those with ids."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = sorted(routes, key=lambda route: route.path.count("{"))
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route and the ids in the path. Raises Stripe's answer for an address it does not have."""
+        """Return the route and the path ids. Raises Stripe's fault for an unknown path."""
         for route in self._routes:
             match = route.pattern.fullmatch(path) if route.method == method else None
             if match is not None:

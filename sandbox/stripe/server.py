@@ -1,4 +1,4 @@
-"""The HTTP server: one Starlette application over one account, with its background work."""
+"""HTTP server: one Starlette application for one account, with background tasks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from sandbox.stripe.storage import Storage
 from sandbox.stripe.webhook_endpoints import set_default_endpoint
 
 DUE_EVERY_SECONDS = 1.0
-"""How often objects without a test clock are looked at."""
+"""Interval at which objects without a test clock are checked."""
 MAX_BODY_BYTES = 1024 * 1024
-"""No request of Stripe's JSON API comes near."""
+"""Far above any request of Stripe's JSON API."""
 METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 
 log = logging.getLogger("sandbox.stripe")
 
 
 def make_account(state: str | None, public_url: str, webhook: tuple[str, str] | None = None) -> Account:
-    """The account kept in the file `state` (None: in memory), delivering to `webhook` (URL and secret)."""
+    """Create the account.
+
+    It is stored in the file `state` (None: in memory), and delivers to `webhook` (URL and secret).
+    """
     account = Account(Storage(state) if state else None, public_url=public_url)
     if webhook is not None:
         set_default_endpoint(account, *webhook)
@@ -38,7 +41,7 @@ def make_account(state: str | None, public_url: str, webhook: tuple[str, str] | 
 
 
 def make_app(account: Account, secret_keys: list[str]) -> Starlette:
-    """The ASGI application."""
+    """Create the ASGI application."""
     dispatcher = Dispatcher(account, register(account), secret_keys)
 
     async def answer(http: HttpRequest) -> Response:
@@ -61,7 +64,7 @@ def make_app(account: Account, secret_keys: list[str]) -> Starlette:
 
 @asynccontextmanager
 async def _background(account: Account) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(Deliverer(account).run()), asyncio.create_task(_do_due_work(account))]
+    tasks = [asyncio.create_task(Deliverer(account).run()), asyncio.create_task(_run_due_steps(account))]
     try:
         yield
     finally:
@@ -71,8 +74,8 @@ async def _background(account: Account) -> AsyncIterator[None]:
                 await task
 
 
-async def _do_due_work(account: Account) -> None:
-    """Once a second, everything due of objects that live in real time."""
+async def _run_due_steps(account: Account) -> None:
+    """Run the due steps of objects without a test clock, once a second."""
     while True:
         await asyncio.sleep(DUE_EVERY_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""Setup intents: saving a card for later without a payment."""
+"""Setup intents: saving a card without a payment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.stripe.routing import Route
 
 
 def new_setup_intent(account: Account, params: Json) -> Json:
-    """A setup intent that has not been tried yet."""
+    """Create a setup intent without an attempt."""
     customer = account.refer("customer", params["customer"], "customer") if params.get("customer") else None
     method = find_method(account, params["payment_method"]) if params.get("payment_method") else None
     intent_id = account.new_id("seti")
@@ -54,7 +54,7 @@ def new_setup_intent(account: Account, params: Json) -> Json:
 
 
 def attempt(account: Account, intent: Json, *, is_authenticated: bool = False) -> Json:
-    """Try to save the card; the result is the intent's `status`."""
+    """Attempt to save the card; the result is the intent's `status`."""
     if intent["payment_method"] is None:
         raise invalid(
             "You cannot confirm this SetupIntent because it's missing a payment method.", "payment_method"
@@ -83,7 +83,7 @@ def attempt(account: Account, intent: Json, *, is_authenticated: bool = False) -
 
 
 def authenticated(account: Account, intent: Json, *, successful: bool) -> Json:
-    """The customer has answered (or given up) the authentication that the card waited for."""
+    """Continue after the customer has completed or failed the authentication."""
     if intent["status"] != "requires_action":
         raise payments.unexpected_state(intent, "authenticate")
     if successful:
@@ -101,7 +101,7 @@ def authenticated(account: Account, intent: Json, *, successful: bool) -> Json:
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/setup_intents`, tried at once with `confirm`."""
+    """`POST /v1/setup_intents`, with an immediate attempt if `confirm` is set."""
     intent = new_setup_intent(account, params)
     return _try(account, intent) if params.get("confirm") else intent
 

@@ -1,4 +1,4 @@
-"""Keeps the stand-in's objects in a SQLite file, so that a restart finds them as they were."""
+"""SQLite storage of the stand-in's objects, so that they survive a restart."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 class Storage:
-    """One table of JSON documents by type and id, in the order in which they were made."""
+    """Table of JSON documents by type and id, in creation order."""
 
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # A process killed at any moment loses nothing; only a power failure could, and this is a sandbox.
+        # Data survives a killed process, but not a power failure, which is enough for a sandbox.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(
@@ -23,14 +23,14 @@ class Storage:
         )
 
     def load(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Every object as (type, id, object), oldest first."""
+        """Return every object as (type, id, object), oldest first."""
         for kind, object_id, body in self._connection.execute(
             "SELECT type, id, body FROM objects ORDER BY sequence"
         ):
             yield kind, object_id, json.loads(body)
 
     def save(self, changes: dict[tuple[str, str], str | None]) -> None:
-        """Write all changes (JSON, or None for an object that is gone) in one transaction."""
+        """Write all changes in one transaction: JSON, or None for a deleted object."""
         self._connection.execute("BEGIN")
         for (kind, object_id), body in changes.items():
             if body is None:

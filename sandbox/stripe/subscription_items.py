@@ -1,4 +1,4 @@
-"""Subscription items on their own addresses; a change of one is a change of its subscription."""
+"""Subscription item routes; a change of an item changes its subscription."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.stripe.lists import page
 from sandbox.stripe.parameters import LIST, boolean, integer, one_of, text
 from sandbox.stripe.routing import Route
 
-_HOW = ("payment_behavior", "proration_behavior", "proration_date")
+_BEHAVIOR = ("payment_behavior", "proration_behavior", "proration_date")
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
@@ -51,14 +51,14 @@ def _change(account: Account, subscription: Json, params: Json, which: Json) -> 
     if subscription["status"] in subscription_status.ENDED:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
     item = {name: value for name, value in params.items() if name in items.CREATE_ITEM}
-    how = {name: params[name] for name in _HOW if name in params}
+    behavior = {name: params[name] for name in _BEHAVIOR if name in params}
     with updating(account, subscription):
-        given = {"items": [{**item, **which}], **how}
+        given = {"items": [{**item, **which}], **behavior}
         execution.execute(account, subscription, given, account.now(subscription))
 
 
 def _find(account: Account, item_id: str) -> tuple[Json, Json]:
-    """A subscription, only to be read, and its item."""
+    """Return a subscription, for reading only, and its item."""
     for subscription in account.each("subscription"):
         for item in subscription["items"]["data"]:
             if item["id"] == item_id:
@@ -66,7 +66,7 @@ def _find(account: Account, item_id: str) -> tuple[Json, Json]:
     raise missing_object("subscription_item", item_id)
 
 
-_HOW_FIELDS = {
+_BEHAVIOR_FIELDS = {
     "off_session": boolean,
     "payment_behavior": one_of(
         "allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"
@@ -77,9 +77,9 @@ _HOW_FIELDS = {
 _PATH = "/v1/subscription_items"
 
 ROUTES = [
-    Route("POST", _PATH, create, {**items.CREATE_ITEM, **_HOW_FIELDS, "subscription!": text}),
+    Route("POST", _PATH, create, {**items.CREATE_ITEM, **_BEHAVIOR_FIELDS, "subscription!": text}),
     Route("GET", _PATH, list_items, {**LIST, "subscription!": text}),
     Route("GET", _PATH + "/{id}", retrieve, {}),
-    Route("POST", _PATH + "/{id}", update, {**items.CREATE_ITEM, **_HOW_FIELDS}),
-    Route("DELETE", _PATH + "/{id}", delete, _HOW_FIELDS),
+    Route("POST", _PATH + "/{id}", update, {**items.CREATE_ITEM, **_BEHAVIOR_FIELDS}),
+    Route("DELETE", _PATH + "/{id}", delete, _BEHAVIOR_FIELDS),
 ]

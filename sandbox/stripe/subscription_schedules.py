@@ -1,4 +1,4 @@
-"""Subscription schedules: phases that Stripe itself switches to at their boundaries."""
+"""Subscription schedules: phases that take effect at their boundaries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPEN = frozenset(["not_started", "active"])
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/subscription_schedules`: of a running subscription, or of one that begins later."""
+    """`POST /v1/subscription_schedules`: for an existing subscription, or one that begins later."""
     if params.get("from_subscription"):
         if set(params) - {"from_subscription", "metadata"}:
             raise invalid("You cannot set other parameters with `from_subscription`.", "from_subscription")
@@ -50,7 +50,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/subscription_schedules/{id}`. Phases are given whole; the running one keeps its start."""
+    """`POST /v1/subscription_schedules/{id}`. All phases are replaced; the current one keeps its start."""
     schedule = account.get("subscription_schedule", ids["id"])
     _must_be_open(schedule, "update")
     changes: Json = {}
@@ -79,7 +79,7 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def _keep_or_end_trial(account: Account, schedule: Json, running: Json, at: int) -> None:
-    """A trial lasts as long as the running phase says: one that does not say so any more ends it."""
+    """Set the trial end from the current phase; without one the trial ends."""
     subscription = account.get("subscription", schedule["subscription"])
     if subscription["status"] != "trialing" or running["trial_end"] == subscription["trial_end"]:
         return
@@ -88,7 +88,7 @@ def _keep_or_end_trial(account: Account, schedule: Json, running: Json, at: int)
 
 
 def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/subscription_schedules/{id}/cancel`: with its subscription."""
+    """`POST /v1/subscription_schedules/{id}/cancel`, including its subscription."""
     schedule = account.get("subscription_schedule", ids["id"])
     _must_be_open(schedule, "cancel")
     now = account.now(schedule)
@@ -103,7 +103,7 @@ def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def release(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/subscription_schedules/{id}/release`: the subscription goes on as it is."""
+    """`POST /v1/subscription_schedules/{id}/release`: the subscription continues unchanged."""
     schedule = account.get("subscription_schedule", ids["id"])
     _must_be_open(schedule, "release")
     if schedule["subscription"] is None:
@@ -122,7 +122,7 @@ def list_schedules(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, Action]]:
-    """Schedules that begin; those that run are looked at with their subscription."""
+    """Start schedules that are due; started ones advance with their subscription."""
     return [
         (schedule["phases"][0]["start_date"], _beginning(account, schedule["id"]))
         for schedule in account.each("subscription_schedule", test_clock=clock_id, status="not_started")
@@ -202,7 +202,7 @@ def _new(account: Account, customer: Json, now: int, params: Json) -> Json:
 
 
 def _phases(account: Account, given: list[Json], start: int, schedule: Json) -> list[Json]:
-    """The phases with their dates worked out, one after the other."""
+    """Return the phases with consecutive start and end dates."""
     if len(given) > MAX_PHASES:
         raise invalid(f"A schedule can have at most {MAX_PHASES} current and future phases.", "phases")
     found: list[Json] = []
@@ -236,7 +236,7 @@ def _end(account: Account, params: Json, start: int, wanted: list[Json], schedul
     anchor = start
     if schedule["subscription"] is not None:
         anchor = account.get("subscription", schedule["subscription"])["billing_cycle_anchor"]
-    # Counted along the subscription's own cycle, so that a phase ends with a period even after a short month.
+    # Counted along the subscription's cycle, so that a phase ends with a period even after a short month.
     for _ in range(times):
         start = calendar.next_boundary(anchor, interval, count, start)
     return start
@@ -285,7 +285,7 @@ def _phase(account: Account, params: Json, start: int, end: int, wanted: list[Js
 
 
 def _begin(account: Account, schedule: Json) -> None:
-    """The first phase begins: the subscription is made."""
+    """Create the subscription of the first phase."""
     phase = schedule["phases"][0]
     settings = schedule["default_settings"]
     params = {

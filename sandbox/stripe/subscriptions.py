@@ -1,4 +1,4 @@
-"""Subscriptions: the API over `billing`, and what listens so that their status follows their invoices."""
+"""Subscriptions: API routes over `billing`, and the listeners that update their status."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/subscriptions/{id}`: settings, items, trial, cycle, planned end, pause of collection."""
+    """`POST /v1/subscriptions/{id}`: settings, items, trial, cycle, cancellation, pause of collection."""
     subscription = account.get("subscription", ids["id"])
     _must_be_open(subscription, params)
     at = account.now(subscription)
@@ -61,14 +61,14 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
         _set_plain(account, subscription, params)
         creation.set_end(account, subscription, params, at)
         if subscription["status"] == "trialing":
-            creation.tell_short_trial(account, subscription, at)
+            creation.emit_short_trial_notice(account, subscription, at)
     return subscription
 
 
 def cancel(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`DELETE /v1/subscriptions/{id}`: ends it now.
+    """`DELETE /v1/subscriptions/{id}`: immediately.
 
-    `prorate` credits unused time, `invoice_now` bills what waits.
+    `prorate` credits unused time, `invoice_now` bills pending items.
     """
     subscription = account.get("subscription", ids["id"])
     if subscription["status"] in subscription_status.ENDED:
@@ -102,7 +102,7 @@ def pause(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def resume(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/subscriptions/{id}/resume`: by default a new cycle begins now, and is invoiced."""
+    """`POST /v1/subscriptions/{id}/resume`: by default a new cycle begins and is invoiced now."""
     subscription = account.get("subscription", ids["id"])
     pauses.resume(account, subscription, params, account.now(subscription))
     return subscription
@@ -111,7 +111,7 @@ def resume(account: Account, params: Json, ids: dict[str, str]) -> Json:
 def list_subscriptions(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`GET /v1/subscriptions`, by `customer`, `status`, `price`, `collection_method`, `test_clock`.
 
-    Canceled ones only if asked.
+    Canceled ones only if requested.
     """
     equals = {
         name: params[name] for name in ("customer", "collection_method", "test_clock") if params.get(name)
@@ -180,7 +180,7 @@ def _set_plain(account: Account, subscription: Json, params: Json) -> None:
 
 
 def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, Action]]:
-    """The next step of each subscription and invoice."""
+    """Return the next steps of all subscriptions and invoices."""
     found: list[tuple[int, Action]] = []
     for subscription in account.each("subscription", test_clock=clock_id):
         step = (
@@ -189,16 +189,16 @@ def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, A
             else cycle.next_step(account, subscription)
         )
         if step is not None and step[0] <= until:
-            found.append((step[0], _on(account, subscription, step[1])))
+            found.append((step[0], _bind_step(account, subscription, step[1])))
     for invoice in account.each("invoice", test_clock=clock_id):
         step = cycle.next_invoice_step(account, invoice) if invoice["status"] in ("draft", "open") else None
         if step is not None and step[0] <= until:
-            found.append((step[0], _on(account, invoice, step[1])))
+            found.append((step[0], _bind_step(account, invoice, step[1])))
     return found
 
 
-def _on(account: Account, obj: Json, action: Action) -> Action:
-    """The action, on an object that was only looked at until now."""
+def _bind_step(account: Account, obj: Json, action: Action) -> Action:
+    """Return the step bound to the live object, which was only read so far."""
 
     def run() -> None:
         account.get(obj["object"], obj["id"])
@@ -216,7 +216,7 @@ def _on_customer_deleted(account: Account, customer: Json) -> None:
 
 
 def _on_price_updated(account: Account, price: Json) -> None:
-    """Items show their price as it is now; its money never changes."""
+    """Listener: update the price shown in items; its amounts never change."""
     for subscription in account.each("subscription"):
         if any(item["price"]["id"] == price["id"] for item in subscription["items"]["data"]):
             for item in account.get("subscription", subscription["id"])["items"]["data"]:

@@ -1,4 +1,4 @@
-"""Test clocks: a customer's own time, moved by hand, doing all that falls due on the way in order."""
+"""Test clocks: simulated time of a customer, in which due steps run in order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sandbox.stripe.routing import Route
 KEPT_SECONDS = 30 * DAY
 """Stripe deletes a test clock after thirty days."""
 MAX_INTERVALS = 2
-"""An advance may cover at most two intervals of the shortest subscription on the clock."""
+"""Stripe's limit per advance: two intervals of the shortest subscription on the clock."""
 MAX_AHEAD_SECONDS = 2 * 366 * DAY
-"""And without a subscription at most two years."""
+"""Stripe's limit per advance without a subscription: two years."""
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
@@ -64,7 +64,7 @@ def delete(account: Account, params: Json, ids: dict[str, str]) -> Json:
 def advance(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`POST /v1/test_helpers/test_clocks/{id}/advance`.
 
-    Done before the answer, which says `advancing` as Stripe's does.
+    It is completed before the response, which says `advancing` like Stripe's.
     """
     clock = account.refer(TEST_CLOCK, ids["id"], "id")
     target = params["frozen_time"]

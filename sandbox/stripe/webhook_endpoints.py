@@ -1,4 +1,4 @@
-"""Webhook endpoints: where events are delivered, which of them, and with what secret they are signed."""
+"""Webhook endpoints: URL, event types and signing secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox.stripe.routing import Route
 
 
 def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/webhook_endpoints`; the only answer that shows the secret."""
+    """`POST /v1/webhook_endpoints`; the only response with the secret."""
     endpoint = add_endpoint(account, params["url"], account.new_id("whsec"), params["enabled_events"])
     endpoint.update(
         metadata=merge_metadata(None, params.get("metadata")),
@@ -21,7 +21,7 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 
 def add_endpoint(account: Account, url: str, secret: str, enabled_events: list[str]) -> Json:
-    """An endpoint with a secret of the caller's choice."""
+    """Add an endpoint with a given secret."""
     return account.insert(
         {
             "id": account.new_id("we"),
@@ -41,7 +41,7 @@ def add_endpoint(account: Account, url: str, secret: str, enabled_events: list[s
 
 
 def set_default_endpoint(account: Account, url: str, secret: str) -> Json:
-    """The endpoint given on the command line; a restart with another address moves it."""
+    """Set the endpoint of the command line, replacing a previous one."""
     with account.unit():
         known = account.find("webhook_endpoint", _from_command_line=True)
         if known:

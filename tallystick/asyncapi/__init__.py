@@ -1,6 +1,7 @@
-"""The AsyncAPI 3.0 document of the product, made from the message types themselves so that it cannot differ.
+"""AsyncAPI 3.0 document of the product, generated from the message types.
 
-It is written from the side of the billing services: what they receive and what they send.
+It is written from the perspective of the billing services: `receive` is what they receive and `send` is what
+they send.
 """
 
 import json
@@ -27,20 +28,20 @@ from tallystick.subjects import DEFAULT_PREFIX, Subjects
 
 
 def rendered(prefix: str = DEFAULT_PREFIX) -> str:
-    """The document as the text that is stored."""
+    """Return the document as JSON text, as it is stored in `docs/asyncapi.json`."""
     return json.dumps(document(prefix), indent=2, ensure_ascii=False) + "\n"
 
 
 def document(prefix: str = DEFAULT_PREFIX) -> Json:
-    """The whole document."""
+    """Return the whole document."""
     subjects = Subjects(prefix)
-    asked: list[type[Request[Any]]] = [model for _, model in sorted(COMMANDS.items())]
-    asked += [model for _, model in sorted(QUESTIONS.items())]
+    requests: list[type[Request[Any]]] = [model for _, model in sorted(COMMANDS.items())]
+    requests += [model for _, model in sorted(QUESTIONS.items())]
     events = [model for _, model in sorted(EVENTS.items())]
     parts: Json = {"channels": {}, "operations": {}, "messages": {}}
-    for model in asked:
+    for model in requests:
         add_request(parts, subjects, model)
-    for model in asked:
+    for model in requests:
         if model.registry is COMMANDS:
             add_queued(parts, subjects, model)
     for event in events:
@@ -59,7 +60,7 @@ def document(prefix: str = DEFAULT_PREFIX) -> Json:
         "channels": parts["channels"],
         "operations": parts["operations"],
         "components": {
-            "schemas": _schemas([*asked, *events]),
+            "schemas": _schemas([*requests, *events]),
             "messages": parts["messages"],
             "messageTraits": {"cloudEvent": cloud_event()},
         },
@@ -75,8 +76,8 @@ def _info() -> Json:
         "title": "Tallystick",
         "version": number,
         "description": (
-            "Billing over NATS: commands and questions as requests, commands through a work queue, a feed "
-            "of every change. Adding an optional field keeps a message's version; any other change is a new "
+            "Billing over NATS: commands and questions as requests, commands through a work queue, and a "
+            "change feed. Adding an optional field keeps a message's version; any other change is a new "
             "version beside the old one. Consumers ignore fields they do not know."
         ),
         "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
@@ -84,14 +85,14 @@ def _info() -> Json:
 
 
 def _schemas(models: Iterable[type[BaseModel]]) -> Json:
-    wanted: list[tuple[type[BaseModel], Any]] = []
+    schema_inputs: list[tuple[type[BaseModel], Any]] = []
     for model in models:
-        wanted.append((model, "validation"))
+        schema_inputs.append((model, "validation"))
         if issubclass(model, Request):
-            wanted.append((model.result, "validation"))
-    wanted += [(Outcome, "validation"), (BucketEntry, "validation")]
-    _, found = models_json_schema(list(dict.fromkeys(wanted)), ref_template=SCHEMA_REFERENCE)
-    schemas: Json = found["$defs"]
+            schema_inputs.append((model.result, "validation"))
+    schema_inputs += [(Outcome, "validation"), (BucketEntry, "validation")]
+    _, definitions = models_json_schema(list(dict.fromkeys(schema_inputs)), ref_template=SCHEMA_REFERENCE)
+    schemas: Json = definitions["$defs"]
     for model in models:
         if issubclass(model, Request):
             schemas[outcome_name(model)] = outcome(model)

@@ -1,4 +1,4 @@
-"""The pieces an AsyncAPI document is put together from: messages, channels, operations and outcomes."""
+"""Builders for the parts of an AsyncAPI document: messages, channels, operations and outcomes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,12 +12,12 @@ Json = dict[str, Any]
 
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 QUESTION_REJECTIONS = ("invalid_message", "not_found")
-"""Codes that any question can meet."""
-TRACE = {"type": "string", "description": "W3C trace context, where there is a trace."}
+"""Codes that any question may be rejected with."""
+TRACE = {"type": "string", "description": "W3C trace context, if the sender is traced."}
 
 
 def message(name: str, schema: str, summary: str, headers: Json | None = None) -> Json:
-    """A message with its payload's schema by name."""
+    """Return a message whose payload refers to a schema by name."""
     message: Json = {
         "name": name,
         "title": name,
@@ -31,29 +31,29 @@ def message(name: str, schema: str, summary: str, headers: Json | None = None) -
 
 
 def first_line(model: type[BaseModel]) -> str:
-    """What a message is for, in a sentence."""
+    """Return the first line of a message's docstring."""
     return (model.__doc__ or "").strip().splitlines()[0]
 
 
-def channel(parts: Json, name: str, address: str | None, messages: Iterable[str], **more: Any) -> None:
-    """Add a channel over which these messages go."""
+def channel(parts: Json, name: str, address: str | None, messages: Iterable[str], **extra: Any) -> None:
+    """Add a channel for the given messages."""
     refs = {message: {"$ref": f"#/components/messages/{message}"} for message in messages}
-    parts["channels"][name] = {"address": address, "messages": refs, **more}
+    parts["channels"][name] = {"address": address, "messages": refs, **extra}
 
 
-def operation(parts: Json, name: str, action: str, channel: str, summary: str, **more: Any) -> None:
-    """Add something the services do on a channel: `receive` or `send`."""
-    here = {"$ref": f"#/channels/{channel}"}
-    parts["operations"][name] = {"action": action, "channel": here, "summary": summary, **more}
+def operation(parts: Json, name: str, action: str, channel: str, summary: str, **extra: Any) -> None:
+    """Add an operation of the services on a channel; `action` is `receive` or `send`."""
+    channel_ref = {"$ref": f"#/channels/{channel}"}
+    parts["operations"][name] = {"action": action, "channel": channel_ref, "summary": summary, **extra}
 
 
 def outcome_name(model: type[Request[Any]]) -> str:
-    """The name of the schema of a message's outcome."""
+    """Return the schema name of a message's outcome."""
     return f"{model.__name__}Outcome"
 
 
 def outcome(model: type[Request[Any]]) -> Json:
-    """The schema of a message's outcome, with the error codes it can have."""
+    """Return the schema of a message's outcome, with the error codes it may contain."""
     is_command = model.registry is COMMANDS
     common = COMMON_REJECTIONS if is_command else QUESTION_REJECTIONS
     codes = sorted({*common, *model.rejections})
@@ -63,13 +63,13 @@ def outcome(model: type[Request[Any]]) -> Json:
         "required": ["code"],
         "properties": {
             "code": {"enum": codes},
-            "message": {"type": "string", "description": "For people."},
-            "details": {"description": "The facts behind it, by code."},
+            "message": {"type": "string", "description": "Explanation for people."},
+            "details": {"description": "Structured details; their form depends on the code."},
         },
     }
     failure = {**error, "properties": {**error["properties"], "code": {"const": "unavailable"}}}
     return {
-        "description": f"What became of `{model.service}.{model.name}`.",
+        "description": f"Outcome of `{model.service}.{model.name}`.",
         "oneOf": [
             _variant(
                 "succeeded",

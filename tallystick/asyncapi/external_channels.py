@@ -1,4 +1,4 @@
-"""What surrounds Tallystick's own messages in the document: Stripe's events, ticks and dead letters."""
+"""Channels of the document that carry other messages: Stripe events, ticks and dead letters."""
 
 from tallystick.asyncapi.builders import Json, channel, operation
 from tallystick.subjects import (
@@ -11,25 +11,25 @@ from tallystick.subjects import (
 
 DEFAULT_WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 DEAD_LETTER_HEADERS = {
-    "Billing-Origin-Subject": "Where the message came from, and where a retry sends it.",
-    "Billing-Origin-Stream": "The stream it came from.",
-    "Billing-Service": "The service that gave it up.",
-    "Billing-Handler": "The handler that gave it up.",
-    "Billing-Attempts": "How often it was tried.",
-    "Billing-Error": "What went wrong the last time.",
-    "Billing-Failed-At": "When it was given up, RFC 3339.",
+    "Billing-Origin-Subject": "Subject the message was received on; a retry publishes it there again.",
+    "Billing-Origin-Stream": "Stream the message was received from.",
+    "Billing-Service": "Service whose handler failed.",
+    "Billing-Handler": "Handler that failed.",
+    "Billing-Attempts": "Number of attempts.",
+    "Billing-Error": "Error of the last attempt.",
+    "Billing-Failed-At": "Time of the last attempt, RFC 3339.",
 }
 
 
 def add_stripe(parts: Json, subjects: Subjects) -> None:
-    """Stripe's events: as they come in over NATS, and as they are handed on."""
+    """Add the channels for Stripe events: received from an ingress, and published to the services."""
     signature = {
         "type": "string",
-        "description": "As Stripe sent it; none where the ingress has verified it.",
+        "description": "Stripe's signature; absent when the ingress has already verified it.",
     }
     payload = {
         "type": "object",
-        "description": "A Stripe event, as Stripe sent it.",
+        "description": "A Stripe event, unchanged.",
         "required": ["id", "type"],
     }
     for name, headers in (("stripe.webhook", {"Stripe-Signature": signature}), ("stripe.event", {})):
@@ -53,18 +53,22 @@ def add_stripe(parts: Json, subjects: Subjects) -> None:
         subjects.stripe_event("{type}"),
         ["stripe.event"],
         description=f"On the stream {STRIPE_EVENTS_STREAM}.",
-        parameters={"type": {"description": "Stripe's type, `customer.subscription.updated`."}},
+        parameters={"type": {"description": "Stripe's event type, such as `customer.subscription.updated`."}},
     )
-    operation(parts, "stripe.events", "send", "stripe.events", "Hand each stored Stripe event on once.")
+    operation(parts, "stripe.events", "send", "stripe.events", "Publish each stored Stripe event once.")
 
 
 def add_ticks(parts: Json, subjects: Subjects) -> None:
-    """The messages that make jobs run."""
-    at = {"type": "string", "format": "date-time", "description": "The job does all that is due by then."}
+    """Add the channel for ticks, the messages that start jobs."""
+    due_at = {
+        "type": "string",
+        "format": "date-time",
+        "description": "The job processes everything that is due at this time.",
+    }
     parts["messages"]["tick"] = {
         "name": "tick",
         "contentType": "application/json",
-        "payload": {"type": "object", "properties": {"at": at}},
+        "payload": {"type": "object", "properties": {"at": due_at}},
     }
     channel(
         parts,
@@ -72,19 +76,22 @@ def add_ticks(parts: Json, subjects: Subjects) -> None:
         subjects.tick("{service}", "{job}"),
         ["tick"],
         description=f"On the stream {TICKS_STREAM}, published by its schedules or by the NATS user `clock`.",
-        parameters={"service": {"description": "Whose job."}, "job": {"description": "Which job."}},
+        parameters={
+            "service": {"description": "Service that runs the job."},
+            "job": {"description": "Name of the job."},
+        },
     )
     operation(parts, "ticks", "receive", "ticks", "Run a job.")
 
 
 def add_dead_letters(parts: Json, subjects: Subjects) -> None:
-    """What was given up."""
+    """Add the channel for dead letters."""
     headers = {name: {"type": "string", "description": text} for name, text in DEAD_LETTER_HEADERS.items()}
     parts["messages"]["dead_letter"] = {
         "name": "dead_letter",
-        "summary": "A message that failed for good: its own body and headers, and why.",
+        "summary": "A message that could not be processed: its original body and headers, and the error.",
         "headers": {"type": "object", "required": list(headers), "properties": headers},
-        "payload": {"description": "The message as it came; not always JSON."},
+        "payload": {"description": "The original body; not always JSON."},
     }
     channel(
         parts,
@@ -92,6 +99,9 @@ def add_dead_letters(parts: Json, subjects: Subjects) -> None:
         subjects.dead_letter("{service}", "{handler}"),
         ["dead_letter"],
         description=f"On the stream {DEAD_LETTERS_STREAM}, kept for 90 days.",
-        parameters={"service": {"description": "Who gave it up."}, "handler": {"description": "Where."}},
+        parameters={
+            "service": {"description": "Service whose handler failed."},
+            "handler": {"description": "Handler that failed."},
+        },
     )
-    operation(parts, "dead_letters", "send", "dead_letters", "Give a message up.")
+    operation(parts, "dead_letters", "send", "dead_letters", "Publish a message that could not be processed.")

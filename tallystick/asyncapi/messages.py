@@ -1,4 +1,4 @@
-"""Tallystick's own messages in the document: commands, questions, events and the entitlements bucket."""
+"""Channels of the document for Tallystick's own messages: commands, questions, events and entitlements."""
 
 from typing import Any
 
@@ -16,14 +16,16 @@ from tallystick.subjects import (
 
 
 def add_request(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> None:
-    """A command or question as a request, with its reply."""
+    """Add the request channel of a command or question, and its reply channel."""
     name = f"{model.service}.{model.name}"
     kind = "command" if model.registry is COMMANDS else "question"
     outcome = f"{name}.outcome"
     parts["messages"][name] = message(name, model.__name__, first_line(model), {"traceparent": TRACE})
-    parts["messages"][outcome] = message(outcome, outcome_name(model), f"What became of `{name}`.")
+    parts["messages"][outcome] = message(outcome, outcome_name(model), f"Outcome of `{name}`.")
     channel(parts, f"request.{name}", subjects.request(model.service, model.name), [name])
-    channel(parts, f"reply.{name}", None, [outcome], description="The inbox named by the request.")
+    channel(
+        parts, f"reply.{name}", None, [outcome], description="Inbox given as the request's reply subject."
+    )
     operation(
         parts,
         f"request.{name}",
@@ -40,14 +42,17 @@ def add_request(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> N
 
 
 def add_queued(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> None:
-    """A command through the work queue."""
+    """Add the work-queue channel of a command."""
     name = f"{model.service}.{model.name}"
     reply_to = {
         "type": "string",
-        "description": "An inbox the outcome is published to; without it nobody is told.",
+        "description": "Inbox to which the outcome is published. Without it the outcome is only stored.",
         "pattern": "^_INBOX",
     }
-    message_id = {"type": "string", "description": "Two equal ids within two minutes are stored once."}
+    message_id = {
+        "type": "string",
+        "description": "JetStream stores messages with the same id once within two minutes.",
+    }
     headers = {REPLY_TO_HEADER: reply_to, "Nats-Msg-Id": message_id, "traceparent": TRACE}
     parts["messages"][f"{name}.queued"] = message(
         f"{name}.queued", model.__name__, first_line(model), headers
@@ -57,7 +62,7 @@ def add_queued(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> No
         f"queue.{name}",
         subjects.command(model.service, model.name),
         [f"{name}.queued"],
-        description=f"Through the work queue {COMMANDS_STREAM}.",
+        description=f"Work queue, on the stream {COMMANDS_STREAM}.",
     )
     operation(
         parts,
@@ -70,7 +75,7 @@ def add_queued(parts: Json, subjects: Subjects, model: type[Request[Any]]) -> No
 
 
 def add_event(parts: Json, subjects: Subjects, model: type[Event]) -> None:
-    """An entity's events on the change feed, one message for each."""
+    """Add the change-feed channel of an entity, with one message for each event."""
     events = [f"{name}V{model.schema_version}" for name in model.names]
     names = [f"{model.entity}.{event}" for event in events]
     for name in names:
@@ -86,22 +91,22 @@ def add_event(parts: Json, subjects: Subjects, model: type[Event]) -> None:
         names,
         description=f"On the stream {CHANGE_FEED_STREAM}, kept for 30 days.",
         parameters={
-            "customer": {"description": "`user_7`, `organization_acme`; `platform_catalog` for the catalog."},
-            "event": {"description": "What happened.", "enum": events},
+            "customer": {"description": "Customer token such as `organization_acme`, or `platform_catalog`."},
+            "event": {"description": "Name and schema version of the event.", "enum": events},
         },
     )
     operation(parts, feed, "send", feed, first_line(model), tags=[{"name": model.service}, {"name": "event"}])
 
 
 def cloud_event() -> Json:
-    """The headers of every event: CloudEvents 1.0 in binary mode."""
+    """Return the headers of every event: CloudEvents 1.0 in binary mode."""
     described = {
         "ce-specversion": {"const": "1.0"},
-        "ce-id": {"type": "string", "description": "The event's id; also in `Nats-Msg-Id`."},
+        "ce-id": {"type": "string", "description": "Event id; the same as `Nats-Msg-Id`."},
         "ce-source": {"type": "string", "description": "`/billing/<service>`."},
         "ce-type": {"type": "string", "description": "`billing.<entity>.<event>V1`."},
         "ce-time": {"type": "string", "format": "date-time"},
-        "ce-subject": {"type": "string", "description": "The customer's token."},
+        "ce-subject": {"type": "string", "description": "Customer token."},
         "content-type": {"const": "application/json"},
         "Nats-Msg-Id": {"type": "string"},
         "traceparent": TRACE,
@@ -111,20 +116,24 @@ def cloud_event() -> Json:
 
 
 def add_entitlements(parts: Json) -> None:
-    """The bucket in which entitlements are kept."""
+    """Add the key-value bucket with the entitlements."""
     name = "entitlement.entry"
     parts["messages"][name] = message(
-        name, BucketEntry.__name__, "What a customer may use of a feature; deleted when nothing grants it."
+        name,
+        BucketEntry.__name__,
+        "Entitlement of a customer to a feature; the key is deleted when the entitlement ends.",
     )
     channel(
         parts,
         "bucket.entitlements",
         f"$KV.{ENTITLEMENTS_BUCKET}.{{customer}}.{{feature}}",
         [name],
-        description=f"The JetStream key-value bucket {ENTITLEMENTS_BUCKET}, to be read or watched.",
+        description=f"The JetStream key-value bucket {ENTITLEMENTS_BUCKET}, for reading and watching.",
         parameters={
-            "customer": {"description": "`organization_acme`."},
-            "feature": {"description": "Its code."},
+            "customer": {"description": "Customer token, such as `organization_acme`."},
+            "feature": {"description": "Feature code."},
         },
     )
-    operation(parts, "bucket.entitlements", "send", "bucket.entitlements", "Keep the bucket true.")
+    operation(
+        parts, "bucket.entitlements", "send", "bucket.entitlements", "Keep the entitlements up to date."
+    )

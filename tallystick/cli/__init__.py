@@ -1,4 +1,4 @@
-"""The command line client: everything the messages can do, for people and for scripts."""
+"""Command line client for operators and scripts."""
 
 from tallystick.cli.app import main
 

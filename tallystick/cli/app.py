@@ -1,4 +1,4 @@
-"""Puts the commands together and turns every expected error into one clear line and an exit code."""
+"""Command line application: registers the commands and maps expected errors to messages and exit codes."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ from tallystick.client.errors import DeadlineExceeded, TallystickError, Unreacha
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
-"""Apart from 1, so that a script can tell "try again later" from "no". 2 is wrong usage."""
+"""Differs from 1, so that a script can tell a retryable failure from a final one. 2 means wrong usage."""
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -36,8 +36,8 @@ app.command("asyncapi")(asyncapi.asyncapi)
 
 
 def main() -> None:
-    """Run what the command line says and leave with its exit code."""
-    # The library logs each lost connection with a traceback; what matters of it is in our own messages.
+    """Run the command line and exit with its exit code."""
+    # nats-py logs each lost connection with a traceback; the commands print their own messages instead.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     logging.getLogger("tallystick").setLevel(logging.CRITICAL)
     try:

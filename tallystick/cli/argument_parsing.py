@@ -1,6 +1,6 @@
-"""Turns the words of a command line into a message.
+"""Parsing of command line arguments into a message.
 
-And says what is wrong with each field before anything is sent.
+Invalid fields are reported before anything is sent.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from tallystick.messages.base import Command, Customer, Request
 
 Message = TypeVar("Message", bound=Request[Any])
 GIVEN_MAX_CHARACTERS = 40
-"""How much of a wrong value is shown: enough to recognise it."""
+"""Longer values are cut in error tables."""
 
 
 def find_message(
     target: str, words: Sequence[str], *, commands_only: bool
 ) -> tuple[type[Request[Any]], list[str]]:
-    """The message that `service.name` or `service name` stands for, and the words that are left."""
+    """Return the message type named `service.name` or `service name`, and the remaining arguments."""
     known: dict[tuple[str, str], type[Request[Any]]] = {**COMMANDS, **({} if commands_only else QUESTIONS)}
     service, dot, name = target.partition(".")
     rest = list(words)
@@ -41,12 +41,14 @@ def find_message(
         raise WrongUsage(f"{service}.{name} is a question; questions cannot be queued, use `request`.")
     names = sorted(f"{service}.{name}" for service, name in known)
     close = difflib.get_close_matches(f"{service}.{name}", names, n=3, cutoff=0.5)
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise WrongUsage(f"There is no {escape(f'{service}.{name}')}.{meant} `messages` lists all there are.")
+    suggestion = f" Did you mean {' or '.join(close)}?" if close else ""
+    raise WrongUsage(
+        f"There is no {escape(f'{service}.{name}')}.{suggestion} `messages` lists all there are."
+    )
 
 
 def build(model: type[Message], words: Sequence[str], command_id: str | None) -> Message:
-    """The message with these fields; shows what is wrong with each and raises WrongUsage otherwise."""
+    """Build the message from the arguments; print each invalid field and raise WrongUsage otherwise."""
     fields: dict[str, Any] = {}
     for word in words:
         fields |= _read_word(model, word)
@@ -64,33 +66,33 @@ def build(model: type[Message], words: Sequence[str], command_id: str | None) ->
 
 
 def show_problems(model: type[BaseModel], error: ValidationError) -> None:
-    """A table of the wrong fields."""
+    """Print a table of the invalid fields."""
     rows = []
     for problem in error.errors(include_url=False):
         path = ".".join(str(part) for part in problem["loc"]) or "(the whole message)"
         given = "" if problem["type"] == "missing" else json.dumps(problem["input"], default=str)
         if len(given) > GIVEN_MAX_CHARACTERS:
             given = given[: GIVEN_MAX_CHARACTERS - 1] + "…"
-        rows.append((path, given, _in_words(model, problem["type"], problem["msg"], path)))
+        rows.append((path, given, _describe_problem(model, problem["type"], problem["msg"], path)))
     print_table("", ("field", "given", "problem"), rows, to=errors)
 
 
-def _in_words(model: type[BaseModel], kind: str, message: str, path: str) -> str:
+def _describe_problem(model: type[BaseModel], kind: str, message: str, path: str) -> str:
     names = [info.alias or name for name, info in model.model_fields.items()]
     if kind == "missing":
-        described = next((info.description for name, info in _named(model) if name == path), None)
+        described = next((info.description for name, info in _fields_by_alias(model) if name == path), None)
         return f"required{': ' + described if described else ''}"
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(path, names, n=1)
         return f"no such field{f'; did you mean {close[0]}?' if close else ''}"
     if kind == "model_type" and any(
-        name == path and info.annotation is Customer for name, info in _named(model)
+        name == path and info.annotation is Customer for name, info in _fields_by_alias(model)
     ):
         return "no customer; write user_7 or organization_acme"
     return message.removeprefix("Value error, ")
 
 
-def _named(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+def _fields_by_alias(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         yield info.alias or name, info
 
@@ -106,7 +108,7 @@ def _read_word(model: type[BaseModel], word: str) -> dict[str, Any]:
         raise WrongUsage(f"{escape(word)} is none of: field=value, a JSON object, or @FILE with one.")
     if text.startswith("@"):
         return {name: _read_file(text[1:])}
-    return {name: _value(dict(_named(model)).get(name), text)}
+    return {name: _value(dict(_fields_by_alias(model)).get(name), text)}
 
 
 def _parse(text: str) -> Any:
@@ -125,7 +127,7 @@ def _read_file(name: str) -> Any:
 
 
 def read_yaml(text: str, name: str) -> Any:
-    """A YAML (or JSON) text without YAML's dates, which messages write as text; raises WrongUsage."""
+    """Parse YAML or JSON, keeping timestamps as text as messages do; raises WrongUsage."""
     try:
         return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a safe loader, with fewer types
     except yaml.YAMLError as error:
@@ -140,11 +142,11 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def _value(info: FieldInfo | None, text: str) -> Any:
-    """What the text means for the field: JSON, a customer's token, a list with commas, or just the text."""
-    candidates = list(_readings(text))
+    """Convert an argument to the field's type: JSON, customer token, comma-separated list or plain text."""
+    candidates = list(_interpretations(text))
     if info is not None:
-        wanted: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        adapter: TypeAdapter[Any] = TypeAdapter(wanted)
+        annotation: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
         for candidate in candidates:
             try:
                 adapter.validate_json(json.dumps(candidate), strict=True)
@@ -154,7 +156,7 @@ def _value(info: FieldInfo | None, text: str) -> Any:
     return candidates[-1]
 
 
-def _readings(text: str) -> Iterator[Any]:
+def _interpretations(text: str) -> Iterator[Any]:
     with contextlib.suppress(ValueError):
         yield json.loads(text)
     try:

@@ -1,4 +1,4 @@
-"""`asyncapi`: prints the AsyncAPI document, or holds the stored one against the messages."""
+"""`asyncapi`: print the AsyncAPI document, or check the stored one against the message types."""
 
 import json
 from pathlib import Path

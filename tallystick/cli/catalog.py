@@ -1,4 +1,4 @@
-"""`catalog`: apply a YAML document, and show what is on sale."""
+"""`catalog`: apply a catalog file, and show the catalog."""
 
 import asyncio
 import hashlib
@@ -19,9 +19,9 @@ from tallystick.client.errors import CommandRejected
 from tallystick.messages.catalog import ApplyCatalog, Catalog, CatalogApplied, CodeChanges, GetCatalog
 
 APPLY_DEADLINE_SECONDS = 120.0
-"""A first application makes each product and price in Stripe, a few each second."""
+"""The first application creates every product and price in Stripe, a few per second."""
 
-app = typer.Typer(help="What is on sale: apply a document, show what is applied.", no_args_is_help=True)
+app = typer.Typer(help="The catalog: apply a file, or show what is on sale.", no_args_is_help=True)
 
 
 @app.command()
@@ -30,7 +30,7 @@ def apply(
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Make the catalog what a file says, all or nothing. Applied again it changes nothing."""
+    """Apply a catalog file, all or nothing. Applying the same file again changes nothing."""
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -38,8 +38,8 @@ def apply(
     document = read_yaml(text, str(file))
     if not isinstance(document, dict):
         raise WrongUsage(f"{escape(str(file))} is no catalog: it has no `products:`.")
-    # The content in the id shows in the audit trail what was applied. It is not the whole id: a catalog that
-    # is applied, changed and applied again as it was must take effect again.
+    # The digest shows in the audit trail which content was applied. The random part is needed because a
+    # catalog that is applied, changed and then applied again in its first form must take effect again.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
     try:
         command = ApplyCatalog(command_id=f"catalog-{digest}-{uuid.uuid4().hex[:12]}", catalog=document)
@@ -94,12 +94,12 @@ def _show_changes(applied: CatalogApplied) -> None:
 
 @app.command()
 def show(
-    archived: Annotated[bool, typer.Option("--archived", help="Also what is no longer sold.")] = False,
+    archived: Annotated[bool, typer.Option("--archived", help="Include what is no longer sold.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Show the catalog as it stands."""
+    """Show the current catalog."""
     catalog = asyncio.run(_ask(locate(nats, endpoints), GetCatalog(include_archived=archived)))
     if as_json or not output.is_terminal:
         print_json(catalog.model_dump(mode="json"))
@@ -110,7 +110,7 @@ def show(
     rows = []
     for product in catalog.products:
         name = f"{product.code}{' (archived)' if product.archived else ''}"
-        gives = ", ".join(
+        features = ", ".join(
             feature.feature
             + (f" × {feature.quantity}" if feature.quantity is not None else "")
             + (f" a {feature.every}" if feature.every else "")
@@ -118,9 +118,15 @@ def show(
         )
         for number, price in enumerate(product.prices or [None]):
             code = "" if price is None else f"{price.code}{' (archived)' if price.archived else ''}"
-            words = "" if price is None else price_in_words(price.model_dump())
+            description = "" if price is None else price_in_words(price.model_dump())
             rows.append(
-                ("" if number else name, "" if number else product.kind, code, words, "" if number else gives)
+                (
+                    "" if number else name,
+                    "" if number else product.kind,
+                    code,
+                    description,
+                    "" if number else features,
+                )
             )
     print_table("", ("product", "kind", "price", "", "features"), rows)
     output.print()

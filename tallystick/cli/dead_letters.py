@@ -1,4 +1,4 @@
-"""`dead-letters`: what failed for good, why, and sending it back once the reason is gone."""
+"""`dead-letters`: list the messages that could not be processed, inspect them and send them back."""
 
 import asyncio
 import os
@@ -17,9 +17,11 @@ from tallystick.client.dead_letters import DeadLetter, read_all, read_one, send_
 from tallystick.subjects import DEFAULT_WEBHOOK_SUBJECT
 
 ERROR_WIDTH_CHARACTERS = 120
-"""How much of an error a list shows; `show` has all of it."""
+"""Maximum length of an error in the list; `show` prints all of it."""
 
-app = typer.Typer(help="What failed for good: list it, look at it, send it back.", no_args_is_help=True)
+app = typer.Typer(
+    help="Messages that could not be processed: list, inspect, send back.", no_args_is_help=True
+)
 
 Service = Annotated[str | None, typer.Option(help="Only of one service.", show_default=False)]
 Handler = Annotated[str | None, typer.Option(help="Only of one handler.", show_default=False)]
@@ -34,7 +36,7 @@ def list_letters(
     endpoints: EndpointsOption = None,
 ) -> None:
     """List the dead letters, oldest first."""
-    letters = asyncio.run(_collect(locate(nats, endpoints, "admin"), service, handler))
+    letters = asyncio.run(_read_matching(locate(nats, endpoints, "admin"), service, handler))
     if as_json or not output.is_terminal:
         for letter in letters:
             print_json(_document(letter), compact=True)
@@ -45,7 +47,7 @@ def list_letters(
     rows = [
         (
             letter.sequence,
-            _failed(letter),
+            _age(letter),
             letter.about("Service"),
             letter.about("Handler"),
             letter.about("Attempts"),
@@ -59,16 +61,16 @@ def list_letters(
 
 @app.command()
 def show(
-    number: Annotated[int, typer.Argument(help="As the list says.")],
+    number: Annotated[int, typer.Argument(help="Number in the list.")],
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
     """Show one dead letter with its headers and its body."""
-    [letter] = asyncio.run(_pick(locate(nats, endpoints, "admin"), [number]))
+    [letter] = asyncio.run(_read_numbers(locate(nats, endpoints, "admin"), [number]))
     if not output.is_terminal:
         print_json(_document(letter))
         return
-    output.print(f"[bold]Dead letter {letter.sequence}[/], {_failed(letter)} ago", highlight=False)
+    output.print(f"[bold]Dead letter {letter.sequence}[/], {_age(letter)} ago", highlight=False)
     rows = [(name, value) for name, value in sorted(letter.headers.items())]
     print_table("", ("header", "value"), rows)
     output.print()
@@ -77,7 +79,7 @@ def show(
 
 @app.command()
 def retry(
-    numbers: Annotated[list[int] | None, typer.Argument(help="Which ones, as the list says.")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Numbers in the list.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All of them (or of --service, --handler).")
     ] = False,
@@ -86,16 +88,19 @@ def retry(
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Send dead letters back to where they came from, and take them off the list.
+    """Send dead letters back to their original subjects, and remove them from the list.
 
-    They go only to commands, ticks, events and webhooks that the service reads which buried them.
+    A letter is sent back only to a command, tick, event or webhook subject that the service which buried it
+    consumes.
     """
     if bool(numbers) == everything:
         raise WrongUsage("Say which: numbers from the list, or --all.")
     if numbers and (service or handler):
         raise WrongUsage("Numbers say which; --service and --handler go with --all.")
     place = locate(nats, endpoints, "admin")
-    letters = asyncio.run(_pick(place, numbers) if numbers else _collect(place, service, handler))
+    letters = asyncio.run(
+        _read_numbers(place, numbers) if numbers else _read_matching(place, service, handler)
+    )
     failed = asyncio.run(_retry(place, letters))
     output.print(f"[green]✓[/] {len(letters) - failed} sent back", highlight=False)
     if failed:
@@ -116,7 +121,7 @@ async def _retry(place: Place, letters: list[DeadLetter]) -> int:
     return failed
 
 
-async def _pick(place: Place, numbers: list[int]) -> list[DeadLetter]:
+async def _read_numbers(place: Place, numbers: list[int]) -> list[DeadLetter]:
     async with place.connect() as client:
         letters = []
         for number in numbers:
@@ -132,7 +137,7 @@ async def _pick(place: Place, numbers: list[int]) -> list[DeadLetter]:
         return letters
 
 
-async def _collect(place: Place, service: str | None, handler: str | None) -> list[DeadLetter]:
+async def _read_matching(place: Place, service: str | None, handler: str | None) -> list[DeadLetter]:
     async with place.connect() as client:
         return [
             letter
@@ -141,8 +146,8 @@ async def _collect(place: Place, service: str | None, handler: str | None) -> li
         ]
 
 
-def _failed(letter: DeadLetter) -> str:
-    """How long ago it was given up."""
+def _age(letter: DeadLetter) -> str:
+    """Return how long ago the message was buried."""
     try:
         return ago(datetime.fromisoformat(letter.about("Failed-At")))
     except ValueError:
@@ -150,8 +155,10 @@ def _failed(letter: DeadLetter) -> str:
 
 
 def _not_allowed(client: Client) -> CommandFailed:
-    said = f" ({client.connection.last_problem})" if client.connection.last_problem else ""
-    return CommandFailed(f"This NATS user may not read the dead letters; use the user `admin`{escape(said)}.")
+    reason = f" ({client.connection.last_problem})" if client.connection.last_problem else ""
+    return CommandFailed(
+        f"This NATS user may not read the dead letters; use the user `admin`{escape(reason)}."
+    )
 
 
 def _document(letter: DeadLetter) -> dict[str, Any]:

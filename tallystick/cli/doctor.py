@@ -1,4 +1,4 @@
-"""`doctor`: what is reachable, what lags, what is misconfigured, and what to do about each."""
+"""`doctor`: check the installation for what is unreachable, lagging or misconfigured, with advice."""
 
 import asyncio
 
@@ -21,9 +21,9 @@ WHAT_WIDTH = 30
 
 
 def doctor(nats: NatsOption = None, endpoints: EndpointsOption = None) -> None:
-    """Examine the installation; ends with 1 when something is broken.
+    """Check the installation; exit with 1 when something is broken.
 
-    Sees most with the endpoints file of `./dev up`, or as the NATS user `admin` or `monitor`.
+    Most checks need the endpoints file of `./dev up`, or the NATS user `admin` or `monitor`.
     """
     place = locate(nats, endpoints)
     findings = asyncio.run(examine(place))
@@ -55,15 +55,15 @@ def _show(finding: Finding) -> None:
 
 
 async def examine(place: Place) -> list[Finding]:
-    """Everything that can be found out from here, in the order in which things depend on one another."""
+    """Run all checks, each layer after the ones it depends on."""
     try:
         async with place.connect(connect_timeout_seconds=3.0) as client:
-            watcher = place.as_user("admin") or place.as_user("monitor") or place
-            async with watcher.connect(connect_timeout_seconds=3.0) as overseer:
+            monitoring = place.as_user("admin") or place.as_user("monitor") or place
+            async with monitoring.connect(connect_timeout_seconds=3.0) as monitor_client:
                 return [
                     *await infrastructure.nats_server(client, place),
                     *await infrastructure.database(place),
-                    *await jetstream.examine(overseer),
+                    *await jetstream.examine(monitor_client),
                     *await services.examine(client, place),
                 ]
     except TallystickError as error:

@@ -1,20 +1,16 @@
-"""Finds the installation: what the command line says, then NATS_URL, then what `./dev up` wrote down."""
+"""Location of the installation: from the command line, else NATS_URL, else the file of `./dev up`."""
 
 import json
 import os
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from tallystick.cli.output import WrongUsage
 from tallystick.client import Client, connect
 from tallystick.subjects import DEFAULT_PREFIX
-
-Done = TypeVar("Done")
-Work = Coroutine[Any, Any, Done]
 
 ENDPOINTS = Path(".tallystick") / "endpoints.json"
 
@@ -26,7 +22,7 @@ EndpointsOption = Annotated[
     Path | None,
     typer.Option(
         "--endpoints",
-        help=f"File in which `./dev up` says what runs where ({ENDPOINTS}).",
+        help=f"Endpoints file written by `./dev up` ({ENDPOINTS}).",
         show_default=False,
     ),
 ]
@@ -34,26 +30,26 @@ EndpointsOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the installation is, and how that is known."""
+    """Address of an installation and where it was configured."""
 
     nats_url: str
     source: str
     prefix: str
     endpoints: dict[str, Any] = field(default_factory=dict)
-    """The contents of the endpoints file; empty where NATS was named otherwise."""
+    """Contents of the endpoints file; empty when another source gave the URL."""
 
     def connect(self, **options: Any) -> Client:
-        """A client of it."""
+        """Return a client for the installation."""
         return connect(self.nats_url, self.prefix, name="tallystick command line", **options)
 
     def as_user(self, user: str) -> "Place | None":
-        """The same installation for another NATS user, where the endpoints file knows one."""
+        """Return the same installation for another NATS user; None if the endpoints file has none."""
         url = self.endpoints.get("nats_users", {}).get(user)
         return Place(url, self.source, self.prefix, self.endpoints) if url else None
 
 
 def locate(nats: str | None, endpoints: Path | None, user: str = "client") -> Place:
-    """Where to connect to, as `user` where there is a choice; raises WrongUsage when nothing says where."""
+    """Find the installation, as `user` if the endpoints file lists several users; raises WrongUsage."""
     prefix = os.environ.get("SUBJECT_PREFIX") or DEFAULT_PREFIX
     if nats:
         return Place(nats, "--nats", prefix)

@@ -1,4 +1,4 @@
-"""`invitations`: each invitation's link as it is made, for development; a product sends mails instead."""
+"""`invitations`: print each invitation's link, for development; a product sends them by email instead."""
 
 import asyncio
 import os
@@ -14,14 +14,14 @@ SECRET_VARIABLE = "INVITATION_SECRET"
 
 
 def invitations(
-    link: Annotated[str, typer.Option(help="What the token is appended to.")] = "",
+    link: Annotated[str, typer.Option(help="URL to which the token is appended.")] = "",
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Show who is invited to a seat, and the link, until Ctrl-C. Needs INVITATION_SECRET."""
+    """Print the recipient and link of each seat invitation until Ctrl-C. Needs INVITATION_SECRET."""
     secret = os.environ.get(SECRET_VARIABLE)
     if not secret:
-        raise WrongUsage(f"{SECRET_VARIABLE} is not set; without it nobody knows the tokens.")
+        raise WrongUsage(f"{SECRET_VARIABLE} is not set; the tokens are computed from it.")
     asyncio.run(_show(locate(nats, endpoints), secret.encode(), link))
 
 
@@ -32,9 +32,11 @@ async def _show(place: Place, secret: bytes, link: str) -> None:
                 continue
             token = token_told(secret, event.event, event.model)
             if token is not None:
-                output.print(f"{_who(event.model)} is invited: {link}{token}", soft_wrap=True, markup=False)
+                output.print(
+                    f"{_recipient(event.model)} is invited: {link}{token}", soft_wrap=True, markup=False
+                )
 
 
-def _who(event: SeatEvent) -> str:
+def _recipient(event: SeatEvent) -> str:
     seat = event.seat
     return seat.email or (f"user {seat.member.id}" if seat.member else seat.seat_id)

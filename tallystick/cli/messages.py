@@ -1,4 +1,4 @@
-"""`request`, `send` and `messages`: any command or question, checked here before it leaves."""
+"""`request`, `send` and `messages`: any command or question, validated before it is sent."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Command, Outcome, Question, Request
 
 Target = Annotated[
-    str, typer.Argument(metavar="SERVICE.NAME", help="Which message, such as subscriptions.get_catalog.")
+    str, typer.Argument(metavar="SERVICE.NAME", help="Message, such as subscriptions.get_catalog.")
 ]
 Fields = Annotated[
     list[str] | None,
@@ -27,7 +27,7 @@ Fields = Annotated[
 ]
 Identifier = Annotated[
     str | None,
-    typer.Option("--id", help="The command id; the same id never has an effect twice.", show_default=False),
+    typer.Option("--id", help="Command id; a command takes effect once per id.", show_default=False),
 ]
 
 
@@ -41,7 +41,7 @@ def request(
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Have a command carried out or a question answered, and print the outcome.
+    """Send a command or question, wait for the outcome and print it.
 
     [dim]request subscriptions.check_entitlement customer=organization_acme feature=exports[/]
     """
@@ -50,8 +50,8 @@ def request(
     outcome = asyncio.run(_request(locate(nats, endpoints), message, deadline))
     print_json(json.loads(outcome.to_json()))
     if outcome.status == "rejected" and outcome.error is not None:
-        said = f": {escape(outcome.error.message)}" if outcome.error.message else ""
-        raise CommandFailed(f"rejected: [bold]{escape(outcome.error.code)}[/]{said}")
+        reason = f": {escape(outcome.error.message)}" if outcome.error.message else ""
+        raise CommandFailed(f"rejected: [bold]{escape(outcome.error.code)}[/]{reason}")
 
 
 async def _request(place: Place, message: Request[Any], deadline: float | None) -> Outcome:
@@ -69,7 +69,7 @@ def send(
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Hand a command over to the queue and leave; it is carried out as soon as its service can.
+    """Queue a command without waiting for its outcome.
 
     [dim]send subscriptions.cancel_subscription subscription_id=sub_01h at=period_end[/]
     """
@@ -87,10 +87,10 @@ async def _send(place: Place, command: Command[Any]) -> None:
             {"command_id": queued.command_id, "sequence": queued.sequence, "duplicate": queued.duplicate}
         )
         return
-    again = " (it was queued a moment ago already)" if queued.duplicate else ""
+    note = " (it was queued a moment ago already)" if queued.duplicate else ""
     name = f"{command.service}.{command.name}"
     output.print(
-        f"[green]✓[/] {name} is queued as [bold]{escape(queued.command_id)}[/]{again}", highlight=False
+        f"[green]✓[/] {name} is queued as [bold]{escape(queued.command_id)}[/]{note}", highlight=False
     )
 
 
@@ -106,7 +106,7 @@ def describe(
             for kind, registry in (("command", COMMANDS), ("question", QUESTIONS))
             for (service, name), model in sorted(registry.items())
         ]
-        print_table("", ("message", "kind", "what it does"), listed)
+        print_table("", ("message", "kind", "description"), listed)
         return
     model, words = find_message(target, [], commands_only=False)
     if words:
@@ -116,14 +116,14 @@ def describe(
     for name, info in model.model_fields.items():
         presence = "required" if info.is_required() else ""
         rows.append(
-            (info.alias or name, presence, _type_in_words(model, info.alias or name), info.description or "")
+            (info.alias or name, presence, _describe_type(model, info.alias or name), info.description or "")
         )
     print_table("", ("field", "", "type", ""), rows)
     if model.rejections:
         output.print(f"\nMay be rejected with: {', '.join(model.rejections)}", highlight=False)
 
 
-def _type_in_words(model: type[Request[Any]], name: str) -> str:
+def _describe_type(model: type[Request[Any]], name: str) -> str:
     schema = model.model_json_schema()["properties"][name]
     variants = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return " or ".join(_variant(each) for each in variants)

@@ -1,6 +1,6 @@
-"""How the command line speaks: results on stdout, everything else on stderr.
+"""Output of the command line: results on stdout, everything else on stderr.
 
-Plain JSON where nobody looks.
+Without a terminal, results are plain JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ errors = Console(stderr=True)
 
 
 class CommandFailed(Exception):
-    """An expected end of a command; the message is markup for people, empty where all is said already."""
+    """Expected failure of a command; the message is Rich markup, and empty when it was already printed."""
 
     def __init__(self, message: str = "", exit_code: int = 1) -> None:
         super().__init__(message)
@@ -24,14 +24,14 @@ class CommandFailed(Exception):
 
 
 class WrongUsage(CommandFailed):
-    """The command line itself is wrong; nothing was sent."""
+    """Invalid command line; nothing was sent."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message, exit_code=2)
 
 
 def print_json(document: Any, *, compact: bool = False) -> None:
-    """JSON on stdout: coloured and indented on a terminal, one plain line otherwise."""
+    """Print JSON on stdout: coloured and indented on a terminal, otherwise one plain line."""
     if output.is_terminal and not compact:
         output.print_json(data=document)
     else:
@@ -42,9 +42,9 @@ def print_json(document: Any, *, compact: bool = False) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, to: Console = output
 ) -> None:
-    """A table of plain values; the last column takes what room is left, and the first is never broken.
+    """Print a table of plain values; the last column takes the remaining width, the first never wraps.
 
-    The first names what the others are about: it is there to be copied.
+    The first column holds the identifiers, which users copy.
     """
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):

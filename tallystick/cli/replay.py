@@ -22,9 +22,11 @@ def replay(
         list[str] | None, typer.Option(help="One event, `evt_…`; may be repeated.", show_default=False)
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Received at or after: a moment, 2h, 7d.", show_default=False)
+        str | None, typer.Option(help="Received at or after: a timestamp, 2h, 7d.", show_default=False)
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Received before; now.", show_default=False)] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Received before; by default now.", show_default=False)
+    ] = None,
     types: Annotated[
         list[str] | None,
         typer.Option("--type", help="Only this Stripe event type; may be repeated.", show_default=False),
@@ -32,9 +34,9 @@ def replay(
     nats: NatsOption = None,
     endpoints: EndpointsOption = None,
 ) -> None:
-    """Publish stored Stripe events again: the ones named, or those received in a span of time.
+    """Publish stored Stripe events again: the named ones, or those received in a time range.
 
-    The change feed itself is rebuilt from the tables by whoever owns the database: `./dev replay`.
+    The change feed itself is rebuilt from the tables with `./dev replay`, as the database owner.
     """
     if not stripe_events:
         raise WrongUsage(

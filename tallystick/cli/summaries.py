@@ -1,4 +1,4 @@
-"""What matters of an entity in a few words, for lists and for the feed."""
+"""One-line summaries of entities, for lists and for the feed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ Snapshot = Mapping[str, Any]
 
 
 def money(amount: int | None, currency: str | None) -> str:
-    """An amount in minor units as people write it: `49.00 EUR`, `4900 JPY`, `4.900 KWD`."""
+    """Format an amount in minor units: `49.00 EUR`, `4900 JPY`, `4.900 KWD`."""
     if amount is None or currency is None:
         return "–"
     digits = minor_unit_digits(currency)
@@ -40,7 +40,7 @@ def _entitlement(snapshot: Snapshot) -> str:
     return f"{snapshot.get('feature')} · allowed{'' if quantity is None else f' · {quantity}'}"
 
 
-def _named(snapshot: Snapshot) -> str:
+def _code_and_name(snapshot: Snapshot) -> str:
     return f"{snapshot.get('code')} · {snapshot.get('name')}"
 
 
@@ -49,7 +49,7 @@ def _price(snapshot: Snapshot) -> str:
 
 
 def price_in_words(price: Snapshot) -> str:
-    """`49.00 EUR a month`, `free`, `graduated, 3 tiers, EUR a year`."""
+    """Describe a price: `49.00 EUR a month`, `free`, `graduated, 3 tiers, EUR a year`."""
     if price.get("model") == "free":
         return "free"
     interval = f"a {price.get('interval')}"
@@ -64,15 +64,15 @@ _SUMMARIES: Mapping[str, Callable[[Snapshot], str]] = {
     "subscription": _subscription,
     "invoice": _invoice,
     "entitlement": _entitlement,
-    "product": _named,
-    "feature": _named,
+    "product": _code_and_name,
+    "feature": _code_and_name,
     "price": _price,
     "customer": lambda snapshot: str(snapshot.get("email")),
 }
 
 
 def summary(entity: str, snapshot: Snapshot) -> str:
-    """A few words about a snapshot; of an unknown entity its first plain fields."""
+    """Summarise a snapshot; for an unknown entity list its first plain fields."""
     if entity in _SUMMARIES:
         return _SUMMARIES[entity](snapshot)
     plain = [

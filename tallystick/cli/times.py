@@ -1,4 +1,4 @@
-"""Moments as people write them on a command line: RFC 3339, or how long ago (`90s`, `15m`, `2h`, `7d`)."""
+"""Timestamps on the command line: RFC 3339, or an age such as `90s`, `15m`, `2h`, `7d`."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def moment(text: str) -> datetime:
-    """The moment in UTC; raises WrongUsage when the text is none."""
+    """Parse a timestamp and return it in UTC; raises WrongUsage."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
@@ -25,7 +25,7 @@ def moment(text: str) -> datetime:
 
 
 def ago(at: datetime) -> str:
-    """How long ago, roughly: `12 s`, `5 min`, `3 h`, `2 d`."""
+    """Format the time since then roughly: `12 s`, `5 min`, `3 h`, `2 d`."""
     seconds = max((datetime.now(UTC) - at).total_seconds(), 0)
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:

@@ -1,4 +1,4 @@
-"""`watch`: the change feed as it happens, one line an event."""
+"""`watch`: print the change feed, one line per event."""
 
 import asyncio
 from datetime import datetime
@@ -15,7 +15,7 @@ from tallystick.client.feed_events import FeedEvent
 
 ENTITY_WIDTH = 27
 CUSTOMER_WIDTH = 26
-"""Wide enough for nearly all, so that the lines stand under one another."""
+"""Column widths that fit nearly all values, so that lines align."""
 _COLOURS = {
     "created": "green",
     "activated": "green",
@@ -41,7 +41,7 @@ def watch(
     event: Annotated[str, typer.Option(help="Only one event: created, paid, …", show_default=False)] = "*",
     since: Annotated[
         str | None,
-        typer.Option(help="Begin in the past: a moment, 2h, 7d, or `all`.", show_default=False),
+        typer.Option(help="Start in the past: a timestamp, 2h, 7d, or `all`.", show_default=False),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many events.", show_default=False)
@@ -73,7 +73,7 @@ async def _watch(place: Place, filters: dict[str, str], start: Any, limit: int |
             ) from None
         was_connected = True
 
-        def tell_connection() -> None:
+        def print_connection_change() -> None:
             nonlocal was_connected
             connected = client.connection.connected
             if connected != was_connected and not client.connection.closed:
@@ -83,7 +83,7 @@ async def _watch(place: Place, filters: dict[str, str], start: Any, limit: int |
             was_connected = connected
 
         async with feed:
-            client.connection.listen(tell_connection)
+            client.connection.listen(print_connection_change)
             if errors.is_terminal:
                 errors.print("watching; Ctrl-C ends it", style="dim")
             shown = 0
@@ -95,7 +95,7 @@ async def _watch(place: Place, filters: dict[str, str], start: Any, limit: int |
 
 
 def show(event: FeedEvent, *, as_json: bool) -> None:
-    """One event as one line."""
+    """Print one event as one line."""
     if as_json:
         document = {"subject": event.subject, "sequence": event.sequence, "headers": dict(event.headers)}
         print_json({**document, "body": dict(event.body)}, compact=True)
@@ -103,7 +103,7 @@ def show(event: FeedEvent, *, as_json: bool) -> None:
     if event.gap is not None:
         missing = event.gap.missing
         errors.print(
-            f"  versions {missing[0]} to {missing[-1]} of {event.entity_key} never came", style="yellow"
+            f"  versions {missing[0]} to {missing[-1]} of {event.entity_key} are missing", style="yellow"
         )
     occurred_at = str(event.body.get("occurred_at", ""))
     line = Text()
@@ -115,7 +115,7 @@ def show(event: FeedEvent, *, as_json: bool) -> None:
     line.append(f" {summary(event.entity, event.snapshot)}")
     if event.late:
         line.append("  (late)", style="yellow")
-    # A narrow terminal cuts a line short; a pipe gets all of it.
+    # Cut lines on a narrow terminal, never in a pipe.
     if output.is_terminal:
         output.print(line, no_wrap=True, overflow="ellipsis", crop=True, highlight=False)
     else:
@@ -123,7 +123,7 @@ def show(event: FeedEvent, *, as_json: bool) -> None:
 
 
 def _local_time(occurred_at: str) -> str:
-    """The time of day, with the date where that is not today's."""
+    """Return the local time of day, with the date unless it is today."""
     try:
         at = datetime.fromisoformat(occurred_at).astimezone()
     except ValueError:

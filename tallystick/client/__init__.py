@@ -1,4 +1,4 @@
-"""The client: one place to import it from, its parts each in a module of their own."""
+"""Public names of the client."""
 
 from tallystick.client.client import Client, connect
 from tallystick.client.command_queue import Queued

@@ -1,4 +1,4 @@
-"""The client other teams use: commands, questions, events and entitlements over one connection."""
+"""Client for other applications: commands, questions, events and entitlements over one NATS connection."""
 
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ from tallystick.subjects import CATALOG_TOKEN, DEFAULT_PREFIX, Subjects
 Result = TypeVar("Result", bound=BaseModel)
 
 CALL_DEADLINE_SECONDS = 30.0
-"""How long a command is tried: longer than a worker's restart."""
+"""Default deadline of a command; longer than a worker's restart."""
 ASK_DEADLINE_SECONDS = 10.0
-"""How long a question is tried: somebody usually waits for the answer."""
+"""Default deadline of a question; shorter, since a user usually waits for the answer."""
 SEND_DEADLINE_SECONDS = 30.0
-"""How long handing over a command to the queue is tried."""
+"""Default deadline for queueing a command."""
 ATTEMPT_SECONDS = 5.0
-"""How long one attempt waits. A command that talks to Stripe may take seconds; its retry finds the first
-one's outcome."""
+"""Timeout of one attempt. A command that calls Stripe may take seconds; a retry receives the outcome of the
+first attempt."""
 
 
 def connect(
@@ -38,12 +38,15 @@ def connect(
     tls: ssl.SSLContext | None = None,
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
 ) -> "Client":
-    """A client for `async with tallystick.connect("nats://client:password@host:4222") as billing: …`.
+    """Return a client, to be used with `async with`.
 
-    `prefix` is the installation's `SUBJECT_PREFIX`; `name` is what NATS shows for this connection. Several
-    servers of one cluster are given as one URL each, joined by commas. With `tls://` the connection is
-    encrypted and the server's certificate verified, by `tls`, the file that NATS_CA_FILE names, or what the
-    system trusts. Entering raises Unreachable when none answers.
+        async with tallystick.connect("nats://client:password@host:4222") as billing:
+            ...
+
+    `prefix` is the installation's `SUBJECT_PREFIX`; `name` is the connection name shown by NATS. Give the
+    servers of a cluster as comma-separated URLs. A `tls://` URL encrypts the connection and verifies the
+    server's certificate, with `tls` if given, else the authorities in the file NATS_CA_FILE, else the
+    system's. Entering the client raises Unreachable when no server answers.
     """
     return Client(
         Connection(url, name=name, tls=tls, connect_timeout_seconds=connect_timeout_seconds), Subjects(prefix)
@@ -51,7 +54,7 @@ def connect(
 
 
 class Client:
-    """One connection's worth of billing. Safe to use from many tasks at once."""
+    """Client for one installation over one NATS connection. Safe for use by concurrent tasks."""
 
     def __init__(self, connection: Connection, subjects: Subjects) -> None:
         self.connection = connection
@@ -69,7 +72,7 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End feeds and mirrors, then close the connection."""
+        """Close all feeds and mirrors, then the connection."""
         for feed in tuple(self._feeds):
             await feed.aclose()
         for mirror in self._mirrors:
@@ -83,10 +86,10 @@ class Client:
         deadline_seconds: float = CALL_DEADLINE_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Result:
-        """Have a command carried out and return its result.
+        """Send a command and return its result.
 
-        Asked again with the same `command_id` until there is an outcome. Raises CommandRejected when the
-        service says no, and DeadlineExceeded when it is not known what became of the command.
+        The request is retried with the same `command_id` until there is an outcome. Raises CommandRejected
+        when the service rejects the command, and DeadlineExceeded when its outcome is unknown.
         """
         outcome = await self.outcome(command, deadline_seconds=deadline_seconds, headers=headers)
         _raise_if_rejected(command, outcome, CommandRejected)
@@ -99,7 +102,7 @@ class Client:
         deadline_seconds: float = CALL_DEADLINE_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """As `call`, with a rejection returned instead of raised."""
+        """Send a command like `call`, but return a rejection instead of raising it."""
         return await self._request(command, deadline_seconds, headers)
 
     async def ask(
@@ -109,7 +112,10 @@ class Client:
         deadline_seconds: float = ASK_DEADLINE_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Result:
-        """The answer to a question; raises QuestionRejected (`not_found`, say) and DeadlineExceeded."""
+        """Return the answer to a question.
+
+        Raises QuestionRejected (such as `not_found`) and DeadlineExceeded.
+        """
         outcome = await self.answer(question, deadline_seconds=deadline_seconds, headers=headers)
         _raise_if_rejected(question, outcome, QuestionRejected)
         return request_reply.result_of(question, outcome)
@@ -121,7 +127,7 @@ class Client:
         deadline_seconds: float = ASK_DEADLINE_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """As `ask`, with the outcome as it came, a rejection included."""
+        """Ask a question like `ask`, but return the whole outcome, including a rejection."""
         return await self._request(question, deadline_seconds, headers)
 
     async def send(
@@ -132,10 +138,10 @@ class Client:
         deadline_seconds: float = SEND_DEADLINE_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Queued:
-        """Hand a command over: once this returns it is on JetStream's disk, and is carried out in its turn.
+        """Queue a command without waiting for its outcome.
 
-        The outcome is published to the subject `reply_to`, if given: one that begins with `_INBOX`. Raises
-        QueueRefused and DeadlineExceeded.
+        When this returns, JetStream has stored the command on disk. The outcome is published to the subject
+        `reply_to`, if given; it must begin with `_INBOX`. Raises QueueRefused and DeadlineExceeded.
         """
         return await command_queue.queue_one(
             self.connection,
@@ -152,9 +158,9 @@ class Client:
         deadline_seconds: float = SEND_DEADLINE_SECONDS,
         headers: Mapping[str, str] | None = None,
     ) -> Sequence[Queued]:
-        """Hand many commands over, up to 1,000 with one disk sync; `deadline_seconds` is for each thousand.
+        """Queue many commands, up to 1,000 with one disk sync; `deadline_seconds` applies to each batch.
 
-        When it raises, some may be queued: send all of them again, what is there already is recognised.
+        After an error some of them may be queued. Send all of them again: duplicates are detected.
         """
         return await command_queue.queue_many(
             self.connection,
@@ -176,26 +182,27 @@ class Client:
         on_gap: Literal["flag", "raise"] = "flag",
         repeated: Literal["skip", "yield"] = "skip",
     ) -> Feed:
-        """The change feed, filtered by entity (`subscription`), customer and event (`created`, `createdV2`).
+        """Return the change feed, filtered by entity (`subscription`), customer and event (`createdV2`).
 
-        Without `durable` the feed begins at `start` each time. With a durable name the server remembers what
-        was handled; `start` then counts only the first time, and several processes may share the work.
+        Without `durable`, the feed begins at `start` each time. With a durable name the server stores the
+        position; `start` then applies only to the first use, and several processes may share the consumer.
 
-        Versions tell what is odd: an event after a gap has `gap` set (or raises FeedGap), one that fills a
-        gap is `late`, one that was handled already is skipped. Checking is on unless events are filtered by
-        name, when gaps are natural; switch it off where several processes share a durable name.
-        `known_versions` (`entity_key` → version) carries on where an earlier process stopped.
+        Gaps are detected by the events' versions: an event after a gap has `gap` set (or FeedGap is raised),
+        an event that fills a gap has `late` set, and an event that was already handled is skipped. Checking
+        is on by default unless events are filtered by name, which makes gaps normal; switch it off where
+        several processes share a durable name. `known_versions` (`entity_key` → version) continues from the
+        versions an earlier process has handled.
         """
-        wanted = "*" if event == "*" else event if event[-1].isdigit() else f"{event}V1"
-        token = customer if customer in ("*", CATALOG_TOKEN) else token_of(customer)
-        checked = (event == "*") if check_versions is None else check_versions
+        versioned_event = "*" if event == "*" else event if event[-1].isdigit() else f"{event}V1"
+        customer_token = customer if customer in ("*", CATALOG_TOKEN) else token_of(customer)
+        versions_checked = (event == "*") if check_versions is None else check_versions
         feed = Feed(
             self.connection,
             self.subjects,
-            filter_subject=self.subjects.feed(entity, str(token), wanted),
+            filter_subject=self.subjects.feed(entity, str(customer_token), versioned_event),
             durable=durable,
             start=start,
-            versions=Versions(known_versions) if checked else None,
+            versions=Versions(known_versions) if versions_checked else None,
             on_gap=on_gap,
             repeated=repeated,
             on_close=self._feeds.discard,
@@ -204,7 +211,7 @@ class Client:
         return feed
 
     def entitlements(self, customers: Iterable[Customer | str] | None = None) -> EntitlementsMirror:
-        """A local mirror of what these customers (or all) may use; enter it to fill it."""
+        """Return a local mirror of the entitlements of these customers (or all); enter it to fill it."""
         mirror = EntitlementsMirror(self.connection, customers)
         self._mirrors.append(mirror)
         return mirror

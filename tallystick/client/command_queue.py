@@ -1,4 +1,4 @@
-"""Hands commands over to JetStream: one by one, or many as atomic batches with one disk sync each."""
+"""Publishing of commands to JetStream: one at a time, or many as atomic batches with one disk sync each."""
 
 import asyncio
 import hashlib
@@ -17,33 +17,32 @@ from tallystick.messages.base import Command
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, Subjects
 
 BATCH_MAX_MESSAGES = 1_000
-"""As many as the server takes in one atomic batch."""
+"""Server limit of one atomic batch."""
 BATCH_MAX_BYTES = 4 * 1024 * 1024
-"""The server keeps an unfinished batch in memory; large commands make shorter batches."""
+"""The server keeps an unfinished batch in memory, so large commands are sent in shorter batches."""
 SINGLES_IN_FLIGHT = 64
-"""Single publishes under way at a time: enough to hide the disk's latency, few enough not to flood the
-server."""
+"""Concurrent single publishes: enough to hide the disk latency without flooding the server."""
 DUPLICATE_IN_BATCH = 10201
-"""JetStream's error when a batch holds a message id it has seen; the whole batch is refused."""
+"""JetStream error for a batch that contains a known message id; the whole batch is rejected."""
 STREAM_FULL_CODES = frozenset({10047, 10077})
-"""JetStream's errors when a stream or the storage is full: the workers empty it, so waiting helps."""
+"""JetStream errors for a full stream or storage. They are retried, since the workers empty the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """JetStream's word that a command is on its disk."""
+    """Acknowledgement that JetStream has stored a command."""
 
     command_id: str
     sequence: int
-    """Its place in `BILLING_COMMANDS`; of a duplicate, the place of the first. 0 where the server does not
-    say."""
+    """Sequence in `BILLING_COMMANDS`; for a duplicate, that of the first. 0 if the server does not return
+    it."""
     duplicate: bool
-    """The same command was queued a moment ago, and is not queued twice."""
+    """The same command was queued shortly before, and is not queued again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """A command ready to be published."""
+class EncodedCommand:
+    """Encoded command, ready to be published."""
 
     command_id: str
     subject: str
@@ -53,13 +52,13 @@ class Parcel:
 
 def pack(
     command: Command[Any], subjects: Subjects, reply_to: str | None, headers: Mapping[str, str] | None
-) -> Parcel:
-    """Make a command ready.
+) -> EncodedCommand:
+    """Encode a command for publishing.
 
-    The message id is a digest of the whole content, not the command id: the same id with other content must
-    reach the service, which answers `idempotency_conflict`. Where an outcome is asked for, each call has an
-    id of its own, since a queue that drops a repeated command would also drop the answer to it; the service
-    itself carries it out once.
+    The message id is a digest of the content, not the command id: the same command id with different content
+    must reach the service, which rejects it with `idempotency_conflict`. With `reply_to`, each call has a
+    unique message id, because a queue that drops the duplicate would also drop its reply; the service
+    deduplicates by command id.
     """
     if reply_to is not None and not reply_to.startswith("_INBOX"):
         raise ValueError(f"an outcome can only be sent to an inbox (_INBOX…), not to {reply_to!r}")
@@ -67,28 +66,28 @@ def pack(
     body = body_of(command)
     digest = hashlib.sha256(f"{subject}\n".encode() + body).hexdigest()
     message_id = f"{digest}-{uuid.uuid4().hex}" if reply_to else digest
-    own = {api.Header.MSG_ID.value: message_id, api.Header.EXPECTED_STREAM.value: COMMANDS_STREAM}
+    queue_headers = {api.Header.MSG_ID.value: message_id, api.Header.EXPECTED_STREAM.value: COMMANDS_STREAM}
     if reply_to:
-        own[REPLY_TO_HEADER] = reply_to
-    return Parcel(command.command_id, subject, body, {**(headers or {}), **own})
+        queue_headers[REPLY_TO_HEADER] = reply_to
+    return EncodedCommand(command.command_id, subject, body, {**(headers or {}), **queue_headers})
 
 
 async def queue_one(
-    connection: Connection, parcel: Parcel, *, deadline_seconds: float, attempt_seconds: float
+    connection: Connection, command: EncodedCommand, *, deadline_seconds: float, attempt_seconds: float
 ) -> Queued:
-    """Publish one command, again and again until JetStream has it."""
+    """Publish one command, retrying until JetStream has stored it."""
 
     async def attempt(timeout_seconds: float) -> Queued:
-        check_size(connection, parcel.subject, parcel.body, parcel.headers)
+        check_size(connection, command.subject, command.body, command.headers)
         reply = await connection.nats.request(
-            parcel.subject, parcel.body, timeout=timeout_seconds, headers=dict(parcel.headers)
+            command.subject, command.body, timeout=timeout_seconds, headers=dict(command.headers)
         )
         ack = acknowledgement(reply.data)
-        return Queued(parcel.command_id, ack.seq, bool(ack.duplicate))
+        return Queued(command.command_id, ack.seq, bool(ack.duplicate))
 
     return await until_deadline(
         attempt,
-        subject=parcel.subject,
+        subject=command.subject,
         connection=connection,
         deadline_seconds=deadline_seconds,
         attempt_seconds=attempt_seconds,
@@ -96,18 +95,24 @@ async def queue_one(
 
 
 async def queue_many(
-    connection: Connection, parcels: Sequence[Parcel], *, deadline_seconds: float, attempt_seconds: float
+    connection: Connection,
+    commands: Sequence[EncodedCommand],
+    *,
+    deadline_seconds: float,
+    attempt_seconds: float,
 ) -> list[Queued]:
-    """Publish commands in order, as atomic batches; a batch with a duplicate goes one by one instead."""
+    """Publish commands in order, in atomic batches; a batch with a duplicate is published one by one."""
     queued: list[Queued] = []
-    for parcel in parcels:
-        check_size(connection, parcel.subject, parcel.body, parcel.headers)
-    for batch in batches(parcels):
+    for command in commands:
+        check_size(connection, command.subject, command.body, command.headers)
+    for batch in batches(commands):
 
-        async def attempt(timeout_seconds: float, batch: Sequence[Parcel] = batch) -> list[Queued] | None:
+        async def attempt(
+            timeout_seconds: float, batch: Sequence[EncodedCommand] = batch
+        ) -> list[Queued] | None:
             return await _publish_batch(connection, batch, timeout_seconds)
 
-        done = await until_deadline(
+        stored = await until_deadline(
             attempt,
             subject=batch[0].subject,
             connection=connection,
@@ -115,8 +120,8 @@ async def queue_many(
             attempt_seconds=attempt_seconds,
         )
         queued += (
-            done
-            if done is not None
+            stored
+            if stored is not None
             else await _one_by_one(
                 connection, batch, deadline_seconds=deadline_seconds, attempt_seconds=attempt_seconds
             )
@@ -124,28 +129,28 @@ async def queue_many(
     return queued
 
 
-def batches(parcels: Sequence[Parcel]) -> Iterator[Sequence[Parcel]]:
-    """Cut into pieces of at most `BATCH_MAX_MESSAGES` and `BATCH_MAX_BYTES`, none empty."""
+def batches(commands: Sequence[EncodedCommand]) -> Iterator[Sequence[EncodedCommand]]:
+    """Split commands into non-empty batches of at most `BATCH_MAX_MESSAGES` and `BATCH_MAX_BYTES`."""
     start = size = 0
-    for index, parcel in enumerate(parcels):
+    for index, command in enumerate(commands):
         if index > start and (
-            index - start == BATCH_MAX_MESSAGES or size + len(parcel.body) > BATCH_MAX_BYTES
+            index - start == BATCH_MAX_MESSAGES or size + len(command.body) > BATCH_MAX_BYTES
         ):
-            yield parcels[start:index]
+            yield commands[start:index]
             start, size = index, 0
-        size += len(parcel.body)
-    if start < len(parcels):
-        yield parcels[start:]
+        size += len(command.body)
+    if start < len(commands):
+        yield commands[start:]
 
 
 async def _publish_batch(
-    connection: Connection, batch: Sequence[Parcel], timeout_seconds: float
+    connection: Connection, batch: Sequence[EncodedCommand], timeout_seconds: float
 ) -> list[Queued] | None:
-    """All or nothing; None when the batch holds a command that was queued a moment ago."""
+    """Publish a batch atomically; return None when it contains a command that was queued shortly before."""
     batch_id = uuid.uuid4().hex
-    for sequence, parcel in enumerate(batch[:-1], start=1):
-        headers = {**parcel.headers, "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(sequence)}
-        await connection.nats.publish(parcel.subject, parcel.body, headers=headers)
+    for sequence, command in enumerate(batch[:-1], start=1):
+        headers = {**command.headers, "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(sequence)}
+        await connection.nats.publish(command.subject, command.body, headers=headers)
     last = batch[-1]
     headers = {
         **last.headers,
@@ -159,11 +164,15 @@ async def _publish_batch(
     except DuplicateInBatch:
         return None
     first = ack.seq - len(batch) + 1
-    return [Queued(parcel.command_id, first + index, False) for index, parcel in enumerate(batch)]
+    return [Queued(command.command_id, first + index, False) for index, command in enumerate(batch)]
 
 
 async def _one_by_one(
-    connection: Connection, batch: Sequence[Parcel], *, deadline_seconds: float, attempt_seconds: float
+    connection: Connection,
+    batch: Sequence[EncodedCommand],
+    *,
+    deadline_seconds: float,
+    attempt_seconds: float,
 ) -> list[Queued]:
     queued: list[Queued] = []
     for start in range(0, len(batch), SINGLES_IN_FLIGHT):
@@ -171,20 +180,20 @@ async def _one_by_one(
         queued += await asyncio.gather(
             *(
                 queue_one(
-                    connection, parcel, deadline_seconds=deadline_seconds, attempt_seconds=attempt_seconds
+                    connection, command, deadline_seconds=deadline_seconds, attempt_seconds=attempt_seconds
                 )
-                for parcel in window
+                for command in window
             )
         )
     return queued
 
 
 class DuplicateInBatch(Exception):
-    """A batch was refused because one of its commands is in the queue already."""
+    """A batch was rejected because one of its commands is already queued."""
 
 
 def acknowledgement(data: bytes) -> api.PubAck:
-    """JetStream's acknowledgement; raises TryAgain, DuplicateInBatch or QueueRefused where it is none."""
+    """Parse JetStream's acknowledgement; raises TryAgain, DuplicateInBatch or QueueRefused on errors."""
     reply = json.loads(data)
     error = reply.get("error")
     if error is None:

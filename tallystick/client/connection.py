@@ -1,4 +1,4 @@
-"""One connection to NATS, every option that matters set on purpose, its interruptions told to readers."""
+"""NATS connection that reconnects without limit and notifies readers of interruptions."""
 
 import asyncio
 import logging
@@ -18,22 +18,21 @@ from tallystick.client.tls import tls_context
 logger = logging.getLogger("tallystick")
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-"""How long opening may take before it is an error; afterwards reconnecting never gives up."""
+"""Timeout of the first connection; afterwards the client reconnects without limit."""
 RECONNECT_WAIT_SECONDS = 0.5
-"""Between two attempts on the same server: soon enough to be back within a second, seldom enough not to be a
-load."""
+"""Delay between two attempts on the same server; short enough to be back within a second."""
 PING_INTERVAL_SECONDS = 10.0
-"""A silent connection is noticed after two unanswered pings, before a command's usual deadline is over."""
+"""A dead connection is detected after two unanswered pings, within the usual deadline of a command."""
 JETSTREAM_TIMEOUT_SECONDS = 5.0
-"""For JetStream's own requests. An acknowledgement waits for a disk, so the library's 0.5 s would be too
-short."""
+"""Timeout of JetStream requests. An acknowledgement waits for a disk sync, so nats-py's default of 0.5 s is
+too short."""
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 2.0
-"""Retries start quickly, since most outages are a restart, and never wait longer than this."""
+"""Retries start quickly, since most outages are restarts, and never wait longer than this."""
 
 
 def growing_delays() -> Iterator[float]:
-    """Seconds before each retry: doubling up to a limit, with jitter so that callers do not march in step."""
+    """Yield the delay in seconds before each retry: exponential backoff up to a limit, with jitter."""
     delay = FIRST_DELAY_SECONDS
     while True:
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
@@ -41,23 +40,23 @@ def growing_delays() -> Iterator[float]:
 
 
 def user_of(url: str) -> str | None:
-    """The user in a NATS URL, where there is one; the first URL of a comma-separated list counts."""
+    """Return the user in a NATS URL, or in the first of a comma-separated list; None if there is none."""
     user = urlsplit(url.split(",")[0].strip()).username
     return unquote(user) if user else None
 
 
 def without_password(url: str) -> str:
-    """A NATS URL that can be shown to people and written to logs."""
-    shown = []
+    """Return a NATS URL without its password, for output and logs."""
+    urls = []
     for server in url.split(","):
         parts = urlsplit(server.strip())
         host = parts.netloc.rpartition("@")[2]
-        shown.append(f"{parts.scheme}://{parts.username + '@' if parts.username else ''}{host}")
-    return ",".join(shown)
+        urls.append(f"{parts.scheme}://{parts.username + '@' if parts.username else ''}{host}")
+    return ",".join(urls)
 
 
 class Connection:
-    """A NATS connection that reconnects for ever, and counts how often it was interrupted."""
+    """NATS connection that reconnects without limit and counts its interruptions."""
 
     def __init__(
         self, url: str, *, name: str, tls: ssl.SSLContext | None, connect_timeout_seconds: float
@@ -65,35 +64,35 @@ class Connection:
         self.url = url
         self.name = name
         self.epoch = 0
-        """Grows with each interruption: what was on its way before may be lost."""
+        """Number of interruptions; messages in flight when it increases may be lost."""
         self.last_problem = ""
         self._tls = tls
         self._connect_timeout_seconds = connect_timeout_seconds
         self._nats: NatsClient = AnyMessageClient()
         self._listeners: set[Callable[[], None]] = set()
-        self._refused = asyncio.Event()
+        self._auth_failed = asyncio.Event()
 
     @property
     def nats(self) -> NatsClient:
-        """The connection of the library underneath."""
+        """Underlying nats-py client."""
         return self._nats
 
     @property
     def connected(self) -> bool:
-        """Whether the server can be heard right now."""
+        """Whether the connection is currently established."""
         return bool(self._nats.is_connected)
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is over for good."""
+        """Whether the connection is closed and will not reconnect."""
         return bool(self._nats.is_closed)
 
     def jetstream(self, timeout_seconds: float = JETSTREAM_TIMEOUT_SECONDS) -> JetStreamContext:
-        """JetStream over this connection."""
+        """Return a JetStream context on this connection."""
         return self._nats.jetstream(timeout=timeout_seconds)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever the connection is lost, is back, or is closed."""
+        """Call `listener` whenever the connection is lost, re-established or closed."""
         self._listeners.add(listener)
 
     def unlisten(self, listener: Callable[[], None]) -> None:
@@ -101,13 +100,13 @@ class Connection:
         self._listeners.discard(listener)
 
     async def open(self) -> None:
-        """Connect; raises Unreachable when nobody answers in time or the user is refused.
+        """Connect; raises Unreachable on a timeout or when the credentials are rejected.
 
-        May be tried again then.
+        It may be called again after an error.
         """
         if self._nats.is_closed:
             self._nats = AnyMessageClient()
-            self._refused.clear()
+            self._auth_failed.clear()
         user = user_of(self.url)
         connecting = asyncio.ensure_future(
             self._nats.connect(
@@ -127,27 +126,27 @@ class Connection:
                 closed_cb=self._on_interruption,
             )
         )
-        refused = asyncio.ensure_future(self._refused.wait())
+        auth_failed = asyncio.ensure_future(self._auth_failed.wait())
         try:
             await asyncio.wait(
-                {connecting, refused},
+                {connecting, auth_failed},
                 timeout=self._connect_timeout_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if connecting.done() and not self._refused.is_set():
+            if connecting.done() and not self._auth_failed.is_set():
                 connecting.result()
                 return
         except (OSError, nats.errors.Error, ValueError) as error:
             self.last_problem = str(error) or type(error).__name__
         finally:
-            refused.cancel()
+            auth_failed.cancel()
         connecting.cancel()
         await asyncio.gather(connecting, return_exceptions=True)
         await self.close()
         raise Unreachable(self._why_unreachable())
 
     async def close(self) -> None:
-        """Close, after what was published has left."""
+        """Flush pending messages and close the connection."""
         if self._nats.is_connected:
             try:
                 await self._nats.flush(timeout=2)
@@ -157,7 +156,7 @@ class Connection:
 
     def _why_unreachable(self) -> str:
         where = without_password(self.url)
-        if self._refused.is_set():
+        if self._auth_failed.is_set():
             return f"NATS at {where} refused the user or the password; check NATS_URL or endpoints.json"
         problem = f" ({self.last_problem})" if self.last_problem else ""
         return f"NATS at {where} does not answer{problem}; is it running, and is the URL right?"
@@ -165,7 +164,7 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         self.last_problem = str(error) or type(error).__name__
         if "authorization violation" in self.last_problem.lower():
-            self._refused.set()
+            self._auth_failed.set()
         if self._nats.is_connected:
             logger.warning("NATS: %s", self.last_problem)
 

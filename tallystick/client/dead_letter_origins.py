@@ -1,8 +1,8 @@
-"""Where a dead letter may be sent back to: what it says of its origin is not believed, it is checked.
+"""Validation of the subject to which a dead letter may be sent back.
 
-Whoever gets a message into the stream of dead letters, or has a worker bury one, chooses what it says. An
-operator who retries it acts with the rights of `admin`; so it goes to subjects of ours alone, of the service
-that buried it, and takes along only those headers that our handlers read.
+The origin header is not trusted: anyone who can publish a dead letter, or make a worker bury a message,
+chooses its content. A retry runs with the rights of `admin`, so a letter is sent back only to subjects of
+this installation that the service which buried it consumes, and only with the headers that the handlers read.
 """
 
 import re
@@ -30,12 +30,12 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "webhooks": frozenset({"reconcile"}),
 }
-"""The jobs that ticks make a service run."""
+"""Jobs of each service that are started by ticks."""
 SERVICES = frozenset(service for service, _ in COMMANDS) | JOBS.keys()
 STRIPE_EVENT_SERVICE = "subscriptions"
-"""Who applies Stripe's events."""
+"""Service that consumes Stripe events."""
 WEBHOOK_SERVICE = "webhooks"
-"""Who takes in what an ingress publishes."""
+"""Service that consumes webhooks from an ingress."""
 KEPT_HEADERS = ("content-type", "traceparent", "tracestate", "stripe-signature")
 KEPT_PREFIX = "ce-"
 INBOX_PREFIX = "_INBOX"
@@ -44,7 +44,7 @@ _CUSTOMER = re.compile(r"[A-Za-z0-9_-]{1,90}")
 
 
 def origin_problem(letter_subject: str, origin: str, subjects: Subjects, webhook_subject: str) -> str | None:
-    """Why a letter on this subject is not sent back to this origin; None where it is."""
+    """Return why a dead letter must not be sent back to its origin; None if it may."""
     if not origin:
         return "it does not say where it came from"
     buried_by = _buried_by(letter_subject, subjects)
@@ -55,12 +55,12 @@ def origin_problem(letter_subject: str, origin: str, subjects: Subjects, webhook
             "webhook of this installation"
         )
     if service not in ("", buried_by):
-        return f"it says that it came from {origin!r}, which {buried_by}, who has buried it, does not read"
+        return f"it says that it came from {origin!r}, which {buried_by}, where it was buried, does not read"
     return None
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers to send a letter back with: those that handlers read, and none that JetStream would."""
+    """Return the headers to send a letter back with: those that handlers read, none for JetStream."""
     kept = {
         name: value
         for name, value in headers.items()
@@ -71,14 +71,14 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _buried_by(letter_subject: str, subjects: Subjects) -> str | None:
-    start = f"{subjects.prefix}.dead_letters."
-    service, _, handler = letter_subject.removeprefix(start).partition(".")
-    is_ours = letter_subject.startswith(start) and service in SERVICES and bool(handler)
-    return service if is_ours else None
+    subject_start = f"{subjects.prefix}.dead_letters."
+    service, _, handler = letter_subject.removeprefix(subject_start).partition(".")
+    is_dead_letter = letter_subject.startswith(subject_start) and service in SERVICES and bool(handler)
+    return service if is_dead_letter else None
 
 
 def _service_at(origin: str, subjects: Subjects, webhook_subject: str) -> str | None:
-    """Who reads this subject; empty where any service may, None where it is none of ours."""
+    """Return the service that consumes a subject, "" for any service, or None for a foreign subject."""
     if origin == webhook_subject:
         return WEBHOOK_SERVICE
     kind, _, rest = origin.removeprefix(f"{subjects.prefix}.").partition(".")
@@ -96,8 +96,8 @@ def _service_at(origin: str, subjects: Subjects, webhook_subject: str) -> str | 
 
 def _is_event(origin: str, subjects: Subjects) -> bool:
     try:
-        told = subjects.parse_event(origin)
+        event = subjects.parse_event(origin)
     except ValueError:
         return False
-    model = EVENTS.get((told.entity, told.schema))
-    return model is not None and told.event in model.names and bool(_CUSTOMER.fullmatch(told.customer))
+    model = EVENTS.get((event.entity, event.schema))
+    return model is not None and event.event in model.names and bool(_CUSTOMER.fullmatch(event.customer))

@@ -1,4 +1,4 @@
-"""Dead letters: messages that failed for good, read with their reason and sent back once it is gone."""
+"""Dead letters: reading the messages that could not be processed, and sending them back."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,13 +18,13 @@ from tallystick.subjects import DEAD_LETTERS_STREAM, DEFAULT_WEBHOOK_SUBJECT, Su
 
 READ_BATCH = 100
 READER_GONE_SECONDS = 30.0
-"""A reader that broke off is forgotten by the server after this long."""
+"""Time after which the server removes the consumer of a reader that stopped."""
 PUBLISH_TIMEOUT_SECONDS = 5.0
 ORIGIN_PREFIX = "Billing-"
 TRUNCATED_HEADER = f"{ORIGIN_PREFIX}Truncated"
-"""How many bytes the body had of a message that was too large to be kept whole."""
+"""Original body size in bytes, of a message whose body was too large to keep."""
 DROPPED_HEADERS_HEADER = f"{ORIGIN_PREFIX}Dropped-Headers"
-"""How many headers of the message were too large, or too strange, to be kept."""
+"""Number of headers that were dropped because they were too large or invalid."""
 NOTED = (
     "Origin-Subject",
     "Origin-Stream",
@@ -36,40 +36,41 @@ NOTED = (
     "Truncated",
     "Dropped-Headers",
 )
-"""What is noted when a message is given up, each in a header with the prefix."""
+"""Names of the headers, without prefix, that describe the failure."""
 SHOWN_DEPTH_MAX = 100
-"""Lists and objects inside one another in a body shown as JSON; some that write JSON refuse 250."""
+"""Nesting limit of a body shown as JSON; some JSON writers fail at 250 levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that failed for good."""
+    """Message that could not be processed."""
 
     sequence: int
     headers: dict[str, str]
     body: bytes
     subject: str = ""
-    """Where it lies: `billing.dead_letters.<service>.<handler>`."""
+    """`billing.dead_letters.<service>.<handler>`."""
 
     def about(self, name: str) -> str:
-        """One of the things that are `NOTED`."""
+        """Return one of the headers in `NOTED`; "" if it is absent."""
         return self.headers.get(f"{ORIGIN_PREFIX}{name}", "")
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part of the message is missing, so that it cannot be sent back."""
+        """Whether part of the message is missing, so that it cannot be sent back."""
         return TRUNCATED_HEADER in self.headers or DROPPED_HEADERS_HEADER in self.headers
 
     def original_headers(self) -> dict[str, str]:
-        """The headers the message had that are read anywhere, to send it again under a new message id."""
+        """Return the original headers that handlers read, with a new message id."""
         kept = kept_headers(self.headers)
-        # Given twice by an impatient operator, it is stored once.
+        # JetStream stores it once when an operator retries it twice.
         return {**kept, "Nats-Msg-Id": f"dead-letter-{self.sequence}-{self.about('Failed-At')}"}
 
     def readable_body(self) -> Any:
-        """The body as JSON where that can be written again, else as text.
+        """Return the body as JSON if it can be encoded again, else as text.
 
-        Deep nesting or half a character may be what made it a dead letter, and it is to be shown.
+        Deeply nested JSON or invalid Unicode may be the reason why the message failed, and must still be
+        shown.
         """
         with suppress(ValueError, RecursionError):
             content = json.loads(self.body)
@@ -80,17 +81,17 @@ class DeadLetter:
 
 
 def _is_shallow(content: Any) -> bool:
-    layer = [content]
+    level = [content]
     for _ in range(SHOWN_DEPTH_MAX):
-        below = [list(one.values()) if isinstance(one, dict) else one for one in layer]
-        layer = [child for children in below if isinstance(children, list) for child in children]
-        if not layer:
+        children_lists = [list(one.values()) if isinstance(one, dict) else one for one in level]
+        level = [child for children in children_lists if isinstance(children, list) for child in children]
+        if not level:
             return True
     return False
 
 
 async def read_all(connection: Connection) -> AsyncIterator[DeadLetter]:
-    """Every dead letter, oldest first."""
+    """Yield every dead letter, oldest first."""
     reader = PullReader(connection, DEAD_LETTERS_STREAM, batch_size=READ_BATCH)
     await reader.start(
         api.ConsumerConfig(
@@ -106,7 +107,7 @@ async def read_all(connection: Connection) -> AsyncIterator[DeadLetter]:
 
 
 async def read_one(connection: Connection, number: int) -> DeadLetter | None:
-    """One dead letter by its number; None where there is none."""
+    """Return the dead letter with this sequence number; None if there is none."""
     try:
         raw = await connection.jetstream().get_msg(DEAD_LETTERS_STREAM, seq=number)
     except NotFoundError:
@@ -115,7 +116,7 @@ async def read_one(connection: Connection, number: int) -> DeadLetter | None:
 
 
 def why_not_retriable(letter: DeadLetter, subjects: Subjects, webhook_subject: str) -> str | None:
-    """Why a letter is not sent back by anybody; None where it is."""
+    """Return why a dead letter cannot be sent back; None if it can."""
     if letter.is_cut:
         return "it was too large to be kept whole; its sender has to send it again"
     return origin_problem(letter.subject, letter.about("Origin-Subject"), subjects, webhook_subject)
@@ -128,9 +129,9 @@ async def send_back(
     *,
     webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT,
 ) -> str | None:
-    """Have a message handled again, and take it off the list; what kept it from that, if anything did.
+    """Publish a dead letter to its original subject and delete it; return the error, if any.
 
-    It goes back only to a subject of ours that the service reads which buried it.
+    It is sent only to a subject of this installation that the service which buried it consumes.
     """
     problem = why_not_retriable(letter, subjects, webhook_subject)
     if problem is not None:
@@ -138,7 +139,7 @@ async def send_back(
     subject = letter.about("Origin-Subject")
     jetstream = connection.jetstream()
     try:
-        # Published first: in between a crash leaves it twice, never not at all.
+        # Published first: a crash in between leaves a duplicate instead of losing the message.
         await jetstream.publish(
             subject, letter.body, headers=letter.original_headers(), timeout=PUBLISH_TIMEOUT_SECONDS
         )

@@ -1,10 +1,10 @@
-"""A NATS client that no stored message can stop, and that sends no password in the clear where TLS is wanted.
+"""nats-py client that survives malformed messages and refuses to send credentials without TLS.
 
-nats-server takes any bytes in a subject and any headers. nats-py decodes subject and reply in its read loop,
-and one that is not UTF-8 ends that loop: the connection stays open and nothing is heard on it any more. It
-also takes a stored message without a body for a status of the server's where it has a header `Status`, and
-never hands it out. And it goes on without TLS, password and all, where the URL says `tls://` and the server,
-or somebody in between, offers none.
+nats-server accepts any bytes in a subject and any headers. nats-py decodes subject and reply in its read
+loop: one that is not UTF-8 ends the loop, and the connection stays open without receiving anything. It also
+mistakes a stored message without a body for a status message when it has a header `Status`, and never
+delivers it. And it continues without TLS, sending the password in the clear, when the URL says `tls://` and
+the server, or an attacker in between, offers none.
 """
 
 from typing import Any
@@ -16,18 +16,18 @@ from nats.aio.msg import Msg
 from tallystick.client.tls import TLS_SCHEME
 
 DELIVERY_REPLY = b"$JS.ACK."
-"""How the reply of a message begins that JetStream delivers; a status has none."""
+"""Prefix of the reply subject of a JetStream delivery; a status message has none."""
 STATUS_HEADER = "Status"
 
 
 class AnyMessageClient(Client):
-    """nats-py's client; bytes of a subject or reply that are not UTF-8 are read as U+FFFD.
+    """nats-py client that replaces invalid UTF-8 in a subject or reply with U+FFFD.
 
-    A delivered message has no header `Status`. A server named as `tls://…` that offers no TLS is refused.
+    It removes the header `Status` from deliveries, and refuses a server of a `tls://` URL that offers no TLS.
     """
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        # Asked before anything is sent, at each connection anew.
+        # Checked on each connection, before anything is sent.
         server = self._current_server
         wants_tls = server is not None and server.uri.scheme == TLS_SCHEME
         if initial_connection and wants_tls and not info.get("tls_required"):

@@ -1,4 +1,4 @@
-"""A local copy of the entitlements bucket that answers from memory and says how fresh it is."""
+"""Local mirror of the entitlements bucket that answers from memory and reports its age."""
 
 import asyncio
 import json
@@ -25,36 +25,39 @@ from tallystick.tasks import end
 logger = logging.getLogger("tallystick")
 
 FILL_BATCH = 1_000
-"""Keys on their way at a time while the copy fills."""
+"""Messages in flight while the mirror fills."""
 FILL_TIMEOUT_SECONDS = 60.0
-"""How long the first fill may take: a bucket of a million keys takes about half of it."""
+"""Timeout of the first fill; a bucket of a million keys takes about half of it."""
 CUSTOMERS_MAX = 500
-"""Filters on one consumer cost the server for each message; who needs more customers mirrors all of them."""
+"""Each filter of a consumer costs the server time per message; mirror all customers if you need more."""
 UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
-"""What reading a value raises that is not an entitlement; the last is for JSON nested thousands deep."""
+"""Errors raised for a value that is not an entitlement; RecursionError for deeply nested JSON."""
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class MirroredEntitlement:
-    """What a customer has of a feature, as the bucket says."""
+    """Entitlement of a customer to a feature, as stored in the bucket."""
 
     allowed: bool
     quantity: int | None
-    """How many; None is unlimited (and means nothing for a flag)."""
+    """None is unlimited; it has no meaning for a flag."""
     expires_at: datetime | None
     sources: tuple[Mapping[str, JsonValue], ...]
     version: int
     ends_at: float
-    """`expires_at` as seconds since 1970, infinity for never; cheap to compare."""
+    """`expires_at` as a Unix timestamp, infinity if it never expires; cheap to compare."""
 
 
 class EntitlementsMirror:
-    """Holds the entitlements of some customers or of all: `async with client.entitlements() as mirror: …`.
+    """Mirror of the entitlements of some or all customers.
 
-    Entering fills it completely. Afterwards a watch keeps it fresh; while NATS is away it goes on answering
-    with what it knows, and `age_seconds` grows.
+        async with client.entitlements() as mirror:
+            mirror.check(customer, "exports")
+
+    Entering fills it completely; a watch then keeps it current. While NATS is unreachable it answers with the
+    last known values, and `age_seconds` increases.
     """
 
     def __init__(self, connection: Connection, customers: Iterable[Customer | str] | None) -> None:
@@ -65,71 +68,71 @@ class EntitlementsMirror:
         if self._customers is not None and not 0 < len(self._customers) <= CUSTOMERS_MAX:
             raise ValueError(f"name 1 to {CUSTOMERS_MAX} customers, or none to mirror them all")
         self._reader = PullReader(connection, f"KV_{ENTITLEMENTS_BUCKET}", batch_size=FILL_BATCH)
-        self._held: dict[tuple[str, str], MirroredEntitlement] = {}
+        self._entitlements: dict[tuple[str, str], MirroredEntitlement] = {}
         self._problems: dict[tuple[str, str], str] = {}
         self._seen_in_fill: set[tuple[str, str]] | None = None
         self._confirmed_at = -math.inf
         self._filled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.revision = 0
-        """The bucket's revision of the newest change that is in here."""
+        """Bucket revision of the newest change applied to the mirror."""
 
     def check(self, customer: Customer | str, feature: str) -> bool:
-        """Whether the customer may use the feature now: from memory, in about half a microsecond."""
+        """Return whether the customer may use the feature now; takes about half a microsecond."""
         token = customer if isinstance(customer, str) else customer.token
-        held = self._held.get((token, feature))
-        return held is not None and held.allowed and held.ends_at > time.time()
+        entitlement = self._entitlements.get((token, feature))
+        return entitlement is not None and entitlement.allowed and entitlement.ends_at > time.time()
 
     def get(self, customer: Customer | str, feature: str) -> MirroredEntitlement | None:
-        """All the bucket says about a customer's feature; None when nothing grants it, or no longer."""
-        held = self._held.get((token_of(customer), feature))
-        return held if held is not None and held.ends_at > time.time() else None
+        """Return the entitlement; None if nothing grants the feature or the entitlement has expired."""
+        entitlement = self._entitlements.get((token_of(customer), feature))
+        return entitlement if entitlement is not None and entitlement.ends_at > time.time() else None
 
     def of(self, customer: Customer | str) -> dict[str, MirroredEntitlement]:
-        """A customer's features by code; goes through the whole mirror, so not for a hot path."""
+        """Return a customer's entitlements by feature code; scans the whole mirror."""
         token, now = token_of(customer), time.time()
         return {
-            feature: held
-            for (owner, feature), held in self._held.items()
-            if owner == token and held.ends_at > now
+            feature: entitlement
+            for (holder, feature), entitlement in self._entitlements.items()
+            if holder == token and entitlement.ends_at > now
         }
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._entitlements)
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """Keys (`organization_acme.exports`) whose value in the bucket cannot be read, and why.
+        """Unreadable keys of the bucket (`organization_acme.exports`), with the reason.
 
-        `check` and `get` go on answering with the last value that could be read. A key leaves this list with
-        its next readable value or its deletion. `./dev audit` tells more, `./dev replay` mends the bucket.
+        `check` and `get` keep answering with the last readable value. A key is removed from here by its next
+        readable value or its deletion. `./dev audit` shows details, `./dev replay` repairs the bucket.
         """
         return {f"{customer}.{feature}": why for (customer, feature), why in self._problems.items()}
 
     @property
     def age_seconds(self) -> float:
-        """How long ago this copy was last known to be complete: about a second while NATS is there."""
+        """Seconds since the mirror was last known to be complete; about one while NATS is connected."""
         return time.monotonic() - self._confirmed_at
 
     @property
     def synced_at(self) -> datetime | None:
-        """When this copy was last known to be complete; None before the first fill."""
+        """Time at which the mirror was last known to be complete; None before the first fill."""
         if math.isinf(self._confirmed_at):
             return None
         return datetime.fromtimestamp(time.time() - self.age_seconds, UTC)
 
     @property
     def connected(self) -> bool:
-        """Whether NATS can be heard right now."""
+        """Whether the NATS connection is currently established."""
         return self._connection.connected
 
     @property
     def pending(self) -> int:
-        """How many changes are known to be on their way."""
+        """Number of changes that the server has not delivered yet."""
         return self._reader.pending
 
     async def open(self) -> "EntitlementsMirror":
-        """Fill completely; raises NotProvisioned without a bucket, Unreachable when it does not fill."""
+        """Fill the mirror; raises NotProvisioned without a bucket, Unreachable on a timeout."""
         await self._reader.start(self._config())
         self._begin_fill()
         self._task = asyncio.create_task(self._follow(), name="entitlements mirror")
@@ -144,7 +147,7 @@ class EntitlementsMirror:
         return self
 
     async def aclose(self) -> None:
-        """Stop following; what is held can still be read."""
+        """Stop following the bucket; the mirrored values can still be read."""
         if self._task is not None:
             await end(self._task)
         await self._reader.close()
@@ -167,7 +170,7 @@ class EntitlementsMirror:
             except Interrupted as problem:
                 logger.info("filling the entitlements again: %s", problem)
                 try:
-                    await self._reader.restart(self._config_again)
+                    await self._reader.restart(self._restart_config)
                 except TallystickError:
                     return
                 self._begin_fill()
@@ -175,17 +178,16 @@ class EntitlementsMirror:
                 return
 
     def _begin_fill(self) -> None:
-        # Everything is read again, not only what came later: a key deleted long ago leaves no trace to be
-        # read.
+        # All keys are read again, not only later changes: an old deletion leaves no message to read.
         self._seen_in_fill = set()
         if self._reader.pending == 0:
             self._complete()
 
     def _complete(self) -> None:
         if self._seen_in_fill is not None:
-            for known in (self._held, self._problems):
-                for key in known.keys() - self._seen_in_fill:
-                    del known[key]
+            for mirrored in (self._entitlements, self._problems):
+                for key in mirrored.keys() - self._seen_in_fill:
+                    del mirrored[key]
             self._seen_in_fill = None
         self._confirmed_at = time.monotonic()
         self._filled.set()
@@ -197,7 +199,7 @@ class EntitlementsMirror:
         key = (customer, feature)
         self.revision = message.metadata.sequence.stream
         if is_deletion(message):
-            self._held.pop(key, None)
+            self._entitlements.pop(key, None)
             self._problems.pop(key, None)
             if self._seen_in_fill is not None:
                 self._seen_in_fill.discard(key)
@@ -205,16 +207,15 @@ class EntitlementsMirror:
         if self._seen_in_fill is not None:
             self._seen_in_fill.add(key)
         try:
-            self._held[key] = _read(message.data)
+            self._entitlements[key] = _read(message.data)
         except UNREADABLE as error:
-            # No worker writes such a value. What the customer had before is more likely to be true than that
-            # they have nothing.
+            # No worker writes such a value. The previous value is more likely correct than no entitlement.
             self._problems[key] = f"{type(error).__name__}: {error}"
             logger.error("the entitlement %s.%s cannot be read and is kept: %s", customer, feature, error)
         else:
             self._problems.pop(key, None)
 
-    async def _config_again(self) -> api.ConsumerConfig:
+    async def _restart_config(self) -> api.ConsumerConfig:
         return self._config()
 
     def _config(self) -> api.ConsumerConfig:
@@ -235,20 +236,20 @@ class EntitlementsMirror:
 
 
 def token_of(customer: Customer | str) -> str:
-    """The customer's token, whichever way it was given; raises ValueError when a text is none."""
+    """Return the customer token of a `Customer` or of a token; raises ValueError for an invalid token."""
     if isinstance(customer, str):
         return Customer.from_token(customer).token
     return customer.token
 
 
 def is_deletion(message: Msg) -> bool:
-    """Whether a bucket's message says that its key is gone."""
+    """Return whether a bucket message deletes its key."""
     headers = message.headers or {}
     return headers.get("KV-Operation") in ("DEL", "PURGE") or "Nats-Marker-Reason" in headers
 
 
 def _read(data: bytes) -> MirroredEntitlement:
-    """The entitlement in a bucket's value. Raises one of UNREADABLE."""
+    """Parse the value of a bucket key. Raises one of UNREADABLE."""
     body = json.loads(data)
     if not isinstance(body, dict):
         raise TypeError("the value is not an object")
@@ -267,7 +268,7 @@ def _read(data: bytes) -> MirroredEntitlement:
 
 def _of_type(wanted: type[Value], body: Mapping[str, object], name: str) -> Value:
     value = body[name]
-    # Not isinstance: True is an int.
+    # `isinstance` would accept True as an int.
     if type(value) is not wanted:
         raise TypeError(f"{name} is not of type {wanted.__name__}")
     return value

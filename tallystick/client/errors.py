@@ -1,25 +1,25 @@
-"""What can go wrong for a caller, each error with a message that says what to do about it."""
+"""Errors of the client; each message says how to fix the problem."""
 
 from typing import Any
 
 
 class TallystickError(Exception):
-    """The root of all errors this package raises on purpose."""
+    """Base class of all errors raised by this package."""
 
 
 class Unreachable(TallystickError):
-    """NATS could not be reached, or refused the connection."""
+    """NATS could not be reached, or rejected the credentials."""
 
 
 class NotProvisioned(TallystickError):
-    """A stream, bucket or consumer that must exist does not, or this user may not use it."""
+    """A stream, bucket or consumer does not exist, or this user has no access to it."""
 
 
 class DeadlineExceeded(TallystickError):
-    """Nobody answered in time.
+    """No answer arrived before the deadline.
 
-    For a command it is not known whether it was carried out. Ask again with the same `command_id`: the
-    outcome is the same, and there is no second effect.
+    The outcome of a command is then unknown. Send it again with the same `command_id`: it takes effect once,
+    and the outcome is the same.
     """
 
     def __init__(self, subject: str, deadline_seconds: float, attempts: int, last_problem: str) -> None:
@@ -32,7 +32,7 @@ class DeadlineExceeded(TallystickError):
 
 
 class Rejected(TallystickError):
-    """A service said no: `code` is for programs, `message` for people, `details` holds the facts."""
+    """Base class of rejections: `code` is for programs, `message` for people, `details` is structured."""
 
     def __init__(self, name: str, code: str, message: str, details: Any) -> None:
         super().__init__(f"{name} was rejected: {code}" + (f": {message}" if message else ""))
@@ -43,27 +43,27 @@ class Rejected(TallystickError):
 
 
 class CommandRejected(Rejected):
-    """The command was refused for good; the same `command_id` will get the same answer."""
+    """The command was rejected for good; the same `command_id` always gets the same outcome."""
 
 
 class QuestionRejected(Rejected):
-    """The question cannot be answered, for example because what it asks about does not exist."""
+    """The question cannot be answered, for example because the object does not exist."""
 
 
 class UnexpectedReply(TallystickError):
-    """A reply that does not have the promised form: the other side speaks another version."""
+    """A reply does not have the expected form; the service runs another version."""
 
 
 class QueueRefused(TallystickError):
-    """The queue did not take a command: it is full, missing, or this user may not publish there."""
+    """The queue did not accept a command: it is full or missing, or this user may not publish to it."""
 
 
 class ConsumerMismatch(TallystickError):
-    """A durable consumer of that name exists already and reads something else."""
+    """A durable consumer with this name exists, with another filter."""
 
 
 class FeedGap(TallystickError):
-    """Events of an entity are missing from the feed; raised only where `on_gap="raise"` was asked for."""
+    """Events of an entity are missing from the feed; raised only with `on_gap="raise"`."""
 
     def __init__(self, entity_key: str, expected: int, found: int) -> None:
         super().__init__(

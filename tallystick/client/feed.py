@@ -1,4 +1,4 @@
-"""The change feed as an iterator: parsed events, acknowledged once handled, what is missing noticed."""
+"""Change feed as an async iterator of parsed events, with acknowledgement and gap detection."""
 
 import contextlib
 import logging
@@ -23,25 +23,29 @@ from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
 logger = logging.getLogger("tallystick")
 
 PREFETCH_EVENTS = 200
-"""Events on their way at a time: enough to hide the network, few enough to be handled before they are sent
-again."""
+"""Events in flight: enough to hide network latency, few enough to be handled before they are redelivered."""
 ACK_WAIT_SECONDS = 60.0
-"""How long a durable consumer waits for an event to be handled before it sends it again."""
-GIVE_BACK = b'-NAK {"delay": 100000000}'
-"""Given back after 100 ms (in ns): after a delay the server keeps their order, without one it does not."""
+"""Time a durable consumer waits for an acknowledgement before it redelivers an event."""
+NAK_WITH_DELAY = b'-NAK {"delay": 100000000}'
+"""Negative acknowledgement with a delay of 100 ms (in ns). With a delay the server keeps the order of
+redelivered events."""
 FLUSH_SECONDS = 2
-"""How long leaving waits for the last acknowledgements to leave, too."""
+"""Timeout of the flush that sends the last acknowledgements on close."""
 
 Start = Literal["new", "all"] | datetime | int
-"""Where to begin: from now on, with all that is kept, at a moment, or at a sequence number."""
+"""Start position: new events only, all stored events, a time, or a stream sequence."""
 
 
 class Feed:
-    """Iterate over it: `async with client.events(…) as feed: async for event in feed: …`.
+    """Async iterator over the change feed.
 
-    An event counts as handled when the loop asks for the next one, or when the `async with` block is left
-    without an error. With a durable name, an event that was not handled comes again, here or in another
-    process.
+        async with client.events(...) as feed:
+            async for event in feed:
+                ...
+
+    An event counts as handled when the loop requests the next one, or when the `async with` block ends
+    without an error. With a durable name, an event that was not handled is delivered again, to this or
+    another process.
     """
 
     def __init__(
@@ -76,14 +80,14 @@ class Feed:
 
     @property
     def pending(self) -> int:
-        """How many events are still to come, as far as the server has said."""
+        """Number of events that are still to be delivered, as last reported by the server."""
         return self._reader.pending + len(self._buffer)
 
     async def open(self) -> "Feed":
-        """Make or take the consumer, so that nothing from here on is missed; iterating does it too."""
+        """Create or reuse the consumer, so that no later event is missed; iterating calls this too."""
         if self._state == "new":
             await self._reader.start(self._config())
-            await self._refuse_foreign_durable()
+            await self._check_durable_filter()
             self._stream_created = (
                 await self._connection.jetstream().stream_info(CHANGE_FEED_STREAM)
             ).created
@@ -92,7 +96,7 @@ class Feed:
         return self
 
     async def aclose(self) -> None:
-        """Stop; events that were fetched and not handled are given back at once."""
+        """Stop, and return events that were fetched but not handled to the server."""
         if self._state == "closed":
             return
         self._state = "closed"
@@ -101,7 +105,7 @@ class Feed:
         await self._give_back([*current, *self._buffer, *await self._reader.close()])
         self._buffer.clear()
         if self._durable and self._connection.connected:
-            # What was acknowledged stays so, even if the process ends now.
+            # Send the acknowledgements before the process may end.
             with contextlib.suppress(nats.errors.Error, TimeoutError):
                 await self._connection.nats.flush(timeout=FLUSH_SECONDS)
 
@@ -129,19 +133,19 @@ class Feed:
                 logger.error("%s in the feed is not an event: %s", message.subject, error)
                 await self._acknowledge(message)
                 continue
-            wanted = self._judge(event)
+            deliver = self._check_version(event)
             if event.gap is not None and event.entity_key is not None and self._on_gap == "raise":
                 self._buffer.appendleft(message)
                 await self.aclose()
                 raise FeedGap(event.entity_key, event.gap.expected, event.gap.found)
-            if wanted:
+            if deliver:
                 self._current = (message, event)
                 return event
             await self._acknowledge(message)
         raise StopAsyncIteration
 
     async def handled(self) -> None:
-        """Say that the last event was handled, without waiting for the next one."""
+        """Acknowledge the last event without waiting for the next one."""
         if self._current is None:
             return
         message, event = self._current
@@ -150,8 +154,8 @@ class Feed:
         if self._versions is not None and event.entity_key is not None:
             self._versions.handled(event.entity_key, event.version)
 
-    def _judge(self, event: FeedEvent) -> bool:
-        """Mark what is odd; whether the event is worth delivering."""
+    def _check_version(self, event: FeedEvent) -> bool:
+        """Set `gap` and `late` on the event; return whether to deliver it."""
         if self._versions is None or event.entity_key is None:
             return True
         verdict, event.gap = self._versions.look(event.entity_key, event.version)
@@ -164,7 +168,7 @@ class Feed:
 
     async def _next_message(self) -> Msg:
         if self._durable and self._buffer and monotonic() - self._fetched_at > ACK_WAIT_SECONDS / 2:
-            # They would be sent again while they wait here; given back, they come again in order.
+            # The server would redeliver them out of order while they wait here; returned, they stay in order.
             await self._give_back(self._buffer)
             self._buffer.clear()
         while not self._buffer:
@@ -173,13 +177,13 @@ class Feed:
                 self._fetched_at = monotonic()
             except Interrupted as problem:
                 logger.info("reading the feed again: %s", problem)
-                await self._reader.restart(self._config_again)
+                await self._reader.restart(self._restart_config)
         return self._buffer.popleft()
 
-    async def _config_again(self) -> api.ConsumerConfig:
-        """From where this feed stopped.
+    async def _restart_config(self) -> api.ConsumerConfig:
+        """Return the consumer configuration that continues where the feed stopped.
 
-        A stream that was rebuilt counts from 1 again: all of it is read, and versions show what is new.
+        A rebuilt stream counts from 1 again: all of it is read, and versions show which events are new.
         """
         info = await self._connection.jetstream().stream_info(CHANGE_FEED_STREAM)
         stopped_at = self._handled_sequence or 0
@@ -205,33 +209,34 @@ class Feed:
         config.num_replicas = 1
         return config
 
-    async def _refuse_foreign_durable(self) -> None:
+    async def _check_durable_filter(self) -> None:
         if not self._durable:
             return
         info = await self._connection.jetstream().consumer_info(CHANGE_FEED_STREAM, self._durable)
-        reads = info.config.filter_subject or ", ".join(info.config.filter_subjects or [])
-        if reads != self._filter_subject:
+        actual_filter = info.config.filter_subject or ", ".join(info.config.filter_subjects or [])
+        if actual_filter != self._filter_subject:
             await self._reader.close()
             raise ConsumerMismatch(
-                f"the durable consumer {self._durable!r} reads {reads or '>'}, not {self._filter_subject}; "
+                f"the durable consumer {self._durable!r} reads {actual_filter or '>'}, "
+                f"not {self._filter_subject}; "
                 "choose another name, or delete it first"
             )
 
     async def _acknowledge(self, message: Msg) -> None:
         if self._durable:
-            await self._settle(message, b"+ACK")
+            await self._publish_ack(message, b"+ACK")
         self._handled_sequence = message.metadata.sequence.stream
 
     async def _give_back(self, messages: "deque[Msg] | list[Msg]") -> None:
         if self._durable and self._connection.connected:
             for message in messages:
-                await self._settle(message, GIVE_BACK)
+                await self._publish_ack(message, NAK_WITH_DELAY)
 
-    async def _settle(self, message: Msg, word: bytes) -> None:
+    async def _publish_ack(self, message: Msg, payload: bytes) -> None:
         try:
-            await self._connection.nats.publish(message.reply, word)
+            await self._connection.nats.publish(message.reply, payload)
         except nats.errors.Error as error:
-            # Not an error of the caller's: the event comes again, and its version shows that it is known.
+            # No error for the caller: the event is redelivered, and its version shows that it was handled.
             logger.info("an acknowledgement did not leave: %s", error)
 
 

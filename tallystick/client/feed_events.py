@@ -1,4 +1,4 @@
-"""One event of the change feed, taken apart."""
+"""Parsed event of the change feed."""
 
 import logging
 from collections.abc import Mapping
@@ -19,63 +19,63 @@ logger = logging.getLogger("tallystick")
 
 @dataclass
 class FeedEvent:
-    """One change as it was told, and what is odd about it."""
+    """Event of the change feed, with the result of its version check."""
 
     name: EventSubject
     subject: str
     sequence: int
-    """Its place in the stream `BILLING_CHANGE_FEED`."""
+    """Sequence in the stream `BILLING_CHANGE_FEED`."""
     published_at: datetime
     headers: Mapping[str, str]
-    """CloudEvents 1.0 attributes (`ce-id`, `ce-type`, …), and `traceparent` where there is one."""
+    """CloudEvents 1.0 attributes (`ce-id`, `ce-type`, …), and `traceparent` if the event is traced."""
     body: Mapping[str, JsonValue]
-    """All that was sent, with fields this version of the package does not know."""
+    """Parsed body, including fields that this version of the package does not know."""
     data: bytes
-    """The body as it was sent."""
+    """Raw body."""
     entity_key: str | None
-    """The entity as one text, `subscription/sub_01h…`; the key of `known_versions`."""
+    """Entity type and id, `subscription/sub_01h…`; the key of `known_versions`."""
     gap: Gap | None = None
-    """The versions of this entity that should have come before and did not."""
+    """Versions of this entity that are missing before this event."""
     late: bool = False
-    """It arrived after a newer version of its entity: add it to a history, but do not let it overwrite
-    anything."""
+    """The event arrived after a newer version of its entity: it belongs in a history, but must not overwrite
+    newer state."""
 
     @cached_property
     def model(self) -> Event | None:
-        """The body as a typed message; None where this version of the package does not know the event."""
+        """Body as a typed message; None if this version of the package does not know the event."""
         return _typed(self.name, self.data)
 
     @property
     def entity(self) -> str:
-        """What kind of thing changed: `subscription`, `invoice`, …"""
+        """Entity type: `subscription`, `invoice`, …"""
         return self.name.entity
 
     @property
     def customer(self) -> str:
-        """Whose it is, as a token (`organization_acme`), or `platform_catalog`."""
+        """Customer token (`organization_acme`), or `platform_catalog`."""
         return self.name.customer
 
     @property
     def event(self) -> str:
-        """How it changed: `created`, `activated`, …"""
+        """Event name: `created`, `activated`, …"""
         return self.name.event
 
     @property
     def version(self) -> int:
-        """The entity's version after the change."""
+        """Entity version after the change."""
         version = self.body["version"]
         assert isinstance(version, int)
         return version
 
     @property
     def snapshot(self) -> Mapping[str, JsonValue]:
-        """The whole entity after the change."""
+        """Complete entity after the change."""
         snapshot = self.body.get(self.entity)
         return snapshot if isinstance(snapshot, dict) else {}
 
 
 def read_event(message: Msg, subjects: Subjects) -> FeedEvent:
-    """The event in a message of the feed; raises ValueError when it is none."""
+    """Parse a message of the feed; raises ValueError when it is not an event."""
     name = subjects.parse_event(message.subject)
     body = from_json(message.data)
     if not isinstance(body, dict) or not isinstance(body.get("version"), int):

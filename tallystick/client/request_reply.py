@@ -1,4 +1,4 @@
-"""Asks over NATS until there is an outcome: the one retry loop behind commands and questions."""
+"""Requests over NATS with retries until there is an outcome, for commands and questions."""
 
 import asyncio
 import json
@@ -19,23 +19,22 @@ Result = TypeVar("Result", bound=BaseModel)
 
 
 class TryAgain(Exception):
-    """An attempt came to nothing, and the next one may do better."""
+    """An attempt failed in a way that may succeed on a retry."""
 
 
 def body_of(message: Request[Result]) -> bytes:
-    """The message as sent.
+    """Encode a message as JSON.
 
-    Only the fields that were set travel, so that a service which does not know the newest optional field
-    still understands whoever does not use it, and so that a repeated command has the same content under a
-    newer client.
+    Only fields that were set are sent. A service that does not know the newest optional field therefore still
+    accepts messages without it, and a repeated command has the same content under a newer client.
     """
     return message.model_dump_json(exclude_unset=True).encode()
 
 
 def check_size(connection: Connection, subject: str, body: bytes, headers: Mapping[str, str] | None) -> None:
-    """Raise TallystickError where headers and body are larger together than the server accepts.
+    """Raise TallystickError when headers and body exceed the server's `max_payload`.
 
-    The server would close the connection, and with it everything else that goes on over it.
+    The server would otherwise close the connection and interrupt everything else on it.
     """
     if message_size(body, headers) > connection.nats.max_payload:
         raise TallystickError(f"the message to {subject} is larger than NATS accepts")
@@ -49,18 +48,18 @@ async def until_deadline(
     deadline_seconds: float,
     attempt_seconds: float,
 ) -> Answer:
-    """Make attempts with growing delays until one has an answer; each is given its timeout in seconds.
+    """Call `attempt` with a timeout in seconds until it succeeds, with growing delays in between.
 
-    Raises DeadlineExceeded when none had one in time, and Unreachable when the connection is closed.
+    Raises DeadlineExceeded when no attempt succeeds in time, and Unreachable when the connection is closed.
     """
     loop = asyncio.get_running_loop()
-    ends_at = loop.time() + deadline_seconds
+    deadline = loop.time() + deadline_seconds
     attempts = 0
     for delay in growing_delays():
         attempts += 1
-        left = ends_at - loop.time()
+        remaining = deadline - loop.time()
         try:
-            return await attempt(max(min(attempt_seconds, left), 0.001))
+            return await attempt(max(min(attempt_seconds, remaining), 0.001))
         except TryAgain as problem:
             last_problem = str(problem)
         except nats.errors.ConnectionClosedError:
@@ -75,7 +74,7 @@ async def until_deadline(
             last_problem = "not connected to NATS"
         except nats.errors.MaxPayloadError:
             raise TallystickError(f"the message to {subject} is larger than NATS accepts") from None
-        if loop.time() + delay >= ends_at:
+        if loop.time() + delay >= deadline:
             break
         await asyncio.sleep(delay)
     raise DeadlineExceeded(subject, deadline_seconds, attempts, last_problem)
@@ -90,7 +89,7 @@ async def request_outcome(
     deadline_seconds: float,
     attempt_seconds: float,
 ) -> Outcome:
-    """Send a request, again and again with the same body, until its outcome is `succeeded` or `rejected`."""
+    """Send a request, retrying with the same body until the outcome is `succeeded` or `rejected`."""
 
     async def attempt(timeout_seconds: float) -> Outcome:
         sent_headers = dict(headers) if headers else None
@@ -114,9 +113,9 @@ async def request_outcome(
 
 
 def result_of(message: Request[Result], outcome: Outcome) -> Result:
-    """The typed result in a succeeded outcome; raises UnexpectedReply when it has another form."""
+    """Parse the result of a succeeded outcome; raises UnexpectedReply when it has another form."""
     try:
-        # By way of JSON: in Python's own types a strict model would refuse a time written as text.
+        # Parsed from JSON, since a strict model rejects timestamps as Python strings.
         return cast(Result, type(message).result.model_validate_json(json.dumps(outcome.result or {})))
     except ValidationError as error:
         raise UnexpectedReply(

@@ -1,4 +1,4 @@
-"""TLS to NATS: asked for by a URL that begins with `tls://`; NATS_CA_FILE names the authorities to trust."""
+"""TLS for NATS: enabled by a `tls://` URL; NATS_CA_FILE names the trusted certificate authorities."""
 
 import os
 import ssl
@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 TLS_SCHEME = "tls"
 CA_FILE_VARIABLE = "NATS_CA_FILE"
-"""The environment variable with a PEM file of authorities; without it those count that the system trusts."""
+"""Environment variable with the path of a PEM file; without it the system's authorities are trusted."""
 
 
 def tls_context(url: str) -> ssl.SSLContext | None:
-    """What verifies the servers of a NATS URL, their host names too; None where it asks for no TLS.
+    """Return a context that verifies the servers of a NATS URL and their host names; None without TLS.
 
-    Raises OSError when the file of NATS_CA_FILE cannot be read or holds no certificate.
+    Raises OSError when the file of NATS_CA_FILE cannot be read or contains no certificate.
     """
     if all(urlsplit(server.strip()).scheme != TLS_SCHEME for server in url.split(",")):
         return None

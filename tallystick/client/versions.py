@@ -1,4 +1,4 @@
-"""Notices missing, late and repeated events of an entity by its gapless `version`."""
+"""Detection of missing, late and repeated events by the gapless `version` of each entity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from pydantic import JsonValue
 from tallystick.messages.base import entity_id
 
 ENTITIES_MAX = 200_000
-"""How many entities' versions are remembered, those that changed longest ago are forgotten: about 50 MB."""
+"""Number of entities whose versions are kept, about 50 MB; the least recently changed are dropped first."""
 MISSING_MAX = 1_000
-"""How many missing versions of one entity are remembered, to recognise them when they arrive late."""
+"""Number of missing versions kept per entity, to recognise them when they arrive late."""
 
 
 class Verdict(Enum):
-    """What a version says about the event that carries it."""
+    """Result of a version check."""
 
     IN_ORDER = "in order"
     AFTER_GAP = "after a gap"
@@ -25,29 +25,29 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The versions that should have come before an event and did not."""
+    """Versions that are missing before an event."""
 
     expected: int
     found: int
 
     @property
     def missing(self) -> range:
-        """The versions in between."""
+        """Missing versions."""
         return range(self.expected, self.found)
 
 
 def entity_key(entity: str, body: Mapping[str, JsonValue]) -> str | None:
-    """Which entity an event is about, as one text (`subscription/sub_01h…`); None where that is not said."""
+    """Return the entity type and id of an event (`subscription/sub_01h…`); None if the id is missing."""
     snapshot = body.get(entity)
     if not isinstance(snapshot, dict):
         return None
-    identified = entity_id(entity, snapshot)
-    return f"{entity}/{identified}" if identified else None
+    identifier = entity_id(entity, snapshot)
+    return f"{entity}/{identifier}" if identifier else None
 
 
 @dataclass(slots=True)
-class _Handled:
-    """The versions of one entity that were handled: from `first` to `last`, but for `missing`."""
+class _HandledVersions:
+    """Handled versions of one entity: `first` to `last`, except `missing`."""
 
     first: int
     last: int
@@ -55,13 +55,15 @@ class _Handled:
 
 
 class Versions:
-    """Which versions of which entities were handled."""
+    """Handled versions by entity."""
 
     def __init__(self, known: Mapping[str, int] | None = None) -> None:
-        self._entities = {key: _Handled(first=1, last=version) for key, version in (known or {}).items()}
+        self._entities = {
+            key: _HandledVersions(first=1, last=version) for key, version in (known or {}).items()
+        }
 
     def look(self, key: str, version: int) -> tuple[Verdict, Gap | None]:
-        """Judge an event before it is handled; changes nothing, so a redelivered one is judged the same."""
+        """Check an event before it is handled. Changes nothing, so a redelivery gets the same verdict."""
         handled = self._entities.get(key)
         if handled is None or version == handled.last + 1:
             return Verdict.IN_ORDER, None
@@ -72,13 +74,13 @@ class Versions:
         return Verdict.REPEATED, None
 
     def handled(self, key: str, version: int) -> None:
-        """Remember an event once it has been handled."""
-        # Taken out and put in again, so that the dictionary's order is the order of change.
+        """Record an event as handled."""
+        # Removed and inserted again, so that the dictionary is ordered by last change.
         handled = self._entities.pop(key, None)
         if handled is None:
             if len(self._entities) >= ENTITIES_MAX:
                 del self._entities[next(iter(self._entities))]
-            handled = _Handled(first=version, last=version)
+            handled = _HandledVersions(first=version, last=version)
         self._entities[key] = handled
         skipped = range(handled.last + 1, version) or range(version + 1, handled.first)
         if skipped:

@@ -1,4 +1,4 @@
-"""Every message of the product; importing this fills the registries `COMMANDS`, `QUESTIONS` and `EVENTS`."""
+"""All messages of the product; importing it fills the registries `COMMANDS`, `QUESTIONS` and `EVENTS`."""
 
 from tallystick.messages import base, catalog, consumables, seats, subscriptions, webhooks
 from tallystick.messages.base import COMMANDS, EVENTS, QUESTIONS

@@ -1,7 +1,7 @@
-"""What every message shares: its strictness, the types of its fields, and the registry of all messages.
+"""Base classes of the messages, their field types, and the registries of all messages.
 
-Commands and questions refuse unknown fields, so that a typo cannot pass. Events and snapshots ignore them, so
-that a field can be added without breaking anybody.
+Commands and questions reject unknown fields, so that typos are reported. Events and snapshots ignore them, so
+that fields can be added without breaking consumers.
 """
 
 import re
@@ -21,26 +21,26 @@ from pydantic import (
 )
 
 Result = TypeVar("Result", bound=BaseModel)
-"""What a command or question answers with."""
+"""Result type of a command or question."""
 
 INT64_MAX = 2**63 - 1
-"""Largest whole number a message may carry: what Postgres and most languages can hold."""
+"""Largest integer in a message; it fits Postgres and most languages."""
 TEXT_MAX_CHARACTERS = 1_000
-"""Free text is for people; more than this is a mistake or an attack."""
+"""Limit of free text."""
 URL_MAX_CHARACTERS = 2_048
 METADATA_MAX_KEYS = 50
-"""As many as Stripe keeps on an object."""
+"""Stripe's limit per object."""
 
 
 def _refuse_nul(text: str) -> str:
-    # Postgres cannot store it, and nobody types it.
+    # Postgres cannot store NUL characters.
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
 
 
-def _as_written(moment: Any) -> Any:
-    # pydantic would take "2027" too, for so many seconds after 1970.
+def _parse_instant(moment: Any) -> Any:
+    # pydantic would also accept "2027", as seconds since 1970.
     if not isinstance(moment, str):
         return moment
     try:
@@ -67,9 +67,9 @@ def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
 Text = Annotated[str, StringConstraints(max_length=TEXT_MAX_CHARACTERS), AfterValidator(_refuse_nul)]
 CommandId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_refuse_nul)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
-"""A catalog code: it becomes a token of a subject and a key of a bucket."""
+"""Catalog code; used as a subject token and as part of a bucket key."""
 EntityId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}_[a-z0-9]{1,64}$")]
-"""An id of ours: a type prefix and a sortable unique part."""
+"""Tallystick id: a type prefix and a sortable unique part."""
 StripeId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,255}$")]
 Url = Annotated[
     str,
@@ -82,9 +82,9 @@ Email = Annotated[
     ),
 ]
 Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
-"""Lower-case ISO 4217."""
-Instant = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_to_utc)]
-"""A moment, RFC 3339, always shown in UTC."""
+"""Lower-case ISO 4217 code."""
+Instant = Annotated[AwareDatetime, BeforeValidator(_parse_instant), AfterValidator(_to_utc)]
+"""Timestamp, RFC 3339, always returned in UTC."""
 Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
 PositiveCount = Annotated[int, Field(ge=1, le=INT64_MAX)]
 Amount = Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX)]
@@ -99,63 +99,63 @@ Metadata = Annotated[
 
 
 class Strict(BaseModel):
-    """A message from outside, or a part of one: exact types, no unknown fields, never changed."""
+    """Incoming message, or part of one: exact types, no unknown fields, immutable."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class Told(BaseModel):
-    """Something we tell others: consumers ignore fields they do not know."""
+    """Outgoing message, or part of one: consumers ignore fields they do not know."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class Customer(Strict):
-    """Somebody with a bill: a user or an organization of the host application."""
+    """Paying customer: a user or an organization of the host application."""
 
-    type: Literal["user", "organization"] = Field(description="What kind of customer.")
+    type: Literal["user", "organization"] = Field(description="Type of customer.")
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(
-        description="The host application's id: 1 to 64 of A-Z a-z 0-9 and the hyphen."
+        description="Id in the host application: 1 to 64 characters of A-Z, a-z, 0-9 and hyphen."
     )
 
     @property
     def token(self) -> str:
-        """The customer as one token of a subject or key: `organization_acme`."""
+        """Customer as one token of a subject or key: `organization_acme`."""
         return f"{self.type}_{self.id}"
 
     @classmethod
     def from_token(cls, token: str) -> "Customer":
-        """The customer behind a token; raises ValueError when it is none."""
+        """Parse a customer token; raises ValueError for an invalid one."""
         kind, _, identifier = token.partition("_")
         return cls.model_validate({"type": kind, "id": identifier})
 
 
 class Money(Strict):
-    """An amount in minor units and its currency."""
+    """Amount in minor units with its currency."""
 
-    amount: Amount = Field(description="In the currency's minor unit.")
+    amount: Amount = Field(description="Amount in the currency's minor unit.")
     currency: Currency = Field(description="Lower-case ISO 4217.")
 
 
 class Page(Strict):
-    """The fields that every listing question takes."""
+    """Fields of every list question."""
 
-    limit: Annotated[int, Field(ge=1, le=200)] = Field(default=50, description="How many items at most.")
+    limit: Annotated[int, Field(ge=1, le=200)] = Field(default=50, description="Maximum number of items.")
     cursor: Annotated[str, StringConstraints(max_length=200), AfterValidator(_refuse_nul)] | None = Field(
-        default=None, description="`next_cursor` of the page before."
+        default=None, description="`next_cursor` of the previous page."
     )
 
 
 COMMANDS: dict[tuple[str, str], type["Command[Any]"]] = {}
-"""Every command by (service, name)."""
+"""All commands by (service, name)."""
 QUESTIONS: dict[tuple[str, str], type["Question[Any]"]] = {}
-"""Every question by (service, name)."""
+"""All questions by (service, name)."""
 EVENTS: dict[tuple[str, int], type["Event"]] = {}
-"""Every event model by (entity, schema version)."""
+"""All event models by (entity, schema version)."""
 
 
 class Request(Strict, Generic[Result]):
-    """What commands and questions have in common: who answers, under which name, with what."""
+    """Base class of commands and questions: service, name, result type and rejection codes."""
 
     service: ClassVar[str]
     name: ClassVar[str]
@@ -164,7 +164,7 @@ class Request(Strict, Generic[Result]):
     registry: ClassVar[dict[tuple[str, str], Any]]
 
     def __init_subclass__(cls, **_: Any) -> None:
-        # pydantic passes class keywords on to here as well as to the hook below, which uses them.
+        # pydantic passes the class keywords here too; only the hook below uses them.
         super().__init_subclass__()
 
     @classmethod
@@ -177,46 +177,54 @@ class Request(Strict, Generic[Result]):
         cls.service = service
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
         cls.rejections = rejections
-        described = (getattr(base, "__pydantic_generic_metadata__", {}).get("args") for base in cls.__mro__)
-        cls.result = next(arguments[0] for arguments in described if arguments)
+        generic_arguments = (
+            getattr(base, "__pydantic_generic_metadata__", {}).get("args") for base in cls.__mro__
+        )
+        cls.result = next(arguments[0] for arguments in generic_arguments if arguments)
         cls.registry[service, cls.name] = cls
 
 
 class Command(Request[Result], Generic[Result]):
-    """A wish to change something; carried out at most once for each `command_id`."""
+    """Request to change something; carried out at most once for each `command_id`."""
 
-    command_id: CommandId = Field(description="Chosen by the caller; the idempotency key.")
-    requested_by: Text | None = Field(default=None, description="Who asked; kept in the audit trail.")
+    command_id: CommandId = Field(description="Idempotency key, chosen by the caller.")
+    requested_by: Text | None = Field(
+        default=None, description="Person or system behind the command; stored in the audit trail."
+    )
 
     registry = COMMANDS
     secrets: ClassVar[frozenset[str]] = frozenset()
-    """Fields that must not be kept with the command, such as an invitation's token."""
+    """Fields that are not stored with the command, such as an invitation token."""
 
 
 class Question(Request[Result], Generic[Result]):
-    """Something asked; changes nothing, exists only as a request."""
+    """Read-only request; it cannot be queued."""
 
     registry = QUESTIONS
 
 
 class Event(Told):
-    """A fact: an entity changed. Carries the entity's whole snapshot under the entity's name."""
+    """Change of an entity, with the entity's complete snapshot under the entity's name."""
 
-    event_id: str = Field(description="Unique; also the CloudEvents id and the JetStream message id.")
-    occurred_at: Instant = Field(description="When the change happened.")
-    version: PositiveCount = Field(description="Counts an entity's changes from 1 without gaps.")
-    caused_by: str = Field(description="The command id, Stripe event id or tick behind the change.")
-    customer: Customer | None = Field(description="Whose entity it is; null for the catalog.")
+    event_id: str = Field(description="Unique id; also the CloudEvents id and the JetStream message id.")
+    occurred_at: Instant = Field(description="Time of the change.")
+    version: PositiveCount = Field(
+        description="Version of the entity: its changes counted from 1 without gaps."
+    )
+    caused_by: str = Field(description="Command id, Stripe event id or tick that caused the change.")
+    customer: Customer | None = Field(
+        description="Customer that the entity belongs to; null for the catalog."
+    )
 
     service: ClassVar[str]
     entity: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     schema_version: ClassVar[int]
     identity: ClassVar[tuple[str, ...]]
-    """The snapshot's fields that together say which entity it is."""
+    """Snapshot fields that together identify the entity."""
 
     def __init_subclass__(cls, **_: Any) -> None:
-        # pydantic passes class keywords on to here as well as to the hook below, which uses them.
+        # pydantic passes the class keywords here too; only the hook below uses them.
         super().__init_subclass__()
 
     @classmethod
@@ -237,29 +245,31 @@ class Event(Told):
 
 
 COMMON_REJECTIONS = ("invalid_message", "idempotency_conflict", "not_found", "payments_not_configured")
-"""Codes that any command can meet."""
+"""Codes that any command may be rejected with."""
 
 
 class ErrorBody(Told):
-    """Why a command or question did not succeed, for programs (`code`) and for people (`message`)."""
+    """Reason why a command or question did not succeed: `code` for programs, `message` for people."""
 
-    code: str = Field(description="One of the codes of the contract.")
-    message: str = Field(default="", description="What went wrong and what to do about it.")
-    details: JsonValue = Field(default_factory=dict, description="The facts behind it, by code.")
+    code: str = Field(description="Error code.")
+    message: str = Field(default="", description="Explanation, and how to fix the problem.")
+    details: JsonValue = Field(
+        default_factory=dict, description="Structured details; their form depends on the code."
+    )
 
 
 class Outcome(Told):
-    """What became of a command or question."""
+    """Outcome of a command or question."""
 
-    command_id: str | None = Field(default=None, description="The command's id; absent for questions.")
+    command_id: str | None = Field(default=None, description="Command id; absent for questions.")
     status: Literal["succeeded", "rejected", "failed"] = Field(
-        description="`rejected` is final; `failed` is not stored and may be retried with the same id."
+        description="`rejected` is final. `failed` is not stored; retry it with the same command id."
     )
-    result: dict[str, JsonValue] | None = Field(default=None, description="On success.")
-    error: ErrorBody | None = Field(default=None, description="On rejection or failure.")
+    result: dict[str, JsonValue] | None = Field(default=None, description="Result; only when `succeeded`.")
+    error: ErrorBody | None = Field(default=None, description="Error; only when `rejected` or `failed`.")
 
     def to_json(self) -> bytes:
-        """The outcome as sent: fields that do not apply are left out."""
+        """Encode the outcome without the fields that do not apply."""
         return self.model_dump_json(exclude_none=False, exclude=self._absent()).encode()
 
     def _absent(self) -> set[str]:
@@ -267,9 +277,9 @@ class Outcome(Told):
 
 
 def entity_id(entity: str, snapshot: Mapping[str, JsonValue]) -> str | None:
-    """Which entity a snapshot (as JSON) is of, unique among its kind; None where that is not said.
+    """Return the id of the entity in a JSON snapshot, unique among its type; None if it is missing.
 
-    An entity that this version of the package does not know is taken to be identified by `<entity>_id`.
+    An entity type that this version of the package does not know is identified by `<entity>_id`.
     """
     model = EVENTS.get((entity, 1))
     parts = [snapshot.get(field) for field in (model.identity if model else (f"{entity}_id",))]

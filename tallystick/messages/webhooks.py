@@ -1,4 +1,4 @@
-"""The language of `webhooks`: Stripe's events as they came in, and what became of each."""
+"""Messages of `webhooks`: stored Stripe events and their processing status."""
 
 from typing import Annotated, Literal
 
@@ -17,10 +17,10 @@ from tallystick.messages.base import (
 
 SERVICE = "webhooks"
 REPLAY_MAX_EVENTS = 500
-"""How many event ids one replay may name; a longer list is a time range."""
+"""Limit of event ids in one replay; use a time range for more."""
 
 EventType = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+){1,7}$", max_length=120)]
-"""A Stripe event type, `customer.subscription.updated`; it becomes part of a subject."""
+"""Stripe event type, such as `customer.subscription.updated`; part of a subject."""
 StoredEventStatus = Literal["received", "applied", "failed", "ignored"]
 
 APPLIED_EVENT_TYPES = frozenset(
@@ -45,70 +45,70 @@ APPLIED_EVENT_TYPES = frozenset(
         "invoice.marked_uncollectible",
     }
 )
-"""The Stripe event types that some service acts on; all others are stored as `ignored`."""
+"""Stripe event types that a service applies; all others are stored as `ignored`."""
 
 
 class StoredEvent(Told):
-    """A Stripe event as stored, and what became of it."""
+    """Stored Stripe event with its processing status."""
 
-    event_id: str = Field(description="Stripe's id, `evt_…`.")
-    type: str = Field(description="Stripe's event type.")
-    status: StoredEventStatus = Field(description="`received` until a service has reported on it.")
-    created_at: Instant = Field(description="When Stripe says it happened.")
-    received_at: Instant = Field(description="When it was stored here.")
-    attempts: Count = Field(description="How often a service has tried to apply it.")
-    last_error: str | None = Field(description="Why the last attempt failed, or what the event waits for.")
+    event_id: str = Field(description="Stripe event id, `evt_…`.")
+    type: str = Field(description="Stripe event type.")
+    status: StoredEventStatus = Field(description="`received` until a service reports an outcome.")
+    created_at: Instant = Field(description="Time of the event according to Stripe.")
+    received_at: Instant = Field(description="Time at which it was stored.")
+    attempts: Count = Field(description="Number of attempts to apply it.")
+    last_error: str | None = Field(description="Error of the last attempt, or what the event is waiting for.")
 
 
 class StoredEventWithPayload(StoredEvent):
-    """A stored event together with the payload as Stripe sent it."""
+    """Stored event with its payload."""
 
-    payload: dict[str, JsonValue] = Field(description="As Stripe sent it.")
+    payload: dict[str, JsonValue] = Field(description="Payload as sent by Stripe.")
 
 
 class EventFound(Told):
-    """The answer to `get_event`."""
+    """Answer to `get_event`."""
 
     event: StoredEventWithPayload
 
 
 class EventPage(Told):
-    """A page of stored events, newest first."""
+    """Page of stored events, newest first."""
 
     items: list[StoredEvent]
     next_cursor: str | None = None
 
 
 class ReplayResult(Told):
-    """How many stored events were published again."""
+    """Result of a replay."""
 
-    replayed: Count
+    replayed: Count = Field(description="Number of events published again.")
 
 
 class ReconcileResult(Told):
-    """What a comparison with Stripe's own list of events found."""
+    """Result of a comparison with the events listed by Stripe."""
 
-    listed: Count = Field(description="Events that Stripe listed.")
-    ingested: Count = Field(description="Of these, the ones that had never arrived.")
+    listed: Count = Field(description="Number of events listed by Stripe.")
+    ingested: Count = Field(description="Number of these that had not been received before.")
 
 
 class OutcomeRecorded(Told):
-    """What a stored event's status is now."""
+    """New status of a stored event."""
 
     event_id: str
     status: StoredEventStatus
 
 
 class Replay(Command[ReplayResult], service=SERVICE, rejections=("not_found",)):
-    """Publish stored events again: the ones named, or those received in a span of time."""
+    """Publish stored events again: the named ones, or those received in a time range."""
 
     event_ids: Annotated[list[StripeId], Field(min_length=1, max_length=REPLAY_MAX_EVENTS)] | None = Field(
-        default=None, description="Which events; all must be stored."
+        default=None, description="Event ids; all must be stored."
     )
-    since: Instant | None = Field(default=None, description="Received at or after.")
-    until: Instant | None = Field(default=None, description="Received before.")
+    since: Instant | None = Field(default=None, description="Events received at or after this time.")
+    until: Instant | None = Field(default=None, description="Events received before this time.")
     types: Annotated[list[EventType], Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="Only these types, with `since` and `until`."
+        default=None, description="Only events of these types; with `since` and `until`."
     )
 
     @model_validator(mode="after")
@@ -120,29 +120,29 @@ class Replay(Command[ReplayResult], service=SERVICE, rejections=("not_found",)):
 
 
 class Reconcile(Command[ReconcileResult], service=SERVICE, rejections=("payments_not_configured",)):
-    """List Stripe's events since a moment and take in those that never arrived."""
+    """List Stripe's events since a time and store those that were never received."""
 
-    since: Instant = Field(description="How far back; Stripe lists events for 30 days.")
+    since: Instant = Field(description="Start of the comparison; Stripe lists events for 30 days.")
 
 
 class RecordOutcome(Command[OutcomeRecorded], service=SERVICE, rejections=("not_found",)):
-    """A service's report on how it went with a stored event. For Tallystick's own services."""
+    """Record the outcome of processing a stored event. For Tallystick's own services."""
 
     event_id: StripeId
     status: StoredEventStatus
-    attempt: Annotated[int, Field(ge=1, le=1000)] = Field(description="Which try this was, from 1.")
-    error: Text | None = Field(default=None, description="Why it failed, or what it waits for.")
+    attempt: Annotated[int, Field(ge=1, le=1000)] = Field(description="Attempt number, from 1.")
+    error: Text | None = Field(default=None, description="Error, or what the event is waiting for.")
 
 
 class GetEvent(Question[EventFound], service=SERVICE, rejections=("not_found",)):
-    """One stored event with its payload."""
+    """Get a stored event with its payload."""
 
     event_id: StripeId
 
 
 class ListEvents(Page, Question[EventPage], service=SERVICE):
-    """Stored events, newest first."""
+    """List stored events, newest first."""
 
     type: EventType | None = None
     status: StoredEventStatus | None = None
-    since: Instant | None = Field(default=None, description="Received at or after.")
+    since: Instant | None = Field(default=None, description="Events received at or after this time.")

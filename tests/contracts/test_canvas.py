@@ -40,9 +40,9 @@ def test_a_canvas_shows_commands_questions_jobs_streams_and_tables() -> None:
     page = canvas.canvas(webhooks)
     ingress = "BILLING_WEBHOOKS | `tunnel.incoming-webhook-events.stripe` | `nats_ingress`"
     for line in (
-        "| `record_outcome` | A service's report on how it went with a stored event. "
+        "| `record_outcome` | Record the outcome of processing a stored event. "
         "For Tallystick's own services. | `not_found` |",
-        "| `get_event` | One stored event with its payload. |",
+        "| `get_event` | Get a stored event with its payload. |",
         "| `billing.stripe_events.>` |",
         f"| `webhooks-ingress` | {ingress} |",
         "| `stripe_events` | A Stripe event with its payload. |",

@@ -1,4 +1,4 @@
-"""How the Stripe stand-in bills.
+"""Billing logic of the Stripe stand-in, apart from the HTTP resources.
 
-Pricing, proration, calendar, renewal and collection, apart from the HTTP resources.
+Pricing, proration, calendar, renewal and collection.
 """

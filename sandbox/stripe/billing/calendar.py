@@ -1,4 +1,4 @@
-"""Billing cycles: where periods begin and end, for any interval, by the calendar in UTC.
+"""Billing cycles: period boundaries for any interval, by the UTC calendar.
 
 Boundaries are always counted from the anchor, never from the previous boundary, so that a subscription
 anchored on the 31st is billed on 28 February and again on 31 March.
@@ -14,9 +14,9 @@ _MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def boundary(anchor: int, interval: str, interval_count: int, index: int) -> int:
-    """The `index`-th cycle boundary (unix seconds) counted from the anchor.
+    """Return the `index`-th cycle boundary (unix seconds) counted from the anchor.
 
-    Negative indexes lie before it.
+    Negative indexes are before it.
     """
     if interval in _DAYS_PER:
         return anchor + index * interval_count * _DAYS_PER[interval] * DAY
@@ -24,7 +24,7 @@ def boundary(anchor: int, interval: str, interval_count: int, index: int) -> int
 
 
 def next_boundary(anchor: int, interval: str, interval_count: int, after: int) -> int:
-    """The first cycle boundary strictly after a moment."""
+    """Return the first cycle boundary strictly after a time."""
     index = _estimate(anchor, interval, interval_count, after)
     while boundary(anchor, interval, interval_count, index) > after:
         index -= 1
@@ -34,7 +34,7 @@ def next_boundary(anchor: int, interval: str, interval_count: int, after: int) -
 
 
 def previous_boundary(anchor: int, interval: str, interval_count: int, before: int) -> int:
-    """The last cycle boundary strictly before a moment."""
+    """Return the last cycle boundary strictly before a time."""
     index = _estimate(anchor, interval, interval_count, before)
     while boundary(anchor, interval, interval_count, index) < before:
         index += 1
@@ -46,7 +46,7 @@ def previous_boundary(anchor: int, interval: str, interval_count: int, before: i
 def anchor_on_day(
     start: int, day_of_month: int, hour: int | None, minute: int | None, second: int | None
 ) -> int:
-    """The first moment at or after `start` on a given day of the month (clamped to short months)."""
+    """Return the first time at or after `start` on a day of the month (clamped to short months)."""
     moment = datetime.fromtimestamp(start, UTC)
     for months in range(2):
         first = datetime.fromtimestamp(_add_months(_month_start(moment), months), UTC)
@@ -63,13 +63,13 @@ def anchor_on_day(
 
 
 def day_name(moment: int) -> str:
-    """A date as Stripe's line descriptions write it: `16 Jan 2026`."""
+    """Format a date as in Stripe's line descriptions: `16 Jan 2026`."""
     at = datetime.fromtimestamp(moment, UTC)
     return f"{at.day} {at.strftime('%b %Y')}"
 
 
 def _estimate(anchor: int, interval: str, interval_count: int, moment: int) -> int:
-    """An index near the moment; the callers walk the last step or two."""
+    """Return an index near the time; the callers step to the exact one."""
     if interval in _DAYS_PER:
         return (moment - anchor) // (interval_count * _DAYS_PER[interval] * DAY)
     start, end = datetime.fromtimestamp(anchor, UTC), datetime.fromtimestamp(moment, UTC)

@@ -1,8 +1,6 @@
-"""What a change makes of a subscription, worked out on a copy.
+"""Planning of subscription changes on a copy: the new items and period, and the amounts to bill.
 
-Its items and period afterwards, and what is to be billed.
-
-The same plan is shown by a preview and carried out by an update, so that they cannot differ.
+Previews and updates use the same plan, so that they always agree.
 """
 
 from __future__ import annotations
@@ -19,21 +17,21 @@ from sandbox.stripe.faults import invalid
 
 @dataclass
 class Change:
-    """What a change would do: the subscription afterwards, and what would be billed for it."""
+    """Planned change: the subscription afterwards, and what is billed for it."""
 
     after: Json
     entries: list[Json] = field(default_factory=list)
-    """Invoice items of its prorations, not stored yet."""
+    """Invoice items for its prorations, not stored yet."""
     lines: list[Json] = field(default_factory=list)
-    """Of the new period, where one begins."""
+    """Lines of the new period, if one begins."""
     usage: list[Json] = field(default_factory=list)
-    """Metered use until now, where a new period begins."""
+    """Metered usage until now, if a new period begins."""
     restarts: bool = False
-    """A new billing period begins at once, which is always invoiced at once."""
+    """A new billing period begins immediately, and is invoiced immediately."""
 
 
 def plan(account: Account, subscription: Json, params: Json, at: int) -> Change:
-    """Work out a change of items, trial or cycle at a moment. Raises for what cannot be; changes nothing."""
+    """Plan a change of items, trial or cycle without making it. Raises a fault for an invalid change."""
     after = copy.deepcopy(subscription)
     if params.get("items"):
         items.apply(account, after, params["items"], at)
@@ -69,14 +67,14 @@ def plan(account: Account, subscription: Json, params: Json, at: int) -> Change:
 
 
 def bills_now(change: Change, params: Json) -> bool:
-    """Whether the change makes an invoice of its own."""
+    """Return whether the change creates an invoice of its own."""
     return change.restarts or (params.get("proration_behavior") == "always_invoice" and bool(change.entries))
 
 
 def next_period(subscription: Json, start: int) -> tuple[int, int]:
-    """The period that begins at `start`.
+    """Return the period that begins at `start`.
 
-    To the next boundary of the cycle, or to the end set by `cancel_at`.
+    It ends at the next cycle boundary or at `cancel_at`.
     """
     recurring = subscription["items"]["data"][0]["price"]["recurring"]
     end = calendar.next_boundary(
@@ -87,9 +85,9 @@ def next_period(subscription: Json, start: int) -> tuple[int, int]:
 
 
 def period_lines(account: Account, subscription: Json) -> list[Json]:
-    """What the running period of a subscription costs, paid in advance.
+    """Return the lines of the current period, paid in advance.
 
-    Licensed items, or the free lines of a trial.
+    These are the licensed items, or the free lines of a trial.
     """
     period = lines.period_of(subscription)
     found: list[Json] = []
@@ -111,7 +109,7 @@ def period_lines(account: Account, subscription: Json) -> list[Json]:
 
 
 def usage_lines(account: Account, subscription: Json, start: int, end: int) -> list[Json]:
-    """What was used of metered prices in a period that is over."""
+    """Return the lines for metered usage in a past period."""
     found: list[Json] = []
     for item in subscription["items"]["data"]:
         if pricing.is_metered(item["price"]):
@@ -122,7 +120,7 @@ def usage_lines(account: Account, subscription: Json, start: int, end: int) -> l
 
 
 def cycle_of(subscription: Json) -> tuple[str, int]:
-    """Interval and count of a subscription's prices."""
+    """Return the interval and interval count of a subscription's prices."""
     recurring = subscription["items"]["data"][0]["price"]["recurring"]
     return recurring["interval"], recurring["interval_count"]
 
@@ -147,10 +145,7 @@ def _proration_moment(subscription: Json, params: Json, at: int) -> int:
 
 
 def _must_restart(before: Json, after: Json, params: Json) -> bool:
-    """A new anchor, another interval, or from free to paid.
-
-    The first full period of the new begins at once.
-    """
+    """Return whether the billing period restarts: new anchor, other interval, or free to paid."""
     if params.get("billing_cycle_anchor") == "now" or cycle_of(before) != cycle_of(after):
         return True
     return bool(params.get("items")) and _is_free(before) and not _is_free(after)

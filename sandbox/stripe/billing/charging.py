@@ -1,7 +1,4 @@
-"""Collecting an invoice.
-
-Payment attempts through payment intents, what their outcome does to the invoice, retries.
-"""
+"""Collection of invoices: payment attempts, their effect on the invoice, and retries."""
 
 from __future__ import annotations
 
@@ -14,18 +11,19 @@ from sandbox.stripe.billing.updates import updating
 from sandbox.stripe.faults import StripeFault
 
 RETRIED_REASONS = frozenset(["subscription_cycle", "subscription_update", "subscription_threshold"])
-"""A first invoice is never retried by itself: its subscription expires instead."""
+"""Billing reasons whose payment is retried; a first invoice is not, since its subscription expires
+instead."""
 
 
 def payment_method_for(account: Account, invoice: Json) -> str | None:
-    """The invoice's own payment method, else its subscription's, else its customer's default."""
+    """Return the payment method of the invoice, else of its subscription, else the customer's default."""
     subscription = account.peek("subscription", invoicing.subscription_of(invoice))
     customer = account.get("customer", invoice["customer"])
     return invoice["default_payment_method"] or payment_methods.default_for(account, customer, subscription)
 
 
 def finalize(account: Account, invoice: Json) -> None:
-    """Finalize, and make the payment intent that an open invoice can be paid through."""
+    """Finalize the invoice and create the payment intent for an open one."""
     invoicing.finalize(account, invoice)
     if invoice["status"] == "open":
         params = {
@@ -42,9 +40,9 @@ def finalize(account: Account, invoice: Json) -> None:
 def attempt(
     account: Account, invoice: Json, payment_method: str | None = None, *, retry: bool = False
 ) -> None:
-    """Try to collect an open invoice now. The outcome is on the invoice; a decline does not raise.
+    """Try to collect an open invoice. The result is on the invoice; a decline does not raise.
 
-    Billing asks for authentication where a card wants it, even when nobody is there: the intent then waits.
+    A card that requires authentication leaves the intent waiting, even if the customer is not present.
     """
     method = payment_method or payment_method_for(account, invoice)
     invoice["_retry"] = retry
@@ -55,9 +53,9 @@ def attempt(
 
 
 def charge_first(account: Account, invoice: Json) -> Json | None:
-    """Pay for an invoice that exists only if it can be paid.
+    """Charge for an invoice that is created only if the payment succeeds.
 
-    Gives the paid intent, or raises what went wrong.
+    Returns the paid intent, or raises the fault.
     """
     if invoice["amount_due"] == 0:
         return None
@@ -79,7 +77,7 @@ def charge_first(account: Account, invoice: Json) -> Json | None:
 
 
 def settle_with(account: Account, invoice: Json, intent: Json | None) -> None:
-    """Finalize an invoice that `charge_first` has paid."""
+    """Finalize an invoice that was paid by `charge_first`."""
     invoicing.finalize(account, invoice)
     if intent is not None:
         intent["_invoice"] = invoice["id"]
@@ -87,13 +85,13 @@ def settle_with(account: Account, invoice: Json, intent: Json | None) -> None:
 
 
 def description_of(invoice: Json) -> str:
-    """How Stripe words an invoice's payment."""
+    """Return Stripe's description of an invoice payment."""
     words = {"subscription_create": "Subscription creation", "manual": "Payment for Invoice"}
     return words.get(invoice["billing_reason"], "Subscription update")
 
 
 def on_intent(account: Account, intent: Json) -> None:
-    """A payment intent of an invoice was made, paid, refused, or waits for the customer."""
+    """Listener: update the invoice when its payment intent is created, paid, declined or waiting."""
     invoice_id = intent.get("_invoice")
     if invoice_id is None or account.peek("invoice", invoice_id) is None:
         return
@@ -113,7 +111,7 @@ def on_intent(account: Account, intent: Json) -> None:
 
 
 def on_paid(account: Account, invoice: Json, payment: Json) -> None:
-    """A payment intent has paid the invoice."""
+    """Listener: mark the invoice of a succeeded payment intent as paid."""
     if invoice["attempt_count"] == 0 or invoice.get("_retry"):
         invoice["attempt_count"] += 1
     invoice["_retry"] = False
@@ -124,18 +122,18 @@ def on_paid(account: Account, invoice: Json, payment: Json) -> None:
         status_transitions={"canceled_at": None, "paid_at": now},
     )
     account.emit("invoice_payment.paid", payment)
-    _keep_payment_method(account, invoice)
+    _save_default_payment_method(account, invoice)
     invoicing.mark_paid(account, invoice)
 
 
 def on_failed(account: Account, invoice: Json) -> None:
-    """An attempt failed: count it, plan the next one, tell."""
+    """Listener: count a failed attempt, schedule the next one and emit `invoice.payment_failed`."""
     _count_attempt(account, invoice)
     account.emit("invoice.payment_failed", invoice)
 
 
 def payment_of(account: Account, invoice: Json, intent: Json) -> Json:
-    """The invoice payment that ties an intent to its invoice, made when first seen."""
+    """Return the invoice payment of an intent, creating it on first use."""
     if intent.get("_invoice_payment"):
         return account.get("invoice_payment", intent["_invoice_payment"])
     intent["_invoice_payment"] = account.new_id("inpay")
@@ -158,14 +156,14 @@ def payment_of(account: Account, invoice: Json, intent: Json) -> Json:
 
 
 def failure(account: Account, invoice: Json, waiting_code: str) -> StripeFault:
-    """Why an attempt did not pay the invoice, as the API answers it (402)."""
+    """Return the fault of a failed attempt on the invoice (402)."""
     intent = account.peek("payment_intent", invoice.get("_intent"))
     tried = intent is not None and (intent["last_payment_error"] or intent["status"] == "requires_action")
     return intent_failure(intent, waiting_code) if intent is not None and tried else missing_payment_method()
 
 
 def missing_payment_method() -> StripeFault:
-    """Nothing to charge."""
+    """Return the fault of an invoice without a payment method."""
     return StripeFault(
         "This customer has no attached payment source or default payment method. Please consider adding a"
         " default payment method. For more information, visit"
@@ -175,9 +173,9 @@ def missing_payment_method() -> StripeFault:
 
 
 def intent_failure(intent: Json, waiting_code: str) -> StripeFault:
-    """The fault of a payment intent that has not succeeded.
+    """Return the fault of a payment intent that has not succeeded.
 
-    `waiting_code` where it waits for the customer.
+    Uses `waiting_code` when it requires action.
     """
     error = intent["last_payment_error"]
     if intent["status"] == "requires_action" or not error:
@@ -200,7 +198,7 @@ def intent_failure(intent: Json, waiting_code: str) -> StripeFault:
 
 
 def _count_attempt(account: Account, invoice: Json) -> None:
-    """Any attempt is the first; after it only the automatic ones count and move the schedule."""
+    """Count an attempt: always the first, later only automatic ones, which schedule the next retry."""
     counts = invoice["attempt_count"] == 0 or bool(invoice.get("_retry"))
     made = invoice["attempt_count"] + (1 if counts else 0)
     following = invoice["next_payment_attempt"]
@@ -214,8 +212,8 @@ def _count_attempt(account: Account, invoice: Json) -> None:
     invoice["_retry"] = False
 
 
-def _keep_payment_method(account: Account, invoice: Json) -> None:
-    """`save_default_payment_method=on_subscription`: what paid an invoice pays the next ones."""
+def _save_default_payment_method(account: Account, invoice: Json) -> None:
+    """Save the payment method of a paid invoice, as `save_default_payment_method=on_subscription` says."""
     subscription = account.peek("subscription", invoicing.subscription_of(invoice))
     if (
         subscription is None
@@ -237,6 +235,6 @@ def _is_retried(invoice: Json) -> bool:
 
 
 def has_payment_method(account: Account, subscription: Json) -> bool:
-    """Whether there is anything to charge for a subscription."""
+    """Return whether a subscription has a payment method to charge."""
     customer = account.get("customer", subscription["customer"])
     return payment_methods.default_for(account, customer, subscription) is not None

@@ -1,4 +1,4 @@
-"""How a subscription begins: its items, trial and cycle, its first invoice and the payment of that."""
+"""Creation of subscriptions: items, trial, cycle, first invoice and its payment."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sandbox.stripe.faults import StripeFault, invalid, missing_parameter
 from sandbox.stripe.parameters import merge_metadata
 
 MAX_TRIAL_DAYS = 730
-"""Stripe's limit."""
+"""Stripe's limit of trial days."""
 
 
 def create_subscription(account: Account, params: Json) -> Json:
-    """A new subscription with its first invoice.
+    """Create a subscription with its first invoice.
 
-    Takes the parameters of `POST /v1/subscriptions`; raises its faults.
+    Takes the parameters of `POST /v1/subscriptions`, and raises its faults.
     """
     customer = account.refer("customer", params["customer"], "customer")
     at = account.now(customer)
@@ -49,12 +49,12 @@ def create_subscription(account: Account, params: Json) -> Json:
             account, subscription, invoice, params.get("payment_behavior") or "allow_incomplete", extra
         )
     if subscription["status"] == "trialing":
-        tell_short_trial(account, subscription, at)
+        emit_short_trial_notice(account, subscription, at)
     return subscription
 
 
 def planned(account: Account, customer: Json, params: Json) -> Json:
-    """A subscription as it would begin, for a preview: nothing is stored."""
+    """Return the subscription as it would be created, for a preview; nothing is stored."""
     at = account.now(customer)
     subscription = _new(account, customer, params, at)
     items.apply(account, subscription, params["items"], at)
@@ -64,7 +64,7 @@ def planned(account: Account, customer: Json, params: Json) -> Json:
 
 
 def collect(account: Account, subscription: Json) -> None:
-    """Try to pay the first invoice of a subscription that nobody is waiting for."""
+    """Try to pay the first invoice of a subscription in the background."""
     invoice = account.get("invoice", subscription["latest_invoice"])
     if invoice["status"] == "open" and subscription["collection_method"] == "charge_automatically":
         with updating(account, subscription):
@@ -72,7 +72,7 @@ def collect(account: Account, subscription: Json) -> None:
 
 
 def set_end(account: Account, subscription: Json, params: Json, at: int) -> None:
-    """`cancel_at_period_end` and `cancel_at`, set or taken back."""
+    """Set or unset `cancel_at_period_end` and `cancel_at`."""
     planned: int | None
     if params.get("cancel_at_period_end"):
         planned = lines.period_of(subscription)[1]
@@ -101,14 +101,14 @@ def set_end(account: Account, subscription: Json, params: Json, at: int) -> None
 
 
 def set_discounts(account: Account, subscription: Json, given: list[Json]) -> None:
-    """Redeem coupons and promotion codes for a subscription; an empty list takes its discounts away."""
+    """Redeem coupons and promotion codes for a subscription; an empty list removes its discounts."""
     subscription["discounts"] = discounts.create(
         account, given, "discounts", subscription["customer"], subscription=subscription["id"]
     )
 
 
 def extra_items(account: Account, subscription: Json, given: list[Json]) -> list[Json]:
-    """Invoice items (not stored yet) of `add_invoice_items`: one-off prices on the next invoice."""
+    """Return invoice items (not stored yet) of `add_invoice_items`: one-off prices on the next invoice."""
     customer = account.get("customer", subscription["customer"])
     now = account.now(customer)
     found = []
@@ -138,11 +138,11 @@ def extra_items(account: Account, subscription: Json, given: list[Json]) -> list
     return found
 
 
-def tell_short_trial(account: Account, subscription: Json, at: int) -> None:
-    """A trial of less than three days is told to end as soon as it begins."""
+def emit_short_trial_notice(account: Account, subscription: Json, at: int) -> None:
+    """Emit `trial_will_end` immediately for a trial of less than three days."""
     trial_end = subscription["trial_end"]
     if trial_end - TRIAL_NOTICE_SECONDS <= at and subscription.get("_trial_notice") != trial_end:
-        cycle.tell_trial_end(account, subscription)
+        cycle.emit_trial_will_end(account, subscription)
 
 
 def _new(account: Account, customer: Json, params: Json, at: int) -> Json:
@@ -179,7 +179,7 @@ def _new(account: Account, customer: Json, params: Json, at: int) -> Json:
 
 
 def _set_currency(customer: Json, subscription: Json) -> None:
-    """A customer has one currency, that of the first thing ever billed."""
+    """Set the customer's currency, which is that of the first bill."""
     currency = subscription["items"]["data"][0]["price"]["currency"]
     if customer["currency"] not in (None, currency):
         raise invalid(
@@ -191,7 +191,7 @@ def _set_currency(customer: Json, subscription: Json) -> None:
 
 
 def _begin(account: Account, subscription: Json, params: Json, at: int) -> None:
-    """Trial, anchor and first period."""
+    """Set the trial, the anchor and the first period."""
     trial_end = _trial_end(subscription, params, at)
     if trial_end is not None:
         subscription.update(
@@ -267,9 +267,10 @@ def _announce(account: Account, subscription: Json, invoice: Json, extra: list[J
 def _collect_first(
     account: Account, subscription: Json, invoice: Json, behavior: str, extra: list[Json]
 ) -> None:
-    """Nothing to pay starts the subscription at once.
+    """Collect the first invoice.
 
-    Otherwise it is incomplete until the first invoice is paid.
+    Without an amount due the subscription starts at once, otherwise it is incomplete until the invoice is
+    paid.
     """
     due = invoice["amount_due"] > 0
     intent = None

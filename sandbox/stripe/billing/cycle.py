@@ -1,7 +1,6 @@
-"""What time brings a subscription: the end of its trial, renewal, its next phase, notices, its end.
+"""Time-based steps of subscriptions and invoices: trial end, renewal, phases, notices, cancellation.
 
-Each subscription tells the one thing it has to do next and when, so that everything happens in the order of
-time.
+Each object reports only its next step and its time, so that all steps run in chronological order.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from sandbox.stripe.billing.updates import updating
 
 
 def next_step(account: Account, subscription: Json) -> tuple[int, Action] | None:
-    """The next thing due for a subscription, and its time."""
+    """Return the next due step of a subscription with its time."""
     steps = _steps(account, subscription)
     return min(steps, key=lambda step: step[0]) if steps else None
 
@@ -66,28 +65,28 @@ def _steps(account: Account, subscription: Json) -> list[tuple[int, Action]]:
 
 
 def _notices(account: Account, subscription: Json, start: int, end: int) -> list[tuple[int, Action]]:
-    """Three days before a trial ends, seven before an invoice, once for each."""
+    """Return the notices due: three days before a trial ends, seven before an invoice, once each."""
     found: list[tuple[int, Action]] = []
     if (
         subscription["status"] == "trialing"
         and subscription.get("_trial_notice") != subscription["trial_end"]
     ):
         at = max(subscription["trial_end"] - TRIAL_NOTICE_SECONDS, start)
-        found.append((at, lambda: tell_trial_end(account, subscription)))
+        found.append((at, lambda: emit_trial_will_end(account, subscription)))
     renews = subscription["cancel_at"] is None or subscription["cancel_at"] > end
     if renews and end - start > UPCOMING_SECONDS and subscription.get("_upcoming_notice") != end:
-        found.append((end - UPCOMING_SECONDS, lambda: _tell_upcoming(account, subscription, end)))
+        found.append((end - UPCOMING_SECONDS, lambda: _emit_upcoming(account, subscription, end)))
     return found
 
 
-def tell_trial_end(account: Account, subscription: Json) -> None:
-    """`customer.subscription.trial_will_end`, once for each trial end."""
+def emit_trial_will_end(account: Account, subscription: Json) -> None:
+    """Emit `customer.subscription.trial_will_end`, once per trial end."""
     subscription["_trial_notice"] = subscription["trial_end"]
     account.emit("customer.subscription.trial_will_end", subscription)
 
 
 def renew(account: Account, subscription: Json, at: int) -> None:
-    """The period is over: the next one begins, and is invoiced. A trial that ends goes the same way."""
+    """Begin and invoice the next period, at the end of a period or trial."""
     with updating(account, subscription):
         old_start = lines.period_of(subscription)[0]
         usage = changes.usage_lines(account, subscription, old_start, at)
@@ -104,9 +103,9 @@ def renew(account: Account, subscription: Json, at: int) -> None:
 
 
 def upcoming(account: Account, subscription: Json, extra: list[Json]) -> list[Json]:
-    """The lines of the next renewal invoice.
+    """Return the lines of the next renewal invoice.
 
-    What waits, `extra` that a change would add, usage so far, the next period.
+    These are pending items, `extra` items of a change, usage so far and the next period.
     """
     start, end = lines.period_of(subscription)
     found = [
@@ -123,9 +122,9 @@ def upcoming(account: Account, subscription: Json, extra: list[Json]) -> list[Js
 
 
 def end_as_planned(account: Account, subscription: Json) -> None:
-    """`cancel_at` (or the period's end, with `cancel_at_period_end`) has come.
+    """Cancel a subscription at `cancel_at` or at the period's end.
 
-    What is still open is invoiced, then it ends.
+    Pending items are invoiced first.
     """
     with updating(account, subscription):
         at = subscription["cancel_at"]
@@ -138,9 +137,9 @@ def end_as_planned(account: Account, subscription: Json) -> None:
 def last_invoice(
     account: Account, subscription: Json, usage: list[Json], *, now: bool = False
 ) -> Json | None:
-    """An invoice of what still waits when a subscription ends: prorations and usage.
+    """Invoice the pending prorations and usage when a subscription ends.
 
-    None if there is nothing.
+    Returns None if there are none.
     """
     found = [
         lines.from_invoice_item(account, entry) for entry in pending_items.waiting(account, subscription)
@@ -159,7 +158,7 @@ def last_invoice(
 
 
 def usage_so_far(account: Account, subscription: Json, at: int) -> list[Json]:
-    """The lines of what was used of metered prices in the running period."""
+    """Return the lines for metered usage in the current period."""
     if subscription["status"] == "trialing":
         return []
     return changes.usage_lines(account, subscription, lines.period_of(subscription)[0], at)
@@ -187,7 +186,7 @@ def _invoice_period(account: Account, subscription: Json, usage: list[Json], ove
 
 
 def _end_trial_without_payment_method(account: Account, subscription: Json, at: int) -> bool:
-    """What `trial_settings` say where nobody has left a card. True if the subscription does not go on."""
+    """Apply `trial_settings` if there is no payment method; return True if the subscription stops."""
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     automatic = subscription["collection_method"] == "charge_automatically"
     if not automatic or behavior == "create_invoice" or charging.has_payment_method(account, subscription):
@@ -201,7 +200,7 @@ def _end_trial_without_payment_method(account: Account, subscription: Json, at: 
     return True
 
 
-def _tell_upcoming(account: Account, subscription: Json, end: int) -> None:
+def _emit_upcoming(account: Account, subscription: Json, end: int) -> None:
     subscription["_upcoming_notice"] = end
     customer = account.get("customer", subscription["customer"])
     invoice = invoicing.compose(
@@ -212,7 +211,7 @@ def _tell_upcoming(account: Account, subscription: Json, end: int) -> None:
         subscription=subscription,
         next_payment_attempt=end + DRAFT_SECONDS,
     )
-    # No invoice yet: its id is that of a preview, which nobody can ask for.
+    # There is no invoice yet, so the event has a preview id, which cannot be retrieved.
     preview_id = f"upcoming_in_{invoice['id'].removeprefix('in_')}"
     account.emit("invoice.upcoming", {**invoice, "id": preview_id})
 
@@ -226,7 +225,7 @@ def _resume_collection(account: Account, subscription: Json) -> None:
 
 
 def next_invoice_step(account: Account, invoice: Json) -> tuple[int, Action] | None:
-    """The next thing due for an invoice, and its time."""
+    """Return the next due step of an invoice with its time."""
     if invoice["status"] == "draft":
         at = invoice["automatically_finalizes_at"]
         return (
@@ -242,7 +241,7 @@ def next_invoice_step(account: Account, invoice: Json) -> tuple[int, Action] | N
 
 
 def finalize_automatically(account: Account, invoice: Json) -> None:
-    """An hour after it was made: finalized, then charged or sent, unless collection is paused."""
+    """Finalize a draft after an hour, then charge or send it unless collection is paused."""
     charging.finalize(account, invoice)
     if invoice["status"] != "open":
         return
@@ -257,10 +256,10 @@ def finalize_automatically(account: Account, invoice: Json) -> None:
 
 
 def _overdue_step(account: Account, invoice: Json) -> tuple[int, Action] | None:
-    told = invoice.get("_overdue")
-    if told is None:
+    overdue_notice = invoice.get("_overdue")
+    if overdue_notice is None:
         return invoice["due_date"], lambda: _overdue(account, invoice)
-    if told == "first":
+    if overdue_notice == "first":
         return invoice["due_date"] + OVERDUE_END_SECONDS, lambda: _overdue_for_good(account, invoice)
     return None
 

@@ -1,6 +1,6 @@
-"""Carries out a planned change.
+"""Execution of planned changes.
 
-Prorations stored, the invoice made and collected as `payment_behavior` says.
+Stores the prorations, and creates and collects the invoice according to `payment_behavior`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sandbox.stripe.billing.changes import Change
 def execute(account: Account, subscription: Json, params: Json, at: int) -> None:
     """Change items, trial or cycle of a subscription.
 
-    Raises a card error, and changes nothing, with `error_if_incomplete`.
+    With `error_if_incomplete` it raises the card error and changes nothing.
     """
     change = changes.plan(account, subscription, params, at)
     if not changes.bills_now(change, params):
@@ -43,9 +43,9 @@ def execute(account: Account, subscription: Json, params: Json, at: int) -> None
 
 
 def immediate_invoice(account: Account, subscription: Json, change: Change) -> Json:
-    """The invoice that a change makes at once.
+    """Return the invoice that a change creates immediately.
 
-    What waits, its prorations, usage so far, and the new period.
+    It has the pending items, prorations, usage so far and the new period.
     """
     waiting = [*pending_items.waiting(account, subscription), *change.entries]
     found = [lines.from_invoice_item(account, entry) for entry in waiting] + change.usage + change.lines
@@ -59,7 +59,7 @@ def immediate_invoice(account: Account, subscription: Json, change: Change) -> J
 
 
 def adopt(subscription: Json, after: Json) -> None:
-    """Make the planned state the subscription's own."""
+    """Apply the planned state to the subscription."""
     overdue = subscription["status"] in ("past_due", "unpaid") and after["status"] == subscription["status"]
     for name in pending.CHANGED:
         if name != "status" or not overdue:
@@ -74,7 +74,7 @@ def _issue(account: Account, subscription: Json, change: Change, invoice: Json) 
 
 
 def _collect_before(account: Account, subscription: Json, change: Change, invoice: Json) -> None:
-    """The change takes effect by the listener of the paid invoice, now or later."""
+    """Collect the invoice before the change; the listener of the paid invoice then applies it."""
     charging.finalize(account, invoice)
     if invoice["status"] == "paid":
         adopt(subscription, change.after)

@@ -1,4 +1,4 @@
-"""An invoice's life apart from its payment: composed, totalled, issued, finalized, paid, voided, given up."""
+"""Life cycle of an invoice apart from its payment: compose, issue, finalize, mark paid, void."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def compose(
     subscription: Json | None = None,
     **values: object,
 ) -> Json:
-    """A draft with its lines and totals, not stored yet.
+    """Return a draft with lines and totals, not stored yet.
 
-    The next step is to issue it, or to show it as a preview.
+    It is then issued, or shown as a preview.
     """
     at = account.now(customer)
     base: Json = {
@@ -55,7 +55,7 @@ def compose(
 
 
 def set_lines(account: Account, invoice: Json, lines: list[Json]) -> None:
-    """Give a draft these lines and count its totals."""
+    """Set the lines of a draft and compute its totals."""
     for line in lines:
         line["invoice"] = invoice["id"]
     invoice["lines"]["data"] = lines
@@ -64,7 +64,7 @@ def set_lines(account: Account, invoice: Json, lines: list[Json]) -> None:
 
 
 def total(account: Account, invoice: Json) -> None:
-    """Totals from lines, discounts and the customer's balance (credit is negative)."""
+    """Compute totals from lines, discounts and the customer's balance (negative is credit)."""
     lines = invoice["lines"]["data"]
     subtotal = sum(line["amount"] for line in lines)
     amounts = discounts.amounts(account, invoice["discounts"], lines, invoice["currency"])
@@ -85,7 +85,7 @@ def total(account: Account, invoice: Json) -> None:
 
 
 def issue(account: Account, invoice: Json, *, advance: bool = True) -> Json:
-    """Store a composed draft, take the invoice items on it, and tell of it."""
+    """Store a composed draft, attach its invoice items, and emit `invoice.created`."""
     invoice["auto_advance"] = advance
     if not advance:
         invoice["automatically_finalizes_at"] = None
@@ -98,13 +98,13 @@ def issue(account: Account, invoice: Json, *, advance: bool = True) -> Json:
     if subscription_id is not None and account.peek("subscription", subscription_id) is not None:
         subscription = account.get("subscription", subscription_id)
         subscription["latest_invoice"] = invoice["id"]
-        _use_up_discounts(account, subscription, invoice)
+        _end_used_discounts(account, subscription, invoice)
     account.emit("invoice.created", invoice)
     return invoice
 
 
 def finalize(account: Account, invoice: Json) -> None:
-    """Draft to open: a number, links, the customer's balance taken into account; nothing due means paid."""
+    """Change a draft to open: number, links and customer balance; without an amount due it is paid."""
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
     total(account, invoice)
@@ -127,7 +127,7 @@ def finalize(account: Account, invoice: Json) -> None:
 
 
 def mark_paid(account: Account, invoice: Json) -> None:
-    """The invoice is paid in full, by whatever way."""
+    """Mark the invoice as paid in full."""
     transitions = {**invoice["status_transitions"], "paid_at": account.now(invoice)}
     account.change(
         invoice,
@@ -145,7 +145,7 @@ def mark_paid(account: Account, invoice: Json) -> None:
 
 
 def void(account: Account, invoice: Json) -> None:
-    """Open (or uncollectible) to void: as if it had never been, its number stays."""
+    """Void an open or uncollectible invoice; its number stays."""
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"You can only void open or uncollectible invoices; this one is {invoice['status']}.")
     intent = account.peek("payment_intent", invoice.get("_intent"))
@@ -160,7 +160,7 @@ def void(account: Account, invoice: Json) -> None:
 
 
 def mark_uncollectible(account: Account, invoice: Json) -> None:
-    """Open to uncollectible: bad debt, which may still be paid."""
+    """Mark an open invoice as uncollectible; it may still be paid."""
     if invoice["status"] != "open":
         raise invalid(f"You can only mark open invoices as uncollectible; this one is {invoice['status']}.")
     _close(account, invoice, "uncollectible", "marked_uncollectible_at")
@@ -168,7 +168,7 @@ def mark_uncollectible(account: Account, invoice: Json) -> None:
 
 
 def stop_collecting(account: Account, invoice: Json) -> None:
-    """No more automatic steps on an invoice; its status stays."""
+    """Stop all automatic steps of an invoice without changing its status."""
     account.change(
         invoice,
         "invoice.updated",
@@ -179,13 +179,13 @@ def stop_collecting(account: Account, invoice: Json) -> None:
 
 
 def subscription_of(invoice: Json) -> str | None:
-    """The id of the subscription an invoice is for."""
+    """Return the id of an invoice's subscription."""
     details = (invoice["parent"] or {}).get("subscription_details")
     return details["subscription"] if details else None
 
 
 def invoice_item_of(line: Json) -> str | None:
-    """The id of the invoice item behind a line."""
+    """Return the id of a line's invoice item."""
     parent = line["parent"]
     details = parent["invoice_item_details"] or parent["subscription_item_details"] or {}
     item: str | None = details.get("invoice_item")
@@ -197,11 +197,8 @@ def _running_discounts(account: Account, subscription: Json, at: int) -> list[st
     return [each["id"] for each in found if each is not None and (each["end"] is None or each["end"] > at)]
 
 
-def _use_up_discounts(account: Account, subscription: Json, invoice: Json) -> None:
-    """A coupon for once is gone with the first invoice that it takes something off.
-
-    One for some months with its end.
-    """
+def _end_used_discounts(account: Account, subscription: Json, invoice: Json) -> None:
+    """End discounts after the first invoice they reduce (`once`) or at their end (`repeating`)."""
     used = {entry["discount"] for entry in invoice["total_discount_amounts"] if entry["amount"]}
     for discount_id in list(subscription["discounts"]):
         discount = account.get("discount", discount_id)
@@ -212,7 +209,7 @@ def _use_up_discounts(account: Account, subscription: Json, invoice: Json) -> No
 
 
 def _settle_balance(account: Account, invoice: Json) -> None:
-    """Use up credit, collect debt, or keep what a negative invoice leaves over as credit."""
+    """Apply the customer's balance to the invoice, or store the rest of a negative invoice as credit."""
     start, whole = invoice["starting_balance"], invoice["total"]
     end = min(0, whole + start)
     invoice["ending_balance"] = end
@@ -235,7 +232,7 @@ def _close(account: Account, invoice: Json, status: str, moment: str, **values: 
 
 
 def _next_number(account: Account, invoice: Json) -> str:
-    """`PREFIX-0001`, counted for each customer."""
+    """Return the next number `PREFIX-0001`, counted per customer."""
     customer = account.get("customer", invoice["customer"])
     sequence = int(customer.get("next_invoice_sequence") or 1)
     customer["next_invoice_sequence"] = sequence + 1

@@ -1,6 +1,6 @@
-"""Applies `items` parameters to a subscription: items added, changed, removed.
+"""Application of `items` parameters to a subscription.
 
-One currency and one interval each.
+All items share one currency and one interval.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sandbox.stripe.faults import invalid, missing_object, missing_parameter
 from sandbox.stripe.parameters import boolean, integer, merge_metadata, metadata, text
 
 MAX_ITEMS = 20
-"""Stripe's limit of items a subscription."""
+"""Stripe's limit of items per subscription."""
 _PERIOD = ("current_period_start", "current_period_end")
 PRICE_DATA = {
     "currency!": text,
@@ -33,9 +33,9 @@ UPDATE_ITEM = {**CREATE_ITEM, "id": text, "deleted": boolean}
 
 
 def apply(account: Account, subscription: Json, given: list[Json], at: int) -> None:
-    """Change a subscription's items (of a copy, where the change is only looked at).
+    """Change the items of a subscription, or of a copy for a preview.
 
-    Raises for what cannot be.
+    Raises a fault for an invalid change.
     """
     items: list[Json] = subscription["items"]["data"]
     period = {name: items[0][name] for name in _PERIOD} if items else {}
@@ -56,7 +56,7 @@ def apply(account: Account, subscription: Json, given: list[Json], at: int) -> N
 
 
 def price_of(account: Account, params: Json, path: str) -> Json | None:
-    """The price named by a parameter, or made from `price_data`."""
+    """Return the price of a parameter, or create it from `price_data`."""
     if params.get("price_data"):
         price = prices.create_price(account, params["price_data"])
         price["active"] = False
@@ -81,7 +81,7 @@ def _update(account: Account, item: Json, params: Json, path: str) -> None:
     if price is not None and price["id"] != item["price"]["id"]:
         _must_recur(price, path, "price_data" in params)
         item["price"], item["plan"] = dict(price), object_templates.plan(price)
-        # Stripe: a new price begins with a quantity of one unless it is given.
+        # As in Stripe, a new price has a quantity of one unless it is given.
         _set_quantity(item, params.get("quantity"), 1, path)
     elif params.get("quantity") is not None:
         _set_quantity(item, params["quantity"], 1, path)

@@ -1,7 +1,7 @@
-"""Invoice lines: what a subscription item costs for a period, what a change adds, one-off items.
+"""Invoice lines: periods of subscription items, prorations and one-off items.
 
-A proration first becomes an invoice item, as with Stripe, and that a line; so a preview and the invoice that
-follows are made by the same functions.
+As in Stripe, a proration first becomes an invoice item and then a line, so previews and invoices use the same
+functions.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ _SHARED = (
     "amount", "currency", "description", "discountable", "metadata", "period", "pricing", "quantity",
     "quantity_decimal",
 )  # fmt: skip
-"""What a line takes over from its invoice item."""
+"""Fields that a line copies from its invoice item."""
 
 
 def period_of(subscription: Json) -> tuple[int, int]:
-    """The running period. All items of a subscription share one here."""
+    """Return the current period. All items of a subscription share one here."""
     item = subscription["items"]["data"][0]
     return item["current_period_start"], item["current_period_end"]
 
 
 def set_period(subscription: Json, start: int, end: int) -> None:
-    """Move all items to a period."""
+    """Set the period of all items."""
     for item in subscription["items"]["data"]:
         item["current_period_start"], item["current_period_end"] = start, end
 
 
 def billed_items(subscription: Json) -> list[Item]:
-    """The items as proration sees them."""
+    """Return the items in the form that proration uses."""
     return [
         Item(
             item["id"],
@@ -49,7 +49,7 @@ def billed_items(subscription: Json) -> list[Item]:
 def for_period(
     account: Account, subscription: Json, item: Json, quantity: Fraction, period: tuple[int, int]
 ) -> list[Json]:
-    """The lines of one item for one full period: one for each tier and flat fee."""
+    """Return the lines of an item for one full period: one per tier and flat fee."""
     price = item["price"]
     name = product_name(account, price)
     return [
@@ -69,7 +69,7 @@ def for_period(
 
 
 def for_trial(account: Account, subscription: Json, item: Json, period: tuple[int, int]) -> Json:
-    """The line of a free trial: nothing to pay."""
+    """Return the line of a free trial."""
     quantity = item.get("quantity", 0)
     name = product_name(account, item["price"])
     return _item_line(
@@ -88,7 +88,7 @@ def for_trial(account: Account, subscription: Json, item: Json, period: tuple[in
 def proration_entry(
     account: Account, customer: Json, subscription: Json, proration: Proration, at: int
 ) -> Json:
-    """The invoice item (not yet stored) of one proration line."""
+    """Return the invoice item (not stored yet) of a proration line."""
     item = proration.item
     what = _times(item.quantity, product_name(account, item.price))
     word = "Unused" if proration.amount < 0 else "Remaining"
@@ -114,7 +114,7 @@ def proration_entry(
 
 
 def from_invoice_item(account: Account, entry: Json) -> Json:
-    """The line that an invoice item becomes on an invoice."""
+    """Return the invoice line of an invoice item."""
     owner = (entry["parent"] or {}).get("subscription_details") or {}
     details = {
         "invoice_item": entry["id"],
@@ -147,7 +147,7 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
 
 
 def price_details(price: pricing.Price, unit_amount: Fraction | None) -> Json:
-    """A line's `pricing`. A prorated line has no unit amount where the price has tiers."""
+    """Return a line's `pricing`. A prorated line of a tiered price has no unit amount."""
     if unit_amount is None and price["billing_scheme"] != "tiered":
         unit_amount = pricing.total({**price, "transform_quantity": None}, 1)
     return {
@@ -158,7 +158,7 @@ def price_details(price: pricing.Price, unit_amount: Fraction | None) -> Json:
 
 
 def product_name(account: Account, price: pricing.Price) -> str:
-    """The name of a price's product."""
+    """Return the name of a price's product."""
     product = account.peek("product", price["product"])
     return str(product["name"]) if product and product.get("name") else str(price["product"])
 

@@ -1,6 +1,6 @@
-"""Stripe's billing objects as they are when new.
+"""Templates of Stripe's billing objects.
 
-Every field that current API versions show, with its default.
+They contain every field of current API versions, with its default.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _INVOICE_NULLS = (
     "on_behalf_of", "parent", "period_end", "period_start", "receipt_number", "rendering",
     "shipping_cost", "shipping_details", "statement_descriptor", "webhooks_delivered_at",
 )  # fmt: skip
-"""What a new invoice does not have."""
+"""Fields that are null on a new invoice."""
 
 
 def payment_settings(given: Json | None) -> Json:
-    """A subscription's `payment_settings`."""
+    """Return a subscription's `payment_settings`."""
     return {
         "payment_method_options": None,
         "payment_method_types": None,
@@ -32,7 +32,7 @@ def payment_settings(given: Json | None) -> Json:
 
 
 def subscription(subscription_id: str, **values: Any) -> Json:
-    """A subscription with the values that differ from a new one's defaults."""
+    """Return a subscription with the given values over the defaults."""
     return {
         "id": subscription_id,
         "object": "subscription",
@@ -93,7 +93,7 @@ def subscription(subscription_id: str, **values: Any) -> Json:
 
 
 def subscription_item(item_id: str, subscription_id: str, price: Json, created: int) -> Json:
-    """A subscription item, without its quantity and period."""
+    """Return a subscription item without quantity and period."""
     return {
         "id": item_id,
         "object": "subscription_item",
@@ -113,7 +113,7 @@ def subscription_item(item_id: str, subscription_id: str, price: Json, created: 
 
 
 def plan(price: Json) -> Json:
-    """The older twin of a price that Stripe still shows beside it."""
+    """Return the legacy plan object that Stripe shows beside a price."""
     recurring = price["recurring"]
     return {
         "id": price["id"],
@@ -139,7 +139,7 @@ def plan(price: Json) -> Json:
 
 
 def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
-    """A draft invoice of a customer, without lines and totals."""
+    """Return a customer's draft invoice without lines and totals."""
     return {
         **dict.fromkeys(_INVOICE_NULLS),
         "id": invoice_id,
@@ -199,7 +199,7 @@ def invoice(invoice_id: str, customer: Json, **values: Any) -> Json:
 
 
 def invoice_item(item_id: str, customer: Json, **values: Any) -> Json:
-    """An invoice item of a customer."""
+    """Return an invoice item of a customer."""
     return {
         "id": item_id,
         "object": "invoiceitem",
@@ -229,7 +229,7 @@ def invoice_item(item_id: str, customer: Json, **values: Any) -> Json:
 
 
 def line(line_id: str, **values: Any) -> Json:
-    """An invoice line."""
+    """Return an invoice line."""
     return {
         "id": line_id,
         "object": "line_item",

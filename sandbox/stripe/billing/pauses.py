@@ -1,4 +1,4 @@
-"""Pausing a subscription itself (not only its collection), and taking it up again."""
+"""Pausing and resuming a subscription itself, not only its collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.stripe.billing import (
     pending_items,
     proration,
 )
-from sandbox.stripe.billing.updates import told, updating
+from sandbox.stripe.billing.updates import mark_emitted, updating
 from sandbox.stripe.faults import invalid
 from sandbox.stripe.parameters import integer, one_of
 
@@ -34,7 +34,10 @@ RESUME_FIELDS = {
 
 
 def pause(account: Account, subscription: Json, params: Json, at: int) -> None:
-    """No new period and no invoice until it is resumed; unused time is credited unless told otherwise."""
+    """Pause a subscription: no periods or invoices until it is resumed.
+
+    Unused time is credited by default.
+    """
     if subscription["status"] not in ("active", "trialing", "past_due"):
         raise invalid(f"You cannot pause a subscription that is {subscription['status']}.")
     bill_for = params.get("bill_for") or {}
@@ -58,40 +61,40 @@ def pause(account: Account, subscription: Json, params: Json, at: int) -> None:
             },
         )
         account.emit("customer.subscription.paused", subscription)
-        told(subscription)
+        mark_emitted(subscription)
 
 
 def resume(account: Account, subscription: Json, params: Json, at: int) -> None:
-    """Take a paused subscription up: a new cycle from now, or the rest of the old one, prorated."""
+    """Resume a paused subscription with a new cycle from now, or prorated within the old one."""
     if subscription["status"] != "paused":
         raise invalid("Only a paused subscription can be resumed.")
-    anew = (params.get("billing_cycle_anchor") or {"type": "now"})["type"] == "now"
+    new_cycle = (params.get("billing_cycle_anchor") or {"type": "now"})["type"] == "now"
     with updating(account, subscription):
-        if anew:
+        if new_cycle:
             subscription["billing_cycle_anchor"] = at
             lines.set_period(subscription, *changes.next_period(subscription, at))
             found = changes.period_lines(account, {**subscription, "status": "active"})
         else:
-            _take_up_cycle(account, subscription, params, at)
+            _resume_old_cycle(account, subscription, params, at)
             found = []
-        invoice = _invoice(account, subscription, found) if anew or _at_once(params) else None
-        by_success = params.get("payment_behavior") == "resume_on_payment_success"
-        if invoice is not None and invoice["status"] == "open" and by_success:
+        invoice = _invoice(account, subscription, found) if new_cycle or _invoices_now(params) else None
+        requires_payment = params.get("payment_behavior") == "resume_on_payment_success"
+        if invoice is not None and invoice["status"] == "open" and requires_payment:
             subscription["_resumed_by"] = invoice["id"]
         else:
             subscription.update(status="active", status_details=None)
             account.emit("customer.subscription.resumed", subscription)
-            told(subscription)
+            mark_emitted(subscription)
         if invoice is not None and invoice["status"] == "open":
             charging.attempt(account, invoice)
 
 
-def _at_once(params: Json) -> bool:
+def _invoices_now(params: Json) -> bool:
     return params.get("proration_behavior") == "always_invoice"
 
 
-def _take_up_cycle(account: Account, subscription: Json, params: Json, at: int) -> None:
-    """Back into the cycle as it would have run, charging the rest of the period."""
+def _resume_old_cycle(account: Account, subscription: Json, params: Json, at: int) -> None:
+    """Continue the old cycle, charging for the rest of the period."""
     interval, count = changes.cycle_of(subscription)
     anchor = subscription["billing_cycle_anchor"]
     end = calendar.next_boundary(anchor, interval, count, at)

@@ -1,4 +1,4 @@
-"""A change that waits for its invoice to be paid: `payment_behavior=pending_if_incomplete`."""
+"""Pending updates: changes that wait for payment (`payment_behavior=pending_if_incomplete`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sandbox.stripe.billing.settings import INCOMPLETE_SECONDS
 from sandbox.stripe.billing.updates import updating
 
 CHANGED = ("items", "billing_cycle_anchor", "trial_start", "trial_end", "status")
-"""What a change of items or of the cycle sets on a subscription."""
+"""Fields of a subscription that a pending update may set."""
 _NOTE = "_pending"
 
 
 def hold(account: Account, subscription: Json, after: Json, invoice: Json) -> None:
-    """Keep a change aside until its invoice is paid, for 23 hours at most."""
+    """Store a change until its invoice is paid, for at most 23 hours."""
     expires = min(account.now(subscription) + INCOMPLETE_SECONDS, period_of(subscription)[1])
     subscription["pending_update"] = {
         "billing_cycle_anchor": None,
@@ -37,13 +37,13 @@ def hold(account: Account, subscription: Json, after: Json, invoice: Json) -> No
 
 
 def invoice_of(subscription: Json) -> str | None:
-    """The invoice that a pending update waits for."""
+    """Return the invoice that a pending update waits for."""
     note = subscription.get(_NOTE)
     return note["invoice"] if note else None
 
 
 def apply(account: Account, subscription: Json) -> None:
-    """The invoice is paid: the change takes effect."""
+    """Apply the pending update after its invoice was paid."""
     note = subscription.pop(_NOTE)
     status = subscription["status"]
     subscription.update(note["after"])
@@ -55,14 +55,14 @@ def apply(account: Account, subscription: Json) -> None:
 
 
 def expire(account: Account, subscription: Json) -> None:
-    """The invoice was not paid in time: the change is forgotten."""
+    """Discard the pending update, whose invoice was not paid in time."""
     with updating(account, subscription):
         drop(account, subscription)
         account.emit("customer.subscription.pending_update_expired", subscription)
 
 
 def drop(account: Account, subscription: Json) -> None:
-    """Forget a pending update and void its invoice, if there is one."""
+    """Discard a pending update and void its invoice, if there is one."""
     note = subscription.pop(_NOTE, None)
     if note is None:
         return

@@ -1,7 +1,4 @@
-"""Invoice items that wait for the next invoice.
-
-Those of a subscription's changes, and those a customer was given.
-"""
+"""Pending invoice items, of subscription changes and of customers."""
 
 from __future__ import annotations
 
@@ -9,13 +6,13 @@ from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import lines, pricing, proration
 
 MAX_WAITING = 250
-"""Stripe's limit of pending invoice items a customer."""
+"""Stripe's limit of pending invoice items per customer."""
 
 
 def waiting(account: Account, subscription: Json) -> list[Json]:
-    """What the subscription's next invoice takes along.
+    """Return the items of the subscription's next invoice.
 
-    Its own items, and its customer's in the same currency.
+    These are its own, and the customer's in the same currency.
     """
     found = account.find("invoiceitem", customer=subscription["customer"], invoice=None)
     return [
@@ -26,26 +23,26 @@ def waiting(account: Account, subscription: Json) -> list[Json]:
 
 
 def own(account: Account, subscription: Json) -> list[Json]:
-    """What waits of the subscription's own changes."""
+    """Return the pending items of the subscription itself."""
     found = account.find("invoiceitem", customer=subscription["customer"], invoice=None)
     return [entry for entry in found if owner(entry) == subscription["id"]]
 
 
 def owner(entry: Json) -> str | None:
-    """The subscription an invoice item belongs to."""
+    """Return the subscription of an invoice item."""
     details = (entry["parent"] or {}).get("subscription_details")
     return details["subscription"] if details else None
 
 
 def store(account: Account, found: list[Json]) -> None:
-    """Keep new invoice items and tell of them."""
+    """Store new invoice items and emit their events."""
     for entry in found:
         account.insert(entry)
         account.emit("invoiceitem.created", entry)
 
 
 def unused(account: Account, subscription: Json, at: int) -> list[Json]:
-    """The credits (not stored yet) for what was paid for the rest of the running period."""
+    """Return the credits (not stored yet) for the paid rest of the current period."""
     if subscription["status"] == "trialing":
         return []
     customer = account.get("customer", subscription["customer"])
@@ -58,12 +55,12 @@ def unused(account: Account, subscription: Json, at: int) -> list[Json]:
 
 
 def credit_unused(account: Account, subscription: Json, at: int) -> None:
-    """Credit what was paid for the rest of the running period, on the next invoice."""
+    """Credit the paid rest of the current period on the next invoice."""
     store(account, unused(account, subscription, at))
 
 
 def forget(account: Account, found: list[Json]) -> None:
-    """Delete invoice items that are not to be billed."""
+    """Delete invoice items without billing them."""
     for entry in found:
         account.remove(entry)
         account.emit("invoiceitem.deleted", entry)

@@ -1,6 +1,6 @@
-"""A schedule's phases, as they take hold of their subscription.
+"""Phases of a subscription schedule, applied to its subscription.
 
-At a renewal without proration, in a period with it.
+A phase that begins at a renewal is not prorated; one that begins within a period is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sandbox.stripe.parameters import merge_metadata
 
 
 def schedule_of(account: Account, subscription: Json) -> Json | None:
-    """The schedule that drives a subscription now."""
+    """Return the schedule that currently controls a subscription."""
     if subscription["schedule"] is None:
         return None
     schedule = account.get("subscription_schedule", subscription["schedule"])
@@ -22,13 +22,13 @@ def schedule_of(account: Account, subscription: Json) -> Json | None:
 
 
 def next_boundary(account: Account, subscription: Json) -> int | None:
-    """When the running phase ends."""
+    """Return the end of the current phase."""
     schedule = schedule_of(account, subscription)
     return int(schedule["current_phase"]["end_date"]) if schedule is not None else None
 
 
 def enter_if_due(account: Account, subscription: Json, at: int) -> None:
-    """At a renewal: switch to the phase that begins now, before the new period is billed."""
+    """Switch to the phase that begins at a renewal, before the new period is billed."""
     boundary = next_boundary(account, subscription)
     if boundary is None or boundary > at:
         return
@@ -38,7 +38,7 @@ def enter_if_due(account: Account, subscription: Json, at: int) -> None:
 
 
 def enter_next(account: Account, subscription: Json, at: int) -> None:
-    """Within a period: switch to the next phase as an update would, with the phase's proration."""
+    """Switch to the next phase within a period, like an update with the phase's proration."""
     with updating(account, subscription):
         phase = _step(account, subscription, at)
         if phase is None:
@@ -52,7 +52,7 @@ def enter_next(account: Account, subscription: Json, at: int) -> None:
 
 
 def preview_at(account: Account, subscription: Json, at: int) -> Json:
-    """A copy of the subscription as its schedule will have made it at a renewal."""
+    """Return a copy of the subscription as its schedule will change it at a renewal."""
     following = copy.deepcopy(subscription)
     schedule = schedule_of(account, subscription)
     if schedule is not None and schedule["current_phase"]["end_date"] <= at:
@@ -67,7 +67,7 @@ def preview_at(account: Account, subscription: Json, at: int) -> Json:
 
 
 def item_params(subscription: Json, phase: Json) -> list[Json]:
-    """The `items` parameters that turn a subscription's items into a phase's: same prices keep their item."""
+    """Return the `items` parameters for a phase; items with the same price are kept."""
     left = list(subscription["items"]["data"])
     found: list[Json] = []
     unmatched: list[Json] = []
@@ -85,7 +85,7 @@ def item_params(subscription: Json, phase: Json) -> list[Json]:
 
 
 def release(account: Account, schedule: Json, at: int) -> None:
-    """The schedule lets go; the subscription stays as it is."""
+    """Release the subscription from its schedule without changing it."""
     subscription = account.get("subscription", schedule["subscription"])
     with updating(account, subscription):
         subscription["schedule"] = None
@@ -100,9 +100,9 @@ def release(account: Account, schedule: Json, at: int) -> None:
 
 
 def _step(account: Account, subscription: Json, at: int) -> Json | None:
-    """Move the schedule on; after its last phase it lets go of the subscription, or cancels it.
+    """Move the schedule to its next phase and return it.
 
-    Gives the new phase.
+    After the last phase the subscription is released or canceled.
     """
     schedule = schedule_of(account, subscription)
     assert schedule is not None
@@ -131,7 +131,7 @@ def _switch(account: Account, subscription: Json, phase: Json, at: int) -> None:
 
 
 def _take_settings(subscription: Json, phase: Json) -> None:
-    """What a phase sets besides its items."""
+    """Apply the settings of a phase other than its items."""
     subscription["metadata"] = merge_metadata(subscription["metadata"], phase["metadata"] or {})
     for name in ("collection_method", "default_payment_method", "description"):
         if phase[name] is not None:

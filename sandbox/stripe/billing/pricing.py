@@ -1,6 +1,4 @@
-"""What a price asks for a quantity, exactly.
-
-Per unit, volume and graduated tiers, flat amounts, decimal amounts.
+"""Exact pricing of a quantity: per unit, volume and graduated tiers, flat and decimal amounts.
 
 Works on Stripe's price objects. Amounts stay exact fractions of a minor unit until they are on a line.
 """
@@ -40,7 +38,7 @@ _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "k
 
 @dataclass(frozen=True)
 class Part:
-    """One line's worth of a price: a tier, a flat fee, or the whole of a per-unit price."""
+    """Part of a price on its own line: a tier, a flat fee, or a whole per-unit price."""
 
     quantity: Fraction
     unit_amount: Fraction
@@ -49,38 +47,38 @@ class Part:
 
 
 def round_minor(amount: Fraction) -> int:
-    """To whole minor units, halves away from zero, so that a credit mirrors its debit."""
+    """Round to whole minor units, halves away from zero, so that a credit equals its charge."""
     magnitude = floor(abs(amount) + Fraction(1, 2))
     return magnitude if amount >= 0 else -magnitude
 
 
 def total(price: Price, quantity: Fraction | int) -> Fraction:
-    """The exact amount for a quantity over one full period, in minor units."""
+    """Return the exact amount for a quantity over one full period, in minor units."""
     return sum((part.amount for part in parts(price, quantity)), Fraction(0))
 
 
 def parts(price: Price, quantity: Fraction | int) -> list[Part]:
-    """The lines a price makes for a quantity.
+    """Split a price into lines for a quantity.
 
-    One for a per-unit or volume price (two with a flat fee), one a tier otherwise.
+    One for a per-unit or volume price (two with a flat fee), otherwise one per tier.
     """
     units = _transformed(price, Fraction(quantity))
     if price.get("billing_scheme") != "tiered":
         unit = _decimal(price, "unit_amount")
         return [Part(units, unit, units * unit, "")]
-    # A stored price keeps its tiers as a private note, because Stripe shows them only when they are expanded.
+    # A stored price has its tiers in a private field, because Stripe returns them only when expanded.
     tiers = list(price.get("tiers") or price["_tiers"])
     return _volume(tiers, units) if price["tiers_mode"] == "volume" else list(_graduated(tiers, units))
 
 
 def is_metered(price: Price) -> bool:
-    """Whether the price is billed by recorded usage after the period instead of by quantity before it."""
+    """Return whether the price is billed by usage after the period."""
     recurring = price.get("recurring") or {}
     return bool(recurring.get("usage_type") == "metered")
 
 
 def show(amount: Fraction, currency: str) -> str:
-    """Money as a line's description shows it: `€10.00`, `¥500`, `KWD 1.500`, `$0.0005`."""
+    """Format money as in line descriptions: `€10.00`, `¥500`, `KWD 1.500`, `$0.0005`."""
     places = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
     major = Decimal(amount.numerator) / Decimal(amount.denominator) / (Decimal(10) ** places)
     text = f"{major:.{places}f}" if major == round(major, places) else format(major.normalize(), "f")
@@ -88,13 +86,13 @@ def show(amount: Fraction, currency: str) -> str:
 
 
 def decimal_text(amount: Fraction) -> str:
-    """An exact amount as Stripe's decimal strings: `1000`, `0.05`."""
+    """Format an exact amount as in Stripe's decimal strings: `1000`, `0.05`."""
     text = format(Decimal(amount.numerator) / Decimal(amount.denominator), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _volume(tiers: list[Price], units: Fraction) -> list[Part]:
-    """Every unit at the price of the one tier that holds the whole quantity."""
+    """Price every unit by the tier that contains the whole quantity."""
     number, tier = next(
         (n, t) for n, t in enumerate(tiers, start=1) if t["up_to"] is None or units <= t["up_to"]
     )
@@ -102,7 +100,7 @@ def _volume(tiers: list[Price], units: Fraction) -> list[Part]:
 
 
 def _graduated(tiers: list[Price], units: Fraction) -> Iterator[Part]:
-    """Each unit at the price of the tier it falls in; the first tier counts even for nothing."""
+    """Price each unit by its own tier; the first tier applies even to a quantity of zero."""
     below = Fraction(0)
     for number, tier in enumerate(tiers, start=1):
         if number > 1 and units <= below:
@@ -120,7 +118,7 @@ def _tier_parts(number: int, tier: Price, units: Fraction) -> Iterator[Part]:
 
 
 def _transformed(price: Price, units: Fraction) -> Fraction:
-    """`transform_quantity`: packages of N units, rounded up or down."""
+    """Apply `transform_quantity`: packages of N units, rounded up or down."""
     transform = price.get("transform_quantity")
     if not transform:
         return units

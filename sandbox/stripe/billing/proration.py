@@ -1,6 +1,6 @@
 """Proration by the second.
 
-What is credited for time not used and charged for time still to come, each line rounded by itself.
+Unused time is credited and remaining time is charged, each line rounded separately.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Price = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Item:
-    """A subscription item at one moment: what is billed, and the cycle it is billed in (unix seconds)."""
+    """Subscription item at one time: price, quantity and its billing cycle (unix seconds)."""
 
     id: str
     price: Price
@@ -27,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Proration:
-    """One line: negative for the unused time of what was, positive for the remaining time of what is now."""
+    """Proration line: negative for the old item's unused time, positive for the new one's remaining time."""
 
     item: Item
     amount: int
@@ -36,10 +36,9 @@ class Proration:
 
 
 def share(item: Item, at: int) -> Fraction:
-    """The part of a full period between `at` and the period's end.
+    """Return the share of a full period from `at` to the period's end.
 
-    A period that was cut short, at its start by an anchor or at its end by a cancellation, counts against the
-    whole cycle in which it lies.
+    A period shortened by an anchor or a cancellation counts against its whole cycle.
     """
     recurring = item.price["recurring"]
     interval, count = recurring["interval"], int(recurring["interval_count"])
@@ -50,21 +49,21 @@ def share(item: Item, at: int) -> Fraction:
 
 
 def unused_time(item: Item, at: int) -> Proration:
-    """The credit for an item that stops being billed at a moment."""
+    """Return the credit for an item that ends at a time."""
     amount = pricing.round_minor(pricing.total(item.price, item.quantity) * share(item, at))
     return Proration(item, -amount, at, item.period_end)
 
 
 def remaining_time(item: Item, at: int) -> Proration:
-    """The charge for an item that starts being billed at a moment within its period."""
+    """Return the charge for an item that begins at a time within its period."""
     amount = pricing.round_minor(pricing.total(item.price, item.quantity) * share(item, at))
     return Proration(item, amount, at, item.period_end)
 
 
 def between(before: list[Item], after: list[Item], at: int) -> list[Proration]:
-    """The lines for a change of items at a moment.
+    """Return the lines for a change of items at a time.
 
-    Credits and charges of each item that differs, in the items' order.
+    They credit and charge each item that differs, in the items' order.
     """
     old = {item.id: item for item in before}
     new = {item.id: item for item in after}

@@ -1,8 +1,7 @@
-"""The account's billing settings that Stripe offers in its dashboard only.
+"""Billing settings that Stripe offers only in its dashboard.
 
-What happens when payments keep failing.
-
-Retries follow a fixed schedule instead of Stripe's learned one, so that a test knows when the next one is.
+They define what happens when payments keep failing. Retries follow a fixed schedule instead of Stripe's
+learned one, so that tests can predict the next one.
 """
 
 from __future__ import annotations
@@ -13,24 +12,24 @@ from sandbox.stripe.parameters import one_of
 from sandbox.stripe.routing import Route
 
 RETRY_DAYS = (3, 5, 7)
-"""Days from each failed attempt to the next; after the last of them the subscription gets its end state."""
+"""Days from each failed attempt to the next; after the last one the subscription gets its end state."""
 DRAFT_SECONDS = HOUR
-"""How long an automatic invoice stays a draft, so that an integration can add to it."""
+"""Time an automatic invoice stays a draft, so that an integration can add items."""
 INCOMPLETE_SECONDS = 23 * HOUR
-"""How long a first payment, or that of a pending update, may take."""
+"""Time limit of a first payment, and of a pending update."""
 TRIAL_NOTICE_SECONDS = 3 * DAY
-"""`customer.subscription.trial_will_end` comes so long before."""
+"""Time of `customer.subscription.trial_will_end` before the trial's end."""
 UPCOMING_SECONDS = 7 * DAY
-"""`invoice.upcoming` comes so long before a renewal."""
+"""Time of `invoice.upcoming` before a renewal."""
 OVERDUE_END_SECONDS = 30 * DAY
-"""How long a sent invoice may be overdue before the subscription gets its end state."""
+"""Time a sent invoice may be overdue before the subscription gets its end state."""
 
 _KIND, _ID = "_billing_settings", "_billing_settings"
 _WORDS = ("cancel", "unpaid", "past_due")
 
 
 def end_state(account: Account) -> str:
-    """What a subscription becomes when its retries are used up.
+    """Return the end state of a subscription after its last retry.
 
     `cancel` (the default), `unpaid` or `past_due`.
     """
@@ -39,7 +38,7 @@ def end_state(account: Account) -> str:
 
 
 def change(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /_sandbox/billing_settings`: set what the dashboard sets."""
+    """`POST /_sandbox/billing_settings`: change the dashboard settings."""
     stored = account.peek(_KIND, _ID) or account.insert({"object": _KIND, "id": _ID})
     account.get(_KIND, _ID)["failed_payments"] = params["failed_payments"]
     return stored

@@ -1,20 +1,20 @@
-"""What a subscription's status is, as its invoices are paid or not, and how it ends."""
+"""Subscription status: how it follows the invoices, and how a subscription ends."""
 
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import invoicing, pending, settings
 from sandbox.stripe.billing.settings import RETRY_DAYS
-from sandbox.stripe.billing.updates import told, updating
+from sandbox.stripe.billing.updates import mark_emitted, updating
 
 ENDED = frozenset(["canceled", "incomplete_expired"])
 SETTLED = frozenset(["paid", "void", "uncollectible"])
 
 
 def on_invoice_settled(account: Account, invoice: Json) -> None:
-    """An invoice was paid, voided or given up.
+    """Listener: update the status after an invoice was paid, voided or uncollectible.
 
-    An incomplete subscription starts, an overdue one is in order again.
+    An incomplete subscription starts, a past-due one becomes active.
     """
     subscription = _subscription_of(account, invoice)
     if subscription is None or subscription["status"] in ENDED:
@@ -37,7 +37,7 @@ def on_invoice_settled(account: Account, invoice: Json) -> None:
 
 
 def on_invoice_failed(account: Account, invoice: Json) -> None:
-    """A payment failed: overdue while retries are left, then as the account's settings say."""
+    """Listener: set the status to past due while retries are left, then to the end state."""
     subscription = _subscription_of(account, invoice)
     if subscription is None or subscription["status"] in (*ENDED, "incomplete", "paused", "unpaid"):
         return
@@ -51,7 +51,7 @@ def on_invoice_failed(account: Account, invoice: Json) -> None:
 
 
 def give_up(account: Account, subscription: Json, invoice: Json) -> None:
-    """Retries are used up. A later invoice that was paid saves the subscription, as Stripe documents."""
+    """Apply the end state after the last retry. As in Stripe, a later paid invoice prevents it."""
     latest = account.peek("invoice", subscription["latest_invoice"])
     if latest is not None and latest["id"] != invoice["id"] and latest["status"] == "paid":
         return
@@ -63,7 +63,7 @@ def give_up(account: Account, subscription: Json, invoice: Json) -> None:
 
 
 def end(account: Account, subscription: Json, at: int, *, reason: str, status: str = "canceled") -> None:
-    """The final state: the schedule ends with it, and nothing of it is collected automatically any more."""
+    """Set the final state, end the schedule and stop all automatic collection."""
     pending.drop(account, subscription)
     details = {**subscription["cancellation_details"], "reason": reason}
     subscription.update(
@@ -83,11 +83,11 @@ def end(account: Account, subscription: Json, at: int, *, reason: str, status: s
         end_schedule(account, subscription, at)
     if status == "canceled":
         account.emit("customer.subscription.deleted", subscription)
-        told(subscription)
+        mark_emitted(subscription)
 
 
 def end_schedule(account: Account, subscription: Json, at: int) -> None:
-    """The subscription's schedule ends because the subscription did."""
+    """End the schedule of a subscription that has ended."""
     schedule = account.get("subscription_schedule", subscription["schedule"])
     if schedule["status"] in ("active", "not_started"):
         schedule.update(status="canceled", canceled_at=at, current_phase=None)
@@ -95,7 +95,7 @@ def end_schedule(account: Account, subscription: Json, at: int) -> None:
 
 
 def expire(account: Account, subscription: Json) -> None:
-    """A first payment that did not come within its 23 hours."""
+    """Expire a subscription whose first payment did not arrive within 23 hours."""
     with updating(account, subscription):
         end(
             account,
@@ -111,7 +111,7 @@ def expire(account: Account, subscription: Json) -> None:
 
 
 def is_in_trial(account: Account, subscription: Json) -> bool:
-    """Whether its trial is still to end."""
+    """Return whether the trial has not ended yet."""
     return subscription["trial_end"] is not None and subscription["trial_end"] > account.now(subscription)
 
 

@@ -1,4 +1,4 @@
-"""One `customer.subscription.updated` for everything that one action changes on a subscription."""
+"""Emission of one `customer.subscription.updated` for all changes of one action."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SNAPSHOT = "_snapshot"
 
 @contextmanager
 def updating(account: Account, subscription: Json) -> Iterator[None]:
-    """Changes made inside are told by one event when the outermost block ends; none, if nothing differs."""
+    """Emit one event for all changes inside when the outermost block ends; none if nothing changed."""
     if _SNAPSHOT in subscription:
         yield
         return
@@ -28,17 +28,17 @@ def updating(account: Account, subscription: Json) -> Iterator[None]:
         account.emit("customer.subscription.updated", subscription, previous)
 
 
-def told(subscription: Json) -> None:
-    """Another event has just told the subscription's state: what it told is not to be told again."""
+def mark_emitted(subscription: Json) -> None:
+    """Record that another event has emitted the current state, so that it is not emitted again."""
     if _SNAPSHOT in subscription:
         subscription.pop(_SNAPSHOT)
         subscription[_SNAPSHOT] = public(subscription)
 
 
 def difference(before: Json, after: Json) -> Json:
-    """`previous_attributes`: the old values of what differs.
+    """Return `previous_attributes`: the old values of changed fields.
 
-    Of metadata only the keys that do, null for new ones.
+    For metadata only the changed keys, null for new ones.
     """
     previous = {name: value for name, value in before.items() if after.get(name) != value}
     if "metadata" in previous:

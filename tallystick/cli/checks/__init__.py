@@ -1,1 +1,1 @@
-"""What `doctor` looks at, one module for each layer."""
+"""Checks of `doctor`, one module per layer."""

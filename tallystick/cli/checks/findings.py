@@ -1,23 +1,23 @@
-"""What an examination found, and what to do about it."""
+"""Results of the checks, with advice."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Level(Enum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     GOOD = "good"
     ODD = "odd"
-    """It works, and somebody should look."""
+    """Works, but needs attention."""
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """It cannot be seen from here."""
+    """Cannot be checked from here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     level: Level
     what: str
@@ -25,5 +25,5 @@ class Finding:
     advice: str = ""
 
     def document(self) -> dict[str, str]:
-        """For programs."""
+        """Return the finding as JSON."""
         return {"level": self.level.value, "what": self.what, "detail": self.detail, "advice": self.advice}

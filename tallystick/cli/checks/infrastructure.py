@@ -1,4 +1,4 @@
-"""The ground everything stands on: the NATS server and the database."""
+"""Checks of the NATS server and of Postgres."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ SLOW_ROUND_TRIP_SECONDS = 0.05
 """A server in the same network answers in a millisecond; each command takes several round trips."""
 POSTGRES_PORT = 5432
 POSTGRES_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-"""The question that any Postgres answers with S or N, before a password is needed."""
+"""SSLRequest packet; every Postgres answers it with S or N before authentication."""
 
 
 async def nats_server(client: Client, place: Place) -> list[Finding]:
-    """Whether NATS is near, and keeps what it acknowledges."""
+    """Check the round trip to NATS, and that JetStream syncs messages to disk before acknowledging."""
     start = time.perf_counter()
     await client.connection.nats.flush(timeout=5)
     seconds = time.perf_counter() - start
@@ -55,12 +55,12 @@ async def _disk(place: Place) -> Finding:
 
 
 async def database(place: Place) -> list[Finding]:
-    """Whether a Postgres answers where the database should be."""
+    """Check that Postgres answers at the configured address."""
     url = place.endpoints.get("database") or os.environ.get("DATABASE_URL")
     if not url:
         return [Finding(Level.UNKNOWN, "Postgres", "unknown", "Set DATABASE_URL to have it checked.")]
     parts = urlsplit(url)
-    where = f"{parts.hostname}:{parts.port or POSTGRES_PORT}"
+    address = f"{parts.hostname}:{parts.port or POSTGRES_PORT}"
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port or POSTGRES_PORT)
@@ -74,17 +74,17 @@ async def database(place: Place) -> list[Finding]:
     except (OSError, TimeoutError) as error:
         advice = "Commands answer `unavailable` until it is back. Start it, or correct DATABASE_URL."
         return [
-            Finding(Level.BROKEN, "Postgres", f"{where} does not answer: {str(error) or 'timeout'}", advice)
+            Finding(Level.BROKEN, "Postgres", f"{address} does not answer: {str(error) or 'timeout'}", advice)
         ]
     if answer not in (b"S", b"N"):
-        return [Finding(Level.BROKEN, "Postgres", f"{where} is something else", "Correct DATABASE_URL.")]
-    return [Finding(Level.GOOD, "Postgres", f"answers at {where}")]
+        return [Finding(Level.BROKEN, "Postgres", f"{address} is not Postgres", "Correct DATABASE_URL.")]
+    return [Finding(Level.GOOD, "Postgres", f"answers at {address}")]
 
 
 def get(url: str, data: bytes | None = None) -> tuple[int, str]:
-    """Status and body of a GET (a POST where there is data).
+    """Return the status and body of a GET, or of a POST with `data`.
 
-    Status 0 and the reason when there is no answer.
+    Returns status 0 and the reason when there is no response.
     """
     request = urllib.request.Request(url, data=data)  # noqa: S310 - the operator's own URLs
     try:

@@ -1,4 +1,4 @@
-"""Streams, buckets and consumers: whether they exist, how full they are, and who is behind."""
+"""Checks of streams, buckets and consumers: missing, full or lagging."""
 
 import nats.errors
 from nats.js import JetStreamContext, api
@@ -41,16 +41,16 @@ CONSUMERS = {
     WEBHOOKS_STREAM: ("webhooks-ingress",),
     STRIPE_EVENTS_STREAM: ("subscriptions-stripe-events",),
 }
-"""The durable consumers of the services, by stream."""
+"""Durable consumers of the services, by stream."""
 LAG_MESSAGES = 1_000
-"""A worker handles this many in about a second; more than that waiting is worth a look."""
+"""A worker processes this many in about a second; a longer backlog is reported."""
 FULL_SHARE = 0.8
-"""From here on somebody should look before a stream is full."""
+"""Share of `max_bytes` from which a stream is reported as nearly full."""
 PROVISION = "Run `python -m shared.operations.provision` as the owner; `./dev up` does it by itself."
 
 
 async def examine(client: Client) -> list[Finding]:
-    """All streams, and the durable consumers that belong to the services."""
+    """Check all streams, and the durable consumers of the services."""
     jetstream = client.connection.jetstream()
     findings = []
     for name in STREAMS:
@@ -80,10 +80,13 @@ def _stream(name: str, info: api.StreamInfo) -> Finding:
         full = f"{detail}: {state.bytes / limit:.0%} of what it may hold"
         if config.discard == api.DiscardPolicy.NEW:
             return Finding(
-                Level.BROKEN, name, full, "Senders are refused once it is full; see who lags below."
+                Level.BROKEN,
+                name,
+                full,
+                "Publishes are rejected once it is full; see the lagging consumers below.",
             )
         return Finding(
-            Level.ODD, name, full, "The oldest messages leave first; raise max_bytes to keep more."
+            Level.ODD, name, full, "The oldest messages are deleted first; raise max_bytes to keep more."
         )
     return Finding(Level.GOOD, name, detail)
 
@@ -104,12 +107,12 @@ async def _consumers(jetstream: JetStreamContext, stream: str) -> list[Finding]:
 
 def _consumer(info: api.ConsumerInfo) -> Finding:
     what = f"  {info.name}"
-    waiting, in_hand = info.num_pending or 0, info.num_ack_pending or 0
-    detail = f"{waiting:,} waiting, {in_hand:,} in hand"
+    waiting, in_progress = info.num_pending or 0, info.num_ack_pending or 0
+    detail = f"{waiting:,} waiting, {in_progress:,} in progress"
     if info.num_redelivered:
         detail += f", {info.num_redelivered:,} tried again"
     service = info.name.partition("-")[0]
-    if not info.num_waiting and not in_hand:
+    if not info.num_waiting and not in_progress:
         return Finding(
             Level.BROKEN,
             what,

@@ -1,4 +1,4 @@
-"""The workers themselves: whether each answers, and what its own health endpoint says."""
+"""Checks of the workers: whether each service answers, and what its health endpoint reports."""
 
 import asyncio
 import json
@@ -16,11 +16,11 @@ from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Question
 
 ANSWER_SECONDS = 3.0
-"""A worker that is there answers in milliseconds."""
+"""Deadline for an answer; a running worker answers in milliseconds."""
 
 
 async def examine(client: Client, place: Place) -> list[Finding]:
-    """Each service, and each worker whose address is known."""
+    """Check each service, and each worker whose address is known."""
     names = sorted({service for service, _ in (*COMMANDS, *QUESTIONS)})
     answers = await asyncio.gather(*(_service(client, name) for name in names))
     workers: Mapping[str, str] = place.endpoints.get("workers", {})
@@ -29,7 +29,7 @@ async def examine(client: Client, place: Place) -> list[Finding]:
 
 
 def _harmless_question(service: str) -> Question[Any] | None:
-    """A question that needs no fields; it reads, and changes nothing."""
+    """Return a question of the service that needs no fields; None when it has none."""
     for (owner, _), model in sorted(QUESTIONS.items()):
         if owner == service:
             try:
@@ -42,7 +42,7 @@ def _harmless_question(service: str) -> Question[Any] | None:
 async def _service(client: Client, service: str) -> Finding:
     question = _harmless_question(service)
     if question is None:
-        return Finding(Level.UNKNOWN, service, "has no question that could be asked without knowing more")
+        return Finding(Level.UNKNOWN, service, "has no question without required fields")
     start = time.perf_counter()
     try:
         outcome = await client.answer(question, deadline_seconds=ANSWER_SECONDS)
@@ -67,7 +67,10 @@ async def _worker(name: str, url: str) -> Finding:
     if status == 0:
         return Finding(Level.BROKEN, what, f"{url} does not answer: {body}", "Start the worker.")
     return Finding(
-        Level.BROKEN, what, f"not ready: {_problems(body)}", "Mend what it names; it goes on by itself."
+        Level.BROKEN,
+        what,
+        f"not ready: {_problems(body)}",
+        "Fix the reported problem; the worker then continues by itself.",
     )
 
 
@@ -86,7 +89,7 @@ async def _ingress(place: Place) -> list[Finding]:
     url = place.endpoints.get("webhooks")
     if not url:
         return []
-    # Without a signature nothing is stored; being refused is the right answer.
+    # The request is unsigned, so that a correctly configured ingress rejects it and stores nothing.
     status, body = await asyncio.to_thread(get, url, b"{}")
     if status == 400:
         return [Finding(Level.GOOD, "Stripe ingress", f"{url} refuses what is not signed")]

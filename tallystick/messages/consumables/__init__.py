@@ -1,4 +1,4 @@
-"""The language of `consumables`: accounts, grants, consumption, reservations, recharges, usage."""
+"""Messages of `consumables`: accounts, grants, consumption, reservations, recharges, usage."""
 
 from tallystick.messages.consumables.balances import (
     Balance,

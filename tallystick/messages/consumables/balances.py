@@ -1,4 +1,4 @@
-"""Balances, their grants and the ledger behind them, as they are told and asked for."""
+"""Balances, grants and ledger entries: snapshots, questions and events."""
 
 from typing import Literal
 
@@ -21,126 +21,130 @@ from tallystick.messages.consumables.types import SERVICE, Account, CountedKind,
 
 
 class GrantSource(Told):
-    """Where a grant comes from."""
+    """Origin of a grant."""
 
     kind: Literal["subscription", "recharge", "manual", "rollover"]
-    subscription_id: EntityId | None = Field(default=None, description="Of grants that a plan gives.")
-    product: Code | None = Field(default=None, description="Of grants that a plan gives.")
-    recharge_id: EntityId | None = Field(default=None, description="Of units that were bought.")
-    reason: str | None = Field(default=None, description="Of grants made by hand.")
+    subscription_id: EntityId | None = Field(default=None, description="Of plan grants.")
+    product: Code | None = Field(default=None, description="Product code, of plan grants.")
+    recharge_id: EntityId | None = Field(default=None, description="Of recharged units.")
+    reason: str | None = Field(default=None, description="Of manual grants.")
 
 
 class GrantSnapshot(Told):
-    """Units given to an account at one time, and what is left of them."""
+    """Units granted to an account, and how many are left."""
 
     grant_id: EntityId
     version: PositiveCount
     account: Account
     feature: Code
-    quantity: Count | None = Field(description="Null: unlimited.")
-    remaining: Count | None = Field(description="What may still be drawn; null: unlimited.")
-    expires_at: Instant | None = Field(description="Null: never.")
-    priority: Priority = Field(description="Of grants that expire together the lowest goes first.")
+    quantity: Count | None = Field(description="Granted units; null: unlimited.")
+    remaining: Count | None = Field(description="Units that may still be drawn; null: unlimited.")
+    expires_at: Instant | None = Field(description="Null: never expires.")
+    priority: Priority = Field(
+        description="Among grants with the same expiry, the lowest priority is drawn first."
+    )
     source: GrantSource
-    revoked: bool = Field(default=False, description="Taken back before its time.")
+    revoked: bool = Field(default=False, description="Revoked before it expired.")
     created_at: Instant
 
 
 class BalanceSnapshot(Told):
-    """What an account has of one feature. granted = consumed + reserved + expired + remaining."""
+    """Balance of an account for one feature. granted = consumed + reserved + expired + remaining."""
 
-    consumable_id: str = Field(description="Its key in the bucket: `team_team_01h….mentorship_hours`.")
+    consumable_id: str = Field(description="Key in the bucket, such as `team_team_01h….mentorship_hours`.")
     version: PositiveCount
     account: Account
     feature: Code
     kind: CountedKind
-    granted: Count | None = Field(description="Null while a grant is unlimited.")
+    granted: Count | None = Field(description="Granted units; null while a grant is unlimited.")
     consumed: Count
     reserved: Count
-    expired: Count = Field(description="Lapsed or revoked unused.")
-    remaining: Count | None = Field(description="Null: unlimited.")
+    expired: Count = Field(description="Units that expired or were revoked unused.")
+    remaining: Count | None = Field(description="Units that may be drawn; null: unlimited.")
 
 
 class Entry(Told):
-    """One entry of the ledger: units that moved."""
+    """Ledger entry: one movement of units."""
 
     entry_id: EntityId
     account: Account
     feature: Code
     grant_id: EntityId
     kind: EntryKind
-    quantity: Count = Field(description="How many moved; `kind` says from where to where.")
-    consumer: Customer | None = Field(description="Who used or reserved them.")
-    caused_by: str = Field(description="The command id, event id or tick behind it.")
+    quantity: Count = Field(description="Number of units; `kind` says how they moved.")
+    consumer: Customer | None = Field(description="Customer who used or reserved the units.")
+    caused_by: str = Field(description="Command id, event id or tick that caused it.")
     reservation_id: EntityId | None = None
-    metadata: Metadata | None = Field(default=None, description="As given with the command.")
+    metadata: Metadata | None = Field(default=None, description="Metadata of the command.")
     occurred_at: Instant
 
 
 class BucketBalance(Told):
-    """The value of a key in the bucket `billing_balances`."""
+    """Value of a key in the bucket `billing_balances`."""
 
-    remaining: Count | None = Field(description="Null: unlimited.")
+    remaining: Count | None = Field(description="Units that may be drawn; null: unlimited.")
     version: PositiveCount
 
 
 class Balance(Told):
-    """The answer to `get_balance`: one account's, or the sum of all that a consumer may draw on."""
+    """Answer to `get_balance`: the balance of one account, or of all accounts a consumer may draw from."""
 
-    granted: Count | None = Field(description="Null while a grant is unlimited.")
+    granted: Count | None = Field(description="Granted units; null while a grant is unlimited.")
     consumed: Count
     reserved: Count
     expired: Count
-    remaining: Count | None = Field(description="Null: unlimited.")
-    grants: list[GrantSnapshot] = Field(description="Those not used up yet, in the order they are drawn on.")
+    remaining: Count | None = Field(description="Units that may be drawn; null: unlimited.")
+    grants: list[GrantSnapshot] = Field(
+        description="Grants with units left, in the order they are drawn from."
+    )
 
 
 class BalancePage(Told):
-    """A page of balances, by account and feature."""
+    """Page of balances, by account and feature."""
 
     items: list[BalanceSnapshot]
     next_cursor: str | None = None
 
 
 class EntryPage(Told):
-    """A page of the ledger, newest first."""
+    """Page of ledger entries, newest first."""
 
     items: list[Entry]
     next_cursor: str | None = None
 
 
 class GetBalance(Question[Balance], service=SERVICE, rejections=("no_account",)):
-    """What an account has of a feature, or what a consumer may draw on in all."""
+    """Get the balance of an account, or of all accounts a consumer may draw from."""
 
     account: Account | None = None
     consumer: Customer | None = None
     feature: Code
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "GetBalance":
-        _one_of(self.account, self.consumer)
+    def _require_account_or_consumer(self) -> "GetBalance":
+        _require_one(self.account, self.consumer)
         return self
 
 
 class ListBalances(Page, Question[BalancePage], service=SERVICE):
-    """All balances of an account, or all that a consumer may draw on."""
+    """List the balances of an account, or of all accounts a consumer may draw from."""
 
     account: Account | None = None
     consumer: Customer | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "ListBalances":
-        _one_of(self.account, self.consumer)
+    def _require_account_or_consumer(self) -> "ListBalances":
+        _require_one(self.account, self.consumer)
         return self
 
 
 class ListEntries(Page, Question[EntryPage], service=SERVICE):
-    """An account's ledger, newest first."""
+    """List the ledger entries of an account, newest first."""
 
     account: Account
     feature: Code | None = None
-    since: Instant | None = Field(default=None, description="From this moment on.")
-    until: Instant | None = Field(default=None, description="Before this moment.")
+    since: Instant | None = Field(default=None, description="Entries at or after this time.")
+    until: Instant | None = Field(default=None, description="Entries before this time.")
 
 
 class ConsumableEvent(
@@ -159,17 +163,19 @@ class ConsumableEvent(
         "exhausted",
     ),
 ):
-    """A balance changed: by which entries, and where it stands now.
+    """A balance changed; carries the ledger entries and the new balance.
 
-    One `consumedV1` tells of everything that one commit drew from a balance. `lowV1`: less than the
-    auto-recharge's threshold remains, or without one, no more than 20% of the last grant.
+    One `consumedV1` covers everything that one commit drew from a balance. `lowV1`: fewer units remain than
+    the threshold of the auto-recharge or, without one, at most 20% of the last grant.
     """
 
     consumable: BalanceSnapshot
-    entries: list[Entry] = Field(default=[], description="Empty for `lowV1` and `exhaustedV1`.")
-    grant: GrantSnapshot | None = Field(default=None, description="Of `grantedV1` and `revokedV1`.")
+    entries: list[Entry] = Field(
+        default=[], description="Ledger entries of the change; empty for `lowV1` and `exhaustedV1`."
+    )
+    grant: GrantSnapshot | None = Field(default=None, description="Only with `grantedV1` and `revokedV1`.")
 
 
-def _one_of(account: str | None, consumer: Customer | None) -> None:
+def _require_one(account: str | None, consumer: Customer | None) -> None:
     if (account is None) == (consumer is None):
         raise ValueError("give either account or consumer")

@@ -1,4 +1,4 @@
-"""Commands that use units up, set them aside, or give them back."""
+"""Commands that consume, reserve, release or refund units."""
 
 from typing import Annotated, Self
 
@@ -26,11 +26,12 @@ from tallystick.messages.consumables.types import (
 )
 
 DRAWING = ("insufficient_balance", "no_account", "unknown_feature", "account_suspended")
-"""Why nothing can be drawn. `insufficient_balance`: `details.available` says how many there are."""
+"""Rejections of consuming and reserving. `insufficient_balance`: `details.available` is the number of
+available units."""
 
 
 class Drawn(Told):
-    """Units taken from one grant."""
+    """Units drawn from one grant."""
 
     account: Account
     grant_id: EntityId
@@ -38,55 +39,59 @@ class Drawn(Told):
 
 
 class Consumed(Told):
-    """Units that were used."""
+    """Result of a consumption."""
 
     consumed: Count
-    remaining: Count | None = Field(description="What this consumer may still draw; null: unlimited.")
-    drawn: list[Drawn] = Field(description="From where, in the order they were taken.")
+    remaining: Count | None = Field(description="Units the consumer may still draw; null: unlimited.")
+    drawn: list[Drawn] = Field(description="Grants the units were drawn from, in order.")
 
 
 class UnitsRequest(Strict):
-    """Who wants how many units of what."""
+    """Fields of commands that draw units."""
 
-    consumer: Customer = Field(description="Who uses them.")
+    consumer: Customer = Field(description="Customer who uses the units.")
     feature: Code
     quantity: Units = 1
     account: Account | None = Field(
-        default=None, description="From this account alone; absent: from all the consumer may draw on."
+        default=None,
+        description="Draw from this account only; absent: from all accounts the consumer may draw from.",
     )
-    partial: bool = Field(default=False, description="Take what there is, if it is less but not nothing.")
-    metadata: Metadata | None = Field(default=None, description="Kept with the ledger's entries.")
+    partial: bool = Field(
+        default=False,
+        description="Draw the available units if there are fewer than requested, but at least one.",
+    )
+    metadata: Metadata | None = Field(default=None, description="Stored with the ledger entries.")
 
 
 class Consume(UnitsRequest, Command[Consumed], service=SERVICE, rejections=DRAWING):
-    """Use units, all or nothing unless `partial`; of a limit: occupy."""
+    """Consume units, all or nothing unless `partial`; for a limit, occupy units."""
 
 
 class ConsumedMany(Told):
-    """What became of each item, in their order."""
+    """Outcome of each item, in order."""
 
     outcomes: list[Outcome]
 
 
 class ConsumeMany(Command[ConsumedMany], service=SERVICE):
-    """Many consumptions at once, each with its own id, outcome and effect.
+    """Carry out many consumptions at once, each with its own command id and outcome.
 
-    An item that was sent before, alone or in another batch, has the outcome it had then.
+    An item that was sent before, alone or in another batch, gets its first outcome again.
     """
 
     items: Annotated[list[Consume], Field(min_length=1, max_length=ITEMS_MAX)]
 
     @model_validator(mode="after")
-    def _ids_differ(self) -> Self:
+    def _require_distinct_ids(self) -> Self:
         if any(item.command_id == self.command_id for item in self.items):
             raise ValueError("an item needs a command_id other than the message's")
         return self
 
 
 class Left(Told):
-    """What may be drawn now."""
+    """Units left after a change."""
 
-    remaining: Count | None = Field(description="Null: unlimited.")
+    remaining: Count | None = Field(description="Units that may be drawn now; null: unlimited.")
 
 
 class Release(
@@ -94,9 +99,9 @@ class Release(
     service=SERVICE,
     rejections=("nothing_to_release", "no_account", "unknown_feature"),
 ):
-    """Free what was occupied of a limit, also of a suspended account.
+    """Release occupied units of a limit, even if the account is suspended.
 
-    `nothing_to_release`: `details.in_use` says how many are.
+    `nothing_to_release`: `details.in_use` is the number of units in use.
     """
 
     consumer: Customer
@@ -106,22 +111,22 @@ class Release(
 
 
 class Reserved(Told):
-    """Units set aside."""
+    """Result of a reservation."""
 
     reservation_id: EntityId
     reserved: Count
     expires_at: Instant
-    remaining: Count | None = Field(description="What this consumer may still draw; null: unlimited.")
+    remaining: Count | None = Field(description="Units the consumer may still draw; null: unlimited.")
 
 
 class Reserve(UnitsRequest, Command[Reserved], service=SERVICE, rejections=DRAWING):
-    """Set units aside for a while: nobody else can have them, and they come back if nothing becomes of it."""
+    """Reserve units for a limited time. They return to the balance unless the reservation is committed."""
 
     ttl_seconds: Annotated[int, Field(ge=1, le=RESERVATION_MAX_SECONDS)]
 
 
 class Settled(Told):
-    """What became of a reservation."""
+    """Result of committing a reservation."""
 
     consumed: Count
     remaining: Count | None
@@ -132,35 +137,35 @@ class CommitReservation(
     service=SERVICE,
     rejections=("reservation_expired", "reservation_closed", "insufficient_balance"),
 ):
-    """Use what was set aside; a smaller quantity gives the rest back.
+    """Consume reserved units; a smaller quantity releases the rest.
 
-    `insufficient_balance`: more was asked for than is reserved (`details.available`).
+    `insufficient_balance`: more units were requested than are reserved (`details.available`).
     """
 
     reservation_id: EntityId
-    quantity: Units | None = Field(default=None, description="Absent: all of it.")
+    quantity: Units | None = Field(default=None, description="Absent: all reserved units.")
 
 
 class ReleaseReservation(Command[Left], service=SERVICE, rejections=("reservation_closed",)):
-    """Give back what was set aside."""
+    """Release reserved units."""
 
     reservation_id: EntityId
 
 
 class Refunded(Told):
-    """Units given back."""
+    """Result of a refund."""
 
     refunded: Count
     remaining: Count | None
 
 
 class RefundConsumption(Command[Refunded], service=SERVICE, rejections=("already_refunded",)):
-    """Give back what a consumption used, all of it or a part, to the grants it was drawn from.
+    """Refund a consumption, fully or partly, to the grants it was drawn from.
 
-    What is given back to a grant that has expired meanwhile expires with it. Places of a limit that were
-    released are not there any more. `already_refunded`: less than the quantity is left to refund
+    Units refunded to a grant that has expired expire immediately. Units of a limit that were already released
+    cannot be refunded. `already_refunded`: fewer units than requested are left to refund
     (`details.refundable`).
     """
 
-    consumption_id: CommandId = Field(description="The `command_id` of the consumption.")
-    quantity: Units | None = Field(default=None, description="Absent: all that is not refunded yet.")
+    consumption_id: CommandId = Field(description="`command_id` of the consumption.")
+    quantity: Units | None = Field(default=None, description="Absent: everything not refunded yet.")

@@ -1,4 +1,4 @@
-"""Commands that give units and take them back."""
+"""Commands that grant units and revoke grants."""
 
 from pydantic import Field
 
@@ -8,24 +8,24 @@ from tallystick.messages.consumables.types import PRIORITY_DEFAULT, SERVICE, Acc
 
 
 class Granted(Told):
-    """A grant, as made or as taken back."""
+    """Grant after the command."""
 
     grant: GrantSnapshot
 
 
 class Grant(Command[Granted], service=SERVICE, rejections=("no_account", "unknown_feature")):
-    """Give units to an account by hand."""
+    """Grant units to an account manually."""
 
     account: Account
     feature: Code
-    quantity: Units | None = Field(description="Null: unlimited.")
-    expires_at: Instant | None = Field(default=None, description="Absent: never.")
-    priority: Priority = Field(default=PRIORITY_DEFAULT, description="The lowest is used first.")
+    quantity: Units | None = Field(description="Units to grant; null: unlimited.")
+    expires_at: Instant | None = Field(default=None, description="Absent: never expires.")
+    priority: Priority = Field(default=PRIORITY_DEFAULT, description="Lower priorities are drawn first.")
     reason: Text
 
 
 class RevokeGrant(Command[Granted], service=SERVICE):
-    """Take back what is left of a grant; what was used of it stays used. Again: the same."""
+    """Revoke the unused units of a grant. Repeating it changes nothing."""
 
     grant_id: EntityId
     reason: Text

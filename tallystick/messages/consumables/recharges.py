@@ -1,4 +1,4 @@
-"""Buying more units: by hand, or by itself when they run low."""
+"""Recharges: buying more units manually, or automatically when a balance is low."""
 
 from typing import Literal
 
@@ -21,53 +21,53 @@ from tallystick.messages.consumables.types import SERVICE, Account, Units
 
 
 class AutoRechargeSnapshot(Told):
-    """How an account buys more of a feature by itself."""
+    """Auto-recharge settings of an account for a feature."""
 
     account: Account
     feature: Code
     version: PositiveCount
     enabled: bool
-    threshold: Count = Field(description="Less than this remaining buys more.")
+    threshold: Count = Field(description="A recharge is made when fewer units than this remain.")
     recharge_quantity: Units
-    max_spend_per_period: Money | None = Field(description="Null: no bound.")
-    spent: Money = Field(description="Paid and in flight, in the billing period that runs.")
-    failures: Count = Field(description="In a row; after three it is suspended.")
-    suspended: bool = Field(description="Until it is set again.")
+    max_spend_per_period: Money | None = Field(description="Spending cap; null: none.")
+    spent: Money = Field(description="Paid and pending recharges in the current billing period.")
+    failures: Count = Field(description="Consecutive failures; after three, the auto-recharge is suspended.")
+    suspended: bool = Field(description="Suspended until it is set again.")
 
 
 class AutoRecharge(Told):
-    """The rule, as set or as asked for."""
+    """Auto-recharge settings after the command, or as queried."""
 
     auto_recharge: AutoRechargeSnapshot
 
 
 class RechargeSnapshot(Told):
-    """Units being bought."""
+    """Snapshot of a recharge."""
 
     recharge_id: EntityId
     version: PositiveCount
     account: Account
     feature: Code
-    quantity: Count = Field(description="0 when it was skipped.")
+    quantity: Count = Field(description="Units bought; 0 when skipped.")
     amount: Money
     status: Literal["pending", "paid", "failed", "skipped"]
     reason: str | None = Field(
         default=None,
-        description="Why it was skipped (`spend_cap_reached`, `unlimited`, `suspended`) or failed.",
+        description="Reason why it was skipped (`spend_cap_reached`, `unlimited`, `suspended`) or failed.",
     )
-    automatic: bool = Field(description="Bought by itself, not by hand.")
-    invoice_id: str | None = Field(description="Known once the customer was charged.")
+    automatic: bool = Field(description="Made by the auto-recharge, not manually.")
+    invoice_id: str | None = Field(description="Set once the customer was charged.")
     created_at: Instant
 
 
 class RechargeFound(Told):
-    """A recharge as it stands; units come once it is paid."""
+    """A recharge; its units are granted once it is paid."""
 
     recharge: RechargeSnapshot
 
 
 class RechargePage(Told):
-    """A page of recharges, newest first."""
+    """Page of recharges, newest first."""
 
     items: list[RechargeSnapshot]
     next_cursor: str | None = None
@@ -78,7 +78,7 @@ class SetAutoRecharge(
     service=SERVICE,
     rejections=("recharge_price_missing", "no_account", "unknown_feature"),
 ):
-    """Have more units bought whenever less than `threshold` remain, at once where that is so already.
+    """Set the auto-recharge: units are bought when fewer than `threshold` remain, even right now.
 
     Setting it again ends a suspension.
     """
@@ -96,7 +96,7 @@ class Recharge(
     service=SERVICE,
     rejections=("recharge_price_missing", "recharge_in_flight", "no_account", "unknown_feature"),
 ):
-    """Buy units now. The paying customer is charged; the units come once the invoice is paid."""
+    """Buy units now. The paying customer is charged; the units are granted once the invoice is paid."""
 
     account: Account
     feature: Code
@@ -104,20 +104,20 @@ class Recharge(
 
 
 class ChargeRecharge(Command[RechargeFound], service=SERVICE):
-    """Have the paying customer charged for a recharge that was asked for. For Tallystick's own services."""
+    """Charge the paying customer for a requested recharge. For Tallystick's own services."""
 
     recharge_id: EntityId
 
 
 class GetAutoRecharge(Question[AutoRecharge], service=SERVICE, rejections=("not_found",)):
-    """The rule for an account and feature."""
+    """Get the auto-recharge settings of an account for a feature."""
 
     account: Account
     feature: Code
 
 
 class ListRecharges(Page, Question[RechargePage], service=SERVICE):
-    """An account's recharges, newest first."""
+    """List the recharges of an account, newest first."""
 
     account: Account
 
@@ -125,6 +125,6 @@ class ListRecharges(Page, Question[RechargePage], service=SERVICE):
 class RechargeEvent(
     Event, service=SERVICE, entity="recharge", names=("requested", "paid", "failed", "skipped")
 ):
-    """A recharge was asked for, paid, failed, or not made, with the reason."""
+    """A recharge was requested, paid, failed, or skipped, with the reason."""
 
     recharge: RechargeSnapshot

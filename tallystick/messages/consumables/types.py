@@ -1,4 +1,4 @@
-"""The words that all messages of `consumables` share."""
+"""Types shared by the messages of `consumables`."""
 
 from typing import Annotated, Literal
 
@@ -8,12 +8,12 @@ from tallystick.messages.catalog import UNITS_MAX
 
 SERVICE = "consumables"
 ITEMS_MAX = 500
-"""Consumptions in one `consume_many`: a batch that commits in a few milliseconds."""
+"""Consumptions per `consume_many`; a batch of this size commits in a few milliseconds."""
 RESERVATION_MAX_SECONDS = 86_400
-"""A reservation of more than a day is a consumption that somebody forgot to make."""
+"""Longest reservation: one day."""
 PRIORITY_MAX = 1_000_000
 PRIORITY_DEFAULT = 100
-"""Where a plan's own grants stand: a promotion goes below, so that it is used first."""
+"""Priority of plan grants; give a promotion a lower one, so that it is drawn first."""
 
 Account = Annotated[
     str,
@@ -21,11 +21,11 @@ Account = Annotated[
         pattern=r"^(customer:(user|organization)_[A-Za-z0-9-]{1,64}|(team:team|seat:seat)_[a-z0-9]{1,64})$"
     ),
 ]
-"""Who holds units: `customer:organization_acme`, `team:team_…`, `seat:seat_…`."""
+"""Holder of units: `customer:organization_acme`, `team:team_…`, `seat:seat_…`."""
 Units = Annotated[int, Field(ge=1, le=UNITS_MAX)]
 Priority = Annotated[int, Field(ge=0, le=PRIORITY_MAX)]
 CountedKind = Literal["limit", "consumable"]
-"""A ceiling on what exists now, or units that are used up. Flags have no units."""
+"""`limit`: a cap on the units in use. `consumable`: units that are used up. Flags have no units."""
 EntryKind = Literal[
     "granted",
     "consumed",
@@ -37,6 +37,6 @@ EntryKind = Literal[
     "expired",
     "revoked",
 ]
-"""What an entry of the ledger moves, each from one place to another: `granted` from outside to what remains,
-`consumed` and `reserved` from there, `committed` from reserved to consumed, `released` from reserved back,
-`freed` (limits) and `refunded` from consumed back, `expired` and `revoked` out of what remains."""
+"""Kind of a ledger entry: `granted` adds to the remaining units; `consumed` and `reserved` draw from them;
+`committed` moves reserved units to consumed; `released` returns reserved units; `freed` (limits) and
+`refunded` return consumed units; `expired` and `revoked` remove remaining units."""

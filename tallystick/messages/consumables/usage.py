@@ -1,4 +1,4 @@
-"""How much was used, over time."""
+"""Usage over time."""
 
 from typing import Literal
 
@@ -9,27 +9,27 @@ from tallystick.messages.consumables.types import SERVICE
 
 
 class UsageBucket(Told):
-    """What was used in one span of time."""
+    """Usage in one interval."""
 
-    start: Instant = Field(description="UTC midnight; weeks begin on Mondays.")
+    start: Instant = Field(description="UTC midnight; weeks begin on Monday.")
     end: Instant
-    consumer: Customer | None = Field(default=None, description="Whose; null unless grouped by consumer.")
+    consumer: Customer | None = Field(default=None, description="Consumer; null unless grouped by consumer.")
     quantity: Count
 
 
 class UsageReport(Told):
-    """Usage by spans of time, oldest first; those without any are left out."""
+    """Usage by interval, oldest first; intervals without usage are left out."""
 
     items: list[UsageBucket]
     total: Count
 
 
 class Usage(Question[UsageReport], service=SERVICE):
-    """How many units were used from a customer's accounts, their teams' and seats' among them."""
+    """Get the units used from a customer's accounts, including those of their teams and seats."""
 
-    customer: Customer = Field(description="Who pays for the accounts.")
+    customer: Customer = Field(description="Customer who pays for the accounts.")
     feature: Code
-    since: Instant = Field(description="From the day of this moment on.")
-    until: Instant = Field(description="Before this moment; its own day counts unless it is midnight.")
+    since: Instant = Field(description="Start; the whole day of this time is included.")
+    until: Instant = Field(description="End; the whole day of this time is included, unless it is midnight.")
     by: Literal["day", "week", "month"]
     group_by: Literal["consumer"] | None = None

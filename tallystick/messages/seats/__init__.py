@@ -1,4 +1,4 @@
-"""The language of `seats`: billing teams, their seats, invitations and memberships."""
+"""Messages of `seats`: billing teams, their seats, invitations and memberships."""
 
 from tallystick.messages.seats.assignment import (
     AssignedSeat,

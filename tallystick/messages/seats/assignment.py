@@ -1,4 +1,4 @@
-"""Commands of a seat's life: assigned, claimed, invited again, revoked, passed on, multiplied."""
+"""Commands for one seat: assign, claim, invite again, revoke, replace, set the multiplier."""
 
 from typing import Annotated
 
@@ -17,71 +17,75 @@ from tallystick.messages.seats.types import (
     Token,
 )
 
-ACTING_AS = "On whose behalf; only the team's billing manager may. Absent: the caller has checked that."
-TOKEN = "Shown here alone, 7 days good, used once. Null: the seat needs no invitation."
+ACTING_AS = (
+    "User who acts; must be the team's billing manager. Absent: the caller has authorized the command."
+)
+TOKEN = "Single-use invitation token, valid for 7 days and returned only here. Null: no invitation is needed."
 
 
 class SeatToAssign(Strict):
-    """Who is to have a seat, and what kind of one."""
+    """Recipient and settings of a seat."""
 
-    email: Address | None = Field(default=None, description="Compared trimmed and in lower case.")
-    member: Member | None = Field(default=None, description="A user who is known already.")
-    multiplier: Multiplier = Field(default=1, description="1 to 100; only where units go to each seat.")
-    immediate: bool = Field(default=False, description="Claimed at once, without an invitation.")
-    role: Role | None = Field(default=None, description="The host application's own.")
-    metadata: SeatMetadata = Field(default_factory=dict, description="10 keys, 1 KB.")
+    email: Address | None = Field(
+        default=None, description="Email address; trimmed and lower-cased for comparison."
+    )
+    member: Member | None = Field(default=None, description="User who is already known.")
+    multiplier: Multiplier = Field(default=1, description="1 to 100; only for the strategy `per_seat`.")
+    immediate: bool = Field(default=False, description="Claim the seat immediately, without an invitation.")
+    role: Role | None = Field(default=None, description="Role in the host application; not interpreted here.")
+    metadata: SeatMetadata = Field(default_factory=dict, description="At most 10 keys and 1 KB.")
 
 
 class SeatAssigned(Told):
-    """A seat, and the invitation to it."""
+    """Seat with its invitation token."""
 
     seat: SeatSnapshot
     invitation_token: str | None = Field(default=None, description=TOKEN)
 
 
 class AssignedSeat(SeatAssigned):
-    """One of many seats."""
+    """Assigned seat of a batch."""
 
-    index: Count = Field(description="Its place in the command, from 0.")
+    index: Count = Field(description="Index in the command, from 0.")
 
 
 class SeatError(Told):
-    """Why one of many was not assigned."""
+    """Reason why a seat of a batch was not assigned."""
 
-    index: Count = Field(description="Its place in the command, from 0.")
+    index: Count = Field(description="Index in the command, from 0.")
     code: str
     message: str
 
 
 class SeatsAssigned(Told):
-    """What became of each of many."""
+    """Result of each seat in a batch."""
 
     assigned: list[AssignedSeat]
     errors: list[SeatError]
 
 
 class SeatClaimed(Told):
-    """A seat that has found its holder."""
+    """Claimed seat with its team."""
 
     seat: SeatSnapshot
     team: TeamSnapshot
 
 
 class SeatFound(Told):
-    """A seat, as changed."""
+    """Seat after the command."""
 
     seat: SeatSnapshot
 
 
 class SeatReplaced(Told):
-    """A seat with its new holder, who needs an invitation if only an address is known."""
+    """Seat with its new holder, who gets an invitation if only an email address is known."""
 
     seat: SeatSnapshot
     invitation_token: str | None = Field(default=None, description=TOKEN)
 
 
 class InvitationResent(Told):
-    """A seat with a new invitation; the one before is dead."""
+    """Seat with its new invitation; the previous one is invalid."""
 
     seat: SeatSnapshot
     invitation_token: str | None = Field(default=None, description=TOKEN)
@@ -100,13 +104,13 @@ class AssignSeat(
         "not_billing_manager",
     ),
 ):
-    """Give somebody a seat: by invitation or, where they are known, at once."""
+    """Assign a seat: by invitation or, for a known user, immediately."""
 
     team_id: EntityId
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
 
     @model_validator(mode="after")
-    def _somebody(self) -> "AssignSeat":
+    def _require_holder(self) -> "AssignSeat":
         if self.email is None and self.member is None:
             raise ValueError("give email, member or both")
         if self.immediate and self.member is None:
@@ -115,7 +119,7 @@ class AssignSeat(
 
 
 class AssignSeats(Command[SeatsAssigned], service=SERVICE, rejections=("team_closed", "not_billing_manager")):
-    """Give many people seats in one commit; each gets an answer of their own, in order."""
+    """Assign many seats in one commit; each gets its own result, in order."""
 
     team_id: EntityId
     seats: Annotated[list[SeatToAssign], Field(min_length=1, max_length=ASSIGN_MAX_SEATS)]
@@ -127,10 +131,10 @@ class ClaimSeat(
     service=SERVICE,
     rejections=("invitation_invalid", "invitation_expired", "email_mismatch", "seat_already_assigned"),
 ):
-    """Take the seat one was invited to.
+    """Claim the seat of an invitation.
 
-    Expired, used, revoked and invented tokens are all `invitation_invalid`. Only the user whom an invitation
-    was made out to by name hears that it is `invitation_expired`.
+    Expired, used, revoked and unknown tokens are all rejected with `invitation_invalid`. Only a user who was
+    invited as `member` gets `invitation_expired`.
     """
 
     secrets = frozenset({"token"})
@@ -138,21 +142,21 @@ class ClaimSeat(
     token: Token
     member: Member
     email: Address | None = Field(
-        default=None, description="The address the member has proved to be theirs; must be the invited one."
+        default=None, description="Verified email address of the member; must be the invited one."
     )
 
 
 class ResendInvitation(
     Command[InvitationResent], service=SERVICE, rejections=("seat_not_pending", "not_billing_manager")
 ):
-    """Invite again, with a new token and another 7 days; also after the invitation has expired."""
+    """Send a new invitation, valid for 7 days; also after the previous one has expired."""
 
     seat_id: EntityId
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
 
 
 class RevokeSeat(Command[SeatFound], service=SERVICE, rejections=("not_billing_manager",)):
-    """Take a seat back; it is free at once. One that is revoked stays so."""
+    """Revoke a seat; it can be assigned again immediately. A revoked seat stays revoked."""
 
     seat_id: EntityId
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
@@ -163,15 +167,17 @@ class ReplaceSeat(
     service=SERVICE,
     rejections=("seat_already_assigned", "seat_revoked", "invalid_email", "not_billing_manager"),
 ):
-    """Pass a seat on, with what is left of its units. A claimed seat is at once its new member's."""
+    """Give a seat, with its remaining units, to another holder. A claimed seat belongs to them at once."""
 
     seat_id: EntityId
-    email: Address | None = Field(default=None, description="Alone: the new holder is invited.")
+    email: Address | None = Field(
+        default=None, description="Email of the new holder; without `member` they are invited."
+    )
     member: Member | None = None
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
 
     @model_validator(mode="after")
-    def _somebody(self) -> "ReplaceSeat":
+    def _require_holder(self) -> "ReplaceSeat":
         if self.email is None and self.member is None:
             raise ValueError("give email, member or both")
         return self
@@ -182,13 +188,13 @@ class SetSeatMultiplier(
     service=SERVICE,
     rejections=("multiplier_not_supported", "seat_revoked", "not_billing_manager"),
 ):
-    """Have a seat get several times what the product grants each seat.
+    """Set how many times a seat gets the units that the product grants per seat.
 
-    What more that is tops the running period up, by all of it unless `prorate` asks for the part that is
-    left of the period; less counts from the next grant on.
+    An increase tops up the current period, by the full difference or, with `prorate`, for the rest of the
+    period only. A decrease applies from the next grant on.
     """
 
     seat_id: EntityId
     multiplier: Multiplier
-    prorate: bool = Field(default=False, description="Top up only for what is left of the period.")
+    prorate: bool = Field(default=False, description="Top up only for the rest of the period.")
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)

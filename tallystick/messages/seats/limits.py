@@ -1,4 +1,4 @@
-"""What `subscriptions` says before and after it sells a team fewer seats. For Tallystick's own services."""
+"""Commands of `subscriptions` around selling a team fewer seats. For Tallystick's own services."""
 
 from pydantic import Field
 
@@ -8,23 +8,23 @@ from tallystick.messages.subscriptions.types import When
 
 
 class SeatCountHeld(Told):
-    """Whether anybody is held to it."""
+    """Team whose number of seats is held."""
 
-    team_id: EntityId | None = Field(description="Null: the subscription has no team.")
+    team_id: EntityId | None = Field(description="Team; null: the subscription has no team.")
 
 
 class HoldSeatCount(Command[SeatCountHeld], service=SERVICE, rejections=("seats_in_use",)):
-    """Give away no more than so many seats until `release_seat_count`; refused where more are taken."""
+    """Cap assigned seats until `release_seat_count`; rejected if more are in use."""
 
     subscription_id: EntityId
-    quantity: Count = Field(description="0: the plan that is wanted has no seats.")
+    quantity: Count = Field(description="Cap on assigned seats; 0: the requested plan has no seats.")
     when: When | None
-    held_for: CommandId = Field(description="The command at `subscriptions` that wants fewer seats.")
+    held_for: CommandId = Field(description="Command of `subscriptions` that reduces the seats.")
 
 
 class ReleaseSeatCount(Command[SeatCountHeld], service=SERVICE):
-    """What came of it is told: once that is known here, the subscription's own number counts again."""
+    """Remove the cap. It ends once the given version of the subscription is known here."""
 
     subscription_id: EntityId
     held_for: CommandId
-    version: Count = Field(description="The subscription's version by which the outcome is told.")
+    version: Count = Field(description="Subscription version that contains the outcome of the command.")

@@ -1,4 +1,4 @@
-"""What is asked about teams, seats, invitations, memberships and what a seat costs."""
+"""Questions about teams, seats, invitations, memberships and the cost of seats."""
 
 from pydantic import Field, model_validator
 
@@ -23,19 +23,19 @@ from tallystick.messages.subscriptions.types import Proration, Quantity, When
 
 
 class SeatPage(Told):
-    """A page of seats, newest first."""
+    """Page of seats, newest first."""
 
     items: list[SeatSnapshot]
     next_cursor: str | None = None
 
 
 class Invitation(Told):
-    """What somebody who holds a token may know."""
+    """Invitation, as shown to the holder of its token."""
 
     seat_id: EntityId
     team_id: EntityId
-    customer: Customer = Field(description="Whose team it is.")
-    email: str | None = Field(description="Who is invited.")
+    customer: Customer = Field(description="Customer the team belongs to.")
+    email: str | None = Field(description="Invited email address.")
     member: Member | None
     role: str | None
     invited_at: Instant
@@ -43,83 +43,83 @@ class Invitation(Told):
 
 
 class InvitationFound(Told):
-    """The answer to `get_invitation`."""
+    """Answer to `get_invitation`."""
 
     invitation: Invitation
 
 
 class Membership(Told):
-    """A claimed seat and the team it belongs to."""
+    """Claimed seat with its team."""
 
     seat: SeatSnapshot
     team: TeamSnapshot
 
 
 class MembershipPage(Told):
-    """A page of memberships, newest first."""
+    """Page of memberships, newest first."""
 
     items: list[Membership]
     next_cursor: str | None = None
 
 
 class SeatChangePreview(ChangePreview):
-    """What another number of seats would cost. Nothing has happened yet."""
+    """Cost of changing the number of seats. Nothing has been changed."""
 
     quantity: PositiveCount
 
 
 class MemberPayment(Told):
-    """What one seat costs in the running period."""
+    """Cost of one seat in the current period."""
 
     holder: Holder
-    seat_id: EntityId | None = Field(description="Null for the owner and for what nobody holds.")
+    seat_id: EntityId | None = Field(description="Null for the owner and for unassigned seats.")
     member: Customer | None
     email: str | None
-    seats: Count = Field(description="How many seats this is about: more than one only if unassigned.")
-    amount: Amount = Field(description="In the currency's minor unit.")
+    seats: Count = Field(description="Number of seats; more than one only if unassigned.")
+    amount: Amount = Field(description="Amount in the currency's minor unit.")
 
 
 class PaymentsOfMembers(Told):
-    """What each seat costs in the running period; over all pages the amounts come to `total`."""
+    """Cost of each seat in the current period; over all pages the amounts add up to `total`."""
 
     team_id: EntityId
-    period: Span | None = Field(description="Null while the subscription has none.")
-    currency: Currency | None = Field(description="Null: nothing was invoiced for this period.")
-    total: Amount = Field(description="Of the period's invoices, in the currency's minor unit.")
+    period: Span | None = Field(description="Current period; null if the subscription has none.")
+    currency: Currency | None = Field(description="Currency; null: nothing was invoiced for this period.")
+    total: Amount = Field(description="Total of the period's invoices, in the currency's minor unit.")
     invoice_ids: list[EntityId]
     items: list[MemberPayment]
     next_cursor: str | None = None
 
 
 class GetTeam(Question[TeamFound], service=SERVICE, rejections=("not_found",)):
-    """One team; of a customer: the newest that is open, else the newest."""
+    """Get a team. For a customer: the newest open team, else the newest."""
 
     team_id: EntityId | None = None
     subscription_id: EntityId | None = None
     customer: Customer | None = None
 
     @model_validator(mode="after")
-    def _one_of_all(self) -> "GetTeam":
+    def _require_one(self) -> "GetTeam":
         if [self.team_id, self.subscription_id, self.customer].count(None) != 2:
             raise ValueError("give one of team_id, subscription_id and customer")
         return self
 
 
 class ListSeats(Page, Question[SeatPage], service=SERVICE, rejections=("not_found",)):
-    """A team's seats, newest first."""
+    """List a team's seats, newest first."""
 
     team_id: EntityId
     status: SeatStatus | None = None
 
 
 class GetInvitation(Question[InvitationFound], service=SERVICE, rejections=("invitation_invalid",)):
-    """What a token invites to. Looking changes nothing; dead and invented tokens are answered alike."""
+    """Get the invitation of a token. Expired and unknown tokens get the same rejection."""
 
     token: Token
 
 
 class ListMemberships(Page, Question[MembershipPage], service=SERVICE):
-    """The seats a user has claimed, newest first."""
+    """List the seats a user has claimed, newest first."""
 
     member: Member
 
@@ -136,7 +136,7 @@ class PreviewSeatChange(
         "payments_not_configured",
     ),
 ):
-    """What another number of seats would cost, with the lines that the change then makes."""
+    """Preview the cost and invoice lines of changing the number of seats."""
 
     team_id: EntityId
     quantity: Quantity
@@ -145,6 +145,6 @@ class PreviewSeatChange(
 
 
 class MemberPayments(Page, Question[PaymentsOfMembers], service=SERVICE, rejections=("not_found",)):
-    """What each seat costs in the running period, proration included."""
+    """Get the cost of each seat in the current period, including proration."""
 
     team_id: EntityId

@@ -1,4 +1,4 @@
-"""Teams and seats as they stand, and the events that tell of their changes."""
+"""Snapshots and events of teams and seats."""
 
 from pydantic import Field
 
@@ -17,15 +17,17 @@ from tallystick.messages.subscriptions.types import When
 
 
 class CountChange(Told):
-    """A change of the number of seats that is being made."""
+    """Change of the number of seats that is in progress."""
 
-    quantity: Count = Field(description="0: the subscription changes to a plan without seats.")
-    when: When | None = Field(description="Null: more at once, less when the period ends.")
+    quantity: Count = Field(
+        description="New number of seats; 0: the subscription changes to a plan without seats."
+    )
+    when: When | None = Field(description="Null: increases apply now, decreases at the end of the period.")
     requested_at: Instant
 
 
 class RefusedChange(Told):
-    """Why the last change of the number of seats came to nothing."""
+    """Last change of the number of seats that was rejected, with the reason."""
 
     quantity: PositiveCount
     code: str
@@ -34,53 +36,55 @@ class RefusedChange(Told):
 
 
 class TeamSnapshot(Told):
-    """A billing team as it stands."""
+    """Snapshot of a billing team."""
 
     team_id: EntityId
     version: PositiveCount
     subscription_id: EntityId
-    customer: Customer = Field(description="Who pays.")
-    strategy: SeatStrategy = Field(description="One pool of units for the team, or units for each seat.")
-    owner_seat: OwnerSeat = Field(description="Whether the payer has a seat on top, one of those, or none.")
-    quantity: Count = Field(description="Seats bought.")
-    capacity: Count = Field(description="Seats bought, and the owner's where it is free.")
-    occupied: Count = Field(description="Pending and claimed seats, and the owner's where there is one.")
+    customer: Customer = Field(description="Customer who pays.")
+    strategy: SeatStrategy = Field(
+        description="`per_team`: one pool of units for the team. `per_seat`: units per claimed seat."
+    )
+    owner_seat: OwnerSeat = Field(
+        description="Owner's seat: on top of the bought seats (`free`), one of them (`billed`), or none."
+    )
+    quantity: Count = Field(description="Number of seats bought.")
+    capacity: Count = Field(description="Seats bought, plus the owner's seat if it is free.")
+    occupied: Count = Field(description="Pending and claimed seats, plus the owner's seat if there is one.")
     available: Count = Field(
-        description="How many can be assigned now; less than is free while fewer seats are on the way."
+        description="Seats that can be assigned now; while a reduction is pending, fewer than are free."
     )
-    seats_in_use: Count = Field(description="Those of the seats bought that are taken.")
+    seats_in_use: Count = Field(description="Number of bought seats in use.")
     scheduled_quantity: Count | None = Field(
-        description="How many seats there will be when the period ends; null: as many as now."
+        description="Number of seats from the end of the period on; null: unchanged."
     )
-    billing_manager: Customer = Field(description="Who may act for the team; exactly one.")
-    suspended: bool = Field(description="Members have no access, but keep their seats.")
+    billing_manager: Customer = Field(description="Customer who may act for the team; exactly one.")
+    suspended: bool = Field(description="Members have no access but keep their seats.")
     status: TeamStatus
-    change: CountChange | None = Field(description="A change of the number of seats that is being made.")
+    change: CountChange | None = Field(description="Change of the number of seats that is in progress.")
     refused_change: RefusedChange | None = Field(
-        description="Why the last change came to nothing; null once another is asked for."
+        description="Last change if it was rejected; null once another is requested."
     )
     opened_at: Instant
     closed_at: Instant | None
 
 
 class SeatSnapshot(Told):
-    """A seat as it stands. Never holds an invitation's token."""
+    """Snapshot of a seat. It never contains an invitation token."""
 
     seat_id: EntityId
     version: PositiveCount
     team_id: EntityId
     subscription_id: EntityId
     status: SeatStatus
-    email: str | None = Field(description="Trimmed and in lower case.")
-    member: Member | None = Field(description="Who holds it or, while it is pending, whom it is meant for.")
+    email: str | None = Field(description="Email address, trimmed and in lower case.")
+    member: Member | None = Field(description="Holder of the seat; while it is pending, the invited user.")
     multiplier: Multiplier
-    prorated: bool = Field(
-        default=False, description="The multiplier tops up only for what was left of a period."
-    )
+    prorated: bool = Field(default=False, description="The multiplier topped up only the rest of the period.")
     role: str | None
     metadata: dict[str, str]
     invited_at: Instant
-    expires_at: Instant | None = Field(description="Until when the invitation is good; null without one.")
+    expires_at: Instant | None = Field(description="Time at which the invitation expires; null without one.")
     claimed_at: Instant | None
     revoked_at: Instant | None
 
@@ -92,7 +96,7 @@ class TeamEvent(
     names=("opened", "changed", "suspended", "restored", "closed"),
     identity=("team_id",),
 ):
-    """A team changed; `changed` comes once for all seats that one commit has taken or freed."""
+    """A team changed; `changed` is emitted once for all seats that one commit assigned or freed."""
 
     billing_team: TeamSnapshot
 
@@ -103,6 +107,6 @@ class SeatEvent(
     entity="seat",
     names=("assigned", "claimed", "revoked", "replaced", "invitationResent", "multiplierChanged"),
 ):
-    """A seat changed. Whoever sends invitations makes the token from the event (`token_told`)."""
+    """A seat changed. Compute the token of an invitation from the event with `token_told`."""
 
     seat: SeatSnapshot

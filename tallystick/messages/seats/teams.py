@@ -1,4 +1,4 @@
-"""Commands about a team as a whole: how many seats it has, and who manages it."""
+"""Commands for a whole team: number of seats and billing manager."""
 
 from pydantic import Field
 
@@ -8,8 +8,8 @@ from tallystick.messages.seats.snapshots import TeamSnapshot
 from tallystick.messages.seats.types import SERVICE, Member
 from tallystick.messages.subscriptions.types import Proration, Quantity, When
 
-WHEN = "Absent: more is given at once, less when the period ends; in a trial everything at once."
-REFUSED_BY_THE_SUBSCRIPTION = (
+WHEN = "Absent: upgrades apply now and downgrades at the end of the period; in a trial all apply now."
+SUBSCRIPTION_REJECTIONS = (
     "seats_in_use",
     "quantity_out_of_range",
     "team_closed",
@@ -20,34 +20,34 @@ REFUSED_BY_THE_SUBSCRIPTION = (
 
 
 class TeamFound(Told):
-    """A team, as changed or as asked for."""
+    """A team after the command, or as queried."""
 
     team: TeamSnapshot
 
 
-class ChangeSeatCount(Command[TeamFound], service=SERVICE, rejections=REFUSED_BY_THE_SUBSCRIPTION):
-    """Buy more seats or fewer. What the subscription refuses, a failed payment above all, changes nothing."""
+class ChangeSeatCount(Command[TeamFound], service=SERVICE, rejections=SUBSCRIPTION_REJECTIONS):
+    """Change the number of seats. If the subscription rejects it or a payment fails, nothing changes."""
 
     team_id: EntityId
     quantity: Quantity
     when: When | None = Field(default=None, description=WHEN)
-    proration: Proration = Field(default="prorate", description="What a change at once costs.")
+    proration: Proration = Field(default="prorate", description="How a change now is charged.")
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
 
 
-class RemoveUnusedSeats(Command[TeamFound], service=SERVICE, rejections=REFUSED_BY_THE_SUBSCRIPTION):
-    """Keep as many seats as are taken, if the product sells so few."""
+class RemoveUnusedSeats(Command[TeamFound], service=SERVICE, rejections=SUBSCRIPTION_REJECTIONS):
+    """Reduce the number of seats to those in use, but not below the product's minimum."""
 
     team_id: EntityId
     when: When | None = Field(default=None, description=WHEN)
-    proration: Proration = Field(default="prorate", description="What a change at once costs.")
+    proration: Proration = Field(default="prorate", description="How a change now is charged.")
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
 
 
 class TransferBillingManager(
     Command[TeamFound], service=SERVICE, rejections=("team_closed", "not_billing_manager")
 ):
-    """Have somebody else manage the team from now on."""
+    """Transfer the role of billing manager to another user."""
 
     team_id: EntityId
     member: Member

@@ -1,4 +1,4 @@
-"""The words that all messages of `seats` share."""
+"""Types shared by the messages of `seats`."""
 
 from typing import Annotated, Literal
 
@@ -8,19 +8,19 @@ from tallystick.messages.base import Customer, Text
 
 SERVICE = "seats"
 ASSIGN_MAX_SEATS = 500
-"""The most seats of one `assign_seats`: with their metadata they still fit one message."""
+"""Limit of seats per `assign_seats`; with their metadata they still fit one message."""
 MULTIPLIER_MAX = 100
 ROLE_MAX_CHARACTERS = 64
 SEAT_METADATA_MAX_KEYS = 10
 SEAT_METADATA_MAX_BYTES = 1_024
-"""Of keys and values together, in UTF-8; a seat is shown in every list and event."""
+"""Total of keys and values in UTF-8; kept small because every list and event contains it."""
 
 SeatStatus = Literal["pending", "claimed", "revoked"]
-"""A revoked seat no longer counts; it never comes back, its address may be invited again."""
+"""A revoked seat no longer counts and cannot be restored; its email may be invited again."""
 TeamStatus = Literal["open", "closed"]
 Holder = Literal["seat", "owner", "unassigned"]
 Multiplier = Annotated[int, Field(ge=1, le=MULTIPLIER_MAX)]
-"""How many times a seat gets what the product grants each seat."""
+"""How many times a seat gets the units that the product grants per seat."""
 
 
 def _check_member(member: Customer) -> Customer:
@@ -46,16 +46,16 @@ def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
 
 
 Member = Annotated[Customer, AfterValidator(_check_member)]
-"""Who holds a seat: a customer of type `user`."""
+"""Holder of a seat: a customer of type `user`."""
 Role = Annotated[
     str, StringConstraints(min_length=1, max_length=ROLE_MAX_CHARACTERS), AfterValidator(_refuse_nul)
 ]
-"""The host application's own word for what a member may do."""
+"""Role in the host application; not interpreted here."""
 SeatMetadata = Annotated[
     dict[Annotated[str, StringConstraints(min_length=1), AfterValidator(_refuse_nul)], Text],
     AfterValidator(_check_metadata),
 ]
 Address = Text
-"""An email address as somebody typed it; a malformed one is `invalid_email`, not a malformed message."""
+"""Email address as entered; a malformed one is rejected with `invalid_email`, not as a malformed message."""
 Token = Annotated[str, StringConstraints(max_length=200), AfterValidator(_refuse_nul)]
-"""An invitation's token; what cannot be one is answered like one that does not exist."""
+"""Invitation token; an invalid one gets the same answer as an unknown one."""

@@ -1,6 +1,6 @@
-"""The language of `subscriptions`: customers, subscriptions, invoices and entitlements.
+"""Messages of `subscriptions`: customers, subscriptions, invoices and entitlements.
 
-The catalog, which the same service keeps, has its own module.
+The catalog messages of the same service are in `tallystick.messages.catalog`.
 """
 
 from tallystick.messages.subscriptions.add_ons import (

@@ -1,4 +1,4 @@
-"""What is bought beside a plan."""
+"""Add-ons, bought in addition to a plan."""
 
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ from tallystick.messages.catalog import DETAILS_MAX
 from tallystick.messages.subscriptions.types import SERVICE, Status
 
 
-def _few(details: dict[str, str]) -> dict[str, str]:
+def _check_details(details: dict[str, str]) -> dict[str, str]:
     if len(details) > DETAILS_MAX:
         raise ValueError(f"at most {DETAILS_MAX} details")
     return details
@@ -30,47 +30,49 @@ def _few(details: dict[str, str]) -> dict[str, str]:
 
 Details = Annotated[
     dict[Code, Annotated[Text, Field(max_length=500)]],
-    AfterValidator(_few),
+    AfterValidator(_check_details),
 ]
-"""What a buyer tells, by the codes that the product asks for."""
+"""Details of the buyer, by the codes the product requires."""
 
 
 class AddOnSnapshot(Told):
-    """An add-on as it stands; its money and its features are those of its own subscription."""
+    """Snapshot of an add-on; its price and features belong to its own subscription."""
 
     add_on_id: EntityId
     version: PositiveCount
     customer: Customer
     product: Code
     price: Code
-    details: dict[str, str] = Field(description="What its buyer told, such as `domain_name`.")
-    status: Status = Field(description="As of its subscription.")
-    cancel_at: Instant | None = Field(description="When it ends or has ended; null: it goes on.")
+    details: dict[str, str] = Field(description="Details of the buyer, such as `domain_name`.")
+    status: Status = Field(description="Status of its subscription.")
+    cancel_at: Instant | None = Field(
+        description="Time at which it ends or ended; null: no end is scheduled."
+    )
     subscription_id: EntityId
     created_at: Instant
 
 
 class AddOnFound(Told):
-    """An add-on, as changed."""
+    """Add-on after the command."""
 
     add_on: AddOnSnapshot
 
 
 class AddOnPurchased(Told):
-    """The add-on, where a saved card paid for it; else the page where the customer pays."""
+    """The add-on if a saved card paid for it, else the checkout page."""
 
     add_on: AddOnSnapshot | None = None
     checkout_url: str | None = None
     checkout_id: EntityId | None = None
-    expires_at: Instant | None = Field(default=None, description="When the page is gone.")
+    expires_at: Instant | None = Field(default=None, description="Time at which the page expires.")
 
     @model_serializer(mode="wrap")
-    def _one_or_the_other(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_nulls(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in serialize(self).items() if value is not None}
 
 
 class AddOnPage(Told):
-    """A page of add-ons, newest first."""
+    """Page of add-ons, newest first."""
 
     items: list[AddOnSnapshot]
     next_cursor: str | None = None
@@ -83,22 +85,22 @@ class PurchaseAddOn(
 ):
     """Buy an add-on with the saved card, else on a checkout page.
 
-    `add_on_details_required`: `details` has all that is `missing` and `invalid`.
+    `add_on_details_required`: `details` lists everything `missing` and `invalid`.
     """
 
     customer: Customer
     price: Code
     details: Details = Field(
-        default={}, description="What the product asks for; names of domains must be some."
+        default={}, description="Details the product requires; domain names must be valid."
     )
     success_url: Url
     cancel_url: Url
 
 
 class CancelAddOn(Command[AddOnFound], service=SERVICE, rejections=("subscription_ended",)):
-    """End an add-on, at once or when what is paid for is over; one that has ended stays as it is.
+    """Cancel an add-on, immediately or at the end of the period; no effect if it has ended.
 
-    `subscription_ended`: it ended in Stripe at this moment, of which we had not heard.
+    `subscription_ended`: it ended in Stripe just now, before the event arrived.
     """
 
     add_on_id: EntityId
@@ -106,12 +108,12 @@ class CancelAddOn(Command[AddOnFound], service=SERVICE, rejections=("subscriptio
 
 
 class ListAddOns(Page, Question[AddOnPage], service=SERVICE):
-    """A customer's add-ons, newest first, those that have ended included."""
+    """List a customer's add-ons, newest first, including ended ones."""
 
     customer: Customer
 
 
 class AddOnEvent(Event, service=SERVICE, entity="add_on", names=("purchased", "updated", "canceled")):
-    """An add-on was paid for, changed, or has ended; `updated`: its status, or that it will end."""
+    """An add-on was purchased, updated (status or scheduled end), or has ended."""
 
     add_on: AddOnSnapshot

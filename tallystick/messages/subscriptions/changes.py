@@ -1,4 +1,4 @@
-"""Another plan or quantity: asked for, previewed, scheduled and taken back; and what comes next to pay."""
+"""Changes of plan or quantity: requested, previewed, scheduled and canceled; and the upcoming invoice."""
 
 from pydantic import Field, model_validator
 
@@ -22,44 +22,46 @@ from tallystick.messages.subscriptions.subscriptions import (
 )
 from tallystick.messages.subscriptions.types import SERVICE, Proration, Quantity, When
 
-WHEN = "Absent: more is given at once, less when the period ends; in a trial everything at once."
-PRORATION = "What a change at once costs; at the end of a period there is nothing to prorate."
+WHEN = "Absent: upgrades apply now and downgrades at the end of the period; in a trial all apply now."
+PRORATION = "How a change now is charged; a change at the end of the period is never prorated."
 
 
 class SubscriptionChanged(Told):
-    """A subscription after a change, or with the change that waits."""
+    """Subscription after the change, or with the scheduled change."""
 
     subscription: SubscriptionSnapshot
-    scheduled_change: ScheduledChange | None = Field(default=None, description="As in the subscription.")
+    scheduled_change: ScheduledChange | None = Field(
+        default=None, description="The same as in the subscription."
+    )
 
 
 class ChangePreview(Told):
-    """What a change would cost. Nothing has happened yet."""
+    """Cost of a change. Nothing has been changed."""
 
-    due_now: Money = Field(description="What is charged the moment the change is made.")
-    next_invoice: Money = Field(description="What the next regular invoice comes to.")
+    due_now: Money = Field(description="Amount charged immediately.")
+    next_invoice: Money = Field(description="Total of the next regular invoice.")
     lines: list[InvoiceLine] = Field(
-        description="Of the invoice that is made at once, if there is one, else of the next."
+        description="Lines of the immediate invoice if there is one, else of the next."
     )
     when: When | None = Field(
         default=None,
-        description="When the plan or quantity would change, asked for or not; null where neither would.",
+        description="Time of the change of plan or quantity; null if neither changes.",
     )
 
 
 class ComingInvoice(Told):
-    """The invoice that comes next if nothing changes."""
+    """Next invoice if nothing changes."""
 
     subscription_id: EntityId | None
     currency: Currency
     total: Amount
-    amount_due: Amount = Field(description="After what the customer has to their credit.")
-    due_at: Instant | None = Field(description="When it will be made.")
+    amount_due: Amount = Field(description="Amount due after the customer's credit balance.")
+    due_at: Instant | None = Field(description="Time at which it will be created.")
     lines: list[InvoiceLine]
 
 
 class ComingInvoiceFound(Told):
-    """The invoice that comes next."""
+    """Answer to `upcoming_invoice`."""
 
     invoice: ComingInvoice
 
@@ -77,11 +79,13 @@ class ChangePlan(
         "payment_failed",
     ),
 ):
-    """Move a subscription to another price. A payment that fails leaves everything as it was."""
+    """Change a subscription to another price. If a payment fails, nothing changes."""
 
     subscription_id: EntityId
     price: Code
-    quantity: Quantity | None = Field(default=None, description="Absent: as now, if so many are sold.")
+    quantity: Quantity | None = Field(
+        default=None, description="Absent: the current quantity, if the new price allows it."
+    )
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
 
@@ -97,7 +101,7 @@ class ChangeQuantity(
         "payment_failed",
     ),
 ):
-    """Have more or less of what a subscription is for. The present quantity drops what is scheduled."""
+    """Change the quantity of a subscription. Setting the current quantity cancels a scheduled change."""
 
     subscription_id: EntityId
     quantity: Quantity
@@ -106,7 +110,7 @@ class ChangeQuantity(
 
 
 class ChangeHeldQuantity(Command[SubscriptionChanged], service=SERVICE, rejections=ChangeQuantity.rejections):
-    """The same for `seats`, which has made sure that so many seats suffice. For Tallystick's own services."""
+    """Like `change_quantity`, after `seats` has capped the seats. For Tallystick's own services."""
 
     subscription_id: EntityId
     quantity: Quantity
@@ -117,7 +121,7 @@ class ChangeHeldQuantity(Command[SubscriptionChanged], service=SERVICE, rejectio
 class CancelScheduledChange(
     Command[SubscriptionFound], service=SERVICE, rejections=("nothing_scheduled", "subscription_ended")
 ):
-    """Let a subscription go on as it is instead of changing when its period ends."""
+    """Cancel the change scheduled for the end of the period."""
 
     subscription_id: EntityId
 
@@ -135,17 +139,17 @@ class PreviewChange(
         "payments_not_configured",
     ),
 ):
-    """What a change would cost, with the lines that it then makes; nothing is changed."""
+    """Preview the cost and invoice lines of a change; nothing is changed."""
 
     subscription_id: EntityId
     price: Code | None = None
     quantity: Quantity | None = None
-    add_price: Code | None = Field(default=None, description="An add-on, bought besides.")
+    add_price: Code | None = Field(default=None, description="Price of an add-on to buy.")
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
 
     @model_validator(mode="after")
-    def _one_wish(self) -> "PreviewChange":
+    def _require_one_change(self) -> "PreviewChange":
         changes = self.price is not None or self.quantity is not None
         if changes == (self.add_price is not None):
             raise ValueError("give price, quantity or both; or add_price alone")
@@ -155,6 +159,6 @@ class PreviewChange(
 class UpcomingInvoice(
     Question[ComingInvoiceFound], service=SERVICE, rejections=("not_found", "payments_not_configured")
 ):
-    """The invoice that a customer gets next."""
+    """Get a customer's next invoice."""
 
     customer: Customer

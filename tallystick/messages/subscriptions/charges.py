@@ -1,4 +1,4 @@
-"""One-off charges, for other services: an auto-recharge, an extra that is sold once."""
+"""One-off charges, for other services: an auto-recharge, or an extra that is sold once."""
 
 from typing import Annotated
 
@@ -9,18 +9,20 @@ from tallystick.messages.subscriptions.invoices import InvoiceSnapshot
 from tallystick.messages.subscriptions.types import SERVICE
 
 CHARGE_MAX = 99_999_999
-"""Eight digits of minor units: the most that Stripe takes in one payment."""
+"""Stripe's limit of one payment: eight digits of minor units."""
 
 
 class Charge(Strict):
-    """What is charged: at least one minor unit."""
+    """Amount to charge: at least one minor unit."""
 
-    amount: Annotated[int, Field(ge=1, le=CHARGE_MAX)] = Field(description="In the currency's minor unit.")
-    currency: Currency = Field(description="Lower-case ISO 4217.")
+    amount: Annotated[int, Field(ge=1, le=CHARGE_MAX)] = Field(
+        description="Amount in the currency's minor unit."
+    )
+    currency: Currency = Field(description="Lower-case ISO 4217 code.")
 
 
 class InvoiceFound(Told):
-    """An invoice."""
+    """Invoice of the charge."""
 
     invoice: InvoiceSnapshot
 
@@ -28,16 +30,16 @@ class InvoiceFound(Told):
 class ChargeCustomer(
     Command[InvoiceFound], service=SERVICE, rejections=("payment_method_required", "payment_failed")
 ):
-    """Charge a customer's saved payment method once, at once; the invoice is paid then.
+    """Charge a customer's saved payment method once, immediately, with an invoice.
 
-    What fails is void: it is neither tried again nor can it still be paid.
+    If the payment fails, the invoice is voided: it is not retried and can no longer be paid.
     """
 
     customer: Customer
     amount: Charge
     description: Annotated[Text, Field(min_length=1, max_length=500)] = Field(
-        description="What the customer reads on the invoice."
+        description="Description on the invoice."
     )
     reference: Annotated[Text, Field(min_length=1, max_length=500)] = Field(
-        description="The caller's own; kept on the invoice here and in Stripe."
+        description="Caller's reference; stored on the invoice here and in Stripe."
     )

@@ -1,4 +1,4 @@
-"""How a subscription begins: on a checkout page, or at once."""
+"""Commands that start a subscription: on a checkout page, or immediately."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from tallystick.messages.subscriptions.types import ITEMS_MAX, SERVICE, Collecti
 
 
 class CheckoutStarted(Told):
-    """Where the customer is to be sent, and until when."""
+    """Checkout page to redirect the customer to, with its expiry."""
 
     checkout_url: str
     checkout_id: EntityId
@@ -19,11 +19,11 @@ class CheckoutStarted(Told):
 
 
 class ItemToBuy(Strict):
-    """A price and how many of it."""
+    """Price with a quantity."""
 
     price: Code
     quantity: Quantity | None = Field(
-        default=None, description="Absent: the fewest that are sold, usually 1."
+        default=None, description="Quantity; absent: the minimum of the product, usually 1."
     )
 
 
@@ -48,11 +48,11 @@ class StartCheckout(
     cancel_url: Url
     trial: bool | None = Field(
         default=None,
-        description="False: none. True: as the catalog offers. Absent: the same, once a product.",
+        description="True: the catalog's trial. False: none. Absent: the catalog's, once per product.",
     )
     promotion_code: (
         Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None
-    ) = Field(default=None, description="What the customer was given, or Stripe's id of it, `promo_…`.")
+    ) = Field(default=None, description="Promotion code, or its Stripe id, `promo_…`.")
 
     @model_validator(mode="after")
     def _each_price_once(self) -> "StartCheckout":
@@ -72,23 +72,23 @@ class CreateSubscription(
         "payment_failed",
     ),
 ):
-    """Subscribe a registered customer at once, without a checkout page."""
+    """Subscribe a registered customer immediately, without a checkout page."""
 
     customer: Customer
     items: ItemsToBuy
     trial_days: TrialDays | None = Field(
         default=None,
-        description="0: no trial. Absent: as the catalog offers, once a product; none where nobody collects.",
+        description="0: no trial. Absent: the catalog's, once per product; none with `collection` `none`.",
     )
     collection: Collection | None = Field(
         default=None,
         description=(
-            "`automatic` charges what the customer has saved, `invoice` sends one, `none`: paid outside, "
-            "without a Stripe object. Absent: `automatic`; free prices are `none` whatever is said."
+            "`automatic` charges the saved payment method, `invoice` sends an invoice, `none` is paid "
+            "outside Stripe. Absent: `automatic`. Free prices always use `none`."
         ),
     )
     period_start: Instant | None = Field(
-        default=None, description="Where nobody collects: when the first period, or trial, begins or began."
+        default=None, description="Start of the first period or trial; only with `collection` `none`."
     )
 
     @model_validator(mode="after")

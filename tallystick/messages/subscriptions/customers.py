@@ -1,4 +1,4 @@
-"""Who pays: customers, as registered."""
+"""Registered customers: snapshots, commands, questions and events."""
 
 from typing import Annotated
 
@@ -26,81 +26,83 @@ from tallystick.messages.subscriptions.types import SERVICE
 
 
 class OverrideSnapshot(Told):
-    """An exception that is in force for a customer."""
+    """Override that is in force for a customer."""
 
     feature: Code
     kind: FeatureKind
-    allowed: bool = Field(description="False: taken away, whatever gives it.")
+    allowed: bool = Field(description="False: revoked, whatever grants it.")
     quantity: Count | None = Field(
-        description="Added to what subscriptions give. Null: unlimited; for flags and what is taken away."
+        description="Units added to what subscriptions grant; null: unlimited, a flag, or revoked."
     )
-    until: Instant | None = Field(description="Null: until it is set anew.")
+    until: Instant | None = Field(description="End of the override; null: until it is replaced.")
 
 
 class CustomerSnapshot(Customer):
-    """A registered customer. Begins with `type` and `id`, so that it serves wherever a customer is named."""
+    """Snapshot of a registered customer; it has the `type` and `id` of a customer reference."""
 
     model_config = ConfigDict(extra="ignore")
 
     customer_id: EntityId
     version: PositiveCount
-    email: str = Field(description="Where Stripe sends invoices and receipts.")
+    email: str = Field(description="Address to which Stripe sends invoices and receipts.")
     name: str | None
     metadata: dict[str, str] = Field(
-        description="The host application's own; `billing_manager` names a user."
+        description="Metadata of the host application; `billing_manager` is a user id."
     )
-    stripe_customer_id: str | None = Field(description="Null where payments are not configured.")
+    stripe_customer_id: str | None = Field(
+        description="Stripe customer id; null if payments are not configured."
+    )
     created_at: Instant
     overrides: list[OverrideSnapshot] = Field(
-        default_factory=list, description="The exceptions in force for them, by feature."
+        default_factory=list, description="Overrides in force, by feature."
     )
 
 
 class CustomerFound(Told):
-    """A customer, as changed or as asked for."""
+    """Customer after the command, or as queried."""
 
     customer: CustomerSnapshot
 
 
 class RegisterCustomer(Command[CustomerFound], service=SERVICE, rejections=("stripe_customer_taken",)):
-    """Make a customer known, or change their email, name and metadata."""
+    """Register a customer, or update their email, name and metadata."""
 
-    # On the wire it is `name`, which in Python already says what a command is called.
+    # The JSON field is `name`, but the class attribute `name` is already the command's name.
     model_config = ConfigDict(serialize_by_alias=True)
 
     customer: Customer
     email: Email
     full_name: Annotated[Text, Field(min_length=1, max_length=250)] | None = Field(
-        default=None, alias="name", description="Absent: kept as it is."
+        default=None, alias="name", description="Absent: unchanged."
     )
-    metadata: Metadata | None = Field(default=None, description="Absent: kept; otherwise replaced.")
+    metadata: Metadata | None = Field(default=None, description="Absent: unchanged; otherwise replaced.")
     stripe_customer_id: StripeId | None = Field(
-        default=None, description="Adopts a customer that Stripe already knows, with its subscriptions."
+        default=None, description="Existing Stripe customer to use, with its subscriptions."
     )
 
 
 class GetCustomer(Question[CustomerFound], service=SERVICE, rejections=("not_found",)):
-    """One customer."""
+    """Get a customer."""
 
     customer: Customer
 
 
 class CustomerPage(Told):
-    """A page of customers, newest first."""
+    """Page of customers, newest first."""
 
     items: list[CustomerSnapshot]
     next_cursor: str | None = None
 
 
 class ListCustomers(Page, Question[CustomerPage], service=SERVICE):
-    """Registered customers, newest first; for operators who look for somebody."""
+    """List registered customers, newest first; for operators."""
 
     search: Annotated[Text, Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="Part of an id, email, name or Stripe id, in capitals or not."
+        default=None, description="Part of an id, email, name or Stripe id; case-insensitive."
     )
 
 
 class CustomerEvent(Event, service=SERVICE, entity="customer", names=("created", "updated")):
-    """A customer was registered or changed. `customer` is the whole snapshot."""
+    """A customer was registered or updated."""
 
     customer: CustomerSnapshot

@@ -1,4 +1,4 @@
-"""What a customer may use, and why."""
+"""Entitlements: what a customer may use, and the sources of it."""
 
 from pydantic import Field
 
@@ -18,58 +18,60 @@ from tallystick.messages.subscriptions.types import SERVICE, Through
 
 
 class EntitlementSource(Told):
-    """Where an entitlement comes from."""
+    """Source of an entitlement."""
 
-    subscription_id: EntityId | None = Field(description="Null for an override.")
+    subscription_id: EntityId | None = Field(description="Subscription; null for an override.")
     product: Code | None
     through: Through
 
 
 class Allowance(Told):
-    """The answer to `check_entitlement`: whether, how much, why and until when."""
+    """Answer to `check_entitlement`."""
 
     allowed: bool
-    quantity: Count | None = Field(description="Null: unlimited, and for flags.")
+    quantity: Count | None = Field(description="Granted units; null: unlimited, or a flag.")
     sources: list[EntitlementSource]
-    expires_at: Instant | None = Field(description="When it is certain to end; null: no end is known.")
+    expires_at: Instant | None = Field(description="Known end of the entitlement; null: no end is known.")
 
 
 class EntitlementSnapshot(Allowance):
-    """What one customer may use of one feature."""
+    """Snapshot of a customer's entitlement to a feature."""
 
-    entitlement_id: str = Field(description="Its key in the bucket: `organization_acme.audio_transcription`.")
+    entitlement_id: str = Field(
+        description="Key in the bucket, such as `organization_acme.audio_transcription`."
+    )
     version: PositiveCount
     customer: Customer
     feature: Code
 
 
 class BucketEntry(Allowance):
-    """The value of a key in the bucket `billing_entitlements`."""
+    """Value of a key in the bucket `billing_entitlements`."""
 
     version: PositiveCount
 
 
 class EntitlementPage(Told):
-    """A page of entitlements, by feature."""
+    """Page of entitlements, by feature."""
 
     items: list[EntitlementSnapshot]
     next_cursor: str | None = None
 
 
 class CheckEntitlement(Question[Allowance], service=SERVICE):
-    """Whether a customer may use a feature. Never refused: what nobody sold is not allowed."""
+    """Check whether a customer may use a feature. Never rejected: an unknown feature is not allowed."""
 
     customer: Customer
     feature: Code
 
 
 class ListEntitlements(Page, Question[EntitlementPage], service=SERVICE):
-    """All that a customer may use, by feature."""
+    """List everything a customer may use, by feature."""
 
     customer: Customer
 
 
 class EntitlementEvent(Event, service=SERVICE, entity="entitlement", names=("changed",)):
-    """What a customer may use of a feature changed; `allowed` false: nothing gives it any more."""
+    """An entitlement changed; `allowed` false: nothing grants the feature any more."""
 
     entitlement: EntitlementSnapshot

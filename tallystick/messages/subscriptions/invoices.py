@@ -1,4 +1,4 @@
-"""Invoices, as Stripe tells them."""
+"""Invoices, mirrored from Stripe."""
 
 from pydantic import Field
 
@@ -20,39 +20,41 @@ from tallystick.messages.subscriptions.types import SERVICE, InvoiceStatus
 
 
 class Span(Told):
-    """A stretch of time: from `start` up to but not including `end`."""
+    """Time interval: `start` is included, `end` is not."""
 
     start: Instant
     end: Instant
 
 
 class InvoiceLine(Told):
-    """One line of an invoice, as Stripe words it."""
+    """Line of an invoice, with Stripe's description."""
 
     description: str | None
-    amount: Amount = Field(description="In the minor unit of the invoice's currency; credits are negative.")
+    amount: Amount = Field(
+        description="Amount in the minor unit of the invoice's currency; credits are negative."
+    )
     quantity: Count | None
     period: Span
     proration: bool
-    price: Code | None = Field(description="Null where the line has no price of our catalog.")
+    price: Code | None = Field(description="Price code; null if the line has no price of the catalog.")
 
 
 class InvoiceSnapshot(Told):
-    """An invoice as Stripe tells it. Amounts are in the minor unit of `currency`."""
+    """Snapshot of a Stripe invoice. Amounts are in the minor unit of `currency`."""
 
     invoice_id: EntityId
     version: PositiveCount
     customer: Customer
     subscription_id: EntityId | None
-    number: str | None = Field(description="Null until it is finalized.")
-    status: InvoiceStatus = Field(description="`void` also for a draft that was deleted.")
+    number: str | None = Field(description="Invoice number; null until it is finalized.")
+    status: InvoiceStatus = Field(description="A deleted draft is `void` too.")
     total: Amount
     amount_due: Amount
     amount_paid: Amount
     currency: Currency
     lines: list[InvoiceLine]
-    reference: str | None = Field(description="The caller's own, on one-off charges.")
-    attempt_count: Count = Field(description="How often its payment has been tried.")
+    reference: str | None = Field(description="Caller's reference of a one-off charge.")
+    attempt_count: Count = Field(description="Number of payment attempts.")
     hosted_invoice_url: str | None
     invoice_pdf: str | None
     stripe_invoice_id: str
@@ -60,14 +62,14 @@ class InvoiceSnapshot(Told):
 
 
 class InvoicePage(Told):
-    """A page of invoices, newest first."""
+    """Page of invoices, newest first."""
 
     items: list[InvoiceSnapshot]
     next_cursor: str | None = None
 
 
 class ListInvoices(Page, Question[InvoicePage], service=SERVICE):
-    """A customer's invoices, newest first."""
+    """List a customer's invoices, newest first."""
 
     customer: Customer
 
@@ -78,6 +80,6 @@ class InvoiceEvent(
     entity="invoice",
     names=("created", "updated", "paid", "paymentFailed", "voided"),
 ):
-    """An invoice changed; `updated` is for what has no name of its own, such as being finalized."""
+    """An invoice changed; `updated` covers other changes, such as being finalized."""
 
     invoice: InvoiceSnapshot

@@ -1,4 +1,4 @@
-"""Usage on its way to Stripe's meters, for Tallystick's own services."""
+"""Usage reports to Stripe's meters, for Tallystick's own services."""
 
 from typing import Annotated
 
@@ -9,38 +9,38 @@ from tallystick.messages.catalog import MeterName
 from tallystick.messages.subscriptions.types import SERVICE
 
 READINGS_MAX = 100
-"""Readings in one command: a call to Stripe each, so a few seconds in all."""
+"""Readings per command: one Stripe call each, a few seconds in total."""
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,100}$")]
-"""What Stripe tells a reading by; it takes 100 characters."""
+"""Stripe's identifier of a meter event, at most 100 characters."""
 
 
 class Reading(Strict):
-    """Units that a customer used and that no other reading counts."""
+    """Units used by a customer that no other reading includes."""
 
-    identifier: Identifier = Field(description="The same reading again has the same.")
-    customer: Customer = Field(description="Who pays.")
+    identifier: Identifier = Field(description="Deduplication key; the same when the reading is repeated.")
+    customer: Customer = Field(description="Customer who pays.")
     meter: MeterName
     quantity: PositiveCount
-    at: Instant = Field(description="When they were used, to the day.")
+    at: Instant = Field(description="Day of the usage.")
 
 
 class ReadingSkipped(Told):
-    """A reading that no meter takes."""
+    """Reading that was not recorded."""
 
     identifier: str
-    reason: str = Field(description="`no_stripe_customer`, or what Stripe says.")
+    reason: str = Field(description="`no_stripe_customer`, or Stripe's error.")
 
 
 class UsageRecorded(Told):
-    """What became of the readings."""
+    """Result of `record_usage`."""
 
-    recorded: list[str] = Field(description="The identifiers of those that are counted now.")
+    recorded: list[str] = Field(description="Identifiers of the recorded readings.")
     skipped: list[ReadingSkipped]
 
 
 class RecordUsage(Command[UsageRecorded], service=SERVICE):
-    """Add readings to Stripe's meters, each once. A meter that Stripe does not have is made; it sums up.
+    """Record readings on Stripe's meters, each once, creating missing meters with the `sum` formula.
 
     For Tallystick's own services.
     """

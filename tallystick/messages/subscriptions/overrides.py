@@ -1,4 +1,4 @@
-"""Exceptions that people make for one customer."""
+"""Manual overrides of a customer's entitlements."""
 
 from typing import Annotated
 
@@ -11,35 +11,36 @@ from tallystick.messages.subscriptions.types import SERVICE
 
 
 class EntitlementFound(Told):
-    """What a customer may use of a feature now."""
+    """Entitlement of a customer to a feature."""
 
     entitlement: EntitlementSnapshot
 
 
 class OverrideFeature(Command[EntitlementFound], service=SERVICE, rejections=("unknown_feature",)):
-    """Give a customer a feature, or more of it, or take it away, whatever they have subscribed to.
+    """Grant a customer a feature, or more of it, or revoke it, regardless of subscriptions.
 
-    A quantity is added to what subscriptions give. Replaces the override there was; an `until` that is not in
-    the future ends that one at once.
+    A quantity is added to what subscriptions grant. The command replaces an existing override; an `until`
+    that is not in the future ends it immediately.
 
-    Units follow in the customer's own account. A limit's ceiling is moved at once and moved back at the end;
-    what is in use stays. A consumable's units come at once and then in each cycle of the plan that gives the
-    feature, or once where no plan ever did; those that have come stay, whatever becomes of the override.
+    Units are granted to the customer's own account. The cap of a limit is raised immediately and lowered when
+    the override ends; units in use stay in use. Units of a consumable are granted immediately and then in
+    each cycle of the plan that includes the feature, or only once if no plan ever did; granted units stay
+    after the override ends.
     """
 
     customer: Customer
     feature: Code
     quantity: Units | None = Field(
-        default=None, description="Absent, with `allowed` true: unlimited. Not for flags."
+        default=None, description="Units to add; absent, with `allowed` true: unlimited. Not for flags."
     )
-    allowed: bool | None = Field(
-        default=None, description="False: taken away. May be left out with `quantity`."
+    allowed: bool | None = Field(default=None, description="False: revoked. Optional with `quantity`.")
+    until: Instant | None = Field(
+        default=None, description="End of the override; absent: until it is replaced."
     )
-    until: Instant | None = Field(default=None, description="Absent: until it is set anew.")
-    reason: Annotated[Text, Field(min_length=1)] = Field(description="Kept in the audit trail.")
+    reason: Annotated[Text, Field(min_length=1)] = Field(description="Stored in the audit trail.")
 
     @model_validator(mode="after")
-    def _nothing_of_what_is_taken_away(self) -> "OverrideFeature":
+    def _refuse_quantity_when_revoked(self) -> "OverrideFeature":
         if self.allowed is False and self.quantity is not None:
             raise ValueError("give a quantity or take the feature away, not both")
         return self

@@ -1,4 +1,4 @@
-"""Commands that keep a subscription, or interrupt it."""
+"""Commands that pause, resume and reactivate a subscription."""
 
 from tallystick.messages.base import Command, EntityId
 from tallystick.messages.subscriptions.subscriptions import SubscriptionFound
@@ -10,13 +10,13 @@ class ReactivateSubscription(
     service=SERVICE,
     rejections=("subscription_not_canceling", "subscription_ended"),
 ):
-    """Let a subscription go on that was to end with its period."""
+    """Undo a cancellation at the end of the period."""
 
     subscription_id: EntityId
 
 
 class PauseSubscription(Command[SubscriptionFound], service=SERVICE, rejections=("subscription_not_active",)):
-    """Interrupt a subscription: nothing is charged and nothing may be used until it is resumed."""
+    """Pause a subscription: no charges and no access until it is resumed."""
 
     subscription_id: EntityId
 
@@ -24,6 +24,6 @@ class PauseSubscription(Command[SubscriptionFound], service=SERVICE, rejections=
 class ResumeSubscription(
     Command[SubscriptionFound], service=SERVICE, rejections=("subscription_not_paused",)
 ):
-    """End a pause; what is due from then on is charged again."""
+    """Resume a paused subscription; charges start again from now on."""
 
     subscription_id: EntityId

@@ -1,17 +1,17 @@
-"""Stripe's own page for customers."""
+"""Stripe's customer portal."""
 
 from tallystick.messages.base import Command, Customer, Told, Url
 from tallystick.messages.subscriptions.types import SERVICE
 
 
 class PortalOpened(Told):
-    """Where the customer is to be sent, within minutes."""
+    """Portal page to redirect the customer to within a few minutes."""
 
     portal_url: str
 
 
 class OpenPortal(Command[PortalOpened], service=SERVICE, rejections=("no_stripe_customer",)):
-    """Open Stripe's page where a customer looks after payment methods and invoices."""
+    """Open Stripe's customer portal, where a customer manages payment methods and invoices."""
 
     customer: Customer
     return_url: Url

@@ -1,4 +1,4 @@
-"""Subscriptions as they stand, and what is told and asked about them."""
+"""Subscriptions: snapshots, commands, questions and events."""
 
 from typing import Literal
 
@@ -23,26 +23,24 @@ from tallystick.messages.subscriptions.types import SERVICE, Collection, Status
 
 
 class ItemFeature(ProductFeature):
-    """What an item gives of one feature, as the catalog had it when the item's period began."""
+    """Feature that an item includes, as in the catalog when the item's period began."""
 
     kind: FeatureKind
 
 
 class SubscriptionItem(Told):
-    """One line of a subscription. All that others need to know of the catalog to act alone is copied in."""
+    """Item of a subscription, with a copy of the catalog data that other services need."""
 
-    product: Code | None = Field(
-        description="Null: bought in Stripe at a price that our catalog does not know."
-    )
-    price: Code | None = Field(description="Null together with `product`.")
-    quantity: Count = Field(description="How many were bought; seats, on products that have them.")
+    product: Code | None = Field(description="Product code; null: the Stripe price is not in the catalog.")
+    price: Code | None = Field(description="Price code; null together with `product`.")
+    quantity: Count = Field(description="Quantity; for products with seats, the number of seats.")
     seats: SeatRule | None
     features: list[ItemFeature]
-    stripe_price_id: str | None = Field(default=None, description="Null on free prices.")
+    stripe_price_id: str | None = Field(default=None, description="Stripe price id; null for free prices.")
 
 
 class ScheduledChange(Told):
-    """A change that waits for the end of the period."""
+    """Change scheduled for the end of the period."""
 
     product: Code
     price: Code
@@ -51,7 +49,7 @@ class ScheduledChange(Told):
 
 
 class SubscriptionSnapshot(Told):
-    """A subscription as it stands."""
+    """Snapshot of a subscription."""
 
     subscription_id: EntityId
     version: PositiveCount
@@ -61,55 +59,59 @@ class SubscriptionSnapshot(Told):
     items: list[SubscriptionItem]
     current_period_start: Instant | None
     current_period_end: Instant | None
-    trial_end: Instant | None = Field(description="When the trial ends or ended; null: there was none.")
+    trial_end: Instant | None = Field(description="End of the trial; null: no trial.")
     cancel_at_period_end: bool
-    canceled_at: Instant | None = Field(description="When the end was asked for; null while none is.")
-    ended_at: Instant | None = Field(description="When it became `canceled` or `expired`.")
-    grace_until: Instant | None = Field(description="Until when an overdue customer keeps everything.")
+    canceled_at: Instant | None = Field(
+        description="Time at which cancellation was requested; null if it was not."
+    )
+    ended_at: Instant | None = Field(description="Time at which it became `canceled` or `expired`.")
+    grace_until: Instant | None = Field(
+        description="End of the grace period, in which a past-due customer keeps access."
+    )
     restricted: bool = Field(
-        default=False, description="Grace is over: nothing may be used until what is owed is paid."
+        default=False, description="The grace period is over: no access until the open invoices are paid."
     )
     scheduled_change: ScheduledChange | None
-    stripe_subscription_id: str | None = Field(description="Null: it has no Stripe object.")
+    stripe_subscription_id: str | None = Field(description="Stripe subscription id; null: not in Stripe.")
     created_at: Instant
 
 
 class SubscriptionFound(Told):
-    """A subscription, as changed or as asked for."""
+    """Subscription after the command, or as queried."""
 
     subscription: SubscriptionSnapshot
 
 
 class SubscriptionPage(Told):
-    """A page of subscriptions, newest first."""
+    """Page of subscriptions, newest first."""
 
     items: list[SubscriptionSnapshot]
     next_cursor: str | None = None
 
 
 class CancelSubscription(Command[SubscriptionFound], service=SERVICE, rejections=("subscription_ended",)):
-    """End a subscription, at once or when its period ends."""
+    """Cancel a subscription, immediately or at the end of its period."""
 
     subscription_id: EntityId
     at: Literal["period_end", "now"]
-    reason: Text | None = Field(default=None, description="Kept in the audit trail and in Stripe.")
+    reason: Text | None = Field(default=None, description="Stored in the audit trail and in Stripe.")
 
 
 class GetSubscription(Question[SubscriptionFound], service=SERVICE, rejections=("not_found",)):
-    """One subscription; of a customer: the newest that has not ended, else the newest."""
+    """Get a subscription. For a customer: the newest that has not ended, else the newest."""
 
     subscription_id: EntityId | None = None
     customer: Customer | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "GetSubscription":
+    def _require_one(self) -> "GetSubscription":
         if (self.subscription_id is None) == (self.customer is None):
             raise ValueError("give either subscription_id or customer")
         return self
 
 
 class ListSubscriptions(Page, Question[SubscriptionPage], service=SERVICE):
-    """Subscriptions, newest first."""
+    """List subscriptions, newest first."""
 
     customer: Customer | None = None
     status: Status | None = None
@@ -141,6 +143,6 @@ class SubscriptionEvent(
         "updated",
     ),
 ):
-    """A subscription changed; `updated` is for what has no name of its own, such as a trial prolonged."""
+    """A subscription changed; `updated` covers other changes, such as an extended trial."""
 
     subscription: SubscriptionSnapshot

@@ -1,4 +1,4 @@
-"""What the service says to itself about the teams behind its subscriptions."""
+"""Internal commands of the service about the teams of its subscriptions."""
 
 from pydantic import Field
 
@@ -7,13 +7,13 @@ from tallystick.messages.subscriptions.types import SERVICE
 
 
 class SeatsRefreshed(Told):
-    """Whose seats give what the subscription gives now."""
+    """Subscription whose seat holders' entitlements were refreshed."""
 
     subscription_id: EntityId
 
 
 class RefreshSeats(Command[SeatsRefreshed], service=SERVICE):
-    """Bring what holders of seats may use in line with a subscription. For Tallystick's own services."""
+    """Update the entitlements of seat holders to a subscription. For Tallystick's own services."""
 
     subscription_id: EntityId
-    caused_by: Text = Field(description="What has changed the subscription.")
+    caused_by: Text = Field(description="Command id, Stripe event id or tick that changed the subscription.")

@@ -1,4 +1,4 @@
-"""The words that all messages of `subscriptions` share."""
+"""Types shared by the messages of `subscriptions`."""
 
 from typing import Annotated, Literal
 
@@ -8,14 +8,14 @@ from tallystick.messages.catalog import SEATS_MAX
 
 SERVICE = "subscriptions"
 ITEMS_MAX = 20
-"""As many items as Stripe takes on one subscription."""
+"""Stripe's limit of items per subscription."""
 Status = Literal["incomplete", "trialing", "active", "past_due", "unpaid", "paused", "canceled", "expired"]
 """`canceled` and `expired` are final."""
 Collection = Literal["none", "automatic", "invoice"]
-"""Who collects the money: nobody here, the saved payment method, or an invoice that is sent."""
+"""How payment is collected: outside Stripe, from the saved payment method, or by sending an invoice."""
 InvoiceStatus = Literal["draft", "open", "paid", "void", "uncollectible"]
 Through = Literal["owner", "seat", "override"]
 Quantity = Annotated[int, Field(ge=1, le=SEATS_MAX)]
 When = Literal["now", "period_end"]
 Proration = Literal["prorate", "invoice", "none"]
-"""What a change at once costs: settled with the next invoice, invoiced at once, or nothing until then."""
+"""How a change now is charged: prorated on the next invoice, invoiced immediately, or not prorated."""
