@@ -17,6 +17,7 @@ COPY shared shared
 COPY services services
 COPY catalogs catalogs
 COPY deploy deploy
+RUN printf '#!/bin/sh\nexec python -m tallystick "$@"\n' > /usr/local/bin/tallystick && chmod 755 /usr/local/bin/tallystick
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HEALTH_HOST=0.0.0.0 HEALTH_PORT=8080 LOG_FORMAT=json
 USER tallystick
