@@ -26,6 +26,7 @@ BENCHMARKS = (
     "consume_many",
     "consume_idle",
     "consume_with_history",
+    "faststream_layers",
 )
 
 
