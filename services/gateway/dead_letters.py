@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 import nats.errors
 from nats.js.errors import APIError
 
+from services.gateway.auth.principal import Caller
+from services.gateway.commands import command_for
 from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import Billing
 from tallystick.client import NotProvisioned
@@ -55,7 +57,7 @@ async def the_letter(billing: Billing, number: int) -> DeadLetter:
     return letter
 
 
-async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
+async def retry_letter(billing: Billing, letter: DeadLetter, caller: Caller, command_id: str) -> None:
     """Have a message handled again, and take it off the list. Raises ProblemError."""
     if letter.is_cut:
         raise ProblemError(
@@ -69,7 +71,7 @@ async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, re
     if forged is not None:
         raise ProblemError("not_retriable", f"It is not sent back: {forged}.")
     if origin.startswith(f"{prefix}.stripe_events."):
-        await _replay(billing, letter, command_id, requested_by)
+        await _replay(billing, letter, caller, command_id)
         return
     command = origin.removeprefix(f"{prefix}.commands.")
     if command == origin or command in INTERNAL_COMMANDS:
@@ -83,10 +85,10 @@ async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, re
         raise ProblemError("unavailable", f"It could not be sent back: {problem}.")
 
 
-async def _replay(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
+async def _replay(billing: Billing, letter: DeadLetter, caller: Caller, command_id: str) -> None:
     try:
         event_id = json.loads(letter.body)["id"]
-        command = webhooks.Replay(command_id=command_id, requested_by=requested_by, event_ids=[event_id])
+        command = command_for(webhooks.Replay, caller, command_id, event_ids=[event_id])
     except (ValueError, TypeError, KeyError):
         raise ProblemError("not_retriable", "The message is not an event of Stripe's.") from None
     await billing.result(command)

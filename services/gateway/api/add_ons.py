@@ -5,15 +5,16 @@ from typing import Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.authentication import CommandKey, Managing, Reading
 from services.gateway.auth.ownership import may_change
 from services.gateway.auth.principal import Caller
 from services.gateway.catalog_listing import living, on_sale
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Gateway, Services
 from services.gateway.openapi import ON_STRIPE, refusals
 from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import Billing
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, Told, Url
@@ -81,13 +82,7 @@ async def purchase(
     """Buy an add-on with the saved card, else on a page whose URL is the answer."""
     check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
     await may_change(billing, caller)
-    command = m.PurchaseAddOn(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        customer=caller.customer,
-        **given(body),
-    )
-    return await billing.respond(command, 201)
+    return await billing.respond(command_for(m.PurchaseAddOn, caller, command_id, body), 201)
 
 
 @router.delete(
@@ -105,8 +100,7 @@ async def cancel(
     """End an add-on, when what is paid for is over unless told otherwise."""
     await may_change(billing, caller)
     await _must_be_theirs(billing, caller, id)
-    command = m.CancelAddOn(command_id=command_id, requested_by=caller_token(caller), add_on_id=id, at=at)
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.CancelAddOn, caller, command_id, add_on_id=id, at=at))
 
 
 async def _must_be_theirs(billing: Billing, caller: Caller, add_on_id: str) -> None:

@@ -1,11 +1,14 @@
 """`/api/v1/seats`: for who was invited: looking at an invitation, and taking the seat."""
 
+from typing import Any
+
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Reading, caller_token, identify
+from services.gateway.auth.authentication import CommandKey, Reading, identify
 from services.gateway.auth.invitation_access import check_address, shown_to
 from services.gateway.auth.principal import Caller
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Gateway, Parts, Services
 from services.gateway.openapi import refusals
 from services.gateway.problem_details import ProblemError
@@ -71,12 +74,6 @@ async def claim(caller: Reading, billing: Services, command_id: CommandKey, body
             raise
     # What the host application has proved counts more than what a browser says.
     email = caller.email or body.email
-    fields = {"email": email} if email is not None else {}
-    command = m.ClaimSeat(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        token=body.token,
-        member=caller.person,
-        **fields,
-    )
+    fields: dict[str, Any] = {"email": email} if email is not None else {}
+    command = command_for(m.ClaimSeat, caller, command_id, token=body.token, member=caller.person, **fields)
     return await billing.respond(command)

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.authentication import CommandKey, Managing, Reading
 from services.gateway.auth.ownership import may_change, subscription_of
 from services.gateway.catalog_listing import living, on_sale
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Gateway, Services
 from services.gateway.openapi import ON_STRIPE, POSTED, refusals
 from services.gateway.return_urls import check_return_urls
@@ -101,13 +102,7 @@ async def checkout(
     """Open a page where the customer buys a subscription."""
     check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
     await may_change(billing, caller)
-    command = m.StartCheckout(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        customer=caller.customer,
-        **given(body),
-    )
-    return await billing.respond(command, 201)
+    return await billing.respond(command_for(m.StartCheckout, caller, command_id, body), 201)
 
 
 @router.post(
@@ -122,13 +117,7 @@ async def portal(
     """Open Stripe's page for payment methods and invoices."""
     check_return_urls(gateway.settings, caller, return_url=body.return_url)
     await may_change(billing, caller)
-    command = m.OpenPortal(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        customer=caller.customer,
-        return_url=body.return_url,
-    )
-    return await billing.respond(command, 201)
+    return await billing.respond(command_for(m.OpenPortal, caller, command_id, body), 201)
 
 
 @router.get("/invoices", response_model=m.InvoicePage, responses=refusals(m.ListInvoices))
@@ -166,9 +155,5 @@ async def change_tier(
     """Move to another plan; `preview-change` says beforehand what it costs."""
     await may_change(billing, caller)
     target = await subscription_of(billing, caller, body.subscription_id)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "subscription_id": target.subscription_id,
-    }
-    return await billing.respond(m.ChangePlan.model_validate(fields))
+    command = command_for(m.ChangePlan, caller, command_id, body, subscription_id=target.subscription_id)
+    return await billing.respond(command)

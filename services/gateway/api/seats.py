@@ -6,11 +6,12 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from services.gateway.api.team import TeamId
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.authentication import CommandKey, Managing, Reading
 from services.gateway.auth.ownership import team_of
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import Responses, refusals
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import json_response
 from tallystick.messages import seats as m
 from tallystick.messages.base import EntityId, Told
@@ -92,15 +93,11 @@ async def assign(
 ) -> Response:
     """Give somebody a seat, or many at once: those answer 207, each with its seat or its error."""
     target = await team_of(billing, caller, team_id)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "team_id": target.team_id,
-        "acting_as": caller.person,
-    }
     if isinstance(body, OneSeat):
-        return await billing.respond(m.AssignSeat.model_validate(fields), 201)
-    result = await billing.result(m.AssignSeats.model_validate(fields))
+        one = command_for(m.AssignSeat, caller, command_id, body, team_id=target.team_id)
+        return await billing.respond(one, 201)
+    many = command_for(m.AssignSeats, caller, command_id, body, team_id=target.team_id)
+    result = await billing.result(many)
     return json_response({"data": result["assigned"], "errors": result["errors"]}, 207)
 
 
@@ -111,13 +108,7 @@ async def assign(
 )
 async def resend(caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId) -> Response:
     """Invite again; the invitation before is dead."""
-    command = m.ResendInvitation(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        acting_as=caller.person,
-    )
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.ResendInvitation, caller, command_id, seat_id=seat_id))
 
 
 @router.delete(
@@ -125,13 +116,7 @@ async def resend(caller: Managing, billing: Services, command_id: CommandKey, se
 )
 async def revoke(caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId) -> Response:
     """Take a seat back; it is free at once."""
-    command = m.RevokeSeat(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        acting_as=caller.person,
-    )
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.RevokeSeat, caller, command_id, seat_id=seat_id))
 
 
 @router.post(
@@ -143,14 +128,7 @@ async def replace(
     caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId, body: Holder
 ) -> Response:
     """Pass a seat on, with what is left of its units."""
-    command = m.ReplaceSeat(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        acting_as=caller.person,
-        **given(body),
-    )
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.ReplaceSeat, caller, command_id, body, seat_id=seat_id))
 
 
 @router.put(
@@ -162,11 +140,5 @@ async def multiplier(
     caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId, body: Multiple
 ) -> Response:
     """Have a seat get several times what each seat gets."""
-    command = m.SetSeatMultiplier(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        multiplier=body.multiplier,
-        acting_as=caller.person,
-    )
+    command = command_for(m.SetSeatMultiplier, caller, command_id, body, seat_id=seat_id)
     return await billing.respond(command)

@@ -7,9 +7,10 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.authentication import CommandKey, Managing, Reading
 from services.gateway.auth.ownership import may_change, subscription_of
 from services.gateway.auth.principal import Caller
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
 from services.gateway.schemas import Body
@@ -66,9 +67,10 @@ async def cancel(
     fields: dict[str, Any] = {"reason": wish.reason} if wish.reason is not None else {}
     await may_change(billing, caller)
     target = await subscription_of(billing, caller, wish.subscription_id)
-    command = m.CancelSubscription(
-        command_id=command_id,
-        requested_by=caller_token(caller),
+    command = command_for(
+        m.CancelSubscription,
+        caller,
+        command_id,
         subscription_id=target.subscription_id,
         at=wish.at,
         **fields,
@@ -87,10 +89,8 @@ async def reactivate(
     """Let a subscription go on that was to end with its period."""
     await may_change(billing, caller)
     target = await subscription_of(billing, caller, body.subscription_id if body else None)
-    command = m.ReactivateSubscription(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        subscription_id=target.subscription_id,
+    command = command_for(
+        m.ReactivateSubscription, caller, command_id, subscription_id=target.subscription_id
     )
     return await billing.respond(command)
 

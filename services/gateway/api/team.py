@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.authentication import CommandKey, Managing, Reading
 from services.gateway.auth.ownership import team_of
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import seats as m
 from tallystick.messages.base import EntityId
 from tallystick.messages.seats.types import Member
@@ -55,13 +56,7 @@ async def count(
 ) -> Response:
     """Buy more seats or fewer; `preview` says beforehand what it costs."""
     target = await team_of(billing, caller, team_id)
-    command = m.ChangeSeatCount(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        team_id=target.team_id,
-        acting_as=caller.person,
-        **given(body),
-    )
+    command = command_for(m.ChangeSeatCount, caller, command_id, body, team_id=target.team_id)
     return await billing.respond(command)
 
 
@@ -77,13 +72,7 @@ async def remove_unused(
 ) -> Response:
     """Keep as many seats as are taken."""
     target = await team_of(billing, caller, team_id)
-    command = m.RemoveUnusedSeats(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        team_id=target.team_id,
-        acting_as=caller.person,
-        **(given(body) if body else {}),
-    )
+    command = command_for(m.RemoveUnusedSeats, caller, command_id, body, team_id=target.team_id)
     return await billing.respond(command)
 
 
@@ -117,11 +106,5 @@ async def transfer(
 ) -> Response:
     """Have somebody else manage the team."""
     target = await team_of(billing, caller, team_id)
-    command = m.TransferBillingManager(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        team_id=target.team_id,
-        member=body.member,
-        acting_as=caller.person,
-    )
+    command = command_for(m.TransferBillingManager, caller, command_id, body, team_id=target.team_id)
     return await billing.respond(command)

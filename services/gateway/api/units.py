@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
+from services.gateway.auth.authentication import CommandKey, Managing, Reading
 from services.gateway.auth.ownership import account_of, account_to_pay_for, may_change
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
 from services.gateway.problem_details import ProblemError
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Code, Count, Customer, Instant, Metadata, Money
 from tallystick.messages.subscriptions import EntitlementPage, ListEntitlements
@@ -115,12 +116,7 @@ async def consume(caller: Managing, billing: Services, command_id: CommandKey, b
         raise ProblemError("forbidden", "Units are used by the caller; leave `consumer` out.")
     if body.account is not None:
         await account_of(billing, caller, body.account)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "consumer": caller.person,
-    }
-    return await billing.respond(m.Consume.model_validate(fields))
+    return await billing.respond(command_for(m.Consume, caller, command_id, body, consumer=caller.person))
 
 
 @router.get("/auto-recharge", response_model=m.AutoRecharge, responses=refusals(m.GetAutoRecharge))
@@ -142,9 +138,5 @@ async def set_auto_recharge(
 ) -> Response:
     """Have more units bought whenever they run low; setting it again ends a suspension."""
     await may_change(billing, caller)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "account": await account_to_pay_for(billing, caller, body.account),
-    }
-    return await billing.respond(m.SetAutoRecharge.model_validate(fields))
+    account = await account_to_pay_for(billing, caller, body.account)
+    return await billing.respond(command_for(m.SetAutoRecharge, caller, command_id, body, account=account))

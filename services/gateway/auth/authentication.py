@@ -147,8 +147,3 @@ async def _command_id(
 
 CommandKey = Annotated[str, Depends(_command_id)]
 """A command's id: made from the caller's `Idempotency-Key`, else a new one."""
-
-
-def caller_token(caller: Caller) -> str:
-    """Who acts, as one token; kept in the audit trail of commands as `requested_by`."""
-    return caller.person.token

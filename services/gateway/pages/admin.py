@@ -7,12 +7,13 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.gateway.auth.authentication import Operating
+from services.gateway.commands import command_for
 from services.gateway.dead_letters import letters, retry_letter, the_letter
 from services.gateway.dependencies import Gateway
 from services.gateway.pages.billing_data import unless_away
 from services.gateway.pages.customer_overview import story_of
 from services.gateway.pages.dependencies import Shown
-from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
+from services.gateway.pages.forms import SEE_OTHER, FormCommandId
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.worker_status import look_at_workers
 from tallystick.messages import subscriptions as m
@@ -100,8 +101,7 @@ async def replay(
     event_id: Annotated[str, Form(max_length=200)],
 ) -> Response:
     """Have an event applied again."""
-    command = webhooks.Replay.model_validate({**asked_by(caller, command_id), "event_ids": [event_id]})
-    await shown.billing.ask(command)
+    await shown.billing.ask(command_for(webhooks.Replay, caller, command_id, event_ids=[event_id]))
     return RedirectResponse("/admin/events?done=replayed", SEE_OTHER)
 
 
@@ -125,5 +125,5 @@ async def retry(
 ) -> Response:
     """Have a message handled again."""
     letter = await the_letter(gateway.billing, number)
-    await retry_letter(gateway.billing, letter, command_id, caller.person.token)
+    await retry_letter(gateway.billing, letter, caller, command_id)
     return RedirectResponse("/admin/dead-letters?done=retried", SEE_OTHER)

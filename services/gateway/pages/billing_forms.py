@@ -8,9 +8,10 @@ from starlette.responses import Response
 
 from services.gateway.auth.authentication import Managing
 from services.gateway.auth.ownership import account_to_pay_for, may_change, subscription_of
+from services.gateway.commands import command_for
 from services.gateway.pages.billing_data import CatalogListing
 from services.gateway.pages.dependencies import PageParts, Shown
-from services.gateway.pages.forms import FormCommandId, Text, amount, asked_by, away, back, number
+from services.gateway.pages.forms import FormCommandId, Text, amount, away, back, number
 from services.gateway.pages.page_route import ActionRoute
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import consumables
@@ -32,16 +33,19 @@ async def checkout(
 ) -> Response:
     """Buy a plan on Stripe's page; a free one at once."""
     await may_change(shown.billing, caller)
-    fields = {
-        **asked_by(caller, command_id),
-        "customer": caller.customer,
-        "items": [m.ItemToBuy(price=price, quantity=number(quantity))],
-    }
+    items = [m.ItemToBuy(price=price, quantity=number(quantity))]
     if await _is_free(shown, price):
-        await shown.billing.ask(m.CreateSubscription.model_validate(fields))
+        await shown.billing.ask(command_for(m.CreateSubscription, caller, command_id, items=items))
         return back("bought")
-    urls = {"success_url": shown.url("/billing?done=bought"), "cancel_url": shown.url("/billing/plans")}
-    started = await shown.billing.ask(m.StartCheckout.model_validate(fields | urls))
+    command = command_for(
+        m.StartCheckout,
+        caller,
+        command_id,
+        items=items,
+        success_url=shown.url("/billing?done=bought"),
+        cancel_url=shown.url("/billing/plans"),
+    )
+    started = await shown.billing.ask(command)
     return away(started.checkout_url)
 
 
@@ -60,9 +64,15 @@ async def change_plan(
     target = await subscription_of(shown.billing, caller)
     if state_of(target) != seen and not _is_wanted(target, price):
         raise ProblemError("changed_meanwhile")
-    fields = {**asked_by(caller, command_id), "subscription_id": target.subscription_id}
-    command = m.ChangePlan.model_validate(
-        fields | {"price": price, "quantity": number(quantity), "when": when, "proration": proration(when)}
+    command = command_for(
+        m.ChangePlan,
+        caller,
+        command_id,
+        subscription_id=target.subscription_id,
+        price=price,
+        quantity=number(quantity),
+        when=when,
+        proration=proration(when),
     )
     changed = await shown.billing.ask(command)
     return back("change_scheduled" if changed.scheduled_change else "changed", "plan")
@@ -75,7 +85,7 @@ async def cancel_change(
     """Let the plan go on as it is."""
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller, subscription_id or None)
-    command = m.CancelScheduledChange(subscription_id=target.subscription_id, **asked_by(caller, command_id))
+    command = command_for(m.CancelScheduledChange, caller, command_id, subscription_id=target.subscription_id)
     await shown.billing.ask(command)
     return back("change_canceled", "plan")
 
@@ -87,11 +97,13 @@ async def cancel(
     """End the subscription that the page has shown, when what is paid for is over."""
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller, subscription_id or None)
-    command = m.CancelSubscription(
+    command = command_for(
+        m.CancelSubscription,
+        caller,
+        command_id,
         subscription_id=target.subscription_id,
         at="period_end",
         reason=reason.strip() or None,
-        **asked_by(caller, command_id),
     )
     await shown.billing.ask(command)
     return back("canceled", "plan")
@@ -104,7 +116,9 @@ async def reactivate(
     """Let the subscription go on after all."""
     await may_change(shown.billing, caller)
     target = await subscription_of(shown.billing, caller, subscription_id or None)
-    command = m.ReactivateSubscription(subscription_id=target.subscription_id, **asked_by(caller, command_id))
+    command = command_for(
+        m.ReactivateSubscription, caller, command_id, subscription_id=target.subscription_id
+    )
     await shown.billing.ask(command)
     return back("reactivated", "plan")
 
@@ -113,9 +127,7 @@ async def reactivate(
 async def portal(caller: Managing, shown: Shown, command_id: FormCommandId) -> Response:
     """Look after payment methods on Stripe's page."""
     await may_change(shown.billing, caller)
-    command = m.OpenPortal(
-        customer=caller.customer, return_url=shown.url("/billing"), **asked_by(caller, command_id)
-    )
+    command = command_for(m.OpenPortal, caller, command_id, return_url=shown.url("/billing"))
     return away((await shown.billing.ask(command)).portal_url)
 
 
@@ -131,9 +143,15 @@ async def buy_add_on(
         for name, value in form.items()
         if name.startswith(DETAIL_PREFIX)
     }
-    fields = {"customer": caller.customer, "price": price, "details": details}
-    urls = {"success_url": shown.url("/billing?done=add_on_bought"), "cancel_url": shown.url("/billing")}
-    command = m.PurchaseAddOn.model_validate(fields | urls | asked_by(caller, command_id))
+    command = command_for(
+        m.PurchaseAddOn,
+        caller,
+        command_id,
+        price=price,
+        details=details,
+        success_url=shown.url("/billing?done=add_on_bought"),
+        cancel_url=shown.url("/billing"),
+    )
     bought = await shown.billing.ask(command)
     return away(bought.checkout_url) if bought.checkout_url else back("add_on_bought", "add-ons")
 
@@ -147,7 +165,7 @@ async def cancel_add_on(
     listed = await shown.billing.ask(m.ListAddOns(customer=caller.customer, limit=200))
     if all(add_on.add_on_id != add_on_id for add_on in listed.items):
         raise ProblemError("not_found", "There is no such add-on.")
-    command = m.CancelAddOn(add_on_id=add_on_id, at="period_end", **asked_by(caller, command_id))
+    command = command_for(m.CancelAddOn, caller, command_id, add_on_id=add_on_id, at="period_end")
     await shown.billing.ask(command)
     return back("add_on_canceled", "add-ons")
 
@@ -168,16 +186,16 @@ async def set_auto_recharge(
     """Have more units bought whenever they run low."""
     await may_change(shown.billing, caller)
     spend = amount(cap, currency)
-    command = consumables.SetAutoRecharge.model_validate(
-        {
-            **asked_by(caller, command_id),
-            "account": await account_to_pay_for(shown.billing, caller, account),
-            "feature": feature,
-            "enabled": enabled == "yes",
-            "threshold": number(threshold),
-            "recharge_quantity": number(recharge_quantity),
-            "max_spend_per_period": Money(amount=spend, currency=currency) if spend is not None else None,
-        }
+    command = command_for(
+        consumables.SetAutoRecharge,
+        caller,
+        command_id,
+        account=await account_to_pay_for(shown.billing, caller, account),
+        feature=feature,
+        enabled=enabled == "yes",
+        threshold=number(threshold),
+        recharge_quantity=number(recharge_quantity),
+        max_spend_per_period=Money(amount=spend, currency=currency) if spend is not None else None,
     )
     await shown.billing.ask(command)
     return back("recharge_set", "recharge")

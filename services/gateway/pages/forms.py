@@ -1,21 +1,26 @@
 """What every form of the pages brings along, and how an action ends: on the page again, or on Stripe's."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Form
+from fastapi import Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.auth.authentication import command_id_of
-from services.gateway.auth.principal import Caller
+from services.gateway.auth.authentication import command_id_of, identify
 from services.gateway.pages.templating import COMMAND_FIELD
 from services.gateway.problem_details import ProblemError
 from tallystick.messages.base import CommandId
 from tallystick.money import minor_unit_digits
 
-FormCommandId = Annotated[CommandId, Form(alias=COMMAND_FIELD)]
-"""Made with the form: a form that is sent twice asks for one thing."""
+
+async def _form_command_id(request: Request, key: Annotated[CommandId, Form(alias=COMMAND_FIELD)]) -> str:
+    caller = await identify(request, request.app.state.parts, changes=False)
+    return command_id_of(caller, key)
+
+
+FormCommandId = Annotated[str, Depends(_form_command_id)]
+"""The id of the command, made from a key in the form: a form sent twice is carried out once."""
 Text = Annotated[str, Form(max_length=500)]
 LongText = Annotated[str, Form(max_length=60_000)]
 """A column of 500 addresses."""
@@ -32,11 +37,6 @@ def back(done: str, section: str = "") -> Response:
 def away(url: str) -> Response:
     """A page of Stripe's."""
     return RedirectResponse(url, SEE_OTHER)
-
-
-def asked_by(caller: Caller, command_id: str) -> dict[str, Any]:
-    """The fields that every command of a page has."""
-    return {"command_id": command_id_of(caller, command_id), "requested_by": caller.person.token}
 
 
 def number(typed: str) -> int | None:

@@ -1,7 +1,7 @@
 """`/claim/…` for whoever was invited, and `/my` for what a member has."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import RedirectResponse, Response
@@ -10,12 +10,13 @@ from services.gateway.auth.authentication import Reading, identify
 from services.gateway.auth.invitation_access import check_address, shown_to
 from services.gateway.auth.ownership import memberships_of
 from services.gateway.auth.principal import Caller
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Gateway
 from services.gateway.pages import view_models
 from services.gateway.pages.billing_data import gather, unless_away
 from services.gateway.pages.dependencies import PageParts, Shown
 from services.gateway.pages.error_messages import in_words
-from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
+from services.gateway.pages.forms import SEE_OTHER, FormCommandId
 from services.gateway.pages.i18n import words_for
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.problem_details import ProblemError
@@ -44,13 +45,13 @@ async def claim(
     request: Request, caller: Reading, shown: Shown, token: Token, command_id: FormCommandId
 ) -> Response:
     """Take the seat."""
-    fields = {"email": caller.email} if caller.email is not None else {}
+    fields: dict[str, Any] = {"email": caller.email} if caller.email is not None else {}
     try:
         if caller.person.type != "user":
             raise ProblemError("not_a_person")
         await _check_address(shown, caller, token)
-        command = seats.ClaimSeat.model_validate(
-            {**asked_by(caller, command_id), "token": token, "member": caller.person, **fields}
+        command = command_for(
+            seats.ClaimSeat, caller, command_id, token=token, member=caller.person, **fields
         )
         await shown.billing.ask(command)
     except ProblemError as refused:

@@ -1,16 +1,17 @@
 """What the forms of the team's card do: inviting, passing on and taking back seats, and buying more."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from services.gateway.auth.authentication import Managing
 from services.gateway.auth.ownership import team_of
+from services.gateway.commands import command_for
 from services.gateway.pages.billing_forms import When, proration
 from services.gateway.pages.billing_page import Invited, show
 from services.gateway.pages.dependencies import PageParts, Shown
-from services.gateway.pages.forms import FormCommandId, LongText, Text, asked_by, back, number
+from services.gateway.pages.forms import FormCommandId, LongText, Text, back, number
 from services.gateway.pages.page_route import ActionRoute
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats as m
@@ -30,12 +31,12 @@ async def invite(
     if not 1 <= len(addresses) <= ASSIGN_MAX_SEATS:
         raise ProblemError("too_many_addresses" if addresses else "no_address")
     team = await team_of(shown.billing, caller)
-    command = m.AssignSeats.model_validate(
-        {
-            **_acting(caller, command_id),
-            "team_id": team.team_id,
-            "seats": [m.SeatToAssign(email=address) for address in addresses],
-        }
+    command = command_for(
+        m.AssignSeats,
+        caller,
+        command_id,
+        team_id=team.team_id,
+        seats=[m.SeatToAssign(email=address) for address in addresses],
     )
     assigned = await shown.billing.ask(command)
     links = [(one.seat.email or "", _link(shown, one.invitation_token)) for one in assigned.assigned]
@@ -49,8 +50,7 @@ async def resend(
     request: Request, caller: Managing, shown: Shown, command_id: FormCommandId, seat_id: SeatId
 ) -> Response:
     """Invite again; the page shows the new invitation once."""
-    command = m.ResendInvitation.model_validate({**_acting(caller, command_id), "seat_id": seat_id})
-    sent = await shown.billing.ask(command)
+    sent = await shown.billing.ask(command_for(m.ResendInvitation, caller, command_id, seat_id=seat_id))
     links = [(sent.seat.email or "", _link(shown, sent.invitation_token))]
     return await show(request, caller, shown, invited=Invited(links, []))
 
@@ -58,8 +58,7 @@ async def resend(
 @router.post("/revoke")
 async def revoke(caller: Managing, shown: Shown, command_id: FormCommandId, seat_id: SeatId) -> Response:
     """Take a seat back."""
-    command = m.RevokeSeat.model_validate({**_acting(caller, command_id), "seat_id": seat_id})
-    await shown.billing.ask(command)
+    await shown.billing.ask(command_for(m.RevokeSeat, caller, command_id, seat_id=seat_id))
     return back("seat_revoked", "team")
 
 
@@ -73,8 +72,8 @@ async def replace(
     email: Text,
 ) -> Response:
     """Pass a seat on to somebody else, who is invited."""
-    fields = {**_acting(caller, command_id), "seat_id": seat_id, "email": email.strip()}
-    replaced = await shown.billing.ask(m.ReplaceSeat.model_validate(fields))
+    command = command_for(m.ReplaceSeat, caller, command_id, seat_id=seat_id, email=email.strip())
+    replaced = await shown.billing.ask(command)
     links = [(replaced.seat.email or "", _link(shown, replaced.invitation_token))]
     return await show(request, caller, shown, invited=Invited(links, []))
 
@@ -89,21 +88,17 @@ async def count(
     # Where it has come about already, the form has been sent twice.
     if seen != str(team.quantity) and wanted not in (team.quantity, team.scheduled_quantity):
         raise ProblemError("changed_meanwhile")
-    command = m.ChangeSeatCount.model_validate(
-        {
-            **_acting(caller, command_id),
-            "team_id": team.team_id,
-            "quantity": wanted,
-            "when": when,
-            "proration": proration(when),
-        }
+    command = command_for(
+        m.ChangeSeatCount,
+        caller,
+        command_id,
+        team_id=team.team_id,
+        quantity=wanted,
+        when=when,
+        proration=proration(when),
     )
     await shown.billing.ask(command)
     return back("seats_changed" if when == "now" else "change_scheduled", "team")
-
-
-def _acting(caller: Managing, command_id: str) -> dict[str, Any]:
-    return {**asked_by(caller, command_id), "acting_as": caller.person}
 
 
 def _link(shown: PageParts, token: str | None) -> str | None:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
 from tallystick.messages import catalog as m
@@ -24,5 +25,4 @@ async def catalog(_: Operating, billing: Services) -> Response:
 @router.put("", response_model=m.CatalogApplied, responses=refusals(m.ApplyCatalog))
 async def apply(caller: Operating, billing: Services, command_id: CommandKey, body: Document) -> Response:
     """Make the catalog what a document says, all or nothing."""
-    command = m.ApplyCatalog(command_id=command_id, requested_by=caller_token(caller), catalog=body)
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.ApplyCatalog, caller, command_id, catalog=body))

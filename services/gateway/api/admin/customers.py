@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field, JsonValue
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Gateway, Services
 from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer, Email, Instant, Metadata, StripeId, Text, Told
@@ -76,8 +77,7 @@ async def register(
     caller: Operating, billing: Services, command_id: CommandKey, body: Registration
 ) -> Response:
     """Make a customer known, or change their email, name and metadata."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(m.RegisterCustomer.model_validate(fields), 201)
+    return await billing.respond(command_for(m.RegisterCustomer, caller, command_id, body), 201)
 
 
 @router.get("/{customer}", response_model=m.CustomerFound, responses=refusals(m.GetCustomer))

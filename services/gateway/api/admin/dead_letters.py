@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field, JsonValue
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.auth.authentication import CommandKey, Operating
 from services.gateway.dead_letters import letters, retry_letter, the_letter
 from services.gateway.dependencies import Gateway
 from services.gateway.openapi import POSTED, refusals
@@ -106,5 +106,5 @@ async def dead_letter(_: Operating, gateway: Gateway, number: Number) -> LetterF
 async def retry(caller: Operating, gateway: Gateway, command_id: CommandKey, number: Number) -> Retried:
     """Have a message handled again, and take it off the list."""
     letter = await the_letter(gateway.billing, number)
-    await retry_letter(gateway.billing, letter, command_id, caller_token(caller))
+    await retry_letter(gateway.billing, letter, caller, command_id)
     return Retried(number=number)

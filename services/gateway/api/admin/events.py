@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, Moment, given
+from services.gateway.schemas import Body, Cursor, Limit, Moment
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant, StripeId
 
@@ -52,15 +53,13 @@ async def events(
 @router.post("/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
 async def replay(caller: Operating, billing: Services, command_id: CommandKey, body: Again) -> Response:
     """Have events applied again; whoever has applied one already does not do so twice."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(m.Replay.model_validate(fields))
+    return await billing.respond(command_for(m.Replay, caller, command_id, body))
 
 
 @router.post("/reconcile", response_model=m.ReconcileResult, responses=refusals(m.Reconcile))
 async def reconcile(caller: Operating, billing: Services, command_id: CommandKey, body: Since) -> Response:
     """Compare with Stripe's own list, and take in what never arrived."""
-    command = m.Reconcile(command_id=command_id, requested_by=caller_token(caller), since=body.since)
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.Reconcile, caller, command_id, body))
 
 
 @router.get("/{event_id}", response_model=m.EventFound, responses=refusals(m.GetEvent))
@@ -74,5 +73,4 @@ async def replay_one(
     caller: Operating, billing: Services, command_id: CommandKey, event_id: StripeId
 ) -> Response:
     """Have one event applied again."""
-    command = m.Replay(command_id=command_id, requested_by=caller_token(caller), event_ids=[event_id])
-    return await billing.respond(command)
+    return await billing.respond(command_for(m.Replay, caller, command_id, event_ids=[event_id]))

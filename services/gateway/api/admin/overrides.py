@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Moment, given
+from services.gateway.schemas import Body, Moment
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, Customer, EntityId, Text
@@ -60,8 +61,7 @@ class NewGrant(Body):
 )
 async def override(caller: Operating, billing: Services, command_id: CommandKey, body: Override) -> Response:
     """Give a customer a feature, more of it, or take it away; replaces the override there was."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(m.OverrideFeature.model_validate(fields), 201)
+    return await billing.respond(command_for(m.OverrideFeature, caller, command_id, body), 201)
 
 
 @router.post(
@@ -69,8 +69,7 @@ async def override(caller: Operating, billing: Services, command_id: CommandKey,
 )
 async def grant(caller: Operating, billing: Services, command_id: CommandKey, body: NewGrant) -> Response:
     """Give units to an account."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(consumables.Grant.model_validate(fields), 201)
+    return await billing.respond(command_for(consumables.Grant, caller, command_id, body), 201)
 
 
 @router.delete(
@@ -86,7 +85,5 @@ async def revoke(
     reason: Annotated[str, Query(min_length=1, max_length=1_000, examples=["given by mistake"])],
 ) -> Response:
     """Take back what is left of a grant."""
-    command = consumables.RevokeGrant(
-        command_id=command_id, requested_by=caller_token(caller), grant_id=grant_id, reason=reason
-    )
+    command = command_for(consumables.RevokeGrant, caller, command_id, grant_id=grant_id, reason=reason)
     return await billing.respond(command)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
+from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.commands import command_for
 from services.gateway.dependencies import Services
 from services.gateway.openapi import refusals
 from services.gateway.schemas import Body, Cursor, Limit, Moment, given
@@ -66,8 +67,7 @@ async def subscriptions(
 )
 async def create(caller: Operating, billing: Services, command_id: CommandKey, body: New) -> Response:
     """Subscribe a customer at once: on the saved card, by invoice, or paid outside."""
-    command = m.CreateSubscription(command_id=command_id, requested_by=caller_token(caller), **given(body))
-    return await billing.respond(command, 201)
+    return await billing.respond(command_for(m.CreateSubscription, caller, command_id, body), 201)
 
 
 @router.get("/{subscription_id}", response_model=m.SubscriptionFound, responses=refusals(m.GetSubscription))
@@ -89,12 +89,8 @@ async def cancel(
     body: End | None = None,
 ) -> Response:
     """End a subscription, at the end of what is paid for unless told otherwise."""
-    command = m.CancelSubscription(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        subscription_id=subscription_id,
-        **({"at": "period_end"} | (given(body) if body else {})),
-    )
+    fields = {"at": "period_end"} | (given(body) if body else {})
+    command = command_for(m.CancelSubscription, caller, command_id, subscription_id=subscription_id, **fields)
     return await billing.respond(command)
 
 
@@ -118,7 +114,5 @@ async def act(
         "pause": m.PauseSubscription,
         "resume": m.ResumeSubscription,
     }
-    command = commands[action](
-        command_id=command_id, requested_by=caller_token(caller), subscription_id=subscription_id
-    )
+    command = command_for(commands[action], caller, command_id, subscription_id=subscription_id)
     return await billing.respond(command)
