@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from services.gateway.auth.principal import Caller
-from services.gateway.schemas import given
+from services.gateway.schemas import set_fields
 from tallystick.messages.base import Command
 
 CommandType = TypeVar("CommandType", bound=Command[Any])
@@ -29,7 +29,7 @@ def command_for(
         name: value for name, value in defaults.items() if name in message_class.model_fields
     }
     if body is not None:
-        values |= given(body)
+        values |= set_fields(body)
     values |= fields
     values |= {"command_id": command_id, "requested_by": caller.person.token}
     return message_class.model_validate(values)

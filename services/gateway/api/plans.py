@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading
-from services.gateway.auth.ownership import may_change, subscription_of
-from services.gateway.catalog_listing import living, on_sale
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_subscription, require_billing_manager
+from services.gateway.catalog_listing import listed_products, unarchived_features
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Gateway, Services
-from services.gateway.openapi import ON_STRIPE, POSTED, refusals
+from services.gateway.dependencies import ServiceClientDep, StateDep
+from services.gateway.openapi.responses import POST_CODES, STRIPE_PAGE_CODES, problem_responses
 from services.gateway.return_urls import check_return_urls
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit, set_fields
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, Told, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
@@ -83,77 +83,89 @@ class Preview(Change):
     add_price: Code | None = Field(default=None, description="An add-on; alone.")
 
 
-@router.get("/tiers", response_model=Tiers, responses=refusals(GetCatalog))
-async def tiers(_: Reading, billing: Services) -> Tiers:
+@router.get("/tiers", response_model=Tiers, responses=problem_responses(GetCatalog))
+async def tiers(_: ReadCaller, services: ServiceClientDep) -> Tiers:
     """The plans that can be chosen."""
-    catalog = (await billing.ask(GetCatalog())).catalog
-    return Tiers(tiers=on_sale(catalog, "plan"), features=living(catalog.features))
+    catalog = (await services.request(GetCatalog())).catalog
+    return Tiers(tiers=listed_products(catalog, "plan"), features=unarchived_features(catalog.features))
 
 
 @router.post(
     "/checkout",
     status_code=201,
     response_model=m.CheckoutStarted,
-    responses=refusals(m.StartCheckout, codes=ON_STRIPE),
+    responses=problem_responses(m.StartCheckout, codes=STRIPE_PAGE_CODES),
 )
 async def checkout(
-    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Checkout
+    caller: ManageCaller,
+    state: StateDep,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: Checkout,
 ) -> Response:
     """Open a page where the customer buys a subscription."""
-    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
-    await may_change(billing, caller)
-    return await billing.respond(command_for(m.StartCheckout, caller, command_id, body), 201)
+    check_return_urls(state.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
+    await require_billing_manager(services, caller)
+    return await services.respond(command_for(m.StartCheckout, caller, command_id, body), 201)
 
 
 @router.post(
     "/portal",
     status_code=201,
     response_model=m.PortalOpened,
-    responses=refusals(m.OpenPortal, codes=ON_STRIPE),
+    responses=problem_responses(m.OpenPortal, codes=STRIPE_PAGE_CODES),
 )
 async def portal(
-    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Portal
+    caller: ManageCaller,
+    state: StateDep,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: Portal,
 ) -> Response:
     """Open Stripe's page for payment methods and invoices."""
-    check_return_urls(gateway.settings, caller, return_url=body.return_url)
-    await may_change(billing, caller)
-    return await billing.respond(command_for(m.OpenPortal, caller, command_id, body), 201)
+    check_return_urls(state.settings, caller, return_url=body.return_url)
+    await require_billing_manager(services, caller)
+    return await services.respond(command_for(m.OpenPortal, caller, command_id, body), 201)
 
 
-@router.get("/invoices", response_model=m.InvoicePage, responses=refusals(m.ListInvoices))
-async def invoices(caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None) -> Response:
+@router.get("/invoices", response_model=m.InvoicePage, responses=problem_responses(m.ListInvoices))
+async def invoices(
+    caller: ReadCaller, services: ServiceClientDep, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """Invoices, newest first."""
-    return await billing.respond(m.ListInvoices(customer=caller.customer, limit=limit, cursor=cursor))
+    return await services.respond(m.ListInvoices(customer=caller.customer, limit=limit, cursor=cursor))
 
 
-@router.get("/upcoming-invoice", response_model=m.ComingInvoiceFound, responses=refusals(m.UpcomingInvoice))
-async def upcoming_invoice(caller: Reading, billing: Services) -> Response:
+@router.get(
+    "/upcoming-invoice", response_model=m.ComingInvoiceFound, responses=problem_responses(m.UpcomingInvoice)
+)
+async def upcoming_invoice(caller: ReadCaller, services: ServiceClientDep) -> Response:
     """The invoice that comes next if nothing changes."""
-    return await billing.respond(m.UpcomingInvoice(customer=caller.customer))
+    return await services.respond(m.UpcomingInvoice(customer=caller.customer))
 
 
 @router.post(
     "/preview-change",
     response_model=m.ChangePreview,
-    responses=refusals(m.PreviewChange, m.GetSubscription, codes=POSTED),
+    responses=problem_responses(m.PreviewChange, m.GetSubscription, codes=POST_CODES),
 )
-async def preview_change(caller: Reading, billing: Services, body: Preview) -> Response:
+async def preview_change(caller: ReadCaller, services: ServiceClientDep, body: Preview) -> Response:
     """What a change would cost, with the lines that it then makes; nothing is changed."""
-    target = await subscription_of(billing, caller, body.subscription_id)
-    fields = given(body) | {"subscription_id": target.subscription_id}
-    return await billing.respond(m.PreviewChange.model_validate(fields))
+    target = await find_subscription(services, caller, body.subscription_id)
+    fields = set_fields(body) | {"subscription_id": target.subscription_id}
+    return await services.respond(m.PreviewChange.model_validate(fields))
 
 
 @router.post(
     "/change-tier",
     response_model=m.SubscriptionChanged,
-    responses=refusals(m.ChangePlan, m.GetSubscription, codes=["not_billing_manager"]),
+    responses=problem_responses(m.ChangePlan, m.GetSubscription, codes=["not_billing_manager"]),
 )
 async def change_tier(
-    caller: Managing, billing: Services, command_id: CommandKey, body: ChangeTier
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ChangeTier
 ) -> Response:
     """Move to another plan; `preview-change` says beforehand what it costs."""
-    await may_change(billing, caller)
-    target = await subscription_of(billing, caller, body.subscription_id)
+    await require_billing_manager(services, caller)
+    target = await find_subscription(services, caller, body.subscription_id)
     command = command_for(m.ChangePlan, caller, command_id, body, subscription_id=target.subscription_id)
-    return await billing.respond(command)
+    return await services.respond(command)

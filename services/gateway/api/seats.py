@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from services.gateway.api.team import TeamId
-from services.gateway.auth.authentication import CommandKey, Managing, Reading
-from services.gateway.auth.ownership import team_of
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_team
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Services
-from services.gateway.openapi import Responses, refusals
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import Responses, problem_responses
 from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import json_response
 from tallystick.messages import seats as m
@@ -63,82 +63,94 @@ class Multiple(Body):
 ASSIGNED: Responses = {207: {"model": AssignedAndNot, "description": "Many: what became of each."}}
 
 
-@router.get("", response_model=m.SeatPage, responses=refusals(m.ListSeats))
+@router.get("", response_model=m.SeatPage, responses=problem_responses(m.ListSeats))
 async def seats(
-    caller: Reading,
-    billing: Services,
+    caller: ReadCaller,
+    services: ServiceClientDep,
     status: SeatStatus | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     team_id: TeamId = None,
 ) -> Response:
     """The team's seats, newest first."""
-    target = await team_of(billing, caller, team_id)
+    target = await find_team(services, caller, team_id)
     question = m.ListSeats(team_id=target.team_id, status=status, limit=limit, cursor=cursor)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
 @router.post(
     "",
     status_code=201,
     response_model=m.SeatAssigned,
-    responses=ASSIGNED | refusals(m.AssignSeat, m.AssignSeats, m.GetTeam),
+    responses=ASSIGNED | problem_responses(m.AssignSeat, m.AssignSeats, m.GetTeam),
 )
 async def assign(
-    caller: Managing,
-    billing: Services,
-    command_id: CommandKey,
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
     body: OneSeat | ManySeats,
     team_id: TeamId = None,
 ) -> Response:
     """Give somebody a seat, or many at once: those answer 207, each with its seat or its error."""
-    target = await team_of(billing, caller, team_id)
+    target = await find_team(services, caller, team_id)
     if isinstance(body, OneSeat):
         one = command_for(m.AssignSeat, caller, command_id, body, team_id=target.team_id)
-        return await billing.respond(one, 201)
+        return await services.respond(one, 201)
     many = command_for(m.AssignSeats, caller, command_id, body, team_id=target.team_id)
-    result = await billing.result(many)
+    result = await services.request_json(many)
     return json_response({"data": result["assigned"], "errors": result["errors"]}, 207)
 
 
 @router.post(
     "/{seat_id}/resend",
     response_model=m.InvitationResent,
-    responses=refusals(m.ResendInvitation, codes=["not_found"]),
+    responses=problem_responses(m.ResendInvitation, codes=["not_found"]),
 )
-async def resend(caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId) -> Response:
+async def resend(
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, seat_id: EntityId
+) -> Response:
     """Invite again; the invitation before is dead."""
-    return await billing.respond(command_for(m.ResendInvitation, caller, command_id, seat_id=seat_id))
+    return await services.respond(command_for(m.ResendInvitation, caller, command_id, seat_id=seat_id))
 
 
 @router.delete(
-    "/{seat_id}", response_model=m.SeatFound, responses=refusals(m.RevokeSeat, codes=["not_found"])
+    "/{seat_id}", response_model=m.SeatFound, responses=problem_responses(m.RevokeSeat, codes=["not_found"])
 )
-async def revoke(caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId) -> Response:
+async def revoke(
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, seat_id: EntityId
+) -> Response:
     """Take a seat back; it is free at once."""
-    return await billing.respond(command_for(m.RevokeSeat, caller, command_id, seat_id=seat_id))
+    return await services.respond(command_for(m.RevokeSeat, caller, command_id, seat_id=seat_id))
 
 
 @router.post(
     "/{seat_id}/replace",
     response_model=m.SeatReplaced,
-    responses=refusals(m.ReplaceSeat, codes=["not_found"]),
+    responses=problem_responses(m.ReplaceSeat, codes=["not_found"]),
 )
 async def replace(
-    caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId, body: Holder
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    seat_id: EntityId,
+    body: Holder,
 ) -> Response:
     """Pass a seat on, with what is left of its units."""
-    return await billing.respond(command_for(m.ReplaceSeat, caller, command_id, body, seat_id=seat_id))
+    return await services.respond(command_for(m.ReplaceSeat, caller, command_id, body, seat_id=seat_id))
 
 
 @router.put(
     "/{seat_id}/multiplier",
     response_model=m.SeatFound,
-    responses=refusals(m.SetSeatMultiplier, codes=["not_found"]),
+    responses=problem_responses(m.SetSeatMultiplier, codes=["not_found"]),
 )
 async def multiplier(
-    caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId, body: Multiple
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    seat_id: EntityId,
+    body: Multiple,
 ) -> Response:
     """Have a seat get several times what each seat gets."""
     command = command_for(m.SetSeatMultiplier, caller, command_id, body, seat_id=seat_id)
-    return await billing.respond(command)
+    return await services.respond(command)

@@ -7,14 +7,14 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading
-from services.gateway.auth.ownership import may_change, subscription_of
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_subscription, require_billing_manager
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import EntityId, Text
@@ -47,26 +47,30 @@ class Reactivate(Body):
     subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
 
 
-@router.get("/subscription", response_model=SubscriptionAndUsage, responses=refusals(m.GetSubscription))
-async def subscription(caller: Reading, billing: Services) -> Response:
+@router.get(
+    "/subscription", response_model=SubscriptionAndUsage, responses=problem_responses(m.GetSubscription)
+)
+async def subscription(caller: ReadCaller, services: ServiceClientDep) -> Response:
     """The newest subscription that has not ended, else the newest, and what is used of it."""
     # A page, its scripts and its tabs ask this at the same moment, again and again.
     key = (caller.customer.token, caller.person.token)
-    body = await billing.joining.ask(key, lambda: _subscription_and_usage(billing, caller))
+    body = await services.coalescer.run(key, lambda: _subscription_and_usage(services, caller))
     return Response(body, media_type="application/json")
 
 
 @router.post(
-    "/cancel", response_model=m.SubscriptionFound, responses=refusals(m.CancelSubscription, m.GetSubscription)
+    "/cancel",
+    response_model=m.SubscriptionFound,
+    responses=problem_responses(m.CancelSubscription, m.GetSubscription),
 )
 async def cancel(
-    caller: Managing, billing: Services, command_id: CommandKey, body: Cancel | None = None
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Cancel | None = None
 ) -> Response:
     """End the subscription, at the end of what is paid for unless told otherwise."""
     wish = body or Cancel()
     fields: dict[str, Any] = {"reason": wish.reason} if wish.reason is not None else {}
-    await may_change(billing, caller)
-    target = await subscription_of(billing, caller, wish.subscription_id)
+    await require_billing_manager(services, caller)
+    target = await find_subscription(services, caller, wish.subscription_id)
     command = command_for(
         m.CancelSubscription,
         caller,
@@ -75,29 +79,32 @@ async def cancel(
         at=wish.at,
         **fields,
     )
-    return await billing.respond(command)
+    return await services.respond(command)
 
 
 @router.post(
     "/reactivate",
     response_model=m.SubscriptionFound,
-    responses=refusals(m.ReactivateSubscription, m.GetSubscription),
+    responses=problem_responses(m.ReactivateSubscription, m.GetSubscription),
 )
 async def reactivate(
-    caller: Managing, billing: Services, command_id: CommandKey, body: Reactivate | None = None
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: Reactivate | None = None,
 ) -> Response:
     """Let a subscription go on that was to end with its period."""
-    await may_change(billing, caller)
-    target = await subscription_of(billing, caller, body.subscription_id if body else None)
+    await require_billing_manager(services, caller)
+    target = await find_subscription(services, caller, body.subscription_id if body else None)
     command = command_for(
         m.ReactivateSubscription, caller, command_id, subscription_id=target.subscription_id
     )
-    return await billing.respond(command)
+    return await services.respond(command)
 
 
-async def _subscription_and_usage(billing: Billing, caller: Caller) -> bytes:
+async def _subscription_and_usage(services: ServiceClient, caller: Caller) -> bytes:
     found, balances = await asyncio.gather(
-        billing.result(m.GetSubscription(customer=caller.customer)),
-        billing.beside(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
+        services.request_json(m.GetSubscription(customer=caller.customer)),
+        services.request_optional(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
     )
     return orjson.dumps({**found, "usage": balances["items"] if balances else None})

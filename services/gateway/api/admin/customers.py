@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field, JsonValue
 
-from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Gateway, Services
-from services.gateway.openapi import refusals
+from services.gateway.dependencies import ServiceClientDep, StateDep
+from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
@@ -60,67 +60,83 @@ class History(Told):
     items: list[ToldEvent]
 
 
-@router.get("", response_model=m.CustomerPage, responses=refusals(m.ListCustomers))
+@router.get("", response_model=m.CustomerPage, responses=problem_responses(m.ListCustomers))
 async def customers(
-    _: Operating,
-    billing: Services,
+    _: AdminCaller,
+    services: ServiceClientDep,
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Customers, newest first; with `search` those whose id, email, name or Stripe id has it in it."""
-    return await billing.respond(m.ListCustomers(search=search, limit=limit, cursor=cursor))
+    return await services.respond(m.ListCustomers(search=search, limit=limit, cursor=cursor))
 
 
-@router.post("", status_code=201, response_model=m.CustomerFound, responses=refusals(m.RegisterCustomer))
+@router.post(
+    "", status_code=201, response_model=m.CustomerFound, responses=problem_responses(m.RegisterCustomer)
+)
 async def register(
-    caller: Operating, billing: Services, command_id: CommandKey, body: Registration
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Registration
 ) -> Response:
     """Make a customer known, or change their email, name and metadata."""
-    return await billing.respond(command_for(m.RegisterCustomer, caller, command_id, body), 201)
+    return await services.respond(command_for(m.RegisterCustomer, caller, command_id, body), 201)
 
 
-@router.get("/{customer}", response_model=m.CustomerFound, responses=refusals(m.GetCustomer))
-async def customer(_: Operating, billing: Services, customer: CustomerInPath) -> Response:
+@router.get("/{customer}", response_model=m.CustomerFound, responses=problem_responses(m.GetCustomer))
+async def customer(_: AdminCaller, services: ServiceClientDep, customer: CustomerInPath) -> Response:
     """One customer."""
-    return await billing.respond(m.GetCustomer(customer=customer))
+    return await services.respond(m.GetCustomer(customer=customer))
 
 
 @router.get(
-    "/{customer}/entitlements", response_model=m.EntitlementPage, responses=refusals(m.ListEntitlements)
+    "/{customer}/entitlements",
+    response_model=m.EntitlementPage,
+    responses=problem_responses(m.ListEntitlements),
 )
 async def entitlements(
-    _: Operating, billing: Services, customer: CustomerInPath, limit: Limit = 200, cursor: Cursor = None
+    _: AdminCaller,
+    services: ServiceClientDep,
+    customer: CustomerInPath,
+    limit: Limit = 200,
+    cursor: Cursor = None,
 ) -> Response:
     """What a customer may use, and why."""
-    return await billing.respond(m.ListEntitlements(customer=customer, limit=limit, cursor=cursor))
+    return await services.respond(m.ListEntitlements(customer=customer, limit=limit, cursor=cursor))
 
 
 @router.get(
     "/{customer}/balances",
     response_model=consumables.BalancePage,
-    responses=refusals(consumables.ListBalances),
+    responses=problem_responses(consumables.ListBalances),
 )
 async def balances(
-    _: Operating, billing: Services, customer: CustomerInPath, limit: Limit = 200, cursor: Cursor = None
+    _: AdminCaller,
+    services: ServiceClientDep,
+    customer: CustomerInPath,
+    limit: Limit = 200,
+    cursor: Cursor = None,
 ) -> Response:
     """All that a customer may draw on."""
     question = consumables.ListBalances(consumer=customer, limit=limit, cursor=cursor)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
-@router.get("/{customer}/invoices", response_model=m.InvoicePage, responses=refusals(m.ListInvoices))
+@router.get("/{customer}/invoices", response_model=m.InvoicePage, responses=problem_responses(m.ListInvoices))
 async def invoices(
-    _: Operating, billing: Services, customer: CustomerInPath, limit: Limit = 50, cursor: Cursor = None
+    _: AdminCaller,
+    services: ServiceClientDep,
+    customer: CustomerInPath,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """A customer's invoices, newest first."""
-    return await billing.respond(m.ListInvoices(customer=customer, limit=limit, cursor=cursor))
+    return await services.respond(m.ListInvoices(customer=customer, limit=limit, cursor=cursor))
 
 
-@router.get("/{customer}/history", response_model=History, responses=refusals())
-async def history(_: Operating, gateway: Gateway, customer: CustomerInPath) -> History:
+@router.get("/{customer}/history", response_model=History, responses=problem_responses())
+async def history(_: AdminCaller, state: StateDep, customer: CustomerInPath) -> History:
     """What has happened to a customer, as the feed told it."""
-    events = await gateway.live.history(customer, HISTORY_MAX)
+    events = await state.change_feed.history(customer, HISTORY_MAX)
     return History(
         items=[
             ToldEvent(

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field, JsonValue
 
-from services.gateway.auth.authentication import CommandKey, Operating
-from services.gateway.dead_letters import letters, retry_letter, the_letter
-from services.gateway.dependencies import Gateway
-from services.gateway.openapi import POSTED, refusals
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
+from services.gateway.dead_letters import read_dead_letter, read_dead_letters, retry_dead_letter
+from services.gateway.dependencies import StateDep
+from services.gateway.openapi.responses import POST_CODES, problem_responses
 from tallystick.client.dead_letters import DeadLetter
 from tallystick.messages.base import Told
 
@@ -66,10 +66,10 @@ class Retried(Told):
     number: int
 
 
-@router.get("", response_model=LetterPage, responses=refusals())
+@router.get("", response_model=LetterPage, responses=problem_responses())
 async def dead_letters(
-    _: Operating,
-    gateway: Gateway,
+    _: AdminCaller,
+    state: StateDep,
     service: Annotated[str | None, Query(max_length=64)] = None,
     handler: Annotated[str | None, Query(max_length=64)] = None,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next_before` of a page.")] = None,
@@ -78,7 +78,7 @@ async def dead_letters(
     """Dead letters, newest first."""
     wanted = [
         letter
-        async for letter in letters(gateway.billing)
+        async for letter in read_dead_letters(state.services)
         if service in (None, letter.about("Service"))
         and handler in (None, letter.about("Handler"))
         and (before is None or letter.sequence < before)
@@ -91,20 +91,22 @@ async def dead_letters(
     )
 
 
-@router.get("/{number}", response_model=LetterFound, responses=refusals(codes=["not_found"]))
-async def dead_letter(_: Operating, gateway: Gateway, number: Number) -> LetterFound:
+@router.get("/{number}", response_model=LetterFound, responses=problem_responses(codes=["not_found"]))
+async def dead_letter(_: AdminCaller, state: StateDep, number: Number) -> LetterFound:
     """One dead letter."""
-    return LetterFound(dead_letter=Letter.of(await the_letter(gateway.billing, number)))
+    return LetterFound(dead_letter=Letter.of(await read_dead_letter(state.services, number)))
 
 
 @router.post(
     "/{number}/retry",
     status_code=202,
     response_model=Retried,
-    responses=refusals(codes=["not_found", "not_retriable", *POSTED]),
+    responses=problem_responses(codes=["not_found", "not_retriable", *POST_CODES]),
 )
-async def retry(caller: Operating, gateway: Gateway, command_id: CommandKey, number: Number) -> Retried:
+async def retry(
+    caller: AdminCaller, state: StateDep, command_id: RequestCommandId, number: Number
+) -> Retried:
     """Have a message handled again, and take it off the list."""
-    letter = await the_letter(gateway.billing, number)
-    await retry_letter(gateway.billing, letter, caller, command_id)
+    letter = await read_dead_letter(state.services, number)
+    await retry_dead_letter(state.services, letter, caller, command_id)
     return Retried(number=number)

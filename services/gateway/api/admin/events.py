@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body, Cursor, Limit, Moment
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant, StripeId
@@ -35,10 +35,10 @@ class Since(Body):
     since: Moment
 
 
-@router.get("", response_model=m.EventPage, responses=refusals(m.ListEvents))
+@router.get("", response_model=m.EventPage, responses=problem_responses(m.ListEvents))
 async def events(
-    _: Operating,
-    billing: Services,
+    _: AdminCaller,
+    services: ServiceClientDep,
     type: Annotated[m.EventType | None, Query(description="Only these.")] = None,  # noqa: A002
     status: m.StoredEventStatus | None = None,
     since: Annotated[Instant | None, Query(description="Received at or after.")] = None,
@@ -47,30 +47,34 @@ async def events(
 ) -> Response:
     """Stripe's events, newest first."""
     question = m.ListEvents(type=type, status=status, since=since, limit=limit, cursor=cursor)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
-@router.post("/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
-async def replay(caller: Operating, billing: Services, command_id: CommandKey, body: Again) -> Response:
+@router.post("/replay", response_model=m.ReplayResult, responses=problem_responses(m.Replay))
+async def replay(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Again
+) -> Response:
     """Have events applied again; whoever has applied one already does not do so twice."""
-    return await billing.respond(command_for(m.Replay, caller, command_id, body))
+    return await services.respond(command_for(m.Replay, caller, command_id, body))
 
 
-@router.post("/reconcile", response_model=m.ReconcileResult, responses=refusals(m.Reconcile))
-async def reconcile(caller: Operating, billing: Services, command_id: CommandKey, body: Since) -> Response:
+@router.post("/reconcile", response_model=m.ReconcileResult, responses=problem_responses(m.Reconcile))
+async def reconcile(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Since
+) -> Response:
     """Compare with Stripe's own list, and take in what never arrived."""
-    return await billing.respond(command_for(m.Reconcile, caller, command_id, body))
+    return await services.respond(command_for(m.Reconcile, caller, command_id, body))
 
 
-@router.get("/{event_id}", response_model=m.EventFound, responses=refusals(m.GetEvent))
-async def event(_: Operating, billing: Services, event_id: StripeId) -> Response:
+@router.get("/{event_id}", response_model=m.EventFound, responses=problem_responses(m.GetEvent))
+async def event(_: AdminCaller, services: ServiceClientDep, event_id: StripeId) -> Response:
     """One event with its payload."""
-    return await billing.respond(m.GetEvent(event_id=event_id))
+    return await services.respond(m.GetEvent(event_id=event_id))
 
 
-@router.post("/{event_id}/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
+@router.post("/{event_id}/replay", response_model=m.ReplayResult, responses=problem_responses(m.Replay))
 async def replay_one(
-    caller: Operating, billing: Services, command_id: CommandKey, event_id: StripeId
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, event_id: StripeId
 ) -> Response:
     """Have one event applied again."""
-    return await billing.respond(command_for(m.Replay, caller, command_id, event_ids=[event_id]))
+    return await services.respond(command_for(m.Replay, caller, command_id, event_ids=[event_id]))

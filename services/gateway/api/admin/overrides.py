@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body, Moment
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
@@ -57,33 +57,40 @@ class NewGrant(Body):
     "/overrides",
     status_code=201,
     response_model=m.EntitlementFound,
-    responses=refusals(m.OverrideFeature, codes=["not_found"]),
+    responses=problem_responses(m.OverrideFeature, codes=["not_found"]),
 )
-async def override(caller: Operating, billing: Services, command_id: CommandKey, body: Override) -> Response:
+async def override(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Override
+) -> Response:
     """Give a customer a feature, more of it, or take it away; replaces the override there was."""
-    return await billing.respond(command_for(m.OverrideFeature, caller, command_id, body), 201)
+    return await services.respond(command_for(m.OverrideFeature, caller, command_id, body), 201)
 
 
 @router.post(
-    "/grants", status_code=201, response_model=consumables.Granted, responses=refusals(consumables.Grant)
+    "/grants",
+    status_code=201,
+    response_model=consumables.Granted,
+    responses=problem_responses(consumables.Grant),
 )
-async def grant(caller: Operating, billing: Services, command_id: CommandKey, body: NewGrant) -> Response:
+async def grant(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: NewGrant
+) -> Response:
     """Give units to an account."""
-    return await billing.respond(command_for(consumables.Grant, caller, command_id, body), 201)
+    return await services.respond(command_for(consumables.Grant, caller, command_id, body), 201)
 
 
 @router.delete(
     "/grants/{grant_id}",
     response_model=consumables.Granted,
-    responses=refusals(consumables.RevokeGrant, codes=["not_found"]),
+    responses=problem_responses(consumables.RevokeGrant, codes=["not_found"]),
 )
 async def revoke(
-    caller: Operating,
-    billing: Services,
-    command_id: CommandKey,
+    caller: AdminCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
     grant_id: EntityId,
     reason: Annotated[str, Query(min_length=1, max_length=1_000, examples=["given by mistake"])],
 ) -> Response:
     """Take back what is left of a grant."""
     command = command_for(consumables.RevokeGrant, caller, command_id, grant_id=grant_id, reason=reason)
-    return await billing.respond(command)
+    return await services.respond(command)

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Operating
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
 from services.gateway.commands import command_for
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, Moment, given
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
+from services.gateway.schemas import Body, Cursor, Limit, Moment, set_fields
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer, EntityId, Text
 from tallystick.messages.catalog import TrialDays
@@ -43,10 +43,10 @@ class End(Body):
     reason: Text | None = None
 
 
-@router.get("", response_model=m.SubscriptionPage, responses=refusals(m.ListSubscriptions))
+@router.get("", response_model=m.SubscriptionPage, responses=problem_responses(m.ListSubscriptions))
 async def subscriptions(
-    _: Operating,
-    billing: Services,
+    _: AdminCaller,
+    services: ServiceClientDep,
     customer: OfCustomer = None,
     status: m.Status | None = None,
     limit: Limit = 50,
@@ -54,7 +54,7 @@ async def subscriptions(
 ) -> Response:
     """Subscriptions, newest first."""
     whose = Customer.from_token(customer) if customer else None
-    return await billing.respond(
+    return await services.respond(
         m.ListSubscriptions(customer=whose, status=status, limit=limit, cursor=cursor)
     )
 
@@ -63,48 +63,52 @@ async def subscriptions(
     "",
     status_code=201,
     response_model=m.SubscriptionFound,
-    responses=refusals(m.CreateSubscription, codes=["not_found", "payments_not_configured"]),
+    responses=problem_responses(m.CreateSubscription, codes=["not_found", "payments_not_configured"]),
 )
-async def create(caller: Operating, billing: Services, command_id: CommandKey, body: New) -> Response:
+async def create(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: New
+) -> Response:
     """Subscribe a customer at once: on the saved card, by invoice, or paid outside."""
-    return await billing.respond(command_for(m.CreateSubscription, caller, command_id, body), 201)
+    return await services.respond(command_for(m.CreateSubscription, caller, command_id, body), 201)
 
 
-@router.get("/{subscription_id}", response_model=m.SubscriptionFound, responses=refusals(m.GetSubscription))
-async def subscription(_: Operating, billing: Services, subscription_id: EntityId) -> Response:
+@router.get(
+    "/{subscription_id}", response_model=m.SubscriptionFound, responses=problem_responses(m.GetSubscription)
+)
+async def subscription(_: AdminCaller, services: ServiceClientDep, subscription_id: EntityId) -> Response:
     """One subscription."""
-    return await billing.respond(m.GetSubscription(subscription_id=subscription_id))
+    return await services.respond(m.GetSubscription(subscription_id=subscription_id))
 
 
 @router.post(
     "/{subscription_id}/cancel",
     response_model=m.SubscriptionFound,
-    responses=refusals(m.CancelSubscription, codes=["not_found"]),
+    responses=problem_responses(m.CancelSubscription, codes=["not_found"]),
 )
 async def cancel(
-    caller: Operating,
-    billing: Services,
-    command_id: CommandKey,
+    caller: AdminCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
     subscription_id: EntityId,
     body: End | None = None,
 ) -> Response:
     """End a subscription, at the end of what is paid for unless told otherwise."""
-    fields = {"at": "period_end"} | (given(body) if body else {})
+    fields = {"at": "period_end"} | (set_fields(body) if body else {})
     command = command_for(m.CancelSubscription, caller, command_id, subscription_id=subscription_id, **fields)
-    return await billing.respond(command)
+    return await services.respond(command)
 
 
 @router.post(
     "/{subscription_id}/{action}",
     response_model=m.SubscriptionFound,
-    responses=refusals(
+    responses=problem_responses(
         m.ReactivateSubscription, m.PauseSubscription, m.ResumeSubscription, codes=["not_found"]
     ),
 )
 async def act(
-    caller: Operating,
-    billing: Services,
-    command_id: CommandKey,
+    caller: AdminCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
     subscription_id: EntityId,
     action: Literal["reactivate", "pause", "resume"],
 ) -> Response:
@@ -115,4 +119,4 @@ async def act(
         "resume": m.ResumeSubscription,
     }
     command = command_for(commands[action], caller, command_id, subscription_id=subscription_id)
-    return await billing.respond(command)
+    return await services.respond(command)
