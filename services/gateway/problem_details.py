@@ -46,7 +46,7 @@ _CODE_OF_STATUS |= {405: "method_not_allowed", 413: "payload_too_large", 429: "t
 
 
 class Problem(BaseModel):
-    """Why a request did not succeed, for programs (`code`) and for people (`detail`)."""
+    """Why a request failed, for programs (`code`) and for people (`detail`)."""
 
     type: str = Field(description="`urn:tallystick:problem:` and the code.")
     title: str = Field(description="The code in words.")

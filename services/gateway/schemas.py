@@ -9,8 +9,8 @@ from tallystick.messages.base import Instant
 
 Moment = Annotated[Instant, Field(strict=False)]
 """A moment in a body, as RFC 3339 text."""
-Limit = Annotated[int, Query(ge=1, le=200, description="How many items at most.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="The maximum number of items.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")]
 
 
 class Body(BaseModel):

@@ -41,23 +41,23 @@ class ServiceHealth(Told):
 
     service: str
     answers: bool
-    milliseconds: float | None = Field(description="How long the answer took; null: there was none.")
+    milliseconds: float | None = Field(description="How long the answer took; null if there was none.")
     problem: str | None = None
 
 
 class ConsumerLag(Told):
-    """What waits for one of a service's readers."""
+    """The lag of one of a service's consumers."""
 
     service: str
     consumer: str
     stream: str
-    pending: int = Field(description="Messages not delivered yet.")
-    in_progress: int = Field(description="Delivered and not acknowledged yet.")
-    redelivered: int = Field(description="Of these, not for the first time.")
+    pending: int = Field(description="Messages that are not delivered yet.")
+    in_progress: int = Field(description="Messages that are delivered but not acknowledged.")
+    redelivered: int = Field(description="Messages in progress that were delivered before.")
 
 
 class Workers(Told):
-    """How all services are doing."""
+    """The health and lag of all services."""
 
     services: list[ServiceHealth]
     consumers: list[ConsumerLag]

@@ -1,4 +1,4 @@
-"""`/api/v1/billing`: what is bought beside a plan."""
+"""`/api/v1/billing`: add-ons that are bought in addition to a plan."""
 
 from typing import Literal
 
@@ -30,11 +30,11 @@ class AddOns(Told):
     """Add-ons that a customer can buy."""
 
     addons: list[ProductWithPrices]
-    features: list[Feature] = Field(description="What the add-ons' features are called.")
+    features: list[Feature] = Field(description="The features of the catalog, with their names.")
 
 
-class Purchase(Body):
-    """Which add-on, what it must know, and where to come back to if a page is needed to pay."""
+class PurchaseAddOnBody(Body, title="Purchase"):
+    """The add-on to buy, its details, and return URLs in case the payment needs a page."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -50,14 +50,14 @@ class Purchase(Body):
     )
 
     price: Code
-    details: Details = Field(default={}, description="What the product asks for, by its codes.")
+    details: Details = Field(default={}, description="The details that the product requires, by their codes.")
     success_url: Url
     cancel_url: Url
 
 
 @router.get("/addons", response_model=AddOns, responses=problem_responses(GetCatalog))
 async def add_ons(_: ReadCaller, services: ServiceClientDep) -> AddOns:
-    """The add-ons that can be bought."""
+    """List the add-ons for sale."""
     catalog = (await services.request(GetCatalog())).catalog
     return AddOns(addons=listed_products(catalog, "add_on"), features=unarchived_features(catalog.features))
 
@@ -66,7 +66,7 @@ async def add_ons(_: ReadCaller, services: ServiceClientDep) -> AddOns:
 async def my_add_ons(
     caller: ReadCaller, services: ServiceClientDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """The customer's add-ons, newest first, those that have ended included."""
+    """List the customer's add-ons, including ended ones, newest first."""
     return await services.respond(m.ListAddOns(customer=caller.customer, limit=limit, cursor=cursor))
 
 
@@ -81,9 +81,9 @@ async def purchase(
     state: StateDep,
     services: ServiceClientDep,
     command_id: RequestCommandId,
-    body: Purchase,
+    body: PurchaseAddOnBody,
 ) -> Response:
-    """Buy an add-on with the saved card, else on a page whose URL is the answer."""
+    """Buy an add-on with the saved card, or return the URL of a page to pay on."""
     check_return_urls(state.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
     await require_billing_manager(services, caller)
     return await services.respond(command_for(m.PurchaseAddOn, caller, command_id, body), 201)
@@ -101,13 +101,13 @@ async def cancel(
     id: EntityId,  # noqa: A002 - the route's public name
     at: Literal["period_end", "now"] = Query(default="period_end"),
 ) -> Response:
-    """End an add-on, when what is paid for is over unless told otherwise."""
+    """Cancel an add-on, by default at the end of the paid period."""
     await require_billing_manager(services, caller)
-    await _must_be_theirs(services, caller, id)
+    await _check_owner(services, caller, id)
     return await services.respond(command_for(m.CancelAddOn, caller, command_id, add_on_id=id, at=at))
 
 
-async def _must_be_theirs(services: ServiceClient, caller: Caller, add_on_id: str) -> None:
+async def _check_owner(services: ServiceClient, caller: Caller, add_on_id: str) -> None:
     cursor: str | None = None
     while True:
         question = m.ListAddOns(customer=caller.customer, limit=PAGE_MAX, cursor=cursor)

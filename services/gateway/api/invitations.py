@@ -1,4 +1,4 @@
-"""`/api/v1/seats`: for who was invited: looking at an invitation, and taking the seat."""
+"""`/api/v1/seats`: shows an invitation and claims its seat."""
 
 from typing import Any
 
@@ -19,12 +19,13 @@ from tallystick.messages.seats.types import Address, Token
 router = APIRouter(prefix="/api/v1/seats", tags=["invitations"])
 
 
-class Claim(Body):
-    """The invitation. Whose address it was sent to is proved by `email` in the caller's token."""
+class ClaimSeatBody(Body, title="Claim"):
+    """The invitation's token. The caller's verified address is the `email` in their bearer token."""
 
     token: Token
     email: Address | None = Field(
-        default=None, description="Must be the invited one, where one is. It proves nothing by itself."
+        default=None,
+        description="Must be the invited address, if there is one. It is not a proof of the address.",
     )
 
 
@@ -36,9 +37,9 @@ class Claim(Body):
 async def invitation(
     request: Request, state: StateDep, services: ServiceClientDep, token: str = Path(max_length=200)
 ) -> m.InvitationFound:
-    """What a token invites to; looking changes nothing. Dead and invented tokens are answered alike.
+    """Show an invitation. Invalid and expired tokens get the same response.
 
-    Without a token of the host application or a session the address is half hidden.
+    Without a bearer token or a session the invited address is masked.
     """
     try:
         found = (await services.request(m.GetInvitation(token=token))).invitation
@@ -62,9 +63,9 @@ async def _caller(request: Request, state: GatewayState) -> Caller | None:
     responses=problem_responses(m.ClaimSeat, codes=["forbidden", "email_unverified"]),
 )
 async def claim(
-    caller: ReadCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Claim
+    caller: ReadCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ClaimSeatBody
 ) -> Response:
-    """Take the seat one was invited to: the person in the caller's token has it then."""
+    """Claim the seat of an invitation for the person in the caller's token."""
     if caller.person.type != "user":
         raise ProblemError("forbidden", "A seat is a person's: the token must name one as `member`.")
     try:
@@ -74,7 +75,7 @@ async def claim(
             error.code != "invitation_invalid"
         ):  # that is for the command to say, which may have been carried out
             raise
-    # What the host application has proved counts more than what a browser says.
+    # The address that the host application has verified takes precedence over the one in the body.
     email = caller.email or body.email
     fields: dict[str, Any] = {"email": email} if email is not None else {}
     command = command_for(m.ClaimSeat, caller, command_id, token=body.token, member=caller.person, **fields)

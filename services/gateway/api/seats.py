@@ -1,9 +1,9 @@
-"""`/api/v1/billing/team/seats`: who has a seat; given, passed on and taken back by the billing manager."""
+"""`/api/v1/billing/team/seats`: lists, assigns, replaces and revokes the seats of a team."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, Tag
 
 from services.gateway.api.team import TeamId
 from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
@@ -20,16 +20,16 @@ from tallystick.messages.seats.types import ASSIGN_MAX_SEATS, Address, Member, M
 router = APIRouter(prefix="/api/v1/billing/team/seats", tags=["seats"])
 
 
-class OneSeat(m.SeatToAssign):
-    """Who is to have a seat."""
+class AssignSeatBody(m.SeatToAssign, title="OneSeat"):
+    """The person to assign a seat to."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "member@example.com", "role": "editor"}]}
     )
 
 
-class ManySeats(Body):
-    """Who are to have seats; each is assigned or not on its own."""
+class AssignSeatsBody(Body, title="ManySeats"):
+    """The people to assign seats to; each assignment succeeds or fails on its own."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -40,27 +40,29 @@ class ManySeats(Body):
     seats: Annotated[list[m.SeatToAssign], Field(min_length=1, max_length=ASSIGN_MAX_SEATS)]
 
 
-class AssignedAndNot(Told):
-    """What became of each of many."""
+class AssignSeatsResult(Told, title="AssignedAndNot"):
+    """The assigned seats, and the errors of those that were not assigned."""
 
     data: list[m.AssignedSeat]
     errors: list[m.SeatError]
 
 
-class Holder(Body):
-    """Who has the seat from now on: an address to invite, a user, or both."""
+class ReplaceSeatBody(Body, title="Holder"):
+    """The new holder of the seat: an address to invite, a user, or both."""
 
     email: Address | None = None
     member: Member | None = None
 
 
-class Multiple(Body):
-    """How many times a seat gets what each seat gets."""
+class SetMultiplierBody(Body, title="Multiple"):
+    """The factor that the seat's units are multiplied by."""
 
     multiplier: Multiplier
 
 
-ASSIGNED: Responses = {207: {"model": AssignedAndNot, "description": "Many: what became of each."}}
+AssignBody = Annotated[AssignSeatBody, Tag("OneSeat")] | Annotated[AssignSeatsBody, Tag("ManySeats")]
+"""The tags are part of the field paths that `invalid_message` reports."""
+ASSIGNED: Responses = {207: {"model": AssignSeatsResult, "description": "Several seats: the result of each."}}
 
 
 @router.get("", response_model=m.SeatPage, responses=problem_responses(m.ListSeats))
@@ -72,7 +74,7 @@ async def seats(
     cursor: Cursor = None,
     team_id: TeamId = None,
 ) -> Response:
-    """The team's seats, newest first."""
+    """List the team's seats, newest first."""
     target = await find_team(services, caller, team_id)
     question = m.ListSeats(team_id=target.team_id, status=status, limit=limit, cursor=cursor)
     return await services.respond(question)
@@ -88,16 +90,17 @@ async def assign(
     caller: ManageCaller,
     services: ServiceClientDep,
     command_id: RequestCommandId,
-    body: OneSeat | ManySeats,
+    body: AssignBody,
     team_id: TeamId = None,
 ) -> Response:
-    """Give somebody a seat, or many at once: those answer 207, each with its seat or its error."""
+    """Assign one seat, or several: the response to several is 207 with the seat or error of each."""
     target = await find_team(services, caller, team_id)
-    if isinstance(body, OneSeat):
-        one = command_for(m.AssignSeat, caller, command_id, body, team_id=target.team_id)
-        return await services.respond(one, 201)
-    many = command_for(m.AssignSeats, caller, command_id, body, team_id=target.team_id)
-    result = await services.request_json(many)
+    if isinstance(body, AssignSeatBody):
+        command = command_for(m.AssignSeat, caller, command_id, body, team_id=target.team_id)
+        return await services.respond(command, 201)
+    result = await services.request_json(
+        command_for(m.AssignSeats, caller, command_id, body, team_id=target.team_id)
+    )
     return json_response({"data": result["assigned"], "errors": result["errors"]}, 207)
 
 
@@ -109,7 +112,7 @@ async def assign(
 async def resend(
     caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, seat_id: EntityId
 ) -> Response:
-    """Invite again; the invitation before is dead."""
+    """Send the invitation again; the previous one becomes invalid."""
     return await services.respond(command_for(m.ResendInvitation, caller, command_id, seat_id=seat_id))
 
 
@@ -119,7 +122,7 @@ async def resend(
 async def revoke(
     caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, seat_id: EntityId
 ) -> Response:
-    """Take a seat back; it is free at once."""
+    """Revoke a seat; it is available at once."""
     return await services.respond(command_for(m.RevokeSeat, caller, command_id, seat_id=seat_id))
 
 
@@ -133,9 +136,9 @@ async def replace(
     services: ServiceClientDep,
     command_id: RequestCommandId,
     seat_id: EntityId,
-    body: Holder,
+    body: ReplaceSeatBody,
 ) -> Response:
-    """Pass a seat on, with what is left of its units."""
+    """Give a seat, with its remaining units, to another person."""
     return await services.respond(command_for(m.ReplaceSeat, caller, command_id, body, seat_id=seat_id))
 
 
@@ -149,8 +152,8 @@ async def multiplier(
     services: ServiceClientDep,
     command_id: RequestCommandId,
     seat_id: EntityId,
-    body: Multiple,
+    body: SetMultiplierBody,
 ) -> Response:
-    """Have a seat get several times what each seat gets."""
+    """Multiply the units that a seat gets."""
     command = command_for(m.SetSeatMultiplier, caller, command_id, body, seat_id=seat_id)
     return await services.respond(command)

@@ -1,4 +1,4 @@
-"""`/api/v1/billing`: the subscription of the calling customer, as it stands and as it ends."""
+"""`/api/v1/billing`: shows, cancels and reactivates the calling customer's subscription."""
 
 import asyncio
 from typing import Any, Literal
@@ -21,38 +21,38 @@ from tallystick.messages.base import EntityId, Text
 
 router = APIRouter(prefix="/api/v1/billing", tags=["subscription"])
 
-METERS_MAX = 200
-"""As many balances as one question lists: one for each limit and unit of the customer."""
+BALANCES_MAX = 200
+"""The most balances one question lists; a customer has one for each limit and kind of units."""
 
 
 class SubscriptionAndUsage(m.SubscriptionFound):
-    """A customer's subscription and how much of it is used."""
+    """A customer's subscription and its usage."""
 
     usage: list[consumables.BalanceSnapshot] | None = Field(
-        description="Every limit and unit the caller may draw on; null while their service is away."
+        description="Every limit and balance the caller may use; null while their service is unavailable."
     )
 
 
-class Cancel(Body):
-    """How a subscription is to end."""
+class CancelBody(Body, title="Cancel"):
+    """When and why the subscription is cancelled."""
 
     at: Literal["period_end", "now"] = "period_end"
     reason: Text | None = Field(default=None, description="Kept in the audit trail and in Stripe.")
-    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest subscription.")
 
 
-class Reactivate(Body):
-    """Which subscription is to go on."""
+class ReactivateBody(Body, title="Reactivate"):
+    """The subscription to reactivate."""
 
-    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest subscription.")
 
 
 @router.get(
     "/subscription", response_model=SubscriptionAndUsage, responses=problem_responses(m.GetSubscription)
 )
 async def subscription(caller: ReadCaller, services: ServiceClientDep) -> Response:
-    """The newest subscription that has not ended, else the newest, and what is used of it."""
-    # A page, its scripts and its tabs ask this at the same moment, again and again.
+    """Show the newest subscription that has not ended, else the newest, with its usage."""
+    # A page, its scripts and other tabs often request this at the same moment.
     key = (caller.customer.token, caller.person.token)
     body = await services.coalescer.run(key, lambda: _subscription_and_usage(services, caller))
     return Response(body, media_type="application/json")
@@ -64,19 +64,22 @@ async def subscription(caller: ReadCaller, services: ServiceClientDep) -> Respon
     responses=problem_responses(m.CancelSubscription, m.GetSubscription),
 )
 async def cancel(
-    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Cancel | None = None
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: CancelBody | None = None,
 ) -> Response:
-    """End the subscription, at the end of what is paid for unless told otherwise."""
-    wish = body or Cancel()
-    fields: dict[str, Any] = {"reason": wish.reason} if wish.reason is not None else {}
+    """Cancel the subscription, by default at the end of the paid period."""
+    body = body or CancelBody()
+    fields: dict[str, Any] = {"reason": body.reason} if body.reason is not None else {}
     await require_billing_manager(services, caller)
-    target = await find_subscription(services, caller, wish.subscription_id)
+    target = await find_subscription(services, caller, body.subscription_id)
     command = command_for(
         m.CancelSubscription,
         caller,
         command_id,
         subscription_id=target.subscription_id,
-        at=wish.at,
+        at=body.at,
         **fields,
     )
     return await services.respond(command)
@@ -91,9 +94,9 @@ async def reactivate(
     caller: ManageCaller,
     services: ServiceClientDep,
     command_id: RequestCommandId,
-    body: Reactivate | None = None,
+    body: ReactivateBody | None = None,
 ) -> Response:
-    """Let a subscription go on that was to end with its period."""
+    """Undo a cancellation at the end of the period."""
     await require_billing_manager(services, caller)
     target = await find_subscription(services, caller, body.subscription_id if body else None)
     command = command_for(
@@ -105,6 +108,6 @@ async def reactivate(
 async def _subscription_and_usage(services: ServiceClient, caller: Caller) -> bytes:
     found, balances = await asyncio.gather(
         services.request_json(m.GetSubscription(customer=caller.customer)),
-        services.request_optional(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
+        services.request_optional(consumables.ListBalances(consumer=caller.person, limit=BALANCES_MAX)),
     )
     return orjson.dumps({**found, "usage": balances["items"] if balances else None})

@@ -1,4 +1,4 @@
-"""`/api/v1/billing/team`: seen by whoever pays for it or holds a seat, changed by its billing manager."""
+"""`/api/v1/billing/team`: shows a team to its payer and members; its billing manager changes it."""
 
 from typing import Annotated
 
@@ -19,34 +19,37 @@ from tallystick.messages.subscriptions import Proration, Quantity, When
 router = APIRouter(prefix="/api/v1/billing/team", tags=["team"])
 
 TeamId = Annotated[
-    EntityId | None, Query(description="Absent: the team that the caller pays for, else has a seat in.")
+    EntityId | None,
+    Query(description="Absent: the team that the caller pays for, else one they have a seat in."),
 ]
 
 
-class Count(Body):
-    """How many seats there are to be."""
+class ChangeSeatCountBody(Body, title="Count"):
+    """The new number of seats."""
 
     quantity: Quantity
-    when: When | None = Field(default=None, description="Absent: more at once, less at the period's end.")
+    when: When | None = Field(
+        default=None, description="Absent: an increase now, a decrease at the end of the period."
+    )
     proration: Proration = "prorate"
 
 
-class RemoveUnused(Body):
-    """When the seats that nobody has are given up."""
+class RemoveUnusedSeatsBody(Body, title="RemoveUnused"):
+    """When the unused seats are removed."""
 
-    when: When | None = Field(default=None, description="Absent: when the period ends.")
+    when: When | None = Field(default=None, description="Absent: at the end of the period.")
     proration: Proration = "prorate"
 
 
-class Manager(Body):
-    """Who manages the team from now on."""
+class TransferManagerBody(Body, title="Manager"):
+    """The new billing manager."""
 
     member: Member
 
 
 @router.get("", response_model=m.TeamFound, responses=problem_responses(m.GetTeam))
 async def team(caller: ReadCaller, services: ServiceClientDep, team_id: TeamId = None) -> m.TeamFound:
-    """The team: seats bought, taken and free, and who manages it."""
+    """Show the team with its number of seats and its billing manager."""
     return m.TeamFound(team=await find_team(services, caller, team_id))
 
 
@@ -57,10 +60,10 @@ async def count(
     caller: ManageCaller,
     services: ServiceClientDep,
     command_id: RequestCommandId,
-    body: Count,
+    body: ChangeSeatCountBody,
     team_id: TeamId = None,
 ) -> Response:
-    """Buy more seats or fewer; `preview` says beforehand what it costs."""
+    """Change the number of seats; `preview` shows the cost beforehand."""
     target = await find_team(services, caller, team_id)
     command = command_for(m.ChangeSeatCount, caller, command_id, body, team_id=target.team_id)
     return await services.respond(command)
@@ -75,10 +78,10 @@ async def remove_unused(
     caller: ManageCaller,
     services: ServiceClientDep,
     command_id: RequestCommandId,
-    body: RemoveUnused | None = None,
+    body: RemoveUnusedSeatsBody | None = None,
     team_id: TeamId = None,
 ) -> Response:
-    """Keep as many seats as are taken."""
+    """Reduce the number of seats to those in use."""
     target = await find_team(services, caller, team_id)
     command = command_for(m.RemoveUnusedSeats, caller, command_id, body, team_id=target.team_id)
     return await services.respond(command)
@@ -95,7 +98,7 @@ async def preview(
     proration: Proration = "prorate",
     team_id: TeamId = None,
 ) -> Response:
-    """What another number of seats would cost; nothing is changed."""
+    """Preview the cost of another number of seats; nothing is changed."""
     target = await find_team(services, caller, team_id)
     question = m.PreviewSeatChange(team_id=target.team_id, quantity=quantity, when=when, proration=proration)
     return await services.respond(question)
@@ -111,7 +114,7 @@ async def payments(
     cursor: Cursor = None,
     team_id: TeamId = None,
 ) -> Response:
-    """What each seat costs in the period that runs."""
+    """List what each seat costs in the current period."""
     target = await find_team(services, caller, team_id)
     return await services.respond(m.MemberPayments(team_id=target.team_id, limit=limit, cursor=cursor))
 
@@ -123,10 +126,10 @@ async def transfer(
     caller: ManageCaller,
     services: ServiceClientDep,
     command_id: RequestCommandId,
-    body: Manager,
+    body: TransferManagerBody,
     team_id: TeamId = None,
 ) -> Response:
-    """Have somebody else manage the team."""
+    """Make another person the billing manager."""
     target = await find_team(services, caller, team_id)
     command = command_for(m.TransferBillingManager, caller, command_id, body, team_id=target.team_id)
     return await services.respond(command)

@@ -1,4 +1,4 @@
-"""`/api/v1/billing`: what the calling customer may use, how much is left, and using it."""
+"""`/api/v1/billing`: entitlements, balances, usage, consumption and auto-recharge."""
 
 from typing import Annotated, Literal
 
@@ -25,12 +25,12 @@ router = APIRouter(prefix="/api/v1/billing", tags=["units"])
 FEBRUARY, MARCH = "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
 
 AccountInQuery = Annotated[
-    m.Account | None, Query(description="Absent: all that the caller may draw on.", max_length=100)
+    m.Account | None, Query(description="Absent: all accounts that the caller may use.", max_length=100)
 ]
 
 
-class Use(Body):
-    """Units to be used."""
+class ConsumeBody(Body, title="Use"):
+    """The units to consume."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"feature": "mentorship_hours", "quantity": 2}]}
@@ -38,14 +38,18 @@ class Use(Body):
 
     feature: Code
     quantity: m.Units = 1
-    consumer: Customer | None = Field(default=None, description="Who uses them: the caller.")
-    account: m.Account | None = Field(default=None, description="Absent: all that the caller may draw on.")
-    partial: bool = Field(default=False, description="Take what there is, if it is less but not nothing.")
+    consumer: Customer | None = Field(default=None, description="Who uses the units; must be the caller.")
+    account: m.Account | None = Field(
+        default=None, description="Absent: all accounts that the caller may use."
+    )
+    partial: bool = Field(
+        default=False, description="Consume the remaining units if there are fewer, but at least one."
+    )
     metadata: Metadata | None = None
 
 
-class AutoRechargeRule(Body):
-    """When more units are bought by themselves, and how many."""
+class SetAutoRechargeBody(Body, title="AutoRechargeRule"):
+    """When more units are bought automatically, and how many."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -65,15 +69,15 @@ class AutoRechargeRule(Body):
     enabled: bool
     threshold: Count
     recharge_quantity: m.Units
-    max_spend_per_period: Money | None = Field(default=None, description="Absent: no bound.")
-    account: m.Account | None = Field(default=None, description="Absent: the customer's own.")
+    max_spend_per_period: Money | None = Field(default=None, description="Absent: no maximum.")
+    account: m.Account | None = Field(default=None, description="Absent: the customer's own account.")
 
 
 @router.get("/entitlements", response_model=EntitlementPage, responses=problem_responses(ListEntitlements))
 async def entitlements(
     caller: ReadCaller, services: ServiceClientDep, limit: Limit = 200, cursor: Cursor = None
 ) -> Response:
-    """All that the caller may use, by feature."""
+    """List the caller's entitlements, by feature."""
     return await services.respond(ListEntitlements(customer=caller.person, limit=limit, cursor=cursor))
 
 
@@ -89,7 +93,7 @@ async def balances(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    """How much of every limit and unit is left."""
+    """List the balance of every limit and kind of units."""
     if account is None:
         return await services.respond(m.ListBalances(consumer=caller.person, limit=limit, cursor=cursor))
     within_reach = await find_readable_account(services, caller, account)
@@ -101,12 +105,17 @@ async def usage(
     caller: ReadCaller,
     services: ServiceClientDep,
     feature: Code,
-    since: Annotated[Instant, Query(description="From the day of this moment on.", examples=[FEBRUARY])],
-    until: Annotated[Instant, Query(description="Before this moment.", examples=[MARCH])],
+    since: Annotated[
+        Instant, Query(description="Start of the report, rounded down to the day.", examples=[FEBRUARY])
+    ],
+    until: Annotated[
+        Instant,
+        Query(description="End of the report; its day counts unless it is midnight.", examples=[MARCH]),
+    ],
     by: Literal["day", "week", "month"] = "day",
     group_by: Literal["consumer"] | None = None,
 ) -> Response:
-    """How much was used of the customer's units, over time."""
+    """Report the usage of the customer's units over time."""
     question = m.Usage(
         customer=caller.customer, feature=feature, since=since, until=until, by=by, group_by=group_by
     )
@@ -119,9 +128,9 @@ async def usage(
     responses=problem_responses(m.Consume, codes=["forbidden", "not_found"]),
 )
 async def consume(
-    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Use
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ConsumeBody
 ) -> Response:
-    """Use units, all or nothing unless `partial`; of a limit: occupy."""
+    """Consume units, all or none unless `partial`; for a limit, occupy it."""
     if body.consumer not in (None, caller.person):
         raise ProblemError("forbidden", "Units are used by the caller; leave `consumer` out.")
     if body.account is not None:
@@ -133,7 +142,7 @@ async def consume(
 async def auto_recharge(
     caller: ReadCaller, services: ServiceClientDep, feature: Code, account: m.Account | None = None
 ) -> Response:
-    """When more units of a feature are bought by themselves."""
+    """Show the auto-recharge of a feature."""
     within_reach = await find_readable_account(services, caller, account)
     return await services.respond(m.GetAutoRecharge(account=within_reach, feature=feature))
 
@@ -144,9 +153,9 @@ async def auto_recharge(
     responses=problem_responses(m.SetAutoRecharge, codes=["not_billing_manager", "not_found"]),
 )
 async def set_auto_recharge(
-    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: AutoRechargeRule
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: SetAutoRechargeBody
 ) -> Response:
-    """Have more units bought whenever they run low; setting it again ends a suspension."""
+    """Set the auto-recharge of a feature; setting it again ends a suspension."""
     await require_billing_manager(services, caller)
     account = await find_payable_account(services, caller, body.account)
     return await services.respond(command_for(m.SetAutoRecharge, caller, command_id, body, account=account))

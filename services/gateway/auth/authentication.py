@@ -28,7 +28,7 @@ class RequiredScope(SecurityBase):
     def __init__(self, scope: str) -> None:
         self.model = HTTPBearer(
             bearerFormat="JWT",
-            description="Signed by the host application: `customer`, `scope`, `exp`, perhaps `member`.",
+            description="Signed by the host application: `customer`, `scope`, `exp` and optionally `member`.",
         )
         self.scheme_name = "bearer"
         self._scope = scope

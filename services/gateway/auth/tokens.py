@@ -90,16 +90,16 @@ class TokenVerifier:
         secret = settings.gateway_jwt_secret
         self._secret = OctKey.import_key(secret.get_secret_value()) if secret else None
         self._jwks = Jwks(settings.gateway_jwks) if settings.gateway_jwks else None
-        wanted: dict[str, Any] = {"exp": {"essential": True}}
+        claim_options: dict[str, Any] = {"exp": {"essential": True}}
         if settings.gateway_jwt_issuer:
-            wanted["iss"] = {"essential": True, "value": settings.gateway_jwt_issuer}
+            claim_options["iss"] = {"essential": True, "value": settings.gateway_jwt_issuer}
         if settings.gateway_jwt_audience:
-            wanted["aud"] = {"essential": True, "value": settings.gateway_jwt_audience}
+            claim_options["aud"] = {"essential": True, "value": settings.gateway_jwt_audience}
         else:
             log.warning(
                 "GATEWAY_JWT_AUDIENCE is not set: tokens made for other applications are accepted too"
             )
-        self._claims = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS, **wanted)
+        self._claims = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS, **claim_options)
         self._cache: dict[bytes, tuple[Caller, float]] = {}
 
     async def caller(self, token: str) -> Caller:

@@ -12,40 +12,40 @@ from tallystick.messages.base import INT64_MAX
 PATH = "/api/v1/openapi.json"
 VERSION = "1"
 DESCRIPTION = """\
-Plans, teams and units of the calling customer, and an operators' side, over HTTP. What happens is done by the
-services behind NATS; a refusal has the code they gave.
+The plans, teams and units of the calling customer, and routes for operators. Requests are carried out by the
+services behind NATS; a rejection has the code that the service returned.
 
-A change may carry an `Idempotency-Key`: the same key with the same request has the same outcome again, and no
-second effect. Without an answer, or with 503, ask again with the same key.
+A change may have an `Idempotency-Key`: repeating the request with the same key has the same outcome and no
+second effect. After a timeout or a 503, repeat the request with the same key.
 """
 SESSION_SCHEME = {
     "type": "apiKey",
     "in": "cookie",
     "name": "tallystick",
-    "description": "A page's session (`__Host-tallystick` over https); changes need `X-CSRF-Token` too.",
+    "description": "A page's session (`__Host-tallystick` over https); changes also need `X-CSRF-Token`.",
 }
 PARAMETERS = {
-    "account": "Absent: the customer's own.",
-    "action": "What becomes of it.",
-    "at": "When it ends.",
-    "by": "How long each span is.",
-    "event_id": "Stripe's id of it.",
+    "account": "Absent: the customer's own account.",
+    "action": "What to do with the subscription.",
+    "at": "When the add-on ends.",
+    "by": "The length of each interval.",
+    "event_id": "The event's id in Stripe.",
     "feature": "The feature's code.",
-    "grant_id": "Which grant.",
-    "group_by": "Apart by who used them, too.",
-    "handler": "Only what this one gave up.",
-    "id": "Which add-on.",
-    "limit": "How many items at most.",
-    "proration": "What a change at once costs.",
-    "quantity": "How many seats there would be.",
+    "grant_id": "The grant's id.",
+    "group_by": "Also group by who used the units.",
+    "handler": "Only messages that failed in this handler.",
+    "id": "The add-on's id.",
+    "limit": "The maximum number of items.",
+    "proration": "How a change that is made now is charged.",
+    "quantity": "The number of seats to preview.",
     "reason": "Kept in the audit trail.",
-    "search": "Part of an id, email, name or Stripe id, in capitals or not.",
-    "seat_id": "Which seat.",
-    "service": "Only what this one gave up.",
-    "status": "Only those that have it.",
-    "subscription_id": "Which subscription.",
-    "token": "The last part of the link that was sent.",
-    "when": "Absent: more at once, fewer when the period ends.",
+    "search": "Part of an id, email, name or Stripe id; case is ignored.",
+    "seat_id": "The seat's id.",
+    "service": "Only messages that failed in this service.",
+    "status": "Only items with this status.",
+    "subscription_id": "The subscription's id.",
+    "token": "The last part of the link in the invitation.",
+    "when": "Absent: an increase now, a decrease at the end of the period.",
 }
 """Descriptions of parameters that have none where they are declared."""
 SCHEMA_PREFIX = "#/components/schemas/"

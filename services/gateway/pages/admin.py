@@ -38,14 +38,14 @@ async def overview(
     cursor: Cursor = None,
 ) -> Response:
     """Show the workers' health and lag, customers by search, subscriptions by status, and the feed."""
-    wanted = search.strip() or None
+    search_term = search.strip() or None
     listing = m.ListSubscriptions.model_validate(
         {"status": status or None, "limit": PAGE_SIZE, "cursor": cursor}
     )
     workers, subscriptions, customers = await asyncio.gather(
         load_worker_status(state.services),
         none_if_unavailable(page.services.request(listing)),
-        none_if_unavailable(page.services.request(m.ListCustomers(search=wanted, limit=PAGE_SIZE))),
+        none_if_unavailable(page.services.request(m.ListCustomers(search=search_term, limit=PAGE_SIZE))),
     )
     return page.templates.render(
         request,

@@ -174,27 +174,29 @@ class _PartLoader:
             )
         )
         found = {balance.consumable_id: balance for page in pages if page for balance in page.items}
-        shown = sorted(found.values(), key=lambda balance: (balance.feature, balance.account))[:METERS_SHOWN]
+        snapshots = sorted(found.values(), key=lambda balance: (balance.feature, balance.account))[
+            :METERS_SHOWN
+        ]
         details = await asyncio.gather(
             *(
                 self.part("usage", consumables.GetBalance(account=one.account, feature=one.feature))
-                for one in shown
+                for one in snapshots
             )
         )
         return [
             AccountBalance(snapshot, detail.grants if detail else [])
-            for snapshot, detail in zip(shown, details, strict=True)
+            for snapshot, detail in zip(snapshots, details, strict=True)
         ]
 
     async def recharges(
         self, catalog: CatalogIndex, accounts: list[AccountBalance]
     ) -> list[consumables.AutoRecharge]:
         sold_by_unit = catalog.features_sold_by_unit()
-        wanted = [one.snapshot for one in accounts if one.snapshot.feature in sold_by_unit]
+        snapshots = [one.snapshot for one in accounts if one.snapshot.feature in sold_by_unit]
         rules = await asyncio.gather(
             *(
                 self.part("recharges", consumables.GetAutoRecharge(account=one.account, feature=one.feature))
-                for one in wanted
+                for one in snapshots
             )
         )
         return [rule for rule in rules if rule is not None]

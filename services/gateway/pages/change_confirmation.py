@@ -70,11 +70,11 @@ async def change(
     chosen = catalog.price(price)
     if product is None or chosen is None:
         raise ProblemError("unknown_price")
-    wanted = parse_number(quantity)
+    new_quantity = parse_number(quantity)
     question = m.PreviewChange(
         subscription_id=target.subscription_id,
         price=price,
-        quantity=wanted,
+        quantity=new_quantity,
         when=when,
         proration=proration_for(when or "now"),  # nothing is prorated at the end of a period
     )
@@ -85,11 +85,11 @@ async def change(
         caller=caller,
         heading=translations.translate("change.heading", name=product.name),
         preview=view_models.preview_view(preview, translations),
-        cost=format_price(chosen, translations, wanted),
+        cost=format_price(chosen, translations, new_quantity),
         has_seats=product.seats is not None,
         seats=product.seats,
         price=price,
-        quantity=wanted or (target.items[0].quantity if product.seats and target.items else None),
+        quantity=new_quantity or (target.items[0].quantity if product.seats and target.items else None),
         when=when or preview.when or DEFAULT_WHEN,
         seen=state_fingerprint(target),
         period_end=translations.date(target.current_period_end) if target.current_period_end else None,
@@ -107,17 +107,23 @@ async def seat_count(
     """Preview a change of the number of seats."""
     translations = translations_for_request(request)
     team = await find_team(page.services, caller)
-    wanted = parse_number(quantity)
+    new_quantity = parse_number(quantity)
     preview = None
-    if wanted is not None and wanted != team.quantity:
+    if new_quantity is not None and new_quantity != team.quantity:
         question = seats.PreviewSeatChange(
-            team_id=team.team_id, quantity=wanted, when=when, proration=proration_for(when or "now")
+            team_id=team.team_id, quantity=new_quantity, when=when, proration=proration_for(when or "now")
         )
         cost = await page.services.request(question)
         when = when or cost.when or DEFAULT_WHEN
         preview = view_models.preview_view(cost, translations)
     return page.templates.render(
-        request, "seat_count.html", caller=caller, team=team, quantity=wanted, when=when, preview=preview
+        request,
+        "seat_count.html",
+        caller=caller,
+        team=team,
+        quantity=new_quantity,
+        when=when,
+        preview=preview,
     )
 
 

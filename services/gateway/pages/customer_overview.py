@@ -68,9 +68,9 @@ async def load_customer_overview(state: GatewayState, customer: Customer) -> Cus
 
 async def _stripe_events(services: ServiceClient, feed: list[FeedEvent]) -> list[webhooks.StoredEvent]:
     causes = dict.fromkeys(str(event.body.get("caused_by", "")) for event in reversed(feed))
-    wanted = [cause for cause in causes if cause.startswith("evt_")][:STRIPE_EVENTS_MAX]
+    event_ids = [cause for cause in causes if cause.startswith("evt_")][:STRIPE_EVENTS_MAX]
     found = await asyncio.gather(
-        *(_none_on_error(services, webhooks.GetEvent(event_id=event_id)) for event_id in wanted)
+        *(_none_on_error(services, webhooks.GetEvent(event_id=event_id)) for event_id in event_ids)
     )
     return [one.event for one in found if one is not None]
 

@@ -84,8 +84,8 @@ class _ImmutableStaticFiles(StaticFiles):
 def add_pages(application: FastAPI, settings: GatewaySettings) -> None:
     """Add the pages to the application."""
     application.state.templates = Templates.of(settings.gateway_application_name)
-    for one in ROUTERS:
-        application.include_router(one)
+    for pages_router in ROUTERS:
+        application.include_router(pages_router)
     application.router.routes.append(
         Mount(STATIC_URL, _ImmutableStaticFiles(directory=STATIC), name="static")
     )

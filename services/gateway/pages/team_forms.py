@@ -93,16 +93,16 @@ async def count(
 ) -> Response:
     """Change the number of seats as previewed; `seen` is the number that the preview was made for."""
     team = await find_team(page.services, caller)
-    wanted = parse_number(quantity)
-    # If the number is the wanted one already, the form was sent twice.
-    if seen != str(team.quantity) and wanted not in (team.quantity, team.scheduled_quantity):
+    new_quantity = parse_number(quantity)
+    # If the number is already the new one, the form was sent twice.
+    if seen != str(team.quantity) and new_quantity not in (team.quantity, team.scheduled_quantity):
         raise ProblemError("changed_meanwhile")
     command = command_for(
         m.ChangeSeatCount,
         caller,
         command_id,
         team_id=team.team_id,
-        quantity=wanted,
+        quantity=new_quantity,
         when=when,
         proration=proration_for(when),
     )

@@ -181,22 +181,22 @@ def _scheduled(
 
 def meters(data: BillingPageData, translations: Translations) -> list[Meter]:
     """Return a meter for every limit and balance of units that the customer may use."""
-    return [_meter(one, data, translations) for one in data.balances if _is_relevant(one)]
+    return [_meter(account, data, translations) for account in data.balances if _is_relevant(account)]
 
 
-def _is_relevant(one: AccountBalance) -> bool:
-    balance = one.snapshot
-    return balance.remaining is None or balance.remaining > 0 or bool(one.grants) or balance.consumed > 0
+def _is_relevant(account: AccountBalance) -> bool:
+    balance = account.snapshot
+    return balance.remaining is None or balance.remaining > 0 or bool(account.grants) or balance.consumed > 0
 
 
-def _meter(one: AccountBalance, data: BillingPageData, translations: Translations) -> Meter:
-    balance = one.snapshot
+def _meter(account: AccountBalance, data: BillingPageData, translations: Translations) -> Meter:
+    balance = account.snapshot
     left = balance.remaining
     if balance.kind == "limit":
         used, total = balance.consumed, None if left is None else balance.consumed + balance.reserved + left
         key = "meter.limit"
     else:
-        given = [grant.quantity for grant in one.grants if grant.quantity is not None]
+        given = [grant.quantity for grant in account.grants if grant.quantity is not None]
         total = None if left is None else max(sum(given), left)
         used = balance.consumed if total is None or left is None else total - left
         key = "meter.units"
@@ -213,15 +213,15 @@ def _meter(one: AccountBalance, data: BillingPageData, translations: Translation
         used=used,
         total=total,
         tone="good" if left is None or left * 5 > (total or 0) else "wait" if left else "bad",
-        expires=_soonest_end(one, translations),
+        expires=_soonest_end(account, translations),
     )
 
 
-def _soonest_end(one: AccountBalance, translations: Translations) -> str | None:
-    ends = [grant.expires_at for grant in one.grants if grant.expires_at is not None]
+def _soonest_end(account: AccountBalance, translations: Translations) -> str | None:
+    ends = [grant.expires_at for grant in account.grants if grant.expires_at is not None]
     return (
         translations.translate("meter.expires", date=translations.date(min(ends)))
-        if ends and one.snapshot.kind != "limit"
+        if ends and account.snapshot.kind != "limit"
         else None
     )
 
@@ -299,8 +299,8 @@ def recharges(data: BillingPageData, translations: Translations) -> list[Recharg
     team = f"team:{data.team.team_id}" if data.team else None
     paid_for = {f"customer:{data.caller.customer.token}", team}
     views = []
-    for one in data.balances:
-        account, code = one.snapshot.account, one.snapshot.feature
+    for balance in data.balances:
+        account, code = balance.snapshot.account, balance.snapshot.feature
         feature = data.catalog.feature(code)
         if feature is None or feature.unit_price is None or account not in paid_for:
             continue

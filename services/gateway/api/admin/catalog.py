@@ -1,4 +1,4 @@
-"""`/api/v1/admin/catalog`: what is sold, as it stands and as a new document has it."""
+"""`/api/v1/admin/catalog`: shows the catalog and applies a new one."""
 
 from typing import Annotated
 
@@ -13,12 +13,14 @@ from tallystick.messages import catalog as m
 router = APIRouter(prefix="/api/v1/admin/catalog", tags=["admin: catalog"])
 
 
-Document = Annotated[m.AnyDocument, Body(description="The whole catalog: what it leaves out is archived.")]
+Document = Annotated[
+    m.AnyDocument, Body(description="The whole catalog; products and prices that it omits are archived.")
+]
 
 
 @router.get("", response_model=m.CatalogFound, responses=problem_responses(m.GetCatalog))
 async def catalog(_: AdminCaller, services: ServiceClientDep) -> Response:
-    """The catalog as it stands, archived things included."""
+    """Show the catalog, including archived products and prices."""
     return await services.respond(m.GetCatalog())
 
 
@@ -26,5 +28,5 @@ async def catalog(_: AdminCaller, services: ServiceClientDep) -> Response:
 async def apply(
     caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Document
 ) -> Response:
-    """Make the catalog what a document says, all or nothing."""
+    """Replace the catalog with a document, completely or not at all."""
     return await services.respond(command_for(m.ApplyCatalog, caller, command_id, catalog=body))

@@ -1,4 +1,4 @@
-"""`/api/v1/admin/customers`: looking for somebody, and all there is about them."""
+"""`/api/v1/admin/customers`: searches, registers and shows customers."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ async def _customer(
         str,
         Path(
             pattern=r"^(user|organization)_[A-Za-z0-9-]{1,64}$",
-            description="Type and id as one token.",
+            description="The customer's type and id, joined by an underscore.",
             examples=["organization_acme"],
         ),
     ],
@@ -35,29 +35,31 @@ async def _customer(
 CustomerInPath = Annotated[Customer, Depends(_customer)]
 
 
-class Registration(Body):
-    """Who the customer is, and where their invoices go."""
+class RegisterCustomerBody(Body, title="Registration"):
+    """The customer, and the address for their invoices."""
 
     customer: Customer
     email: Email
     name: Annotated[Text, Field(min_length=1, max_length=250)] | None = None
     metadata: Metadata | None = None
-    stripe_customer_id: StripeId | None = Field(default=None, description="Adopts Stripe's customer.")
+    stripe_customer_id: StripeId | None = Field(
+        default=None, description="An existing customer in Stripe to adopt."
+    )
 
 
-class ToldEvent(Told):
+class HistoryEvent(Told, title="ToldEvent"):
     """One event of the feed."""
 
-    sequence: int = Field(description="Its place in the feed.")
-    type: str = Field(description="Such as `subscription.renewedV1`.")
+    sequence: int = Field(description="Its sequence number in the feed.")
+    type: str = Field(description="The event's type, such as `subscription.renewedV1`.")
     published_at: Instant
     body: dict[str, JsonValue]
 
 
 class History(Told):
-    """The latest of what has happened to a customer, newest first."""
+    """The latest events about a customer, newest first."""
 
-    items: list[ToldEvent]
+    items: list[HistoryEvent]
 
 
 @router.get("", response_model=m.CustomerPage, responses=problem_responses(m.ListCustomers))
@@ -68,7 +70,7 @@ async def customers(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Customers, newest first; with `search` those whose id, email, name or Stripe id has it in it."""
+    """List customers, newest first; `search` matches part of the id, email, name or Stripe id."""
     return await services.respond(m.ListCustomers(search=search, limit=limit, cursor=cursor))
 
 
@@ -76,15 +78,15 @@ async def customers(
     "", status_code=201, response_model=m.CustomerFound, responses=problem_responses(m.RegisterCustomer)
 )
 async def register(
-    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Registration
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: RegisterCustomerBody
 ) -> Response:
-    """Make a customer known, or change their email, name and metadata."""
+    """Register a customer, or change their email, name and metadata."""
     return await services.respond(command_for(m.RegisterCustomer, caller, command_id, body), 201)
 
 
 @router.get("/{customer}", response_model=m.CustomerFound, responses=problem_responses(m.GetCustomer))
 async def customer(_: AdminCaller, services: ServiceClientDep, customer: CustomerInPath) -> Response:
-    """One customer."""
+    """Show a customer."""
     return await services.respond(m.GetCustomer(customer=customer))
 
 
@@ -100,7 +102,7 @@ async def entitlements(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    """What a customer may use, and why."""
+    """List a customer's entitlements and their sources."""
     return await services.respond(m.ListEntitlements(customer=customer, limit=limit, cursor=cursor))
 
 
@@ -116,7 +118,7 @@ async def balances(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    """All that a customer may draw on."""
+    """List the balances that a customer may use."""
     question = consumables.ListBalances(consumer=customer, limit=limit, cursor=cursor)
     return await services.respond(question)
 
@@ -129,17 +131,17 @@ async def invoices(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """A customer's invoices, newest first."""
+    """List a customer's invoices, newest first."""
     return await services.respond(m.ListInvoices(customer=customer, limit=limit, cursor=cursor))
 
 
 @router.get("/{customer}/history", response_model=History, responses=problem_responses())
 async def history(_: AdminCaller, state: StateDep, customer: CustomerInPath) -> History:
-    """What has happened to a customer, as the feed told it."""
+    """List the latest events about a customer."""
     events = await state.change_feed.history(customer, HISTORY_MAX)
     return History(
         items=[
-            ToldEvent(
+            HistoryEvent(
                 sequence=event.sequence,
                 type=f"{event.entity}.{event.event}V{event.name.schema}",
                 published_at=event.published_at,

@@ -1,4 +1,4 @@
-"""`/api/v1/admin/events`: Stripe's events as they came in, what became of them, and applying them again."""
+"""`/api/v1/admin/events`: lists Stripe events and applies them again."""
 
 from typing import Annotated
 
@@ -16,8 +16,8 @@ from tallystick.messages.base import Instant, StripeId
 router = APIRouter(prefix="/api/v1/admin/events", tags=["admin: events"])
 
 
-class Again(Body):
-    """Which events: those named, or those received in a span of time."""
+class ReplayEventsBody(Body, title="Again"):
+    """The events to apply again: by id, or by when they were received."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"event_ids": ["evt_1PgafmB7WZ01zgkW6dKueIc5"]}]}
@@ -29,8 +29,8 @@ class Again(Body):
     types: Annotated[list[m.EventType], Field(min_length=1, max_length=100)] | None = None
 
 
-class Since(Body):
-    """How far back."""
+class ReconcileBody(Body, title="Since"):
+    """The start of the period to reconcile."""
 
     since: Moment
 
@@ -39,36 +39,38 @@ class Since(Body):
 async def events(
     _: AdminCaller,
     services: ServiceClientDep,
-    type: Annotated[m.EventType | None, Query(description="Only these.")] = None,  # noqa: A002
+    type: Annotated[m.EventType | None, Query(description="Only events of this type.")] = None,  # noqa: A002
     status: m.StoredEventStatus | None = None,
-    since: Annotated[Instant | None, Query(description="Received at or after.")] = None,
+    since: Annotated[
+        Instant | None, Query(description="Only events received at or after this moment.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Stripe's events, newest first."""
+    """List Stripe events, newest first."""
     question = m.ListEvents(type=type, status=status, since=since, limit=limit, cursor=cursor)
     return await services.respond(question)
 
 
 @router.post("/replay", response_model=m.ReplayResult, responses=problem_responses(m.Replay))
 async def replay(
-    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Again
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ReplayEventsBody
 ) -> Response:
-    """Have events applied again; whoever has applied one already does not do so twice."""
+    """Apply events again; a service that has applied an event ignores it."""
     return await services.respond(command_for(m.Replay, caller, command_id, body))
 
 
 @router.post("/reconcile", response_model=m.ReconcileResult, responses=problem_responses(m.Reconcile))
 async def reconcile(
-    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Since
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ReconcileBody
 ) -> Response:
-    """Compare with Stripe's own list, and take in what never arrived."""
+    """Compare with Stripe's list of events and apply those that never arrived."""
     return await services.respond(command_for(m.Reconcile, caller, command_id, body))
 
 
 @router.get("/{event_id}", response_model=m.EventFound, responses=problem_responses(m.GetEvent))
 async def event(_: AdminCaller, services: ServiceClientDep, event_id: StripeId) -> Response:
-    """One event with its payload."""
+    """Show an event with its payload."""
     return await services.respond(m.GetEvent(event_id=event_id))
 
 
@@ -76,5 +78,5 @@ async def event(_: AdminCaller, services: ServiceClientDep, event_id: StripeId) 
 async def replay_one(
     caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, event_id: StripeId
 ) -> Response:
-    """Have one event applied again."""
+    """Apply one event again."""
     return await services.respond(command_for(m.Replay, caller, command_id, event_ids=[event_id]))

@@ -1,4 +1,4 @@
-"""`/api/v1/admin`: exceptions that people make for one customer: features overridden, units granted."""
+"""`/api/v1/admin`: exceptions for one customer: feature overrides and manual grants."""
 
 from typing import Annotated
 
@@ -18,8 +18,8 @@ from tallystick.messages.catalog import Units
 router = APIRouter(prefix="/api/v1/admin", tags=["admin: exceptions"])
 
 
-class Override(Body):
-    """A feature given, raised or taken away, whatever the customer has subscribed to."""
+class OverrideFeatureBody(Body, title="Override"):
+    """A feature that is granted, raised or denied regardless of the customer's subscription."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -37,19 +37,21 @@ class Override(Body):
     customer: Customer
     feature: Code
     quantity: Units | None = Field(default=None, description="Absent, with `allowed` true: unlimited.")
-    allowed: bool | None = Field(default=None, description="False: taken away.")
-    until: Moment | None = Field(default=None, description="Absent: until it is set anew.")
+    allowed: bool | None = Field(default=None, description="False: denied.")
+    until: Moment | None = Field(default=None, description="Absent: until it is replaced.")
     reason: Annotated[Text, Field(min_length=1)] = Field(description="Kept in the audit trail.")
 
 
-class NewGrant(Body):
-    """Units given by hand."""
+class GrantBody(Body, title="NewGrant"):
+    """Units that are granted manually."""
 
     account: consumables.Account
     feature: Code
     quantity: consumables.Units | None = Field(description="Null: unlimited.")
     expires_at: Moment | None = Field(default=None, description="Absent: never.")
-    priority: consumables.Priority | None = Field(default=None, description="The lowest is used first.")
+    priority: consumables.Priority | None = Field(
+        default=None, description="Grants with the lowest number are used first."
+    )
     reason: Text = Field(description="Kept in the audit trail.")
 
 
@@ -60,9 +62,9 @@ class NewGrant(Body):
     responses=problem_responses(m.OverrideFeature, codes=["not_found"]),
 )
 async def override(
-    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Override
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: OverrideFeatureBody
 ) -> Response:
-    """Give a customer a feature, more of it, or take it away; replaces the override there was."""
+    """Grant, raise or deny a feature for a customer; replaces an existing override."""
     return await services.respond(command_for(m.OverrideFeature, caller, command_id, body), 201)
 
 
@@ -73,9 +75,9 @@ async def override(
     responses=problem_responses(consumables.Grant),
 )
 async def grant(
-    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: NewGrant
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: GrantBody
 ) -> Response:
-    """Give units to an account."""
+    """Grant units to an account."""
     return await services.respond(command_for(consumables.Grant, caller, command_id, body), 201)
 
 
@@ -91,6 +93,6 @@ async def revoke(
     grant_id: EntityId,
     reason: Annotated[str, Query(min_length=1, max_length=1_000, examples=["given by mistake"])],
 ) -> Response:
-    """Take back what is left of a grant."""
+    """Revoke what is left of a grant."""
     command = command_for(consumables.RevokeGrant, caller, command_id, grant_id=grant_id, reason=reason)
     return await services.respond(command)

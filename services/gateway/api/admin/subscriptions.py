@@ -1,4 +1,4 @@
-"""`/api/v1/admin/subscriptions`: everybody's, and what operators do to them."""
+"""`/api/v1/admin/subscriptions`: lists, creates and changes the subscriptions of all customers."""
 
 from typing import Annotated, Literal
 
@@ -16,28 +16,28 @@ from tallystick.messages.catalog import TrialDays
 
 router = APIRouter(prefix="/api/v1/admin/subscriptions", tags=["admin: subscriptions"])
 
-OfCustomer = Annotated[
+CustomerFilter = Annotated[
     str | None,
     Query(
         pattern=r"^(user|organization)_[A-Za-z0-9-]{1,64}$",
-        description="Only of this customer.",
+        description="Only subscriptions of this customer.",
         examples=["organization_acme"],
     ),
 ]
 
 
-class New(Body):
-    """A subscription without a checkout page."""
+class CreateSubscriptionBody(Body, title="New"):
+    """A subscription that is created without a checkout page."""
 
     customer: Customer
     items: m.ItemsToBuy
     trial_days: TrialDays | None = None
-    collection: m.Collection | None = Field(default=None, description="`none`: paid outside.")
-    period_start: Moment | None = Field(default=None, description="Where nobody collects.")
+    collection: m.Collection | None = Field(default=None, description="`none`: paid outside Stripe.")
+    period_start: Moment | None = Field(default=None, description="Only with the collection `none`.")
 
 
-class End(Body):
-    """How a subscription is to end."""
+class CancelSubscriptionBody(Body, title="End"):
+    """When and why the subscription is cancelled."""
 
     at: Literal["period_end", "now"] = "period_end"
     reason: Text | None = None
@@ -47,15 +47,15 @@ class End(Body):
 async def subscriptions(
     _: AdminCaller,
     services: ServiceClientDep,
-    customer: OfCustomer = None,
+    customer: CustomerFilter = None,
     status: m.Status | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Subscriptions, newest first."""
-    whose = Customer.from_token(customer) if customer else None
+    """List subscriptions, newest first."""
+    owner = Customer.from_token(customer) if customer else None
     return await services.respond(
-        m.ListSubscriptions(customer=whose, status=status, limit=limit, cursor=cursor)
+        m.ListSubscriptions(customer=owner, status=status, limit=limit, cursor=cursor)
     )
 
 
@@ -66,9 +66,12 @@ async def subscriptions(
     responses=problem_responses(m.CreateSubscription, codes=["not_found", "payments_not_configured"]),
 )
 async def create(
-    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: New
+    caller: AdminCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: CreateSubscriptionBody,
 ) -> Response:
-    """Subscribe a customer at once: on the saved card, by invoice, or paid outside."""
+    """Create a subscription, charged to the saved card, by invoice, or paid outside Stripe."""
     return await services.respond(command_for(m.CreateSubscription, caller, command_id, body), 201)
 
 
@@ -76,7 +79,7 @@ async def create(
     "/{subscription_id}", response_model=m.SubscriptionFound, responses=problem_responses(m.GetSubscription)
 )
 async def subscription(_: AdminCaller, services: ServiceClientDep, subscription_id: EntityId) -> Response:
-    """One subscription."""
+    """Show a subscription."""
     return await services.respond(m.GetSubscription(subscription_id=subscription_id))
 
 
@@ -90,9 +93,9 @@ async def cancel(
     services: ServiceClientDep,
     command_id: RequestCommandId,
     subscription_id: EntityId,
-    body: End | None = None,
+    body: CancelSubscriptionBody | None = None,
 ) -> Response:
-    """End a subscription, at the end of what is paid for unless told otherwise."""
+    """Cancel a subscription, by default at the end of the paid period."""
     fields = {"at": "period_end"} | (set_fields(body) if body else {})
     command = command_for(m.CancelSubscription, caller, command_id, subscription_id=subscription_id, **fields)
     return await services.respond(command)
@@ -112,7 +115,7 @@ async def act(
     subscription_id: EntityId,
     action: Literal["reactivate", "pause", "resume"],
 ) -> Response:
-    """Let a subscription go on that was to end, interrupt one, or end the interruption."""
+    """Undo a cancellation, or pause or resume a subscription."""
     commands = {
         "reactivate": m.ReactivateSubscription,
         "pause": m.PauseSubscription,

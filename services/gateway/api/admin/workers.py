@@ -1,4 +1,4 @@
-"""`/api/v1/admin/workers`: which services answer, and how far each of their consumers is behind."""
+"""`/api/v1/admin/workers`: the health of the services and the lag of their consumers."""
 
 from fastapi import APIRouter
 
@@ -12,5 +12,5 @@ router = APIRouter(prefix="/api/v1/admin/workers", tags=["admin: workers"])
 
 @router.get("", response_model=Workers, responses=problem_responses())
 async def workers(_: AdminCaller, state: StateDep) -> Workers:
-    """Health and lag of every service."""
+    """Show the health and lag of every service."""
     return await load_worker_status(state.services)
