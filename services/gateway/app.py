@@ -1,4 +1,4 @@
-"""Wiring: the gateway's worker, which keeps no tables and asks the other services."""
+"""The entry point of the gateway's process."""
 
 from services.gateway.application import NAME, make_application
 from services.gateway.settings import GatewaySettings
@@ -6,7 +6,7 @@ from shared.runtime.process import serve
 
 
 def main() -> None:
-    """Run until told to stop."""
+    """Run the gateway until it receives a signal to stop."""
     settings = GatewaySettings()
     serve(NAME, settings, lambda: make_application(settings))
 

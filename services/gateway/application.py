@@ -1,4 +1,4 @@
-"""The gateway's ASGI application: routes, problems, protection, and one connection to NATS for all."""
+"""Builds the gateway's ASGI application from routes, pages, error handlers and middleware."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,19 +10,19 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 import tallystick
-from services.gateway import openapi
 from services.gateway.api import ROUTERS
 from services.gateway.auth.session_records import SessionRecords
 from services.gateway.auth.sessions import CSRF_HEADER, Sessions
-from services.gateway.auth.tokens import Tokens
-from services.gateway.change_feed import LiveFeed
-from services.gateway.dependencies import Parts
-from services.gateway.middleware import Protection
-from services.gateway.pages.error_pages import add_lost_pages, error_response
+from services.gateway.auth.tokens import TokenVerifier
+from services.gateway.change_feed import ChangeFeed
+from services.gateway.dependencies import GatewayState
+from services.gateway.middleware import ProtectionMiddleware
+from services.gateway.openapi import document
+from services.gateway.pages.error_pages import add_error_pages, error_response
 from services.gateway.pages.router import add_pages
-from services.gateway.problem_details import answer_with_problems
+from services.gateway.problem_details import add_problem_handlers
 from services.gateway.rate_limits import RateLimits
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from services.gateway.settings import GatewaySettings
 from shared.runtime.health import health_routes
 from shared.tuning import START_RETRY_SECONDS
@@ -33,24 +33,26 @@ NAME = "gateway"
 
 
 def make_application(settings: GatewaySettings) -> ASGIApp:
-    """The gateway, whose lifespan is the worker's life."""
+    """Build the whole gateway; its lifespan opens and closes the NATS connection."""
     client = tallystick.connect(settings.nats_url.get_secret_value(), settings.subject_prefix, name=NAME)
-    billing = Billing(client)
-    parts = Parts(
+    services = ServiceClient(client)
+    state = GatewayState(
         settings,
-        billing,
-        Tokens(settings),
+        services,
+        TokenVerifier(settings),
         Sessions.of(settings),
-        SessionRecords(billing),
+        SessionRecords(services),
         RateLimits.of(settings),
-        LiveFeed(client),
+        ChangeFeed(client),
     )
-    application = routed(lifespan=lambda _: _at_work(parts))
-    application.state.parts = parts
+    application = make_api(lifespan=lambda _: _lifespan(state))
+    application.state.gateway = state
     add_pages(application, settings)
-    add_lost_pages(application)
-    application.router.routes.extend(health_routes(lambda: _problems(parts), settings, is_public=True))
-    protected: ASGIApp = Protection(application, settings, parts.rates, partial(error_response, application))
+    add_error_pages(application)
+    application.router.routes.extend(health_routes(lambda: _problems(state), settings, is_public=True))
+    protected: ASGIApp = ProtectionMiddleware(
+        application, settings, state.rate_limits, partial(error_response, application)
+    )
     if settings.cors_origins:
         protected = CORSMiddleware(
             protected,
@@ -61,49 +63,49 @@ def make_application(settings: GatewaySettings) -> ASGIApp:
     return protected
 
 
-def routed(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
-    """The routes and how they are described, without anything behind them."""
+def make_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
+    """Build the API's routes and their OpenAPI document, without the state that requests need."""
     application = FastAPI(
         title="Tallystick",
-        version=openapi.VERSION,
-        docs_url=None,  # its page loads scripts of others
+        version=document.VERSION,
+        docs_url=None,  # the documentation pages load scripts from other hosts
         redoc_url=None,
-        openapi_url=openapi.PATH,
+        openapi_url=document.PATH,
         lifespan=lifespan,
     )
     for router in ROUTERS:
         application.include_router(router)
-    answer_with_problems(application)
-    openapi.describe(application)
+    add_problem_handlers(application)
+    document.install(application)
     return application
 
 
 @asynccontextmanager
-async def _at_work(parts: Parts) -> AsyncIterator[None]:
-    working = asyncio.create_task(_connect_and_follow(parts))
+async def _lifespan(state: GatewayState) -> AsyncIterator[None]:
+    task = asyncio.create_task(_connect_and_follow(state))
     try:
         yield
     finally:
-        await end(working)
-        await parts.billing.client.aclose()
+        await end(task)
+        await state.services.client.aclose()
 
 
-async def _connect_and_follow(parts: Parts) -> None:
-    """NATS may start after the gateway; once connected, the connection comes back by itself."""
+async def _connect_and_follow(state: GatewayState) -> None:
+    """Connect to NATS, retrying until it is up, and read the change feed; nats-py reconnects by itself."""
     while True:
         try:
-            await parts.billing.client.connection.open()
+            await state.services.client.connection.open()
         except Unreachable:
             await asyncio.sleep(START_RETRY_SECONDS)
         else:
             break
-    await parts.live.run()
+    await state.change_feed.run()
 
 
-async def _problems(parts: Parts) -> dict[str, str]:
+async def _problems(state: GatewayState) -> dict[str, str]:
     problems = {}
-    if not parts.billing.client.connection.connected:
+    if not state.services.client.connection.connected:
         problems["nats"] = "not connected"
-    elif not parts.live.listening:
+    elif not state.change_feed.is_reading:
         problems["feed"] = "cannot be read"
     return problems

@@ -1,20 +1,20 @@
-"""What of the catalog customers are shown."""
+"""The part of the catalog that customers see."""
 
 from collections.abc import Iterable
 
 from tallystick.messages.catalog import Catalog, Feature, ProductWithPrices
 
 
-def on_sale(catalog: Catalog, kind: str) -> list[ProductWithPrices]:
-    """The products of a kind that customers are shown, with the prices they are shown."""
-    sold = []
+def listed_products(catalog: Catalog, kind: str) -> list[ProductWithPrices]:
+    """Return the products of a kind that are for sale, each with its listed prices."""
+    products = []
     for product in catalog.products:
         prices = [price for price in product.prices if price.listed and not price.archived]
         if product.kind == kind and not product.archived and prices:
-            sold.append(product.model_copy(update={"prices": prices}))
-    return sold
+            products.append(product.model_copy(update={"prices": prices}))
+    return products
 
 
-def living(features: Iterable[Feature]) -> list[Feature]:
-    """The features that are still in the catalog."""
+def unarchived_features(features: Iterable[Feature]) -> list[Feature]:
+    """Return the features that are not archived."""
     return [feature for feature in features if not feature.archived]

@@ -1,7 +1,7 @@
-"""The change feed for browsers, as server-sent events that carry on where a connection broke.
+"""The change feed as server-sent events; a client resumes after a broken connection with `Last-Event-ID`.
 
-One reader for all connections of this process: each has a queue, and a browser that does not keep up is cut
-off and comes back with `Last-Event-ID`, the event's place in the stream.
+One reader serves all connections of the process. Each connection has a queue; a client that falls too far
+behind is disconnected and resumes from `Last-Event-ID`, the event's sequence number in the stream.
 """
 
 import asyncio
@@ -25,26 +25,26 @@ CONNECTIONS_MAX = 1_000
 CONNECTIONS_PER_CUSTOMER_MAX = 20
 """Browser tabs; more is a loop."""
 QUEUE_MAX_EVENTS = 1_000
-"""What a browser may be behind before it is cut off; it comes back and reads on from the stream."""
+"""How many events a client may be behind before it is disconnected; it resumes from the stream."""
 HEARTBEAT_SECONDS = 15.0
-"""Proxies take a silent connection for dead after 30 or 60 seconds."""
+"""Proxies close a silent connection after 30 or 60 seconds."""
 RETRY_AFTER_MS = 2_000
-"""How long a browser waits before it connects again."""
+"""How long a browser waits before it reconnects."""
 RESTART_SECONDS = 1.0
 
-Wanted = Callable[[FeedEvent], bool]
-Shown = Callable[[FeedEvent], bytes]
+EventFilter = Callable[[FeedEvent], bool]
+EventFormatter = Callable[[FeedEvent], bytes]
 
 
 @dataclass(slots=True, eq=False)
-class _Listener:
-    wanted: Wanted
+class _Subscriber:
+    is_wanted: EventFilter
     queue: asyncio.Queue[FeedEvent | None] = field(
         default_factory=lambda: asyncio.Queue(maxsize=QUEUE_MAX_EVENTS + 1)
     )
 
-    def hear(self, event: FeedEvent) -> bool:
-        """Queue an event; whether there was room."""
+    def put(self, event: FeedEvent) -> bool:
+        """Queue an event; return False, and end the stream, if the queue is full."""
         if self.queue.qsize() < QUEUE_MAX_EVENTS:
             self.queue.put_nowait(event)
             return True
@@ -53,44 +53,45 @@ class _Listener:
 
 
 @dataclass(slots=True)
-class LiveFeed:
-    """Reads the feed once and hands it to everybody who listens."""
+class ChangeFeed:
+    """Reads the feed once and forwards its events to all subscribers."""
 
     client: Client
-    listening: bool = False
-    _listeners: dict[_Listener, str] = field(default_factory=dict)
+    is_reading: bool = False
+    _subscribers: dict[_Subscriber, str] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Read for ever; what was missed while the feed was away, connections read again themselves."""
+        """Read the feed until cancelled; after an interruption clients reconnect and catch up."""
         while True:
             with contextlib.suppress(TallystickError):
                 async with self.client.events(check_versions=False) as feed:
-                    self.listening = True
+                    self.is_reading = True
                     async for event in feed:
                         self._forward(event)
-            self.listening = False
+            self.is_reading = False
             log.warning("the live feed was interrupted")
-            self._cut_off_everybody()
+            self._disconnect_all()
             await asyncio.sleep(RESTART_SECONDS)
 
-    def events(
-        self, who: str, wanted: Wanted, after: int | None, until: float, shown: Shown
+    def subscribe(
+        self, key: str, is_wanted: EventFilter, after: int | None, until: float, format_as: EventFormatter
     ) -> AsyncIterator[bytes]:
-        """The events that somebody wants, from now on or after a place in the stream, as bytes to send.
+        """Stream the events that pass a filter, from now on or after a sequence number, as bytes to send.
 
-        `until` is a moment of the event loop's clock. Raises ProblemError for one connection too many.
+        `key` identifies whose connections are counted together, `until` is a time of the event loop's clock.
+        Raises ProblemError if there are too many connections.
         """
-        self._check_listening()
-        theirs = sum(1 for other in self._listeners.values() if other == who)
-        if len(self._listeners) >= CONNECTIONS_MAX or theirs >= CONNECTIONS_PER_CUSTOMER_MAX:
+        self._check_reading()
+        same_key = sum(1 for other in self._subscribers.values() if other == key)
+        if len(self._subscribers) >= CONNECTIONS_MAX or same_key >= CONNECTIONS_PER_CUSTOMER_MAX:
             raise ProblemError("too_many_requests", "Too many open streams.", headers={"Retry-After": "5"})
-        listener = _Listener(wanted)
-        self._listeners[listener] = who
-        return self._stream(listener, after, until, shown)
+        subscriber = _Subscriber(is_wanted)
+        self._subscribers[subscriber] = key
+        return self._stream(subscriber, after, until, format_as)
 
     async def history(self, customer: Customer, limit: int) -> list[FeedEvent]:
-        """The latest events about a customer that the feed still has, oldest first. Raises ProblemError."""
-        self._check_listening()
+        """Return the latest events about a customer that the feed has, oldest first. Raises ProblemError."""
+        self._check_reading()
         found: deque[FeedEvent] = deque(maxlen=limit)
         try:
             async with self.client.events(customer=customer, start="all", check_versions=False) as feed:
@@ -101,57 +102,59 @@ class LiveFeed:
         return list(found)
 
     async def _stream(
-        self, listener: _Listener, after: int | None, until: float, shown: Shown
+        self, subscriber: _Subscriber, after: int | None, until: float, format_as: EventFormatter
     ) -> AsyncIterator[bytes]:
         last = 0
         try:
             yield f"retry: {RETRY_AFTER_MS}\n\n".encode()
             if after is not None:
-                last = await self._in_the_stream(after)
+                last = await self._resume_position(after)
                 async for event in self._missed(last):
                     last = event.sequence
-                    if listener.wanted(event):
-                        yield shown(event)
-            async for found in _heard(listener.queue, until):
+                    if subscriber.is_wanted(event):
+                        yield format_as(event)
+            async for found in _receive(subscriber.queue, until):
                 if found is None:
                     yield b": here\n\n"
                 elif found.sequence > last:
-                    yield shown(found)
+                    yield format_as(found)
         finally:
-            self._listeners.pop(listener, None)
+            self._subscribers.pop(subscriber, None)
 
-    async def _in_the_stream(self, place: int) -> int:
-        """The same place; the beginning, where the stream was rebuilt and has not come so far yet."""
+    async def _resume_position(self, sequence: int) -> int:
+        """Return the sequence number, or 0 if the stream was rebuilt and has not reached it yet."""
         info = await self.client.connection.jetstream().stream_info(CHANGE_FEED_STREAM)
-        return place if place <= info.state.last_seq else 0
+        return sequence if sequence <= info.state.last_seq else 0
 
     async def _missed(self, after: int) -> AsyncIterator[FeedEvent]:
-        """What is in the stream after a place, up to what is there now; the rest is in the queue already."""
+        """Read the stream after a sequence number up to its present end; later events are already queued."""
         async with self.client.events(start=after + 1, check_versions=False) as feed:
             while feed.pending:
                 yield await anext(feed)
 
-    def _check_listening(self) -> None:
-        if not self.listening:
+    def _check_reading(self) -> None:
+        if not self.is_reading:
             raise ProblemError(
                 "unavailable", "The feed cannot be read just now.", headers={"Retry-After": "2"}
             )
 
     def _forward(self, event: FeedEvent) -> None:
         slow = [
-            listener for listener in self._listeners if listener.wanted(event) and not listener.hear(event)
+            subscriber
+            for subscriber in self._subscribers
+            if subscriber.is_wanted(event) and not subscriber.put(event)
         ]
-        for listener in slow:
-            self._listeners.pop(listener)
+        for subscriber in slow:
+            self._subscribers.pop(subscriber)
 
-    def _cut_off_everybody(self) -> None:
-        for listener in self._listeners:
-            listener.queue.put_nowait(None)
-        self._listeners.clear()
+    def _disconnect_all(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.queue.put_nowait(None)
+        self._subscribers.clear()
 
 
-async def _heard(queue: asyncio.Queue[FeedEvent | None], until: float) -> AsyncIterator[FeedEvent | None]:
-    """What comes into a queue; None now and then when nothing does. Ends when it is cut off, or over."""
+async def _receive(queue: asyncio.Queue[FeedEvent | None], until: float) -> AsyncIterator[FeedEvent | None]:
+    """Yield queued events, and None as a heartbeat; end at `until` or when the subscriber is disconnected."""
     loop = asyncio.get_running_loop()
     while loop.time() < until:
         try:
@@ -165,17 +168,17 @@ async def _heard(queue: asyncio.Queue[FeedEvent | None], until: float) -> AsyncI
             yield event
 
 
-def formatted(event: FeedEvent) -> bytes:
-    """An event as browsers take it: its place in the stream as id, its type as event, its body as data."""
+def format_event(event: FeedEvent) -> bytes:
+    """Format an event: its sequence number as id, its type as event, its body as data."""
     name = f"{event.entity}.{event.event}V{event.name.schema}"
     return format_sse_event(data_str=event.data.decode(), event=name, id=str(event.sequence))
 
 
-def announced(event: FeedEvent) -> bytes:
-    """That something has changed, not what."""
+def format_change_notice(event: FeedEvent) -> bytes:
+    """Format a notice that something has changed, without the event's body."""
     return format_sse_event(data_str="", event="change", id=str(event.sequence))
 
 
-def concerns(customer: Customer) -> Wanted:
-    """Whether an event is about a customer."""
+def about_customer(customer: Customer) -> EventFilter:
+    """Return a filter for the events about a customer."""
     return lambda event: event.customer == customer.token

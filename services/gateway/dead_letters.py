@@ -1,7 +1,8 @@
-"""Dead letters, read and sent back as far as the gateway may: commands, and Stripe's events.
+"""Reads dead letters and retries those that the gateway may publish: commands and Stripe events.
 
-A tick is not sent back, since the next one does its work; an event of the feed is not told twice; and a
-payload from an ingress is the ingress' to send. `./dev dead-letters retry` does those, as the administrator.
+Ticks are not retried, because the next tick does the same work; neither are events of the feed, which must
+not be published twice, and payloads of an ingress, which only the ingress may publish.
+`./dev dead-letters retry` retries those with the administrator's credentials.
 """
 
 import json
@@ -10,8 +11,10 @@ from collections.abc import AsyncIterator
 import nats.errors
 from nats.js.errors import APIError
 
+from services.gateway.auth.principal import Caller
+from services.gateway.commands import command_for
 from services.gateway.problem_details import ProblemError
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from tallystick.client import NotProvisioned
 from tallystick.client.dead_letters import (
     DeadLetter,
@@ -32,22 +35,22 @@ INTERNAL_COMMANDS = (
     "seats.release_seat_count",
     "consumables.charge_recharge",
 )
-"""Spoken between services only; the gateway may not publish them."""
+"""Commands that only services send to each other; the gateway's NATS user may not publish them."""
 
 
-async def letters(billing: Billing) -> AsyncIterator[DeadLetter]:
-    """Every dead letter, oldest first. Raises ProblemError."""
+async def read_dead_letters(services: ServiceClient) -> AsyncIterator[DeadLetter]:
+    """Yield every dead letter, oldest first. Raises ProblemError."""
     try:
-        async for letter in read_all(billing.connection()):
+        async for letter in read_all(services.connection()):
             yield letter
     except NotProvisioned as error:
         raise ProblemError("unavailable", "The dead letters cannot be read just now.") from error
 
 
-async def the_letter(billing: Billing, number: int) -> DeadLetter:
-    """One dead letter. Raises ProblemError."""
+async def read_dead_letter(services: ServiceClient, number: int) -> DeadLetter:
+    """Return a dead letter by its number. Raises ProblemError."""
     try:
-        letter = await read_one(billing.connection(), number)
+        letter = await read_one(services.connection(), number)
     except (nats.errors.Error, TimeoutError) as error:
         raise ProblemError("unavailable", "The dead letters cannot be read just now.") from error
     if letter is None:
@@ -55,21 +58,23 @@ async def the_letter(billing: Billing, number: int) -> DeadLetter:
     return letter
 
 
-async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
-    """Have a message handled again, and take it off the list. Raises ProblemError."""
+async def retry_dead_letter(
+    services: ServiceClient, letter: DeadLetter, caller: Caller, command_id: str
+) -> None:
+    """Publish a message again and delete its dead letter. Raises ProblemError."""
     if letter.is_cut:
         raise ProblemError(
             "not_retriable", "It was too large to be kept whole; its sender has to send it again."
         )
-    subjects = billing.client.subjects
+    subjects = services.client.subjects
     prefix = subjects.prefix
     origin = letter.about("Origin-Subject")
-    # The ingress' payloads are refused below, whatever their subject is called here.
-    forged = why_not_retriable(letter, subjects, DEFAULT_WEBHOOK_SUBJECT)
-    if forged is not None:
-        raise ProblemError("not_retriable", f"It is not sent back: {forged}.")
+    # Payloads of an ingress are rejected below, whatever their subject is configured to be.
+    reason = why_not_retriable(letter, subjects, DEFAULT_WEBHOOK_SUBJECT)
+    if reason is not None:
+        raise ProblemError("not_retriable", f"It is not sent back: {reason}.")
     if origin.startswith(f"{prefix}.stripe_events."):
-        await _replay(billing, letter, command_id, requested_by)
+        await _replay(services, letter, caller, command_id)
         return
     command = origin.removeprefix(f"{prefix}.commands.")
     if command == origin or command in INTERNAL_COMMANDS:
@@ -78,19 +83,19 @@ async def retry_letter(billing: Billing, letter: DeadLetter, command_id: str, re
             f"A message of {origin or 'unknown origin'} is not sent back from here; "
             "`./dev dead-letters retry` can.",
         )
-    problem = await send_back(billing.connection(), letter, subjects)
+    problem = await send_back(services.connection(), letter, subjects)
     if problem is not None:
         raise ProblemError("unavailable", f"It could not be sent back: {problem}.")
 
 
-async def _replay(billing: Billing, letter: DeadLetter, command_id: str, requested_by: str) -> None:
+async def _replay(services: ServiceClient, letter: DeadLetter, caller: Caller, command_id: str) -> None:
     try:
         event_id = json.loads(letter.body)["id"]
-        command = webhooks.Replay(command_id=command_id, requested_by=requested_by, event_ids=[event_id])
+        command = command_for(webhooks.Replay, caller, command_id, event_ids=[event_id])
     except (ValueError, TypeError, KeyError):
         raise ProblemError("not_retriable", "The message is not an event of Stripe's.") from None
-    await billing.result(command)
+    await services.request_json(command)
     try:
-        await billing.connection().jetstream().delete_msg(DEAD_LETTERS_STREAM, letter.sequence)
+        await services.connection().jetstream().delete_msg(DEAD_LETTERS_STREAM, letter.sequence)
     except (APIError, nats.errors.Error, TimeoutError) as error:
         raise ProblemError("unavailable", "It is replayed, but still on the list. Try again.") from error

@@ -1,6 +1,6 @@
-"""Around every request: the headers that keep browsers safe, the size of bodies, the rate of an address.
+"""Middleware for every request: security headers, limits on the body's size and time, and rate limits.
 
-Plain ASGI, outside of the framework, so that it covers errors and streams too.
+It is plain ASGI outside FastAPI, so that it also covers error responses and streams.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from services.gateway.rate_limits import RateLimits
 from services.gateway.settings import GatewaySettings
 
 PAYLOAD_MAX_BYTES = 524_288
-"""What a browser or a host application sends is a form or two."""
+"""Browsers and host applications send forms and small JSON bodies."""
 BODY_SECONDS = 10.0
-"""How long a body may take to arrive: forms of half a megabyte come in far less, also over a telephone."""
+"""How long a body may take to arrive; half a megabyte takes far less, even over a slow mobile connection."""
 LINGER_MAX_BYTES = 4 * 1024 * 1024
 LINGER_SECONDS = 2.0
-"""Of a body that is too large so much is received and thrown away: a connection that is closed while the
-other side is sending takes the answer with it."""
-NOT_COUNTED = ("/live", "/ready", "/metrics")
-"""Asked by the platform around the worker, often."""
+"""How much of a body that is too large is read and discarded, and for how long: if the connection were closed
+while the client is sending, the client would not receive the response."""
+UNLIMITED_PATHS = ("/live", "/ready", "/metrics")
+"""Polled by the platform that runs the process, and therefore not rate limited."""
 STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
 TOO_SLOW = ProblemError("request_timeout", f"The body did not arrive within {BODY_SECONDS:g} seconds.")
 TOO_LARGE = ProblemError("payload_too_large", f"A body has at most {PAYLOAD_MAX_BYTES} bytes.")
@@ -37,30 +37,34 @@ class _TooLarge(Exception):
     pass
 
 
-class _Gone(Exception):
+class _Disconnected(Exception):
     pass
 
 
-class Protection:
-    """An ASGI application around the gateway's own."""
+class ProtectionMiddleware:
+    """Wraps the gateway's ASGI application."""
 
     def __init__(
-        self, inner: ASGIApp, settings: GatewaySettings, rates: RateLimits, error_response: ErrorResponder
+        self,
+        inner: ASGIApp,
+        settings: GatewaySettings,
+        rate_limits: RateLimits,
+        error_response: ErrorResponder,
     ) -> None:
         self._inner = inner
-        self._rates = rates
+        self._rates = rate_limits
         self._error_response = error_response
         self._headers = [
             (name.lower().encode(), value.encode()) for name, value in security_headers(settings).items()
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request to the application, or reject it."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
 
-        async def send_safely(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
                 message["headers"] = [
@@ -70,36 +74,36 @@ class Protection:
             await send(message)
 
         try:
-            if scope["path"] not in NOT_COUNTED:
+            if scope["path"] not in UNLIMITED_PATHS:
                 self._rates.count_address(scope)
             async with asyncio.timeout(BODY_SECONDS):
                 inner_receive = await _with_whole_body(scope, receive)
-        except _Gone:
+        except _Disconnected:
             return
         except TimeoutError:
             response = self._error_response(scope, TOO_SLOW)
             response.headers["Connection"] = "close"
-            await response(scope, receive, send_safely)
+            await response(scope, receive, send_with_headers)
         except _TooLarge:
-            await self._refuse_body(scope, receive, send_safely)
-        except ProblemError as refused:
-            await self._error_response(scope, refused)(scope, receive, send_safely)
+            await self._reject_body(scope, receive, send_with_headers)
+        except ProblemError as error:
+            await self._error_response(scope, error)(scope, receive, send_with_headers)
         else:
-            await self._inner(scope, inner_receive, send_safely)
+            await self._inner(scope, inner_receive, send_with_headers)
 
-    async def _refuse_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _reject_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._error_response(scope, TOO_LARGE)
         response.headers["Connection"] = "close"
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                await _throw_away_the_rest(receive)
+                await _discard_body(receive)
         await response(scope, receive, send)
 
 
 def security_headers(settings: GatewaySettings) -> dict[str, str]:
-    """What every response tells browsers."""
+    """Return the security headers that every response has."""
     api = urlsplit(settings.stripe_api_base)
-    # Where a form may lead in the end: a plan is bought on Stripe's page, or on the stand-in's.
+    # Forms redirect to Stripe's pages, or in tests to those of the stand-in for Stripe.
     stripe = STRIPE_PAGES if api.hostname == "api.stripe.com" else f"{api.scheme}://{api.netloc}"
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -121,7 +125,7 @@ def security_headers(settings: GatewaySettings) -> dict[str, str]:
 
 
 async def _with_whole_body(scope: Scope, receive: Receive) -> Receive:
-    """`receive` with the body in one piece. Raises _TooLarge, without reading on, and _Gone."""
+    """Read the body and return a `receive` that gives it in one piece. Raises _TooLarge and _Disconnected."""
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return receive
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
@@ -132,7 +136,7 @@ async def _with_whole_body(scope: Scope, receive: Receive) -> Receive:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _Gone
+            raise _Disconnected
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > PAYLOAD_MAX_BYTES:
@@ -148,10 +152,10 @@ async def _with_whole_body(scope: Scope, receive: Receive) -> Receive:
     return receive_whole
 
 
-async def _throw_away_the_rest(receive: Receive) -> None:
-    thrown_away = 0
-    while thrown_away < LINGER_MAX_BYTES:
+async def _discard_body(receive: Receive) -> None:
+    discarded = 0
+    while discarded < LINGER_MAX_BYTES:
         message = await receive()
         if not message.get("more_body", False):
             return
-        thrown_away += len(message["body"])
+        discarded += len(message["body"])

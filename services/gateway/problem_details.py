@@ -1,4 +1,4 @@
-"""What goes wrong, as `application/problem+json` (RFC 9457) with the codes of the contract."""
+"""Errors as `application/problem+json` responses (RFC 9457) with the codes of the contract."""
 
 from http import HTTPStatus
 from typing import Any
@@ -38,15 +38,15 @@ STATUS_OF_CODE = {
     "payments_not_configured": 503,
     "unavailable": 503,
 }
-"""Every code that is not simply a refusal."""
+"""The HTTP status of each code; any other code is a 400."""
 REFUSED = 400
 NOT_JSON = "The body is not JSON."
-_FROM_STATUS = {400: "invalid_message", 401: "unauthenticated", 403: "forbidden", 404: "not_found"}
-_FROM_STATUS |= {405: "method_not_allowed", 413: "payload_too_large", 429: "too_many_requests"}
+_CODE_OF_STATUS = {400: "invalid_message", 401: "unauthenticated", 403: "forbidden", 404: "not_found"}
+_CODE_OF_STATUS |= {405: "method_not_allowed", 413: "payload_too_large", 429: "too_many_requests"}
 
 
 class Problem(BaseModel):
-    """Why a request did not succeed, for programs (`code`) and for people (`detail`)."""
+    """Why a request failed, for programs (`code`) and for people (`detail`)."""
 
     type: str = Field(description="`urn:tallystick:problem:` and the code.")
     title: str = Field(description="The code in words.")
@@ -57,7 +57,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Raised anywhere in a route; becomes a problem."""
+    """An error that becomes a problem response; routes and dependencies raise it."""
 
     def __init__(
         self, code: str, detail: str = "", details: JsonValue = None, *, headers: dict[str, str] | None = None
@@ -70,15 +70,15 @@ class ProblemError(Exception):
         self.status = STATUS_OF_CODE.get(code, REFUSED)
 
     @classmethod
-    def because(cls, error: ErrorBody | None) -> "ProblemError":
-        """As a service said it."""
+    def from_error_body(cls, error: ErrorBody | None) -> "ProblemError":
+        """Create the error from a service's rejection."""
         if error is None:
             return cls("unavailable", "The service gave no reason.")
         return cls(error.code, error.message, error.details)
 
 
 def problem(code: str, detail: str, details: JsonValue, status: int) -> dict[str, Any]:
-    """A problem as JSON."""
+    """Return a problem as JSON."""
     title = code.replace("_", " ").capitalize()
     return Problem(
         type=f"urn:tallystick:problem:{code}",
@@ -90,45 +90,43 @@ def problem(code: str, detail: str, details: JsonValue, status: int) -> dict[str
     ).model_dump()
 
 
-def problem_response(refused: ProblemError) -> Response:
-    """A refusal as a response."""
-    content = problem(refused.code, refused.detail, refused.details, refused.status)
-    return Response(
-        orjson.dumps(content, default=str), refused.status, refused.headers, media_type=MEDIA_TYPE
-    )
+def problem_response(error: ProblemError) -> Response:
+    """Return an error as a problem response."""
+    content = problem(error.code, error.detail, error.details, error.status)
+    return Response(orjson.dumps(content, default=str), error.status, error.headers, media_type=MEDIA_TYPE)
 
 
-def answer_with_problems(application: FastAPI) -> None:
-    """Have everything that can go wrong in a route answered as a problem."""
+def add_problem_handlers(application: FastAPI) -> None:
+    """Register the exception handlers that answer errors with problem responses."""
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def on_problem_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
         return problem_response(error)
 
-    async def invalid(_: Request, error: Exception) -> Response:
+    async def on_validation_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | ValidationError)
         if any(problem["type"] == "json_invalid" for problem in error.errors()):
             return problem_response(ProblemError("invalid_message", NOT_JSON))
         return problem_response(invalid_message(error.errors()))
 
-    async def by_status(_: Request, error: Exception) -> Response:
+    async def on_http_exception(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_response(refusal_of(error))
+        return problem_response(problem_from_http_exception(error))
 
-    async def unexpected(_: Request, __: Exception) -> Response:
+    async def on_exception(_: Request, __: Exception) -> Response:
         return problem_response(ProblemError("unavailable", "Something went wrong on our side. Try again."))
 
-    application.add_exception_handler(ProblemError, refused)
-    application.add_exception_handler(RequestValidationError, invalid)
-    # A message that a route was about to send: what it was made of came from the request.
-    application.add_exception_handler(ValidationError, invalid)
-    application.add_exception_handler(HTTPException, by_status)
-    application.add_exception_handler(Exception, unexpected)
+    application.add_exception_handler(ProblemError, on_problem_error)
+    application.add_exception_handler(RequestValidationError, on_validation_error)
+    # Raised while a route builds a message, whose fields come from the request.
+    application.add_exception_handler(ValidationError, on_validation_error)
+    application.add_exception_handler(HTTPException, on_http_exception)
+    application.add_exception_handler(Exception, on_exception)
 
 
-def refusal_of(error: HTTPException) -> ProblemError:
-    """What the framework has refused, as a refusal of ours."""
-    code = _FROM_STATUS.get(error.status_code, "invalid_message")
+def problem_from_http_exception(error: HTTPException) -> ProblemError:
+    """Convert an HTTPException of the framework."""
+    code = _CODE_OF_STATUS.get(error.status_code, "invalid_message")
     detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
     if error.status_code == REFUSED:
         detail = NOT_JSON
@@ -136,11 +134,11 @@ def refusal_of(error: HTTPException) -> ProblemError:
 
 
 def invalid_message(errors: Any) -> ProblemError:
-    """The contract's `invalid_message`, naming each field that is wrong."""
+    """Return `invalid_message` with each invalid field."""
     fields: list[JsonValue] = [
         {
-            "field": ".".join(_shown(part) for part in error["loc"] if part not in ("body", "query", "path")),
-            "problem": _shown(error["msg"]),
+            "field": ".".join(_utf8(part) for part in error["loc"] if part not in ("body", "query", "path")),
+            "problem": _utf8(error["msg"]),
         }
         for error in errors
     ]
@@ -149,6 +147,6 @@ def invalid_message(errors: Any) -> ProblemError:
     )
 
 
-def _shown(part: Any) -> str:
-    # A field's name comes from outside too: lone surrogates in it are not UTF-8.
+def _utf8(part: Any) -> str:
+    # Field names come from the request as well and may contain lone surrogates, which are not UTF-8.
     return str(part).encode(errors="replace").decode()

@@ -1,7 +1,7 @@
-"""How many requests a customer, and an address, may make: beyond that 429, with when to come back.
+"""Rate limits per customer and per address; a request above the limit gets 429 with `Retry-After`.
 
-Counted in this process alone: with several replicas each allows as many. The libraries for this keep a thread
-and a lock for expiry, which costs a request more than all else here; this is a dictionary.
+Requests are counted in this process alone: with several replicas, each allows the full rate. The usual
+libraries expire entries with a thread and a lock, which costs more per request than the dictionary here.
 """
 
 import math
@@ -15,53 +15,53 @@ from services.gateway.settings import GatewaySettings
 
 WINDOW_SECONDS = 60.0
 COUNTED_MAX = 100_000
-"""Customers or addresses that are counted at a time; those heard of longest ago are forgotten first."""
+"""How many customers or addresses are counted at a time; the least recently seen are dropped first."""
 
 
 @dataclass(slots=True)
-class _Count:
+class _WindowCount:
     window: int
-    now: int = 0
-    before: int = 0
+    current: int = 0
+    previous: int = 0
 
 
 @dataclass(slots=True)
 class SlidingWindow:
-    """Counts by minutes; the minute before counts for as much of it as still lies within the last one."""
+    """A sliding window counter; the previous minute counts as far as it overlaps the last 60 seconds."""
 
-    allowed: int
-    _counts: dict[str, _Count] = field(default_factory=dict)
+    limit: int
+    _counts: dict[str, _WindowCount] = field(default_factory=dict)
 
-    def hit(self, who: str, at: float) -> float | None:
-        """Count a request; None if it may pass, else the seconds until one may. `at`: any steady seconds."""
-        window, into = divmod(at, WINDOW_SECONDS)
-        count = self._count(who, int(window))
-        left = WINDOW_SECONDS - into
-        if count.now + count.before * left / WINDOW_SECONDS < self.allowed:
-            count.now += 1
+    def hit(self, key: str, at: float) -> float | None:
+        """Count a request at a monotonic time; return None if it is allowed, else the seconds to wait."""
+        window, elapsed = divmod(at, WINDOW_SECONDS)
+        count = self._count(key, int(window))
+        left = WINDOW_SECONDS - elapsed
+        if count.current + count.previous * left / WINDOW_SECONDS < self.limit:
+            count.current += 1
             return None
-        if count.now >= self.allowed:
+        if count.current >= self.limit:
             return left
-        # So much of the minute before has to pass out of sight.
-        return max(left - (self.allowed - count.now) * WINDOW_SECONDS / count.before, 0.0)
+        # Wait until enough of the previous minute has left the window.
+        return max(left - (self.limit - count.current) * WINDOW_SECONDS / count.previous, 0.0)
 
-    def _count(self, who: str, window: int) -> _Count:
-        count = self._counts.get(who)
+    def _count(self, key: str, window: int) -> _WindowCount:
+        count = self._counts.get(key)
         if count is None:
             if len(self._counts) >= COUNTED_MAX:
                 del self._counts[next(iter(self._counts))]
-            count = self._counts[who] = _Count(window)
+            count = self._counts[key] = _WindowCount(window)
         elif count.window != window:
-            # Put in again, so that the dictionary's order is the order in which they were heard of.
-            del self._counts[who]
-            before = count.now if count.window == window - 1 else 0
-            count = self._counts[who] = _Count(window, before=before)
+            # Inserted again, so that the dictionary is ordered by when keys were last seen.
+            del self._counts[key]
+            previous = count.current if count.window == window - 1 else 0
+            count = self._counts[key] = _WindowCount(window, previous=previous)
         return count
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Counts requests."""
+    """The limits per customer and per address."""
 
     per_customer: SlidingWindow
     per_address: SlidingWindow
@@ -69,7 +69,7 @@ class RateLimits:
 
     @classmethod
     def of(cls, settings: GatewaySettings) -> "RateLimits":
-        """As the settings say."""
+        """Create the limits from the settings."""
         return cls(
             SlidingWindow(settings.gateway_rate_per_customer),
             SlidingWindow(settings.gateway_rate_per_address),
@@ -77,31 +77,31 @@ class RateLimits:
         )
 
     def count_customer(self, customer: str) -> None:
-        """Count a request of a customer; raises ProblemError when it is one too many."""
-        _count(self.per_customer, "customer", customer)
+        """Count a request of a customer. Raises ProblemError above the limit."""
+        _check(self.per_customer, "customer", customer)
 
     def count_address(self, scope: Scope) -> None:
-        """Count a request from where it comes; raises ProblemError when it is one too many."""
-        _count(self.per_address, "address", self.address(scope))
+        """Count a request of a client address. Raises ProblemError above the limit."""
+        _check(self.per_address, "address", self.address(scope))
 
     def address(self, scope: Scope) -> str:
-        """Where a request comes from; proxies that are trusted say it, each for the one before it."""
+        """Return the client address, taken from `X-Forwarded-For` if proxies are trusted."""
         peer = scope["client"][0] if scope.get("client") else ""
         if not self.trusted_proxies:
             return str(peer)
-        said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        hops = [hop.strip() for hop in b",".join(said).decode("latin-1").split(",") if hop.strip()]
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        hops = [hop.strip() for hop in b",".join(forwarded).decode("latin-1").split(",") if hop.strip()]
         return hops[-min(self.trusted_proxies, len(hops))] if hops else str(peer)
 
 
-def _count(window: SlidingWindow, kind: str, who: str) -> None:
-    wait = window.hit(who, time.monotonic())
+def _check(window: SlidingWindow, kind: str, key: str) -> None:
+    wait = window.hit(key, time.monotonic())
     if wait is None:
         return
     seconds = max(1, math.ceil(wait))
     raise ProblemError(
         "too_many_requests",
-        f"At most {window.allowed} requests a minute for one {kind}. Come back in {seconds} s.",
+        f"At most {window.limit} requests a minute for one {kind}. Come back in {seconds} s.",
         {"retry_after_seconds": seconds},
         headers={"Retry-After": str(seconds)},
     )

@@ -1,7 +1,7 @@
-"""Requests that wait for the same answer at the same moment share one question.
+"""Lets concurrent requests for the same answer share one call.
 
-Whoever comes while a question is on its way waits for the next one, so that nobody gets an answer that is
-older than their own request: what they changed before, they see.
+A request that arrives while a call is running waits for the next call, so that no request gets an answer
+older than itself: a caller sees the effect of their own change.
 """
 
 import asyncio
@@ -13,52 +13,52 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
-class _Turns(Generic[Answer]):
+class _Calls(Generic[Answer]):
     running: "asyncio.Task[Answer]"
     following: "asyncio.Task[Answer] | None" = None
 
 
 @dataclass(slots=True)
-class Joining(Generic[Answer]):
-    """Questions on their way, by what they ask."""
+class RequestCoalescer(Generic[Answer]):
+    """The running calls, by key."""
 
-    _turns: dict[Hashable, _Turns[Answer]] = field(default_factory=dict)
+    _calls: dict[Hashable, _Calls[Answer]] = field(default_factory=dict)
 
-    async def ask(self, key: Hashable, question: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer to a question that is asked from now on; shared with all who wait for the same."""
-        turns = self._turns.get(key)
-        if turns is None:
-            task = asyncio.create_task(self._run(key, question))
-            task.add_done_callback(self._seen)
-            self._turns[key] = _Turns(task)
-            # Shielded: a browser that goes away takes nobody else's answer along.
+    async def run(self, key: Hashable, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer of a call that starts from now on, shared by all requests with the same key."""
+        calls = self._calls.get(key)
+        if calls is None:
+            task = asyncio.create_task(self._run(key, call))
+            task.add_done_callback(self._retrieve_exception)
+            self._calls[key] = _Calls(task)
+            # Shielded: a browser that disconnects does not cancel the call for the others.
             return await asyncio.shield(task)
-        if turns.following is None:
-            turns.following = asyncio.create_task(self._follow(key, turns.running, question))
-            turns.following.add_done_callback(self._seen)
-        return await asyncio.shield(turns.following)
+        if calls.following is None:
+            calls.following = asyncio.create_task(self._run_after(calls.running, key, call))
+            calls.following.add_done_callback(self._retrieve_exception)
+        return await asyncio.shield(calls.following)
 
-    async def _follow(
-        self, key: Hashable, before: "asyncio.Task[Answer]", question: Callable[[], Awaitable[Answer]]
+    async def _run_after(
+        self, previous: "asyncio.Task[Answer]", key: Hashable, call: Callable[[], Awaitable[Answer]]
     ) -> Answer:
-        await asyncio.wait([before])
-        return await self._run(key, question)
+        await asyncio.wait([previous])
+        return await self._run(key, call)
 
-    async def _run(self, key: Hashable, question: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _run(self, key: Hashable, call: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
-            return await question()
+            return await call()
         finally:
-            self._next(key)
+            self._advance(key)
 
     @staticmethod
-    def _seen(task: "asyncio.Task[Answer]") -> None:
-        # Whoever waited may be gone; then a failure is nobody's, which asyncio would complain of.
+    def _retrieve_exception(task: "asyncio.Task[Answer]") -> None:
+        # All waiting requests may have been cancelled; asyncio logs an exception that nothing retrieves.
         if not task.cancelled():
             task.exception()
 
-    def _next(self, key: Hashable) -> None:
-        turns = self._turns[key]
-        if turns.following is None:
-            del self._turns[key]
+    def _advance(self, key: Hashable) -> None:
+        calls = self._calls[key]
+        if calls.following is None:
+            del self._calls[key]
         else:
-            self._turns[key] = _Turns(turns.following)
+            self._calls[key] = _Calls(calls.following)

@@ -1,4 +1,4 @@
-"""Where Stripe's pages may lead back to: to this gateway, and to the origins that the settings name."""
+"""Validates return URLs: Stripe's pages may lead back to this gateway and to the configured origins."""
 
 from urllib.parse import urlsplit
 
@@ -10,10 +10,10 @@ from services.gateway.settings import GatewaySettings
 
 
 def check_return_urls(settings: GatewaySettings, caller: Caller, **urls: str) -> None:
-    """Refuse URLs, by the names of their fields, of an origin that is not allowed. Raises ProblemError.
+    """Reject URLs, given by field name, whose origin is not allowed. Raises ProblemError.
 
-    Without `GATEWAY_RETURN_ORIGINS` the host application's bearer tokens may name any; a session of ours,
-    which a page of somebody else's could try to use, only this gateway.
+    Without `GATEWAY_RETURN_ORIGINS` a request with a bearer token may name any origin. A request with a
+    session cookie, which another site could try to use, may then name only this gateway.
     """
     if caller.csrf is None and not settings.return_origins:
         return
@@ -28,7 +28,7 @@ def check_return_urls(settings: GatewaySettings, caller: Caller, **urls: str) ->
 
 
 def origin_of(url: str) -> str:
-    """A URL's scheme, host and port; empty where it has none or hides another host behind a user's name."""
+    """Return a URL's scheme, host and port; empty if it has none or contains user info or a backslash."""
     parts = urlsplit(url)
     if "@" in parts.netloc or "\\" in url:
         return ""

@@ -1,4 +1,4 @@
-"""From a message to an HTTP answer: the one place where the gateway speaks to the other services."""
+"""Sends messages to the other services and turns their outcomes into results or HTTP responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from services.gateway.problem_details import ProblemError
-from services.gateway.request_coalescing import Joining
+from services.gateway.request_coalescing import RequestCoalescer
 from shared.observability.tracing import outgoing_headers
 from tallystick.client import Client, DeadlineExceeded, UnexpectedReply, Unreachable
 from tallystick.client.connection import Connection
@@ -18,47 +18,47 @@ from tallystick.messages.base import Command, Outcome, Question, Request
 
 Result = TypeVar("Result", bound=BaseModel)
 
-ASK_SECONDS = 5.0
-"""How long a browser waits for an answer before it hears `unavailable`."""
-CALL_SECONDS = 20.0
-"""A command may talk to Stripe for seconds; proxies give up after 30 or 60."""
-SOON = {"Retry-After": "1"}
-BESIDE_SECONDS = 1.0
-"""For what is shown beside the answer, and left out where its service is away."""
+QUESTION_TIMEOUT_SECONDS = 5.0
+"""How long a browser waits for an answer before it gets `unavailable`."""
+COMMAND_TIMEOUT_SECONDS = 20.0
+"""A command may call Stripe for seconds; proxies give up after 30 or 60."""
+OPTIONAL_TIMEOUT_SECONDS = 1.0
+"""For results that a response leaves out if their service is unavailable."""
+RETRY_SOON = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Billing:
-    """The other services, asked on behalf of callers whose rights have been checked."""
+class ServiceClient:
+    """Sends commands and questions on behalf of callers whose rights have been checked."""
 
     client: Client
-    joining: Joining[bytes] = field(default_factory=Joining)
-    """For questions that many ask at the same moment."""
+    coalescer: RequestCoalescer[bytes] = field(default_factory=RequestCoalescer)
+    """For questions that many requests ask at the same moment."""
 
     async def respond(self, message: Request[Any], status: int = 200) -> Response:
-        """The result of a command or question as it came, as a response. Raises ProblemError."""
-        return json_response(await self.result(message), status)
+        """Send a command or question and return its result as a response. Raises ProblemError."""
+        return json_response(await self.request_json(message), status)
 
-    async def result(self, message: Request[Any]) -> Mapping[str, Any]:
-        """The result of a command or question as JSON. Raises ProblemError."""
-        return (await self._outcome(message, _patience(message))).result or {}
+    async def request_json(self, message: Request[Any]) -> Mapping[str, Any]:
+        """Send a command or question and return its result as JSON. Raises ProblemError."""
+        return (await self._outcome(message, _timeout_of(message))).result or {}
 
-    async def ask(self, message: Request[Result]) -> Result:
-        """The typed result of a command or question. Raises ProblemError."""
-        return result_of(message, await self._outcome(message, _patience(message)))
+    async def request(self, message: Request[Result]) -> Result:
+        """Send a command or question and return its typed result. Raises ProblemError."""
+        return result_of(message, await self._outcome(message, _timeout_of(message)))
 
-    async def beside(self, message: Request[Any]) -> Mapping[str, Any] | None:
-        """A result that can be done without; None where its service is away or has none."""
+    async def request_optional(self, message: Request[Any]) -> Mapping[str, Any] | None:
+        """Return a result as JSON, or None if its service is unavailable or rejects the message."""
         try:
-            return (await self._outcome(message, BESIDE_SECONDS)).result
+            return (await self._outcome(message, OPTIONAL_TIMEOUT_SECONDS)).result
         except ProblemError:
             return None
 
     def connection(self) -> Connection:
-        """The connection to NATS, open or reconnecting. Raises ProblemError until the first one is made."""
+        """Return the NATS connection, open or reconnecting. Raises ProblemError before the first connect."""
         connection = self.client.connection
         if not (connection.nats.is_connected or connection.nats.is_reconnecting):
-            raise ProblemError("unavailable", "Not connected to NATS yet. Try again.", headers=SOON)
+            raise ProblemError("unavailable", "Not connected to NATS yet. Try again.", headers=RETRY_SOON)
         return connection
 
     async def _outcome(self, message: Request[Any], seconds: float) -> Outcome:
@@ -75,17 +75,17 @@ class Billing:
                 "unavailable",
                 f"{message.service} does not answer just now. Ask again, a change with the same "
                 "Idempotency-Key.",
-                headers=SOON,
+                headers=RETRY_SOON,
             ) from error
         if outcome.status != "succeeded":
-            raise ProblemError.because(outcome.error)
+            raise ProblemError.from_error_body(outcome.error)
         return outcome
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """Something as a JSON response."""
+    """Return content as a JSON response."""
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def _patience(message: Request[Any]) -> float:
-    return CALL_SECONDS if isinstance(message, Command) else ASK_SECONDS
+def _timeout_of(message: Request[Any]) -> float:
+    return COMMAND_TIMEOUT_SECONDS if isinstance(message, Command) else QUESTION_TIMEOUT_SECONDS

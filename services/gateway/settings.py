@@ -1,4 +1,4 @@
-"""What the gateway is told from outside: who signs tokens, where browsers find it, how much is too much."""
+"""The gateway's settings: token keys, public URL, allowed origins and rate limits."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from shared.settings import CommonSettings
 
 SECRET_MIN_BYTES = 32
-"""As many as the hash of HS256 has; a shorter secret is easier to guess than the signature."""
+"""The size of the HS256 hash; a shorter secret is easier to guess than the signature."""
 
 
-def _long_enough(secret: SecretStr) -> SecretStr:
+def _check_length(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().encode()) < SECRET_MIN_BYTES:
         raise ValueError(f"must have at least {SECRET_MIN_BYTES} bytes")
     return secret
@@ -24,7 +24,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Secret = Annotated[SecretStr, AfterValidator(_check_length)]
 RequestsAMinute = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
@@ -71,27 +71,27 @@ class GatewaySettings(CommonSettings):
 
     @property
     def is_secure(self) -> bool:
-        """Whether browsers come by https, so that cookies need never travel in the clear."""
+        """Whether browsers use https, so that cookies are marked as secure."""
         return self.gateway_public_url.startswith("https://")
 
     @property
     def return_origins(self) -> list[str]:
-        """The origins of `GATEWAY_RETURN_ORIGINS`."""
+        """The origins in `GATEWAY_RETURN_ORIGINS`."""
         named = (origin.strip() for origin in self.gateway_return_origins.split(","))
         return [_origin(origin).lower() for origin in named if origin]
 
     @property
     def cors_origins(self) -> list[str]:
-        """The origins of `GATEWAY_CORS_ORIGINS`."""
+        """The origins in `GATEWAY_CORS_ORIGINS`."""
         return [origin.strip() for origin in self.gateway_cors_origins.split(",") if origin.strip()]
 
     @model_validator(mode="after")
-    def _origins_can_be_read(self) -> "GatewaySettings":
+    def _check_return_origins(self) -> "GatewaySettings":
         assert self.return_origins is not None
         return self
 
     @model_validator(mode="after")
-    def _somebody_signs(self) -> "GatewaySettings":
+    def _check_token_keys(self) -> "GatewaySettings":
         if self.gateway_jwt_secret is None and not self.gateway_jwks:
             raise ValueError("set GATEWAY_JWT_SECRET or GATEWAY_JWKS: nobody could sign a token otherwise")
         return self

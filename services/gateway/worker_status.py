@@ -1,4 +1,4 @@
-"""How the services are doing, as seen from here: whether each answers, and what waits for it."""
+"""The health of the services: whether each answers, and how many messages wait for it."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from nats.js.errors import APIError
 from pydantic import Field
 
 from services.gateway.problem_details import ProblemError
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from tallystick.client import TallystickError
 from tallystick.messages import consumables, seats, subscriptions, webhooks
 from tallystick.messages.base import Customer, Question, Told
@@ -23,17 +23,17 @@ from tallystick.subjects import (
     WEBHOOKS_STREAM,
 )
 
-ANSWER_SECONDS = 2.0
-NOBODY = Customer(type="user", id="0")
+TIMEOUT_SECONDS = 2.0
+UNKNOWN_CUSTOMER = Customer(type="user", id="0")
 STREAMS = (COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM, SERVICE_FEED_STREAM)
-"""Where workers read from."""
-ASKED: dict[str, Question[Any]] = {
-    "subscriptions": subscriptions.GetCustomer(customer=NOBODY),
-    "seats": seats.ListMemberships(member=NOBODY, limit=1),
-    "consumables": consumables.ListBalances(consumer=NOBODY, limit=1),
+"""Streams that workers consume."""
+HEALTH_QUESTIONS: dict[str, Question[Any]] = {
+    "subscriptions": subscriptions.GetCustomer(customer=UNKNOWN_CUSTOMER),
+    "seats": seats.ListMemberships(member=UNKNOWN_CUSTOMER, limit=1),
+    "consumables": consumables.ListBalances(consumer=UNKNOWN_CUSTOMER, limit=1),
     "webhooks": webhooks.ListEvents(limit=1),
 }
-"""A cheap question for each; any answer will do, a refusal too."""
+"""A cheap question for each service; a rejection counts as an answer too."""
 
 
 class ServiceHealth(Told):
@@ -41,49 +41,51 @@ class ServiceHealth(Told):
 
     service: str
     answers: bool
-    milliseconds: float | None = Field(description="How long the answer took; null: there was none.")
+    milliseconds: float | None = Field(description="How long the answer took; null if there was none.")
     problem: str | None = None
 
 
 class ConsumerLag(Told):
-    """What waits for one of a service's readers."""
+    """The lag of one of a service's consumers."""
 
     service: str
     consumer: str
     stream: str
-    pending: int = Field(description="Messages not delivered yet.")
-    in_progress: int = Field(description="Delivered and not acknowledged yet.")
-    redelivered: int = Field(description="Of these, not for the first time.")
+    pending: int = Field(description="Messages that are not delivered yet.")
+    in_progress: int = Field(description="Messages that are delivered but not acknowledged.")
+    redelivered: int = Field(description="Messages in progress that were delivered before.")
 
 
 class Workers(Told):
-    """How all services are doing."""
+    """The health and lag of all services."""
 
     services: list[ServiceHealth]
     consumers: list[ConsumerLag]
     dead_letters: int
 
 
-async def look_at_workers(billing: Billing) -> Workers:
-    """Ask every service and JetStream. Raises ProblemError."""
-    jetstream = billing.connection().jetstream()
-    services = await asyncio.gather(*(_health(billing, name, question) for name, question in ASKED.items()))
+async def load_worker_status(services: ServiceClient) -> Workers:
+    """Question every service and JetStream. Raises ProblemError."""
+    jetstream = services.connection().jetstream()
+    health = await asyncio.gather(
+        *(_health(services, name, question) for name, question in HEALTH_QUESTIONS.items())
+    )
     try:
         listed = await asyncio.gather(*(jetstream.consumers_info(stream) for stream in STREAMS))
         letters = (await jetstream.stream_info(DEAD_LETTERS_STREAM)).state.messages
     except (APIError, nats.errors.Error, TimeoutError) as error:
         raise ProblemError("unavailable", "JetStream does not answer just now.") from error
     return Workers(
-        services=services,
+        services=health,
         consumers=[_lag(info) for infos in listed for info in infos],
         dead_letters=letters,
     )
 
 
-async def _health(billing: Billing, name: str, question: Question[Any]) -> ServiceHealth:
+async def _health(services: ServiceClient, name: str, question: Question[Any]) -> ServiceHealth:
     started = time.perf_counter()
     try:
-        await billing.client.answer(question, deadline_seconds=ANSWER_SECONDS)
+        await services.client.answer(question, deadline_seconds=TIMEOUT_SECONDS)
     except TallystickError as error:
         return ServiceHealth(service=name, answers=False, milliseconds=None, problem=str(error))
     return ServiceHealth(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = '''
+SAMPLE = """
 from tallystick import connect
 from tallystick.messages.base import Customer
 from tallystick.messages.consumables import Consume, Consumed
@@ -24,7 +24,7 @@ async def use(nats_url: str) -> int:
         command = Consume(command_id="order-1", consumer=ann, feature="credits", quantity=1)
         consumed: Consumed = await billing.call(command)
         return consumed.consumed
-'''
+"""
 
 
 @pytest.fixture(scope="module")

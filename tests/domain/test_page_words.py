@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.pages.error_messages import in_words
-from services.gateway.pages.i18n import LANGUAGES, Words, words_of
+from services.gateway.pages.error_messages import error_message
+from services.gateway.pages.i18n import LANGUAGES, Translations, load_translations
 from services.gateway.problem_details import ProblemError
 from tallystick.messages.base import COMMANDS
 
 PAGES = Path("services/gateway/pages")
-EN, DE = words_of("en"), words_of("de")
+EN, DE = load_translations("en"), load_translations("de")
 NBSP = "\xa0"
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_every_language_says_the_same_things_with_the_same_values(language: str) -> None:
-    other = words_of(language)
+    other = load_translations(language)
     assert set(other.texts) == set(EN.texts)
     for key, text in EN.texts.items():
         assert set(re.findall(r"{(\w+)}", other.texts[key])) == set(re.findall(r"{(\w+)}", text)), key
@@ -26,7 +26,7 @@ def test_every_language_says_the_same_things_with_the_same_values(language: str)
 
 def test_whatever_a_template_says_is_there() -> None:
     templates = "\n".join(path.read_text() for path in PAGES.glob("templates/**/*.html"))
-    said = set(re.findall(r"""say\("([a-z_.]+)"[,)]""", templates))
+    said = set(re.findall(r"""\bt\("([a-z_.]+)"[,)]""", templates))
     assert len(said) > 80
     assert {
         key for key in said if not any(known == key or known.startswith(f"{key}.") for known in EN.texts)
@@ -63,11 +63,11 @@ def test_whatever_may_be_refused_on_a_page_has_a_sentence() -> None:
         | {("consumables", "set_auto_recharge")}
     )
     codes = {code for command in shown for code in COMMANDS[command].rejections}
-    assert {code for code in codes if not EN.knows(f"error.{code}")} == set()
+    assert {code for code in codes if not EN.has_text(f"error.{code}")} == set()
 
 
 @pytest.mark.parametrize(
-    ("words", "amount", "currency", "shown"),
+    ("translations", "amount", "currency", "shown"),
     [
         (EN, 4900, "eur", "€49.00"),
         (DE, 4900, "eur", f"49,00{NBSP}€"),
@@ -81,24 +81,28 @@ def test_whatever_may_be_refused_on_a_page_has_a_sentence() -> None:
         (DE, 0, "eur", f"0,00{NBSP}€"),
     ],
 )
-def test_money_has_the_digits_of_its_currency(words: Words, amount: int, currency: str, shown: str) -> None:
-    assert words.money(amount, currency) == shown
+def test_money_has_the_digits_of_its_currency(
+    translations: Translations, amount: int, currency: str, shown: str
+) -> None:
+    assert translations.money(amount, currency) == shown
 
 
 def test_dates_and_numbers_are_written_as_the_language_writes_them() -> None:
     moment = datetime(2026, 12, 6, 23, 30, tzinfo=UTC)
     assert (EN.date(moment), DE.date(moment)) == ("December 6, 2026", "6. Dezember 2026")
     assert (EN.number(3000), DE.number(3000)) == ("3,000", "3.000")
-    assert EN.say("team.available", count=1) == "One is free."
-    assert DE.say("team.available", count=0) == "0 sind frei."
+    assert EN.translate("team.available", count=1) == "One is free."
+    assert DE.translate("team.available", count=0) == "0 sind frei."
 
 
-def test_a_refusal_is_told_in_words_with_its_facts() -> None:
+def test_an_error_message_contains_its_facts() -> None:
     refused = ProblemError("seats_in_use", "7 seats are in use.", {"occupied": 7})
-    assert in_words(refused, EN) == "7 seats are taken. Please take back some of them first."
-    assert in_words(refused, DE) == "7 Plätze sind belegt. Bitte entziehen Sie zuerst einige."
-    assert in_words(ProblemError("brand_new", "The service's own words."), DE) == "The service's own words."
+    assert error_message(refused, EN) == "7 seats are taken. Please take back some of them first."
+    assert error_message(refused, DE) == "7 Plätze sind belegt. Bitte entziehen Sie zuerst einige."
     assert (
-        in_words(ProblemError("brand_new"), EN)
+        error_message(ProblemError("brand_new", "The service's own words."), DE) == "The service's own words."
+    )
+    assert (
+        error_message(ProblemError("brand_new"), EN)
         == "That was not possible. Please try again, or ask us for help."
     )

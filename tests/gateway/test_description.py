@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.gateway.application import routed
+from services.gateway.application import make_api
 from services.gateway.problem_details import MEDIA_TYPE
 
-DOCUMENT = routed().openapi()
+DOCUMENT = make_api().openapi()
 OPERATIONS: list[tuple[str, dict[str, Any]]] = [
     (f"{method.upper()} {path}", operation)
     for path, operations in DOCUMENT["paths"].items()

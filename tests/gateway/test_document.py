@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from services.gateway.application import routed
+from services.gateway.application import make_api
 from tests.support.gateway import ADMIN, GatewaySystem, bearer
 
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "3"))
@@ -23,7 +23,7 @@ ENDLESS = ("/api/v1/billing/feed", "/api/v1/admin/feed")
 ALLOWED_WHEN_AWAY = 503
 """A server error only in name: what is away is said to be so, with a code."""
 
-schema = schemathesis.openapi.from_dict(routed().openapi()).exclude(path=list(ENDLESS))
+schema = schemathesis.openapi.from_dict(make_api().openapi()).exclude(path=list(ENDLESS))
 
 pytestmark = pytest.mark.timeout(300)
 

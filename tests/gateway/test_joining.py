@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.gateway.request_coalescing import Joining
+from services.gateway.request_coalescing import RequestCoalescer
 from tests.support.waiting import eventually
 
 
@@ -31,10 +31,10 @@ class Service:
 
 
 async def test_those_who_wait_together_share_one_question() -> None:
-    service, joining = Service(), Joining[int]()
-    first = asyncio.create_task(joining.ask("a", service.answer))
+    service, coalescer = Service(), RequestCoalescer[int]()
+    first = asyncio.create_task(coalescer.run("a", service.answer))
     await asyncio.sleep(0)
-    others = [asyncio.create_task(joining.ask("a", service.answer)) for _ in range(10)]
+    others = [asyncio.create_task(coalescer.run("a", service.answer)) for _ in range(10)]
     await asyncio.sleep(0)
     await service.open(0)
     await service.open(1)
@@ -44,20 +44,20 @@ async def test_those_who_wait_together_share_one_question() -> None:
 
 
 async def test_nobody_sees_what_was_before_their_own_change() -> None:
-    service, joining = Service(), Joining[int]()
-    first = asyncio.create_task(joining.ask("a", service.answer))
+    service, coalescer = Service(), RequestCoalescer[int]()
+    first = asyncio.create_task(coalescer.run("a", service.answer))
     await eventually(lambda: service.doors)
     service.value = 7  # changed while the first question is on its way
-    later = asyncio.create_task(joining.ask("a", service.answer))
+    later = asyncio.create_task(coalescer.run("a", service.answer))
     await service.open(0)
     await service.open(1)
     assert (await first, await later) == (0, 7)
 
 
 async def test_different_questions_do_not_wait_for_one_another() -> None:
-    service, joining = Service(), Joining[int]()
-    one = asyncio.create_task(joining.ask("a", service.answer))
-    other = asyncio.create_task(joining.ask("b", service.answer))
+    service, coalescer = Service(), RequestCoalescer[int]()
+    one = asyncio.create_task(coalescer.run("a", service.answer))
+    other = asyncio.create_task(coalescer.run("b", service.answer))
     await service.open(1)
     assert await other == 0
     assert not one.done()
@@ -66,13 +66,13 @@ async def test_different_questions_do_not_wait_for_one_another() -> None:
 
 
 async def test_a_failure_is_everybodys_who_waited_and_nobodys_after() -> None:
-    joining = Joining[int]()
+    coalescer = RequestCoalescer[int]()
 
     async def fail() -> int:
         await asyncio.sleep(0)
         raise ValueError
 
-    asked = [asyncio.create_task(joining.ask("a", fail)) for _ in range(3)]
+    asked = [asyncio.create_task(coalescer.run("a", fail)) for _ in range(3)]
     assert all(
         isinstance(found, ValueError) for found in await asyncio.gather(*asked, return_exceptions=True)
     )
@@ -80,13 +80,13 @@ async def test_a_failure_is_everybodys_who_waited_and_nobodys_after() -> None:
     async def succeed() -> int:
         return 1
 
-    assert await joining.ask("a", succeed) == 1
+    assert await coalescer.run("a", succeed) == 1
 
 
 async def test_whoever_goes_away_takes_nobody_along() -> None:
-    service, joining = Service(), Joining[int]()
-    gone = asyncio.create_task(joining.ask("a", service.answer))
-    stays = asyncio.create_task(joining.ask("a", service.answer))
+    service, coalescer = Service(), RequestCoalescer[int]()
+    gone = asyncio.create_task(coalescer.run("a", service.answer))
+    stays = asyncio.create_task(coalescer.run("a", service.answer))
     await eventually(lambda: service.doors)
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from services.gateway.auth.principal import Caller
-from services.gateway.auth.tokens import Tokens
+from services.gateway.auth.tokens import TokenVerifier
 from tallystick.messages.base import Customer
 from tests.gateway.alone import settings
 from tests.support.gateway import JWT_SECRET, GatewaySystem
@@ -38,7 +38,7 @@ def minted(tmp_path: Path, url: str, *arguments: str) -> subprocess.CompletedPro
 async def test_a_token_says_who_it_is_for(tmp_path: Path) -> None:
     made = minted(tmp_path, NOWHERE, "organization_acme", "--member", "user_7", "--scope", "billing:read")
     assert made.returncode == 0, made.stderr
-    caller: Caller = await Tokens(settings()).caller(made.stdout.strip())
+    caller: Caller = await TokenVerifier(settings()).caller(made.stdout.strip())
     assert caller.customer == Customer(type="organization", id="acme")
     assert caller.member == Customer(type="user", id="7")
     assert caller.scopes == {"billing:read"}

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from pydantic import ValidationError
 
-from services.gateway.auth.tokens import BadToken, KeysAway, Tokens
+from services.gateway.auth.tokens import InvalidToken, KeysUnavailable, TokenVerifier
 from services.gateway.settings import GatewaySettings
 from tallystick.messages.base import Customer
 from tests.gateway.alone import settings
@@ -47,7 +47,7 @@ def in_an_hour() -> int:
 )
 async def test_customer_and_member_in_every_form(customer: Any, member: Any, expected: Any) -> None:
     made = token(customer, "billing:read", member=member)
-    caller = await Tokens(settings()).caller(made)
+    caller = await TokenVerifier(settings()).caller(made)
     assert (caller.customer, caller.member) == expected
 
 
@@ -61,7 +61,7 @@ async def test_customer_and_member_in_every_form(customer: Any, member: Any, exp
     ],
 )
 async def test_a_scope_includes_the_lesser_ones(scope: Any, allowed: set[str]) -> None:
-    caller = await Tokens(settings()).caller(token("organization_acme", scope))
+    caller = await TokenVerifier(settings()).caller(token("organization_acme", scope))
     assert caller.scopes == allowed
 
 
@@ -84,29 +84,29 @@ async def test_a_scope_includes_the_lesser_ones(scope: Any, allowed: set[str]) -
 async def test_claims_that_are_none_are_refused(claims: dict[str, Any]) -> None:
     body = CLAIMS | {"exp": in_an_hour()} | claims
     made = jwt.encode({"alg": "HS256"}, body, OctKey.import_key(JWT_SECRET))
-    with pytest.raises(BadToken):
-        await Tokens(settings()).caller(made)
+    with pytest.raises(InvalidToken):
+        await TokenVerifier(settings()).caller(made)
 
 
 async def test_a_token_that_never_expires_is_refused() -> None:
     made = jwt.encode({"alg": "HS256"}, CLAIMS, OctKey.import_key(JWT_SECRET))
-    with pytest.raises(BadToken):
-        await Tokens(settings()).caller(made)
+    with pytest.raises(InvalidToken):
+        await TokenVerifier(settings()).caller(made)
 
 
 @pytest.mark.parametrize("made", ["", "a.b.c", "é", "x" * 10_000, token(ACME, secret=STRANGER)])
 async def test_what_we_did_not_agree_on_is_refused(made: str) -> None:
-    with pytest.raises(BadToken):
-        await Tokens(settings()).caller(made)
+    with pytest.raises(InvalidToken):
+        await TokenVerifier(settings()).caller(made)
 
 
 async def test_a_changed_token_is_refused_though_the_real_one_is_known() -> None:
-    tokens = Tokens(settings())
+    tokens = TokenVerifier(settings())
     made = token(ACME, "billing:read")
     await tokens.caller(made)
     header, _, signature = made.split(".")
     other = token(ACME, "billing:admin").split(".")[1]
-    with pytest.raises(BadToken):
+    with pytest.raises(InvalidToken):
         await tokens.caller(f"{header}.{other}.{signature}")
 
 
@@ -114,22 +114,22 @@ async def test_a_token_without_a_signature_is_refused() -> None:
     header, body, _ = token(ACME, "billing:admin").split(".")
     unsigned = "eyJhbGciOiJub25lIn0"  # {"alg":"none"}
     assert header != unsigned
-    with pytest.raises(BadToken):
-        await Tokens(settings()).caller(f"{unsigned}.{body}.")
+    with pytest.raises(InvalidToken):
+        await TokenVerifier(settings()).caller(f"{unsigned}.{body}.")
 
 
 async def test_sessions_are_no_bearer_tokens() -> None:
     made = jwt.encode({"alg": "HS256"}, CLAIMS | {"exp": in_an_hour()}, OctKey.import_key(SESSION_SECRET))
-    with pytest.raises(BadToken):
-        await Tokens(settings()).caller(made)
+    with pytest.raises(InvalidToken):
+        await TokenVerifier(settings()).caller(made)
 
 
 async def test_issuer_and_audience_count_where_they_are_set() -> None:
-    tokens = Tokens(settings(gateway_jwt_issuer="https://app", gateway_jwt_audience="billing"))
+    tokens = TokenVerifier(settings(gateway_jwt_issuer="https://app", gateway_jwt_audience="billing"))
     caller = await tokens.caller(token(ACME, iss="https://app", aud=["billing", "more"]))
     assert caller.customer == ACME
     for wrong in ({}, {"iss": "https://app"}, {"iss": "https://evil", "aud": "billing"}):
-        with pytest.raises(BadToken):
+        with pytest.raises(InvalidToken):
             await tokens.caller(token(ACME, **wrong))
 
 
@@ -148,10 +148,10 @@ async def test_keys_of_the_host_application_in_a_file(
     curve = ECKey.generate_key("P-256", parameters={"kid": "two"}, auto_kid=True)
     path = tmp_path / "keys.json"
     with_keys(path, rsa, curve)
-    tokens = Tokens(settings(gateway_jwks=str(path), gateway_jwt_secret=None))
+    tokens = TokenVerifier(settings(gateway_jwks=str(path), gateway_jwt_secret=None))
     assert (await tokens.caller(signed_by(rsa, "RS256"))).customer == ACME
     assert (await tokens.caller(signed_by(curve, "ES256"))).customer == ACME
-    with pytest.raises(BadToken, match="HS256"):
+    with pytest.raises(InvalidToken, match="HS256"):
         await tokens.caller(token(ACME))
 
     # A new key is found once the file may be read again; one that is not there never is.
@@ -160,7 +160,7 @@ async def test_keys_of_the_host_application_in_a_file(
     with_keys(path, rsa, new)
     monkeypatch.setattr("services.gateway.auth.tokens.KEYS_RETRY_SECONDS", 0.0)
     assert (await tokens.caller(signed_by(new, "ES256"))).customer == ACME
-    with pytest.raises(BadToken):
+    with pytest.raises(InvalidToken):
         await tokens.caller(signed_by(stranger, "ES256"))
 
 
@@ -192,13 +192,13 @@ def published(*keys: Any) -> Iterator[str]:
 async def test_keys_at_a_url_count_on_while_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     key = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
     stranger = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
-    monkeypatch.setattr("services.gateway.auth.tokens.KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr("services.gateway.auth.tokens.CACHE_SECONDS", 0.0)
     monkeypatch.setattr("services.gateway.auth.tokens.KEYS_FRESH_SECONDS", 0.0)
     with published(key) as url:
-        tokens = Tokens(settings(gateway_jwks=url))
+        tokens = TokenVerifier(settings(gateway_jwks=url))
         assert (await tokens.caller(signed_by(key, "ES256"))).customer == ACME
     assert (await tokens.caller(signed_by(key, "ES256"))).customer == ACME
-    with pytest.raises(BadToken):
+    with pytest.raises(InvalidToken):
         await tokens.caller(signed_by(stranger, "ES256"))
 
 
@@ -213,14 +213,14 @@ async def test_a_public_key_is_no_shared_secret(tmp_path: Path) -> None:
     content = f"{part({'alg': 'HS256', 'kid': 'one'})}.{part(CLAIMS | {'exp': in_an_hour()})}"
     signature = hmac.digest(rsa.as_pem(private=False), content.encode(), "sha256")
     forged = f"{content}.{urlsafe_b64encode(signature).decode().rstrip('=')}"
-    with pytest.raises(BadToken):
-        await Tokens(settings(gateway_jwks=str(path))).caller(forged)
+    with pytest.raises(InvalidToken):
+        await TokenVerifier(settings(gateway_jwks=str(path))).caller(forged)
 
 
 async def test_keys_that_cannot_be_read_are_not_the_callers_fault(tmp_path: Path) -> None:
     key = ECKey.generate_key("P-256", parameters={"kid": "one"}, auto_kid=True)
-    tokens = Tokens(settings(gateway_jwks=str(tmp_path / "missing.json")))
-    with pytest.raises(KeysAway):
+    tokens = TokenVerifier(settings(gateway_jwks=str(tmp_path / "missing.json")))
+    with pytest.raises(KeysUnavailable):
         await tokens.caller(signed_by(key, "ES256"))
 
 

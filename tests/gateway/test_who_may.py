@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from services.gateway.application import routed
+from services.gateway.application import make_api
 from tests.gateway.alone import alone
 from tests.support.gateway import ADMIN, MANAGE, READ, bearer
 
-DOCUMENT = routed().openapi()
+DOCUMENT = make_api().openapi()
 OPERATIONS = [
     (method.upper(), path) for path, operations in DOCUMENT["paths"].items() for method in operations
 ]

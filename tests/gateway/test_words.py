@@ -5,9 +5,9 @@ from string import Formatter
 import pytest
 from starlette.requests import Request
 
-from services.gateway.pages.forms import amount
-from services.gateway.pages.i18n import LANGUAGES, words_for, words_of
-from services.gateway.pages.price_text import as_typed, cost_of
+from services.gateway.pages.forms import parse_amount
+from services.gateway.pages.i18n import LANGUAGES, load_translations, translations_for_request
+from services.gateway.pages.price_text import format_amount_input, format_price
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import COMMON_REJECTIONS, Money
@@ -44,9 +44,9 @@ def speaking(header: str, cookie: str = "") -> Request:
 
 
 def test_every_language_says_the_same_with_the_same_values() -> None:
-    english = words_of("en").texts
+    english = load_translations("en").texts
     for language in LANGUAGES:
-        texts = words_of(language).texts
+        texts = load_translations(language).texts
         assert texts.keys() == english.keys()
         for key, text in texts.items():
             # Which form of a plural names its number differs between languages; what else is told does not.
@@ -66,7 +66,9 @@ def test_every_refusal_of_what_pages_ask_is_told_in_words() -> None:
         "too_many_requests",
     }
     for language in LANGUAGES:
-        assert [code for code in sorted(codes) if not words_of(language).knows(f"error.{code}")] == []
+        assert [
+            code for code in sorted(codes) if not load_translations(language).has_text(f"error.{code}")
+        ] == []
 
 
 @pytest.mark.parametrize(
@@ -87,8 +89,8 @@ def test_every_refusal_of_what_pages_ask_is_told_in_words() -> None:
 def test_the_browsers_language_and_country_decide(
     header: str, cookie: str, language: str, written: str
 ) -> None:
-    words = words_for(speaking(header, cookie))
-    assert (words.language, words.money(123450, "eur")) == (language, written)
+    translations = translations_for_request(speaking(header, cookie))
+    assert (translations.language, translations.money(123450, "eur")) == (language, written)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +106,14 @@ def test_the_browsers_language_and_country_decide(
     ],
 )
 def test_an_amount_is_read_as_it_was_meant(typed: str, currency: str, minor_units: int | None) -> None:
-    assert amount(typed, currency) == minor_units
+    assert parse_amount(typed, currency) == minor_units
 
 
 @pytest.mark.parametrize("typed", ["1,000", "1.000,00", "99.999", "1e3", "-5", "ten", "٣", "NaN", "9" * 30])
 def test_an_amount_that_could_mean_two_things_is_refused(typed: str) -> None:
     # In Germany 1.000 is a thousand, elsewhere one: neither is guessed.
     with pytest.raises(ProblemError, match="invalid_amount"):
-        amount(typed, "eur")
+        parse_amount(typed, "eur")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +129,8 @@ def test_an_amount_that_could_mean_two_things_is_refused(typed: str) -> None:
 def test_an_amount_in_a_form_is_the_one_that_is_saved_again(
     minor_units: int, currency: str, language: str, typed: str
 ) -> None:
-    shown = as_typed(Money(amount=minor_units, currency=currency), words_of(language))
-    assert (shown, amount(shown, currency)) == (typed, minor_units)
+    shown = format_amount_input(Money(amount=minor_units, currency=currency), load_translations(language))
+    assert (shown, parse_amount(shown, currency)) == (typed, minor_units)
 
 
 def price(**fields: object) -> Price:
@@ -180,4 +182,4 @@ TIERS: list[dict[str, int | None]] = [
     ],
 )
 def test_a_price_is_told_for_the_seats_it_is_for(asked: Price, quantity: int | None, told: str) -> None:
-    assert cost_of(asked, words_of("en"), quantity) == told
+    assert format_price(asked, load_translations("en"), quantity) == told

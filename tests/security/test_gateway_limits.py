@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from services.gateway import middleware
 from services.gateway.auth.principal import Caller, scopes_of
-from services.gateway.auth.tokens import LIFETIME_MAX_SECONDS, BadToken, Tokens
+from services.gateway.auth.tokens import LIFETIME_MAX_SECONDS, InvalidToken, TokenVerifier
 from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
 from tallystick.messages.base import Customer
@@ -22,10 +22,10 @@ SESSION = Caller(ACME, None, scopes_of("billing:manage"), time.time() + 60, None
 
 
 async def test_a_token_is_good_for_a_year_at_most() -> None:
-    tokens = Tokens(settings())
+    tokens = TokenVerifier(settings())
     year = int(time.time()) + LIFETIME_MAX_SECONDS
     assert (await tokens.caller(token(ACME, exp=year - 60))).customer == ACME
-    with pytest.raises(BadToken, match="more than a year"):
+    with pytest.raises(InvalidToken, match="more than a year"):
         await tokens.caller(token(ACME, exp=year + 60))
 
 

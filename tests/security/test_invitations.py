@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.auth.invitation_access import half_hidden
+from services.gateway.auth.invitation_access import mask_email
 
 
 @pytest.mark.parametrize(
@@ -15,5 +15,5 @@ from services.gateway.auth.invitation_access import half_hidden
         ('"a@b"@example.com', '"•••@e•••.com'),
     ],
 )
-def test_an_address_is_half_hidden(email: str, shown: str) -> None:
-    assert half_hidden(email) == shown
+def test_an_address_is_mask_email(email: str, shown: str) -> None:
+    assert mask_email(email) == shown

@@ -1,4 +1,4 @@
-"""The routes, by topic."""
+"""The routes of the HTTP API, one module for each topic."""
 
 from fastapi import APIRouter
 
@@ -27,4 +27,4 @@ ROUTERS: tuple[APIRouter, ...] = (
     event_stream.router,
     *admin.ROUTERS,
 )
-"""In the order in which requests are matched and the OpenAPI document shows them: the busiest first."""
+"""The routers in the order in which requests are matched; the busiest come first."""

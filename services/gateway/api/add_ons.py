@@ -1,20 +1,21 @@
-"""`/api/v1/billing`: what is bought beside a plan."""
+"""`/api/v1/billing`: add-ons that are bought in addition to a plan."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
-from services.gateway.auth.ownership import may_change
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import require_billing_manager
 from services.gateway.auth.principal import Caller
-from services.gateway.catalog_listing import living, on_sale
-from services.gateway.dependencies import Gateway, Services
-from services.gateway.openapi import ON_STRIPE, refusals
+from services.gateway.catalog_listing import listed_products, unarchived_features
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep, StateDep
+from services.gateway.openapi.responses import STRIPE_PAGE_CODES, problem_responses
 from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
-from services.gateway.schemas import Body, Cursor, Limit, given
-from services.gateway.service_client import Billing
+from services.gateway.schemas import Body, Cursor, Limit
+from services.gateway.service_client import ServiceClient
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, Told, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
@@ -29,11 +30,11 @@ class AddOns(Told):
     """Add-ons that a customer can buy."""
 
     addons: list[ProductWithPrices]
-    features: list[Feature] = Field(description="What the add-ons' features are called.")
+    features: list[Feature] = Field(description="The features of the catalog, with their names.")
 
 
-class Purchase(Body):
-    """Which add-on, what it must know, and where to come back to if a page is needed to pay."""
+class PurchaseAddOnBody(Body, title="Purchase"):
+    """The add-on to buy, its details, and return URLs in case the payment needs a page."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -49,71 +50,68 @@ class Purchase(Body):
     )
 
     price: Code
-    details: Details = Field(default={}, description="What the product asks for, by its codes.")
+    details: Details = Field(default={}, description="The details that the product requires, by their codes.")
     success_url: Url
     cancel_url: Url
 
 
-@router.get("/addons", response_model=AddOns, responses=refusals(GetCatalog))
-async def add_ons(_: Reading, billing: Services) -> AddOns:
-    """The add-ons that can be bought."""
-    catalog = (await billing.ask(GetCatalog())).catalog
-    return AddOns(addons=on_sale(catalog, "add_on"), features=living(catalog.features))
+@router.get("/addons", response_model=AddOns, responses=problem_responses(GetCatalog))
+async def add_ons(_: ReadCaller, services: ServiceClientDep) -> AddOns:
+    """List the add-ons for sale."""
+    catalog = (await services.request(GetCatalog())).catalog
+    return AddOns(addons=listed_products(catalog, "add_on"), features=unarchived_features(catalog.features))
 
 
-@router.get("/my-addons", response_model=m.AddOnPage, responses=refusals(m.ListAddOns))
+@router.get("/my-addons", response_model=m.AddOnPage, responses=problem_responses(m.ListAddOns))
 async def my_add_ons(
-    caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None
+    caller: ReadCaller, services: ServiceClientDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """The customer's add-ons, newest first, those that have ended included."""
-    return await billing.respond(m.ListAddOns(customer=caller.customer, limit=limit, cursor=cursor))
+    """List the customer's add-ons, including ended ones, newest first."""
+    return await services.respond(m.ListAddOns(customer=caller.customer, limit=limit, cursor=cursor))
 
 
 @router.post(
     "/addons/purchase",
     status_code=201,
     response_model=m.AddOnPurchased,
-    responses=refusals(m.PurchaseAddOn, codes=ON_STRIPE),
+    responses=problem_responses(m.PurchaseAddOn, codes=STRIPE_PAGE_CODES),
 )
 async def purchase(
-    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Purchase
+    caller: ManageCaller,
+    state: StateDep,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: PurchaseAddOnBody,
 ) -> Response:
-    """Buy an add-on with the saved card, else on a page whose URL is the answer."""
-    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
-    await may_change(billing, caller)
-    command = m.PurchaseAddOn(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        customer=caller.customer,
-        **given(body),
-    )
-    return await billing.respond(command, 201)
+    """Buy an add-on with the saved card, or return the URL of a page to pay on."""
+    check_return_urls(state.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
+    await require_billing_manager(services, caller)
+    return await services.respond(command_for(m.PurchaseAddOn, caller, command_id, body), 201)
 
 
 @router.delete(
     "/addons/{id}",
     response_model=m.AddOnFound,
-    responses=refusals(m.CancelAddOn, codes=["not_billing_manager", "not_found"]),
+    responses=problem_responses(m.CancelAddOn, codes=["not_billing_manager", "not_found"]),
 )
 async def cancel(
-    caller: Managing,
-    billing: Services,
-    command_id: CommandKey,
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
     id: EntityId,  # noqa: A002 - the route's public name
     at: Literal["period_end", "now"] = Query(default="period_end"),
 ) -> Response:
-    """End an add-on, when what is paid for is over unless told otherwise."""
-    await may_change(billing, caller)
-    await _must_be_theirs(billing, caller, id)
-    command = m.CancelAddOn(command_id=command_id, requested_by=caller_token(caller), add_on_id=id, at=at)
-    return await billing.respond(command)
+    """Cancel an add-on, by default at the end of the paid period."""
+    await require_billing_manager(services, caller)
+    await _check_owner(services, caller, id)
+    return await services.respond(command_for(m.CancelAddOn, caller, command_id, add_on_id=id, at=at))
 
 
-async def _must_be_theirs(billing: Billing, caller: Caller, add_on_id: str) -> None:
+async def _check_owner(services: ServiceClient, caller: Caller, add_on_id: str) -> None:
     cursor: str | None = None
     while True:
         question = m.ListAddOns(customer=caller.customer, limit=PAGE_MAX, cursor=cursor)
-        page = await billing.ask(question)
+        page = await services.request(question)
         if any(add_on.add_on_id == add_on_id for add_on in page.items):
             return
         cursor = page.next_cursor

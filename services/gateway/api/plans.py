@@ -1,17 +1,18 @@
-"""`/api/v1/billing`: what can be bought, what a change costs, and what has been invoiced."""
+"""`/api/v1/billing`: plans, checkout, invoices, and the change of a plan with its preview."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
-from services.gateway.auth.ownership import may_change, subscription_of
-from services.gateway.catalog_listing import living, on_sale
-from services.gateway.dependencies import Gateway, Services
-from services.gateway.openapi import ON_STRIPE, POSTED, refusals
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_subscription, require_billing_manager
+from services.gateway.catalog_listing import listed_products, unarchived_features
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep, StateDep
+from services.gateway.openapi.responses import POST_CODES, STRIPE_PAGE_CODES, problem_responses
 from services.gateway.return_urls import check_return_urls
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit, set_fields
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, Told, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
@@ -20,14 +21,14 @@ router = APIRouter(prefix="/api/v1/billing", tags=["plans"])
 
 
 class Tiers(Told):
-    """What a customer can choose from."""
+    """Plans that a customer can choose."""
 
-    tiers: list[ProductWithPrices] = Field(description="Plans on sale, with the prices that are listed.")
-    features: list[Feature] = Field(description="What the plans' features are called.")
+    tiers: list[ProductWithPrices] = Field(description="The plans for sale, with their listed prices.")
+    features: list[Feature] = Field(description="The features of the catalog, with their names.")
 
 
-class Checkout(Body):
-    """What to buy, and where to come back to."""
+class CheckoutBody(Body, title="Checkout"):
+    """The items to buy, and the return URLs."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -44,27 +45,29 @@ class Checkout(Body):
     items: m.ItemsToBuy
     success_url: Url
     cancel_url: Url
-    trial: bool | None = Field(default=None, description="False: none. Absent: as the catalog offers.")
+    trial: bool | None = Field(default=None, description="False: no trial. Absent: the trial of the catalog.")
     promotion_code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
-class Portal(Body):
-    """Where Stripe's page leads back to."""
+class PortalBody(Body, title="Portal"):
+    """The return URL of Stripe's page."""
 
     return_url: Url
 
 
-class Change(Body):
-    """What previews and changes have in common."""
+class _ChangeOptions(Body):
+    """The fields that previews and changes share."""
 
-    quantity: m.Quantity | None = Field(default=None, description="Absent: as now.")
-    when: m.When | None = Field(default=None, description="Absent: more at once, less at the period's end.")
+    quantity: m.Quantity | None = Field(default=None, description="Absent: unchanged.")
+    when: m.When | None = Field(
+        default=None, description="Absent: an increase now, a decrease at the end of the period."
+    )
     proration: m.Proration = "prorate"
-    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest subscription.")
 
 
-class ChangeTier(Change):
-    """Another plan, and with it perhaps another quantity."""
+class ChangeTierBody(_ChangeOptions, title="ChangeTier"):
+    """The new plan, and optionally a new quantity."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"price": "team_yearly", "quantity": 5, "when": "now"}]}
@@ -73,102 +76,100 @@ class ChangeTier(Change):
     price: Code
 
 
-class Preview(Change):
-    """A change to be priced: another plan, another quantity, or an add-on besides."""
+class PreviewChangeBody(_ChangeOptions, title="Preview"):
+    """The change to preview: another plan, another quantity, or an additional add-on."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "team_yearly", "quantity": 5}]})
 
     price: Code | None = None
-    add_price: Code | None = Field(default=None, description="An add-on; alone.")
+    add_price: Code | None = Field(
+        default=None, description="An add-on's price, without `price` and `quantity`."
+    )
 
 
-@router.get("/tiers", response_model=Tiers, responses=refusals(GetCatalog))
-async def tiers(_: Reading, billing: Services) -> Tiers:
-    """The plans that can be chosen."""
-    catalog = (await billing.ask(GetCatalog())).catalog
-    return Tiers(tiers=on_sale(catalog, "plan"), features=living(catalog.features))
+@router.get("/tiers", response_model=Tiers, responses=problem_responses(GetCatalog))
+async def tiers(_: ReadCaller, services: ServiceClientDep) -> Tiers:
+    """List the plans for sale."""
+    catalog = (await services.request(GetCatalog())).catalog
+    return Tiers(tiers=listed_products(catalog, "plan"), features=unarchived_features(catalog.features))
 
 
 @router.post(
     "/checkout",
     status_code=201,
     response_model=m.CheckoutStarted,
-    responses=refusals(m.StartCheckout, codes=ON_STRIPE),
+    responses=problem_responses(m.StartCheckout, codes=STRIPE_PAGE_CODES),
 )
 async def checkout(
-    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Checkout
+    caller: ManageCaller,
+    state: StateDep,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: CheckoutBody,
 ) -> Response:
-    """Open a page where the customer buys a subscription."""
-    check_return_urls(gateway.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
-    await may_change(billing, caller)
-    command = m.StartCheckout(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        customer=caller.customer,
-        **given(body),
-    )
-    return await billing.respond(command, 201)
+    """Start a checkout and return the URL of its page."""
+    check_return_urls(state.settings, caller, success_url=body.success_url, cancel_url=body.cancel_url)
+    await require_billing_manager(services, caller)
+    return await services.respond(command_for(m.StartCheckout, caller, command_id, body), 201)
 
 
 @router.post(
     "/portal",
     status_code=201,
     response_model=m.PortalOpened,
-    responses=refusals(m.OpenPortal, codes=ON_STRIPE),
+    responses=problem_responses(m.OpenPortal, codes=STRIPE_PAGE_CODES),
 )
 async def portal(
-    caller: Managing, gateway: Gateway, billing: Services, command_id: CommandKey, body: Portal
+    caller: ManageCaller,
+    state: StateDep,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: PortalBody,
 ) -> Response:
-    """Open Stripe's page for payment methods and invoices."""
-    check_return_urls(gateway.settings, caller, return_url=body.return_url)
-    await may_change(billing, caller)
-    command = m.OpenPortal(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        customer=caller.customer,
-        return_url=body.return_url,
-    )
-    return await billing.respond(command, 201)
+    """Open Stripe's customer portal for payment methods and invoices and return its URL."""
+    check_return_urls(state.settings, caller, return_url=body.return_url)
+    await require_billing_manager(services, caller)
+    return await services.respond(command_for(m.OpenPortal, caller, command_id, body), 201)
 
 
-@router.get("/invoices", response_model=m.InvoicePage, responses=refusals(m.ListInvoices))
-async def invoices(caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Invoices, newest first."""
-    return await billing.respond(m.ListInvoices(customer=caller.customer, limit=limit, cursor=cursor))
+@router.get("/invoices", response_model=m.InvoicePage, responses=problem_responses(m.ListInvoices))
+async def invoices(
+    caller: ReadCaller, services: ServiceClientDep, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """List the customer's invoices, newest first."""
+    return await services.respond(m.ListInvoices(customer=caller.customer, limit=limit, cursor=cursor))
 
 
-@router.get("/upcoming-invoice", response_model=m.ComingInvoiceFound, responses=refusals(m.UpcomingInvoice))
-async def upcoming_invoice(caller: Reading, billing: Services) -> Response:
-    """The invoice that comes next if nothing changes."""
-    return await billing.respond(m.UpcomingInvoice(customer=caller.customer))
+@router.get(
+    "/upcoming-invoice", response_model=m.ComingInvoiceFound, responses=problem_responses(m.UpcomingInvoice)
+)
+async def upcoming_invoice(caller: ReadCaller, services: ServiceClientDep) -> Response:
+    """Show the upcoming invoice."""
+    return await services.respond(m.UpcomingInvoice(customer=caller.customer))
 
 
 @router.post(
     "/preview-change",
     response_model=m.ChangePreview,
-    responses=refusals(m.PreviewChange, m.GetSubscription, codes=POSTED),
+    responses=problem_responses(m.PreviewChange, m.GetSubscription, codes=POST_CODES),
 )
-async def preview_change(caller: Reading, billing: Services, body: Preview) -> Response:
-    """What a change would cost, with the lines that it then makes; nothing is changed."""
-    target = await subscription_of(billing, caller, body.subscription_id)
-    fields = given(body) | {"subscription_id": target.subscription_id}
-    return await billing.respond(m.PreviewChange.model_validate(fields))
+async def preview_change(caller: ReadCaller, services: ServiceClientDep, body: PreviewChangeBody) -> Response:
+    """Preview the cost of a change, with its invoice lines; nothing is changed."""
+    target = await find_subscription(services, caller, body.subscription_id)
+    fields = set_fields(body) | {"subscription_id": target.subscription_id}
+    return await services.respond(m.PreviewChange.model_validate(fields))
 
 
 @router.post(
     "/change-tier",
     response_model=m.SubscriptionChanged,
-    responses=refusals(m.ChangePlan, m.GetSubscription, codes=["not_billing_manager"]),
+    responses=problem_responses(m.ChangePlan, m.GetSubscription, codes=["not_billing_manager"]),
 )
 async def change_tier(
-    caller: Managing, billing: Services, command_id: CommandKey, body: ChangeTier
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ChangeTierBody
 ) -> Response:
-    """Move to another plan; `preview-change` says beforehand what it costs."""
-    await may_change(billing, caller)
-    target = await subscription_of(billing, caller, body.subscription_id)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "subscription_id": target.subscription_id,
-    }
-    return await billing.respond(m.ChangePlan.model_validate(fields))
+    """Change the plan; `preview-change` shows the cost beforehand."""
+    await require_billing_manager(services, caller)
+    target = await find_subscription(services, caller, body.subscription_id)
+    command = command_for(m.ChangePlan, caller, command_id, body, subscription_id=target.subscription_id)
+    return await services.respond(command)

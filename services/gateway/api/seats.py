@@ -1,16 +1,17 @@
-"""`/api/v1/billing/team/seats`: who has a seat; given, passed on and taken back by the billing manager."""
+"""`/api/v1/billing/team/seats`: lists, assigns, replaces and revokes the seats of a team."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, Tag
 
 from services.gateway.api.team import TeamId
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
-from services.gateway.auth.ownership import team_of
-from services.gateway.dependencies import Services
-from services.gateway.openapi import Responses, refusals
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_team
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import Responses, problem_responses
+from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import json_response
 from tallystick.messages import seats as m
 from tallystick.messages.base import EntityId, Told
@@ -19,16 +20,16 @@ from tallystick.messages.seats.types import ASSIGN_MAX_SEATS, Address, Member, M
 router = APIRouter(prefix="/api/v1/billing/team/seats", tags=["seats"])
 
 
-class OneSeat(m.SeatToAssign):
-    """Who is to have a seat."""
+class AssignSeatBody(m.SeatToAssign, title="OneSeat"):
+    """The person to assign a seat to."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "member@example.com", "role": "editor"}]}
     )
 
 
-class ManySeats(Body):
-    """Who are to have seats; each is assigned or not on its own."""
+class AssignSeatsBody(Body, title="ManySeats"):
+    """The people to assign seats to; each assignment succeeds or fails on its own."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -39,134 +40,120 @@ class ManySeats(Body):
     seats: Annotated[list[m.SeatToAssign], Field(min_length=1, max_length=ASSIGN_MAX_SEATS)]
 
 
-class AssignedAndNot(Told):
-    """What became of each of many."""
+class AssignSeatsResult(Told, title="AssignedAndNot"):
+    """The assigned seats, and the errors of those that were not assigned."""
 
     data: list[m.AssignedSeat]
     errors: list[m.SeatError]
 
 
-class Holder(Body):
-    """Who has the seat from now on: an address to invite, a user, or both."""
+class ReplaceSeatBody(Body, title="Holder"):
+    """The new holder of the seat: an address to invite, a user, or both."""
 
     email: Address | None = None
     member: Member | None = None
 
 
-class Multiple(Body):
-    """How many times a seat gets what each seat gets."""
+class SetMultiplierBody(Body, title="Multiple"):
+    """The factor that the seat's units are multiplied by."""
 
     multiplier: Multiplier
 
 
-ASSIGNED: Responses = {207: {"model": AssignedAndNot, "description": "Many: what became of each."}}
+AssignBody = Annotated[AssignSeatBody, Tag("OneSeat")] | Annotated[AssignSeatsBody, Tag("ManySeats")]
+"""The tags are part of the field paths that `invalid_message` reports."""
+ASSIGNED: Responses = {207: {"model": AssignSeatsResult, "description": "Several seats: the result of each."}}
 
 
-@router.get("", response_model=m.SeatPage, responses=refusals(m.ListSeats))
+@router.get("", response_model=m.SeatPage, responses=problem_responses(m.ListSeats))
 async def seats(
-    caller: Reading,
-    billing: Services,
+    caller: ReadCaller,
+    services: ServiceClientDep,
     status: SeatStatus | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     team_id: TeamId = None,
 ) -> Response:
-    """The team's seats, newest first."""
-    target = await team_of(billing, caller, team_id)
+    """List the team's seats, newest first."""
+    target = await find_team(services, caller, team_id)
     question = m.ListSeats(team_id=target.team_id, status=status, limit=limit, cursor=cursor)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
 @router.post(
     "",
     status_code=201,
     response_model=m.SeatAssigned,
-    responses=ASSIGNED | refusals(m.AssignSeat, m.AssignSeats, m.GetTeam),
+    responses=ASSIGNED | problem_responses(m.AssignSeat, m.AssignSeats, m.GetTeam),
 )
 async def assign(
-    caller: Managing,
-    billing: Services,
-    command_id: CommandKey,
-    body: OneSeat | ManySeats,
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: AssignBody,
     team_id: TeamId = None,
 ) -> Response:
-    """Give somebody a seat, or many at once: those answer 207, each with its seat or its error."""
-    target = await team_of(billing, caller, team_id)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "team_id": target.team_id,
-        "acting_as": caller.person,
-    }
-    if isinstance(body, OneSeat):
-        return await billing.respond(m.AssignSeat.model_validate(fields), 201)
-    result = await billing.result(m.AssignSeats.model_validate(fields))
+    """Assign one seat, or several: the response to several is 207 with the seat or error of each."""
+    target = await find_team(services, caller, team_id)
+    if isinstance(body, AssignSeatBody):
+        command = command_for(m.AssignSeat, caller, command_id, body, team_id=target.team_id)
+        return await services.respond(command, 201)
+    result = await services.request_json(
+        command_for(m.AssignSeats, caller, command_id, body, team_id=target.team_id)
+    )
     return json_response({"data": result["assigned"], "errors": result["errors"]}, 207)
 
 
 @router.post(
     "/{seat_id}/resend",
     response_model=m.InvitationResent,
-    responses=refusals(m.ResendInvitation, codes=["not_found"]),
+    responses=problem_responses(m.ResendInvitation, codes=["not_found"]),
 )
-async def resend(caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId) -> Response:
-    """Invite again; the invitation before is dead."""
-    command = m.ResendInvitation(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        acting_as=caller.person,
-    )
-    return await billing.respond(command)
+async def resend(
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, seat_id: EntityId
+) -> Response:
+    """Send the invitation again; the previous one becomes invalid."""
+    return await services.respond(command_for(m.ResendInvitation, caller, command_id, seat_id=seat_id))
 
 
 @router.delete(
-    "/{seat_id}", response_model=m.SeatFound, responses=refusals(m.RevokeSeat, codes=["not_found"])
+    "/{seat_id}", response_model=m.SeatFound, responses=problem_responses(m.RevokeSeat, codes=["not_found"])
 )
-async def revoke(caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId) -> Response:
-    """Take a seat back; it is free at once."""
-    command = m.RevokeSeat(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        acting_as=caller.person,
-    )
-    return await billing.respond(command)
+async def revoke(
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, seat_id: EntityId
+) -> Response:
+    """Revoke a seat; it is available at once."""
+    return await services.respond(command_for(m.RevokeSeat, caller, command_id, seat_id=seat_id))
 
 
 @router.post(
     "/{seat_id}/replace",
     response_model=m.SeatReplaced,
-    responses=refusals(m.ReplaceSeat, codes=["not_found"]),
+    responses=problem_responses(m.ReplaceSeat, codes=["not_found"]),
 )
 async def replace(
-    caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId, body: Holder
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    seat_id: EntityId,
+    body: ReplaceSeatBody,
 ) -> Response:
-    """Pass a seat on, with what is left of its units."""
-    command = m.ReplaceSeat(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        acting_as=caller.person,
-        **given(body),
-    )
-    return await billing.respond(command)
+    """Give a seat, with its remaining units, to another person."""
+    return await services.respond(command_for(m.ReplaceSeat, caller, command_id, body, seat_id=seat_id))
 
 
 @router.put(
     "/{seat_id}/multiplier",
     response_model=m.SeatFound,
-    responses=refusals(m.SetSeatMultiplier, codes=["not_found"]),
+    responses=problem_responses(m.SetSeatMultiplier, codes=["not_found"]),
 )
 async def multiplier(
-    caller: Managing, billing: Services, command_id: CommandKey, seat_id: EntityId, body: Multiple
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    seat_id: EntityId,
+    body: SetMultiplierBody,
 ) -> Response:
-    """Have a seat get several times what each seat gets."""
-    command = m.SetSeatMultiplier(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        seat_id=seat_id,
-        multiplier=body.multiplier,
-        acting_as=caller.person,
-    )
-    return await billing.respond(command)
+    """Multiply the units that a seat gets."""
+    command = command_for(m.SetSeatMultiplier, caller, command_id, body, seat_id=seat_id)
+    return await services.respond(command)

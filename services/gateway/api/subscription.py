@@ -1,4 +1,4 @@
-"""`/api/v1/billing`: the subscription of the calling customer, as it stands and as it ends."""
+"""`/api/v1/billing`: shows, cancels and reactivates the calling customer's subscription."""
 
 import asyncio
 from typing import Any, Literal
@@ -7,97 +7,107 @@ import orjson
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
-from services.gateway.auth.ownership import may_change, subscription_of
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_subscription, require_billing_manager
 from services.gateway.auth.principal import Caller
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import EntityId, Text
 
 router = APIRouter(prefix="/api/v1/billing", tags=["subscription"])
 
-METERS_MAX = 200
-"""As many balances as one question lists: one for each limit and unit of the customer."""
+BALANCES_MAX = 200
+"""The most balances one question lists; a customer has one for each limit and kind of units."""
 
 
 class SubscriptionAndUsage(m.SubscriptionFound):
-    """A customer's subscription and how much of it is used."""
+    """A customer's subscription and its usage."""
 
     usage: list[consumables.BalanceSnapshot] | None = Field(
-        description="Every limit and unit the caller may draw on; null while their service is away."
+        description="Every limit and balance the caller may use; null while their service is unavailable."
     )
 
 
-class Cancel(Body):
-    """How a subscription is to end."""
+class CancelBody(Body, title="Cancel"):
+    """When and why the subscription is cancelled."""
 
     at: Literal["period_end", "now"] = "period_end"
     reason: Text | None = Field(default=None, description="Kept in the audit trail and in Stripe.")
-    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest subscription.")
 
 
-class Reactivate(Body):
-    """Which subscription is to go on."""
+class ReactivateBody(Body, title="Reactivate"):
+    """The subscription to reactivate."""
 
-    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest.")
+    subscription_id: EntityId | None = Field(default=None, description="Absent: the newest subscription.")
 
 
-@router.get("/subscription", response_model=SubscriptionAndUsage, responses=refusals(m.GetSubscription))
-async def subscription(caller: Reading, billing: Services) -> Response:
-    """The newest subscription that has not ended, else the newest, and what is used of it."""
-    # A page, its scripts and its tabs ask this at the same moment, again and again.
+@router.get(
+    "/subscription", response_model=SubscriptionAndUsage, responses=problem_responses(m.GetSubscription)
+)
+async def subscription(caller: ReadCaller, services: ServiceClientDep) -> Response:
+    """Show the newest subscription that has not ended, else the newest, with its usage."""
+    # A page, its scripts and other tabs often request this at the same moment.
     key = (caller.customer.token, caller.person.token)
-    body = await billing.joining.ask(key, lambda: _subscription_and_usage(billing, caller))
+    body = await services.coalescer.run(key, lambda: _subscription_and_usage(services, caller))
     return Response(body, media_type="application/json")
 
 
 @router.post(
-    "/cancel", response_model=m.SubscriptionFound, responses=refusals(m.CancelSubscription, m.GetSubscription)
+    "/cancel",
+    response_model=m.SubscriptionFound,
+    responses=problem_responses(m.CancelSubscription, m.GetSubscription),
 )
 async def cancel(
-    caller: Managing, billing: Services, command_id: CommandKey, body: Cancel | None = None
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: CancelBody | None = None,
 ) -> Response:
-    """End the subscription, at the end of what is paid for unless told otherwise."""
-    wish = body or Cancel()
-    fields: dict[str, Any] = {"reason": wish.reason} if wish.reason is not None else {}
-    await may_change(billing, caller)
-    target = await subscription_of(billing, caller, wish.subscription_id)
-    command = m.CancelSubscription(
-        command_id=command_id,
-        requested_by=caller_token(caller),
+    """Cancel the subscription, by default at the end of the paid period."""
+    body = body or CancelBody()
+    fields: dict[str, Any] = {"reason": body.reason} if body.reason is not None else {}
+    await require_billing_manager(services, caller)
+    target = await find_subscription(services, caller, body.subscription_id)
+    command = command_for(
+        m.CancelSubscription,
+        caller,
+        command_id,
         subscription_id=target.subscription_id,
-        at=wish.at,
+        at=body.at,
         **fields,
     )
-    return await billing.respond(command)
+    return await services.respond(command)
 
 
 @router.post(
     "/reactivate",
     response_model=m.SubscriptionFound,
-    responses=refusals(m.ReactivateSubscription, m.GetSubscription),
+    responses=problem_responses(m.ReactivateSubscription, m.GetSubscription),
 )
 async def reactivate(
-    caller: Managing, billing: Services, command_id: CommandKey, body: Reactivate | None = None
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: ReactivateBody | None = None,
 ) -> Response:
-    """Let a subscription go on that was to end with its period."""
-    await may_change(billing, caller)
-    target = await subscription_of(billing, caller, body.subscription_id if body else None)
-    command = m.ReactivateSubscription(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        subscription_id=target.subscription_id,
+    """Undo a cancellation at the end of the period."""
+    await require_billing_manager(services, caller)
+    target = await find_subscription(services, caller, body.subscription_id if body else None)
+    command = command_for(
+        m.ReactivateSubscription, caller, command_id, subscription_id=target.subscription_id
     )
-    return await billing.respond(command)
+    return await services.respond(command)
 
 
-async def _subscription_and_usage(billing: Billing, caller: Caller) -> bytes:
+async def _subscription_and_usage(services: ServiceClient, caller: Caller) -> bytes:
     found, balances = await asyncio.gather(
-        billing.result(m.GetSubscription(customer=caller.customer)),
-        billing.beside(consumables.ListBalances(consumer=caller.person, limit=METERS_MAX)),
+        services.request_json(m.GetSubscription(customer=caller.customer)),
+        services.request_optional(consumables.ListBalances(consumer=caller.person, limit=BALANCES_MAX)),
     )
     return orjson.dumps({**found, "usage": balances["items"] if balances else None})

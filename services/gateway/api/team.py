@@ -1,15 +1,16 @@
-"""`/api/v1/billing/team`: seen by whoever pays for it or holds a seat, changed by its billing manager."""
+"""`/api/v1/billing/team`: shows a team to its payer and members; its billing manager changes it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
-from services.gateway.auth.ownership import team_of
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import find_team
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
+from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import seats as m
 from tallystick.messages.base import EntityId
 from tallystick.messages.seats.types import Member
@@ -18,110 +19,117 @@ from tallystick.messages.subscriptions import Proration, Quantity, When
 router = APIRouter(prefix="/api/v1/billing/team", tags=["team"])
 
 TeamId = Annotated[
-    EntityId | None, Query(description="Absent: the team that the caller pays for, else has a seat in.")
+    EntityId | None,
+    Query(description="Absent: the team that the caller pays for, else one they have a seat in."),
 ]
 
 
-class Count(Body):
-    """How many seats there are to be."""
+class ChangeSeatCountBody(Body, title="Count"):
+    """The new number of seats."""
 
     quantity: Quantity
-    when: When | None = Field(default=None, description="Absent: more at once, less at the period's end.")
+    when: When | None = Field(
+        default=None, description="Absent: an increase now, a decrease at the end of the period."
+    )
     proration: Proration = "prorate"
 
 
-class RemoveUnused(Body):
-    """When the seats that nobody has are given up."""
+class RemoveUnusedSeatsBody(Body, title="RemoveUnused"):
+    """When the unused seats are removed."""
 
-    when: When | None = Field(default=None, description="Absent: when the period ends.")
+    when: When | None = Field(default=None, description="Absent: at the end of the period.")
     proration: Proration = "prorate"
 
 
-class Manager(Body):
-    """Who manages the team from now on."""
+class TransferManagerBody(Body, title="Manager"):
+    """The new billing manager."""
 
     member: Member
 
 
-@router.get("", response_model=m.TeamFound, responses=refusals(m.GetTeam))
-async def team(caller: Reading, billing: Services, team_id: TeamId = None) -> m.TeamFound:
-    """The team: seats bought, taken and free, and who manages it."""
-    return m.TeamFound(team=await team_of(billing, caller, team_id))
+@router.get("", response_model=m.TeamFound, responses=problem_responses(m.GetTeam))
+async def team(caller: ReadCaller, services: ServiceClientDep, team_id: TeamId = None) -> m.TeamFound:
+    """Show the team with its number of seats and its billing manager."""
+    return m.TeamFound(team=await find_team(services, caller, team_id))
 
 
-@router.put("/seats/count", response_model=m.TeamFound, responses=refusals(m.ChangeSeatCount, m.GetTeam))
+@router.put(
+    "/seats/count", response_model=m.TeamFound, responses=problem_responses(m.ChangeSeatCount, m.GetTeam)
+)
 async def count(
-    caller: Managing, billing: Services, command_id: CommandKey, body: Count, team_id: TeamId = None
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: ChangeSeatCountBody,
+    team_id: TeamId = None,
 ) -> Response:
-    """Buy more seats or fewer; `preview` says beforehand what it costs."""
-    target = await team_of(billing, caller, team_id)
-    command = m.ChangeSeatCount(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        team_id=target.team_id,
-        acting_as=caller.person,
-        **given(body),
-    )
-    return await billing.respond(command)
+    """Change the number of seats; `preview` shows the cost beforehand."""
+    target = await find_team(services, caller, team_id)
+    command = command_for(m.ChangeSeatCount, caller, command_id, body, team_id=target.team_id)
+    return await services.respond(command)
 
 
 @router.post(
-    "/seats/remove-unused", response_model=m.TeamFound, responses=refusals(m.RemoveUnusedSeats, m.GetTeam)
+    "/seats/remove-unused",
+    response_model=m.TeamFound,
+    responses=problem_responses(m.RemoveUnusedSeats, m.GetTeam),
 )
 async def remove_unused(
-    caller: Managing,
-    billing: Services,
-    command_id: CommandKey,
-    body: RemoveUnused | None = None,
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: RemoveUnusedSeatsBody | None = None,
     team_id: TeamId = None,
 ) -> Response:
-    """Keep as many seats as are taken."""
-    target = await team_of(billing, caller, team_id)
-    command = m.RemoveUnusedSeats(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        team_id=target.team_id,
-        acting_as=caller.person,
-        **(given(body) if body else {}),
-    )
-    return await billing.respond(command)
+    """Reduce the number of seats to those in use."""
+    target = await find_team(services, caller, team_id)
+    command = command_for(m.RemoveUnusedSeats, caller, command_id, body, team_id=target.team_id)
+    return await services.respond(command)
 
 
-@router.get("/seats/preview", response_model=m.SeatChangePreview, responses=refusals(m.PreviewSeatChange))
+@router.get(
+    "/seats/preview", response_model=m.SeatChangePreview, responses=problem_responses(m.PreviewSeatChange)
+)
 async def preview(
-    caller: Reading,
-    billing: Services,
+    caller: ReadCaller,
+    services: ServiceClientDep,
     quantity: Quantity,
     when: When | None = None,
     proration: Proration = "prorate",
     team_id: TeamId = None,
 ) -> Response:
-    """What another number of seats would cost; nothing is changed."""
-    target = await team_of(billing, caller, team_id)
+    """Preview the cost of another number of seats; nothing is changed."""
+    target = await find_team(services, caller, team_id)
     question = m.PreviewSeatChange(team_id=target.team_id, quantity=quantity, when=when, proration=proration)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
-@router.get("/seats/payments", response_model=m.PaymentsOfMembers, responses=refusals(m.MemberPayments))
+@router.get(
+    "/seats/payments", response_model=m.PaymentsOfMembers, responses=problem_responses(m.MemberPayments)
+)
 async def payments(
-    caller: Reading, billing: Services, limit: Limit = 50, cursor: Cursor = None, team_id: TeamId = None
+    caller: ReadCaller,
+    services: ServiceClientDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    team_id: TeamId = None,
 ) -> Response:
-    """What each seat costs in the period that runs."""
-    target = await team_of(billing, caller, team_id)
-    return await billing.respond(m.MemberPayments(team_id=target.team_id, limit=limit, cursor=cursor))
+    """List what each seat costs in the current period."""
+    target = await find_team(services, caller, team_id)
+    return await services.respond(m.MemberPayments(team_id=target.team_id, limit=limit, cursor=cursor))
 
 
-@router.put("/manager", response_model=m.TeamFound, responses=refusals(m.TransferBillingManager, m.GetTeam))
+@router.put(
+    "/manager", response_model=m.TeamFound, responses=problem_responses(m.TransferBillingManager, m.GetTeam)
+)
 async def transfer(
-    caller: Managing, billing: Services, command_id: CommandKey, body: Manager, team_id: TeamId = None
+    caller: ManageCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
+    body: TransferManagerBody,
+    team_id: TeamId = None,
 ) -> Response:
-    """Have somebody else manage the team."""
-    target = await team_of(billing, caller, team_id)
-    command = m.TransferBillingManager(
-        command_id=command_id,
-        requested_by=caller_token(caller),
-        team_id=target.team_id,
-        member=body.member,
-        acting_as=caller.person,
-    )
-    return await billing.respond(command)
+    """Make another person the billing manager."""
+    target = await find_team(services, caller, team_id)
+    command = command_for(m.TransferBillingManager, caller, command_id, body, team_id=target.team_id)
+    return await services.respond(command)

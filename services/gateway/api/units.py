@@ -1,16 +1,21 @@
-"""`/api/v1/billing`: what the calling customer may use, how much is left, and using it."""
+"""`/api/v1/billing`: entitlements, balances, usage, consumption and auto-recharge."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Managing, Reading, caller_token
-from services.gateway.auth.ownership import account_of, account_to_pay_for, may_change
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
+from services.gateway.auth.authentication import ManageCaller, ReadCaller, RequestCommandId
+from services.gateway.auth.ownership import (
+    find_payable_account,
+    find_readable_account,
+    require_billing_manager,
+)
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
 from services.gateway.problem_details import ProblemError
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Code, Count, Customer, Instant, Metadata, Money
 from tallystick.messages.subscriptions import EntitlementPage, ListEntitlements
@@ -20,12 +25,12 @@ router = APIRouter(prefix="/api/v1/billing", tags=["units"])
 FEBRUARY, MARCH = "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
 
 AccountInQuery = Annotated[
-    m.Account | None, Query(description="Absent: all that the caller may draw on.", max_length=100)
+    m.Account | None, Query(description="Absent: all accounts that the caller may use.", max_length=100)
 ]
 
 
-class Use(Body):
-    """Units to be used."""
+class ConsumeBody(Body, title="Use"):
+    """The units to consume."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"feature": "mentorship_hours", "quantity": 2}]}
@@ -33,14 +38,18 @@ class Use(Body):
 
     feature: Code
     quantity: m.Units = 1
-    consumer: Customer | None = Field(default=None, description="Who uses them: the caller.")
-    account: m.Account | None = Field(default=None, description="Absent: all that the caller may draw on.")
-    partial: bool = Field(default=False, description="Take what there is, if it is less but not nothing.")
+    consumer: Customer | None = Field(default=None, description="Who uses the units; must be the caller.")
+    account: m.Account | None = Field(
+        default=None, description="Absent: all accounts that the caller may use."
+    )
+    partial: bool = Field(
+        default=False, description="Consume the remaining units if there are fewer, but at least one."
+    )
     metadata: Metadata | None = None
 
 
-class AutoRechargeRule(Body):
-    """When more units are bought by themselves, and how many."""
+class SetAutoRechargeBody(Body, title="AutoRechargeRule"):
+    """When more units are bought automatically, and how many."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,91 +69,93 @@ class AutoRechargeRule(Body):
     enabled: bool
     threshold: Count
     recharge_quantity: m.Units
-    max_spend_per_period: Money | None = Field(default=None, description="Absent: no bound.")
-    account: m.Account | None = Field(default=None, description="Absent: the customer's own.")
+    max_spend_per_period: Money | None = Field(default=None, description="Absent: no maximum.")
+    account: m.Account | None = Field(default=None, description="Absent: the customer's own account.")
 
 
-@router.get("/entitlements", response_model=EntitlementPage, responses=refusals(ListEntitlements))
+@router.get("/entitlements", response_model=EntitlementPage, responses=problem_responses(ListEntitlements))
 async def entitlements(
-    caller: Reading, billing: Services, limit: Limit = 200, cursor: Cursor = None
+    caller: ReadCaller, services: ServiceClientDep, limit: Limit = 200, cursor: Cursor = None
 ) -> Response:
-    """All that the caller may use, by feature."""
-    return await billing.respond(ListEntitlements(customer=caller.person, limit=limit, cursor=cursor))
+    """List the caller's entitlements, by feature."""
+    return await services.respond(ListEntitlements(customer=caller.person, limit=limit, cursor=cursor))
 
 
 @router.get(
-    "/balances", response_model=m.BalancePage, responses=refusals(m.ListBalances, codes=["not_found"])
+    "/balances",
+    response_model=m.BalancePage,
+    responses=problem_responses(m.ListBalances, codes=["not_found"]),
 )
 async def balances(
-    caller: Reading,
-    billing: Services,
+    caller: ReadCaller,
+    services: ServiceClientDep,
     account: AccountInQuery = None,
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    """How much of every limit and unit is left."""
+    """List the balance of every limit and kind of units."""
     if account is None:
-        return await billing.respond(m.ListBalances(consumer=caller.person, limit=limit, cursor=cursor))
-    within_reach = await account_of(billing, caller, account)
-    return await billing.respond(m.ListBalances(account=within_reach, limit=limit, cursor=cursor))
+        return await services.respond(m.ListBalances(consumer=caller.person, limit=limit, cursor=cursor))
+    within_reach = await find_readable_account(services, caller, account)
+    return await services.respond(m.ListBalances(account=within_reach, limit=limit, cursor=cursor))
 
 
-@router.get("/usage", response_model=m.UsageReport, responses=refusals(m.Usage))
+@router.get("/usage", response_model=m.UsageReport, responses=problem_responses(m.Usage))
 async def usage(
-    caller: Reading,
-    billing: Services,
+    caller: ReadCaller,
+    services: ServiceClientDep,
     feature: Code,
-    since: Annotated[Instant, Query(description="From the day of this moment on.", examples=[FEBRUARY])],
-    until: Annotated[Instant, Query(description="Before this moment.", examples=[MARCH])],
+    since: Annotated[
+        Instant, Query(description="Start of the report, rounded down to the day.", examples=[FEBRUARY])
+    ],
+    until: Annotated[
+        Instant,
+        Query(description="End of the report; its day counts unless it is midnight.", examples=[MARCH]),
+    ],
     by: Literal["day", "week", "month"] = "day",
     group_by: Literal["consumer"] | None = None,
 ) -> Response:
-    """How much was used of the customer's units, over time."""
+    """Report the usage of the customer's units over time."""
     question = m.Usage(
         customer=caller.customer, feature=feature, since=since, until=until, by=by, group_by=group_by
     )
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
 @router.post(
-    "/consume", response_model=m.Consumed, responses=refusals(m.Consume, codes=["forbidden", "not_found"])
+    "/consume",
+    response_model=m.Consumed,
+    responses=problem_responses(m.Consume, codes=["forbidden", "not_found"]),
 )
-async def consume(caller: Managing, billing: Services, command_id: CommandKey, body: Use) -> Response:
-    """Use units, all or nothing unless `partial`; of a limit: occupy."""
+async def consume(
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ConsumeBody
+) -> Response:
+    """Consume units, all or none unless `partial`; for a limit, occupy it."""
     if body.consumer not in (None, caller.person):
         raise ProblemError("forbidden", "Units are used by the caller; leave `consumer` out.")
     if body.account is not None:
-        await account_of(billing, caller, body.account)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "consumer": caller.person,
-    }
-    return await billing.respond(m.Consume.model_validate(fields))
+        await find_readable_account(services, caller, body.account)
+    return await services.respond(command_for(m.Consume, caller, command_id, body, consumer=caller.person))
 
 
-@router.get("/auto-recharge", response_model=m.AutoRecharge, responses=refusals(m.GetAutoRecharge))
+@router.get("/auto-recharge", response_model=m.AutoRecharge, responses=problem_responses(m.GetAutoRecharge))
 async def auto_recharge(
-    caller: Reading, billing: Services, feature: Code, account: m.Account | None = None
+    caller: ReadCaller, services: ServiceClientDep, feature: Code, account: m.Account | None = None
 ) -> Response:
-    """When more units of a feature are bought by themselves."""
-    within_reach = await account_of(billing, caller, account)
-    return await billing.respond(m.GetAutoRecharge(account=within_reach, feature=feature))
+    """Show the auto-recharge of a feature."""
+    within_reach = await find_readable_account(services, caller, account)
+    return await services.respond(m.GetAutoRecharge(account=within_reach, feature=feature))
 
 
 @router.put(
     "/auto-recharge",
     response_model=m.AutoRecharge,
-    responses=refusals(m.SetAutoRecharge, codes=["not_billing_manager", "not_found"]),
+    responses=problem_responses(m.SetAutoRecharge, codes=["not_billing_manager", "not_found"]),
 )
 async def set_auto_recharge(
-    caller: Managing, billing: Services, command_id: CommandKey, body: AutoRechargeRule
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: SetAutoRechargeBody
 ) -> Response:
-    """Have more units bought whenever they run low; setting it again ends a suspension."""
-    await may_change(billing, caller)
-    fields = given(body) | {
-        "command_id": command_id,
-        "requested_by": caller_token(caller),
-        "account": await account_to_pay_for(billing, caller, body.account),
-    }
-    return await billing.respond(m.SetAutoRecharge.model_validate(fields))
+    """Set the auto-recharge of a feature; setting it again ends a suspension."""
+    await require_billing_manager(services, caller)
+    account = await find_payable_account(services, caller, body.account)
+    return await services.respond(command_for(m.SetAutoRecharge, caller, command_id, body, account=account))

@@ -1,6 +1,6 @@
-"""`./dev token`: what a host application signs, for whoever tries the gateway by hand.
+"""`./dev token`: signs tokens as a host application would, for trying the gateway by hand.
 
-Takes the secrets from the settings, or from the `endpoints.json` of what `./dev up` runs.
+The secret comes from the environment, or from the `endpoints.json` that `./dev up` writes.
 """
 
 import argparse
@@ -34,14 +34,14 @@ def main() -> None:
     )
     parser.add_argument("--endpoints", type=Path, default=ENDPOINTS)
     try:
-        sys.stdout.write(_made(parser.parse_args()) + "\n")
+        sys.stdout.write(_create(parser.parse_args()) + "\n")
     except (OSError, KeyError, ValueError) as error:
         sys.exit(f"{error}")
 
 
-def _made(options: argparse.Namespace) -> str:
-    """The token or link that was asked for. Raises OSError, KeyError and ValueError."""
-    secret, url = _place(options.endpoints)
+def _create(options: argparse.Namespace) -> str:
+    """Create the token or link. Raises OSError, KeyError and ValueError."""
+    secret, url = _secret_and_url(options.endpoints)
     customer_of(options.customer)
     member_of(options.member)
     claims = {"customer": options.customer, "scope": options.scope, "exp": _expiry(options.minutes)}
@@ -55,8 +55,8 @@ def _expiry(minutes: int) -> int:
     return int(time.time()) + minutes * 60
 
 
-def _place(endpoints: Path) -> tuple[str, str]:
-    """The secret that tokens are signed with, and where the gateway is."""
+def _secret_and_url(endpoints: Path) -> tuple[str, str]:
+    """Return the secret that signs tokens, and the gateway's URL."""
     if secret := os.environ.get("GATEWAY_JWT_SECRET"):
         return secret, os.environ.get("GATEWAY_PUBLIC_URL", "http://127.0.0.1:7400")
     if not endpoints.exists():
@@ -68,7 +68,7 @@ def _place(endpoints: Path) -> tuple[str, str]:
 def _link(url: str, token: str, page: str) -> str:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     body = json.dumps({"page": page}).encode()
-    # The address is that of the operator's own gateway.
+    # The address is that of the developer's own gateway.
     request = urllib.request.Request(f"{url}/api/v1/billing/page-link", body, headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=LINK_TIMEOUT_SECONDS) as answer:  # noqa: S310
         return str(json.loads(answer.read())["url"])

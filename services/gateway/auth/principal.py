@@ -1,4 +1,4 @@
-"""Who is calling: a customer, perhaps one of its people, and what the host application lets them do."""
+"""The caller of a request: a customer, an optional member of it, and the scopes of the token."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,39 +12,39 @@ _INCLUDED = {READ: {READ}, MANAGE: {READ, MANAGE}, ADMIN: {READ, MANAGE, ADMIN}}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a request comes, and what it may do."""
+    """The authenticated customer and person, and their scopes."""
 
     customer: Customer
-    """Whose billing this is; nobody else's is shown."""
+    """The customer whose billing the request reads or changes."""
     member: Customer | None
-    """The person, where the host application names one."""
+    """The person, if the token names one."""
     scopes: frozenset[str]
     expires_at: float
-    """Unix seconds; afterwards the caller is nobody."""
+    """Unix seconds at which the token or session expires."""
     email: str | None = None
-    """The person's address, where the host application has proved it."""
+    """The person's address, if the host application has verified it."""
     session_id: str | None = None
-    """The session, where a cookie says who is calling."""
+    """The session's id, if the request has a session cookie."""
     csrf: str | None = None
-    """Set where a cookie says who is calling: a change must then bring the same secret along."""
+    """The session's CSRF token, which a change must contain; None with a bearer token."""
 
     @property
     def person(self) -> Customer:
-        """Who acts: the member if one is named, else the customer itself."""
+        """The acting person: the member if the token names one, else the customer itself."""
         return self.member or self.customer
 
     @property
     def is_the_customer(self) -> bool:
-        """Whether nobody but the customer itself is behind the request."""
+        """Whether the customer itself is acting, not a member of it."""
         return self.member is None or self.member == self.customer
 
     def may(self, scope: str) -> bool:
-        """Whether the host application allows it; managing includes reading."""
+        """Return whether the caller has a scope; `billing:manage` includes `billing:read`."""
         return scope in self.scopes
 
 
 def scopes_of(claim: Any) -> frozenset[str]:
-    """All that a `scope` claim allows; words of others are ignored. Raises ValueError when it is none."""
+    """Return the scopes that a `scope` claim grants; unknown words are ignored. Raises ValueError."""
     words = claim.split() if isinstance(claim, str) else claim
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ValueError("scope is not a list of words")
@@ -52,12 +52,12 @@ def scopes_of(claim: Any) -> frozenset[str]:
 
 
 def customer_of(claim: Any) -> Customer:
-    """The customer in a claim: an object, or its token `organization_acme`. Raises ValueError."""
+    """Return the customer in a claim: an object, or a token like `organization_acme`. Raises ValueError."""
     return Customer.from_token(claim) if isinstance(claim, str) else Customer.model_validate(claim)
 
 
 def member_of(claim: Any) -> Customer | None:
-    """The person in a claim, always a user; a plain id is a user's. Raises ValueError."""
+    """Return the member in a claim, who must be a user; a plain id is a user's id. Raises ValueError."""
     if claim is None:
         return None
     if isinstance(claim, str) and not claim.startswith("user_"):
@@ -69,7 +69,7 @@ def member_of(claim: Any) -> Customer | None:
 
 
 def email_of(claim: Any) -> str | None:
-    """The address in a claim. Raises ValueError."""
+    """Return the email address in a claim. Raises ValueError."""
     if claim is not None and not isinstance(claim, str):
         raise ValueError("an email is a text")
     return claim

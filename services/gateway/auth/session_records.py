@@ -1,8 +1,7 @@
-"""What is remembered of links and sessions: which links were opened, and which sessions were ended.
+"""Records which page links were opened and which sessions were ended.
 
-Links and sessions are signed tokens that say everything else themselves. These two facts must be known to
-every replica of the gateway, so they are kept in a bucket of its own, a little longer than the tokens are
-good.
+Links and sessions are signed tokens that contain everything else. These two facts must be known to every
+replica of the gateway, so they are kept in a key-value bucket, a little longer than the tokens are valid.
 """
 
 from dataclasses import dataclass
@@ -12,25 +11,25 @@ from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
 from services.gateway.problem_details import ProblemError
-from services.gateway.service_client import SOON, Billing
+from services.gateway.service_client import RETRY_SOON, ServiceClient
 from tallystick.subjects import SESSIONS_BUCKET, kv_subject
 
 STREAM = f"KV_{SESSIONS_BUCKET}"
 WRONG_LAST_SEQUENCE = 10071
-"""JetStream's error where a key that must be new is there already."""
+"""JetStream's error code if a key that must be new exists already."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRecords:
-    """Reads and writes these facts."""
+    """Reads and writes the records."""
 
-    billing: Billing
+    services: ServiceClient
 
     async def open_link(self, link_id: str) -> bool:
-        """Note that a link was opened; False where it had been before. Raises ProblemError."""
+        """Record that a link was opened; return False if it was opened before. Raises ProblemError."""
         only_if_new = {api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: "0"}
         try:
-            await self._note(f"link.{link_id}", only_if_new)
+            await self._put(f"link.{link_id}", only_if_new)
         except APIError as error:
             if error.err_code == WRONG_LAST_SEQUENCE:
                 return False
@@ -38,15 +37,15 @@ class SessionRecords:
         return True
 
     async def end_session(self, session_id: str) -> None:
-        """Note that a session was ended. Raises ProblemError."""
+        """Record that a session was ended. Raises ProblemError."""
         try:
-            await self._note(f"ended.{session_id}", {})
+            await self._put(f"ended.{session_id}", {})
         except APIError as error:
             raise _unavailable() from error
 
     async def is_ended(self, session_id: str) -> bool:
-        """Whether a session was ended. Raises ProblemError where nobody can tell."""
-        jetstream = self.billing.connection().jetstream()
+        """Return whether a session was ended. Raises ProblemError if the bucket is unavailable."""
+        jetstream = self.services.connection().jetstream()
         try:
             await jetstream.get_last_msg(
                 STREAM, kv_subject(SESSIONS_BUCKET, f"ended.{session_id}"), direct=True
@@ -57,8 +56,8 @@ class SessionRecords:
             raise _unavailable() from error
         return True
 
-    async def _note(self, key: str, headers: dict[str, str]) -> None:
-        jetstream = self.billing.connection().jetstream()
+    async def _put(self, key: str, headers: dict[str, str]) -> None:
+        jetstream = self.services.connection().jetstream()
         try:
             await jetstream.publish(kv_subject(SESSIONS_BUCKET, key), b"", headers=headers, stream=STREAM)
         except APIError:
@@ -68,4 +67,6 @@ class SessionRecords:
 
 
 def _unavailable() -> ProblemError:
-    return ProblemError("unavailable", "Sessions cannot be looked up just now. Try again.", headers=SOON)
+    return ProblemError(
+        "unavailable", "Sessions cannot be looked up just now. Try again.", headers=RETRY_SOON
+    )

@@ -1,4 +1,4 @@
-"""Bearer tokens: JWTs that the host application signs, with a shared secret (HS256) or keys of its own."""
+"""Verifies bearer tokens: JWTs that the host application signs with a shared secret (HS256) or own keys."""
 
 import asyncio
 import hashlib
@@ -21,37 +21,36 @@ from services.gateway.settings import GatewaySettings
 log = structlog.get_logger()
 
 TOKEN_MAX_CHARACTERS = 8_192
-"""Tokens with a few claims have some hundred; headers beyond this are refused by many proxies anyway."""
+"""Tokens with a few claims have some hundred; many proxies reject longer headers anyway."""
 LIFETIME_MAX_SECONDS = 366 * 86_400
-"""A token that is good for more than a year cannot be taken back for as long; it is a mistake of who made
-it."""
+"""A token cannot be revoked; one that is valid for more than a year is a mistake of its issuer."""
 LEEWAY_SECONDS = 30
-"""Clocks of two machines differ by less."""
-KNOWN_SECONDS = 60.0
-"""How long a token that was verified need not be verified again."""
-KNOWN_MAX = 10_000
+"""Allowed difference between the clocks of two machines."""
+CACHE_SECONDS = 60.0
+"""How long a verified token is not verified again."""
+CACHE_MAX = 10_000
 """Verified tokens kept in memory, about 1 KB each."""
 KEYS_FRESH_SECONDS = 300.0
-"""How long keys from a JWKS are used before they are read again."""
+"""How long the keys of a JWKS are used before it is read again."""
 KEYS_RETRY_SECONDS = 10.0
-"""A token with an unknown key has them read again, but not more often than this."""
+"""How often an unknown key id or a failed read causes the JWKS to be read again, at most."""
 KEYS_TIMEOUT_SECONDS = 5.0
 KEYS_MAX_BYTES = 262_144
 ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
-"""Algorithms that a JWKS is used with; public keys never verify an HMAC."""
+"""Algorithms allowed with a JWKS; a public key must never verify an HMAC."""
 
 
-class BadToken(Exception):
-    """The token proves nothing; the message says why, for whoever made it."""
+class InvalidToken(Exception):
+    """The token is not valid; the message tells its issuer why."""
 
 
-class KeysAway(Exception):
-    """The JWKS cannot be read just now."""
+class KeysUnavailable(Exception):
+    """The JWKS cannot be read at the moment."""
 
 
 @dataclass(slots=True)
 class Jwks:
-    """The host application's public keys, read from a file or a URL and read again as they change."""
+    """The host application's public keys, read from a file or URL and refreshed."""
 
     source: str
     _keys: KeySet | None = None
@@ -59,14 +58,14 @@ class Jwks:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def keys(self, key_id: str | None) -> KeySet:
-        """The keys, read again where they are old or do not have this one. Raises KeysAway."""
+        """Return the keys, read again if they are old or lack this key id. Raises KeysUnavailable."""
         async with self._lock:
             age = time.monotonic() - self._read_at
             unknown = key_id is not None and not self._has(key_id)
             if age >= KEYS_FRESH_SECONDS or (unknown and age >= KEYS_RETRY_SECONDS):
                 await self._read()
         if self._keys is None:
-            raise KeysAway
+            raise KeysUnavailable
         return self._keys
 
     def _has(self, key_id: str) -> bool:
@@ -78,47 +77,47 @@ class Jwks:
             content = await asyncio.to_thread(_fetch, self.source)
             self._keys = KeySet.import_key_set(json.loads(content))
         except (OSError, ValueError, JoseError) as error:
-            # Keys that were read before still count; a provider may be away for a while.
+            # The keys read before stay in use while the provider is unavailable.
             log.warning("cannot read the JWKS", source=self.source, error=str(error))
         else:
             self._read_at = time.monotonic()
 
 
-class Tokens:
-    """Tells who is behind a bearer token."""
+class TokenVerifier:
+    """Verifies bearer tokens and caches the callers of those it has verified."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         secret = settings.gateway_jwt_secret
         self._secret = OctKey.import_key(secret.get_secret_value()) if secret else None
         self._jwks = Jwks(settings.gateway_jwks) if settings.gateway_jwks else None
-        wanted: dict[str, Any] = {"exp": {"essential": True}}
+        claim_options: dict[str, Any] = {"exp": {"essential": True}}
         if settings.gateway_jwt_issuer:
-            wanted["iss"] = {"essential": True, "value": settings.gateway_jwt_issuer}
+            claim_options["iss"] = {"essential": True, "value": settings.gateway_jwt_issuer}
         if settings.gateway_jwt_audience:
-            wanted["aud"] = {"essential": True, "value": settings.gateway_jwt_audience}
+            claim_options["aud"] = {"essential": True, "value": settings.gateway_jwt_audience}
         else:
             log.warning(
                 "GATEWAY_JWT_AUDIENCE is not set: tokens made for other applications are accepted too"
             )
-        self._claims = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS, **wanted)
-        self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._claims = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS, **claim_options)
+        self._cache: dict[bytes, tuple[Caller, float]] = {}
 
     async def caller(self, token: str) -> Caller:
-        """Who it is. Raises BadToken and KeysAway."""
+        """Verify a token and return its caller. Raises InvalidToken and KeysUnavailable."""
         if len(token) > TOKEN_MAX_CHARACTERS:
-            raise BadToken("the token is too long")
+            raise InvalidToken("the token is too long")
         fingerprint = hashlib.sha256(token.encode(errors="replace")).digest()
-        known = self._known.get(fingerprint)
+        cached = self._cache.get(fingerprint)
         now = time.time()
-        if known is not None and known[1] > now and known[0].expires_at > now:
-            return known[0]
-        caller = caller_of(await self._verified(token))
-        if len(self._known) >= KNOWN_MAX:
-            self._known.clear()
-        self._known[fingerprint] = (caller, now + KNOWN_SECONDS)
+        if cached is not None and cached[1] > now and cached[0].expires_at > now:
+            return cached[0]
+        caller = caller_from_claims(await self._verify(token))
+        if len(self._cache) >= CACHE_MAX:
+            self._cache.clear()
+        self._cache[fingerprint] = (caller, now + CACHE_SECONDS)
         return caller
 
-    async def _verified(self, token: str) -> dict[str, Any]:
+    async def _verify(self, token: str) -> dict[str, Any]:
         try:
             header = extract_compact(token.encode()).headers()
             algorithm = header.get("alg")
@@ -128,17 +127,17 @@ class Tokens:
                 keys = await self._jwks.keys(header.get("kid"))
                 decoded = jwt.decode(token, keys, algorithms=ASYMMETRIC)
             else:
-                raise BadToken(f"tokens signed with {str(algorithm)[:20]!r} are not accepted")
+                raise InvalidToken(f"tokens signed with {str(algorithm)[:20]!r} are not accepted")
             self._claims.validate(decoded.claims)
             if decoded.claims["exp"] > time.time() + LIFETIME_MAX_SECONDS:
-                raise BadToken("it is good for more than a year; make one that expires within hours")
+                raise InvalidToken("it is good for more than a year; make one that expires within hours")
         except (JoseError, ValueError, TypeError) as error:
-            raise BadToken(str(error) or type(error).__name__) from None
+            raise InvalidToken(str(error) or type(error).__name__) from None
         return decoded.claims
 
 
-def caller_of(claims: dict[str, Any]) -> Caller:
-    """Who verified claims speak of. Raises BadToken."""
+def caller_from_claims(claims: dict[str, Any]) -> Caller:
+    """Create a caller from verified claims. Raises InvalidToken."""
     try:
         return Caller(
             customer=customer_of(claims.get("customer")),
@@ -148,7 +147,7 @@ def caller_of(claims: dict[str, Any]) -> Caller:
             email=email_of(claims.get("email")),
         )
     except (ValueError, TypeError, KeyError):
-        raise BadToken(
+        raise InvalidToken(
             'it needs "customer" ({"type", "id"} or "organization_acme") and "scope", and may have "member"'
         ) from None
 
@@ -156,7 +155,7 @@ def caller_of(claims: dict[str, Any]) -> Caller:
 def _fetch(source: str) -> bytes:
     if not source.startswith(("http://", "https://")):
         return Path(source).read_bytes()
-    # The scheme was just looked at, and the address is the operator's own.
+    # The scheme is checked above, and the operator configures the address.
     with urllib.request.urlopen(source, timeout=KEYS_TIMEOUT_SECONDS) as answer:  # noqa: S310
         content: bytes = answer.read(KEYS_MAX_BYTES)
         return content

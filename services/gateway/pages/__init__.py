@@ -1,4 +1,4 @@
-"""The pages: what a customer, a member and an operator see in a browser.
+"""The HTML pages for customers, members and operators.
 
-Every form works without a script; the scripts of `static/` only keep a page fresh.
+Every form works without JavaScript; the scripts in `static/` only keep a page up to date.
 """

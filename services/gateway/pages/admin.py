@@ -1,4 +1,4 @@
-"""`/admin`: how everything is doing, everybody's subscriptions, one customer's story, what failed and why."""
+"""`/admin`: the operators' pages with workers, subscriptions, customers, Stripe events and dead letters."""
 
 import asyncio
 from typing import Annotated
@@ -6,22 +6,23 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.auth.authentication import Operating
-from services.gateway.dead_letters import letters, retry_letter, the_letter
-from services.gateway.dependencies import Gateway
-from services.gateway.pages.billing_data import unless_away
-from services.gateway.pages.customer_overview import story_of
-from services.gateway.pages.dependencies import Shown
-from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
+from services.gateway.auth.authentication import AdminCaller
+from services.gateway.commands import command_for
+from services.gateway.dead_letters import read_dead_letter, read_dead_letters, retry_dead_letter
+from services.gateway.dependencies import StateDep
+from services.gateway.pages.billing_data import none_if_unavailable
+from services.gateway.pages.customer_overview import load_customer_overview
+from services.gateway.pages.dependencies import PageContextDep
+from services.gateway.pages.forms import SEE_OTHER, FormCommandId
 from services.gateway.pages.page_route import PageRoute
-from services.gateway.worker_status import look_at_workers
+from services.gateway.worker_status import load_worker_status
 from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks
 from tallystick.messages.base import Customer
 
 router = APIRouter(prefix="/admin", include_in_schema=False, route_class=PageRoute)
 
-SHOWN_MAX = 50
+PAGE_SIZE = 50
 Cursor = Annotated[str | None, Query(max_length=200)]
 Search = Annotated[str, Query(max_length=100)]
 
@@ -29,24 +30,24 @@ Search = Annotated[str, Query(max_length=100)]
 @router.get("")
 async def overview(
     request: Request,
-    caller: Operating,
-    gateway: Gateway,
-    shown: Shown,
+    caller: AdminCaller,
+    state: StateDep,
+    page: PageContextDep,
     search: Search = "",
     status: str = "",
     cursor: Cursor = None,
 ) -> Response:
-    """Health and lag of every worker, customers by search, subscriptions by status, and the feed."""
-    wanted = search.strip() or None
+    """Show the workers' health and lag, customers by search, subscriptions by status, and the feed."""
+    search_term = search.strip() or None
     listing = m.ListSubscriptions.model_validate(
-        {"status": status or None, "limit": SHOWN_MAX, "cursor": cursor}
+        {"status": status or None, "limit": PAGE_SIZE, "cursor": cursor}
     )
     workers, subscriptions, customers = await asyncio.gather(
-        look_at_workers(gateway.billing),
-        unless_away(shown.billing.ask(listing)),
-        unless_away(shown.billing.ask(m.ListCustomers(search=wanted, limit=SHOWN_MAX))),
+        load_worker_status(state.services),
+        none_if_unavailable(page.services.request(listing)),
+        none_if_unavailable(page.services.request(m.ListCustomers(search=search_term, limit=PAGE_SIZE))),
     )
-    return shown.templates.page(
+    return page.templates.render(
         request,
         "admin/overview.html",
         caller=caller,
@@ -62,26 +63,31 @@ async def overview(
 @router.get("/customers/{customer}")
 async def customer(
     request: Request,
-    caller: Operating,
-    gateway: Gateway,
-    shown: Shown,
+    caller: AdminCaller,
+    state: StateDep,
+    page: PageContextDep,
     customer: Annotated[str, Path(pattern=r"^(user|organization)_[A-Za-z0-9-]{1,64}$")],
 ) -> Response:
-    """One customer's whole story."""
-    story = await story_of(gateway, Customer.from_token(customer))
-    return shown.templates.page(request, "admin/customer.html", caller=caller, story=story)
+    """Show everything about one customer."""
+    overview = await load_customer_overview(state, Customer.from_token(customer))
+    return page.templates.render(request, "admin/customer.html", caller=caller, overview=overview)
 
 
 @router.get("/events")
 async def events(
-    request: Request, caller: Operating, shown: Shown, status: str = "", cursor: Cursor = None, done: str = ""
+    request: Request,
+    caller: AdminCaller,
+    page: PageContextDep,
+    status: str = "",
+    cursor: Cursor = None,
+    done: str = "",
 ) -> Response:
-    """Stripe's events, and what became of them."""
+    """List Stripe events with their status."""
     question = webhooks.ListEvents.model_validate(
-        {"status": status or None, "limit": SHOWN_MAX, "cursor": cursor}
+        {"status": status or None, "limit": PAGE_SIZE, "cursor": cursor}
     )
-    found = await shown.billing.ask(question)
-    return shown.templates.page(
+    found = await page.services.request(question)
+    return page.templates.render(
         request,
         "admin/events.html",
         caller=caller,
@@ -94,36 +100,35 @@ async def events(
 
 @router.post("/events/replay")
 async def replay(
-    caller: Operating,
-    shown: Shown,
+    caller: AdminCaller,
+    page: PageContextDep,
     command_id: FormCommandId,
     event_id: Annotated[str, Form(max_length=200)],
 ) -> Response:
-    """Have an event applied again."""
-    command = webhooks.Replay.model_validate({**asked_by(caller, command_id), "event_ids": [event_id]})
-    await shown.billing.ask(command)
+    """Apply a Stripe event again."""
+    await page.services.request(command_for(webhooks.Replay, caller, command_id, event_ids=[event_id]))
     return RedirectResponse("/admin/events?done=replayed", SEE_OTHER)
 
 
 @router.get("/dead-letters")
 async def dead_letters(
-    request: Request, caller: Operating, gateway: Gateway, shown: Shown, done: str = ""
+    request: Request, caller: AdminCaller, state: StateDep, page: PageContextDep, done: str = ""
 ) -> Response:
-    """What failed for good, newest first."""
-    found = [letter async for letter in letters(gateway.billing)][-SHOWN_MAX:]
-    return shown.templates.page(
+    """List dead letters, newest first."""
+    found = [letter async for letter in read_dead_letters(state.services)][-PAGE_SIZE:]
+    return page.templates.render(
         request, "admin/dead_letters.html", caller=caller, letters=list(reversed(found)), done=done
     )
 
 
 @router.post("/dead-letters/retry")
 async def retry(
-    caller: Operating,
-    gateway: Gateway,
+    caller: AdminCaller,
+    state: StateDep,
     command_id: FormCommandId,
     number: Annotated[int, Form(ge=1, le=2**63 - 1)],
 ) -> Response:
-    """Have a message handled again."""
-    letter = await the_letter(gateway.billing, number)
-    await retry_letter(gateway.billing, letter, command_id, caller.person.token)
+    """Publish the message of a dead letter again."""
+    letter = await read_dead_letter(state.services, number)
+    await retry_dead_letter(state.services, letter, caller, command_id)
     return RedirectResponse("/admin/dead-letters?done=retried", SEE_OTHER)

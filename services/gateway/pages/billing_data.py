@@ -1,4 +1,4 @@
-"""Everything the billing page shows, asked for at once; what cannot be had is left out, and said so."""
+"""Loads the data of the billing page concurrently; parts of unavailable services are left out."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -7,11 +7,11 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from services.gateway.auth.ownership import team_of
+from services.gateway.auth.ownership import find_team
 from services.gateway.auth.principal import MANAGE, Caller
-from services.gateway.catalog_listing import on_sale
+from services.gateway.catalog_listing import listed_products
 from services.gateway.problem_details import ProblemError
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import Request
 from tallystick.messages.catalog import Catalog, Feature, GetCatalog, Price, ProductWithPrices
@@ -20,68 +20,72 @@ Result = TypeVar("Result", bound=BaseModel)
 Answer = TypeVar("Answer")
 
 SERVICE_UNAVAILABLE = 503
-PART_SECONDS = 2.0
-"""A page that lacks a part is better than one that does not come."""
+PART_TIMEOUT_SECONDS = 2.0
+"""How long a page waits for one of its parts before it is rendered without it."""
 SEATS_SHOWN = 50
 INVOICES_SHOWN = 12
-"""A year of monthly ones; older ones are on the next page."""
+"""A year of monthly invoices; older ones are on the next page."""
 LISTED_MAX = 200
-"""As many as one question lists."""
+"""The most items one question lists."""
 METERS_SHOWN = 40
-"""Limits and units of one customer; a catalog has a dozen."""
+"""Limits and units of one customer; a catalog has about a dozen."""
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogListing:
-    """The catalog, by code."""
+class CatalogIndex:
+    """Looks up features, products and prices of the catalog by code."""
 
     catalog: Catalog
 
     @property
     def plans(self) -> list[ProductWithPrices]:
-        """Plans that customers are shown."""
-        return on_sale(self.catalog, "plan")
+        """The plans for sale."""
+        return listed_products(self.catalog, "plan")
 
     @property
     def add_ons(self) -> list[ProductWithPrices]:
-        """Add-ons that customers are shown."""
-        return on_sale(self.catalog, "add_on")
+        """The add-ons for sale."""
+        return listed_products(self.catalog, "add_on")
+
+    def features_sold_by_unit(self) -> set[str]:
+        """Return the codes of the features that have a price per unit."""
+        return {feature.code for feature in self.catalog.features if feature.unit_price is not None}
 
     def feature(self, code: str) -> Feature | None:
-        """A feature, archived or not."""
+        """Return a feature, archived or not."""
         return next((feature for feature in self.catalog.features if feature.code == code), None)
 
     def feature_name(self, code: str) -> str:
-        """What a feature is called."""
+        """Return a feature's name, or its code if the feature is unknown."""
         feature = self.feature(code)
         return feature.name if feature else code
 
     def product(self, code: str | None) -> ProductWithPrices | None:
-        """A product, archived or not."""
+        """Return a product, archived or not."""
         return next((product for product in self.catalog.products if product.code == code), None)
 
     def price(self, code: str | None) -> Price | None:
-        """A price, archived or not."""
+        """Return a price, archived or not."""
         prices = (price for product in self.catalog.products for price in product.prices)
         return next((price for price in prices if price.code == code), None)
 
 
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
-    """What one account has of a feature, and the grants that are not used up."""
+    """An account's balance of a feature, and its grants that are not used up."""
 
     snapshot: consumables.BalanceSnapshot
     grants: list[consumables.GrantSnapshot]
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """What there is to show; a part is None where its service is away or where there is none of it."""
+class BillingPageData:
+    """The data of the billing page; a part is None if its service is unavailable or the customer has none."""
 
     caller: Caller
-    away: frozenset[str]
+    unavailable: frozenset[str]
     """The parts whose service does not answer."""
-    shelf: CatalogListing
+    catalog: CatalogIndex
     customer: subscriptions.CustomerSnapshot | None
     subscription: subscriptions.SubscriptionSnapshot | None
     team: seats.TeamSnapshot | None
@@ -89,26 +93,26 @@ class Gathered:
     balances: list[AccountBalance]
     add_ons: list[subscriptions.AddOnSnapshot]
     invoices: subscriptions.InvoicePage | None
-    coming: subscriptions.ComingInvoice | None
+    upcoming_invoice: subscriptions.ComingInvoice | None
     recharges: dict[tuple[str, str], consumables.AutoRechargeSnapshot]
-    """How more is bought by itself, by account and feature."""
+    """The auto-recharge rules, by account and feature."""
 
     @property
     def may_change(self) -> bool:
-        """Whether this caller may change what the page shows."""
+        """Whether the caller may change the customer's billing."""
         if not self.caller.may(MANAGE):
             return False
         return self.manages_team or (self.caller.is_the_customer and not self.is_a_guest)
 
     @property
     def pays_through_stripe(self) -> bool:
-        """Whether Stripe knows the customer, and so keeps payment methods for them."""
+        """Whether the customer exists in Stripe, which stores their payment methods."""
         return self.customer is not None and self.customer.stripe_customer_id is not None
 
     @property
     def manages_team(self) -> bool:
-        """Whether the caller is the team's billing manager, or there is no team to be the manager of."""
-        if self.team is None and "team" in self.away:
+        """Whether the caller is the team's billing manager, or the customer has no open team."""
+        if self.team is None and "team" in self.unavailable:
             return self.caller.is_the_customer
         if self.team is None or self.team.status != "open":
             return not self.is_a_guest
@@ -116,108 +120,122 @@ class Gathered:
 
     @property
     def is_a_guest(self) -> bool:
-        """Whether the team is somebody else's, in which the caller has a seat."""
+        """Whether the caller has a seat in a team that another customer pays for."""
         return self.team is not None and self.team.customer != self.caller.customer
 
 
-async def unless_away(answer: Awaitable[Answer]) -> Answer | None:
-    """What is asked for; None while its service does not answer. Raises ProblemError for any other reason."""
+async def none_if_unavailable(answer: Awaitable[Answer]) -> Answer | None:
+    """Await an answer; return None if its service is unavailable. Raises ProblemError for other errors."""
     try:
-        async with asyncio.timeout(PART_SECONDS):
+        async with asyncio.timeout(PART_TIMEOUT_SECONDS):
             return await answer
     except TimeoutError:
         return None
-    except ProblemError as refused:
-        if refused.status != SERVICE_UNAVAILABLE:
+    except ProblemError as error:
+        if error.status != SERVICE_UNAVAILABLE:
             raise
         return None
 
 
-class _Asking:
-    """Asks for parts of the page and remembers which are away."""
+class _PartLoader:
+    """Loads parts of the page and collects the names of those that are unavailable."""
 
-    def __init__(self, billing: Billing, caller: Caller) -> None:
-        self.away: set[str] = set()
-        self._billing = billing
+    def __init__(self, services: ServiceClient, caller: Caller) -> None:
+        self.unavailable: set[str] = set()
+        self._services = services
         self._caller = caller
 
     async def part(self, name: str, question: Request[Result]) -> Result | None:
-        return await self._found(name, self._billing.ask(question))
+        return await self._load(name, self._services.request(question))
 
-    async def _found(self, name: str, answer: Awaitable[Answer]) -> Answer | None:
+    async def _load(self, name: str, answer: Awaitable[Answer]) -> Answer | None:
         try:
-            found = await unless_away(answer)
+            found = await none_if_unavailable(answer)
         except ProblemError:
             return None
         if found is None:
-            self.away.add(name)
+            self.unavailable.add(name)
         return found
 
     async def team(self, cursor: str | None) -> tuple[seats.TeamSnapshot | None, seats.SeatPage | None]:
-        team = await self._found("team", team_of(self._billing, self._caller))
+        team = await self._load("team", find_team(self._services, self._caller))
         if team is None:
             return None, None
         listing = seats.ListSeats(team_id=team.team_id, limit=SEATS_SHOWN, cursor=cursor)
         return team, await self.part("team", listing)
 
     async def balances(self) -> list[AccountBalance]:
-        """What the customer and the person behind the request may draw on, each balance once."""
-        who = {self._caller.customer, self._caller.person}
+        """Load the balances that the customer and the acting person may use, each once."""
+        consumers = {self._caller.customer, self._caller.person}
         pages = await asyncio.gather(
-            *(self.part("usage", consumables.ListBalances(consumer=one, limit=LISTED_MAX)) for one in who)
+            *(
+                self.part("usage", consumables.ListBalances(consumer=consumer, limit=LISTED_MAX))
+                for consumer in consumers
+            )
         )
         found = {balance.consumable_id: balance for page in pages if page for balance in page.items}
-        shown = sorted(found.values(), key=lambda balance: (balance.feature, balance.account))[:METERS_SHOWN]
+        snapshots = sorted(found.values(), key=lambda balance: (balance.feature, balance.account))[
+            :METERS_SHOWN
+        ]
         details = await asyncio.gather(
             *(
                 self.part("usage", consumables.GetBalance(account=one.account, feature=one.feature))
-                for one in shown
+                for one in snapshots
             )
         )
         return [
             AccountBalance(snapshot, detail.grants if detail else [])
-            for snapshot, detail in zip(shown, details, strict=True)
+            for snapshot, detail in zip(snapshots, details, strict=True)
         ]
 
     async def recharges(
-        self, shelf: CatalogListing, accounts: list[AccountBalance]
+        self, catalog: CatalogIndex, accounts: list[AccountBalance]
     ) -> list[consumables.AutoRecharge]:
-        priced = {feature.code for feature in shelf.catalog.features if feature.unit_price is not None}
-        wanted = [one.snapshot for one in accounts if one.snapshot.feature in priced]
+        sold_by_unit = catalog.features_sold_by_unit()
+        snapshots = [one.snapshot for one in accounts if one.snapshot.feature in sold_by_unit]
         rules = await asyncio.gather(
             *(
                 self.part("recharges", consumables.GetAutoRecharge(account=one.account, feature=one.feature))
-                for one in wanted
+                for one in snapshots
             )
         )
         return [rule for rule in rules if rule is not None]
 
 
-async def gather(billing: Billing, caller: Caller, cursors: Mapping[str, str]) -> Gathered:
-    """Ask everybody. Raises ProblemError when not even the catalog can be had."""
-    client, customer = _Asking(billing, caller), caller.customer
-    shelf = CatalogListing((await billing.ask(GetCatalog(include_archived=True))).catalog)
-    (found, subscription), (team, listed), balances, add_ons, invoices, coming = await asyncio.gather(
+async def load_billing_page_data(
+    services: ServiceClient, caller: Caller, cursors: Mapping[str, str]
+) -> BillingPageData:
+    """Load the data of the billing page. Raises ProblemError if the catalog is unavailable."""
+    loader, customer = _PartLoader(services, caller), caller.customer
+    catalog = CatalogIndex((await services.request(GetCatalog(include_archived=True))).catalog)
+    (
+        (found, subscription),
+        (team, listed),
+        balances,
+        add_ons,
+        invoices,
+        upcoming_invoice,
+    ) = await asyncio.gather(
         asyncio.gather(
-            client.part("customer", subscriptions.GetCustomer(customer=customer)),
-            client.part("plan", subscriptions.GetSubscription(customer=customer)),
+            loader.part("customer", subscriptions.GetCustomer(customer=customer)),
+            loader.part("plan", subscriptions.GetSubscription(customer=customer)),
         ),
-        client.team(cursors.get("seats")),
-        client.balances(),
-        client.part("add_ons", subscriptions.ListAddOns(customer=customer, limit=LISTED_MAX)),
-        client.part(
+        loader.team(cursors.get("seats")),
+        loader.balances(),
+        loader.part("add_ons", subscriptions.ListAddOns(customer=customer, limit=LISTED_MAX)),
+        loader.part(
             "invoices",
             subscriptions.ListInvoices(
                 customer=customer, limit=INVOICES_SHOWN, cursor=cursors.get("invoices")
             ),
         ),
-        client.part("coming", subscriptions.UpcomingInvoice(customer=customer)),
+        loader.part("coming", subscriptions.UpcomingInvoice(customer=customer)),
     )
-    rules = [rule.auto_recharge for rule in await client.recharges(shelf, balances)]
-    return Gathered(
+    rules = [rule.auto_recharge for rule in await loader.recharges(catalog, balances)]
+    return BillingPageData(
         caller=caller,
-        away=frozenset(client.away),
-        shelf=shelf,
+        unavailable=frozenset(loader.unavailable),
+        catalog=catalog,
         customer=found.customer if found else None,
         subscription=subscription.subscription if subscription else None,
         team=team,
@@ -225,6 +243,6 @@ async def gather(billing: Billing, caller: Caller, cursors: Mapping[str, str]) -
         balances=balances,
         add_ons=add_ons.items if add_ons else [],
         invoices=invoices,
-        coming=coming.invoice if coming else None,
+        upcoming_invoice=upcoming_invoice.invoice if upcoming_invoice else None,
         recharges={(rule.account, rule.feature): rule for rule in rules},
     )

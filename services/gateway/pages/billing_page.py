@@ -1,78 +1,104 @@
-"""The billing page: a customer's plan, units, team and money on one page, with what an action has led to."""
+"""`/billing`: a customer's plan, units, team and invoices on one page; its forms render it again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from services.gateway.auth.authentication import ReadCaller
 from services.gateway.auth.principal import MANAGE, Caller
 from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import Gathered, gather
-from services.gateway.pages.dependencies import PageParts
-from services.gateway.pages.error_messages import in_words
-from services.gateway.pages.i18n import Words, words_for
+from services.gateway.pages.billing_data import BillingPageData, load_billing_page_data
+from services.gateway.pages.dependencies import PageContext, PageContextDep
+from services.gateway.pages.error_messages import error_message
+from services.gateway.pages.i18n import Translations, translations_for_request
+from services.gateway.pages.page_route import PageRoute
 from services.gateway.problem_details import ProblemError
 
-NOTHING_TYPED: Mapping[str, str] = {}
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+PATH = "/billing"
+DONE_MAX_CHARACTERS = 40
+NO_FORM_VALUES: Mapping[str, str] = {}
+Cursor = Annotated[str | None, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
-class Invited:
-    """Who was invited just now, with links that are shown this once, and who could not be."""
+class InvitationResults:
+    """The outcome of inviting people: links, which are shown only once, and errors, each by address."""
 
     links: list[tuple[str, str | None]]
-    refused: list[tuple[str, ProblemError]]
+    errors: list[tuple[str, ProblemError]]
 
 
-async def show(
+@router.get(PATH)
+async def billing_page(
+    request: Request,
+    caller: ReadCaller,
+    page: PageContextDep,
+    done: Annotated[str, Query(max_length=DONE_MAX_CHARACTERS)] = "",
+    seats: Cursor = None,
+    invoices: Cursor = None,
+) -> Response:
+    """Show the billing page."""
+    cursors = {name: cursor for name, cursor in (("seats", seats), ("invoices", invoices)) if cursor}
+    return await render_billing_page(request, caller, page, done=done, cursors=cursors)
+
+
+async def render_billing_page(
     request: Request,
     caller: Caller,
-    shown: PageParts,
+    page: PageContext,
     *,
     done: str = "",
-    refused: ProblemError | None = None,
+    error: ProblemError | None = None,
     cursors: dict[str, str] | None = None,
-    typed: Mapping[str, str] = NOTHING_TYPED,
-    invited: Invited | None = None,
+    form_values: Mapping[str, str] = NO_FORM_VALUES,
+    invited: InvitationResults | None = None,
 ) -> Response:
-    """The page, with what an action on it has led to; `typed` are the fields of a form that was refused."""
-    words = words_for(request)
-    gathered = await gather(shown.billing, caller, cursors or {})
-    return shown.templates.page(
+    """Render the billing page with the outcome of a form; `form_values` refill a form that was rejected."""
+    translations = translations_for_request(request)
+    data = await load_billing_page_data(page.services, caller, cursors or {})
+    not_invited = (
+        [(email, error_message(why, translations)) for email, why in invited.errors] if invited else []
+    )
+    return page.templates.render(
         request,
         "billing.html",
         caller=caller,
-        status=refused.status if refused else 200,
-        here=None if request.url.path == "/billing" else "/billing",
-        done=words.say(f"done.{done}") if words.knows(f"done.{done}") else None,
-        problem=in_words(refused, words) if refused else None,
-        typed=typed,
+        status=error.status if error else 200,
+        page_url=None if request.url.path == PATH else PATH,
+        done=translations.translate(f"done.{done}") if translations.has_text(f"done.{done}") else None,
+        problem=error_message(error, translations) if error else None,
+        form_values=form_values,
         invited=invited.links if invited else [],
-        not_invited=[(who, in_words(why, words)) for who, why in invited.refused] if invited else [],
-        **_content(gathered, words, cursors or {}),
+        not_invited=not_invited,
+        **_template_values(data, translations, cursors or {}),
     )
 
 
-def _content(gathered: Gathered, words: Words, cursors: dict[str, str]) -> dict[str, Any]:
-    team = gathered.team
+def _template_values(
+    data: BillingPageData, translations: Translations, cursors: dict[str, str]
+) -> dict[str, Any]:
+    team = data.team
     return {
-        "gathered": gathered,
-        "away": gathered.away,
-        "may_change": gathered.may_change,
-        "may_manage": gathered.caller.may(MANAGE),
-        "plan": view_models.plan_view(gathered, words),
-        "meters": view_models.meters(gathered, words),
+        "data": data,
+        "unavailable": data.unavailable,
+        "may_change": data.may_change,
+        "may_manage": data.caller.may(MANAGE),
+        "plan": view_models.plan_view(data, translations),
+        "meters": view_models.meters(data, translations),
         "team": team,
         "team_is_open": team is not None and team.status == "open",
-        "seats": gathered.seats,
-        "may_manage_team": gathered.may_change and gathered.manages_team and not gathered.is_a_guest,
-        "add_ons": [add_on for add_on in gathered.add_ons if add_on.status not in view_models.ENDED],
-        "add_on_offers": view_models.offers(gathered.shelf.add_ons, gathered.shelf, words),
-        "invoices": gathered.invoices,
-        "coming": gathered.coming,
-        "recharges": view_models.recharges(gathered, words),
+        "seats": data.seats,
+        "may_manage_team": data.may_change and data.manages_team and not data.is_a_guest,
+        "add_ons": [add_on for add_on in data.add_ons if add_on.status not in view_models.ENDED],
+        "add_on_offers": view_models.offers(data.catalog.add_ons, data.catalog, translations),
+        "invoices": data.invoices,
+        "upcoming_invoice": data.upcoming_invoice,
+        "recharges": view_models.recharges(data, translations),
         "cursors": cursors,
-        "product_name": lambda code: getattr(gathered.shelf.product(code), "name", code),
+        "product_name": lambda code: getattr(data.catalog.product(code), "name", code),
     }

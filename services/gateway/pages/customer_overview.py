@@ -1,4 +1,4 @@
-"""Everything there is about one customer, for operators."""
+"""Loads the data of the operators' page about one customer."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from services.gateway.dependencies import Parts
+from services.gateway.dependencies import GatewayState
 from services.gateway.problem_details import ProblemError
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 from tallystick.client import FeedEvent
 from tallystick.messages import consumables, webhooks
 from tallystick.messages import seats as seating
@@ -18,14 +18,14 @@ from tallystick.messages.base import Customer, Request
 Result = TypeVar("Result", bound=BaseModel)
 
 HISTORY_MAX = 100
-"""The latest events of the feed; the rest is in the API."""
+"""The latest events of the feed; the API lists more."""
 STRIPE_EVENTS_MAX = 20
 LISTED_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A customer, and what the services and the feed know of them; None where one does not answer."""
+class CustomerOverview:
+    """A customer's data in all services and in the feed; empty if a service does not answer."""
 
     customer: m.CustomerSnapshot
     subscriptions: list[m.SubscriptionSnapshot]
@@ -36,24 +36,24 @@ class Story:
     seats: list[seating.SeatSnapshot]
     feed: list[FeedEvent]
     stripe_events: list[webhooks.StoredEvent]
-    """Those that were behind what the feed tells."""
+    """The Stripe events that caused the events of the feed."""
 
 
-async def story_of(gateway: Parts, customer: Customer) -> Story:
-    """Ask everybody. Raises ProblemError for a customer nobody knows."""
-    billing = gateway.billing
-    found = await billing.ask(m.GetCustomer(customer=customer))
+async def load_customer_overview(state: GatewayState, customer: Customer) -> CustomerOverview:
+    """Load the overview of a customer. Raises ProblemError if the customer is unknown."""
+    services = state.services
+    found = await services.request(m.GetCustomer(customer=customer))
     plans, invoices, entitlements, balances, team, feed = await asyncio.gather(
-        _if_there(billing, m.ListSubscriptions(customer=customer, limit=LISTED_MAX)),
-        _if_there(billing, m.ListInvoices(customer=customer, limit=LISTED_MAX)),
-        _if_there(billing, m.ListEntitlements(customer=customer, limit=LISTED_MAX)),
-        _if_there(billing, consumables.ListBalances(consumer=customer, limit=LISTED_MAX)),
-        _if_there(billing, seating.GetTeam(customer=customer)),
-        gateway.live.history(customer, HISTORY_MAX),
+        _none_on_error(services, m.ListSubscriptions(customer=customer, limit=LISTED_MAX)),
+        _none_on_error(services, m.ListInvoices(customer=customer, limit=LISTED_MAX)),
+        _none_on_error(services, m.ListEntitlements(customer=customer, limit=LISTED_MAX)),
+        _none_on_error(services, consumables.ListBalances(consumer=customer, limit=LISTED_MAX)),
+        _none_on_error(services, seating.GetTeam(customer=customer)),
+        state.change_feed.history(customer, HISTORY_MAX),
     )
     listing = seating.ListSeats(team_id=team.team.team_id, limit=LISTED_MAX) if team else None
-    members = await _if_there(billing, listing) if listing else None
-    return Story(
+    members = await _none_on_error(services, listing) if listing else None
+    return CustomerOverview(
         customer=found.customer,
         subscriptions=plans.items if plans else [],
         invoices=invoices.items if invoices else [],
@@ -62,21 +62,21 @@ async def story_of(gateway: Parts, customer: Customer) -> Story:
         team=team.team if team else None,
         seats=members.items if members else [],
         feed=list(reversed(feed)),
-        stripe_events=await _stripe_events(billing, feed),
+        stripe_events=await _stripe_events(services, feed),
     )
 
 
-async def _stripe_events(billing: Billing, feed: list[FeedEvent]) -> list[webhooks.StoredEvent]:
+async def _stripe_events(services: ServiceClient, feed: list[FeedEvent]) -> list[webhooks.StoredEvent]:
     causes = dict.fromkeys(str(event.body.get("caused_by", "")) for event in reversed(feed))
-    wanted = [cause for cause in causes if cause.startswith("evt_")][:STRIPE_EVENTS_MAX]
+    event_ids = [cause for cause in causes if cause.startswith("evt_")][:STRIPE_EVENTS_MAX]
     found = await asyncio.gather(
-        *(_if_there(billing, webhooks.GetEvent(event_id=event_id)) for event_id in wanted)
+        *(_none_on_error(services, webhooks.GetEvent(event_id=event_id)) for event_id in event_ids)
     )
     return [one.event for one in found if one is not None]
 
 
-async def _if_there(billing: Billing, question: Request[Result]) -> Result | None:
+async def _none_on_error(services: ServiceClient, question: Request[Result]) -> Result | None:
     try:
-        return await billing.ask(question)
+        return await services.request(question)
     except ProblemError:
         return None

@@ -1,52 +1,52 @@
-"""What a page route needs: whom to ask, the templates, and where browsers find the pages."""
+"""The FastAPI dependency that gives page routes the services, the templates and the pages' URLs."""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Request
 
-from services.gateway.dependencies import Parts
+from services.gateway.dependencies import state_of
 from services.gateway.pages.templating import Templates
-from services.gateway.service_client import Billing
+from services.gateway.service_client import ServiceClient
 
 
 @dataclass(frozen=True, slots=True)
-class PageParts:
-    """The parts of the gateway that pages use."""
+class PageContext:
+    """The part of the gateway's state that pages use."""
 
-    billing: Billing
+    services: ServiceClient
     templates: Templates
     public_url: str
-    sign_in_url: str | None
+    sign_in_page: str | None
 
     def url(self, path: str) -> str:
-        """The whole address of a page, for others to lead back to."""
+        """Return the absolute URL of a page."""
         return f"{self.public_url}{path}"
 
-    def sign_in(self, path: str) -> str | None:
-        """Where the host application signs people in, and sends them back to a page; None where unknown."""
-        if self.sign_in_url is None:
+    def sign_in_url(self, path: str) -> str | None:
+        """Return the host application's sign-in URL that leads back to a page; None if not configured."""
+        if self.sign_in_page is None:
             return None
-        joint = "&" if "?" in self.sign_in_url else "?"
-        return f"{self.sign_in_url}{joint}return_to={quote(self.url(path), safe='')}"
+        separator = "&" if "?" in self.sign_in_page else "?"
+        return f"{self.sign_in_page}{separator}return_to={quote(self.url(path), safe='')}"
 
 
-def parts_of_pages(request: Request) -> PageParts:
-    """The running gateway's parts, as pages use them."""
-    parts = cast(Parts, request.app.state.parts)
-    settings = parts.settings
-    return PageParts(
-        parts.billing,
+def page_context(request: Request) -> PageContext:
+    """Return the page context of the application that serves a request."""
+    state = state_of(request)
+    settings = state.settings
+    return PageContext(
+        state.services,
         request.app.state.templates,
         settings.gateway_public_url,
         settings.gateway_sign_in_url,
     )
 
 
-async def _parts_of_pages(request: Request) -> PageParts:
-    return parts_of_pages(request)  # a dependency that is not async would wait for a thread
+async def _get_page_context(request: Request) -> PageContext:
+    return page_context(request)  # FastAPI would run a dependency that is not async in a thread
 
 
-Shown = Annotated[PageParts, Depends(_parts_of_pages)]
-"""For a route that shows a page."""
+PageContextDep = Annotated[PageContext, Depends(_get_page_context)]
+"""For routes that render pages."""

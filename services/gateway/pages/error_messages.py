@@ -1,4 +1,4 @@
-"""What went wrong, in the words of whoever reads it."""
+"""Error messages of the pages in the reader's language."""
 
 from typing import Any
 
@@ -7,55 +7,57 @@ from starlette.responses import Response
 
 from services.gateway.auth.authentication import SAFE_METHODS
 from services.gateway.auth.principal import Caller
-from services.gateway.pages.dependencies import PageParts
-from services.gateway.pages.i18n import Words
-from services.gateway.pages.templating import STATIC_URL, page_words
+from services.gateway.pages.dependencies import PageContext
+from services.gateway.pages.i18n import Translations
+from services.gateway.pages.templating import STATIC_URL, page_translations
 from services.gateway.problem_details import ProblemError
 
 SIGNED_OUT = ("unauthenticated", "link_expired")
 HOME = "/billing"
-"""Where whoever is lost goes on."""
-NO_PAGES = ("/api/", STATIC_URL)
+"""The page that error pages lead to."""
+NON_PAGE_PREFIXES = ("/api/", STATIC_URL)
 
 
-def in_words(refused: ProblemError, words: Words) -> str:
-    """A refusal as a sentence that says what to do; the service's own words where there is none."""
-    key = f"error.{refused.code}"
-    if not words.knows(key):
-        return refused.detail or words.say("error.unknown")
-    facts = refused.details if isinstance(refused.details, dict) else {}
+def error_message(error: ProblemError, translations: Translations) -> str:
+    """Return the translated message of an error; the service's own message if its code has no translation."""
+    key = f"error.{error.code}"
+    if not translations.has_text(key):
+        return error.detail or translations.translate("error.unknown")
+    facts = error.details if isinstance(error.details, dict) else {}
     try:
-        return words.say(key, **_shown(facts, words))
+        return translations.translate(key, **_format_facts(facts, translations))
     except (KeyError, IndexError):
-        return words.say("error.unknown")
+        return translations.translate("error.unknown")
 
 
 def problem_page(
-    request: Request, shown: PageParts, refused: ProblemError, caller: Caller | None = None
+    request: Request, page: PageContext, error: ProblemError, caller: Caller | None = None
 ) -> Response:
-    """A page that holds nothing but a refusal, and the way to the other pages for whoever is signed in."""
-    words = page_words(request, caller)
-    if refused.code == "insufficient_scope" and request.method in SAFE_METHODS:
-        refused = ProblemError("forbidden")
-    key = f"problem.{refused.code}"
-    here = HOME if request.method not in SAFE_METHODS or refused.code == "link_expired" else request.url.path
-    return shown.templates.page(
+    """Render a page that contains only an error, and the navigation if the caller is signed in."""
+    translations = page_translations(request, caller)
+    if error.code == "insufficient_scope" and request.method in SAFE_METHODS:
+        error = ProblemError("forbidden")
+    key = f"problem.{error.code}"
+    page_url = (
+        HOME if request.method not in SAFE_METHODS or error.code == "link_expired" else request.url.path
+    )
+    return page.templates.render(
         request,
         "problem.html",
         caller=caller,
-        status=refused.status,
-        here=here,
-        heading=words.say(key if words.knows(key) else "problem.heading"),
-        problem=in_words(refused, words),
-        sign_in_url=shown.sign_in(here) if refused.code in SIGNED_OUT else None,
+        status=error.status,
+        page_url=page_url,
+        heading=translations.translate(key if translations.has_text(key) else "problem.heading"),
+        problem=error_message(error, translations),
+        sign_in_url=page.sign_in_url(page_url) if error.code in SIGNED_OUT else None,
     )
 
 
 def wants_page(path: str, accept: str) -> bool:
-    """Whether a request came from somebody in front of a browser, who cannot read JSON."""
-    return "text/html" in accept and not path.startswith(NO_PAGES)
+    """Return whether a request expects an HTML page instead of JSON."""
+    return "text/html" in accept and not path.startswith(NON_PAGE_PREFIXES)
 
 
-def _shown(facts: dict[str, Any], words: Words) -> dict[str, Any]:
-    numbers = {name: words.number(fact) for name, fact in facts.items() if type(fact) is int}
+def _format_facts(facts: dict[str, Any], translations: Translations) -> dict[str, Any]:
+    numbers = {name: translations.number(fact) for name, fact in facts.items() if type(fact) is int}
     return {"available": "0", "occupied": "–", **facts, **numbers}

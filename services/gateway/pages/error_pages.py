@@ -1,4 +1,4 @@
-"""What a browser sees where no route tells it: of a page that is not there, or of too many requests."""
+"""Error responses outside of page routes: an HTML page for browsers, problem JSON for programs."""
 
 from typing import cast
 
@@ -7,33 +7,33 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from services.gateway.pages.dependencies import parts_of_pages
+from services.gateway.pages.dependencies import page_context
 from services.gateway.pages.error_messages import problem_page, wants_page
-from services.gateway.pages.page_route import caller_of
-from services.gateway.problem_details import ProblemError, problem_response, refusal_of
+from services.gateway.pages.page_route import current_caller
+from services.gateway.problem_details import ProblemError, problem_from_http_exception, problem_response
 
 
-def add_lost_pages(application: FastAPI) -> None:
-    """Have browsers that ask for what there is not shown a page; programs get the problem."""
+def add_error_pages(application: FastAPI) -> None:
+    """Register the handler that answers HTTP exceptions, such as an unknown path."""
 
-    async def lost(request: Request, error: Exception) -> Response:
-        refused = refusal_of(cast(HTTPException, error))
+    async def on_http_exception(request: Request, exception: Exception) -> Response:
+        error = problem_from_http_exception(cast(HTTPException, exception))
         if not _wants_page(request):
-            return problem_response(refused)
-        response = problem_page(request, parts_of_pages(request), refused, await caller_of(request))
-        response.headers.update(refused.headers)
+            return problem_response(error)
+        response = problem_page(request, page_context(request), error, await current_caller(request))
+        response.headers.update(error.headers)
         return response
 
-    application.add_exception_handler(HTTPException, lost)
+    application.add_exception_handler(HTTPException, on_http_exception)
 
 
-def error_response(application: FastAPI, scope: Scope, refused: ProblemError) -> Response:
-    """A refusal from before the application: a page for a browser, for others a problem."""
+def error_response(application: FastAPI, scope: Scope, error: ProblemError) -> Response:
+    """Return the response of the middleware to an error: a page for browsers, else a problem."""
     request = Request({**scope, "app": application})
     if not _wants_page(request):
-        return problem_response(refused)
-    response = problem_page(request, parts_of_pages(request), refused)
-    response.headers.update(refused.headers)
+        return problem_response(error)
+    response = problem_page(request, page_context(request), error)
+    response.headers.update(error.headers)
     return response
 
 

@@ -1,47 +1,48 @@
-"""What every form of the pages brings along, and how an action ends: on the page again, or on Stripe's."""
+"""Form fields, parsers and redirects that all forms of the pages share."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import Form
+from fastapi import Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.auth.authentication import command_id_of
-from services.gateway.auth.principal import Caller
+from services.gateway.auth.authentication import command_id_from_key, identify
+from services.gateway.dependencies import state_of
 from services.gateway.pages.templating import COMMAND_FIELD
 from services.gateway.problem_details import ProblemError
 from tallystick.messages.base import CommandId
 from tallystick.money import minor_unit_digits
 
-FormCommandId = Annotated[CommandId, Form(alias=COMMAND_FIELD)]
-"""Made with the form: a form that is sent twice asks for one thing."""
+
+async def _form_command_id(request: Request, key: Annotated[CommandId, Form(alias=COMMAND_FIELD)]) -> str:
+    caller = await identify(request, state_of(request), changes=False)
+    return command_id_from_key(caller, key)
+
+
+FormCommandId = Annotated[str, Depends(_form_command_id)]
+"""The id of the command, made from a key in the form: a form sent twice is carried out once."""
 Text = Annotated[str, Form(max_length=500)]
 LongText = Annotated[str, Form(max_length=60_000)]
-"""A column of 500 addresses."""
+"""A list of 500 addresses."""
 SEE_OTHER = 303
 DIGITS_MAX = 18
-"""Of a number that fits into 64 bits whatever its digits."""
+"""A number with this many digits always fits into 64 bits."""
 
 
-def back(done: str, section: str = "") -> Response:
-    """The billing page again, which says what was done."""
+def redirect_to_billing(done: str, section: str = "") -> Response:
+    """Redirect to the billing page, which shows what was done."""
     return RedirectResponse(f"/billing?done={quote(done)}{f'#{section}' if section else ''}", SEE_OTHER)
 
 
-def away(url: str) -> Response:
-    """A page of Stripe's."""
+def redirect(url: str) -> Response:
+    """Redirect to a URL, such as a page of Stripe's."""
     return RedirectResponse(url, SEE_OTHER)
 
 
-def asked_by(caller: Caller, command_id: str) -> dict[str, Any]:
-    """The fields that every command of a page has."""
-    return {"command_id": command_id_of(caller, command_id), "requested_by": caller.person.token}
-
-
-def number(typed: str) -> int | None:
-    """A whole number as somebody typed it; None where there is none. Raises ProblemError."""
-    digits = "".join(typed.split())
+def parse_number(text: str) -> int | None:
+    """Parse a whole number from a form; return None if the field is empty. Raises ProblemError."""
+    digits = "".join(text.split())
     if not digits:
         return None
     if not (digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX):
@@ -49,14 +50,17 @@ def number(typed: str) -> int | None:
     return int(digits)
 
 
-def amount(typed: str, currency: str) -> int | None:
-    """Money as somebody typed it, `100`, `99.50` or `99,50`, in minor units; None where there is none."""
-    text = "".join(typed.split())
-    if not text:
+def parse_amount(text: str, currency: str) -> int | None:
+    """Parse an amount such as `100`, `99.50` or `99,50` into minor units; None if the field is empty.
+
+    Raises ProblemError.
+    """
+    compact = "".join(text.split())
+    if not compact:
         return None
-    found = re.fullmatch(r"([0-9]{1,15})(?:[.,]([0-9]+))?", text)
+    found = re.fullmatch(r"([0-9]{1,15})(?:[.,]([0-9]+))?", compact)
     digits = minor_unit_digits(currency)
-    # With more digits than the currency has, `1,000` may be a thousand as well as one.
+    # With more digits than the currency has, `1,000` could be a thousand or one.
     if found is None or len(found[2] or "") > digits:
         raise ProblemError("invalid_amount")
     return int(found[1] + (found[2] or "").ljust(digits, "0"))

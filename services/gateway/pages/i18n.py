@@ -1,4 +1,4 @@
-"""What the pages say, in English and German, with money and dates as each language writes them."""
+"""Translates the pages into English and German, and formats money, numbers and dates."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from babel import Locale, UnknownLocaleError
+from babel import Locale, localedata, negotiate_locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from starlette.requests import Request
@@ -19,45 +19,45 @@ from tallystick.messages.base import Money
 from tallystick.money import minor_unit_digits
 
 LANGUAGES = ("en", "de")
-"""The first is spoken where nothing else is asked for."""
+"""The languages of the pages; the first is the default."""
 COOKIE = "language"
-LOCALES_KEPT_MAX = 200
-"""English is written in a hundred countries."""
-COUNTRY = re.compile("[A-Za-z]{2}")
-WEIGHT = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)", re.IGNORECASE)
-LANGUAGES_READ_MAX = 20
-"""Of an `Accept-Language`; browsers send a handful."""
+CACHED_LOCALES_MAX = 200
+"""There are about a hundred English locales."""
+ACCEPTED_LANGUAGES_MAX = 20
+"""How many entries of an `Accept-Language` are read; browsers send a handful."""
+_QUALITY = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)", re.IGNORECASE)
+_LANGUAGE_AND_COUNTRY = re.compile("([a-z]{2})(_[A-Z]{2})?")
 _FOLDER = Path(__file__).parent / "translations"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """One language."""
+class Translations:
+    """The texts of one language, and the formats of one locale."""
 
     language: str
     locale: Locale
     texts: Mapping[str, str]
 
-    def say(self, key: str, **values: Any) -> str:
-        """A text with its values filled in; of a number `count`, the form that goes with it."""
+    def translate(self, key: str, **values: Any) -> str:
+        """Return a text with its values filled in, in the plural form for `count` if that is given."""
         if "count" in values:
             key = f"{key}.{self.locale.plural_form(values['count'])}"
         return self.texts[key].format(**values)
 
-    def knows(self, key: str) -> bool:
-        """Whether there is such a text."""
+    def has_text(self, key: str) -> bool:
+        """Return whether there is a text for a key."""
         return key in self.texts
 
-    def code(self, kind: str, code: str) -> str:
-        """What a code of the messages is called; a code that has no name here is shown as it is."""
+    def label(self, kind: str, code: str) -> str:
+        """Return the name of a code of the messages, or the code itself if it has none."""
         return self.texts.get(f"{kind}.{code}", code.replace("_", " "))
 
     def money(self, amount: int, currency: str) -> str:
-        """An amount in minor units, with the digits that its currency has."""
+        """Format an amount in minor units, with the currency's number of digits."""
         digits = minor_unit_digits(currency)
         pattern = self.locale.currency_formats["standard"].pattern.replace("0.00", f"{0:.{digits}f}")
         if get_currency_symbol(currency.upper(), self.locale)[-1].isalpha():
-            pattern = pattern.replace("¤#", "¤\xa0#")  # a code, unlike a sign, does not touch its number
+            pattern = pattern.replace("¤#", "¤\xa0#")  # a code is separated from its number, a symbol is not
         return format_currency(
             Decimal(amount).scaleb(-digits),
             currency.upper(),
@@ -67,62 +67,66 @@ class Words:
         )
 
     def price(self, money: Money) -> str:
-        """An amount of money."""
+        """Format an amount of money."""
         return self.money(money.amount, money.currency)
 
     def number(self, number: int) -> str:
-        """A number with its thousands apart."""
+        """Format a number with thousands separators."""
         return format_decimal(number, locale=self.locale)
 
     def date(self, moment: datetime) -> str:
-        """The day of a moment, UTC."""
+        """Format the day of a moment, in UTC."""
         return format_date(moment, "long", locale=self.locale)
 
 
-@lru_cache(maxsize=LOCALES_KEPT_MAX)
-def words_of(language: str, country: str = "") -> Words:
-    """The words of one of `LANGUAGES`, with money and dates as a country writes them."""
-    try:
-        locale = Locale(language, country or None)
-    except UnknownLocaleError:
-        locale = Locale(language)
-    return Words(language, locale, _texts(language))
+@lru_cache(maxsize=CACHED_LOCALES_MAX)
+def load_translations(locale: str) -> Translations:
+    """Return the translations for a locale such as `de` or `de_AT`, whose language is one of `LANGUAGES`."""
+    parsed = Locale.parse(locale)
+    return Translations(parsed.language, parsed, _load_texts(parsed.language))
+
+
+def translations_for_request(request: Request) -> Translations:
+    """Return the translations in the language of the cookie, else of the browser, else in English.
+
+    The country of a browser's locale decides how money and dates are formatted.
+    """
+    cookie = request.cookies.get(COOKIE)
+    languages = (cookie,) if cookie in LANGUAGES else LANGUAGES
+    accepted = _accepted_locales(request.headers.get("accept-language", ""))
+    return load_translations(negotiate_locale(accepted, _locales_of(languages), aliases={}) or languages[0])
 
 
 @cache
-def _texts(language: str) -> Mapping[str, str]:
+def _locales_of(languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the locales of languages: each language alone, and with a country."""
+    found = (_LANGUAGE_AND_COUNTRY.fullmatch(locale) for locale in localedata.locale_identifiers())
+    return tuple(match[0] for match in found if match and match[1] in languages)
+
+
+@cache
+def _load_texts(language: str) -> Mapping[str, str]:
     content = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text(encoding="utf-8"))
-    return dict(_flat(content))
+    return dict(_flatten(content))
 
 
-def words_for(request: Request) -> Words:
-    """The language chosen on the page, else the browser's, else English; dates as in its country."""
-    chosen = request.cookies.get(COOKIE)
-    spoken = (chosen,) if chosen in LANGUAGES else LANGUAGES
-    for wanted in _wanted(request.headers.get("accept-language", "")):
-        language, _, country = wanted.partition("-")
-        if language.lower() in spoken:
-            return words_of(language.lower(), country.upper() if COUNTRY.fullmatch(country) else "")
-    return words_of(spoken[0])
+def _accepted_locales(header: str) -> list[str]:
+    """Return the locales of an `Accept-Language`, the most preferred first, without those with quality 0."""
+    entries = [_locale_and_quality(entry) for entry in header.split(",")[:ACCEPTED_LANGUAGES_MAX]]
+    return [locale for locale, quality in sorted(entries, key=lambda entry: -entry[1]) if quality > 0]
 
 
-def _wanted(header: str) -> list[str]:
-    """The languages of an `Accept-Language`, the most wanted first, without those that it rules out."""
-    weighed = [_weighed(part) for part in header.split(",")[:LANGUAGES_READ_MAX]]
-    return [language for language, weight in sorted(weighed, key=lambda one: -one[1]) if weight > 0]
+def _locale_and_quality(entry: str) -> tuple[str, float]:
+    language, _, parameter = entry.partition(";")
+    quality = _QUALITY.fullmatch(parameter.strip())
+    return language.strip().replace("-", "_"), float(quality[1]) if quality else 1.0
 
 
-def _weighed(part: str) -> tuple[str, float]:
-    language, _, weight = part.partition(";")
-    found = WEIGHT.fullmatch(weight.strip())
-    return language.strip(), float(found[1]) if found else 1.0
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     flat = []
     for key, value in content.items():
         if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{key}.")
+            flat += _flatten(value, f"{prefix}{key}.")
         else:
             flat.append((f"{prefix}{key}", str(value)))
     return flat

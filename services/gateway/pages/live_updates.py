@@ -1,34 +1,40 @@
-"""What pages listen to in order to bring themselves up to date: that something has changed, not what.
+"""`/changes`: notifies pages that something they show has changed, without the change itself.
 
-Whoever has a seat in somebody else's team sees its units and seats, but not all that is told of them.
+A member sees the units and seats of another customer's team, but may not see every event about that customer.
 """
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.gateway.api.event_stream import EventStream, streaming
-from services.gateway.auth.authentication import Reading
-from services.gateway.auth.ownership import memberships_of
-from services.gateway.change_feed import Wanted, announced, concerns
-from services.gateway.dependencies import Gateway
-from services.gateway.pages.billing_data import unless_away
+from services.gateway.auth.authentication import ReadCaller
+from services.gateway.auth.ownership import list_memberships
+from services.gateway.change_feed import EventFilter, about_customer, format_change_notice
+from services.gateway.dependencies import StateDep
+from services.gateway.pages.billing_data import none_if_unavailable
 from services.gateway.pages.page_route import PageRoute
+from services.gateway.sse import EventStreamResponse, stream_events
 from tallystick.client import FeedEvent
 from tallystick.messages.seats import Membership
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 
-@router.get("/changes", response_class=EventStream)
-async def changes(caller: Reading, gateway: Gateway) -> Response:
-    """A word whenever something has changed that the caller's pages show."""
-    memberships = await unless_away(memberships_of(gateway.billing, caller))
-    theirs = [concerns(caller.customer), concerns(caller.person), *map(_concerns_team, memberships or ())]
-    return streaming(gateway, caller, lambda event: any(one(event) for one in theirs), None, announced)
+@router.get("/changes", response_class=EventStreamResponse)
+async def changes(caller: ReadCaller, state: StateDep) -> Response:
+    """Stream a notice for every change of something that the caller's pages show."""
+    memberships = await none_if_unavailable(list_memberships(state.services, caller))
+    filters = [
+        about_customer(caller.customer),
+        about_customer(caller.person),
+        *map(_about_team, memberships or ()),
+    ]
+    return stream_events(
+        state, caller, lambda event: any(one(event) for one in filters), None, format_change_notice
+    )
 
 
-def _concerns_team(membership: Membership) -> Wanted:
-    """Whether an event is about a team, its seats, or units that one of them may draw on."""
+def _about_team(membership: Membership) -> EventFilter:
+    """Return a filter for the events about a team, the member's seat and the units of both."""
     team, seat = membership.team, membership.seat
     accounts = (f"team:{team.team_id}", f"seat:{seat.seat_id}")
 

@@ -1,22 +1,23 @@
-"""`/claim/…` for whoever was invited, and `/my` for what a member has."""
+"""`/claim/…`, where an invited person takes a seat, and `/my`, with a member's seats and units."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.gateway.auth.authentication import Reading, identify
-from services.gateway.auth.invitation_access import check_address, shown_to
-from services.gateway.auth.ownership import memberships_of
+from services.gateway.auth.authentication import ReadCaller, identify
+from services.gateway.auth.invitation_access import check_email_verified, visible_invitation
+from services.gateway.auth.ownership import list_memberships
 from services.gateway.auth.principal import Caller
-from services.gateway.dependencies import Gateway
+from services.gateway.commands import command_for
+from services.gateway.dependencies import StateDep
 from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import gather, unless_away
-from services.gateway.pages.dependencies import PageParts, Shown
-from services.gateway.pages.error_messages import in_words
-from services.gateway.pages.forms import SEE_OTHER, FormCommandId, asked_by
-from services.gateway.pages.i18n import words_for
+from services.gateway.pages.billing_data import load_billing_page_data, none_if_unavailable
+from services.gateway.pages.dependencies import PageContext, PageContextDep
+from services.gateway.pages.error_messages import error_message
+from services.gateway.pages.forms import SEE_OTHER, FormCommandId
+from services.gateway.pages.i18n import translations_for_request
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats
@@ -30,114 +31,118 @@ LISTED_MAX = 200
 
 
 @router.get("/claim/{token}")
-async def invitation(request: Request, gateway: Gateway, shown: Shown, token: Token) -> Response:
-    """The invitation, and a button to take the seat; looking changes nothing."""
+async def invitation(request: Request, state: StateDep, page: PageContextDep, token: Token) -> Response:
+    """Show the invitation with a button to claim the seat."""
     try:
-        caller: Caller | None = await identify(request, gateway)
+        caller: Caller | None = await identify(request, state)
     except ProblemError:
         caller = None
-    return await _claim_page(request, shown, caller, token)
+    return await _claim_page(request, page, caller, token)
 
 
 @router.post("/claim/{token}")
 async def claim(
-    request: Request, caller: Reading, shown: Shown, token: Token, command_id: FormCommandId
+    request: Request, caller: ReadCaller, page: PageContextDep, token: Token, command_id: FormCommandId
 ) -> Response:
-    """Take the seat."""
-    fields = {"email": caller.email} if caller.email is not None else {}
+    """Claim the seat."""
+    fields: dict[str, Any] = {"email": caller.email} if caller.email is not None else {}
     try:
         if caller.person.type != "user":
             raise ProblemError("not_a_person")
-        await _check_address(shown, caller, token)
-        command = seats.ClaimSeat.model_validate(
-            {**asked_by(caller, command_id), "token": token, "member": caller.person, **fields}
+        await _check_email_verified(page, caller, token)
+        command = command_for(
+            seats.ClaimSeat, caller, command_id, token=token, member=caller.person, **fields
         )
-        await shown.billing.ask(command)
-    except ProblemError as refused:
-        return await _claim_page(request, shown, caller, token, refused)
+        await page.services.request(command)
+    except ProblemError as error:
+        return await _claim_page(request, page, caller, token, error)
     return RedirectResponse("/my?done=claimed", SEE_OTHER)
 
 
-async def _check_address(shown: PageParts, caller: Caller, token: str) -> None:
-    """Check that the caller proved to be the invited person. Raises ProblemError."""
+async def _check_email_verified(page: PageContext, caller: Caller, token: str) -> None:
+    """Check that the caller may claim the invitation's seat. Raises ProblemError."""
     try:
-        found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
+        found = (await page.services.request(seats.GetInvitation(token=token))).invitation
     except ProblemError:
         return
-    check_address(caller, found)
+    check_email_verified(caller, found)
 
 
 async def _claim_page(
-    request: Request, shown: PageParts, caller: Caller | None, token: str, refused: ProblemError | None = None
+    request: Request,
+    page: PageContext,
+    caller: Caller | None,
+    token: str,
+    error: ProblemError | None = None,
 ) -> Response:
-    words = words_for(request)
-    found, name, before = None, "", None
+    translations = translations_for_request(request)
+    found, name, reason = None, "", None
     try:
-        found = (await shown.billing.ask(seats.GetInvitation(token=token))).invitation
-    except ProblemError as dead:
-        refused = refused or dead
+        found = (await page.services.request(seats.GetInvitation(token=token))).invitation
+    except ProblemError as invalid:
+        error = error or invalid
     else:
-        name = await _name_of(shown, found.customer)
-        before = None if refused or caller is None else _hindrance(found, caller)
-    return shown.templates.page(
+        name = await _name_of(page, found.customer)
+        reason = None if error or caller is None else _reason_not_to_claim(found, caller)
+    return page.templates.render(
         request,
         "claim.html",
         caller=caller,
-        status=refused.status if refused else 200,
-        invitation=shown_to(caller, found) if found else None,
+        status=error.status if error else 200,
+        invitation=visible_invitation(caller, found) if found else None,
         team_name=name,
         token=token,
-        problem=in_words(refused, words) if refused else None,
-        hindrance=in_words(ProblemError(before), words) if before else None,
-        sign_in_url=shown.sign_in(request.url.path),
+        problem=error_message(error, translations) if error else None,
+        reason_not_to_claim=error_message(ProblemError(reason), translations) if reason else None,
+        sign_in_url=page.sign_in_url(request.url.path),
     )
 
 
-def _hindrance(invitation: seats.Invitation, caller: Caller) -> str | None:
-    """Why this caller will not get the seat, as far as it can be told beforehand."""
+def _reason_not_to_claim(invitation: seats.Invitation, caller: Caller) -> str | None:
+    """Return the error code that a claim would get, as far as the gateway can know beforehand."""
     if caller.person.type != "user":
         return "not_a_person"
-    is_meant = invitation.member in (None, caller.person)
+    is_invited = invitation.member in (None, caller.person)
     own, invited = (caller.email or "").strip().lower(), invitation.email
-    if not is_meant or (own and invited not in (None, own)):
+    if not is_invited or (own and invited not in (None, own)):
         return "email_mismatch"
     try:
-        check_address(caller, invitation)
-    except ProblemError as refused:
-        return refused.code
+        check_email_verified(caller, invitation)
+    except ProblemError as error:
+        return error.code
     return None
 
 
-async def _name_of(shown: PageParts, customer: Customer) -> str:
+async def _name_of(page: PageContext, customer: Customer) -> str:
     try:
-        return (await shown.billing.ask(GetCustomer(customer=customer))).customer.name or customer.id
+        return (await page.services.request(GetCustomer(customer=customer))).customer.name or customer.id
     except ProblemError:
         return customer.id
 
 
 @router.get("/my")
-async def my_page(request: Request, caller: Reading, shown: Shown, done: str = "") -> Response:
-    """A member's own benefits: seats, features, units."""
-    words = words_for(request)
-    memberships, entitlements, gathered = await asyncio.gather(
-        unless_away(memberships_of(shown.billing, caller)),
-        shown.billing.ask(ListEntitlements(customer=caller.person, limit=LISTED_MAX)),
-        gather(shown.billing, caller, {}),
+async def my_page(request: Request, caller: ReadCaller, page: PageContextDep, done: str = "") -> Response:
+    """Show a member's seats, features and units."""
+    translations = translations_for_request(request)
+    memberships, entitlements, data = await asyncio.gather(
+        none_if_unavailable(list_memberships(page.services, caller)),
+        page.services.request(ListEntitlements(customer=caller.person, limit=LISTED_MAX)),
+        load_billing_page_data(page.services, caller, {}),
     )
     teams = list(dict.fromkeys(one.team.customer for one in memberships or ()))
-    names = await asyncio.gather(*(_name_of(shown, team) for team in teams))
-    meters = view_models.meters(gathered, words)
+    names = await asyncio.gather(*(_name_of(page, team) for team in teams))
+    meters = view_models.meters(data, translations)
     counted = {meter.feature for meter in meters}
-    return shown.templates.page(
+    return page.templates.render(
         request,
         "my.html",
         caller=caller,
-        done=words.say(f"done.{done}") if words.knows(f"done.{done}") else None,
+        done=translations.translate(f"done.{done}") if translations.has_text(f"done.{done}") else None,
         memberships=memberships,
         names=dict(zip(teams, names, strict=True)),
         entitlements=[one for one in entitlements.items if one.allowed and one.feature not in counted],
-        feature_name=gathered.shelf.feature_name,
-        is_flag=lambda code: getattr(gathered.shelf.feature(code), "kind", "flag") == "flag",
+        feature_name=data.catalog.feature_name,
+        is_flag=lambda code: getattr(data.catalog.feature(code), "kind", "flag") == "flag",
         meters=meters,
-        away=gathered.away,
+        unavailable=data.unavailable,
     )

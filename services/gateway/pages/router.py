@@ -1,4 +1,4 @@
-"""The pages' routes, their scripts and styles, and the choice of language."""
+"""Collects the pages' routes, and serves their static files and the choice of language."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -9,11 +9,11 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from services.gateway.dependencies import Gateway
+from services.gateway.dependencies import StateDep
 from services.gateway.pages import (
     admin,
-    billing,
     billing_forms,
+    billing_page,
     change_confirmation,
     live_updates,
     members,
@@ -27,9 +27,9 @@ from services.gateway.pages.templating import STATIC, STATIC_URL, Templates
 from services.gateway.settings import GatewaySettings
 
 LANGUAGE_SECONDS = 31_536_000
-"""A year: whoever has chosen a language keeps it."""
+"""How long the choice of a language is kept: a year."""
 NEXT_PAGE_MAX_CHARACTERS = 2_000
-"""Of a page with two cursors in its address."""
+"""Long enough for a page with two cursors in its URL."""
 FOREVER = "public, max-age=31536000, immutable"
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -37,20 +37,20 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @router.post("/language")
 async def choose_language(
-    gateway: Gateway,
+    state: StateDep,
     language: Annotated[str, Form(max_length=10)],
     next_page: Annotated[str, Form(max_length=NEXT_PAGE_MAX_CHARACTERS)] = "/billing",
 ) -> Response:
-    """Remember the language that somebody wants the pages in."""
-    page = urlsplit(next_page)
-    inside = next_page.startswith("/") and not next_page.startswith(("//", "/\\")) and not page.netloc
-    response = RedirectResponse(next_page if inside else "/billing", SEE_OTHER)
+    """Store the chosen language in a cookie."""
+    url = urlsplit(next_page)
+    is_own_page = next_page.startswith("/") and not next_page.startswith(("//", "/\\")) and not url.netloc
+    response = RedirectResponse(next_page if is_own_page else "/billing", SEE_OTHER)
     if language in LANGUAGES:
         response.set_cookie(
             COOKIE,
             language,
             max_age=LANGUAGE_SECONDS,
-            secure=gateway.settings.is_secure,
+            secure=state.settings.is_secure,
             httponly=True,
             samesite="lax",
         )
@@ -58,7 +58,7 @@ async def choose_language(
 
 
 ROUTERS: tuple[APIRouter, ...] = (
-    billing.router,
+    billing_page.router,
     live_updates.router,
     billing_forms.router,
     change_confirmation.router,
@@ -68,22 +68,24 @@ ROUTERS: tuple[APIRouter, ...] = (
     admin.router,
     router,
 )
-"""Every page and form."""
+"""The routers of all pages and forms."""
 
 
-class _Lasting(StaticFiles):
-    """Files whose address changes with their content."""
+class _ImmutableStaticFiles(StaticFiles):
+    """Static files whose URL changes with their content."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, to be kept; the first part of its path is the content's fingerprint."""
+        """Return a file that may be cached forever; its path starts with the content's fingerprint."""
         response = await super().get_response(path.partition("/")[2], scope)
         response.headers["Cache-Control"] = FOREVER
         return response
 
 
 def add_pages(application: FastAPI, settings: GatewaySettings) -> None:
-    """Give the gateway its pages."""
+    """Add the pages to the application."""
     application.state.templates = Templates.of(settings.gateway_application_name)
-    for one in ROUTERS:
-        application.include_router(one)
-    application.router.routes.append(Mount(STATIC_URL, _Lasting(directory=STATIC), name="static"))
+    for pages_router in ROUTERS:
+        application.include_router(pages_router)
+    application.router.routes.append(
+        Mount(STATIC_URL, _ImmutableStaticFiles(directory=STATIC), name="static")
+    )

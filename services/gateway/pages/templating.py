@@ -1,4 +1,4 @@
-"""From a template and what it shows to a response."""
+"""Renders templates into responses."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from services.gateway.auth.principal import ADMIN, Caller
 from services.gateway.auth.sessions import CSRF_FIELD
-from services.gateway.pages.i18n import LANGUAGES, Words, words_for, words_of
+from services.gateway.pages.i18n import LANGUAGES, Translations, load_translations, translations_for_request
 from shared.ids import new_id
 from tallystick.messages.base import EVENTS
 
@@ -19,12 +19,12 @@ _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 STATIC_URL = "/static"
 COMMAND_FIELD = "command_id"
-"""Every form brings along the id of its command: sent twice, it is carried out once."""
+"""The form field with the key of the form's command, so that a form sent twice is carried out once."""
 
 FEED_EVENTS = " ".join(
     f"{entity}.{name}V{version}" for (entity, version), event in EVENTS.items() for name in event.names
 )
-"""The events of the feed by the names under which browsers hear them."""
+"""The event types of the feed that browsers listen to."""
 
 
 def _fingerprint() -> str:
@@ -34,14 +34,14 @@ def _fingerprint() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """The templates, compiled once."""
+    """The pages' templates, compiled once."""
 
     environment: Environment
     application_name: str
 
     @classmethod
     def of(cls, application_name: str) -> "Templates":
-        """Those beside this module."""
+        """Load the templates beside this module."""
         environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=select_autoescape(["html"]),
@@ -59,49 +59,50 @@ class Templates:
         }
         return cls(environment, application_name)
 
-    def page(
+    def render(
         self,
         request: Request,
         template: str,
         *,
         caller: Caller | None,
         status: int = 200,
-        here: str | None = None,
-        **shown: Any,
+        page_url: str | None = None,
+        **values: Any,
     ) -> Response:
-        """A whole page in the language that the browser asks for.
+        """Render a whole page in the language of the browser.
 
-        `here` is where the page is found again, by a change of the language and by the live updates; of what
-        answers a form it must be given.
+        `page_url` is the URL that the choice of language and the live updates load again: by default that of
+        the request. A response to a form must name its page.
         """
-        here = here or _address(request)
-        operating = is_operating(request, caller)
-        words = page_words(request, caller)
+        page_url = page_url or _path_and_query(request)
+        translations = page_translations(request, caller)
         content = self.environment.get_template(template).render(
             application_name=self.application_name,
-            words=words,
-            say=words.say,
+            translations=translations,
+            t=translations.translate,
             caller=caller,
             csrf_token=caller.csrf if caller else None,
-            here=here,
-            place=here.partition("?")[0],
-            operating=operating,
-            **shown,
+            page_url=page_url,
+            page_path=page_url.partition("?")[0],
+            is_admin_page=is_admin_page(request, caller),
+            **values,
         )
-        headers = {"Content-Language": words.language, "Vary": "Accept-Language, Cookie"}
+        headers = {"Content-Language": translations.language, "Vary": "Accept-Language, Cookie"}
         return HTMLResponse(content, status, headers)
 
 
-def is_operating(request: Request, caller: Caller | None) -> bool:
-    """Whether an operator is on their own pages."""
+def is_admin_page(request: Request, caller: Caller | None) -> bool:
+    """Return whether an operator requests one of the operators' pages."""
     return caller is not None and caller.may(ADMIN) and request.url.path.startswith("/admin")
 
 
-def page_words(request: Request, caller: Caller | None) -> Words:
-    """The words of a page; operators' pages are in English alone."""
-    return words_of(LANGUAGES[0]) if is_operating(request, caller) else words_for(request)
+def page_translations(request: Request, caller: Caller | None) -> Translations:
+    """Return the translations of a page; the operators' pages are only in English."""
+    if is_admin_page(request, caller):
+        return load_translations(LANGUAGES[0])
+    return translations_for_request(request)
 
 
-def _address(request: Request) -> str:
+def _path_and_query(request: Request) -> str:
     query = request.url.query
     return f"{request.url.path}?{query}" if query else request.url.path

@@ -1,12 +1,12 @@
-"""What the billing page says of a plan, units, a team and money: pure functions of what was gathered."""
+"""Builds the view models of the billing page from its data: plan, meters, offers, previews, recharges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from services.gateway.pages.billing_data import AccountBalance, CatalogListing, Gathered
-from services.gateway.pages.i18n import Words
-from services.gateway.pages.price_text import as_typed, cost_of
+from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
+from services.gateway.pages.i18n import Translations
+from services.gateway.pages.price_text import format_amount_input, format_price
 from tallystick.messages.catalog import Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
 from tallystick.messages.subscriptions import ChangePreview, SubscriptionSnapshot
@@ -28,7 +28,7 @@ CHANGEABLE = ("active", "trialing")
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """The plan as the page's first card shows it."""
+    """The customer's plan, as the page's first card shows it."""
 
     name: str
     price: str
@@ -38,7 +38,7 @@ class PlanView:
     scheduled: str | None
     is_over: bool
     is_charged: bool
-    """Whether there will be a next invoice."""
+    """Whether there is an upcoming invoice."""
     subscription_id: str
     may_change: bool
     may_cancel: bool
@@ -47,7 +47,7 @@ class PlanView:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A limit or a number of units, and how much of it is used."""
+    """A limit or a balance of units, and how much of it is used."""
 
     feature: str
     name: str
@@ -55,7 +55,7 @@ class Meter:
     text: str
     used: int
     total: int | None
-    """Null: unlimited."""
+    """None: unlimited."""
     tone: Tone
     expires: str | None
 
@@ -73,13 +73,13 @@ class Offer:
     is_current: bool
     is_free: bool
     seats: tuple[int, int] | None
-    """The fewest and the most seats; null on products without a team."""
+    """The minimum and maximum number of seats; None for products without seats."""
     details: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line of an invoice, in words."""
+class InvoiceLineView:
+    """A line of an invoice, with its amount formatted."""
 
     description: str
     amount: str
@@ -87,17 +87,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PreviewView:
-    """What a change costs, in words."""
+    """The cost of a change, with amounts formatted."""
 
     due_now: str
     next_invoice: str
     is_due_now: bool
-    lines: list[Line]
+    lines: list[InvoiceLineView]
 
 
 @dataclass(frozen=True, slots=True)
 class RechargeView:
-    """How an account buys more of a feature by itself."""
+    """The auto-recharge of a feature for one account."""
 
     account: str
     feature: str
@@ -107,28 +107,30 @@ class RechargeView:
     rule: AutoRechargeSnapshot | None
     spent: str | None
     cap: str
-    """The most to be spent, as people type it; empty: no bound."""
+    """The maximum to spend, formatted for a form field; empty: no maximum."""
     currency: str
 
 
-def plan_view(gathered: Gathered, words: Words) -> PlanView | None:
-    """The customer's plan; None where they have none."""
-    subscription = gathered.subscription
+def plan_view(data: BillingPageData, translations: Translations) -> PlanView | None:
+    """Return the view of the customer's plan, or None if they have no subscription."""
+    subscription = data.subscription
     if subscription is None:
         return None
     item = subscription.items[0] if subscription.items else None
-    product = gathered.shelf.product(item.product) if item else None
-    price = gathered.shelf.price(item.price) if item else None
+    product = data.catalog.product(item.product) if item else None
+    price = data.catalog.price(item.price) if item else None
     is_over = subscription.status in ENDED
     is_ending = subscription.cancel_at_period_end and subscription.status in CHANGEABLE
-    allowed = gathered.may_change and not is_over
+    allowed = data.may_change and not is_over
     return PlanView(
-        name=product.name if product else words.say("plan.unnamed"),
-        price=cost_of(price, words, item.quantity if item else 1) if price else "",
+        name=product.name if product else translations.translate("plan.unnamed"),
+        price=format_price(price, translations, item.quantity if item else 1) if price else "",
         tone="bad" if subscription.restricted else "wait" if is_ending else TONES[subscription.status],
-        status=words.say("status.ending") if is_ending else words.code("status", subscription.status),
-        next_date=_next_date(subscription, words),
-        scheduled=_scheduled(subscription, gathered.shelf, words),
+        status=translations.translate("status.ending")
+        if is_ending
+        else translations.label("status", subscription.status),
+        next_date=_next_date(subscription, translations),
+        scheduled=_scheduled(subscription, data.catalog, translations),
         is_over=is_over,
         is_charged=not is_over and subscription.status != "paused",
         subscription_id=subscription.subscription_id,
@@ -138,101 +140,116 @@ def plan_view(gathered: Gathered, words: Words) -> PlanView | None:
     )
 
 
-def _next_date(subscription: SubscriptionSnapshot, words: Words) -> str:
+def _next_date(subscription: SubscriptionSnapshot, translations: Translations) -> str:
     end = subscription.current_period_end
     status = subscription.status
     if status in ENDED:
         moment = subscription.ended_at or subscription.canceled_at or end
-        return words.say("plan.ended", date=words.date(moment)) if moment else words.say("plan.over")
+        return (
+            translations.translate("plan.ended", date=translations.date(moment))
+            if moment
+            else translations.translate("plan.over")
+        )
     if subscription.restricted:
-        return words.say("plan.restricted")
+        return translations.translate("plan.restricted")
     if status == "past_due" and subscription.grace_until is not None:
-        return words.say("plan.grace", date=words.date(subscription.grace_until))
+        return translations.translate("plan.grace", date=translations.date(subscription.grace_until))
     if subscription.cancel_at_period_end and end is not None:
-        return words.say("plan.ending", date=words.date(end))
+        return translations.translate("plan.ending", date=translations.date(end))
     if status == "trialing" and subscription.trial_end is not None:
-        return words.say("plan.trial", date=words.date(subscription.trial_end))
+        return translations.translate("plan.trial", date=translations.date(subscription.trial_end))
     if status == "active" and end is not None:
-        return words.say("plan.renews", date=words.date(end))
-    return words.say(f"plan.{status}")
+        return translations.translate("plan.renews", date=translations.date(end))
+    return translations.translate(f"plan.{status}")
 
 
-def _scheduled(subscription: SubscriptionSnapshot, shelf: CatalogListing, words: Words) -> str | None:
+def _scheduled(
+    subscription: SubscriptionSnapshot, catalog: CatalogIndex, translations: Translations
+) -> str | None:
     change = subscription.scheduled_change
     if change is None:
         return None
-    product = shelf.product(change.product)
-    name, date = product.name if product else change.product, words.date(change.at)
+    product = catalog.product(change.product)
+    name, date = product.name if product else change.product, translations.date(change.at)
     if product is None or product.seats is None:
-        return words.say("plan.scheduled", name=name, date=date)
+        return translations.translate("plan.scheduled", name=name, date=date)
     count = change.quantity
-    return words.say("plan.scheduled_seats", count=count, number=words.number(count), name=name, date=date)
+    return translations.translate(
+        "plan.scheduled_seats", count=count, number=translations.number(count), name=name, date=date
+    )
 
 
-def meters(gathered: Gathered, words: Words) -> list[Meter]:
-    """Every limit and unit that the customer may draw on."""
-    return [_meter(one, gathered, words) for one in gathered.balances if _is_worth_showing(one)]
+def meters(data: BillingPageData, translations: Translations) -> list[Meter]:
+    """Return a meter for every limit and balance of units that the customer may use."""
+    return [_meter(account, data, translations) for account in data.balances if _is_relevant(account)]
 
 
-def _is_worth_showing(one: AccountBalance) -> bool:
-    balance = one.snapshot
-    return balance.remaining is None or balance.remaining > 0 or bool(one.grants) or balance.consumed > 0
+def _is_relevant(account: AccountBalance) -> bool:
+    balance = account.snapshot
+    return balance.remaining is None or balance.remaining > 0 or bool(account.grants) or balance.consumed > 0
 
 
-def _meter(one: AccountBalance, gathered: Gathered, words: Words) -> Meter:
-    balance = one.snapshot
+def _meter(account: AccountBalance, data: BillingPageData, translations: Translations) -> Meter:
+    balance = account.snapshot
     left = balance.remaining
     if balance.kind == "limit":
         used, total = balance.consumed, None if left is None else balance.consumed + balance.reserved + left
         key = "meter.limit"
     else:
-        given = [grant.quantity for grant in one.grants if grant.quantity is not None]
+        given = [grant.quantity for grant in account.grants if grant.quantity is not None]
         total = None if left is None else max(sum(given), left)
         used = balance.consumed if total is None or left is None else total - left
         key = "meter.units"
-    values = {"used": words.number(used), "left": words.number(left or 0), "total": words.number(total or 0)}
+    values = {
+        "used": translations.number(used),
+        "left": translations.number(left or 0),
+        "total": translations.number(total or 0),
+    }
     return Meter(
         feature=balance.feature,
-        name=gathered.shelf.feature_name(balance.feature),
-        whose=whose(balance.account, gathered, words),
-        text=words.say(f"{key}.unlimited" if total is None else key, **values),
+        name=data.catalog.feature_name(balance.feature),
+        whose=owner_label(balance.account, data, translations),
+        text=translations.translate(f"{key}.unlimited" if total is None else key, **values),
         used=used,
         total=total,
         tone="good" if left is None or left * 5 > (total or 0) else "wait" if left else "bad",
-        expires=_soonest_end(one, words),
+        expires=_soonest_end(account, translations),
     )
 
 
-def _soonest_end(one: AccountBalance, words: Words) -> str | None:
-    ends = [grant.expires_at for grant in one.grants if grant.expires_at is not None]
+def _soonest_end(account: AccountBalance, translations: Translations) -> str | None:
+    ends = [grant.expires_at for grant in account.grants if grant.expires_at is not None]
     return (
-        words.say("meter.expires", date=words.date(min(ends)))
-        if ends and one.snapshot.kind != "limit"
+        translations.translate("meter.expires", date=translations.date(min(ends)))
+        if ends and account.snapshot.kind != "limit"
         else None
     )
 
 
-def whose(account: str, gathered: Gathered, words: Words) -> str:
-    """Whose units an account holds, in words."""
+def owner_label(account: str, data: BillingPageData, translations: Translations) -> str:
+    """Describe the owner of an account: the customer, the person, the team or a seat."""
     kind, _, identifier = account.partition(":")
     if kind == "customer":
-        is_own = identifier == gathered.caller.customer.token
-        return words.say("account.customer" if is_own else "account.person")
-    return words.say("account.team" if kind == "team" else "account.seat")
+        is_own = identifier == data.caller.customer.token
+        return translations.translate("account.customer" if is_own else "account.person")
+    return translations.translate("account.team" if kind == "team" else "account.seat")
 
 
 def offers(
-    products: list[ProductWithPrices], shelf: CatalogListing, words: Words, current: str | None = None
+    products: list[ProductWithPrices],
+    catalog: CatalogIndex,
+    translations: Translations,
+    current: str | None = None,
 ) -> list[Offer]:
-    """What can be bought, one offer a price."""
+    """Return the offers of products, one for each price."""
     return [
         Offer(
             price=price.code,
             product=product.code,
             name=product.name,
             description=product.description,
-            cost=cost_of(price, words),
-            features=[_given(feature, product, shelf, words) for feature in product.features],
+            cost=format_price(price, translations),
+            features=[_feature_text(feature, product, catalog, translations) for feature in product.features],
             is_current=price.code == current,
             is_free=price.model == "free",
             seats=(product.seats.minimum, product.seats.maximum or 100_000) if product.seats else None,
@@ -243,57 +260,62 @@ def offers(
     ]
 
 
-def _given(feature: ProductFeature, product: Product, shelf: CatalogListing, words: Words) -> str:
-    known = shelf.feature(feature.feature)
-    name = shelf.feature_name(feature.feature)
+def _feature_text(
+    feature: ProductFeature, product: Product, catalog: CatalogIndex, translations: Translations
+) -> str:
+    known = catalog.feature(feature.feature)
+    name = catalog.feature_name(feature.feature)
     for_whom = ""
     if product.seats is not None:
         strategy = product.seats.strategy if feature.team_allowed else "payer"
-        for_whom = f" ({words.say(f'offer.{strategy}')})"
+        for_whom = f" ({translations.translate(f'offer.{strategy}')})"
     if known is None or known.kind == "flag":
         return name if feature.team_allowed else name + for_whom
     quantity = feature.quantity
-    amount = words.say("offer.unlimited") if quantity is None else words.number(quantity)
-    rhythm = f" {words.say(f'price.every.{feature.every}')}" if feature.every else ""
+    amount = translations.translate("offer.unlimited") if quantity is None else translations.number(quantity)
+    rhythm = f" {translations.translate(f'price.every.{feature.every}')}" if feature.every else ""
     return f"{name}: {amount}{rhythm}{for_whom}"
 
 
-def preview_view(preview: ChangePreview, words: Words) -> PreviewView:
-    """What a change costs, line by line as it will be invoiced."""
+def preview_view(preview: ChangePreview, translations: Translations) -> PreviewView:
+    """Return the view of a change's cost, with the lines that will be invoiced."""
     currency = preview.next_invoice.currency
     return PreviewView(
-        due_now=words.price(preview.due_now),
-        next_invoice=words.price(preview.next_invoice),
+        due_now=translations.price(preview.due_now),
+        next_invoice=translations.price(preview.next_invoice),
         is_due_now=preview.due_now.amount > 0,
-        lines=[Line(line.description or "–", words.money(line.amount, currency)) for line in preview.lines],
+        lines=[
+            InvoiceLineView(line.description or "–", translations.money(line.amount, currency))
+            for line in preview.lines
+        ],
     )
 
 
-def recharges(gathered: Gathered, words: Words) -> list[RechargeView]:
-    """What can be bought more of by itself, for the accounts that the customer pays for."""
-    plan = gathered.subscription
-    if gathered.is_a_guest or (plan is not None and plan.status in ENDED):
+def recharges(data: BillingPageData, translations: Translations) -> list[RechargeView]:
+    """Return the auto-recharge of each feature sold by unit, for the accounts the customer pays for."""
+    plan = data.subscription
+    if data.is_a_guest or (plan is not None and plan.status in ENDED):
         return []
-    team = f"team:{gathered.team.team_id}" if gathered.team else None
-    paid_for = {f"customer:{gathered.caller.customer.token}", team}
+    team = f"team:{data.team.team_id}" if data.team else None
+    paid_for = {f"customer:{data.caller.customer.token}", team}
     views = []
-    for one in gathered.balances:
-        account, code = one.snapshot.account, one.snapshot.feature
-        feature = gathered.shelf.feature(code)
+    for balance in data.balances:
+        account, code = balance.snapshot.account, balance.snapshot.feature
+        feature = data.catalog.feature(code)
         if feature is None or feature.unit_price is None or account not in paid_for:
             continue
-        rule = gathered.recharges.get((account, code))
+        rule = data.recharges.get((account, code))
         cap = rule.max_spend_per_period if rule else None
         views.append(
             RechargeView(
                 account=account,
                 feature=code,
                 name=feature.name,
-                whose=whose(account, gathered, words),
-                unit_price=words.price(feature.unit_price),
+                whose=owner_label(account, data, translations),
+                unit_price=translations.price(feature.unit_price),
                 rule=rule,
-                spent=words.price(rule.spent) if rule else None,
-                cap=as_typed(cap, words) if cap else "",
+                spent=translations.price(rule.spent) if rule else None,
+                cap=format_amount_input(cap, translations) if cap else "",
                 currency=feature.unit_price.currency,
             )
         )

@@ -1,4 +1,4 @@
-"""`/api/v1/admin`: what operators see and do, for callers with the scope `billing:admin`."""
+"""`/api/v1/admin`: the routes of operators, for callers with the scope `billing:admin`."""
 
 from fastapi import APIRouter
 

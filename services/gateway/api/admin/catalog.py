@@ -1,28 +1,32 @@
-"""`/api/v1/admin/catalog`: what is sold, as it stands and as a new document has it."""
+"""`/api/v1/admin/catalog`: shows the catalog and applies a new one."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
 from tallystick.messages import catalog as m
 
 router = APIRouter(prefix="/api/v1/admin/catalog", tags=["admin: catalog"])
 
 
-Document = Annotated[m.AnyDocument, Body(description="The whole catalog: what it leaves out is archived.")]
+Document = Annotated[
+    m.AnyDocument, Body(description="The whole catalog; products and prices that it omits are archived.")
+]
 
 
-@router.get("", response_model=m.CatalogFound, responses=refusals(m.GetCatalog))
-async def catalog(_: Operating, billing: Services) -> Response:
-    """The catalog as it stands, archived things included."""
-    return await billing.respond(m.GetCatalog())
+@router.get("", response_model=m.CatalogFound, responses=problem_responses(m.GetCatalog))
+async def catalog(_: AdminCaller, services: ServiceClientDep) -> Response:
+    """Show the catalog, including archived products and prices."""
+    return await services.respond(m.GetCatalog())
 
 
-@router.put("", response_model=m.CatalogApplied, responses=refusals(m.ApplyCatalog))
-async def apply(caller: Operating, billing: Services, command_id: CommandKey, body: Document) -> Response:
-    """Make the catalog what a document says, all or nothing."""
-    command = m.ApplyCatalog(command_id=command_id, requested_by=caller_token(caller), catalog=body)
-    return await billing.respond(command)
+@router.put("", response_model=m.CatalogApplied, responses=problem_responses(m.ApplyCatalog))
+async def apply(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: Document
+) -> Response:
+    """Replace the catalog with a document, completely or not at all."""
+    return await services.respond(command_for(m.ApplyCatalog, caller, command_id, catalog=body))

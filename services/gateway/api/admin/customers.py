@@ -1,14 +1,15 @@
-"""`/api/v1/admin/customers`: looking for somebody, and all there is about them."""
+"""`/api/v1/admin/customers`: searches, registers and shows customers."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field, JsonValue
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
-from services.gateway.dependencies import Gateway, Services
-from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, given
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep, StateDep
+from services.gateway.openapi.responses import problem_responses
+from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer, Email, Instant, Metadata, StripeId, Text, Told
@@ -23,7 +24,7 @@ async def _customer(
         str,
         Path(
             pattern=r"^(user|organization)_[A-Za-z0-9-]{1,64}$",
-            description="Type and id as one token.",
+            description="The customer's type and id, joined by an underscore.",
             examples=["organization_acme"],
         ),
     ],
@@ -34,96 +35,113 @@ async def _customer(
 CustomerInPath = Annotated[Customer, Depends(_customer)]
 
 
-class Registration(Body):
-    """Who the customer is, and where their invoices go."""
+class RegisterCustomerBody(Body, title="Registration"):
+    """The customer, and the address for their invoices."""
 
     customer: Customer
     email: Email
     name: Annotated[Text, Field(min_length=1, max_length=250)] | None = None
     metadata: Metadata | None = None
-    stripe_customer_id: StripeId | None = Field(default=None, description="Adopts Stripe's customer.")
+    stripe_customer_id: StripeId | None = Field(
+        default=None, description="An existing customer in Stripe to adopt."
+    )
 
 
-class ToldEvent(Told):
+class HistoryEvent(Told, title="ToldEvent"):
     """One event of the feed."""
 
-    sequence: int = Field(description="Its place in the feed.")
-    type: str = Field(description="Such as `subscription.renewedV1`.")
+    sequence: int = Field(description="Its sequence number in the feed.")
+    type: str = Field(description="The event's type, such as `subscription.renewedV1`.")
     published_at: Instant
     body: dict[str, JsonValue]
 
 
 class History(Told):
-    """The latest of what has happened to a customer, newest first."""
+    """The latest events about a customer, newest first."""
 
-    items: list[ToldEvent]
+    items: list[HistoryEvent]
 
 
-@router.get("", response_model=m.CustomerPage, responses=refusals(m.ListCustomers))
+@router.get("", response_model=m.CustomerPage, responses=problem_responses(m.ListCustomers))
 async def customers(
-    _: Operating,
-    billing: Services,
+    _: AdminCaller,
+    services: ServiceClientDep,
     search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Customers, newest first; with `search` those whose id, email, name or Stripe id has it in it."""
-    return await billing.respond(m.ListCustomers(search=search, limit=limit, cursor=cursor))
+    """List customers, newest first; `search` matches part of the id, email, name or Stripe id."""
+    return await services.respond(m.ListCustomers(search=search, limit=limit, cursor=cursor))
 
 
-@router.post("", status_code=201, response_model=m.CustomerFound, responses=refusals(m.RegisterCustomer))
+@router.post(
+    "", status_code=201, response_model=m.CustomerFound, responses=problem_responses(m.RegisterCustomer)
+)
 async def register(
-    caller: Operating, billing: Services, command_id: CommandKey, body: Registration
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: RegisterCustomerBody
 ) -> Response:
-    """Make a customer known, or change their email, name and metadata."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(m.RegisterCustomer.model_validate(fields), 201)
+    """Register a customer, or change their email, name and metadata."""
+    return await services.respond(command_for(m.RegisterCustomer, caller, command_id, body), 201)
 
 
-@router.get("/{customer}", response_model=m.CustomerFound, responses=refusals(m.GetCustomer))
-async def customer(_: Operating, billing: Services, customer: CustomerInPath) -> Response:
-    """One customer."""
-    return await billing.respond(m.GetCustomer(customer=customer))
+@router.get("/{customer}", response_model=m.CustomerFound, responses=problem_responses(m.GetCustomer))
+async def customer(_: AdminCaller, services: ServiceClientDep, customer: CustomerInPath) -> Response:
+    """Show a customer."""
+    return await services.respond(m.GetCustomer(customer=customer))
 
 
 @router.get(
-    "/{customer}/entitlements", response_model=m.EntitlementPage, responses=refusals(m.ListEntitlements)
+    "/{customer}/entitlements",
+    response_model=m.EntitlementPage,
+    responses=problem_responses(m.ListEntitlements),
 )
 async def entitlements(
-    _: Operating, billing: Services, customer: CustomerInPath, limit: Limit = 200, cursor: Cursor = None
+    _: AdminCaller,
+    services: ServiceClientDep,
+    customer: CustomerInPath,
+    limit: Limit = 200,
+    cursor: Cursor = None,
 ) -> Response:
-    """What a customer may use, and why."""
-    return await billing.respond(m.ListEntitlements(customer=customer, limit=limit, cursor=cursor))
+    """List a customer's entitlements and their sources."""
+    return await services.respond(m.ListEntitlements(customer=customer, limit=limit, cursor=cursor))
 
 
 @router.get(
     "/{customer}/balances",
     response_model=consumables.BalancePage,
-    responses=refusals(consumables.ListBalances),
+    responses=problem_responses(consumables.ListBalances),
 )
 async def balances(
-    _: Operating, billing: Services, customer: CustomerInPath, limit: Limit = 200, cursor: Cursor = None
+    _: AdminCaller,
+    services: ServiceClientDep,
+    customer: CustomerInPath,
+    limit: Limit = 200,
+    cursor: Cursor = None,
 ) -> Response:
-    """All that a customer may draw on."""
+    """List the balances that a customer may use."""
     question = consumables.ListBalances(consumer=customer, limit=limit, cursor=cursor)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
-@router.get("/{customer}/invoices", response_model=m.InvoicePage, responses=refusals(m.ListInvoices))
+@router.get("/{customer}/invoices", response_model=m.InvoicePage, responses=problem_responses(m.ListInvoices))
 async def invoices(
-    _: Operating, billing: Services, customer: CustomerInPath, limit: Limit = 50, cursor: Cursor = None
+    _: AdminCaller,
+    services: ServiceClientDep,
+    customer: CustomerInPath,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
-    """A customer's invoices, newest first."""
-    return await billing.respond(m.ListInvoices(customer=customer, limit=limit, cursor=cursor))
+    """List a customer's invoices, newest first."""
+    return await services.respond(m.ListInvoices(customer=customer, limit=limit, cursor=cursor))
 
 
-@router.get("/{customer}/history", response_model=History, responses=refusals())
-async def history(_: Operating, gateway: Gateway, customer: CustomerInPath) -> History:
-    """What has happened to a customer, as the feed told it."""
-    events = await gateway.live.history(customer, HISTORY_MAX)
+@router.get("/{customer}/history", response_model=History, responses=problem_responses())
+async def history(_: AdminCaller, state: StateDep, customer: CustomerInPath) -> History:
+    """List the latest events about a customer."""
+    events = await state.change_feed.history(customer, HISTORY_MAX)
     return History(
         items=[
-            ToldEvent(
+            HistoryEvent(
                 sequence=event.sequence,
                 type=f"{event.entity}.{event.event}V{event.name.schema}",
                 published_at=event.published_at,

@@ -1,4 +1,4 @@
-"""`/api/v1/admin/dead-letters`: messages that failed for good, why, and sending them back."""
+"""`/api/v1/admin/dead-letters`: lists messages that failed permanently, and retries them."""
 
 import heapq
 from typing import Annotated
@@ -6,20 +6,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field, JsonValue
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
-from services.gateway.dead_letters import letters, retry_letter, the_letter
-from services.gateway.dependencies import Gateway
-from services.gateway.openapi import POSTED, refusals
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
+from services.gateway.dead_letters import read_dead_letter, read_dead_letters, retry_dead_letter
+from services.gateway.dependencies import StateDep
+from services.gateway.openapi.responses import POST_CODES, problem_responses
 from tallystick.client.dead_letters import DeadLetter
 from tallystick.messages.base import Told
 
 router = APIRouter(prefix="/api/v1/admin/dead-letters", tags=["admin: dead letters"])
 
-Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="As the list says.")]
+Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="The dead letter's number, from the list.")]
 
 
-class Letter(Told):
-    """A message that failed for good."""
+class DeadLetterView(Told, title="Letter"):
+    """A message that failed permanently."""
 
     number: int
     service: str
@@ -27,13 +27,13 @@ class Letter(Told):
     attempts: str
     error: str
     failed_at: str
-    origin_subject: str = Field(description="Where the message was sent in the first place.")
+    origin_subject: str = Field(description="The subject that the message was originally published to.")
     headers: dict[str, str]
     body: JsonValue
 
     @classmethod
-    def of(cls, letter: DeadLetter) -> "Letter":
-        """As operators see it."""
+    def of(cls, letter: DeadLetter) -> "DeadLetterView":
+        """Create the view of a dead letter."""
         return cls(
             number=letter.sequence,
             service=letter.about("Service"),
@@ -47,64 +47,68 @@ class Letter(Told):
         )
 
 
-class LetterFound(Told):
+class DeadLetterFound(Told, title="LetterFound"):
     """One dead letter."""
 
-    dead_letter: Letter
+    dead_letter: DeadLetterView
 
 
-class LetterPage(Told):
+class DeadLetterPage(Told, title="LetterPage"):
     """Dead letters, newest first."""
 
-    items: list[Letter]
-    next_before: int | None = Field(description="The `before` of the next page; null: there is none.")
+    items: list[DeadLetterView]
+    next_before: int | None = Field(description="The `before` of the next page; null if there is none.")
 
 
-class Retried(Told):
-    """A dead letter that is on its way again."""
+class DeadLetterRetried(Told, title="Retried"):
+    """A dead letter whose message was published again."""
 
     number: int
 
 
-@router.get("", response_model=LetterPage, responses=refusals())
+@router.get("", response_model=DeadLetterPage, responses=problem_responses())
 async def dead_letters(
-    _: Operating,
-    gateway: Gateway,
+    _: AdminCaller,
+    state: StateDep,
     service: Annotated[str | None, Query(max_length=64)] = None,
     handler: Annotated[str | None, Query(max_length=64)] = None,
-    before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="`next_before` of a page.")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=2**63 - 1, description="`next_before` of the previous page.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> LetterPage:
-    """Dead letters, newest first."""
-    wanted = [
+) -> DeadLetterPage:
+    """List dead letters, newest first."""
+    matching = [
         letter
-        async for letter in letters(gateway.billing)
+        async for letter in read_dead_letters(state.services)
         if service in (None, letter.about("Service"))
         and handler in (None, letter.about("Handler"))
         and (before is None or letter.sequence < before)
     ]
-    shown = heapq.nlargest(limit, wanted, key=lambda letter: letter.sequence)
-    more = len(wanted) > len(shown)
-    return LetterPage(
-        items=[Letter.of(letter) for letter in shown],
-        next_before=shown[-1].sequence if more else None,
+    newest = heapq.nlargest(limit, matching, key=lambda letter: letter.sequence)
+    more = len(matching) > len(newest)
+    return DeadLetterPage(
+        items=[DeadLetterView.of(letter) for letter in newest],
+        next_before=newest[-1].sequence if more else None,
     )
 
 
-@router.get("/{number}", response_model=LetterFound, responses=refusals(codes=["not_found"]))
-async def dead_letter(_: Operating, gateway: Gateway, number: Number) -> LetterFound:
-    """One dead letter."""
-    return LetterFound(dead_letter=Letter.of(await the_letter(gateway.billing, number)))
+@router.get("/{number}", response_model=DeadLetterFound, responses=problem_responses(codes=["not_found"]))
+async def dead_letter(_: AdminCaller, state: StateDep, number: Number) -> DeadLetterFound:
+    """Show a dead letter."""
+    return DeadLetterFound(dead_letter=DeadLetterView.of(await read_dead_letter(state.services, number)))
 
 
 @router.post(
     "/{number}/retry",
     status_code=202,
-    response_model=Retried,
-    responses=refusals(codes=["not_found", "not_retriable", *POSTED]),
+    response_model=DeadLetterRetried,
+    responses=problem_responses(codes=["not_found", "not_retriable", *POST_CODES]),
 )
-async def retry(caller: Operating, gateway: Gateway, command_id: CommandKey, number: Number) -> Retried:
-    """Have a message handled again, and take it off the list."""
-    letter = await the_letter(gateway.billing, number)
-    await retry_letter(gateway.billing, letter, command_id, caller_token(caller))
-    return Retried(number=number)
+async def retry(
+    caller: AdminCaller, state: StateDep, command_id: RequestCommandId, number: Number
+) -> DeadLetterRetried:
+    """Publish the message again and delete the dead letter."""
+    letter = await read_dead_letter(state.services, number)
+    await retry_dead_letter(state.services, letter, caller, command_id)
+    return DeadLetterRetried(number=number)

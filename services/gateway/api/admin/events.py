@@ -1,22 +1,23 @@
-"""`/api/v1/admin/events`: Stripe's events as they came in, what became of them, and applying them again."""
+"""`/api/v1/admin/events`: lists Stripe events and applies them again."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Cursor, Limit, Moment, given
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
+from services.gateway.schemas import Body, Cursor, Limit, Moment
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant, StripeId
 
 router = APIRouter(prefix="/api/v1/admin/events", tags=["admin: events"])
 
 
-class Again(Body):
-    """Which events: those named, or those received in a span of time."""
+class ReplayEventsBody(Body, title="Again"):
+    """The events to apply again: by id, or by when they were received."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"event_ids": ["evt_1PgafmB7WZ01zgkW6dKueIc5"]}]}
@@ -28,51 +29,54 @@ class Again(Body):
     types: Annotated[list[m.EventType], Field(min_length=1, max_length=100)] | None = None
 
 
-class Since(Body):
-    """How far back."""
+class ReconcileBody(Body, title="Since"):
+    """The start of the period to reconcile."""
 
     since: Moment
 
 
-@router.get("", response_model=m.EventPage, responses=refusals(m.ListEvents))
+@router.get("", response_model=m.EventPage, responses=problem_responses(m.ListEvents))
 async def events(
-    _: Operating,
-    billing: Services,
-    type: Annotated[m.EventType | None, Query(description="Only these.")] = None,  # noqa: A002
+    _: AdminCaller,
+    services: ServiceClientDep,
+    type: Annotated[m.EventType | None, Query(description="Only events of this type.")] = None,  # noqa: A002
     status: m.StoredEventStatus | None = None,
-    since: Annotated[Instant | None, Query(description="Received at or after.")] = None,
+    since: Annotated[
+        Instant | None, Query(description="Only events received at or after this moment.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Stripe's events, newest first."""
+    """List Stripe events, newest first."""
     question = m.ListEvents(type=type, status=status, since=since, limit=limit, cursor=cursor)
-    return await billing.respond(question)
+    return await services.respond(question)
 
 
-@router.post("/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
-async def replay(caller: Operating, billing: Services, command_id: CommandKey, body: Again) -> Response:
-    """Have events applied again; whoever has applied one already does not do so twice."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(m.Replay.model_validate(fields))
-
-
-@router.post("/reconcile", response_model=m.ReconcileResult, responses=refusals(m.Reconcile))
-async def reconcile(caller: Operating, billing: Services, command_id: CommandKey, body: Since) -> Response:
-    """Compare with Stripe's own list, and take in what never arrived."""
-    command = m.Reconcile(command_id=command_id, requested_by=caller_token(caller), since=body.since)
-    return await billing.respond(command)
-
-
-@router.get("/{event_id}", response_model=m.EventFound, responses=refusals(m.GetEvent))
-async def event(_: Operating, billing: Services, event_id: StripeId) -> Response:
-    """One event with its payload."""
-    return await billing.respond(m.GetEvent(event_id=event_id))
-
-
-@router.post("/{event_id}/replay", response_model=m.ReplayResult, responses=refusals(m.Replay))
-async def replay_one(
-    caller: Operating, billing: Services, command_id: CommandKey, event_id: StripeId
+@router.post("/replay", response_model=m.ReplayResult, responses=problem_responses(m.Replay))
+async def replay(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ReplayEventsBody
 ) -> Response:
-    """Have one event applied again."""
-    command = m.Replay(command_id=command_id, requested_by=caller_token(caller), event_ids=[event_id])
-    return await billing.respond(command)
+    """Apply events again; a service that has applied an event ignores it."""
+    return await services.respond(command_for(m.Replay, caller, command_id, body))
+
+
+@router.post("/reconcile", response_model=m.ReconcileResult, responses=problem_responses(m.Reconcile))
+async def reconcile(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: ReconcileBody
+) -> Response:
+    """Compare with Stripe's list of events and apply those that never arrived."""
+    return await services.respond(command_for(m.Reconcile, caller, command_id, body))
+
+
+@router.get("/{event_id}", response_model=m.EventFound, responses=problem_responses(m.GetEvent))
+async def event(_: AdminCaller, services: ServiceClientDep, event_id: StripeId) -> Response:
+    """Show an event with its payload."""
+    return await services.respond(m.GetEvent(event_id=event_id))
+
+
+@router.post("/{event_id}/replay", response_model=m.ReplayResult, responses=problem_responses(m.Replay))
+async def replay_one(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, event_id: StripeId
+) -> Response:
+    """Apply one event again."""
+    return await services.respond(command_for(m.Replay, caller, command_id, event_ids=[event_id]))

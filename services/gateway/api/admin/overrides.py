@@ -1,14 +1,15 @@
-"""`/api/v1/admin`: exceptions that people make for one customer: features overridden, units granted."""
+"""`/api/v1/admin`: exceptions for one customer: feature overrides and manual grants."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
-from services.gateway.auth.authentication import CommandKey, Operating, caller_token
-from services.gateway.dependencies import Services
-from services.gateway.openapi import refusals
-from services.gateway.schemas import Body, Moment, given
+from services.gateway.auth.authentication import AdminCaller, RequestCommandId
+from services.gateway.commands import command_for
+from services.gateway.dependencies import ServiceClientDep
+from services.gateway.openapi.responses import problem_responses
+from services.gateway.schemas import Body, Moment
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, Customer, EntityId, Text
@@ -17,8 +18,8 @@ from tallystick.messages.catalog import Units
 router = APIRouter(prefix="/api/v1/admin", tags=["admin: exceptions"])
 
 
-class Override(Body):
-    """A feature given, raised or taken away, whatever the customer has subscribed to."""
+class OverrideFeatureBody(Body, title="Override"):
+    """A feature that is granted, raised or denied regardless of the customer's subscription."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -36,19 +37,21 @@ class Override(Body):
     customer: Customer
     feature: Code
     quantity: Units | None = Field(default=None, description="Absent, with `allowed` true: unlimited.")
-    allowed: bool | None = Field(default=None, description="False: taken away.")
-    until: Moment | None = Field(default=None, description="Absent: until it is set anew.")
+    allowed: bool | None = Field(default=None, description="False: denied.")
+    until: Moment | None = Field(default=None, description="Absent: until it is replaced.")
     reason: Annotated[Text, Field(min_length=1)] = Field(description="Kept in the audit trail.")
 
 
-class NewGrant(Body):
-    """Units given by hand."""
+class GrantBody(Body, title="NewGrant"):
+    """Units that are granted manually."""
 
     account: consumables.Account
     feature: Code
     quantity: consumables.Units | None = Field(description="Null: unlimited.")
     expires_at: Moment | None = Field(default=None, description="Absent: never.")
-    priority: consumables.Priority | None = Field(default=None, description="The lowest is used first.")
+    priority: consumables.Priority | None = Field(
+        default=None, description="Grants with the lowest number are used first."
+    )
     reason: Text = Field(description="Kept in the audit trail.")
 
 
@@ -56,37 +59,40 @@ class NewGrant(Body):
     "/overrides",
     status_code=201,
     response_model=m.EntitlementFound,
-    responses=refusals(m.OverrideFeature, codes=["not_found"]),
+    responses=problem_responses(m.OverrideFeature, codes=["not_found"]),
 )
-async def override(caller: Operating, billing: Services, command_id: CommandKey, body: Override) -> Response:
-    """Give a customer a feature, more of it, or take it away; replaces the override there was."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(m.OverrideFeature.model_validate(fields), 201)
+async def override(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: OverrideFeatureBody
+) -> Response:
+    """Grant, raise or deny a feature for a customer; replaces an existing override."""
+    return await services.respond(command_for(m.OverrideFeature, caller, command_id, body), 201)
 
 
 @router.post(
-    "/grants", status_code=201, response_model=consumables.Granted, responses=refusals(consumables.Grant)
+    "/grants",
+    status_code=201,
+    response_model=consumables.Granted,
+    responses=problem_responses(consumables.Grant),
 )
-async def grant(caller: Operating, billing: Services, command_id: CommandKey, body: NewGrant) -> Response:
-    """Give units to an account."""
-    fields = given(body) | {"command_id": command_id, "requested_by": caller_token(caller)}
-    return await billing.respond(consumables.Grant.model_validate(fields), 201)
+async def grant(
+    caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: GrantBody
+) -> Response:
+    """Grant units to an account."""
+    return await services.respond(command_for(consumables.Grant, caller, command_id, body), 201)
 
 
 @router.delete(
     "/grants/{grant_id}",
     response_model=consumables.Granted,
-    responses=refusals(consumables.RevokeGrant, codes=["not_found"]),
+    responses=problem_responses(consumables.RevokeGrant, codes=["not_found"]),
 )
 async def revoke(
-    caller: Operating,
-    billing: Services,
-    command_id: CommandKey,
+    caller: AdminCaller,
+    services: ServiceClientDep,
+    command_id: RequestCommandId,
     grant_id: EntityId,
     reason: Annotated[str, Query(min_length=1, max_length=1_000, examples=["given by mistake"])],
 ) -> Response:
-    """Take back what is left of a grant."""
-    command = consumables.RevokeGrant(
-        command_id=command_id, requested_by=caller_token(caller), grant_id=grant_id, reason=reason
-    )
-    return await billing.respond(command)
+    """Revoke what is left of a grant."""
+    command = command_for(consumables.RevokeGrant, caller, command_id, grant_id=grant_id, reason=reason)
+    return await services.respond(command)

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, made from its schemas: values by a field's name, else by its type."""
+"""Examples for the OpenAPI document, built from its schemas by a field's name, else by its type."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ MOMENT = "2026-02-01T00:00:00Z"
 
 
 def example_of(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") -> Any:
-    """A value that fits a JSON schema; `schemas` are the components it refers to."""
+    """Return a value that fits a JSON schema; `schemas` are the components it refers to."""
     if "$ref" in schema:
         if name in MEMBERS and schema["$ref"].endswith("/Customer"):
             return {"type": "user", "id": "7"}
