@@ -16,6 +16,7 @@ from services.gateway.auth.sessions import CSRF_HEADER, Sessions
 from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.change_feed import ChangeFeed
 from services.gateway.dependencies import GatewayState
+from services.gateway.metrics import MetricsMiddleware
 from services.gateway.middleware import ProtectionMiddleware
 from services.gateway.openapi import document
 from services.gateway.pages.error_pages import add_error_pages, error_response
@@ -60,7 +61,7 @@ def make_application(settings: GatewaySettings) -> ASGIApp:
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", CSRF_HEADER],
         )
-    return protected
+    return MetricsMiddleware(protected)
 
 
 def make_api(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None) -> FastAPI:
