@@ -10,11 +10,11 @@ from services.consumables.domain.balance import (
     Drawn,
     Grant,
     Insufficient,
-    absorb,
     burn_order,
     draw,
     end,
     give_back,
+    reduce_excess,
 )
 from tallystick.messages.consumables import CountedKind
 
@@ -148,7 +148,7 @@ def test_new_room_in_a_limit_goes_to_those_who_are_in_already() -> None:
     more.balance = one
     one.grants.append(more)
     one.granted, one.remaining = one.granted + 5, 5
-    absorb(one)
+    reduce_excess(one)
     assert (one.excess, one.remaining, one.expired) == (0, 3, 2)
     assert is_whole(one)
 
@@ -195,7 +195,7 @@ def test_a_part_of_a_limit_that_lapsed_before_its_time_lowers_the_ceiling_all_th
     more.balance = one
     one.grants.insert(0, more)
     one.granted, one.remaining, one.excess = one.granted + 5, 5, 7
-    absorb(one)
+    reduce_excess(one)
     assert (one.excess, one.remaining, more.is_open) == (2, 0, True)
     one.attach_grants(one.grants, TOMORROW)
     assert (one.excess, one.remaining, more.is_open) == (7, 0, False)

@@ -67,6 +67,11 @@ class Reservation(NamedTuple):
         """The number of reserved units."""
         return sum(part["quantity"] for part in self.drawn)
 
+    @property
+    def draw_request(self) -> DrawRequest:
+        """The key under which the balances of its consumer are loaded."""
+        return DrawRequest(self.consumer, self.feature, self.account)
+
 
 @service.command(m.Reserve, together=True, owner=unit_owner, reads=preload_statements)
 async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
@@ -180,10 +185,13 @@ class ReservationSettlement:
         """Lock the balances of reservations, then the reservations themselves."""
         rows = await (await work.driver.execute(SELECT, (list(reservation_ids),))).fetchall()
         found = [Reservation(*row) for row in rows]
-        parts = [(one.feature, part) for one in found for part in one.drawn]
+        parts = [(reservation.feature, part) for reservation in found for part in reservation.drawn]
         batch = await load(
             work,
-            [DrawRequest(one.consumer, one.feature, one.account) for one in found],
+            [
+                DrawRequest(reservation.consumer, reservation.feature, reservation.account)
+                for reservation in found
+            ],
             named=[(part["account"], feature) for feature, part in parts],
             grant_ids=[part["grant_id"] for _, part in parts],
         )
@@ -220,9 +228,7 @@ class ReservationSettlement:
 
     def remaining(self, reservation: Reservation) -> int | None:
         """Return how many units the consumer may draw now; None: unlimited."""
-        reach = self._batch.reach.get(
-            DrawRequest(reservation.consumer, reservation.feature, reservation.account)
-        )
+        reach = self._batch.reach.get(reservation.draw_request)
         balances: Sequence[Balance] = reach.balances if reach is not None else ()
         return available(balances)
 

@@ -50,38 +50,38 @@ def terms_of(items: Iterable[SubscriptionItem]) -> dict[str, Terms]:
     """Return the terms of a subscription's items by slot; flags have none, equal slots are added up."""
     found: dict[str, Terms] = {}
     for item in items:
-        for given in item.features:
-            for reach in _reaches(item, given):
-                terms = _terms(item, given, reach)
+        for feature in item.features:
+            for reach in _reaches(item, feature):
+                terms = _terms(item, feature, reach)
                 known = found.get(terms.slot)
                 found[terms.slot] = _combined(known, terms) if known else terms
     return found
 
 
-def _reaches(item: SubscriptionItem, given: ItemFeature) -> list[Reach]:
-    if given.kind == "flag":
+def _reaches(item: SubscriptionItem, feature: ItemFeature) -> list[Reach]:
+    if feature.kind == "flag":
         return []
-    if item.seats is None or not given.team_allowed:
+    if item.seats is None or not feature.team_allowed:
         return ["own"]
     if item.seats.strategy == "per_team":
         return ["pool"]
     # Nobody claims the payer's own seat, so it grants no consumables. A limit applies to the payer as it does
     # to every member.
-    has_seat = given.kind == "limit" and item.seats.owner_seat != "none"
+    has_seat = feature.kind == "limit" and item.seats.owner_seat != "none"
     return ["seat", "own"] if has_seat else ["seat"]
 
 
-def _terms(item: SubscriptionItem, given: ItemFeature, reach: Reach) -> Terms:
+def _terms(item: SubscriptionItem, feature: ItemFeature, reach: Reach) -> Terms:
     # Each claimed seat has its own allotment; without seats the item's quantity multiplies the units.
     times = item.quantity if item.seats is None else 1
     return Terms(
-        feature=given.feature,
-        kind=given.kind,
+        feature=feature.feature,
+        kind=feature.kind,
         reach=reach,
         # A limit is a ceiling and has no cycles.
-        every=given.every if given.kind == "consumable" else None,
-        quantity=multiplied(given.quantity, times),
-        rollover=given.rollover * times,
+        every=feature.every if feature.kind == "consumable" else None,
+        quantity=multiplied(feature.quantity, times),
+        rollover=feature.rollover * times,
     )
 
 

@@ -266,17 +266,17 @@ def end(
     balance = grant.balance
     grant.has_ended = grant.is_changed = balance.is_changed = True
     grant.is_revoked = grant.is_revoked or kind == "revoked"
-    lapsing = grant.remaining
+    expiring = grant.remaining
     if grant.quantity is None:
         balance.unlimited -= 1
         balance.has_lost_unlimited = True
         if balance.kind == "limit":
             _count_units_in_use(grant, cause)
-    elif lapsing:
-        move(grant, kind, lapsing, cause)
+    elif expiring:
+        move(grant, kind, expiring, cause)
     if balance.kind == "limit":
-        balance.excess += ((grant.quantity or 0) if lowering is None else lowering) - lapsing
-        absorb(balance, cause)
+        balance.excess += ((grant.quantity or 0) if lowering is None else lowering) - expiring
+        reduce_excess(balance, cause)
 
 
 def end_grants(grants: Iterable[Grant]) -> None:
@@ -295,13 +295,13 @@ def _count_units_in_use(grant: Grant, cause: Cause | None) -> None:
         grant.balance.entries.append(Entry(grant, "granted", grant.quantity, cause))
 
 
-def absorb(balance: Balance, cause: Cause | None = None) -> None:
+def reduce_excess(balance: Balance, cause: Cause | None = None) -> None:
     """Expire remaining units of a limit against its excess."""
     for grant in balance.grants:
-        lapsing = min(balance.excess, grant.remaining)
-        if lapsing:
-            balance.excess -= lapsing
-            move(grant, "expired", lapsing, cause)
+        expiring = min(balance.excess, grant.remaining)
+        if expiring:
+            balance.excess -= expiring
+            move(grant, "expired", expiring, cause)
 
 
 def add_grant(balance: Balance, new: NewGrant, at: datetime) -> Grant:
@@ -335,7 +335,7 @@ def add_grant(balance: Balance, new: NewGrant, at: datetime) -> Grant:
     return grant
 
 
-def lapse(grants: Iterable[Grant], quantity: int) -> None:
+def expire_units(grants: Iterable[Grant], quantity: int) -> None:
     """Expire unused units of a lowered limit, beginning with the first of these grants."""
     for grant in grants:
         part = min(quantity, grant.remaining)
@@ -354,7 +354,9 @@ def give_back(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None)
     if grant.quantity is None:
         return
     balance = grant.balance
-    lapsing = min(quantity, balance.excess) if balance.kind == "limit" else quantity if grant.has_ended else 0
-    if lapsing:
-        balance.excess -= min(lapsing, balance.excess)
-        move(grant, "expired", lapsing, cause)
+    expiring = (
+        min(quantity, balance.excess) if balance.kind == "limit" else quantity if grant.has_ended else 0
+    )
+    if expiring:
+        balance.excess -= min(expiring, balance.excess)
+        move(grant, "expired", expiring, cause)

@@ -13,9 +13,9 @@ class Ceiling:
 
     def plus(self, shares: Iterable[int | None]) -> "Ceiling":
         """Return the ceiling with further shares added; a share of None is unlimited."""
-        given = list(shares)
-        units = self.units + sum(share for share in given if share is not None)
-        return Ceiling(units, self.is_unlimited or None in given)
+        shares = list(shares)
+        units = self.units + sum(share for share in shares if share is not None)
+        return Ceiling(units, self.is_unlimited or None in shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class CeilingChange:
 
     more: int
     """Units to grant."""
-    lapsing: int
+    expiring: int
     """Unused units to expire."""
     excess: int
     """Units in use above the ceiling; releasing units reduces this before any are free again."""
@@ -37,6 +37,6 @@ def ceiling_change(ceiling: Ceiling, in_use: int, remaining: int) -> CeilingChan
     free = max(0, ceiling.units - in_use)
     return CeilingChange(
         more=max(0, free - remaining),
-        lapsing=max(0, remaining - free),
+        expiring=max(0, remaining - free),
         excess=max(0, in_use - ceiling.units),
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.consumables.domain.allotments import PLAN_PRIORITY
-from services.consumables.domain.balance import Balance, Grant, NewGrant, end_grants, lapse
+from services.consumables.domain.balance import Balance, Grant, NewGrant, end_grants, expire_units
 from services.consumables.domain.grant_cycles import ONCE
 from services.consumables.domain.limit_ceiling import Ceiling, ceiling_change
 from services.consumables.grants.allotments import Allotment, AllotmentUpdate, grant_key, grant_source
@@ -53,7 +53,7 @@ def _set_ceiling(
     batch: LedgerBatch, others: int, rows: list[Allotment]
 ) -> list[tuple[Allotment, AllotmentUpdate]]:
     balance = batch.balances[rows[0].account, rows[0].feature]
-    before = [grant for grant in balance.grants if grant.is_open]
+    open_before = [grant for grant in balance.grants if grant.is_open]
     shares = [0 if row.ended_at is not None else row.cycle_quantity for row in rows]
     grant_ids = [list(row.grant_ids) for row in rows]
     for row, share, row_grant_ids in zip(rows, shares, grant_ids, strict=True):
@@ -68,7 +68,7 @@ def _set_ceiling(
     change = ceiling_change(ceiling, in_use, balance.remaining)
     if change.excess != balance.excess:
         balance.excess, balance.is_changed = change.excess, True
-    lapse(sorted(before, key=_newest_first), change.lapsing)
+    expire_units(sorted(open_before, key=_newest_first), change.expiring)
     if change.more:
         grant_ids[-1] += _add_grant(batch, balance, rows[-1], change.more, len(grant_ids[-1]))
     return [

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.consumables.domain.balance import Cause, Grant, NewGrant, absorb, end
+from services.consumables.domain.balance import Cause, Grant, NewGrant, end, reduce_excess
 from services.consumables.ledger.rejections import no_account, unknown_feature
 from services.consumables.ledger.repository import Account, load, open_balances
 from services.consumables.ledger.snapshots import grant_snapshot
@@ -44,7 +44,7 @@ async def grant(work: UnitOfWork, command: m.Grant) -> m.Granted:
         f"{MANUAL_KEY_PREFIX}{command.command_id}",
     )
     [grant_id] = batch.add_grants(balance, [new])
-    absorb(balance, Cause(command.command_id))
+    reduce_excess(balance, Cause(command.command_id))
     await write_and_recharge(work, batch)
     return m.Granted(grant=grant_snapshot(batch.grants[grant_id], source))
 

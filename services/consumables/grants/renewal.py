@@ -1,4 +1,4 @@
-"""Granting of due allotments: the units of a new cycle, top-ups of the running one, and the end of all.
+"""Granting of due allotments: new cycles, top-ups of running cycles, and the end of ended subscriptions.
 
 The due units follow from the projections and from what each allotment records as granted. Running it again
 grants nothing, and the next tick grants what a crash left out.
@@ -139,31 +139,31 @@ def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentU
     left = sum(grant.unused for grant in grants)
     quantity = row.cycle_quantity
     share = share_left(cycle, at) if row.prorated else Fraction(1)
-    now_due = due(quantity, row.rollover if row.offered else 0, cycle, before, left, share=share)
+    units = due(quantity, row.rollover if row.offered else 0, cycle, before, left, share=share)
     next_at = cycle.end if row.offered else None
-    if now_due is None:
+    if units is None:
         # Nothing to grant: the grants stay as they are until the cycle ends.
         return AllotmentUpdate(before.cycle if before else None, row.granted, row.grant_ids, next_at)
-    if now_due.closes:
+    if units.closes:
         end_grants(grants)
     is_new = before is None or cycle.start > before.cycle.start
     kept = [] if is_new else row.grant_ids
     added = batch.add_grants(
-        batch.balances[row.account, row.feature], _new_grants(row, cycle, now_due, len(kept))
+        batch.balances[row.account, row.feature], _new_grants(row, cycle, units, len(kept))
     )
     return AllotmentUpdate(cycle, quantity, [*kept, *added], next_at)
 
 
-def _new_grants(row: Allotment, cycle: Cycle, now_due: Due, number: int) -> list[NewGrant]:
+def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[NewGrant]:
     new = []
-    if now_due.carried:
+    if units.carried:
         source = grant_source(row, "rollover")
         key = grant_key(row, cycle, number)
-        new.append(NewGrant(new_id("grant"), now_due.carried, cycle.end, CARRIED_PRIORITY, source, key))
-    if now_due.quantity != 0:
+        new.append(NewGrant(new_id("grant"), units.carried, cycle.end, CARRIED_PRIORITY, source, key))
+    if units.quantity != 0:
         key = grant_key(row, cycle, number + len(new))
         new.append(
-            NewGrant(new_id("grant"), now_due.quantity, cycle.end, PLAN_PRIORITY, grant_source(row), key)
+            NewGrant(new_id("grant"), units.quantity, cycle.end, PLAN_PRIORITY, grant_source(row), key)
         )
     return new
 

@@ -88,7 +88,7 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
     """Update the projection of a subscription, its terms and their allotments."""
     await lock_subscriptions(work, [snapshot.subscription_id, snapshot.customer.token])
     known = await work.session.get(KnownSubscriptionRow, snapshot.subscription_id)
-    before = (known.anchor, known.bought) if known else (None, None)
+    previous_anchor, previous_bought = (known.anchor, known.bought) if known else (None, None)
     anchor, bought = _anchor(known, snapshot), _bought_products(snapshot)
     has_ended = snapshot.status in ENDED
     is_newer = await keep_newest(
@@ -109,10 +109,10 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
     if not is_newer:
         return
     if not has_ended:
-        slots = await _write_terms(work, snapshot, is_bought_anew=bought != before[1])
+        slots = await _write_terms(work, snapshot, has_new_products=bought != previous_bought)
         await mark_due(work, snapshot.subscription_id, slots)
         await allot(work, [snapshot.subscription_id], slots=slots)
-    if has_ended or anchor != before[0]:
+    if has_ended or anchor != previous_anchor:
         await mark_due(work, snapshot.subscription_id, None)
 
 
@@ -212,7 +212,7 @@ def _bought_products(snapshot: SubscriptionSnapshot) -> str:
 
 
 async def _write_terms(
-    work: UnitOfWork, snapshot: SubscriptionSnapshot, *, is_bought_anew: bool
+    work: UnitOfWork, snapshot: SubscriptionSnapshot, *, has_new_products: bool
 ) -> list[str]:
     """Write the terms of a subscription; return the slots whose allotments are due because of that.
 
@@ -234,7 +234,7 @@ async def _write_terms(
     due = [
         slot
         for slot in changed
-        if is_bought_anew or new[slot].kind == "limit" or slot not in before or not before[slot].offered
+        if has_new_products or new[slot].kind == "limit" or slot not in before or not before[slot].offered
     ]
     if changed:
         statement = insert(TermsRow).values(
