@@ -1,1 +1,1 @@
-"""Accounts of units: granted by subscriptions and by hand, used up, kept in a ledger that only grows."""
+"""The service that manages accounts of units: grants, consumption and an append-only ledger."""

@@ -1,4 +1,4 @@
-"""The worker of this service: wiring only."""
+"""The worker of this service: its handlers and the objects injected into them."""
 
 from typing import Any
 
@@ -39,11 +39,11 @@ HANDLERS = (
     purchase,
     recharges_queries,
 )
-"""Importing these modules registers the commands, questions, events and jobs of this worker."""
+"""Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
 def provide(settings: Settings) -> list[Any]:
-    """What handlers are given beside their message."""
+    """Build the objects that are injected into handlers."""
     return [ServiceClient(settings, service.name)]
 
 

@@ -1,4 +1,4 @@
-"""What must hold of units and the money they were bought for, checked on live data by `./dev audit`."""
+"""Invariants of this service's live data, checked by `./dev audit`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ UNPAID_OR_UNGRANTED = """
     LIMIT 20
 """
 
-LAST_TOLD = """
+NOT_AT_LAST_EVENT = """
     SELECT coalesce(row.id, told.entity_id) AS id, row.version, told.version AS told
     FROM (SELECT replace(account, ':', '_') || '.' || feature AS id, version FROM {schema}.balances
           UNION ALL SELECT recharge_id, version FROM {schema}.recharges) AS row
@@ -76,7 +76,7 @@ LAST_TOLD = """
                WHERE entity IN ('consumable', 'recharge') GROUP BY entity_id) AS told
         ON told.entity_id = row.id
     WHERE row.version IS DISTINCT FROM coalesce(told.version, 0)
-      -- What was told so long ago that the row is gone.
+      -- Rows whose last event was in an outbox partition that has been dropped.
       AND NOT (told.version IS NULL AND EXISTS (
           SELECT FROM {schema}.partitions WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
     LIMIT 20
@@ -84,27 +84,27 @@ LAST_TOLD = """
 
 
 @dataclass(frozen=True, slots=True)
-class Agreeing:
-    """Something that one query finds where it does not hold; each statement sees one moment."""
+class QueryInvariant:
+    """An invariant whose violations are the rows of one query, which reads a single snapshot."""
 
     name: str
     query: str
-    said: str
-    """A row in words."""
+    template: str
+    """The format string that describes a row."""
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """The rows in words."""
-        return [self.said.format(**row) for row in await live.rows(SCHEMA, self.query)]
+        """Return a description of each violating row."""
+        return [self.template.format(**row) for row in await live.rows(SCHEMA, self.query)]
 
 
 @dataclass(frozen=True, slots=True)
-class TheBucketIsWhatTheTablesSay:
-    """Every balance has its key in `billing_balances`, and no other key is there."""
+class BalancesBucketMatchesTables:
+    """Every balance has a key in `billing_balances` with its value, and there are no other keys."""
 
     name: str = "the balances bucket equals the tables"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Keys that still differ after everything committed has had the time to be published."""
+        """Return the keys that still differ after committed messages have had time to be published."""
         return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
@@ -114,46 +114,46 @@ class TheBucketIsWhatTheTablesSay:
                       CASE WHEN unlimited = 0 THEN remaining END AS remaining
                FROM {schema}.balances WHERE version > 0""",
         )
-        wanted = {
+        expected = {
             row["key"]: BucketBalance(remaining=row["remaining"], version=row["version"]) for row in rows
         }
         found = await bucket_values(live, BALANCES_BUCKET, BucketBalance)
         return [
-            f"{key}: the tables say {wanted.get(key)!r}, the bucket {found.get(key)!r}"
-            for key in sorted(wanted.keys() | found.keys())
-            if wanted.get(key) != found.get(key)
+            f"{key}: the tables say {expected.get(key)!r}, the bucket {found.get(key)!r}"
+            for key in sorted(expected.keys() | found.keys())
+            if expected.get(key) != found.get(key)
         ]
 
 
 BALANCE = "{account} {feature}: "
 INVARIANTS = (
-    Agreeing(
+    QueryInvariant(
         "balances are what the ledger adds up to",
         UNEQUAL_TO_LEDGER,
         BALANCE
         + "granted {granted}, consumed {consumed}, reserved {reserved}, expired {expired}; the ledger "
         "says {was_granted}, {was_consumed}, {was_reserved}, {was_expired}",
     ),
-    Agreeing(
+    QueryInvariant(
         "balances are the sums of their grants",
         UNEQUAL_TO_GRANTS,
         BALANCE + "granted {granted}, consumed {consumed}, reserved {reserved}, expired {expired}, "
         "remaining {remaining}, unlimited {unlimited}",
     ),
-    Agreeing(
+    QueryInvariant(
         "what is reserved is held by open reservations",
         UNEQUAL_TO_RESERVATIONS,
         "{grant_id}: {reserved} reserved, {held} held",
     ),
-    Agreeing(
+    QueryInvariant(
         "recharges bring units when they are paid, and only then",
         UNPAID_OR_UNGRANTED,
         "{recharge_id} is {status}: {quantity} bought, {given} granted",
     ),
-    Agreeing(
+    QueryInvariant(
         "rows are at the version that was told last",
-        LAST_TOLD,
+        NOT_AT_LAST_EVENT,
         "{id} is at {version}, told {told}",
     ),
-    TheBucketIsWhatTheTablesSay(),
+    BalancesBucketMatchesTables(),
 )

@@ -1,5 +1,5 @@
-"""What this service's Postgres role may not do to its own tables; provisioning reads this."""
+"""Restrictions of this service's Postgres role on its own tables, applied by provisioning."""
 
 CHANGEABLE_COLUMNS: dict[str, tuple[str, ...]] = {}
 WRITTEN_BY_OWNER = ("closed_entries",)
-"""The sums of dropped partitions, written by the owner's function that drops them; the service reads them."""
+"""Tables that only the owner's function writes, which drops partitions; the service may read them."""

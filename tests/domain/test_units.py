@@ -10,11 +10,11 @@ from services.consumables.domain.balance import (
     Drawn,
     Grant,
     Insufficient,
-    absorb,
     burn_order,
     draw,
     end,
     give_back,
+    reduce_excess,
 )
 from tallystick.messages.consumables import CountedKind
 
@@ -33,7 +33,7 @@ def balance(*grants: Grant, kind: CountedKind = "consumable") -> Balance:
         found.granted += grant.quantity or 0
         found.remaining += grant.remaining
         found.unlimited += grant.quantity is None
-    found.open_up(grants, NOW)
+    found.attach_grants(grants, NOW)
     return found
 
 
@@ -148,7 +148,7 @@ def test_new_room_in_a_limit_goes_to_those_who_are_in_already() -> None:
     more.balance = one
     one.grants.append(more)
     one.granted, one.remaining = one.granted + 5, 5
-    absorb(one)
+    reduce_excess(one)
     assert (one.excess, one.remaining, one.expired) == (0, 3, 2)
     assert is_whole(one)
 
@@ -164,7 +164,7 @@ def test_places_in_use_are_above_the_ceiling_when_their_part_of_it_expires() -> 
     draw([one], one.grants, 10, "consumed", WHY)
     seven, three = one.grants
     assert seven.is_open
-    one.open_up(one.grants, TOMORROW)
+    one.attach_grants(one.grants, TOMORROW)
     assert (one.excess, one.remaining, one.consumed) == (7, 0, 10)
     for _ in range(7):
         give_back(seven, "freed", 1, WHY)
@@ -179,7 +179,7 @@ def test_places_of_an_expired_grant_that_others_have_room_for_are_free_once_rele
     one = members(grant("ten", 10), grant("five", 5, expires_at=TOMORROW))
     draw([one], one.grants, 5, "consumed", WHY)
     five = one.grants[0]
-    one.open_up(one.grants, TOMORROW)
+    one.attach_grants(one.grants, TOMORROW)
     assert (one.excess, one.remaining) == (0, 5)
     give_back(five, "freed", 5, WHY)
     assert (one.excess, one.remaining, one.expired) == (0, 10, 5)
@@ -195,9 +195,9 @@ def test_a_part_of_a_limit_that_lapsed_before_its_time_lowers_the_ceiling_all_th
     more.balance = one
     one.grants.insert(0, more)
     one.granted, one.remaining, one.excess = one.granted + 5, 5, 7
-    absorb(one)
+    reduce_excess(one)
     assert (one.excess, one.remaining, more.is_open) == (2, 0, True)
-    one.open_up(one.grants, TOMORROW)
+    one.attach_grants(one.grants, TOMORROW)
     assert (one.excess, one.remaining, more.is_open) == (7, 0, False)
     assert is_whole(one)
 
@@ -208,7 +208,7 @@ def test_what_was_used_of_unlimited_places_counts_when_they_end() -> None:
     draw([one], one.grants, 8, "consumed", WHY)
     endless = one.grants[0]
     assert (endless.consumed, one.beyond) == (8, 8)
-    one.open_up(one.grants, TOMORROW)
+    one.attach_grants(one.grants, TOMORROW)
     assert (one.unlimited, one.excess, one.remaining, one.beyond, one.granted) == (0, 0, 2, 0, 18)
     give_back(endless, "freed", 8, WHY)
     assert (one.excess, one.remaining, one.consumed) == (0, 10, 0)

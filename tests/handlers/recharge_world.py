@@ -11,7 +11,7 @@ from services.consumables.app import service
 from services.consumables.domain.balance import NewGrant
 from services.consumables.ledger.repository import Account, open_balances
 from services.consumables.ledger.writer import write
-from services.consumables.recharges.purchase import units_are_low
+from services.consumables.recharges.purchase import recharge_low_balances
 from shared.ids import new_id
 from shared.messaging.service_client import ServiceClient
 from shared.settings import CommonSettings
@@ -87,8 +87,8 @@ class RechargeWorld:
             batch = await open_balances(work, [Account(account, FEATURE, "consumable", customer.token)])
             source = {"kind": "manual"}
             new = NewGrant(new_id("grant"), quantity, expires_at, 100, source, self.command_id())
-            batch.give(batch.balances[account, FEATURE], [new])
-            await write(work, batch, is_watched=False)
+            batch.add_grants(batch.balances[account, FEATURE], [new])
+            await write(work, batch, emit_levels=False)
 
     def wants(self, quantity: int, account: str = ACCOUNT) -> m.Consume:
         """A command that uses units of an account."""
@@ -112,7 +112,7 @@ class RechargeWorld:
     async def looks(self, account: str = ACCOUNT) -> None:
         """Find units low, as any commit does that leaves them so."""
         async with self.bound.runtime.transactions.begin(caused_by="looked", now=self.now) as work:
-            await units_are_low(work, [(account, FEATURE)])
+            await recharge_low_balances(work, [(account, FEATURE)])
 
     async def charges(self) -> int:
         """Handle what was queued for charging since; how many that were."""

@@ -90,7 +90,7 @@ async def test_renewed_at_once_or_one_by_one_is_told_alike(
         before = len(await world.told())
         with monkeypatch.context() as patched:
             if number == 0:
-                patched.setattr(renewal, "renew_plainly", nothing)
+                patched.setattr(renewal, "renew_in_bulk", nothing)
             for moment in ("2026-03-01", "2026-04-01", "2026-05-01"):
                 await world.renews(moment)
         told.append([without_names(event, customer) for _, event in (await world.told())[before:]])

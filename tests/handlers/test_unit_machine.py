@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from psycopg.rows import dict_row
 
 from services.consumables.app import service
-from services.consumables.invariants import INVARIANTS, Agreeing
+from services.consumables.invariants import INVARIANTS, QueryInvariant
 from shared.operations.audit import Live, VersionsHaveNoGaps
 from tallystick.subjects import Subjects
 from tests.handlers.unit_machine import Units
@@ -40,7 +40,7 @@ async def audited(database: str) -> list[str]:
     connection = await psycopg.AsyncConnection.connect(database, autocommit=True, row_factory=dict_row)
     nobody: Any = None
     live = Live(connection, nobody, Subjects())
-    checked = [one for one in INVARIANTS if isinstance(one, Agreeing)]
+    checked = [one for one in INVARIANTS if isinstance(one, QueryInvariant)]
     assert checked
     found = [wrong for one in checked for wrong in await one.violations(live)]
     found += await VersionsHaveNoGaps("consumables").violations(live)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from services.consumables.invariants import INVARIANTS, Agreeing, TheBucketIsWhatTheTablesSay
+from services.consumables.invariants import INVARIANTS, BalancesBucketMatchesTables, QueryInvariant
 from shared.operations import audit_helpers
 from shared.operations.audit import Live
 from tallystick.messages import consumables as m
@@ -61,7 +61,7 @@ async def found(live: Live) -> dict[str, int]:
     return {
         one.name: len(violations)
         for one in INVARIANTS
-        if isinstance(one, Agreeing) and (violations := await one.violations(live))
+        if isinstance(one, QueryInvariant) and (violations := await one.violations(live))
     }
 
 
@@ -144,7 +144,7 @@ async def test_a_bucket_that_differs_is_found(
 ) -> None:
     # What is wrong here stays wrong: one second look is enough.
     monkeypatch.setattr(audit_helpers, "PENDING_MAX_SECONDS", audit_helpers.RETRY_SECONDS)
-    invariant = TheBucketIsWhatTheTablesSay()
+    invariant = BalancesBucketMatchesTables()
     bucket = await live.nats.jetstream().create_key_value(bucket=BALANCES_BUCKET)
     key = f"customer_organization_acme.{FEATURE}"
     put = (await world.bound.outbox(f"KV_{BALANCES_BUCKET}"))[-1]

@@ -1,1 +1,1 @@
-"""Use cases that take units: consuming, reserving, giving back, and reports of what was used."""
+"""Consuming, reserving, releasing and refunding units, and usage reports."""

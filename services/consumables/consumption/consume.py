@@ -1,4 +1,4 @@
-"""Using units: each command decided in the order of arrival, on balances that are loaded once for all."""
+"""Consumption of units: commands are decided in order of arrival on balances that are loaded once for all."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from services.consumables.domain.balance import Cause, Drawn, Insufficient, Part, draw
-from services.consumables.ledger.rejections import refuse_unreached
-from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load, loading
+from services.consumables.ledger.rejections import explain_unreached
+from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load, load_statements
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
@@ -18,59 +18,60 @@ from tallystick.messages import consumables as m
 Decision = Drawn | Rejected
 
 
-def drawn_for(request: m.UnitsRequest) -> str:
-    """Whose units a command draws, for taking turns where more commands wait than fit into one commit."""
+def unit_owner(request: m.UnitsRequest) -> str:
+    """Return whose units a command draws, for fair queueing when not all waiting commands fit in a commit."""
     return request.account or request.consumer.token
 
 
 def draw_request(request: m.UnitsRequest) -> DrawRequest:
-    """Who wants units of what, and from where."""
+    """Return the key under which the balances of a command are loaded."""
     return DrawRequest(request.consumer.token, request.feature, request.account)
 
 
-def reading(requests: Sequence[m.UnitsRequest]) -> Sequence[Bound]:
-    """What is read first for those who want units."""
-    return loading(draw_request(request) for request in requests)
+def preload_statements(requests: Sequence[m.UnitsRequest]) -> Sequence[Bound]:
+    """Return the statements that load the balances of commands, to run with the first query of a commit."""
+    return load_statements(draw_request(request) for request in requests)
 
 
-@service.command(m.Consume, together=True, owner=drawn_for, reads=reading)
+@service.command(m.Consume, together=True, owner=unit_owner, reads=preload_statements)
 async def consume(work: UnitOfWork, commands: Sequence[m.Consume]) -> list[bytes | Rejected]:
-    """Use units for each command; results are written as JSON."""
-    batch = await load(work, [draw_request(command) for command in commands])
-    decided = [decide(batch, command, "consumed", _cause(command)) for command in commands]
-    refused = await refuse_unreached(work, batch, [draw_request(command) for command in commands])
+    """Consume units for each command; results are encoded as JSON."""
+    requests = [draw_request(command) for command in commands]
+    batch = await load(work, requests)
+    decisions = [decide(batch, command, "consumed", _cause(command)) for command in commands]
+    rejections = await explain_unreached(work, batch, requests) if None in decisions else {}
     await write_and_recharge(work, batch)
     return [
-        _result(decision) if decision is not None else refused[draw_request(command)]
-        for command, decision in zip(commands, decided, strict=True)
+        _result(decision) if decision is not None else rejections[request]
+        for request, decision in zip(requests, decisions, strict=True)
     ]
 
 
 def decide(
     batch: LedgerBatch, request: m.UnitsRequest, kind: m.EntryKind, cause: Cause
 ) -> Drawn | Rejected | None:
-    """What becomes of one wish, whose effect is in memory from then on.
+    """Decide one command against the loaded balances and apply it in memory.
 
-    None: the consumer can reach no such units, for a reason that has to be looked up.
+    Return None if the command reaches no balance; `explain_unreached` finds the reason.
     """
     reach = batch.reach.get(draw_request(request))
     if reach is None:
         return None
     if reach.is_suspended:
         return account_suspended(request)
-    taken = draw(reach.balances, reach.grants, request.quantity, kind, cause, partial=request.partial)
-    if isinstance(taken, Insufficient):
-        return insufficient(taken.available)
-    return taken
+    result = draw(reach.balances, reach.grants, request.quantity, kind, cause, partial=request.partial)
+    if isinstance(result, Insufficient):
+        return insufficient(result.available)
+    return result
 
 
 def insufficient(available: int) -> Rejected:
-    """The refusal of more units than there are."""
+    """Return the rejection of a request for more units than are available."""
     return Rejected("insufficient_balance", f"Only {available} may still be drawn.", {"available": available})
 
 
 def account_suspended(request: m.UnitsRequest) -> Rejected:
-    """The refusal to draw on what is suspended."""
+    """Return the rejection of a request whose accounts are all suspended."""
     return Rejected(
         "account_suspended",
         "What this consumer could draw on is suspended until what is owed is paid.",
@@ -78,8 +79,8 @@ def account_suspended(request: m.UnitsRequest) -> Rejected:
     )
 
 
-def drawn(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """Units taken, as results and reservations say it."""
+def drawn_parts(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return drawn units in the form of results and of the reservations table."""
     return [
         {
             "account": part.grant.balance.account,
@@ -97,5 +98,10 @@ def _cause(command: m.Consume) -> Cause:
 def _result(decision: Decision) -> bytes | Rejected:
     if isinstance(decision, Rejected):
         return decision
-    result = {"consumed": decision.quantity, "remaining": decision.remaining, "drawn": drawn(decision.parts)}
-    return orjson.dumps(result)
+    return orjson.dumps(
+        {
+            "consumed": decision.quantity,
+            "remaining": decision.remaining,
+            "drawn": drawn_parts(decision.parts),
+        }
+    )

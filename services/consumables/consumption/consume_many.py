@@ -1,4 +1,4 @@
-"""Many consumptions in one message: each is a command of its own, stored and found again under its own id."""
+"""Many consumptions in one message, each of which is a command with an id and a stored outcome of its own."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ from shared.persistence.sql_pipeline import Bound
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
-MESSAGES_AT_ONCE = 8
-"""Messages of up to 500 items in one transaction; more would make whoever needs the same balances wait."""
+MESSAGES_MAX = 8
+"""Messages of up to 500 items in one transaction; more would block others with the same balances too long."""
 
 
-def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
-    """What is read first for the items of all messages."""
-    return consume.reading([item for message in messages for item in message.items])
+def preload_statements(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
+    """Return the statements that load the balances of all messages' items."""
+    return consume.preload_statements([item for message in messages for item in message.items])
 
 
-@service.command(m.ConsumeMany, together=True, together_max=MESSAGES_AT_ONCE, reads=reading)
+@service.command(m.ConsumeMany, together=True, together_max=MESSAGES_MAX, reads=preload_statements)
 async def consume_many(
     work: UnitOfWork, commands: Sequence[m.ConsumeMany], inbox: Inbox
 ) -> list[bytes | Exception]:
-    """The outcomes of each message's items, in their order, written as JSON."""
-    asked = [
+    """Consume units for the items of each message; return their outcomes in order, encoded as JSON."""
+    items = [
         BatchedCommand(item, item.model_dump_json().encode(), work.now)
         for command in commands
         for item in command.items
@@ -33,7 +33,7 @@ async def consume_many(
         work.traces |= dict.fromkeys(
             (item.command_id for item in command.items), work.trace(command.command_id)
         )
-    answers = iter(await decide_in(work, inbox, asked, consume.consume))
+    answers = iter(await decide_in(work, inbox, items, consume.consume))
     return [_outcomes([next(answers) for _ in command.items]) for command in commands]
 
 
@@ -41,7 +41,7 @@ def _outcomes(answers: Sequence[Answer | Exception]) -> bytes | Exception:
     bodies = []
     for answer in answers:
         if isinstance(answer, Exception):
-            # Nobody can tell what became of one: the message is to be sent again.
+            # The outcome of one item is unknown, so the whole message must be sent again.
             return answer
         bodies.append(answer.body)
     return b'{"outcomes":[%b]}' % b",".join(bodies)

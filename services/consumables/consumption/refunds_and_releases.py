@@ -1,10 +1,10 @@
-"""Units that come back after they were used: limits that are freed, consumptions that are refunded."""
+"""Releases of limits and refunds of consumptions, which give used units back."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.consumables.domain.balance import Balance, Cause, Grant, available, give_back
-from services.consumables.ledger.rejections import refuse_unreached
+from services.consumables.ledger.rejections import explain_unreached
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
@@ -34,7 +34,7 @@ TAKE_OFF_USAGE = """
 
 
 class Consumption(NamedTuple):
-    """Units that were used: by whom, when, and from which grants."""
+    """A consumption to be refunded: its consumer, time and grants."""
 
     consumer: str
     feature: str
@@ -46,22 +46,25 @@ class Consumption(NamedTuple):
 
 @service.command(m.Release)
 async def release(work: UnitOfWork, command: m.Release) -> m.Left:
-    """Free what was occupied of a limit, from what is in use above a lowered ceiling first."""
-    wanted = DrawRequest(command.consumer.token, command.feature, command.account)
-    batch = await load(work, [wanted], in_use=True)
-    refused = await refuse_unreached(work, batch, [wanted])
-    if refused and refused[wanted].error.code != "insufficient_balance":
-        raise refused[wanted]
-    balances = [balance for balance in _all_of(batch, wanted) if balance.kind == "limit"]
+    """Release units of a limit, which first reduces the excess above a lowered ceiling.
+
+    Raises Rejected `nothing_to_release`, `no_account` or `unknown_feature`.
+    """
+    request = DrawRequest(command.consumer.token, command.feature, command.account)
+    batch = await load(work, [request], in_use=True)
+    rejections = await explain_unreached(work, batch, [request])
+    if rejections and rejections[request].error.code != "insufficient_balance":
+        raise rejections[request]
+    balances = [balance for balance in _reachable_balances(batch, request) if balance.kind == "limit"]
     grants = [grant for balance in balances for grant in balance.grants if grant.consumed > 0]
     in_use = sum(grant.consumed for grant in grants)
     if in_use < command.quantity:
         raise Rejected("nothing_to_release", f"Only {in_use} are in use.", {"in_use": in_use})
     left = command.quantity
-    for grant in sorted(grants, key=_leaving, reverse=True):
+    for grant in sorted(grants, key=_release_order, reverse=True):
         part = min(left, grant.consumed)
         if part:
-            give_back(grant, "freed", part, Cause(command.command_id, wanted.consumer))
+            give_back(grant, "freed", part, Cause(command.command_id, request.consumer))
             left -= part
     await write_and_recharge(work, batch)
     return m.Left(remaining=available(balances))
@@ -69,22 +72,22 @@ async def release(work: UnitOfWork, command: m.Release) -> m.Left:
 
 @service.command(m.RefundConsumption)
 async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> m.Refunded:
-    """Give back what a consumption used to the grants it was drawn from, the last first.
+    """Give the units of a consumption back to the grants they were drawn from, the last one first.
 
-    Raises Rejected `not_found`, `already_refunded`.
+    Raises Rejected `not_found` or `already_refunded`.
     """
-    consumption = await _consumption(work, command.consumption_id)
-    wanted = DrawRequest(consumption.consumer, consumption.feature, consumption.account)
+    consumption = await _find_consumption(work, command.consumption_id)
+    request = DrawRequest(consumption.consumer, consumption.feature, consumption.account)
     batch = await load(
         work,
-        [wanted],
+        [request],
         named=[(part["account"], consumption.feature) for part in consumption.drawn],
         grant_ids=[part["grant_id"] for part in consumption.drawn],
     )
-    # Read once the balances are locked, so that nobody else refunds the same.
+    # Read after the balances are locked, so that no other transaction refunds the same units.
     row = await (await work.driver.execute(FIND_REFUNDED, (command.consumption_id,))).fetchone()
     refunded = row[0] if row is not None else 0
-    parts = _parts_left(batch, consumption, refunded)
+    parts = _refundable_parts(batch, consumption, refunded)
     refundable = sum(left for _, left in parts)
     quantity = command.quantity if command.quantity is not None else refundable
     if quantity > refundable or refundable == 0:
@@ -99,24 +102,26 @@ async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> 
             back -= part
     await write_and_recharge(work, batch)
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))
-    reach = batch.reach.get(wanted)
+    reach = batch.reach.get(request)
     return m.Refunded(refunded=quantity, remaining=available(reach.balances if reach is not None else ()))
 
 
-def _leaving(grant: Grant) -> tuple[bool, Any]:
-    # What was drawn last comes back first; what has ended before anything else where there is excess for it
-    # to go into, after everything else where it has room.
+def _release_order(grant: Grant) -> tuple[bool, Any]:
+    """Return the sort key of releasing, in descending order: the grant that was drawn last comes first.
+
+    Ended grants come before all others if there is an excess to reduce, and after them otherwise.
+    """
     return grant.has_ended == (grant.balance.excess > 0), grant.order
 
 
-def _all_of(batch: LedgerBatch, wanted: DrawRequest) -> list[Balance]:
-    # Who is suspended may still free what they use.
-    reach = batch.reach.get(wanted)
+def _reachable_balances(batch: LedgerBatch, request: DrawRequest) -> list[Balance]:
+    # Units of a suspended account may still be released.
+    reach = batch.reach.get(request)
     return list(reach.all_balances) if reach is not None else []
 
 
-def _parts_left(batch: LedgerBatch, consumption: Consumption, refunded: int) -> list[tuple[Grant, int]]:
-    """What there is to refund of each grant, the last first; without places that were released since."""
+def _refundable_parts(batch: LedgerBatch, consumption: Consumption, refunded: int) -> list[tuple[Grant, int]]:
+    """Return the refundable units of each grant, the last one first, without units released since."""
     parts = []
     for part in reversed(consumption.drawn):
         before = min(refunded, part["quantity"])
@@ -140,7 +145,7 @@ async def _take_off_usage(
     await work.driver.execute(TAKE_OFF_USAGE, values)
 
 
-async def _consumption(work: UnitOfWork, consumption_id: str) -> Consumption:
+async def _find_consumption(work: UnitOfWork, consumption_id: str) -> Consumption:
     row = await (await work.driver.execute(FIND_CONSUMPTION, (consumption_id,))).fetchone()
     if row is None:
         raise Rejected(

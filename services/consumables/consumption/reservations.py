@@ -1,4 +1,4 @@
-"""Units set aside for a while, then used or given back; by themselves when their time is over."""
+"""Reservations of units, which are committed or released, and which expire after their time to live."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,9 +6,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.consumables.consumption.consume import decide, draw_request, drawn, drawn_for, reading
+from services.consumables.consumption.consume import (
+    decide,
+    draw_request,
+    drawn_parts,
+    preload_statements,
+    unit_owner,
+)
 from services.consumables.domain.balance import Balance, Cause, available, give_back, move
-from services.consumables.ledger.rejections import refuse_unreached
+from services.consumables.ledger.rejections import explain_unreached
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
@@ -18,8 +24,8 @@ from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages import consumables as m
 
-EXPIRED_AT_ONCE = 100
-"""Reservations given back in one transaction: as many as whoever loads their balances looks at."""
+EXPIRY_BATCH_SIZE = 100
+"""Reservations released in one transaction: as many as one `load` of their balances releases."""
 INSERT = """
     INSERT INTO consumables.reservations
         (reservation_id, consumer, feature, account, status, drawn, metadata, expires_at, created_at)
@@ -45,7 +51,7 @@ SELECT_DUE = """
 
 
 class Reservation(NamedTuple):
-    """A reservation as it is stored."""
+    """A stored reservation."""
 
     reservation_id: str
     consumer: str
@@ -58,26 +64,31 @@ class Reservation(NamedTuple):
 
     @property
     def quantity(self) -> int:
-        """How many units are set aside."""
+        """The number of reserved units."""
         return sum(part["quantity"] for part in self.drawn)
 
+    @property
+    def draw_request(self) -> DrawRequest:
+        """The key under which the balances of its consumer are loaded."""
+        return DrawRequest(self.consumer, self.feature, self.account)
 
-@service.command(m.Reserve, together=True, owner=drawn_for, reads=reading)
+
+@service.command(m.Reserve, together=True, owner=unit_owner, reads=preload_statements)
 async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes | Rejected]:
-    """Set units aside for each command; results are written as JSON."""
-    batch = await load(work, [draw_request(command) for command in commands])
-    refused = await refuse_unreached(work, batch, [draw_request(command) for command in commands])
+    """Reserve units for each command; results are encoded as JSON."""
+    requests = [draw_request(command) for command in commands]
+    batch = await load(work, requests)
+    reservation_ids = [new_id("reservation") for _ in commands]
+    decisions = [
+        decide(batch, command, "reserved", _cause(command, reservation_id))
+        for command, reservation_id in zip(commands, reservation_ids, strict=True)
+    ]
+    rejections = await explain_unreached(work, batch, requests) if None in decisions else {}
     results: list[bytes | Rejected] = []
     rows = []
-    for command in commands:
-        reservation_id = new_id("reservation")
-        cause = Cause(command.command_id, command.consumer.token, reservation_id, command.metadata)
-        decision = decide(batch, command, "reserved", cause)
-        if decision is None:
-            results.append(refused[draw_request(command)])
-            continue
-        if isinstance(decision, Rejected):
-            results.append(decision)
+    for command, reservation_id, decision in zip(commands, reservation_ids, decisions, strict=True):
+        if decision is None or isinstance(decision, Rejected):
+            results.append(decision or rejections[draw_request(command)])
             continue
         rows.append(
             {
@@ -85,7 +96,7 @@ async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes
                 "consumer": command.consumer.token,
                 "feature": command.feature,
                 "account": command.account,
-                "drawn": drawn(decision.parts),
+                "drawn": drawn_parts(decision.parts),
                 "metadata": command.metadata,
                 "ttl": command.ttl_seconds,
             }
@@ -107,11 +118,11 @@ async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes
 async def commit_reservation(
     work: UnitOfWork, commands: Sequence[m.CommitReservation]
 ) -> list[m.Settled | Rejected]:
-    """Use what was set aside, or less and give the rest back."""
-    desk = await _Desk.open(work, [command.reservation_id for command in commands])
+    """Consume the reserved units of each command; a smaller quantity releases the rest."""
+    settlement = await ReservationSettlement.open(work, [command.reservation_id for command in commands])
     results: list[m.Settled | Rejected] = []
     for command in commands:
-        reservation = desk.open_one(command.reservation_id)
+        reservation = settlement.find_open(command.reservation_id)
         if isinstance(reservation, Rejected):
             results.append(reservation)
             continue
@@ -119,9 +130,9 @@ async def commit_reservation(
         if quantity > reservation.quantity:
             results.append(_more_than_reserved(reservation.quantity))
             continue
-        desk.settle(reservation, quantity, command.command_id)
-        results.append(m.Settled(consumed=quantity, remaining=desk.remaining(reservation)))
-    await desk.close()
+        settlement.settle(reservation, quantity, command.command_id)
+        results.append(m.Settled(consumed=quantity, remaining=settlement.remaining(reservation)))
+    await settlement.close()
     return results
 
 
@@ -129,62 +140,67 @@ async def commit_reservation(
 async def release_reservation(
     work: UnitOfWork, commands: Sequence[m.ReleaseReservation]
 ) -> list[m.Left | Rejected]:
-    """Give back what was set aside."""
-    desk = await _Desk.open(work, [command.reservation_id for command in commands])
+    """Release the reserved units of each command."""
+    settlement = await ReservationSettlement.open(work, [command.reservation_id for command in commands])
     results: list[m.Left | Rejected] = []
     for command in commands:
-        reservation = desk.open_one(command.reservation_id)
+        reservation = settlement.find_open(command.reservation_id)
         if isinstance(reservation, Rejected):
-            # Whoever gives back what has expired has what they want.
-            closed = _closed() if reservation.error.code == "reservation_expired" else reservation
-            results.append(closed)
+            # The units of an expired reservation have been released, as if by an earlier command.
+            expired = reservation.error.code == "reservation_expired"
+            results.append(_closed() if expired else reservation)
             continue
-        desk.settle(reservation, 0, command.command_id)
-        results.append(m.Left(remaining=desk.remaining(reservation)))
-    await desk.close()
+        settlement.settle(reservation, 0, command.command_id)
+        results.append(m.Left(remaining=settlement.remaining(reservation)))
+    await settlement.close()
     return results
 
 
 @service.job("expire_reservations")
 async def expire_reservations(transactions: Transactions, at: datetime) -> None:
-    """Give back every reservation whose time is over by then."""
+    """Release every reservation that has expired."""
     cause = tick_cause("consumables", "expire_reservations", at)
     while True:
         async with transactions.begin(caused_by=cause, now=at) as work:
-            cursor = await work.driver.execute(SELECT_DUE, (at, EXPIRED_AT_ONCE))
+            cursor = await work.driver.execute(SELECT_DUE, (at, EXPIRY_BATCH_SIZE))
             found = await cursor.fetchall()
             keys = [(part["account"], feature) for drawn, feature in found for part in drawn]
-            # Whatever is overdue is given back by whoever loads its balances.
+            # Loading balances releases their overdue reservations.
             batch = await load(work, named=keys)
             await write_and_recharge(work, batch)
-        if len(found) < EXPIRED_AT_ONCE or not batch.overdue:
+        if len(found) < EXPIRY_BATCH_SIZE or not batch.overdue:
             return
 
 
-class _Desk:
-    """Reservations and the balances they hold units of, locked: the balances first, as everywhere."""
+class ReservationSettlement:
+    """Commits and releases reservations in one transaction, with their rows and balances locked."""
 
     def __init__(self, work: UnitOfWork, batch: LedgerBatch, found: dict[str, Reservation]) -> None:
         self._work, self._batch, self._found = work, batch, found
         self._closed: dict[str, dict[str, Any]] = {}
+        """The new column values by reservation id."""
 
     @classmethod
-    async def open(cls, work: UnitOfWork, reservation_ids: Sequence[str]) -> "_Desk":
+    async def open(cls, work: UnitOfWork, reservation_ids: Sequence[str]) -> "ReservationSettlement":
+        """Lock the balances of reservations, then the reservations themselves."""
         rows = await (await work.driver.execute(SELECT, (list(reservation_ids),))).fetchall()
         found = [Reservation(*row) for row in rows]
-        parts = [(one.feature, part) for one in found for part in one.drawn]
+        parts = [(reservation.feature, part) for reservation in found for part in reservation.drawn]
         batch = await load(
             work,
-            [DrawRequest(one.consumer, one.feature, one.account) for one in found],
+            [
+                DrawRequest(reservation.consumer, reservation.feature, reservation.account)
+                for reservation in found
+            ],
             named=[(part["account"], feature) for feature, part in parts],
             grant_ids=[part["grant_id"] for _, part in parts],
         )
-        # Read again, now that nobody else can settle them.
+        # Read again, as no other transaction can settle them from here on.
         rows = await (await work.driver.execute(LOCK, (list(reservation_ids),))).fetchall()
         return cls(work, batch, {row[0]: Reservation(*row) for row in rows})
 
-    def open_one(self, reservation_id: str) -> Reservation | Rejected:
-        """A reservation whose units can still be used."""
+    def find_open(self, reservation_id: str) -> Reservation | Rejected:
+        """Return an open reservation, or the rejection if it is unknown, expired or closed."""
         found = self._found.get(reservation_id)
         if found is None:
             return Rejected("not_found", "There is no such reservation.", {"reservation_id": reservation_id})
@@ -195,7 +211,7 @@ class _Desk:
         return _expired() if found.expires_at <= self._work.now else found
 
     def settle(self, reservation: Reservation, quantity: int, command_id: str) -> None:
-        """Use so many of the units, from the first on, and give the rest back."""
+        """Consume `quantity` units, beginning with the first grant, and release the rest."""
         cause = Cause(command_id, reservation.consumer, reservation.reservation_id, reservation.metadata)
         used = []
         for part in reservation.drawn:
@@ -211,19 +227,21 @@ class _Desk:
         self._closed[reservation.reservation_id] = {"status": status, "used": used or None}
 
     def remaining(self, reservation: Reservation) -> int | None:
-        """What its consumer may draw now."""
-        reach = self._batch.reach.get(
-            DrawRequest(reservation.consumer, reservation.feature, reservation.account)
-        )
+        """Return how many units the consumer may draw now; None: unlimited."""
+        reach = self._batch.reach.get(reservation.draw_request)
         balances: Sequence[Balance] = reach.balances if reach is not None else ()
         return available(balances)
 
     async def close(self) -> None:
-        """Write all of it."""
+        """Write the changed balances and reservations."""
         await write_and_recharge(self._work, self._batch)
         rows = [{"reservation_id": key, **closed} for key, closed in self._closed.items()]
         if rows:
             await self._work.driver.execute(CLOSE, (self._work.now, orjson.dumps(rows).decode()))
+
+
+def _cause(command: m.Reserve, reservation_id: str) -> Cause:
+    return Cause(command.command_id, command.consumer.token, reservation_id, command.metadata)
 
 
 def _expired() -> Rejected:

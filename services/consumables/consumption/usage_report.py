@@ -1,4 +1,4 @@
-"""How much was used, from the roll-ups that are kept while consuming."""
+"""Usage reports from the daily sums that are updated with every consumption."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 
 ITEMS_MAX = 5_000
-"""Spans in one answer, which must fit a message: about 150 bytes each."""
+"""The most items of one report, which must fit a message at about 150 bytes each."""
 
 SELECT_USAGE = """
     SELECT date_trunc(:by, day, 'UTC') AS start,
@@ -26,7 +26,7 @@ SELECT_USAGE = """
 
 @service.question(m.Usage)
 async def usage(work: UnitOfWork, question: m.Usage) -> m.UsageReport:
-    """A customer's usage by spans of time; raises Rejected `invalid_message` for more than fits an answer."""
+    """Return a customer's usage by periods of time; raises Rejected `invalid_message` for too many items."""
     consumer = "consumer" if question.group_by == "consumer" else "CAST(NULL AS text)"
     rows = await work.session.execute(
         sa.text(SELECT_USAGE.format(consumer=consumer)),

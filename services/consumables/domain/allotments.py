@@ -1,7 +1,7 @@
-"""What a subscription gives to whom: the terms its items carry, the accounts they reach, and what is due.
+"""The terms of a subscription, and the units that an account is due under them.
 
-All of it follows from what is known of subscription, team and seats, and from what was granted before, so an
-event that comes twice, late or in another order grants nothing twice.
+Everything is derived from the projected subscription, team and seats and from what was granted before.
+Events that arrive twice, late or out of order therefore grant nothing twice.
 """
 
 from collections.abc import Iterable
@@ -15,107 +15,109 @@ from tallystick.messages.catalog import FeatureKind, Interval
 from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
 
 GRANTING = frozenset({"trialing", "active", "past_due"})
-"""Statuses in which units come; past due, until grace is over and the subscription is `restricted`."""
+"""Subscription statuses that grant units; `past_due` does until the subscription is `restricted`."""
 ENDED = frozenset({"canceled", "expired"})
+"""Subscription statuses that end all allotments."""
 PLAN_PRIORITY = 100
-"""Of units that a plan grants."""
+"""The priority of grants made by a plan."""
 CARRIED_PRIORITY = 90
-"""Of units carried over: they expire with the new ones and are used before them."""
+"""The priority of rollover grants, which expire with the new grant and are drawn before it."""
 
 Reach = Literal["own", "pool", "seat"]
-"""Whose the units are: the paying customer's, the team's together, or each claimed seat's."""
+"""Which accounts receive the units: the paying customer's, the team's pool, or each claimed seat's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a subscription gives of one feature, to one kind of account, on one rhythm."""
+    """The units of one feature that a subscription grants to one kind of account in every cycle."""
 
     feature: str
     kind: FeatureKind
     reach: Reach
     every: Interval | None
     quantity: int | None
-    """For each account, before its multiplier; None: unlimited."""
+    """Units for each account, before its multiplier; None: unlimited."""
     rollover: int
+    """The most unused units that are carried over into the next cycle."""
 
     @property
     def slot(self) -> str:
-        """Names the terms within a subscription; the same before and after a change of plan."""
+        """The key of the terms within a subscription, which a change of plan does not alter."""
         return f"{self.feature}.{self.reach}.{self.every or 'once'}"
 
 
 def terms_of(items: Iterable[SubscriptionItem]) -> dict[str, Terms]:
-    """By slot, what a subscription's items give; flags are no units. What several items give adds up."""
+    """Return the terms of a subscription's items by slot; flags have none, equal slots are added up."""
     found: dict[str, Terms] = {}
     for item in items:
-        for given in item.features:
-            for reach in _reaches(item, given):
-                terms = _terms(item, given, reach)
+        for feature in item.features:
+            for reach in _reaches(item, feature):
+                terms = _terms(item, feature, reach)
                 known = found.get(terms.slot)
-                found[terms.slot] = _together(known, terms) if known else terms
+                found[terms.slot] = _combined(known, terms) if known else terms
     return found
 
 
-def _reaches(item: SubscriptionItem, given: ItemFeature) -> list[Reach]:
-    if given.kind == "flag":
+def _reaches(item: SubscriptionItem, feature: ItemFeature) -> list[Reach]:
+    if feature.kind == "flag":
         return []
-    if item.seats is None or not given.team_allowed:
+    if item.seats is None or not feature.team_allowed:
         return ["own"]
     if item.seats.strategy == "per_team":
         return ["pool"]
-    # The payer's own seat is none that anybody claims: it brings no units, but what exists under a limit is
-    # the payer's as much as anybody's.
-    has_seat = given.kind == "limit" and item.seats.owner_seat != "none"
+    # Nobody claims the payer's own seat, so it grants no consumables. A limit applies to the payer as it does
+    # to every member.
+    has_seat = feature.kind == "limit" and item.seats.owner_seat != "none"
     return ["seat", "own"] if has_seat else ["seat"]
 
 
-def _terms(item: SubscriptionItem, given: ItemFeature, reach: Reach) -> Terms:
-    # Seats are multiplied by those who claim them; anything else is had as often as it was bought.
+def _terms(item: SubscriptionItem, feature: ItemFeature, reach: Reach) -> Terms:
+    # Each claimed seat has its own allotment; without seats the item's quantity multiplies the units.
     times = item.quantity if item.seats is None else 1
     return Terms(
-        feature=given.feature,
-        kind=given.kind,
+        feature=feature.feature,
+        kind=feature.kind,
         reach=reach,
-        # A limit is a ceiling on what exists; it does not come anew.
-        every=given.every if given.kind == "consumable" else None,
-        quantity=multiplied(given.quantity, times),
-        rollover=given.rollover * times,
+        # A limit is a ceiling and has no cycles.
+        every=feature.every if feature.kind == "consumable" else None,
+        quantity=multiplied(feature.quantity, times),
+        rollover=feature.rollover * times,
     )
 
 
-def _together(one: Terms, other: Terms) -> Terms:
+def _combined(one: Terms, other: Terms) -> Terms:
     quantity = None if one.quantity is None or other.quantity is None else one.quantity + other.quantity
     return replace(one, quantity=quantity, rollover=one.rollover + other.rollover)
 
 
 def multiplied(quantity: int | None, multiplier: int) -> int | None:
-    """A quantity so many times; unlimited stays unlimited."""
+    """Multiply a quantity; unlimited (None) stays unlimited."""
     return None if quantity is None else quantity * multiplier
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What an account was granted under some terms in its latest cycle."""
+    """The latest cycle that was granted to an account under some terms."""
 
     cycle: Cycle
     quantity: int | None
-    """In that cycle, without what was carried over; None: unlimited."""
+    """Units granted in that cycle, without the rollover; None: unlimited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be granted now."""
+    """Units to be granted now."""
 
     quantity: int | None
     """New units; 0: none, None: unlimited."""
     carried: int
-    """Of the cycle before."""
+    """Units carried over from the previous cycle."""
     closes: bool
-    """Whether what is left of the cycle before is over."""
+    """Whether the grants of the previous cycle end."""
 
 
 def due(
-    wanted: int | None,
+    quantity: int | None,
     rollover: int,
     cycle: Cycle,
     before: Granted | None,
@@ -123,31 +125,33 @@ def due(
     *,
     share: Fraction = Fraction(1),
 ) -> Due | None:
-    """What an account is due in `cycle`, given what it was granted before and what is left of that.
+    """Return what an account is due in `cycle`, or None if nothing is due.
 
-    In a new cycle the whole of `wanted`; in the running one what is missing to it, or a `share` of that where
-    a part of the cycle is asked for. Nothing is taken back. None: nothing is due.
+    A new cycle grants all of `quantity` and carries over what is `left` of the cycle `before`, up to
+    `rollover`. The running cycle grants the difference to `quantity`, or only a `share` of that difference if
+    the top-up is prorated. Granted units are never taken back.
     """
     if before is None:
-        return Due(wanted, 0, closes=False)
+        return Due(quantity, 0, closes=False)
     if cycle.start > before.cycle.start:
         missed = cycle.number - before.cycle.number - 1
-        return Due(wanted, carried_over(left, before.quantity, rollover, missed), closes=True)
+        return Due(quantity, carried_over(left, before.quantity, rollover, missed), closes=True)
     if cycle.start < before.cycle.start:
         return None
     if before.quantity is None:
-        # Unlimited until its cycle is over; what was granted once has no such end.
-        return Due(wanted, 0, closes=True) if cycle.end is None and wanted is not None else None
-    if wanted is None:
+        # An unlimited grant lasts until its cycle ends. A grant without cycles has no such end and is
+        # replaced at once.
+        return Due(quantity, 0, closes=True) if cycle.end is None and quantity is not None else None
+    if quantity is None:
         return Due(None, 0, closes=False)
-    missing = wanted - before.quantity
+    missing = quantity - before.quantity
     return Due(rounded(missing * share), 0, closes=False) if missing > 0 else None
 
 
 def carried_over(left: int, quantity: int | None, rollover: int, missed: int) -> int:
-    """What goes along into a new cycle: as much as would have, had no cycle in between been missed.
+    """Return the rollover into a new cycle, as if the missed cycles in between had been granted on time.
 
-    Units of a missed cycle could not be used, so they are left in full; they are not granted afterwards.
+    Nobody could use the units of a missed cycle, so all of them count as left. They are not granted later.
     """
     if quantity is None:
         return 0
@@ -155,12 +159,12 @@ def carried_over(left: int, quantity: int | None, rollover: int, missed: int) ->
 
 
 def rounded(units: Fraction) -> int:
-    """Whole units; halves are rounded up."""
+    """Round to whole units, halves up."""
     return int(units + Fraction(1, 2))
 
 
 def share_left(cycle: Cycle, moment: datetime) -> Fraction:
-    """Which part of a cycle is still to come, by the second; the whole of one without an end."""
+    """Return the part of a cycle that remains at a moment, by the second; 1 for a cycle without an end."""
     if cycle.end is None:
         return Fraction(1)
     seconds = int((cycle.end - cycle.start).total_seconds())
@@ -169,9 +173,10 @@ def share_left(cycle: Cycle, moment: datetime) -> Fraction:
 
 
 def effective_at(at: datetime, period_start: datetime, period_end: datetime) -> datetime:
-    """The moment to grant for: `at`, kept within the billing period that is known to have been bought.
+    """Return the moment to grant for: `at`, clamped to the latest billing period that is known to be bought.
 
-    A renewal that is not known yet grants nothing; one that is known has happened, whatever the clock says.
+    A renewal that is not known yet grants nothing. A period that is known has begun, even if the clock is
+    still before it.
     """
     return max(period_start, min(at, _just_before(period_end)))
 

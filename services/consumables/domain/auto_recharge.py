@@ -1,26 +1,26 @@
-"""When units are bought, how many, and why not: the rule of an auto-recharge applied to one moment."""
+"""The rules of an auto-recharge: how many units to buy, or the reason to buy none."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 FAILURES_MAX = 3
-"""Failed charges in a row after which nothing more is tried until the rule is set again."""
+"""Consecutive failed charges after which the auto-recharge is suspended until it is set again."""
 
 SkipReason = Literal["spend_cap_reached", "unlimited", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How an account buys more of a feature by itself. Amounts are in the price's minor unit."""
+    """The auto-recharge of an account and feature. Amounts are in the price's minor unit."""
 
     recharge_quantity: int
     unit_amount: int
     """At least 1."""
     max_spend: int | None
-    """For a billing period; None: no bound."""
+    """The spend cap for a billing period; None: no cap."""
     charge_max: int
-    """The most that one payment may be."""
+    """The highest amount of one payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,16 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Nothing is bought, and why."""
+    """The decision to buy nothing, with its reason."""
 
     reason: SkipReason
 
 
 def decide(rule: Rule, *, spent: int, is_unlimited: bool, is_suspended: bool) -> Purchase | Skip:
-    """What a balance below its threshold leads to; `spent` is paid and in flight in the billing period.
+    """Decide how many units to buy for a balance below its threshold.
 
-    What does not fit under the cap is cut to the whole units that do.
+    `spent` is the amount of automatic recharges, paid or pending, in the billing period. The quantity is cut
+    to the whole units that fit under the spend cap.
     """
     if is_unlimited:
         return Skip("unlimited")
@@ -56,10 +57,10 @@ def decide(rule: Rule, *, spent: int, is_unlimited: bool, is_suspended: bool) ->
 
 
 def period_begin(start: datetime | None, end: datetime | None, at: datetime) -> datetime:
-    """When the billing period began that `at` is in, by what is known of the subscription's latest one.
+    """Return the start of the billing period that contains `at`, given the latest known period.
 
-    Without a subscription it is the calendar month. A period that is over and not yet known to be renewed
-    has been followed by the next.
+    Without a known period this is the start of the calendar month. If the known period is over, the next one
+    is taken to begin where it ends.
     """
     if start is None or end is None or at < start:
         return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

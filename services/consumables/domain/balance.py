@@ -1,10 +1,10 @@
-"""Balances and their grants in memory, and how units move between their places.
+"""Balances and their grants in memory, and the operations that move units.
 
-A unit is always in one place: remaining, reserved, consumed, or expired. `move` takes units from one place to
-another, in the grant and in its balance alike, and records a ledger entry.
+A unit is in exactly one state: remaining, reserved, consumed or expired. `move` changes the state of units in
+the grant and in its balance, and records a ledger entry.
 
-For a limit, remaining and excess say where its ceiling is: remaining - excess = ceiling - what is in use, not
-counting what is in use of unlimited grants that have not ended. Every function here keeps that true.
+The ceiling of a limit follows from its balance: remaining - excess = ceiling - units in use, where units in
+use of unlimited grants that have not ended are not counted. Every function here preserves this equation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,23 +18,23 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Cause(NamedTuple):
-    """The command that moved units, and what it said."""
+    """The command that moved units, with the fields that its ledger entries record."""
 
     command_id: str
     consumer: str | None = None
-    """The token of the customer who used or reserved them."""
+    """The token of the customer who consumed or reserved the units."""
     reservation_id: str | None = None
     metadata: Mapping[str, str] | None = None
 
 
 class Entry(NamedTuple):
-    """An entry of the ledger: units of a grant that moved."""
+    """A ledger entry: units of one grant that changed state."""
 
     grant: "Grant"
     kind: EntryKind
     quantity: int
     cause: Cause | None
-    """None: they expired or were granted by the service itself."""
+    """None: the service itself granted or expired the units."""
 
 
 class Part(NamedTuple):
@@ -45,15 +45,16 @@ class Part(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Units that a command got, and how many its consumer may still draw."""
+    """Units drawn by a command."""
 
     parts: list[Part]
     quantity: int
     remaining: int | None
+    """Units that the consumer may still draw; None: unlimited."""
 
 
 class Insufficient(NamedTuple):
-    """There are not enough units; nothing was taken."""
+    """Too few units are available; none were drawn."""
 
     available: int
 
@@ -68,17 +69,17 @@ class NewGrant(NamedTuple):
     priority: int
     source: dict[str, Any]
     key: str | None
-    """What it is for: no two grants have the same."""
+    """What the grant is for; unique among all grants."""
 
 
 @dataclass(slots=True, eq=False)
 class Grant:
-    """A grant and where its units are."""
+    """A grant and the states of its units."""
 
     balance: "Balance"
     grant_id: str
     quantity: int | None
-    """None: unlimited, and then nothing of it remains or expires."""
+    """None: unlimited; then none of its units are remaining or expired."""
     consumed: int
     reserved: int
     expired: int
@@ -91,11 +92,11 @@ class Grant:
     is_revoked: bool
     is_changed: bool = False
     new: NewGrant | None = None
-    """How it was made, while it is not in the database yet."""
+    """The values of a grant that is not in the database yet; None for a stored one."""
 
     @property
     def order(self) -> tuple[datetime, int, datetime, str]:
-        """Soonest to expire, then lowest priority, then oldest."""
+        """The sort key of drawing: soonest to expire, then lowest priority, then oldest."""
         return (self.expires_at or NEVER, self.priority, self.created_at, self.grant_id)
 
     @property
@@ -105,17 +106,17 @@ class Grant:
 
     @property
     def unused(self) -> int:
-        """Units that were never used, whether or not they have expired since; none of a revoked grant."""
+        """Units never used: the remaining ones and, unless the grant was revoked, the expired ones."""
         return self.remaining + (0 if self.is_revoked else self.expired)
 
     @property
     def is_drawable(self) -> bool:
-        """Whether anything can be drawn from it; of a limit's that has ended, what was released since."""
+        """Whether units can be drawn from it; for an ended grant of a limit, units released since then."""
         return self.remaining > 0 or (self.quantity is None and not self.has_ended)
 
     @property
     def is_open(self) -> bool:
-        """Whether it has a part in what is to come: it can be drawn on, or its end will lower a ceiling."""
+        """Whether units can be drawn from it, or its expiry will lower the ceiling of a limit."""
         return self.is_drawable or (
             self.expires_at is not None and not self.has_ended and self.balance.kind == "limit"
         )
@@ -123,7 +124,7 @@ class Grant:
 
 @dataclass(slots=True, eq=False)
 class Balance:
-    """What an account has of one feature, and the grants it can be drawn from."""
+    """The units of one feature in an account, with the grants that they belong to."""
 
     account: str
     feature: str
@@ -133,7 +134,7 @@ class Balance:
     version: int
     granted: int
     beyond: int
-    """Of what is consumed and reserved, how much came from unlimited grants."""
+    """Units consumed and reserved that were drawn from unlimited grants."""
     consumed: int
     reserved: int
     expired: int
@@ -141,14 +142,14 @@ class Balance:
     unlimited: int
     """How many unlimited grants are open."""
     excess: int
-    """Of a lowered limit, how many units in use are above it."""
+    """Units of a limit in use above its lowered ceiling."""
     last_granted: int
     threshold: int | None
     grants: list[Grant] = field(default_factory=list)
-    """In the order they are drawn on."""
+    """In the order of drawing."""
     entries: list[Entry] = field(default_factory=list)
     emitted: int = 0
-    """How many of the entries are in an event already."""
+    """How many of the entries have been emitted in an event."""
     is_changed: bool = False
     has_lost_unlimited: bool = False
     remaining_before: int = 0
@@ -156,11 +157,11 @@ class Balance:
 
     @property
     def key(self) -> str:
-        """Its key in the bucket."""
+        """The key of the balance in the `billing_balances` bucket."""
         return f"{self.account.replace(':', '_', 1)}.{self.feature}"
 
-    def open_up(self, grants: Iterable[Grant], now: datetime) -> None:
-        """Take its grants over; what has lapsed by the clock ends before anybody can draw on it."""
+    def attach_grants(self, grants: Iterable[Grant], now: datetime) -> None:
+        """Attach the loaded grants, and end those that have expired by `now`."""
         self.remaining_before, self.was_unlimited = self.remaining, self.unlimited > 0
         self.grants = sorted(grants, key=_order)
         for grant in self.grants:
@@ -169,7 +170,7 @@ class Balance:
 
     @property
     def level(self) -> int:
-        """Less than this remaining is low: the auto-recharge's threshold, or just above a fifth."""
+        """The balance is low below this number: the threshold, or a fifth of the last grant plus one."""
         return self.threshold if self.threshold is not None else self.last_granted // 5 + 1
 
 
@@ -178,7 +179,7 @@ def _order(grant: Grant) -> tuple[datetime, int, datetime, str]:
 
 
 def burn_order(balances: Sequence[Balance]) -> list[Grant]:
-    """The grants of several balances, in the order in which they are drawn on."""
+    """Return the grants of several balances in the order of drawing."""
     if len(balances) == 1:
         return balances[0].grants
     return sorted((grant for balance in balances for grant in balance.grants), key=_order)
@@ -193,18 +194,18 @@ def draw(
     *,
     partial: bool = False,
 ) -> Drawn | Insufficient:
-    """Take units from grants, which are in the order to be drawn on: all or none, unless `partial`."""
-    there = available(balances)
-    if there is not None and there < quantity:
-        if not partial or there == 0:
-            return Insufficient(there)
-        quantity = there
+    """Draw units from grants that are in the order of drawing: all units or none, unless `partial`."""
+    drawable = available(balances)
+    if drawable is not None and drawable < quantity:
+        if not partial or drawable == 0:
+            return Insufficient(drawable)
+        quantity = drawable
     parts = take(grants, quantity, kind, cause)
-    return Drawn(parts, quantity, None if there is None else there - quantity)
+    return Drawn(parts, quantity, None if drawable is None else drawable - quantity)
 
 
 def available(balances: Iterable[Balance]) -> int | None:
-    """How many units can be drawn in all; None: any number."""
+    """Return how many units can be drawn in total; None: unlimited."""
     total = 0
     for balance in balances:
         if balance.unlimited:
@@ -214,7 +215,7 @@ def available(balances: Iterable[Balance]) -> int | None:
 
 
 def take(grants: Sequence[Grant], quantity: int, kind: EntryKind, cause: Cause) -> list[Part]:
-    """Consume or reserve units from the first grants on; the caller knows that there are enough."""
+    """Consume or reserve units, beginning with the first grant; the caller has checked that they suffice."""
     parts = []
     for grant in grants:
         if not grant.is_drawable:
@@ -229,7 +230,7 @@ def take(grants: Sequence[Grant], quantity: int, kind: EntryKind, cause: Cause) 
 
 
 def move(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None) -> None:
-    """Move units of a grant, and of its balance, from one place to another."""
+    """Change the state of units of a grant and of its balance, and record a ledger entry."""
     balance = grant.balance
     grant.is_changed = balance.is_changed = True
     balance.entries.append(Entry(grant, kind, quantity, cause))
@@ -240,8 +241,8 @@ def move(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None) -> N
     else:
         grant.remaining += back - out
         balance.remaining += back - out
-    used = _USED.get(kind, 0) * quantity
-    held = _HELD.get(kind, 0) * quantity
+    used = _CONSUMED_SIGN.get(kind, 0) * quantity
+    held = _RESERVED_SIGN.get(kind, 0) * quantity
     grant.consumed += used
     balance.consumed += used
     grant.reserved += held
@@ -251,42 +252,42 @@ def move(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None) -> N
         balance.expired += quantity
 
 
-_USED: dict[EntryKind, int] = {"consumed": 1, "committed": 1, "freed": -1, "refunded": -1}
-_HELD: dict[EntryKind, int] = {"reserved": 1, "committed": -1, "released": -1}
+_CONSUMED_SIGN: dict[EntryKind, int] = {"consumed": 1, "committed": 1, "freed": -1, "refunded": -1}
+_RESERVED_SIGN: dict[EntryKind, int] = {"reserved": 1, "committed": -1, "released": -1}
 
 
 def end(
     grant: Grant, kind: EntryKind = "expired", cause: Cause | None = None, *, lowering: int | None = None
 ) -> None:
-    """End a grant: what remains of it lapses, and so will whatever comes back to it.
+    """End a grant and expire its remaining units; units given back to it later expire at once.
 
-    A limit's ceiling falls with it: by its quantity, or by `lowering`.
+    The ceiling of a limit falls by the grant's quantity, or by `lowering` if given.
     """
     balance = grant.balance
     grant.has_ended = grant.is_changed = balance.is_changed = True
     grant.is_revoked = grant.is_revoked or kind == "revoked"
-    lapsing = grant.remaining
+    expiring = grant.remaining
     if grant.quantity is None:
         balance.unlimited -= 1
         balance.has_lost_unlimited = True
         if balance.kind == "limit":
-            _count_what_is_in_use(grant, cause)
-    elif lapsing:
-        move(grant, kind, lapsing, cause)
+            _count_units_in_use(grant, cause)
+    elif expiring:
+        move(grant, kind, expiring, cause)
     if balance.kind == "limit":
-        balance.excess += ((grant.quantity or 0) if lowering is None else lowering) - lapsing
-        absorb(balance, cause)
+        balance.excess += ((grant.quantity or 0) if lowering is None else lowering) - expiring
+        reduce_excess(balance, cause)
 
 
-def close(grants: Iterable[Grant]) -> None:
-    """End grants, and leave the ceiling that limits have without them to the caller."""
+def end_grants(grants: Iterable[Grant]) -> None:
+    """End grants without lowering the ceilings of limits, which is left to the caller."""
     for grant in grants:
         if not grant.has_ended or grant.remaining:
             end(grant, lowering=grant.remaining)
 
 
-def _count_what_is_in_use(grant: Grant, cause: Cause | None) -> None:
-    """Let an unlimited grant of a limit have had just what is in use, so that it can become free."""
+def _count_units_in_use(grant: Grant, cause: Cause | None) -> None:
+    """Give an ended unlimited grant of a limit the quantity in use, so that those units can be released."""
     grant.quantity = grant.consumed + grant.reserved
     if grant.quantity:
         grant.balance.granted += grant.quantity
@@ -294,16 +295,16 @@ def _count_what_is_in_use(grant: Grant, cause: Cause | None) -> None:
         grant.balance.entries.append(Entry(grant, "granted", grant.quantity, cause))
 
 
-def absorb(balance: Balance, cause: Cause | None = None) -> None:
-    """Let what remains of a limit go into what is in use above its ceiling."""
+def reduce_excess(balance: Balance, cause: Cause | None = None) -> None:
+    """Expire remaining units of a limit against its excess."""
     for grant in balance.grants:
-        lapsing = min(balance.excess, grant.remaining)
-        if lapsing:
-            balance.excess -= lapsing
-            move(grant, "expired", lapsing, cause)
+        expiring = min(balance.excess, grant.remaining)
+        if expiring:
+            balance.excess -= expiring
+            move(grant, "expired", expiring, cause)
 
 
-def give(balance: Balance, new: NewGrant, at: datetime) -> Grant:
+def add_grant(balance: Balance, new: NewGrant, at: datetime) -> Grant:
     """Add a grant to a balance."""
     units = new.quantity or 0
     grant = Grant(
@@ -334,8 +335,8 @@ def give(balance: Balance, new: NewGrant, at: datetime) -> Grant:
     return grant
 
 
-def lapse(grants: Iterable[Grant], quantity: int) -> None:
-    """Let units of a lowered limit expire that nobody uses, from the first of these grants on."""
+def expire_units(grants: Iterable[Grant], quantity: int) -> None:
+    """Expire unused units of a lowered limit, beginning with the first of these grants."""
     for grant in grants:
         part = min(quantity, grant.remaining)
         if part:
@@ -344,16 +345,18 @@ def lapse(grants: Iterable[Grant], quantity: int) -> None:
 
 
 def give_back(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None) -> None:
-    """Put units back that were reserved or consumed; they lapse at once where the grant has ended.
+    """Give back reserved or consumed units, and expire them at once if their grant has ended.
 
-    Of a limit they go into what is in use above its ceiling first. What is more than that has room below it,
-    whether or not the grant they came from has ended.
+    Units of a limit first reduce the excess above its ceiling. The others stay below the ceiling, even if
+    their grant has ended.
     """
     move(grant, kind, quantity, cause)
     if grant.quantity is None:
         return
     balance = grant.balance
-    lapsing = min(quantity, balance.excess) if balance.kind == "limit" else quantity if grant.has_ended else 0
-    if lapsing:
-        balance.excess -= min(lapsing, balance.excess)
-        move(grant, "expired", lapsing, cause)
+    expiring = (
+        min(quantity, balance.excess) if balance.kind == "limit" else quantity if grant.has_ended else 0
+    )
+    if expiring:
+        balance.excess -= min(expiring, balance.excess)
+        move(grant, "expired", expiring, cause)

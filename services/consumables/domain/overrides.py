@@ -1,7 +1,7 @@
-"""What exceptions made for one customer mean for their own units.
+"""The effect of a customer's overrides on the units of the customer's own account.
 
-An override that gives is one more source of units, beside whatever is subscribed to; one that takes away ends
-what subscriptions give of the feature to the customer's own account, for as long as it is in force.
+A granting override is one more source of units beside the subscriptions. A revoking override stops the grants
+of its feature by subscriptions for as long as it is in force.
 """
 
 from collections.abc import Iterable
@@ -10,25 +10,28 @@ from datetime import UTC, datetime
 from tallystick.messages.subscriptions import OverrideSnapshot
 
 STATUS = "override"
-"""What an override is among the subscriptions that are known: none that anybody pays for."""
+"""The status of an override's row in `known_subscriptions`."""
 PREFIX = "override."
-"""How the ids of overrides among the subscriptions begin, and the keys of what they grant."""
+"""The prefix of an override's id in `known_subscriptions`, and of the keys of its grants."""
 REASON = "override_feature"
-"""The reason of grants that overrides make; they are made by hand, by whoever set the override."""
-FAR = datetime(9999, 1, 1, tzinfo=UTC)
-"""The end of an override's period: until it is told that it has ended."""
+"""The reason of grants made by overrides; their source is `manual`, as an operator set the override."""
+NO_END = datetime(9999, 1, 1, tzinfo=UTC)
+"""The end of an override's period, which lasts until the override is removed."""
 
 
 def override_id(customer: str, feature: str) -> str:
-    """Names all overrides of a customer's feature, one after the other: together they grant nothing twice."""
+    """Return the id of a customer's override of a feature.
+
+    Successive overrides of the same feature share it, so that together they grant nothing twice.
+    """
     return f"{PREFIX}{customer}.{feature}"
 
 
-def giving(overrides: Iterable[OverrideSnapshot]) -> dict[str, OverrideSnapshot]:
-    """By feature, the overrides that give units."""
+def granting_overrides(overrides: Iterable[OverrideSnapshot]) -> dict[str, OverrideSnapshot]:
+    """Return the overrides that grant units, by feature."""
     return {one.feature: one for one in overrides if one.allowed and one.kind != "flag"}
 
 
-def taken_away(overrides: Iterable[OverrideSnapshot]) -> list[str]:
-    """The features that a customer has nothing of, whatever is sold to them."""
+def revoked_features(overrides: Iterable[OverrideSnapshot]) -> list[str]:
+    """Return the features whose grants by subscriptions are revoked for a customer."""
     return sorted(one.feature for one in overrides if not one.allowed)

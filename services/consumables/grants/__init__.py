@@ -1,1 +1,1 @@
-"""Grants of units: given by a plan or by hand, renewed with the period, ended when they expire."""
+"""Grants of units by plans and by hand, their renewal in every cycle, their expiry, and limit ceilings."""

@@ -1,4 +1,4 @@
-"""What each account has coming, as it is read and written: the rows behind all granting."""
+"""Allotments as they are loaded and updated: the units that accounts are entitled to under their terms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ from tallystick.messages.catalog import Interval
 from tallystick.messages.consumables import GrantSource
 
 Position = tuple[datetime, str, str, str]
-"""How far settling has come: `next_at`, subscription, account and slot of the last one looked at."""
+"""The key of the last allotment of a batch: `next_at`, subscription, account and slot."""
 START: Position = (datetime(1970, 1, 1, tzinfo=UTC), "", "", "")
+"""The position before all allotments."""
 
 
 class Allotment(NamedTuple):
-    """What an account has coming, with what is known of the subscription behind it."""
+    """An allotment with its terms and the projection of its subscription."""
 
     subscription_id: str
     slot: str
@@ -46,23 +47,23 @@ class Allotment(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """Its place in the order of settling."""
+        """The allotment's position in the order of granting."""
         return (self.next_at, self.subscription_id, self.account, self.slot)
 
     @property
-    def wanted(self) -> int | None:
-        """What the account is to have in a cycle; None: unlimited."""
+    def cycle_quantity(self) -> int | None:
+        """The units that the account is entitled to in a cycle; None: unlimited."""
         return multiplied(self.quantity, self.multiplier) if self.offered else 0
 
     @property
     def balance(self) -> Account:
-        """The balance it goes to."""
+        """The balance that receives the units."""
         return Account(self.account, self.feature, self.kind, self.customer)
 
 
 @dataclass(frozen=True, slots=True)
-class After:
-    """An allotment as it is to be written."""
+class AllotmentUpdate:
+    """The new values of an allotment's row."""
 
     cycle: Cycle | None
     granted: int | None
@@ -71,15 +72,15 @@ class After:
     closed: bool = False
 
 
-def before_of(row: Allotment) -> Granted | None:
-    """What was granted in the latest cycle; None: nothing ever."""
+def previously_granted(row: Allotment) -> Granted | None:
+    """Return what was granted in the latest cycle, or None if nothing was granted yet."""
     if row.cycle_number is None or row.cycle_start is None:
         return None
     return Granted(Cycle(row.cycle_number, row.cycle_start, None), row.granted)
 
 
-def source_of(row: Allotment, kind: str = "subscription") -> dict[str, Any]:
-    """Where a grant comes from, as it is told."""
+def grant_source(row: Allotment, kind: str = "subscription") -> dict[str, Any]:
+    """Return the source of an allotment's grants as in messages."""
     if row.subscription_id.startswith(PREFIX):
         return GrantSource(kind="manual", reason=REASON).model_dump(mode="json")
     return {
@@ -91,7 +92,7 @@ def source_of(row: Allotment, kind: str = "subscription") -> dict[str, Any]:
     }
 
 
-def key_of(row: Allotment, cycle: Cycle, number: int) -> str:
-    """Says what a grant is for: which of those an account got under which terms in which cycle."""
+def grant_key(row: Allotment, cycle: Cycle, number: int) -> str:
+    """Return the unique key of an allotment's grant with this number in a cycle."""
     start = "once" if cycle == ONCE else cycle.start.strftime("%Y-%m-%dT%H:%M:%S.%f")
     return f"{row.subscription_id}/{row.slot}/{row.account}/{start}/{number}"

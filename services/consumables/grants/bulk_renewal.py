@@ -1,9 +1,9 @@
-"""Renewing what only goes on into its next cycle, which is nearly everything that is due.
+"""Bulk renewal of allotments that simply enter their next cycle, which are nearly all that are due.
 
-There may be a hundred thousand seats of those at once, on the first of a month. The database does all of it,
-some thousands at a time: the allotments are chosen and locked, then their balances, and one statement
-ends what is left of the cycle before, grants, carries over, writes the ledger and tells of it. What it says
-is what `settling` does for one after the other; everything else that is due is left for that.
+On the first of a month a hundred thousand seats may be due at once. The database renews them in batches of
+some thousands: it chooses and locks the allotments, locks their balances, and then one statement ends the
+grants of the previous cycle, adds the new grants with the rollover, and writes ledger entries and events. The
+result is the same as that of `renewal.py`, which renews one by one and handles all other due allotments.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
 RENEWED_AT_ONCE = 2_000
-"""Allotments in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
+"""Allotments in one transaction; larger batches are no faster and block consumption for longer."""
 LANES = 2
-"""Transactions at one time: while one waits for the disk the other works."""
+"""Concurrent transactions: one works while the other waits for the disk."""
 NONE = "{}"
-_SOMEBODY = "somebody"
+_PLACEHOLDER_CUSTOMER = "somebody"
 
 
-async def renew_plainly(begin: Begin, at: datetime, *, subscription_id: str | None = None) -> None:
-    """Renew what is due by a moment, of everybody or one subscription, where that is all there is to do."""
+async def renew_in_bulk(begin: Begin, at: datetime, *, subscription_id: str | None = None) -> None:
+    """Renew the due allotments of all subscriptions or of one, as far as bulk renewal applies to them."""
     lanes = 1 if subscription_id else LANES
-    going = [_renew_all(begin, at, subscription_id) for _ in range(lanes)]
-    for ended in await asyncio.gather(*going, return_exceptions=True):
-        if ended is not None:
-            raise ended
+    renewals = [_renew_all(begin, at, subscription_id) for _ in range(lanes)]
+    for error in await asyncio.gather(*renewals, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def _renew_all(begin: Begin, at: datetime, subscription_id: str | None) -> None:
@@ -56,26 +56,25 @@ async def _renew_next(
         "limit": RENEWED_AT_ONCE,
         "only_subscription": subscription_id,
     }
-    # Planned anew each time: a plan for any number of allotments is one for a handful.
+    # Not prepared, because a generic plan would assume a handful of allotments.
     cursor = await work.driver.execute(CHOOSE.format(only=only), values, prepare=False)
     row = await cursor.fetchone()
     places, count, last = row if row else (NONE, 0, None)
     if places != NONE:
         await work.driver.execute(LOCK_BALANCES, {"places": places}, prepare=False)
-        await work.driver.execute(RENEW, _values(work) | {"places": places}, prepare=False)
+        await work.driver.execute(RENEW, _renewal_parameters(work) | {"places": places}, prepare=False)
     if last is None or count < RENEWED_AT_ONCE:
         return None
     return (datetime.fromisoformat(last[0]).astimezone(UTC), last[1], last[2], last[3])
 
 
-def _values(work: UnitOfWork) -> dict[str, Any]:
-    """What all messages of one transaction have in common; `{customer}` and so on are filled in there."""
-    before_customer, _, after_customer = work.subjects.event("consumable", _SOMEBODY, "granted").partition(
-        _SOMEBODY
-    )
+def _renewal_parameters(work: UnitOfWork) -> dict[str, Any]:
+    """Return the parameters that all messages of one transaction share; the statement adds the customers."""
+    subject = work.subjects.event("consumable", _PLACEHOLDER_CUSTOMER, "granted")
+    before_customer, _, after_customer = subject.partition(_PLACEHOLDER_CUSTOMER)
     trace = orjson.dumps(outgoing_headers()).decode()
     return {
-        # The ids of one transaction begin alike and are told apart by a number.
+        # All ids of one transaction share this prefix and differ by a number.
         "id": new_id("batch").removeprefix("batch_"),
         "now": work.now,
         "now_text": rfc3339(work.now),

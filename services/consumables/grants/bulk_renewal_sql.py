@@ -1,17 +1,17 @@
-"""The statements of `plain_renewals`. Every name in them is one of this service's own tables or columns."""
+"""The SQL statements of `bulk_renewal.py`, composed from constants of this module."""
 
 BOUNDARY = "(anchor AT TIME ZONE 'UTC' + {number} * ('1 ' || every)::interval) AT TIME ZONE 'UTC'"
-"""When a cycle begins, as `domain.rhythm.boundary` says it; tests hold one against the other."""
+"""The start of a cycle, equal to `domain.grant_cycles.boundary`; tests compare the two."""
 
 CHOOSE = f"""
     WITH candidates AS MATERIALIZED (
-        -- By the index alone: whatever else is asked for would have all that is due looked at for each batch.
+        -- Conditions that the index cannot answer would make each batch scan all due allotments.
         SELECT ctid AS place, next_at, subscription_id, account, slot, feature, granted, grant_ids,
                cycle_number
         FROM consumables.allotments
         WHERE next_at <= %(at)s AND (next_at, subscription_id, account, slot)
               > (%(next_at)s, %(subscription_id)s, %(account)s, %(slot)s)
-          -- Not what waits for its next period to be bought, which would be locked again with every tick.
+          -- Without those that wait for their next period, which would be locked again by every tick.
           AND (
               SELECT grants AND ended_at IS NULL AND next_at < period_end
               FROM consumables.known_subscriptions AS known
@@ -28,13 +28,13 @@ CHOOSE = f"""
         JOIN consumables.terms USING (subscription_id, slot)
         JOIN consumables.known_subscriptions USING (subscription_id)
         WHERE kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
-          AND status <> 'override'  -- whose grants tell another source
-          AND cardinality(grant_ids) < 62  -- so many ids are told apart
-          -- The very next cycle, and not one that is over by then as well.
+          AND status <> 'override'  -- their grants have another source
+          AND cardinality(grant_ids) < 62  -- an id has room for so many numbers
+          -- Only the next cycle, and only if that one is not over as well.
           AND next_at = {BOUNDARY.format(number="(cycle_number + 1)")}
           AND {BOUNDARY.format(number="(cycle_number + 2)")} > least(%(at)s, period_end - interval '1 us')
           AND NOT EXISTS (
-              -- Two that go to one balance take their turns.
+              -- Several due allotments of one balance are left to renewal one by one.
               SELECT FROM consumables.allotments AS other
               WHERE other.account = candidates.account AND other.feature = candidates.feature
                 AND other.next_at <= %(at)s
@@ -52,7 +52,7 @@ AT_PLACES = """
     unnest(%(places)s::tid[]) AS place,
     LATERAL (SELECT * FROM consumables.allotments WHERE allotments.ctid = place OFFSET 0) AS allotments
 """
-"""The allotments that were chosen, each fetched from where it lies; a join might read all there are."""
+"""The chosen allotments, each fetched by its row address; a join might scan the whole table."""
 LOCK_BALANCES = f"""
     SELECT count(*) FROM (
         SELECT 1 FROM {AT_PLACES}
@@ -64,7 +64,7 @@ LOCK_BALANCES = f"""
 _SECONDS = """to_char(stop AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')"""
 _PARTS = """to_char(stop AT TIME ZONE 'UTC', '.US')"""
 _STOP_TEXT = f"{_SECONDS} || CASE WHEN date_trunc('second', stop) = stop THEN '' ELSE {_PARTS} END || 'Z'"
-"""The end of a cycle as messages say it: without parts of a second where there are none."""
+"""The end of a cycle in the format of messages: fractions of a second only if there are any."""
 
 
 def _id(prefix: str, number: str) -> str:
@@ -83,7 +83,7 @@ def _entry(kind: str, entry_id: str, grant_id: str, quantity: str) -> str:
 
 
 def _event(name: str, *, event_id: str, version: str, granted: str, remaining: str, more: str) -> str:
-    """The columns of an event's row in the outbox."""
+    """Return the SQL of the columns of an event's outbox row."""
     return f"""
         {event_id}, %(feed)s,
         concat(%(before_customer)s::text, customer, %(after_customer)s::text, '{name}V1'),

@@ -1,9 +1,9 @@
-"""Ending units before they are used: those of a revoked seat, and those whose time is over."""
+"""Ending of grants before their units are used: those of ended accounts, and expired ones."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from services.consumables.domain.balance import close
+from services.consumables.domain.balance import end_grants
 from services.consumables.ledger.repository import LedgerBatch, load
 from services.consumables.ledger.writer import write
 from services.consumables.recharges.low_balances import write_and_recharge
@@ -12,7 +12,7 @@ from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 EXPIRED_AT_ONCE = 1_000
-"""Grants ended in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
+"""Grants ended in one transaction; larger batches are no faster and block consumption for longer."""
 
 SELECT_OF_ACCOUNTS = """
     SELECT grant_id, account, feature FROM consumables.grants
@@ -31,17 +31,17 @@ CLOSE_ALLOTMENTS = """
 
 
 async def end_accounts(work: UnitOfWork, accounts: Sequence[str]) -> None:
-    """Take all units from accounts that nobody holds any more; none come to them again."""
+    """End all grants of accounts whose seat was revoked, and close their allotments."""
     await work.driver.execute(CLOSE_ALLOTMENTS, (list(accounts),))
     cursor = await work.driver.execute(SELECT_OF_ACCOUNTS, (list(accounts),))
-    await _end(work, await cursor.fetchall())
+    await _end_grants(work, await cursor.fetchall())
 
 
 @service.job("expire_grants")
 async def expire_grants(transactions: Transactions, at: datetime) -> None:
-    """End every grant whose time is over by then; whoever uses units meanwhile goes by the clock.
+    """End every grant that has expired; until then commands already treat it as ended.
 
-    Where units come anew a moment later, what lapses before that neither runs low nor is bought again.
+    Balances that are about to be granted a new cycle do not become low and are not recharged.
     """
     cause = tick_cause("consumables", "expire_grants", at)
     while True:
@@ -49,7 +49,7 @@ async def expire_grants(transactions: Transactions, at: datetime) -> None:
             cursor = await work.driver.execute(SELECT_EXPIRED, (at, EXPIRED_AT_ONCE))
             found = await cursor.fetchall()
             batch = await load(work, named=[(account, feature) for _, account, feature in found])
-            for key in await _coming_anew(work, batch):
+            for key in await _renewing_balances(work, batch):
                 balance = batch.balances[key]
                 balance.remaining_before, balance.threshold = balance.remaining, None
             await write_and_recharge(work, batch)
@@ -57,13 +57,14 @@ async def expire_grants(transactions: Transactions, at: datetime) -> None:
             return
 
 
-async def _coming_anew(work: UnitOfWork, batch: LedgerBatch) -> list[tuple[str, str]]:
-    """Which of the balances have units coming on a rhythm."""
+async def _renewing_balances(work: UnitOfWork, batch: LedgerBatch) -> list[tuple[str, str]]:
+    """Return the keys of the balances whose allotments will be granted again."""
     cursor = await work.driver.execute(SELECT_COMING, ([account for account, _ in batch.balances],))
     return [(row[0], row[1]) for row in await cursor.fetchall() if (row[0], row[1]) in batch.balances]
 
 
-async def _end(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> None:
+async def _end_grants(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> None:
+    """End grants given by id, account and feature; of limits, all units in use become excess."""
     grants = list(found)
     if not grants:
         return
@@ -72,8 +73,8 @@ async def _end(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> None:
         named=[(account, feature) for _, account, feature in grants],
         grant_ids=[grant_id for grant_id, _, _ in grants],
     )
-    close(batch.grants[grant_id] for grant_id, _, _ in grants)
+    end_grants(batch.grants[grant_id] for grant_id, _, _ in grants)
     for balance in batch.balances.values():
         if balance.kind == "limit":
             balance.excess, balance.is_changed = balance.consumed + balance.reserved, True
-    await write(work, batch, is_watched=False)
+    await write(work, batch, emit_levels=False)

@@ -1,9 +1,9 @@
-"""Ceilings on what exists now: moved up and down without losing track of what is in use.
+"""Ceilings of limits: raising and lowering them without taking away units in use.
 
-What is in use above a lowered ceiling is the balance's `excess`: nobody loses it, nobody gets more, and what
-is released goes into it first. At every moment granted = in use + expired + remaining, as for all units.
+Units in use above a lowered ceiling are the balance's `excess`. They stay in use, no more units can be drawn,
+and released units reduce the excess first. As for all units, granted = in use + expired + remaining.
 
-Beside what is unlimited the rest of a ceiling moves all the same: it is what counts when that ends.
+While a grant is unlimited, the rest of the ceiling is maintained as well and applies once that grant ends.
 """
 
 from collections import defaultdict
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.consumables.domain.allotments import PLAN_PRIORITY
-from services.consumables.domain.balance import Balance, Grant, NewGrant, close, lapse
+from services.consumables.domain.balance import Balance, Grant, NewGrant, end_grants, expire_units
 from services.consumables.domain.grant_cycles import ONCE
-from services.consumables.domain.limit_ceiling import Ceiling, moved_to
-from services.consumables.grants.allotments import After, Allotment, key_of, source_of
+from services.consumables.domain.limit_ceiling import Ceiling, ceiling_change
+from services.consumables.grants.allotments import Allotment, AllotmentUpdate, grant_key, grant_source
 from services.consumables.ledger.repository import LedgerBatch
 from shared.ids import new_id
 
@@ -32,43 +32,48 @@ SELECT_OTHERS = """
           AND starts_with(key, 'override.') IS NOT TRUE
     ) AS others GROUP BY account, feature
 """
-"""What else gives accounts a ceiling: other subscriptions and overrides, and what was granted by hand."""
+"""The shares of the accounts' ceilings from other allotments and from grants made by hand."""
 
 
-async def settle_limits(batch: LedgerBatch, rows: Sequence[Allotment]) -> list[tuple[Allotment, After]]:
-    """Give each account the ceiling that its allotments add up to."""
+async def set_ceilings(
+    batch: LedgerBatch, rows: Sequence[Allotment]
+) -> list[tuple[Allotment, AllotmentUpdate]]:
+    """Set the ceiling of each balance to the sum of its allotments and other shares."""
     by_balance: dict[tuple[str, str], list[Allotment]] = defaultdict(list)
     for row in rows:
         by_balance[row.account, row.feature].append(row)
     others = await _other_ceilings(batch, rows)
     results = []
     for key, of_balance in by_balance.items():
-        results += _settle(batch, others.get(key, 0), of_balance)
+        results += _set_ceiling(batch, others.get(key, 0), of_balance)
     return results
 
 
-def _settle(batch: LedgerBatch, others: int, rows: list[Allotment]) -> list[tuple[Allotment, After]]:
+def _set_ceiling(
+    batch: LedgerBatch, others: int, rows: list[Allotment]
+) -> list[tuple[Allotment, AllotmentUpdate]]:
     balance = batch.balances[rows[0].account, rows[0].feature]
-    before = [grant for grant in balance.grants if grant.is_open]
-    shares = [0 if row.ended_at is not None else row.wanted for row in rows]
+    open_before = [grant for grant in balance.grants if grant.is_open]
+    shares = [0 if row.ended_at is not None else row.cycle_quantity for row in rows]
     grant_ids = [list(row.grant_ids) for row in rows]
-    for row, share, its_own in zip(rows, shares, grant_ids, strict=True):
-        unlimited = [batch.grants[one] for one in its_own if batch.grants[one].quantity is None]
+    for row, share, row_grant_ids in zip(rows, shares, grant_ids, strict=True):
+        row_grants = [batch.grants[grant_id] for grant_id in row_grant_ids]
+        unlimited = [grant for grant in row_grants if grant.quantity is None]
         if share is not None:
-            close(unlimited)
+            end_grants(unlimited)
         elif all(grant.has_ended for grant in unlimited):
-            its_own += _give(batch, balance, row, None, len(its_own))
+            row_grant_ids += _add_grant(batch, balance, row, None, len(row_grant_ids))
     ceiling = Ceiling(others).plus(shares)
     in_use = balance.consumed + balance.reserved - _in_use_of_unlimited(balance)
-    change = moved_to(ceiling, in_use, balance.remaining)
+    change = ceiling_change(ceiling, in_use, balance.remaining)
     if change.excess != balance.excess:
         balance.excess, balance.is_changed = change.excess, True
-    lapse(sorted(before, key=_newest_first), change.lapsing)
+    expire_units(sorted(open_before, key=_newest_first), change.expiring)
     if change.more:
-        grant_ids[-1] += _give(batch, balance, rows[-1], change.more, len(grant_ids[-1]))
+        grant_ids[-1] += _add_grant(batch, balance, rows[-1], change.more, len(grant_ids[-1]))
     return [
-        (row, After(ONCE, share, its_own, None, closed=row.ended_at is not None))
-        for row, share, its_own in zip(rows, shares, grant_ids, strict=True)
+        (row, AllotmentUpdate(ONCE, share, row_grant_ids, None, closed=row.ended_at is not None))
+        for row, share, row_grant_ids in zip(rows, shares, grant_ids, strict=True)
     ]
 
 
@@ -81,15 +86,15 @@ def _newest_first(grant: Grant) -> tuple[float, str]:
     return (-grant.created_at.timestamp(), grant.grant_id)
 
 
-def _give(
+def _add_grant(
     batch: LedgerBatch, balance: Balance, row: Allotment, quantity: int | None, number: int
 ) -> list[str]:
-    source, key = source_of(row), key_of(row, ONCE, number)
-    return batch.give(balance, [NewGrant(new_id("grant"), quantity, None, PLAN_PRIORITY, source, key)])
+    source, key = grant_source(row), grant_key(row, ONCE, number)
+    return batch.add_grants(balance, [NewGrant(new_id("grant"), quantity, None, PLAN_PRIORITY, source, key)])
 
 
 async def _other_ceilings(batch: LedgerBatch, rows: Sequence[Allotment]) -> dict[tuple[str, str], int]:
-    """What else gives these accounts a ceiling."""
+    """Return the shares of other allotments and grants by account and feature."""
     accounts = sorted({row.account for row in rows})
     these = [f"{row.subscription_id}/{row.slot}/{row.account}" for row in rows]
     values: dict[str, Any] = {"accounts": accounts, "these": these}

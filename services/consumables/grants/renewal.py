@@ -1,7 +1,7 @@
-"""Giving accounts what they are due: the units of a new cycle, what is missing in the running one, the end.
+"""Granting of due allotments: new cycles, top-ups of running cycles, and the end of ended subscriptions.
 
-What is due follows from what is known and from what each allotment says was granted, so settling again finds
-nothing, and what a crash left undone is found by the next tick.
+The due units follow from the projections and from what each allotment records as granted. Running it again
+grants nothing, and the next tick grants what a crash left out.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from services.consumables.domain.allotments import (
     effective_at,
     share_left,
 )
-from services.consumables.domain.balance import NewGrant, close
+from services.consumables.domain.balance import NewGrant, end_grants
 from services.consumables.domain.grant_cycles import Cycle, cycle_at
 from services.consumables.grants.allotments import (
     START,
-    After,
     Allotment,
+    AllotmentUpdate,
     Position,
-    before_of,
-    key_of,
-    source_of,
+    grant_key,
+    grant_source,
+    previously_granted,
 )
-from services.consumables.grants.bulk_renewal import renew_plainly
-from services.consumables.grants.limit_ceilings import settle_limits
+from services.consumables.grants.bulk_renewal import renew_in_bulk
+from services.consumables.grants.limit_ceilings import set_ceilings
 from services.consumables.ledger.repository import LedgerBatch, open_balances
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
@@ -38,8 +38,8 @@ from shared.messaging.feed_consumer import Begin
 from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
-SETTLED_AT_ONCE = 1_000
-"""Allotments in one transaction: past this nothing gets cheaper, and who uses the same units would wait."""
+BATCH_SIZE = 1_000
+"""Allotments in one transaction; larger batches are no faster and block consumption for longer."""
 
 SELECT_DUE = """
     SELECT allotments.subscription_id, slot, account, allotments.feature, kind, reach, every, quantity,
@@ -56,7 +56,7 @@ SELECT_DUE = """
     LIMIT %(limit)s
     FOR UPDATE OF allotments SKIP LOCKED
 """
-"""A subscription that is suspended, or whose next period is not known to have been bought, waits."""
+"""Selects due allotments, except of subscriptions that do not grant or whose next period is not known."""
 OF_SUBSCRIPTION = "AND allotments.subscription_id = %(only_subscription)s"
 OF_ACCOUNTS = "AND account = ANY(%(only_accounts)s)"
 
@@ -75,24 +75,21 @@ WRITE_ALLOTMENTS = """
 
 @service.job("renew_grants")
 async def renew_grants(transactions: Transactions, at: datetime) -> None:
-    """Grant the units of every cycle that has begun by then."""
+    """Grant the units of every cycle that has begun."""
     cause = tick_cause("consumables", "renew_grants", at)
-    await settle_all(lambda: transactions.begin(caused_by=cause, now=at), at)
+    await grant_all_due(lambda: transactions.begin(caused_by=cause, now=at), at)
 
 
-async def settle_all(begin: Begin, at: datetime, *, subscription_id: str | None = None) -> None:
-    """Settle everything that is due by a moment, or all of one subscription, batch after batch."""
-    await renew_plainly(begin, at, subscription_id=subscription_id)
-    position = START
-    while True:
+async def grant_all_due(begin: Begin, at: datetime, *, subscription_id: str | None = None) -> None:
+    """Grant everything that is due at a moment, to all accounts or by one subscription, in batches."""
+    await renew_in_bulk(begin, at, subscription_id=subscription_id)
+    position: Position | None = START
+    while position is not None:
         async with begin() as work:
-            found = await settle(work, at, position, subscription_id=subscription_id)
-        if found is None:
-            return
-        position = found
+            position = await grant_due(work, at, position, subscription_id=subscription_id)
 
 
-async def settle(
+async def grant_due(
     work: UnitOfWork,
     at: datetime,
     after: Position = START,
@@ -100,12 +97,12 @@ async def settle(
     subscription_id: str | None = None,
     accounts: Sequence[str] | None = None,
 ) -> Position | None:
-    """Settle the next batch of what is due; how far it came, None when that was the last."""
+    """Grant the next batch of due allotments; return its last position, or None after the last batch."""
     only = (OF_SUBSCRIPTION if subscription_id else "") + (OF_ACCOUNTS if accounts is not None else "")
     values = {
         **dict(zip(("next_at", "subscription_id", "account", "slot"), after, strict=True)),
         "at": at,
-        "limit": SETTLED_AT_ONCE,
+        "limit": BATCH_SIZE,
         "only_subscription": subscription_id,
         "only_accounts": accounts,
     }
@@ -113,72 +110,78 @@ async def settle(
     rows = [Allotment._make(row) for row in await cursor.fetchall()]
     if not rows:
         return None
-    await _settle_rows(work, rows, at)
-    return rows[-1].position if len(rows) == SETTLED_AT_ONCE else None
+    await _grant_rows(work, rows, at)
+    return rows[-1].position if len(rows) == BATCH_SIZE else None
 
 
-async def _settle_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> None:
+async def _grant_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> None:
     grant_ids = [grant_id for row in rows for grant_id in row.grant_ids]
     batch = await open_balances(work, [row.balance for row in rows], grant_ids=grant_ids)
-    units = [row for row in rows if row.kind != "limit"]
-    results = [(row, _settle_units(batch, row, at)) for row in units]
+    consumables = [row for row in rows if row.kind != "limit"]
+    results = [(row, _grant_cycle(batch, row, at)) for row in consumables]
     limits = [row for row in rows if row.kind == "limit"]
     if limits:
-        results += await settle_limits(batch, limits)
-    # What expires before the units of a new cycle come neither counts as low nor is bought again.
-    await write(work, batch, is_watched=False)
-    await _write(work, results)
+        results += await set_ceilings(batch, limits)
+    # The end of the previous cycle's grants must neither emit `low` nor cause a recharge.
+    await write(work, batch, emit_levels=False)
+    await _update_allotments(work, results)
 
 
-def _settle_units(batch: LedgerBatch, row: Allotment, at: datetime) -> After:
+def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentUpdate:
     grants = [batch.grants[grant_id] for grant_id in row.grant_ids if grant_id in batch.grants]
-    before = before_of(row)
+    before = previously_granted(row)
     if row.ended_at is not None:
-        close(grants)
-        return After(before.cycle if before else None, row.granted, row.grant_ids, None, closed=True)
+        end_grants(grants)
+        return AllotmentUpdate(
+            before.cycle if before else None, row.granted, row.grant_ids, None, closed=True
+        )
     cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
     left = sum(grant.unused for grant in grants)
-    wanted = row.wanted
+    quantity = row.cycle_quantity
     share = share_left(cycle, at) if row.prorated else Fraction(1)
-    now_due = due(wanted, row.rollover if row.offered else 0, cycle, before, left, share=share)
+    units = due(quantity, row.rollover if row.offered else 0, cycle, before, left, share=share)
     next_at = cycle.end if row.offered else None
-    if now_due is None:
-        # Looked at for nothing: what is granted stays as it is until the cycle is over.
-        return After(before.cycle if before else None, row.granted, row.grant_ids, next_at)
-    if now_due.closes:
-        close(grants)
+    if units is None:
+        # Nothing to grant: the grants stay as they are until the cycle ends.
+        return AllotmentUpdate(before.cycle if before else None, row.granted, row.grant_ids, next_at)
+    if units.closes:
+        end_grants(grants)
     is_new = before is None or cycle.start > before.cycle.start
     kept = [] if is_new else row.grant_ids
-    made = batch.give(batch.balances[row.account, row.feature], _new_grants(row, cycle, now_due, len(kept)))
-    return After(cycle, wanted, [*kept, *made], next_at)
+    added = batch.add_grants(
+        batch.balances[row.account, row.feature], _new_grants(row, cycle, units, len(kept))
+    )
+    return AllotmentUpdate(cycle, quantity, [*kept, *added], next_at)
 
 
-def _new_grants(row: Allotment, cycle: Cycle, now_due: Due, number: int) -> list[NewGrant]:
+def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[NewGrant]:
     new = []
-    if now_due.carried:
-        source = source_of(row, "rollover")
-        key = key_of(row, cycle, number)
-        new.append(NewGrant(new_id("grant"), now_due.carried, cycle.end, CARRIED_PRIORITY, source, key))
-    if now_due.quantity != 0:
-        key = key_of(row, cycle, number + len(new))
-        new.append(NewGrant(new_id("grant"), now_due.quantity, cycle.end, PLAN_PRIORITY, source_of(row), key))
+    if units.carried:
+        source = grant_source(row, "rollover")
+        key = grant_key(row, cycle, number)
+        new.append(NewGrant(new_id("grant"), units.carried, cycle.end, CARRIED_PRIORITY, source, key))
+    if units.quantity != 0:
+        key = grant_key(row, cycle, number + len(new))
+        new.append(
+            NewGrant(new_id("grant"), units.quantity, cycle.end, PLAN_PRIORITY, grant_source(row), key)
+        )
     return new
 
 
-async def _write(work: UnitOfWork, results: Sequence[tuple[Allotment, After]]) -> None:
+async def _update_allotments(work: UnitOfWork, results: Sequence[tuple[Allotment, AllotmentUpdate]]) -> None:
     columns: list[list[Any]] = [[], [], [], [], [], [], [], [], []]
-    for row, after in results:
-        cycle = after.cycle
+    for row, update in results:
+        cycle = update.cycle
         values = (
             row.subscription_id,
             row.slot,
             row.account,
             cycle.number if cycle else None,
             cycle.start if cycle else None,
-            after.granted,
-            " ".join(after.grant_ids),
-            after.next_at,
-            after.closed,
+            update.granted,
+            " ".join(update.grant_ids),
+            update.next_at,
+            update.closed,
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)

@@ -1,1 +1,1 @@
-"""Balances and the ledger: loading and locking them, writing entries, and questions about them."""
+"""Balances and the ledger: loading, locking and writing them, their events, and queries."""

@@ -1,9 +1,8 @@
-"""Ledger entries, `consumable` events and bucket values of the balances that one transaction changes.
+"""Encoding of the ledger entries, `consumable` events and bucket values of one transaction.
 
-They are written as JSON text: the models in `tallystick.messages.consumables` say what they look like, and
-tests hold this module against them. Building each event through its model would take several times as long
-as all the rest of a consumption. Ids, codes and tokens are written without escaping; the models allow nothing
-in them that would need it.
+Events are formatted as JSON text, because building them with the models of `tallystick.messages.consumables`
+would take several times as long as the rest of a consumption. Tests validate the text against the models.
+Ids, codes and tokens are inserted without escaping, as the models allow no characters that would need it.
 """
 
 from collections.abc import Sequence
@@ -22,9 +21,9 @@ from tallystick.messages.consumables import EntryKind
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM, kv_subject
 
 CACHED = 1_000
-"""Customers and moments whose text is kept: those of a batch or two."""
+"""How many customers and times are cached as text: enough for one or two batches."""
 EVENTS: dict[EntryKind, str] = {
-    # Units in use of unlimited places of a limit, which are counted when these end.
+    # The units in use of an unlimited grant of a limit, which are counted as granted when it ends.
     "granted": "expired",
     "consumed": "consumed",
     "committed": "consumed",
@@ -35,26 +34,25 @@ EVENTS: dict[EntryKind, str] = {
     "expired": "expired",
     "revoked": "revoked",
 }
-"""Which event has an entry, but for entries of new grants, which are in `granted`."""
+"""The event that contains an entry, by kind of entry; the entries of new grants are in `granted`."""
 ORDER = ("expired", "revoked", "refunded", "released", "reserved", "consumed")
-"""The order in which one commit's events of a balance are emitted."""
+"""The order in which the events of a balance are emitted in one commit."""
 
 
 class EventEncoder:
-    """Collects the ledger entries of one transaction and adds its events to the outbox."""
+    """Collects the ledger entries of one transaction and adds their events to the outbox."""
 
     def __init__(self, work: UnitOfWork) -> None:
         self.work = work
         self.entries: list[dict[str, Any]] = []
-        """Rows of the ledger, with one letter for each column."""
+        """The new rows of the ledger; the keys are the one-letter columns of the writer's statement."""
         self._at = rfc3339(work.now)
         self._batch = new_id("entry")
 
     def emit_pending(self, balance: Balance, *, revoked: str | None = None) -> None:
-        """Emit the entries of a balance that are in no event yet: an event of each kind.
+        """Emit one event of each kind for the entries of a balance that have not been emitted yet.
 
-        `revoked`: the snapshot of a grant that was taken back, as JSON; its event is emitted even if nothing
-        of it was left.
+        `revoked`: the snapshot of a revoked grant as JSON. Its event is emitted even without entries.
         """
         by_event: dict[str, list[Entry]] = {}
         for entry in balance.entries[balance.emitted :]:
@@ -71,13 +69,13 @@ class EventEncoder:
         balance.emitted = len(balance.entries)
 
     def emit_granted(self, balance: Balance, new: NewGrant) -> None:
-        """Emit the entries of grants that were just made, with the last of them."""
+        """Emit `granted` with the entries of the grants that were just added and the last of those grants."""
         entries = balance.entries[balance.emitted :]
         self.emit(balance, "granted", entries, self._new_grant(balance, new))
         balance.emitted = len(balance.entries)
 
     def emit_levels(self, balance: Balance) -> None:
-        """Emit `low` and `exhausted` where a balance came to be so in this transaction."""
+        """Emit `low` and `exhausted` if the balance has become so in this transaction."""
         if not balance.unlimited and not balance.was_unlimited:
             if balance.remaining < balance.level <= balance.remaining_before:
                 self.emit(balance, "low", ())
@@ -85,16 +83,16 @@ class EventEncoder:
                 self.emit(balance, "exhausted", ())
 
     def emit(self, balance: Balance, name: str, entries: Sequence[Entry], grant: str = "null") -> None:
-        """Emit one event of a balance, which has to be as it is after the entries."""
+        """Emit one event of a balance, whose state must already include the entries."""
         balance.version += 1
         event_id = new_id("evt")
         kind, identifier = customer_parts(balance.customer)
-        told = orjson.dumps([self._enter(balance, entry) for entry in entries]).decode()
+        entries_json = orjson.dumps([self._add_entry(balance, entry) for entry in entries]).decode()
         cause = self._cause(entries or balance.entries)
         body = (
             f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{balance.version},'
             f'"caused_by":{orjson.dumps(cause).decode()},"customer":{{"type":"{kind}","id":"{identifier}"}},'
-            f'"consumable":{balance_json(balance)},"entries":{told},"grant":{grant}}}'
+            f'"consumable":{balance_json(balance)},"entries":{entries_json},"grant":{grant}}}'
         )
         headers = {
             "ce-specversion": "1.0",
@@ -120,7 +118,7 @@ class EventEncoder:
         self.work.outbox.append(message)
 
     def put(self, balance: Balance) -> None:
-        """Put what remains of a balance into the bucket."""
+        """Put the remaining units of a balance into the `billing_balances` bucket."""
         remaining = "null" if balance.unlimited else balance.remaining
         value = f'{{"remaining":{remaining},"version":{balance.version}}}'.encode()
         subject = kv_subject(BALANCES_BUCKET, balance.key)
@@ -128,11 +126,13 @@ class EventEncoder:
         self.work.outbox.append(OutboxMessage(f"KV_{BALANCES_BUCKET}", subject, value, trace))
 
     def _cause(self, entries: Sequence[Entry]) -> str:
-        """The first of the commands that moved these units."""
-        return next((one.cause.command_id for one in entries if one.cause is not None), self.work.caused_by)
+        """Return the id of the first command that caused one of these entries."""
+        return next(
+            (entry.cause.command_id for entry in entries if entry.cause is not None), self.work.caused_by
+        )
 
-    def _enter(self, balance: Balance, entry: Entry) -> dict[str, Any]:
-        """Add an entry to the ledger; return it as events show it."""
+    def _add_entry(self, balance: Balance, entry: Entry) -> dict[str, Any]:
+        """Add an entry to the rows of the ledger, and return it in the form of events."""
         cause = entry.cause
         entry_id = f"{self._batch}{len(self.entries):05}"
         grant_id = entry.grant.grant_id
@@ -182,7 +182,7 @@ class EventEncoder:
 
 
 def balance_json(balance: Balance) -> str:
-    """A balance's snapshot."""
+    """Return a balance's snapshot as JSON."""
     is_unlimited = balance.unlimited > 0
     granted = _number(None if is_unlimited else balance.granted + balance.beyond)
     remaining = _number(None if is_unlimited else balance.remaining)
@@ -200,12 +200,12 @@ def _number(value: int | None) -> str:
 
 @lru_cache(CACHED)
 def customer_parts(token: str) -> tuple[str, str]:
-    """A customer's type and id, by the token."""
+    """Return the type and id of a customer's token."""
     customer = Customer.from_token(token)
     return customer.type, customer.id
 
 
 @lru_cache(CACHED)
 def rfc3339(moment: datetime) -> str:
-    """A moment in UTC as messages have it."""
+    """Format a time in UTC as in messages."""
     return moment.isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Answers about balances and the ledger, as they stand by the clock at the moment they are asked for."""
+"""Queries of balances and the ledger, with grants and reservations expired by the time of the query."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from services.consumables.domain.balance import Balance, Grant, burn_order
-from services.consumables.grants.manual_grants import grant_snapshot
+from services.consumables.domain.balance import Grant, burn_order
 from services.consumables.ledger.event_encoding import EventEncoder
 from services.consumables.ledger.rejections import no_account
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
+from services.consumables.ledger.snapshots import balance_snapshot, grant_snapshot
 from services.consumables.service import service
 from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
@@ -42,12 +42,15 @@ LIST_ENTRIES = """
       AND (occurred_at, entry_id) < (%(before)s, %(before_id)s)
     ORDER BY occurred_at DESC, entry_id DESC LIMIT %(limit)s
 """
-LONG_AGO, NEVER = "-infinity", "infinity"
+MIN_TIME, MAX_TIME = "-infinity", "infinity"
 
 
 @service.question(m.GetBalance)
 async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
-    """What an account has of a feature, or a consumer may draw on in all; raises Rejected `no_account`."""
+    """Return the balance of an account, or the sum of all balances that a consumer may draw on.
+
+    Raises Rejected `no_account`.
+    """
     if question.account is not None:
         batch = await load(work, named=[(question.account, question.feature)], lock=False)
         balances = list(batch.balances.values())
@@ -55,9 +58,9 @@ async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
             await _require_account(work, question.account)
     else:
         consumer = question.consumer.token if question.consumer is not None else ""
-        wanted = DrawRequest(consumer, question.feature, None)
-        batch = await load(work, [wanted], lock=False)
-        reach = batch.reach.get(wanted)
+        request = DrawRequest(consumer, question.feature, None)
+        batch = await load(work, [request], lock=False)
+        reach = batch.reach.get(request)
         balances = list(reach.balances) if reach is not None else []
     is_unlimited = any(balance.unlimited for balance in balances)
     grants = [grant for grant in burn_order(balances) if grant.is_drawable] if balances else []
@@ -73,7 +76,7 @@ async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
 
 @service.question(m.ListBalances)
 async def list_balances(work: UnitOfWork, question: m.ListBalances) -> m.BalancePage:
-    """A page of balances, by account and feature."""
+    """Return a page of balances, ordered by account and feature."""
     after = decode_cursor(question.cursor, 2) if question.cursor is not None else ("", "")
     whose = question.account or (question.consumer.token if question.consumer is not None else "")
     statement = LIST_KEYS.format(whose=OF_ACCOUNT if question.account is not None else OF_CONSUMER)
@@ -82,20 +85,20 @@ async def list_balances(work: UnitOfWork, question: m.ListBalances) -> m.Balance
     shown = [(row[0], row[1]) for row in keys[: question.limit]]
     batch = await load(work, named=shown, lock=False) if shown else LedgerBatch(EventEncoder(work))
     return m.BalancePage(
-        items=[_snapshot(batch.balances[key]) for key in shown if key in batch.balances],
+        items=[balance_snapshot(batch.balances[key]) for key in shown if key in batch.balances],
         next_cursor=encode_cursor(*shown[-1]) if len(keys) > question.limit else None,
     )
 
 
 @service.question(m.ListEntries)
 async def list_entries(work: UnitOfWork, question: m.ListEntries) -> m.EntryPage:
-    """A page of an account's ledger, newest first."""
-    before, before_id = _entry_key(question.cursor) if question.cursor is not None else (NEVER, "")
+    """Return a page of an account's ledger entries, newest first."""
+    before, before_id = _entry_key(question.cursor) if question.cursor is not None else (MAX_TIME, "")
     values = {
         "account": question.account,
         "feature": question.feature,
-        "since": question.since or LONG_AGO,
-        "until": question.until or NEVER,
+        "since": question.since or MIN_TIME,
+        "until": question.until or MAX_TIME,
         "before": before,
         "before_id": before_id,
         "limit": question.limit + 1,
@@ -132,21 +135,6 @@ def _entry_key(cursor: str) -> tuple[str, str]:
         return datetime.fromisoformat(at).isoformat(), entry_id
     except ValueError:
         raise Rejected("invalid_message", "The cursor is not one of ours.", {"field": "cursor"}) from None
-
-
-def _snapshot(balance: Balance) -> m.BalanceSnapshot:
-    return m.BalanceSnapshot(
-        consumable_id=balance.key,
-        version=max(balance.version, 1),
-        account=balance.account,
-        feature=balance.feature,
-        kind="limit" if balance.kind == "limit" else "consumable",
-        granted=None if balance.unlimited else balance.granted + balance.beyond,
-        consumed=balance.consumed,
-        reserved=balance.reserved,
-        expired=balance.expired,
-        remaining=None if balance.unlimited else balance.remaining,
-    )
 
 
 async def _grants(work: UnitOfWork, grants: Iterable[Grant]) -> list[m.GrantSnapshot]:

@@ -1,4 +1,4 @@
-"""Why somebody can reach no units at all: looked up only where that is so."""
+"""Rejections of requests that reach no balance at all, whose reason is looked up only then."""
 
 from collections.abc import Iterable
 
@@ -20,38 +20,41 @@ SELECT_REASONS = """
 """
 
 
-async def refuse_unreached(
-    work: UnitOfWork, batch: LedgerBatch, wanted: Iterable[DrawRequest]
+async def explain_unreached(
+    work: UnitOfWork, batch: LedgerBatch, requests: Iterable[DrawRequest]
 ) -> dict[DrawRequest, Rejected]:
-    """Why each of those that reach no balance gets nothing."""
-    unreached = [one for one in dict.fromkeys(wanted) if one not in batch.reach]
+    """Return the rejection of each request that reaches no balance.
+
+    The code is `unknown_feature`, `no_account` or `insufficient_balance`.
+    """
+    unreached = [request for request in dict.fromkeys(requests) if request not in batch.reach]
     if not unreached:
         return {}
-    parameter = orjson.dumps([one._asdict() for one in unreached]).decode()
+    parameter = orjson.dumps([request._asdict() for request in unreached]).decode()
     cursor = await work.driver.execute(SELECT_REASONS, (parameter,))
     return {
-        DrawRequest(*row[:3]): _refusal(DrawRequest(*row[:3]), is_known=row[3], has_account=row[4])
+        DrawRequest(*row[:3]): _rejection(DrawRequest(*row[:3]), is_known=row[3], has_account=row[4])
         for row in await cursor.fetchall()
     }
 
 
-def _refusal(wanted: DrawRequest, *, is_known: bool, has_account: bool) -> Rejected:
+def _rejection(request: DrawRequest, *, is_known: bool, has_account: bool) -> Rejected:
     if not is_known:
-        return unknown_feature(wanted.feature)
+        return unknown_feature(request.feature)
     if not has_account:
-        return no_account(wanted.account or f"customer:{wanted.consumer}")
+        return no_account(request.account or f"customer:{request.consumer}")
     return Rejected("insufficient_balance", "Nothing was granted to draw on.", {"available": 0})
 
 
 def unknown_feature(feature: str) -> Rejected:
-    """The refusal of a feature that has no units, or that the catalog never had."""
+    """Return the rejection of a feature that is not in the catalog or has no units."""
     return Rejected(
         "unknown_feature", f"The catalog has no limit or consumable {feature!r}.", {"feature": feature}
     )
 
 
 def no_account(account: str) -> Rejected:
-    """The refusal to draw on an account that is not there, or not this consumer's to draw on."""
+    """Return the rejection of an account that does not exist or that the consumer may not draw on."""
     return Rejected(
         "no_account", "There is no such account that this consumer may draw on.", {"account": account}
     )

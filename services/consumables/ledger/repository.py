@@ -1,8 +1,8 @@
-"""Balances that commands draw on, found, locked and loaded, very many at a time.
+"""Loading and locking of balances with their grants, for many commands at a time.
 
-Two readings for a whole group of commands, asked for at once: the first finds and locks the balances in their
-one order, the second reads their grants, which nobody else can change any more. What is wished for goes as
-JSON; arrays would cost the worker eight times as much.
+Two statements, sent together, serve a whole group of commands: the first finds the balances and locks them in
+their order, the second reads their grants, which no other transaction can change by then. Requests are passed
+as JSON, because arrays cost the worker eight times as much.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,24 +16,24 @@ from services.consumables.domain.balance import (
     Cause,
     Grant,
     NewGrant,
+    add_grant,
     burn_order,
-    give,
     give_back,
 )
 from services.consumables.ledger.event_encoding import EventEncoder
 from shared.persistence.sql_pipeline import Bound, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 
-_BALANCE = """
+_BALANCE_COLUMNS = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
     granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold
 """
-_REACH = """
+_REACH_CTE = """
     WITH wish AS (
         SELECT consumer, feature, account
         FROM jsonb_to_recordset($1::jsonb) AS wish (consumer text, feature text, account text)
     ), reach AS MATERIALIZED (
-        -- Looked up again after waiting for a lock, as it would be otherwise, nothing of it is found.
+        -- Materialized, because a join that is evaluated again after waiting for a lock would find no rows.
         SELECT consumer, feature, account AS named, 'customer:' || consumer AS account FROM wish
         WHERE account IS NULL OR account = 'customer:' || consumer
         UNION ALL
@@ -45,28 +45,28 @@ _REACH = """
         FROM jsonb_to_recordset($2::jsonb) AS named (account text, feature text)
     )
 """
-_BALANCES = f"""{_REACH}
-    SELECT reach.consumer, reach.named, {_BALANCE}
+_BALANCES = f"""{_REACH_CTE}
+    SELECT reach.consumer, reach.named, {_BALANCE_COLUMNS}
     FROM reach JOIN consumables.balances USING (account, feature) JOIN consumables.accounts USING (account)
     ORDER BY account, feature"""  # noqa: S608 - our own names
 LOCK_BALANCES = Statement(f"{_BALANCES} FOR UPDATE OF balances")
 READ_BALANCES = Statement(_BALANCES)
-_STOCK = """
+_GRANT_COLUMNS = """
     account, feature, grant_id, quantity, consumed, reserved, expired, remaining, expires_at, priority,
     created_at, version, ended_at IS NOT NULL, revoked
 """
-_THESE = f"""
-    SELECT {_STOCK} FROM consumables.grants
+_GRANTS_BY_ID = f"""
+    SELECT {_GRANT_COLUMNS} FROM consumables.grants
     WHERE grant_id = ANY (ARRAY(SELECT jsonb_array_elements_text($3::jsonb)))
 """  # noqa: S608 - our own names
-_GRANTS = f"""{_REACH}
-    SELECT {_STOCK} FROM (SELECT DISTINCT account, feature FROM reach) AS reached
+_GRANTS = f"""{_REACH_CTE}
+    SELECT {_GRANT_COLUMNS} FROM (SELECT DISTINCT account, feature FROM reach) AS reached
     JOIN consumables.grants USING (account, feature) WHERE open
-    UNION {_THESE}
+    UNION {_GRANTS_BY_ID}
 """  # noqa: S608 - our own names
 GRANTS = Statement(_GRANTS)
 GRANTS_IN_USE = Statement(_GRANTS.replace("WHERE open", "WHERE (open OR grants.consumed > 0)"))
-THESE_GRANTS = Statement(_THESE.replace("$3", "$1"))
+GRANTS_BY_ID = Statement(_GRANTS_BY_ID.replace("$3", "$1"))
 OPEN_ACCOUNTS = """
     INSERT INTO consumables.accounts (account, customer, suspended, created_at)
     SELECT account, customer, false, %s FROM unnest(%s::text[], %s::text[]) AS new (account, customer)
@@ -85,17 +85,17 @@ SELECT_OVERDUE = """
           SELECT FROM jsonb_array_elements(drawn) AS part WHERE part ->> 'account' <> ALL(%(accounts)s))
     ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
-"""Those of the loaded balances alone: others' overdue ones are neither counted nor kept from anybody."""
+"""Selects overdue reservations that hold units of the loaded balances only, and locks them."""
 OVERDUE_MAX = 100
-"""Overdue reservations looked at by whoever meets reserved units; the tick sees to the rest."""
+"""The most overdue reservations that one `load` releases; the job `expire_reservations` releases the rest."""
 
 
 Overdue = tuple[str, str, list[dict[str, Any]]]
-"""A reservation's id, its consumer, and what it holds."""
+"""A reservation's id, its consumer, and the units that it holds."""
 
 
 class DrawRequest(NamedTuple):
-    """Who wants units of what, and from which account if that was said."""
+    """The consumer and feature of a request for units, and the account if the request names one."""
 
     consumer: str
     feature: str
@@ -103,19 +103,20 @@ class DrawRequest(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What somebody may draw on; without what is suspended."""
+    """The balances that a request may draw on."""
 
     balances: Sequence[Balance]
+    """Without those of suspended accounts."""
     grants: Sequence[Grant]
-    """All their grants, in the order in which they are drawn on."""
+    """The grants of `balances` in the order of drawing."""
     is_suspended: bool
-    """There is something, and all of it is suspended."""
+    """Whether the accounts of all balances are suspended."""
     all_balances: Sequence[Balance]
-    """With those that are suspended."""
+    """Including those of suspended accounts."""
 
 
 class Account(NamedTuple):
-    """An account and a feature, and what is needed to open a balance for them."""
+    """An account and a feature, with the values for creating their balance."""
 
     account: str
     feature: str
@@ -126,60 +127,60 @@ class Account(NamedTuple):
 
 @dataclass(slots=True)
 class LedgerBatch:
-    """The balances that one transaction works on, locked, with their grants."""
+    """The balances of one transaction with their grants; locked, unless only queried."""
 
     encoder: EventEncoder
     balances: dict[tuple[str, str], Balance] = field(default_factory=dict)
     reach: dict[DrawRequest, Reach] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     overdue: list[str] = field(default_factory=list)
-    """Reservations whose time was found to be over, and whose units were given back."""
+    """Ids of the reservations that were found to be overdue and whose units were released."""
 
-    def give(self, balance: Balance, new: Sequence[NewGrant]) -> list[str]:
-        """Add grants to a balance with one event; return their ids."""
+    def add_grants(self, balance: Balance, new: Sequence[NewGrant]) -> list[str]:
+        """Add grants to a balance, emit one `granted` event, and return their ids."""
         self.encoder.emit_pending(balance)
-        for one in new:
-            self.grants[one.grant_id] = give(balance, one, self.encoder.work.now)
+        for grant in new:
+            self.grants[grant.grant_id] = add_grant(balance, grant, self.encoder.work.now)
         if new:
             self.encoder.emit_granted(balance, new[-1])
-        return [one.grant_id for one in new]
+        return [grant.grant_id for grant in new]
 
 
-def loading(
-    wanted: Iterable[DrawRequest] = (),
+def load_statements(
+    requests: Iterable[DrawRequest] = (),
     *,
     named: Iterable[tuple[str, str]] = (),
     grant_ids: Iterable[str] = (),
     in_use: bool = False,
     lock: bool = True,
 ) -> tuple[Bound, Bound]:
-    """The statements that `load` runs first."""
-    wished = [request._asdict() for request in dict.fromkeys(wanted)]
+    """Return the statements that `load` runs first."""
+    requested = [request._asdict() for request in dict.fromkeys(requests)]
     by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]
-    values = (orjson.dumps(wished).decode(), orjson.dumps(by_name).decode())
+    values = (orjson.dumps(requested).decode(), orjson.dumps(by_name).decode())
     balances = LOCK_BALANCES if lock else READ_BALANCES
     grants = (GRANTS_IN_USE if in_use else GRANTS)(*values, orjson.dumps(list(grant_ids)).decode())
-    # The grants are read after the locks are there, though both are asked for at once.
+    # Both statements are sent at once, but the grants are read after the balances are locked.
     return balances(*values), grants
 
 
 async def load(
     work: UnitOfWork,
-    wanted: Iterable[DrawRequest] = (),
+    requests: Iterable[DrawRequest] = (),
     *,
     named: Iterable[tuple[str, str]] = (),
     grant_ids: Iterable[str] = (),
     in_use: bool = False,
     lock: bool = True,
 ) -> LedgerBatch:
-    """The balances that these may draw on and those named by account and feature, with their open grants.
+    """Load the balances that requests may draw on and those named by account and feature.
 
-    Beside these come the grants with the ids given and, with `in_use`, all of which something is in use. What
-    has lapsed by the clock has lapsed in what is loaded: reservations too, but for those that hold units of
-    other balances as well, which wait for the tick.
+    The batch has their open grants, the grants with the given ids and, with `in_use`, all grants with units
+    in use. Grants that have expired by now are ended. Overdue reservations are released, except for those
+    that hold units of other balances as well, which are left to the job `expire_reservations`.
     """
     found, grants = await work.run(
-        *loading(wanted, named=named, grant_ids=grant_ids, in_use=in_use, lock=lock)
+        *load_statements(requests, named=named, grant_ids=grant_ids, in_use=in_use, lock=lock)
     )
     batch = LedgerBatch(EventEncoder(work))
     reached: dict[DrawRequest, list[Balance]] = {}
@@ -187,14 +188,14 @@ async def load(
         balance = batch.balances.setdefault((columns[0], columns[1]), Balance(*columns))
         if consumer is not None:
             reached.setdefault(DrawRequest(consumer, balance.feature, account), []).append(balance)
-    overdue = await _overdue(work, batch)
-    lapsing = [part["grant_id"] for _, _, drawn in overdue for part in drawn]
-    _take_in(batch, grants.rows)
-    if any(grant_id not in batch.grants for grant_id in lapsing):
-        (others,) = await work.run(THESE_GRANTS(orjson.dumps(lapsing).decode()))
-        _take_in(batch, others.rows)
-    _open_up(work, batch)
-    _let_lapse(work, batch, overdue)
+    overdue = await _select_overdue(work, batch)
+    reserved_from = [part["grant_id"] for _, _, drawn in overdue for part in drawn]
+    _add_grants(batch, grants.rows)
+    if any(grant_id not in batch.grants for grant_id in reserved_from):
+        (others,) = await work.run(GRANTS_BY_ID(orjson.dumps(reserved_from).decode()))
+        _add_grants(batch, others.rows)
+    _attach_grants(work, batch)
+    _release_overdue(work, batch, overdue)
     for request, balances in reached.items():
         usable = [balance for balance in balances if not balance.is_suspended]
         batch.reach[request] = Reach(usable, burn_order(usable) if usable else (), not usable, balances)
@@ -204,38 +205,38 @@ async def load(
 async def open_balances(
     work: UnitOfWork, accounts: Iterable[Account], *, grant_ids: Sequence[str] = ()
 ) -> LedgerBatch:
-    """Load balances by account and feature, and make those that do not exist yet."""
-    wanted = {(one.account, one.feature): one for one in accounts}
-    batch = await load(work, named=wanted, grant_ids=grant_ids)
-    missing = [one for key, one in wanted.items() if key not in batch.balances]
+    """Load balances by account and feature, and create those that do not exist yet."""
+    by_key = {(account.account, account.feature): account for account in accounts}
+    batch = await load(work, named=by_key, grant_ids=grant_ids)
+    missing = [account for key, account in by_key.items() if key not in batch.balances]
     if missing:
         columns = zip(*missing, strict=True)
         names, features, kinds, customers = (list(column) for column in columns)
         await work.driver.execute(OPEN_ACCOUNTS, (work.now, names, customers))
         await work.driver.execute(OPEN_BALANCES, (names, features, kinds))
-        # All of them again, so that they are locked in their order.
-        batch = await load(work, named=wanted, grant_ids=grant_ids)
+        # Load all of them again, so that they are locked in their order.
+        batch = await load(work, named=by_key, grant_ids=grant_ids)
     return batch
 
 
-def _take_in(batch: LedgerBatch, rows: Iterable[Sequence[Any]]) -> None:
-    """Keep grants of the balances that are loaded."""
+def _add_grants(batch: LedgerBatch, rows: Iterable[Sequence[Any]]) -> None:
+    """Add the rows of grants whose balances are loaded."""
     for account, feature, *columns in rows:
         balance = batch.balances.get((account, feature))
         if balance is not None and columns[0] not in batch.grants:
             batch.grants[columns[0]] = Grant(balance, *columns)
 
 
-def _open_up(work: UnitOfWork, batch: LedgerBatch) -> None:
+def _attach_grants(work: UnitOfWork, batch: LedgerBatch) -> None:
     by_balance: dict[tuple[str, str], list[Grant]] = {key: [] for key in batch.balances}
     for grant in batch.grants.values():
         by_balance[grant.balance.account, grant.balance.feature].append(grant)
     for key, balance in batch.balances.items():
-        balance.open_up(by_balance[key], work.now)
+        balance.attach_grants(by_balance[key], work.now)
 
 
-def _let_lapse(work: UnitOfWork, batch: LedgerBatch, overdue: Iterable[Overdue]) -> None:
-    """Give back what overdue reservations hold."""
+def _release_overdue(work: UnitOfWork, batch: LedgerBatch, overdue: Iterable[Overdue]) -> None:
+    """Release the units of overdue reservations."""
     for reservation_id, consumer, drawn in overdue:
         if all(part["grant_id"] in batch.grants for part in drawn):
             batch.overdue.append(reservation_id)
@@ -245,15 +246,15 @@ def _let_lapse(work: UnitOfWork, batch: LedgerBatch, overdue: Iterable[Overdue])
                 give_back(grant, "released", part["quantity"], cause)
 
 
-async def _overdue(work: UnitOfWork, batch: LedgerBatch) -> list[Overdue]:
-    """Reservations whose time is over, where anything is reserved at all."""
-    holding = [balance for balance in batch.balances.values() if balance.reserved]
-    if not holding:
+async def _select_overdue(work: UnitOfWork, batch: LedgerBatch) -> list[Overdue]:
+    """Return the overdue reservations of the loaded balances; no query if no units are reserved."""
+    reserved = [balance for balance in batch.balances.values() if balance.reserved]
+    if not reserved:
         return []
     values = {
         "now": work.now,
-        "features": list({balance.feature for balance in holding}),
-        "accounts": list({balance.account for balance in holding}),
+        "features": list({balance.feature for balance in reserved}),
+        "accounts": list({balance.account for balance in reserved}),
         "limit": OVERDUE_MAX,
     }
     cursor = await work.driver.execute(SELECT_OVERDUE, values)

@@ -1,4 +1,4 @@
-"""Writing the balances that a transaction changed: one statement for all of it, and their events."""
+"""Writing of the balances that a transaction changed, with their grants, ledger entries and events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -69,28 +69,28 @@ CLOSE_OVERDUE = """
 
 
 async def write(
-    work: UnitOfWork, batch: LedgerBatch, *, revoked: GrantSnapshot | None = None, is_watched: bool = True
+    work: UnitOfWork, batch: LedgerBatch, *, revoked: GrantSnapshot | None = None, emit_levels: bool = True
 ) -> None:
-    """Write all that changed and add its events to the outbox.
+    """Write all changed balances and add their events to the outbox.
 
-    `revoked`: the grant that was taken back, which has an event even if nothing of it was left. Without
-    `is_watched` there are no events for a balance that comes to be low or exhausted.
+    `revoked`: the snapshot of a revoked grant, which has an event even if no units of it were left. Without
+    `emit_levels` no `low` and `exhausted` events are emitted.
     """
     if batch.overdue:
         await work.driver.execute(CLOSE_OVERDUE, (work.now, batch.overdue))
     changed = [balance for balance in batch.balances.values() if balance.is_changed]
     if changed:
-        _encode(batch.encoder, changed, revoked, is_watched=is_watched)
+        _encode(batch.encoder, changed, revoked, emit_levels=emit_levels)
         work.last.extend(_statements(work, changed, batch.encoder.entries))
 
 
 def _encode(
-    encoder: EventEncoder, changed: Sequence[Balance], revoked: GrantSnapshot | None, *, is_watched: bool
+    encoder: EventEncoder, changed: Sequence[Balance], revoked: GrantSnapshot | None, *, emit_levels: bool
 ) -> None:
     grant = revoked.model_dump_json() if revoked is not None else None
     for balance in changed:
         encoder.emit_pending(balance, revoked=grant)
-        if is_watched:
+        if emit_levels:
             encoder.emit_levels(balance)
         encoder.put(balance)
 

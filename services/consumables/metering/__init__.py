@@ -1,1 +1,1 @@
-"""Usage that is exported to Stripe's meters."""
+"""Export of usage to Stripe's meters."""

@@ -1,6 +1,7 @@
-"""Usage handed to Stripe's meters: written down as readings first, then told, each by an id that counts once.
+"""Export of usage to Stripe's meters: usage is stored as readings first, which are then reported.
 
-What is written down never changes, so whatever breaks off in between is told again in the same words.
+Stored readings never change, so a report that is interrupted is repeated with the same values, and Stripe
+counts each id once.
 """
 
 from collections.abc import Sequence
@@ -19,16 +20,16 @@ from tallystick.messages.subscriptions import Reading, ReadingSkipped, RecordUsa
 from tallystick.messages.subscriptions.metering import READINGS_MAX
 
 CAUSE = "tick:report_usage"
-REPORTED_BACK = timedelta(days=34)
-"""Stripe takes usage of the last 35 days; a day less, so that none is refused on its way."""
-KEPT = timedelta(days=90)
-"""How long readings are kept for questions about a bill."""
+REPORT_WINDOW = timedelta(days=34)
+"""Stripe accepts usage of the last 35 days; one day less, so that no reading is too old when it arrives."""
+READINGS_KEPT = timedelta(days=90)
+"""How long readings are kept for inquiries about a bill."""
 ASK_TIMEOUT_SECONDS = 60.0
 """A hundred calls to Stripe, eight at a time."""
 
-TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('consumables report_usage', 0))"
-"""Two reports at once would both find the same usage unreported."""
-WRITE_DOWN = """
+LOCK_REPORT = "SELECT pg_advisory_xact_lock(hashtextextended('consumables report_usage', 0))"
+"""Serializes reports, because two concurrent ones would both find the same usage unreported."""
+WRITE_READINGS = """
     WITH used AS (
         SELECT usage.customer, usage.feature, known.meter, usage.day, sum(usage.quantity)::bigint AS quantity
         FROM consumables.usage_days AS usage
@@ -51,21 +52,21 @@ WRITE_DOWN = """
 
 @service.job("report_usage")
 async def report_usage(transactions: Transactions, at: datetime, client: ServiceClient) -> None:
-    """Hand over all usage that no reading holds yet. Raises Unavailable when subscriptions cannot tell."""
-    while await _write_down(transactions, at):
+    """Report all usage that is in no reading yet. Raises Unavailable if `subscriptions` does not reply."""
+    while await _write_readings(transactions, at):
         pass
-    for batch in await _pending(transactions, at):
+    for batch in await _pending_batches(transactions, at):
         await _report_batch(transactions, at, client, batch)
     async with transactions.begin(caused_by=CAUSE, now=at) as work:
-        await _forget(work)
+        await _delete_old(work)
 
 
-async def _write_down(transactions: Transactions, at: datetime) -> bool:
-    """One batch of readings; whether there was anything to read."""
+async def _write_readings(transactions: Transactions, at: datetime) -> bool:
+    """Store one batch of readings; return whether the batch was full and there may be more."""
     async with transactions.begin(caused_by=CAUSE, now=at) as work:
-        await work.driver.execute(TAKE_TURN)
-        since = _midnight(at - REPORTED_BACK)
-        cursor = await work.driver.execute(WRITE_DOWN, {"since": since, "at": at, "limit": READINGS_MAX})
+        await work.driver.execute(LOCK_REPORT)
+        since = _midnight(at - REPORT_WINDOW)
+        cursor = await work.driver.execute(WRITE_READINGS, {"since": since, "at": at, "limit": READINGS_MAX})
         found = await cursor.fetchall()
         batch = new_id("readings")
         work.session.add_all(
@@ -76,7 +77,7 @@ async def _write_down(transactions: Transactions, at: datetime) -> bool:
                 feature=feature,
                 meter=meter,
                 quantity=more,
-                # The end of the day, so that what was used after subscribing is not dated before it.
+                # The end of the day, so that usage after subscribing is not dated before the subscription.
                 used_at=min(at, day + timedelta(days=1, seconds=-1)),
                 status="pending",
                 created_at=at,
@@ -86,7 +87,7 @@ async def _write_down(transactions: Transactions, at: datetime) -> bool:
         return len(found) == READINGS_MAX
 
 
-async def _pending(transactions: Transactions, at: datetime) -> Sequence[str]:
+async def _pending_batches(transactions: Transactions, at: datetime) -> Sequence[str]:
     query = sa.select(ReadingRow.batch).distinct().where(ReadingRow.status == "pending")
     async with transactions.read(asked=CAUSE, now=at) as work:
         return (await work.session.scalars(query.order_by(ReadingRow.batch))).all()
@@ -113,26 +114,26 @@ async def _report_batch(transactions: Transactions, at: datetime, client: Servic
         ],
     )
     try:
-        told = await client.ask(command, timeout_seconds=ASK_TIMEOUT_SECONDS)
+        outcome = await client.ask(command, timeout_seconds=ASK_TIMEOUT_SECONDS)
     except Rejected as rejection:
         reason = rejection.error.code
         skipped = [ReadingSkipped(identifier=row.reading_id, reason=reason) for row in rows]
-        told = UsageRecorded(recorded=[], skipped=skipped)
+        outcome = UsageRecorded(recorded=[], skipped=skipped)
     async with transactions.begin(caused_by=CAUSE, now=at) as work:
-        await _note(work, told)
+        await _record_outcomes(work, outcome)
 
 
-async def _note(work: UnitOfWork, told: UsageRecorded) -> None:
-    outcomes = dict.fromkeys(told.recorded, ("recorded", None)) | {
-        each.identifier: ("skipped", each.reason) for each in told.skipped
+async def _record_outcomes(work: UnitOfWork, outcome: UsageRecorded) -> None:
+    outcomes = dict.fromkeys(outcome.recorded, ("recorded", None)) | {
+        reading.identifier: ("skipped", reading.reason) for reading in outcome.skipped
     }
     rows = await work.session.scalars(sa.select(ReadingRow).where(ReadingRow.reading_id.in_(outcomes)))
     for row in rows:
         row.status, row.reason = outcomes[row.reading_id]
 
 
-async def _forget(work: UnitOfWork) -> None:
-    before = work.now - KEPT
+async def _delete_old(work: UnitOfWork) -> None:
+    before = work.now - READINGS_KEPT
     await work.session.execute(
         sa.delete(ReadingRow).where(ReadingRow.created_at < before, ReadingRow.status != "pending")
     )

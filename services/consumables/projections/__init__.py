@@ -1,1 +1,1 @@
-"""What this service keeps of subscriptions, members and overrides, from the change feed."""
+"""Projections of catalog, subscriptions, teams, seats and overrides from the change feed."""

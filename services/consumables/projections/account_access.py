@@ -1,7 +1,7 @@
-"""Who may draw on which accounts, and which accounts are suspended, as seats and teams change.
+"""Access of consumers to accounts, and suspension of accounts, as seats, teams and subscriptions change.
 
-Everybody's own account goes without saying. A seat's account is its holder's; a team's pool is drawn on by
-the holders of its claimed seats, by its owner and by its billing manager.
+A consumer may always draw on their own account, without a row in `access`. The holder of a seat may draw on
+its account. The holders of a team's claimed seats, its owner and its billing manager may draw on its pool.
 """
 
 from collections.abc import Sequence
@@ -72,24 +72,25 @@ SUSPEND_CUSTOMER = """
         )
     )
 """
-"""The payer's own units stay away while nothing that gives them any is in good standing."""
+"""Suspends the customer's own account if a subscription that grants to it is past due, unpaid or paused and
+none grants units."""
 
 
-async def give_access_to_pool(work: UnitOfWork, told: TeamSnapshot) -> None:
-    """Let those draw on a team's pool who may, now that the team is what it is."""
-    account = f"team:{told.team_id}"
-    await work.driver.execute(OPEN_TEAM, (account, told.customer.token, told.suspended, work.now))
-    await work.driver.execute(CLOSE_POOLS, {"teams": [told.team_id]})
-    if told.status == "open":
-        owners = [told.customer.token, told.billing_manager.token]
-        values = {"account": account, "team": told.team_id, "owners": owners}
+async def update_pool_access(work: UnitOfWork, snapshot: TeamSnapshot) -> None:
+    """Create a team's pool, and update the access of consumers to it."""
+    account = f"team:{snapshot.team_id}"
+    await work.driver.execute(OPEN_TEAM, (account, snapshot.customer.token, snapshot.suspended, work.now))
+    await work.driver.execute(CLOSE_POOLS, {"teams": [snapshot.team_id]})
+    if snapshot.status == "open":
+        owners = [snapshot.customer.token, snapshot.billing_manager.token]
+        values = {"account": account, "team": snapshot.team_id, "owners": owners}
         await work.driver.execute(GIVE_POOL, values)
         which = OPEN_SEATS.format(which="team_id = %(team)s")
-        await work.driver.execute(which, {"team": told.team_id, "now": work.now})
+        await work.driver.execute(which, {"team": snapshot.team_id, "now": work.now})
 
 
-async def give_access_to_seats(work: UnitOfWork, seats: Sequence[dict[str, Any]]) -> None:
-    """Let the holders of these seats draw on them, and nobody who held them before."""
+async def update_seat_access(work: UnitOfWork, seats: Sequence[dict[str, Any]]) -> None:
+    """Give the holders of seats access to the seats' accounts and pools, and remove former holders."""
     if not seats:
         return
     values = {
@@ -98,7 +99,7 @@ async def give_access_to_seats(work: UnitOfWork, seats: Sequence[dict[str, Any]]
         "now": work.now,
     }
     await work.driver.execute(CLOSE_SEATS, values)
-    # Of a seat's first invitation nobody has lost anything.
+    # The first invitation of a seat removes nobody's access.
     if any(seat["status"] != "pending" or seat["version"] > 1 for seat in seats):
         await work.driver.execute(CLOSE_POOLS, values)
     await work.driver.execute(OPEN_SEATS.format(which="seat_id = ANY(%(seats)s)"), values)
@@ -111,5 +112,5 @@ async def suspend_team(work: UnitOfWork, team_id: str, *, is_suspended: bool) ->
 
 
 async def suspend_customer(work: UnitOfWork, customer: str) -> None:
-    """Suspend or restore a customer's own account, as their subscriptions are."""
+    """Suspend or restore a customer's own account according to their subscriptions."""
     await work.driver.execute(SUSPEND_CUSTOMER, {"customer": customer})

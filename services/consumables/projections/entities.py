@@ -1,7 +1,7 @@
-"""Taking note of other services' entities, and of what follows from them for the accounts they concern.
+"""Projections of features, subscriptions, teams and seats, and the allotments that follow from them.
 
-Everything that concerns one subscription takes its turn, so that an event of a seat and one of its
-subscription, heard at the same moment, cannot each miss the other.
+Events of one subscription are serialized by a lock. Otherwise concurrent events of a seat and of its
+subscription could each miss the other's row.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.consumables.domain.allotments import ENDED, GRANTING, Terms, terms_of
 from services.consumables.domain.grant_cycles import anchor_of
-from services.consumables.domain.overrides import taken_away
+from services.consumables.domain.overrides import revoked_features
 from services.consumables.service import service
 from services.consumables.tables.projections import (
     AllotmentRow,
@@ -30,10 +30,12 @@ from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
 from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionSnapshot
 
-AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""`next_at` of what is to be looked at with the next opportunity, before all that waits for its time."""
+DUE_NOW = datetime(1970, 1, 1, tzinfo=UTC)
+"""The `next_at` of allotments that are due now; it sorts before every other one."""
 
-TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended(id, 5)) FROM unnest(%s::text[]) AS id ORDER BY id"
+LOCK_SUBSCRIPTIONS = (
+    "SELECT pg_advisory_xact_lock(hashtextextended(id, 5)) FROM unnest(%s::text[]) AS id ORDER BY id"
+)
 
 ALLOT = """
     INSERT INTO consumables.allotments AS old
@@ -59,13 +61,13 @@ ALLOT = """
         SET multiplier = excluded.multiplier, prorated = excluded.prorated, next_at = %(at_once)s
         WHERE old.multiplier <> excluded.multiplier AND NOT old.closed
 """
-"""Who has something coming: every account that the terms of a subscription reach. A claimed seat whose
-multiplier has changed is looked at again."""
+"""Adds an allotment for every account that the terms of a subscription reach, and makes the allotments of
+claimed seats with another multiplier due now."""
 
 
 @service.event(FeatureEvent, name="note_feature")
 async def note_feature(work: UnitOfWork, event: FeatureEvent) -> None:
-    """Take note of a feature of the catalog."""
+    """Update the projection of a catalog feature."""
     feature = event.feature
     price = feature.unit_price
     await keep_newest(
@@ -82,69 +84,69 @@ async def note_feature(work: UnitOfWork, event: FeatureEvent) -> None:
     )
 
 
-async def know_subscription(work: UnitOfWork, told: SubscriptionSnapshot) -> None:
-    """Take note of a subscription: its period, whether units come, and what it gives to whom."""
-    await take_turn(work, [told.subscription_id, told.customer.token])
-    known = await work.session.get(KnownSubscriptionRow, told.subscription_id)
-    before = (known.anchor, known.bought) if known else (None, None)
-    anchor, bought = _anchor(known, told), _bought(told)
-    has_ended = told.status in ENDED
-    is_news = await keep_newest(
+async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot) -> None:
+    """Update the projection of a subscription, its terms and their allotments."""
+    await lock_subscriptions(work, [snapshot.subscription_id, snapshot.customer.token])
+    known = await work.session.get(KnownSubscriptionRow, snapshot.subscription_id)
+    previous_anchor, previous_bought = (known.anchor, known.bought) if known else (None, None)
+    anchor, bought = _anchor(known, snapshot), _bought_products(snapshot)
+    has_ended = snapshot.status in ENDED
+    is_newer = await keep_newest(
         work,
         KnownSubscriptionRow,
-        subscription_id=told.subscription_id,
-        version=told.version,
-        customer=told.customer.token,
-        product=next((item.product for item in told.items), None),
+        subscription_id=snapshot.subscription_id,
+        version=snapshot.version,
+        customer=snapshot.customer.token,
+        product=next((item.product for item in snapshot.items), None),
         bought=bought,
-        status=told.status,
-        grants=told.status in GRANTING and not told.restricted,
-        period_start=told.current_period_start,
-        period_end=told.current_period_end,
+        status=snapshot.status,
+        grants=snapshot.status in GRANTING and not snapshot.restricted,
+        period_start=snapshot.current_period_start,
+        period_end=snapshot.current_period_end,
         anchor=anchor,
-        ended_at=(told.ended_at or work.now) if has_ended else None,
+        ended_at=(snapshot.ended_at or work.now) if has_ended else None,
     )
-    if not is_news:
+    if not is_newer:
         return
     if not has_ended:
-        slots = await _keep_terms(work, told, is_bought_anew=bought != before[1])
-        await look_again(work, told.subscription_id, slots)
-        await allot(work, [told.subscription_id], slots=slots)
-    if has_ended or anchor != before[0]:
-        await look_again(work, told.subscription_id, None)
+        slots = await _write_terms(work, snapshot, has_new_products=bought != previous_bought)
+        await mark_due(work, snapshot.subscription_id, slots)
+        await allot(work, [snapshot.subscription_id], slots=slots)
+    if has_ended or anchor != previous_anchor:
+        await mark_due(work, snapshot.subscription_id, None)
 
 
 async def overrides_of(work: UnitOfWork, customer: str) -> list[OverrideSnapshot]:
-    """The exceptions that are in force for a customer, as far as is known."""
+    """Return the overrides in force for a customer, from the customer's projection."""
     query = sa.select(KnownCustomerRow.overrides).where(KnownCustomerRow.customer == customer)
     found = await work.session.scalar(query)
-    return [OverrideSnapshot.model_validate(one, strict=False) for one in found or ()]
+    return [OverrideSnapshot.model_validate(override, strict=False) for override in found or ()]
 
 
-async def know_team(work: UnitOfWork, told: TeamSnapshot) -> bool:
-    """Take note of a team; whether it was news."""
-    await take_turn(work, [told.subscription_id])
-    is_news = await keep_newest(
+async def project_team(work: UnitOfWork, snapshot: TeamSnapshot) -> bool:
+    """Update the projection of a team; return whether the snapshot was newer than the known row."""
+    await lock_subscriptions(work, [snapshot.subscription_id])
+    is_newer = await keep_newest(
         work,
         KnownTeamRow,
-        team_id=told.team_id,
-        version=told.version,
-        subscription_id=told.subscription_id,
-        customer=told.customer.token,
-        billing_manager=told.billing_manager.token,
-        strategy=told.strategy,
-        suspended=told.suspended,
-        closed=told.status == "closed",
+        team_id=snapshot.team_id,
+        version=snapshot.version,
+        subscription_id=snapshot.subscription_id,
+        customer=snapshot.customer.token,
+        billing_manager=snapshot.billing_manager.token,
+        strategy=snapshot.strategy,
+        suspended=snapshot.suspended,
+        closed=snapshot.status == "closed",
     )
-    if is_news and told.status == "open" and told.strategy == "per_team":
-        await allot(work, [told.subscription_id], seats=[])
-    return is_news
+    if is_newer and snapshot.status == "open" and snapshot.strategy == "per_team":
+        await allot(work, [snapshot.subscription_id], seats=[])
+    return is_newer
 
 
-async def know_seats(work: UnitOfWork, told: Sequence[SeatSnapshot]) -> list[dict[str, Any]]:
-    """Take note of seats; those that were news, as kept. Claimed ones have units coming from now on."""
-    await take_turn(work, {seat.subscription_id for seat in told})
-    news = await keep_newest_of(
+async def project_seats(work: UnitOfWork, snapshots: Sequence[SeatSnapshot]) -> list[dict[str, Any]]:
+    """Update the projections of seats, and add allotments for claimed ones; return the rows that changed."""
+    await lock_subscriptions(work, {seat.subscription_id for seat in snapshots})
+    changed = await keep_newest_of(
         work,
         KnownSeatRow,
         [
@@ -158,19 +160,19 @@ async def know_seats(work: UnitOfWork, told: Sequence[SeatSnapshot]) -> list[dic
                 "multiplier": seat.multiplier,
                 "prorated": seat.prorated,
             }
-            for seat in told
+            for seat in snapshots
         ],
     )
-    claimed = [seat for seat in news if seat["status"] == "claimed"]
+    claimed = [seat for seat in changed if seat["status"] == "claimed"]
     if claimed:
         subscriptions = {seat["subscription_id"] for seat in claimed}
         await allot(work, subscriptions, seats=[seat["seat_id"] for seat in claimed])
-    return news
+    return changed
 
 
-async def take_turn(work: UnitOfWork, ids: Iterable[str]) -> None:
-    """Wait until nobody else is at work on what these subscriptions give, or these customers are given."""
-    await work.driver.execute(TAKE_TURN, (sorted(set(ids)),))
+async def lock_subscriptions(work: UnitOfWork, ids: Iterable[str]) -> None:
+    """Lock the terms and allotments of subscriptions, or of customers' overrides, for this transaction."""
+    await work.driver.execute(LOCK_SUBSCRIPTIONS, (sorted(set(ids)),))
 
 
 async def allot(
@@ -180,73 +182,85 @@ async def allot(
     slots: Sequence[str] | None = None,
     seats: Sequence[str] | None = None,
 ) -> None:
-    """Have units coming to every account that these subscriptions reach, by these slots, of these seats."""
-    values = {"subscriptions": list(subscription_ids), "slots": slots, "seats": seats, "at_once": AT_ONCE}
-    await work.driver.execute(ALLOT, {**values, "slots": _listed(slots), "seats": _listed(seats)})
+    """Add allotments for the accounts that subscriptions reach, optionally of some slots or seats only."""
+    values = {"subscriptions": list(subscription_ids), "slots": slots, "seats": seats, "at_once": DUE_NOW}
+    await work.driver.execute(ALLOT, {**values, "slots": _as_list(slots), "seats": _as_list(seats)})
 
 
-def _listed(values: Sequence[str] | None) -> list[str] | None:
+def _as_list(values: Sequence[str] | None) -> list[str] | None:
     return None if values is None else list(values)
 
 
-def _anchor(known: KnownSubscriptionRow | None, told: SubscriptionSnapshot) -> datetime | None:
-    start, end = told.current_period_start, told.current_period_end
+def _anchor(known: KnownSubscriptionRow | None, snapshot: SubscriptionSnapshot) -> datetime | None:
+    start, end = snapshot.current_period_start, snapshot.current_period_end
     anchor, latest = (known.anchor, known.period_start) if known else (None, None)
     if start is None or end is None or (latest is not None and start < latest):
         return anchor
     return anchor_of(anchor, start, end)
 
 
-def _bought(told: SubscriptionSnapshot) -> str:
-    """What was bought, as text; as many seats as there are, they bring units when they are claimed."""
+def _bought_products(snapshot: SubscriptionSnapshot) -> str:
+    """Return the products with their quantities as text; the number of seats is not part of it.
+
+    Seats are granted their units when they are claimed.
+    """
     return " ".join(
-        sorted(f"{item.product}*{1 if item.seats else item.quantity}" for item in told.items if item.product)
+        sorted(
+            f"{item.product}*{1 if item.seats else item.quantity}" for item in snapshot.items if item.product
+        )
     )
 
 
-async def _keep_terms(work: UnitOfWork, told: SubscriptionSnapshot, *, is_bought_anew: bool) -> list[str]:
-    """Write what a subscription gives now; the slots in which accounts may be due something else for that.
+async def _write_terms(
+    work: UnitOfWork, snapshot: SubscriptionSnapshot, *, has_new_products: bool
+) -> list[str]:
+    """Write the terms of a subscription; return the slots whose allotments are due because of that.
 
-    Where the catalog was edited and the subscription is the same, units follow with their next grant.
+    If only the catalog was edited and the subscription is the same, its next cycle uses the new terms.
     """
-    wanted = terms_of(told.items)
-    taken = taken_away(await overrides_of(work, told.customer.token))
-    kept = {slot for slot, terms in wanted.items() if terms.reach != "own" or terms.feature not in taken}
+    new = terms_of(snapshot.items)
+    revoked = revoked_features(await overrides_of(work, snapshot.customer.token))
+    offered = {slot for slot, terms in new.items() if terms.reach != "own" or terms.feature not in revoked}
     rows = await work.session.scalars(
-        sa.select(TermsRow).where(TermsRow.subscription_id == told.subscription_id)
+        sa.select(TermsRow).where(TermsRow.subscription_id == snapshot.subscription_id)
     )
     before = {row.slot: row for row in rows}
-    given = sorted(
-        slot for slot, terms in wanted.items() if not _says(before.get(slot), terms, is_offered=slot in kept)
-    )
-    dropped = sorted(slot for slot, row in before.items() if slot not in wanted and row.sold)
-    at_once = [
+    changed = sorted(
         slot
-        for slot in given
-        if is_bought_anew or wanted[slot].kind == "limit" or slot not in before or not before[slot].offered
+        for slot, terms in new.items()
+        if not _is_current(before.get(slot), terms, is_offered=slot in offered)
+    )
+    dropped = sorted(slot for slot, row in before.items() if slot not in new and row.sold)
+    due = [
+        slot
+        for slot in changed
+        if has_new_products or new[slot].kind == "limit" or slot not in before or not before[slot].offered
     ]
-    if given:
+    if changed:
         statement = insert(TermsRow).values(
-            [_columns(told.subscription_id, slot, wanted[slot], is_offered=slot in kept) for slot in given]
+            [
+                _columns(snapshot.subscription_id, slot, new[slot], is_offered=slot in offered)
+                for slot in changed
+            ]
         )
-        changes = {name: statement.excluded[name] for name in (*_SAID, "sold", "offered")}
+        changes = {name: statement.excluded[name] for name in (*_COMPARED_COLUMNS, "sold", "offered")}
         await work.session.execute(
             statement.on_conflict_do_update(index_elements=["subscription_id", "slot"], set_=changes)
         )
     for slot in dropped:
         before[slot].sold = before[slot].offered = False
     await work.flush()
-    return at_once + dropped
+    return due + dropped
 
 
-_SAID = ("quantity", "rollover", "kind")
-"""What terms say that a subscription may come to say differently."""
+_COMPARED_COLUMNS = ("quantity", "rollover", "kind")
+"""The columns of terms that may change within a slot."""
 
 
-def _says(row: TermsRow | None, terms: Terms, *, is_offered: bool) -> bool:
+def _is_current(row: TermsRow | None, terms: Terms, *, is_offered: bool) -> bool:
     if row is None or not row.sold or row.offered != is_offered:
         return False
-    return all(getattr(row, name) == getattr(terms, name) for name in _SAID)
+    return all(getattr(row, name) == getattr(terms, name) for name in _COMPARED_COLUMNS)
 
 
 def _columns(subscription_id: str, slot: str, terms: Terms, *, is_offered: bool) -> dict[str, Any]:
@@ -264,9 +278,9 @@ def _columns(subscription_id: str, slot: str, terms: Terms, *, is_offered: bool)
     }
 
 
-async def look_again(work: UnitOfWork, subscription_id: str, slots: list[str] | None) -> None:
-    """Have what a subscription gave looked at with the next opportunity, in some slots or all."""
-    concerned = [AllotmentRow.subscription_id == subscription_id, AllotmentRow.closed.is_(False)]
+async def mark_due(work: UnitOfWork, subscription_id: str, slots: list[str] | None) -> None:
+    """Mark the open allotments of a subscription as due now, in some slots or (None) in all."""
+    conditions = [AllotmentRow.subscription_id == subscription_id, AllotmentRow.closed.is_(False)]
     if slots is not None:
-        concerned.append(AllotmentRow.slot.in_(slots))
-    await work.session.execute(sa.update(AllotmentRow).where(*concerned).values(next_at=AT_ONCE))
+        conditions.append(AllotmentRow.slot.in_(slots))
+    await work.session.execute(sa.update(AllotmentRow).where(*conditions).values(next_at=DUE_NOW))

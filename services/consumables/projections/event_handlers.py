@@ -1,19 +1,19 @@
-"""What the events of other services do here: units come, go along, stay away, and end.
+"""Handlers of other services' events, which update projections, access and suspension and grant due units.
 
-Each event is taken note of first, in one transaction with what follows from it for access; then what is due
-is settled, in batches of its own where there may be very much of it.
+A first transaction updates the projection and the access to accounts. Due units are then granted in the same
+transaction, or in batches of their own if there may be many.
 """
 
 from services.consumables.grants.expiry import end_accounts
-from services.consumables.grants.renewal import settle, settle_all
+from services.consumables.grants.renewal import grant_all_due, grant_due
 from services.consumables.projections.account_access import (
-    give_access_to_pool,
-    give_access_to_seats,
     suspend_customer,
     suspend_team,
+    update_pool_access,
+    update_seat_access,
 )
-from services.consumables.projections.entities import know_seats, know_subscription, know_team
-from services.consumables.projections.overrides import follow_rhythm, know_customer
+from services.consumables.projections.entities import project_seats, project_subscription, project_team
+from services.consumables.projections.overrides import follow_plan_cycles, project_customer
 from services.consumables.service import service
 from shared.messaging.feed_consumer import Begin
 from shared.persistence.unit_of_work import UnitOfWork
@@ -26,47 +26,47 @@ from tallystick.messages.subscriptions import (
 
 @service.event(SubscriptionEvent, name="note_subscription", in_parts=True)
 async def note_subscription(begin: Begin, event: SubscriptionEvent) -> None:
-    """Grant what a subscription gives now; at its end, end what it gave and nothing else."""
-    told = event.subscription
+    """Project a subscription and grant its due units; when it has ended, end its grants."""
+    snapshot = event.subscription
     async with begin() as work:
-        await know_subscription(work, told)
-        await suspend_customer(work, told.customer.token)
-        # A period that is told has begun, even where the clock, as a test clock may, says that it has not.
-        at = max(work.now, told.current_period_start or work.now)
-        overrides = await follow_rhythm(work, told.customer.token, at)
-    for subscription_id in (told.subscription_id, *overrides):
-        await settle_all(begin, at, subscription_id=subscription_id)
+        await project_subscription(work, snapshot)
+        await suspend_customer(work, snapshot.customer.token)
+        # The period in an event has begun, even if the clock (a test clock, for example) is before it.
+        at = max(work.now, snapshot.current_period_start or work.now)
+        overrides = await follow_plan_cycles(work, snapshot.customer.token, at)
+    for subscription_id in (snapshot.subscription_id, *overrides):
+        await grant_all_due(begin, at, subscription_id=subscription_id)
 
 
 @service.event(CustomerEvent, name="note_customer")
 async def note_customer(work: UnitOfWork, event: CustomerEvent) -> None:
-    """Grant what overrides give the customer, and not what they take away, while they are in force."""
-    told = event.customer
-    if await know_customer(work, told):
-        await suspend_customer(work, told.token)
-        await settle(work, work.now, accounts=[f"customer:{told.token}"])
+    """Project a customer's overrides, and apply them to the customer's own account."""
+    snapshot = event.customer
+    if await project_customer(work, snapshot):
+        await suspend_customer(work, snapshot.token)
+        await grant_due(work, work.now, accounts=[f"customer:{snapshot.token}"])
 
 
 @service.event(TeamEvent, name="note_team", in_parts=True)
 async def note_team(begin: Begin, event: TeamEvent) -> None:
-    """Open a team's pool to those who may draw on it; suspend or restore all its accounts."""
-    told = event.billing_team
+    """Project a team, update the access to its pool, and suspend or restore its accounts."""
+    snapshot = event.billing_team
     async with begin() as work:
-        if await know_team(work, told):
-            await give_access_to_pool(work, told)
-            await suspend_team(work, told.team_id, is_suspended=told.suspended)
-        await settle(work, work.now, accounts=[f"team:{told.team_id}"])
+        if await project_team(work, snapshot):
+            await update_pool_access(work, snapshot)
+            await suspend_team(work, snapshot.team_id, is_suspended=snapshot.suspended)
+        await grant_due(work, work.now, accounts=[f"team:{snapshot.team_id}"])
 
 
 @service.event(SeatEvent, name="note_seats", together=True)
 async def note_seats(work: UnitOfWork, events: list[SeatEvent]) -> None:
-    """Grant claimed seats their units, and take from revoked ones all they have."""
-    told = [event.seat for event in events]
-    news = await know_seats(work, told)
-    await give_access_to_seats(work, news)
-    revoked = [f"seat:{seat['seat_id']}" for seat in news if seat["status"] == "revoked"]
+    """Project seats, grant the units of claimed ones, and end the grants of revoked ones."""
+    snapshots = [event.seat for event in events]
+    changed = await project_seats(work, snapshots)
+    await update_seat_access(work, changed)
+    revoked = [f"seat:{seat['seat_id']}" for seat in changed if seat["status"] == "revoked"]
     if revoked:
         await end_accounts(work, revoked)
-    claimed = [f"seat:{seat['seat_id']}" for seat in news if seat["status"] == "claimed"]
+    claimed = [f"seat:{seat['seat_id']}" for seat in changed if seat["status"] == "claimed"]
     if claimed:
-        await settle(work, work.now, accounts=claimed)
+        await grant_due(work, work.now, accounts=claimed)

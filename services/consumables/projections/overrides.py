@@ -1,9 +1,9 @@
-"""What overrides of a customer's features give is granted like what a plan gives; what they take away is not.
+"""Projection of a customer's overrides: granting ones are allotted like plans, revoking ones stop grants.
 
-An override stands among the subscriptions that are known, with terms and an allotment of its own, so that
-units come, move with a ceiling and are never granted twice by the same rules. It goes by the rhythm of the
-plan that gives the feature, keeps that rhythm when the plan has ended, and grants once where there was none.
-Everything that concerns one customer's overrides takes its turn.
+A granting override has a row in `known_subscriptions`, with terms and an allotment of its own, so that the
+rules of plans apply to its grants, cycles and ceilings. It uses the cycles of the plan that grants the
+feature, keeps them when the plan has ended, and grants once if there was no plan. Changes of one customer's
+overrides are serialized by a lock.
 """
 
 from datetime import datetime
@@ -13,8 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from services.consumables.domain.grant_cycles import cycle_at
-from services.consumables.domain.overrides import FAR, STATUS, giving, override_id, taken_away
-from services.consumables.projections.entities import allot, look_again, overrides_of, take_turn
+from services.consumables.domain.overrides import (
+    NO_END,
+    STATUS,
+    granting_overrides,
+    override_id,
+    revoked_features,
+)
+from services.consumables.projections.entities import allot, lock_subscriptions, mark_due, overrides_of
 from services.consumables.tables.projections import (
     AllotmentRow,
     KnownCustomerRow,
@@ -26,7 +32,7 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import CustomerSnapshot, OverrideSnapshot
 
-TAKE_AWAY = """
+UPDATE_OFFERED = """
     UPDATE consumables.terms SET offered = sold AND feature <> ALL(%(taken)s)
     FROM consumables.known_subscriptions AS known
     WHERE known.customer = %(customer)s AND status <> %(override)s AND ended_at IS NULL
@@ -34,84 +40,86 @@ TAKE_AWAY = """
       AND offered <> (sold AND feature <> ALL(%(taken)s))
     RETURNING terms.subscription_id, slot
 """
-SELECT_RHYTHM = """
+SELECT_PLAN_SCHEDULE = """
     SELECT every, anchor FROM consumables.terms JOIN consumables.known_subscriptions USING (subscription_id)
     WHERE customer = %s AND feature = %s AND status <> %s AND ended_at IS NULL AND anchor IS NOT NULL
       AND reach = 'own' AND sold AND every IS NOT NULL
     ORDER BY anchor, subscription_id, slot LIMIT 1
 """
-"""Of several plans that give the feature, the one that began first."""
+"""The cycles of the plan that grants the feature; of several plans, of the one with the oldest anchor."""
 
 
-class Rhythm(NamedTuple):
-    """When units come, and from where that is counted."""
+class GrantSchedule(NamedTuple):
+    """The interval between grants, and the anchor from which cycles are counted."""
 
     every: Interval | None
     anchor: datetime
 
 
-class Said(NamedTuple):
-    """What the terms of an override say."""
+class OverrideTerms(NamedTuple):
+    """The stored terms of an override; the defaults stand for none."""
 
     kind: str | None = None
     quantity: int | None = None
     offered: bool = False
 
 
-async def know_customer(work: UnitOfWork, told: CustomerSnapshot) -> bool:
-    """Take note of a customer's overrides, and of what follows; whether something may be due for that."""
-    await take_turn(work, [told.token])
-    before = await overrides_of(work, told.token)
-    overrides = [one.model_dump(mode="json") for one in told.overrides]
-    is_news = await keep_newest(
-        work, KnownCustomerRow, customer=told.token, version=told.version, overrides=overrides
+async def project_customer(work: UnitOfWork, snapshot: CustomerSnapshot) -> bool:
+    """Update the projection of a customer's overrides, with terms and allotments; return if it changed."""
+    await lock_subscriptions(work, [snapshot.token])
+    before = await overrides_of(work, snapshot.token)
+    overrides = [override.model_dump(mode="json") for override in snapshot.overrides]
+    is_newer = await keep_newest(
+        work, KnownCustomerRow, customer=snapshot.token, version=snapshot.version, overrides=overrides
     )
-    if not is_news or told.overrides == before:
+    if not is_newer or snapshot.overrides == before:
         return False
-    values = {"customer": told.token, "taken": taken_away(told.overrides), "override": STATUS}
-    cursor = await work.driver.execute(TAKE_AWAY, values)
+    values = {"customer": snapshot.token, "taken": revoked_features(snapshot.overrides), "override": STATUS}
+    cursor = await work.driver.execute(UPDATE_OFFERED, values)
     for subscription_id, slot in await cursor.fetchall():
         await allot(work, [subscription_id], slots=[slot])
-        await look_again(work, subscription_id, [slot])
-    given = giving(told.overrides)
-    for override in given.values():
-        await _give(work, told.token, override, work.now)
-    for feature in sorted(giving(before).keys() - given.keys()):
-        await _end(work, override_id(told.token, feature))
+        await mark_due(work, subscription_id, [slot])
+    granting = granting_overrides(snapshot.overrides)
+    for override in granting.values():
+        await _grant_override(work, snapshot.token, override, work.now)
+    for feature in sorted(granting_overrides(before).keys() - granting.keys()):
+        await _end_override(work, override_id(snapshot.token, feature))
     return True
 
 
-async def follow_rhythm(work: UnitOfWork, customer: str, at: datetime) -> list[str]:
-    """Have what overrides give come with what the customer's plans give now; the ids of those overrides."""
-    given = giving(await overrides_of(work, customer))
+async def follow_plan_cycles(work: UnitOfWork, customer: str, at: datetime) -> list[str]:
+    """Adjust the cycles of a customer's overrides to the current plans; return the ids that changed."""
+    granting = granting_overrides(await overrides_of(work, customer))
     return [
-        override_id(customer, one.feature) for one in given.values() if await _give(work, customer, one, at)
+        override_id(customer, override.feature)
+        for override in granting.values()
+        if await _grant_override(work, customer, override, at)
     ]
 
 
-async def _give(work: UnitOfWork, customer: str, override: OverrideSnapshot, at: datetime) -> bool:
-    """Have coming what an override gives; whether that is news."""
+async def _grant_override(work: UnitOfWork, customer: str, override: OverrideSnapshot, at: datetime) -> bool:
+    """Write the terms and the allotment of an override; return whether anything changed."""
     subscription_id, slot = override_id(customer, override.feature), f"{override.feature}.own"
-    before, says = await _known(work, subscription_id, slot)
-    rhythm = await _rhythm(work, customer, override, before or Rhythm(None, at))
-    if rhythm == before and says == Said(override.kind, override.quantity, offered=True):
+    before, terms = await _current_terms(work, subscription_id, slot)
+    schedule = await _schedule_of(work, customer, override, before or GrantSchedule(None, at))
+    if schedule == before and terms == OverrideTerms(override.kind, override.quantity, offered=True):
         return False
-    await _write_subscription(work, subscription_id, customer, rhythm.anchor)
-    await _write_terms(work, subscription_id, slot, override, rhythm.every)
-    # What was granted once, by an override that is over, is not of a cycle that runs.
-    if before is not None and rhythm != before and (before.every is not None or says.offered):
-        await _carry_over(work, subscription_id, before, rhythm, at)
-    await look_again(work, subscription_id, None)
+    await _write_subscription(work, subscription_id, customer, schedule.anchor)
+    await _write_terms(work, subscription_id, slot, override, schedule.every)
+    # A single grant without cycles, made by an override that has ended, belongs to no running cycle.
+    if before is not None and schedule != before and (before.every is not None or terms.offered):
+        await _move_running_cycle(work, subscription_id, before, schedule, at)
+    await mark_due(work, subscription_id, None)
     await allot(work, [subscription_id])
     return True
 
 
-async def _carry_over(
-    work: UnitOfWork, subscription_id: str, before: Rhythm, rhythm: Rhythm, at: datetime
+async def _move_running_cycle(
+    work: UnitOfWork, subscription_id: str, before: GrantSchedule, schedule: GrantSchedule, at: datetime
 ) -> None:
-    """Let what was granted in the cycle that runs count in the one that takes its place."""
+    """Assign the grants of the running cycle to the running cycle of the new schedule."""
     running = cycle_at(before.anchor, before.every, at)
-    cycle = cycle_at(rhythm.anchor, rhythm.every, at)
+    cycle = cycle_at(schedule.anchor, schedule.every, at)
     await work.session.execute(
         sa.update(AllotmentRow)
         .where(AllotmentRow.subscription_id == subscription_id, AllotmentRow.cycle_start == running.start)
@@ -119,8 +127,10 @@ async def _carry_over(
     )
 
 
-async def _known(work: UnitOfWork, subscription_id: str, slot: str) -> tuple[Rhythm | None, Said]:
-    """How the override there is, or the one there was, comes and what it says."""
+async def _current_terms(
+    work: UnitOfWork, subscription_id: str, slot: str
+) -> tuple[GrantSchedule | None, OverrideTerms]:
+    """Return the stored schedule and terms of an override, also of one that has ended."""
     query = sa.select(
         TermsRow.every, KnownSubscriptionRow.anchor, TermsRow.kind, TermsRow.quantity, TermsRow.offered
     )
@@ -130,15 +140,21 @@ async def _known(work: UnitOfWork, subscription_id: str, slot: str) -> tuple[Rhy
         ).where(TermsRow.subscription_id == subscription_id, TermsRow.slot == slot)
     )
     row = found.one_or_none()
-    return (Rhythm._make(row[:2]), Said._make(row[2:])) if row is not None else (None, Said())
+    return (
+        (GrantSchedule._make(row[:2]), OverrideTerms._make(row[2:]))
+        if row is not None
+        else (None, OverrideTerms())
+    )
 
 
-async def _rhythm(work: UnitOfWork, customer: str, override: OverrideSnapshot, kept: Rhythm) -> Rhythm:
+async def _schedule_of(
+    work: UnitOfWork, customer: str, override: OverrideSnapshot, kept: GrantSchedule
+) -> GrantSchedule:
     if override.kind != "consumable":
-        return Rhythm(None, kept.anchor)
-    cursor = await work.driver.execute(SELECT_RHYTHM, (customer, override.feature, STATUS))
+        return GrantSchedule(None, kept.anchor)
+    cursor = await work.driver.execute(SELECT_PLAN_SCHEDULE, (customer, override.feature, STATUS))
     row = await cursor.fetchone()
-    return Rhythm._make(row) if row is not None else kept
+    return GrantSchedule._make(row) if row is not None else kept
 
 
 async def _write_subscription(
@@ -153,7 +169,7 @@ async def _write_subscription(
         status=STATUS,
         grants=True,
         period_start=anchor,
-        period_end=FAR,
+        period_end=NO_END,
         anchor=anchor,
         ended_at=None,
     )
@@ -185,10 +201,10 @@ async def _write_terms(
     )
 
 
-async def _end(work: UnitOfWork, subscription_id: str) -> None:
+async def _end_override(work: UnitOfWork, subscription_id: str) -> None:
     await work.session.execute(
         sa.update(TermsRow)
         .where(TermsRow.subscription_id == subscription_id)
         .values(sold=False, offered=False)
     )
-    await look_again(work, subscription_id, None)
+    await mark_due(work, subscription_id, None)

@@ -1,8 +1,8 @@
-"""Writing balances with automatic recharges: units are bought in the transaction that finds a balance low."""
+"""Writing of changed balances, with an automatic recharge of those that fall below their threshold."""
 
 from services.consumables.ledger.repository import LedgerBatch
 from services.consumables.ledger.writer import write
-from services.consumables.recharges.purchase import units_are_low
+from services.consumables.recharges.purchase import recharge_low_balances
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.consumables import GrantSnapshot
 
@@ -10,7 +10,7 @@ from tallystick.messages.consumables import GrantSnapshot
 async def write_and_recharge(
     work: UnitOfWork, batch: LedgerBatch, *, revoked: GrantSnapshot | None = None
 ) -> None:
-    """Write the balances that changed, and buy units where less remains than an auto-recharge's threshold."""
+    """Write the changed balances, and recharge those below the threshold of their auto-recharge."""
     await write(work, batch, revoked=revoked)
     low = [
         (balance.account, balance.feature)
@@ -18,7 +18,7 @@ async def write_and_recharge(
         if balance.threshold is not None and balance.remaining < balance.threshold
     ]
     if low:
-        # The rules look at the balances as they are now.
+        # The auto-recharge queries the balances, so they are written first.
         await work.run(*work.last)
         work.last.clear()
-        await units_are_low(work, low)
+        await recharge_low_balances(work, low)

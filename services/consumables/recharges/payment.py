@@ -1,7 +1,7 @@
-"""Recharges charged and settled: the paying customer is charged once, and units come with the money.
+"""Charging of recharges: the paying customer is charged once, and a paid recharge grants its units.
 
-How the charge went is heard twice, in the answer to it and in the invoice's events; whichever comes first
-counts, and money that comes after a failure still brings its units.
+The outcome of a charge arrives twice, as the result of the command and in the invoice's events. The first one
+is recorded. A payment that arrives after a failure still grants the units.
 """
 
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Charge, ChargeCustomer, InvoiceEvent
 
-FORGOTTEN_AFTER = timedelta(minutes=10)
-"""Charging takes seconds; while Stripe is away the queue tries again by itself."""
-FORGOTTEN_AT_ONCE = 1_000
+STALE_AFTER = timedelta(minutes=10)
+"""Recharges pending for longer are charged again; a charge takes seconds, and its command is retried."""
+STALE_BATCH_SIZE = 1_000
 DEAD_INVOICES = frozenset({"void", "uncollectible"})
 
 
 class ChargeIntent(BaseModel):
-    """Who is to be charged for a recharge, and what they will read; the amount is in minor units."""
+    """The charge of a recharge: the customer, the amount in minor units and the invoice's description."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,16 +49,16 @@ class ChargeIntent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """How a charge went."""
+    """The outcome of a charge."""
 
     invoice_id: str | None
     failure: str | None = None
-    """Why nothing was paid; None: it was."""
+    """The reason of a failed charge; None: it was paid."""
 
 
 @service.external_command(m.ChargeRecharge)
 async def charge_recharge(steps: Steps, command: m.ChargeRecharge, client: ServiceClient) -> m.RechargeFound:
-    """Charge the paying customer and settle the recharge; a recharge that is settled already stays so."""
+    """Charge the paying customer and record the outcome; a recharge that is not pending stays as it is."""
     intent = await steps.intend(lambda work: _plan(work, command), ChargeIntent)
     payment = await _charge(command, intent, client) if intent.is_due else None
     return await steps.record(lambda work: _record(work, command, payment))
@@ -66,48 +66,48 @@ async def charge_recharge(steps: Steps, command: m.ChargeRecharge, client: Servi
 
 @service.job("settle_recharges")
 async def settle_recharges(transactions: Transactions, at: datetime) -> None:
-    """Have recharges charged that nobody has heard of for a while: their message was lost or buried.
+    """Send the charge of pending recharges again whose command may have been lost or dead-lettered.
 
-    It is the same command as the first time, so nothing is charged twice.
+    The command has the id of the first one, so nothing is charged twice.
     """
     async with transactions.begin(
         caused_by=tick_cause("consumables", "settle_recharges", at), now=at
     ) as work:
-        forgotten = await work.session.scalars(
+        stale = await work.session.scalars(
             sa.select(RechargeRow.recharge_id)
-            .where(RechargeRow.status == "pending", RechargeRow.created_at <= at - FORGOTTEN_AFTER)
+            .where(RechargeRow.status == "pending", RechargeRow.created_at <= at - STALE_AFTER)
             .order_by(RechargeRow.recharge_id)
-            .limit(FORGOTTEN_AT_ONCE)
+            .limit(STALE_BATCH_SIZE)
         )
-        for recharge_id in forgotten:
+        for recharge_id in stale:
             work.send(m.ChargeRecharge(command_id=recharge_id, recharge_id=recharge_id))
 
 
 @service.event(InvoiceEvent, name="note_invoice")
 async def note_invoice(work: UnitOfWork, event: InvoiceEvent) -> None:
-    """Hear how an invoice stands that may be a recharge's."""
+    """Record the outcome of a recharge from the status of its invoice."""
     invoice = event.invoice
     if invoice.reference is None:
         return
     if invoice.status == "paid":
-        await settle(work, invoice.reference, Payment(invoice.invoice_id))
+        await record_payment(work, invoice.reference, Payment(invoice.invoice_id))
     elif invoice.status in DEAD_INVOICES:
-        await settle(work, invoice.reference, Payment(invoice.invoice_id, failure="payment_failed"))
+        await record_payment(work, invoice.reference, Payment(invoice.invoice_id, failure="payment_failed"))
 
 
-async def settle(work: UnitOfWork, recharge_id: str, payment: Payment) -> None:
-    """Write how the charge for a recharge went; nothing where that is known, or there is no such recharge."""
+async def record_payment(work: UnitOfWork, recharge_id: str, payment: Payment) -> None:
+    """Record the outcome of a recharge's charge, unless it is recorded or there is no such recharge."""
     row = await work.session.get(RechargeRow, recharge_id)
     if row is None or row.status == "skipped":
         return
     payer = await payer_of(work, row.account)
-    # The balance first, as everybody does who changes one.
+    # The balance is locked first, as by every transaction that changes one.
     batch = await open_balances(work, [Account(row.account, row.feature, "consumable", payer.token)])
     await work.session.refresh(row, with_for_update=True)
     if payment.failure is None:
-        await _paid(work, row, payment, batch, payer)
+        await _record_paid(work, row, payment, batch, payer)
     elif row.status == "pending":
-        await _failed(work, row, payment, payer)
+        await _record_failed(work, row, payment, payer)
 
 
 async def _plan(work: UnitOfWork, command: m.ChargeRecharge) -> ChargeIntent:
@@ -124,8 +124,11 @@ async def _plan(work: UnitOfWork, command: m.ChargeRecharge) -> ChargeIntent:
 
 
 async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, client: ServiceClient) -> Payment:
-    """Raises Unavailable when nobody can tell; the next run asks with the same id and hears what happened."""
-    charge_recharge = ChargeCustomer(
+    """Charge the customer and return the outcome.
+
+    Raises Unavailable if the outcome is unknown. The next run sends the same command id and gets the outcome.
+    """
+    charge_customer = ChargeCustomer(
         command_id=f"recharge.{command.recharge_id}",
         requested_by="consumables",
         customer=Customer.from_token(intent.customer),
@@ -134,14 +137,14 @@ async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, client: Servi
         reference=command.recharge_id,
     )
     try:
-        return Payment((await client.ask(charge_recharge)).invoice.invoice_id)
+        return Payment((await client.ask(charge_customer)).invoice.invoice_id)
     except Rejected as rejection:
         return Payment(None, failure=rejection.error.code)
 
 
 async def _record(work: UnitOfWork, command: m.ChargeRecharge, payment: Payment | None) -> m.RechargeFound:
     if payment is not None:
-        await settle(work, command.recharge_id, payment)
+        await record_payment(work, command.recharge_id, payment)
     return m.RechargeFound(recharge=recharge_snapshot(await _recharge(work, command.recharge_id)))
 
 
@@ -152,7 +155,7 @@ async def _recharge(work: UnitOfWork, recharge_id: str) -> RechargeRow:
     return row
 
 
-async def _paid(
+async def _record_paid(
     work: UnitOfWork, row: RechargeRow, payment: Payment, batch: LedgerBatch, payer: Customer
 ) -> None:
     if row.status == "paid":
@@ -162,7 +165,7 @@ async def _paid(
     source = {"kind": "recharge", "recharge_id": row.recharge_id}
     key = f"recharge/{row.recharge_id}"
     new = NewGrant(new_id("grant"), row.quantity, None, PLAN_PRIORITY, source, key)
-    batch.give(batch.balances[row.account, row.feature], [new])
+    batch.add_grants(batch.balances[row.account, row.feature], [new])
     await work.session.execute(
         sa.update(AutoRechargeRow)
         .where(AutoRechargeRow.account == row.account, AutoRechargeRow.feature == row.feature)
@@ -173,7 +176,7 @@ async def _paid(
     await write_and_recharge(work, batch)
 
 
-async def _failed(work: UnitOfWork, row: RechargeRow, payment: Payment, payer: Customer) -> None:
+async def _record_failed(work: UnitOfWork, row: RechargeRow, payment: Payment, payer: Customer) -> None:
     row.status, row.reason, row.invoice_id = "failed", payment.failure, payment.invoice_id
     row.version += 1
     emit_recharge(work, row, "failed", payer)

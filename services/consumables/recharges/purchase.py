@@ -1,4 +1,4 @@
-"""Buying units when they run low, or when somebody says so: what is decided before anybody is charged."""
+"""Automatic and manual recharges up to the request of their charge, which `payment.py` carries out."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from services.consumables.ledger.repository import Account, open_balances
 from services.consumables.recharges.repository import (
     HAS_ENDED,
     Price,
+    automatic_spend,
     emit_recharge,
     payer_of,
     price_of,
     recharge_snapshot,
-    refuse_ended,
+    reject_ended_account,
     rule_snapshot,
-    spent_by_itself,
 )
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, BalanceRow, RechargeRow
@@ -24,7 +24,7 @@ from shared.errors import Rejected, invalid_message
 from shared.ids import new_id
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
-from tallystick.messages.base import Customer, Money
+from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions.charges import CHARGE_MAX
 
 SELECT_LOW = f"""
@@ -35,7 +35,7 @@ SELECT_LOW = f"""
     JOIN consumables.balances AS balance USING (account, feature)
     JOIN consumables.accounts AS holder USING (account)
     WHERE rule.enabled AND balance.remaining < rule.threshold
-      -- What was told already is not looked into again and again.
+      -- Auto-recharges whose skip has been emitted are not considered again.
       AND NOT (rule.suspended AND rule.skip_told IS NOT DISTINCT FROM 'suspended')
       AND NOT (balance.unlimited > 0 AND rule.skip_told IS NOT DISTINCT FROM 'unlimited')
       AND NOT EXISTS (
@@ -46,13 +46,13 @@ SELECT_LOW = f"""
 """  # noqa: S608 - our own names
 
 
-async def units_are_low(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> None:
-    """Buy more where the rules say so, in the transaction that found less than the threshold.
+async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> None:
+    """Apply the auto-recharges of balances below their threshold, in the transaction that found them so.
 
-    `low`: account and feature; the balances are locked, and written as they are now. While a recharge is in
-    flight this costs one query.
+    `low`: accounts and features; their balances must be locked and written. While a recharge is pending this
+    costs one query.
     """
-    accounts, features = [one[0] for one in low], [one[1] for one in low]
+    accounts, features = [account for account, _ in low], [feature for _, feature in low]
     cursor = await work.driver.execute(SELECT_LOW, (accounts, features))
     for account, feature, is_unlimited, is_suspended in await cursor.fetchall():
         await _apply_rule(work, account, feature, is_unlimited=is_unlimited, is_suspended=is_suspended)
@@ -60,10 +60,13 @@ async def units_are_low(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> Non
 
 @service.command(m.SetAutoRecharge)
 async def set_auto_recharge(work: UnitOfWork, command: m.SetAutoRecharge) -> m.AutoRecharge:
-    """Have an account buy more by itself, or no more; what failed before is forgotten."""
+    """Set or disable an account's auto-recharge, and reset its failures.
+
+    Raises Rejected `no_account`, `unknown_feature`, `recharge_price_missing` or `invalid_message`.
+    """
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
-    most = command.max_spend_per_period
-    if most is not None and most.currency != price.currency:
+    cap = command.max_spend_per_period
+    if cap is not None and cap.currency != price.currency:
         problem = f"must be in {price.currency}, as the feature's unit_price is"
         raise invalid_message([{"field": "max_spend_per_period.currency", "problem": problem}])
     _require_chargeable(price, command.recharge_quantity, "recharge_quantity")
@@ -75,7 +78,7 @@ async def set_auto_recharge(work: UnitOfWork, command: m.SetAutoRecharge) -> m.A
     row.version += 1
     row.enabled, row.threshold = command.enabled, command.threshold
     row.recharge_quantity, row.currency = command.recharge_quantity, price.currency
-    row.max_spend_amount = most.amount if most else None
+    row.max_spend_amount = cap.amount if cap else None
     row.failures, row.suspended, row.skip_told = 0, False, None
     await work.session.execute(
         sa.update(BalanceRow)
@@ -83,68 +86,75 @@ async def set_auto_recharge(work: UnitOfWork, command: m.SetAutoRecharge) -> m.A
         .values(threshold=command.threshold if command.enabled else None)
     )
     await work.flush()
-    # Less than that may remain already, and nobody may come to use any more of it.
-    await units_are_low(work, [(command.account, command.feature)])
+    # The balance may be below the threshold already, and no later consumption may find it so.
+    await recharge_low_balances(work, [(command.account, command.feature)])
     return await rule_snapshot(work, row)
 
 
 @service.command(m.Recharge)
 async def recharge(work: UnitOfWork, command: m.Recharge) -> m.RechargeFound:
-    """Buy units because somebody says so; the units come once they are paid."""
+    """Request the purchase of units, which are granted once they are paid.
+
+    Raises Rejected `no_account`, `unknown_feature`, `recharge_price_missing`, `recharge_in_flight` or
+    `invalid_message`.
+    """
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     _require_chargeable(price, command.quantity, "quantity")
-    await refuse_ended(work, command.account)
+    await reject_ended_account(work, command.account)
     await _lock_balance(work, command.account, command.feature, payer)
     purchase = Purchase(command.quantity, command.quantity * price.amount)
-    row = await _request(work, command.account, command.feature, purchase, price.currency, automatic=False)
+    row = await _insert_pending(
+        work, command.account, command.feature, purchase, price.currency, automatic=False
+    )
     if row is None:
         raise Rejected(
             "recharge_in_flight",
             "Units are being bought for this account and feature already; wait until that is paid or failed.",
             {"account": command.account, "feature": command.feature},
         )
-    _send(work, row, payer)
+    _request_charge(work, row, payer)
     return m.RechargeFound(recharge=recharge_snapshot(row))
 
 
 async def _apply_rule(
     work: UnitOfWork, account: str, feature: str, *, is_unlimited: bool, is_suspended: bool
 ) -> None:
+    """Buy units for one auto-recharge, or emit once that it is skipped."""
     rule = await work.session.get_one(AutoRechargeRow, (account, feature), with_for_update=True)
     try:
         price = await price_of(work, feature)
     except Rejected:
-        # The catalog sells it no more; what is left may still be used.
+        # The catalog no longer sells the feature; the remaining units may still be used.
         return
     if price.currency != rule.currency:
         return
-    since, spent = await spent_by_itself(work, account, feature)
-    decided = decide(
+    since, spent = await automatic_spend(work, account, feature)
+    decision = decide(
         Rule(rule.recharge_quantity, price.amount, rule.max_spend_amount, CHARGE_MAX),
         spent=spent,
         is_unlimited=is_unlimited,
         is_suspended=is_suspended,
     )
     payer = await payer_of(work, account)
-    if isinstance(decided, Skip):
-        # A cap is told of once a period, anything else once until units are bought again.
-        is_cap = decided.reason == "spend_cap_reached"
-        told = f"{decided.reason} {since.isoformat()}" if is_cap else decided.reason
-        if rule.skip_told != told:
-            rule.skip_told = told
-            _emit_skipped(work, rule, decided, payer)
+    if isinstance(decision, Skip):
+        # A reached spend cap is emitted once per period, other reasons once until units are bought again.
+        is_cap = decision.reason == "spend_cap_reached"
+        emitted_reason = f"{decision.reason} {since.isoformat()}" if is_cap else decision.reason
+        if rule.skip_told != emitted_reason:
+            rule.skip_told = emitted_reason
+            _emit_skipped(work, rule, decision, payer)
         return
     if rule.skip_told in ("unlimited", "suspended"):
         rule.skip_told = None
-    row = await _request(work, account, feature, decided, price.currency, automatic=True)
+    row = await _insert_pending(work, account, feature, decision, price.currency, automatic=True)
     if row is not None:
-        _send(work, row, payer)
+        _request_charge(work, row, payer)
 
 
-async def _request(
+async def _insert_pending(
     work: UnitOfWork, account: str, feature: str, purchase: Purchase, currency: str, *, automatic: bool
 ) -> RechargeRow | None:
-    """A recharge that is to be charged; None while another one is in flight."""
+    """Insert a pending recharge; return None if another one is pending."""
     statement = (
         insert(RechargeRow)
         .values(
@@ -166,7 +176,7 @@ async def _request(
     return found
 
 
-def _send(work: UnitOfWork, row: RechargeRow, payer: Customer) -> None:
+def _request_charge(work: UnitOfWork, row: RechargeRow, payer: Customer) -> None:
     emit_recharge(work, row, "requested", payer)
     work.send(m.ChargeRecharge(command_id=row.recharge_id, recharge_id=row.recharge_id))
 
@@ -190,12 +200,11 @@ def _emit_skipped(work: UnitOfWork, rule: AutoRechargeRow, skip: Skip, payer: Cu
 
 
 async def _lock_balance(work: UnitOfWork, account: str, feature: str, payer: Customer) -> None:
-    """Whoever changes what a balance leads to takes the same turn as those who draw on it."""
+    """Lock the balance, so that changes of its recharges are serialized with consumption."""
     await open_balances(work, [Account(account, feature, "consumable", payer.token)])
 
 
 def _require_chargeable(price: Price, quantity: int, field: str) -> None:
     if quantity * price.amount > CHARGE_MAX:
-        most = Money(amount=CHARGE_MAX, currency=price.currency)
-        problem = f"costs more than one payment can be ({most.amount} {most.currency} in minor units)"
+        problem = f"costs more than one payment can be ({CHARGE_MAX} {price.currency} in minor units)"
         raise invalid_message([{"field": field, "problem": problem}])

@@ -1,4 +1,4 @@
-"""Answers about recharges and the rules behind them."""
+"""Queries of recharges and auto-recharges."""
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from tallystick.messages import consumables as m
 
 @service.question(m.GetAutoRecharge)
 async def get_auto_recharge(work: UnitOfWork, question: m.GetAutoRecharge) -> m.AutoRecharge:
-    """The rule of an account and feature; raises Rejected `not_found` where none was ever set."""
+    """Return the auto-recharge of an account and feature; raises Rejected `not_found` if none was set."""
     row = await work.session.get(AutoRechargeRow, (question.account, question.feature))
     if row is None:
         raise Rejected("not_found", "No auto-recharge was ever set for this account and feature.")
@@ -22,7 +22,7 @@ async def get_auto_recharge(work: UnitOfWork, question: m.GetAutoRecharge) -> m.
 
 @service.question(m.ListRecharges)
 async def list_recharges(work: UnitOfWork, question: m.ListRecharges) -> m.RechargePage:
-    """A page of an account's recharges; ids sort by the time they were made."""
+    """Return a page of an account's recharges, newest first; ids sort by time of creation."""
     query = (
         sa.select(RechargeRow)
         .where(RechargeRow.account == question.account)

@@ -1,4 +1,4 @@
-"""Recharges and the rules behind them: read, counted and told."""
+"""Reading of recharges, auto-recharges and prices, with their snapshots and events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,42 +23,43 @@ SELECT_PERIOD = sa.text("""
         ELSE customer = substr(:account, 10) AND status <> 'override' END
     ORDER BY ended_at IS NOT NULL, period_end DESC NULLS LAST, subscription_id DESC LIMIT 1
 """)
-"""The billing period of the subscription that an account belongs to; a customer's own has the newest."""
+"""The billing period of the account's subscription; for a customer's own account, of the newest one."""
 
 HAS_ENDED = """(
     EXISTS (SELECT FROM consumables.known_seats WHERE seat_id = substr({account}, 6) AND status = 'revoked')
     OR EXISTS (SELECT FROM consumables.known_teams WHERE team_id = substr({account}, 6) AND closed)
 )"""
-"""Whether nobody will ever draw on an account again: its seat was revoked, or its team is closed."""
+"""Whether an account has ended for good: its seat was revoked or its team closed."""
 SELECT_HAS_ENDED = sa.text(f"SELECT {HAS_ENDED.format(account=':account')}")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one unit of a feature costs, in the currency's minor unit."""
+    """The price of one unit of a feature."""
 
     name: str
-    """The feature's, for people."""
+    """The feature's display name."""
     amount: int
+    """In the currency's minor unit."""
     currency: str
 
 
 async def payer_of(work: UnitOfWork, account: str) -> Customer:
-    """Who pays for an account; raises Rejected `no_account`."""
+    """Return the customer who pays for an account; raises Rejected `no_account`."""
     token = await work.session.scalar(sa.select(AccountRow.customer).where(AccountRow.account == account))
     if token is None:
         raise Rejected("no_account", "Nobody has given this account anything yet.", {"account": account})
     return Customer.from_token(token)
 
 
-async def refuse_ended(work: UnitOfWork, account: str) -> None:
-    """Raise Rejected `no_account` where nobody could use what is bought."""
+async def reject_ended_account(work: UnitOfWork, account: str) -> None:
+    """Raise Rejected `no_account` if the account has ended and nobody could use the units."""
     if await work.session.scalar(SELECT_HAS_ENDED, {"account": account}):
         raise Rejected("no_account", "Nobody draws on this account any more.", {"account": account})
 
 
 async def price_of(work: UnitOfWork, feature: str) -> Price:
-    """What a unit costs; raises Rejected `unknown_feature` and `recharge_price_missing`."""
+    """Return the price of a unit; raises Rejected `unknown_feature` or `recharge_price_missing`."""
     known = await work.session.get(KnownFeatureRow, feature)
     if known is None:
         raise Rejected("unknown_feature", "The catalog has no such feature.", {"feature": feature})
@@ -71,8 +72,8 @@ async def price_of(work: UnitOfWork, feature: str) -> Price:
     return Price(known.name, known.unit_amount, known.currency)
 
 
-async def spent_by_itself(work: UnitOfWork, account: str, feature: str) -> tuple[datetime, int]:
-    """Since when the billing period runs, and what automatic recharges cost in it, paid or in flight."""
+async def automatic_spend(work: UnitOfWork, account: str, feature: str) -> tuple[datetime, int]:
+    """Return the start of the billing period, and the amount of its automatic recharges, paid or pending."""
     row = (await work.session.execute(SELECT_PERIOD, {"account": account})).one_or_none()
     since = period_begin(row.period_start if row else None, row.period_end if row else None, work.now)
     spent = await work.session.scalar(
@@ -88,9 +89,9 @@ async def spent_by_itself(work: UnitOfWork, account: str, feature: str) -> tuple
 
 
 async def rule_snapshot(work: UnitOfWork, row: AutoRechargeRow) -> m.AutoRecharge:
-    """The rule as told."""
-    _, spent = await spent_by_itself(work, row.account, row.feature)
-    most = row.max_spend_amount
+    """Return the snapshot of an auto-recharge, with the amount spent in the billing period."""
+    _, spent = await automatic_spend(work, row.account, row.feature)
+    cap = row.max_spend_amount
     return m.AutoRecharge(
         auto_recharge=m.AutoRechargeSnapshot(
             account=row.account,
@@ -99,7 +100,7 @@ async def rule_snapshot(work: UnitOfWork, row: AutoRechargeRow) -> m.AutoRecharg
             enabled=row.enabled,
             threshold=row.threshold,
             recharge_quantity=row.recharge_quantity,
-            max_spend_per_period=None if most is None else Money(amount=most, currency=row.currency),
+            max_spend_per_period=None if cap is None else Money(amount=cap, currency=row.currency),
             spent=Money(amount=spent, currency=row.currency),
             failures=row.failures,
             suspended=row.suspended,
@@ -108,7 +109,7 @@ async def rule_snapshot(work: UnitOfWork, row: AutoRechargeRow) -> m.AutoRecharg
 
 
 def recharge_snapshot(row: RechargeRow) -> m.RechargeSnapshot:
-    """A recharge as told."""
+    """Return the snapshot of a recharge."""
     return m.RechargeSnapshot(
         recharge_id=row.recharge_id,
         version=row.version,
@@ -125,6 +126,6 @@ def recharge_snapshot(row: RechargeRow) -> m.RechargeSnapshot:
 
 
 def emit_recharge(work: UnitOfWork, row: RechargeRow, name: str, payer: Customer) -> None:
-    """Put a recharge's change on the feed."""
+    """Emit an event of a recharge."""
     snapshot = recharge_snapshot(row)
     work.emit(m.RechargeEvent, name, customer=payer, version=row.version, recharge=snapshot)

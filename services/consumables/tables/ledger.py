@@ -1,6 +1,7 @@
-"""Accounts, balances, grants, the ledger, and what follows from them.
+"""Tables of accounts, balances, grants, the ledger, reservations, usage and recharges.
 
-Whoever changes anything of a balance locks its row first; several of them in the order of account, feature.
+A transaction locks the row of a balance before it changes anything that belongs to it, and locks several
+balances in the order of account and feature.
 """
 
 from datetime import date, datetime
@@ -14,13 +15,13 @@ from services.consumables.tables.base import Row
 from shared.persistence.partitions import Kept, kept_in_partitions
 
 LEDGER_KEPT_DAYS = 400
-"""Entries are listed for a year and a month: long enough to compare a month with the one a year before."""
+"""Ledger entries are kept for a year and a month, so that a month can be compared with the year before."""
 ROOM_FOR_UPDATES = {"postgresql_with": {"fillfactor": 60}}
-"""Rows that change all the time find room for their next version on their own page."""
+"""The fill factor of tables with frequent updates: a new row version fits on the same page."""
 
 
 class AccountRow(Row):
-    """Whoever holds units."""
+    """An account that holds units: a customer's own, a team's pool or a seat's."""
 
     __tablename__ = "accounts"
     __table_args__ = (
@@ -30,13 +31,13 @@ class AccountRow(Row):
 
     account: Mapped[str] = mapped_column(primary_key=True)
     customer: Mapped[str]
-    """The token of the customer who pays."""
+    """The token of the customer who pays for the account."""
     suspended: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime]
 
 
 class AccessRow(Row):
-    """That a consumer may draw on an account that is not their own: a seat they claimed, a team's pool."""
+    """The permission of a consumer to draw on an account other than their own: a claimed seat or a pool."""
 
     __tablename__ = "access"
     __table_args__ = (
@@ -49,7 +50,7 @@ class AccessRow(Row):
 
 
 class BalanceRow(Row):
-    """What an account has of one feature."""
+    """The units of one feature in an account, by state."""
 
     __tablename__ = "balances"
     __table_args__ = (
@@ -72,28 +73,28 @@ class BalanceRow(Row):
     kind: Mapped[str]
     """`limit` or `consumable`."""
     version: Mapped[int] = mapped_column(server_default=text("0"))
-    """Counts the events told of it."""
+    """The version of the last event that was emitted; 0: none yet."""
     granted: Mapped[int] = mapped_column(server_default=text("0"))
     beyond: Mapped[int] = mapped_column(server_default=text("0"))
-    """Of what is consumed and reserved, how much came from unlimited grants."""
+    """Units consumed and reserved that were drawn from unlimited grants."""
     consumed: Mapped[int] = mapped_column(server_default=text("0"))
     reserved: Mapped[int] = mapped_column(server_default=text("0"))
     expired: Mapped[int] = mapped_column(server_default=text("0"))
-    """Lapsed or revoked."""
+    """Units that expired or were revoked."""
     remaining: Mapped[int] = mapped_column(server_default=text("0"))
     unlimited: Mapped[int] = mapped_column(server_default=text("0"))
     """How many unlimited grants are open."""
     excess: Mapped[int] = mapped_column(server_default=text("0"))
-    """Of a limit that was lowered, or of which a part has ended: how many units in use are above it.
-    Releasing frees these first."""
+    """Units of a limit in use above its ceiling, after the limit was lowered or one of its grants ended.
+    Releasing units reduces this first."""
     last_granted: Mapped[int] = mapped_column(server_default=text("0"))
-    """The quantity of the last grant; without a threshold, a fifth of it is low."""
+    """The quantity of the last grant; without a threshold the balance is low at a fifth of it."""
     threshold: Mapped[int | None]
-    """Of its auto-recharge, while that is on."""
+    """The threshold of the balance's auto-recharge, while that is enabled."""
 
 
 class GrantRow(Row):
-    """Units given to an account at one time."""
+    """Units granted to an account at one time."""
 
     __tablename__ = "grants"
     __table_args__ = (
@@ -102,9 +103,9 @@ class GrantRow(Row):
             name="every_unit_is_somewhere",
         ),
         CheckConstraint("least(consumed, reserved, expired, remaining) >= 0", name="never_below_zero"),
-        # No foreign key to the balance, which is locked whenever a grant is made and never deleted: looking
-        # for it again took a tenth of the time of a renewal.
-        # What can be drawn on, however many were used up before.
+        # No foreign key to the balance, which is locked whenever a grant is made and never deleted: checking
+        # the key took a tenth of the time of a renewal.
+        # Finds the grants to draw from, however many used-up ones there are.
         Index("ix_grants_open", "account", "feature", postgresql_where=text("open")),
         Index("ix_grants_due", "expires_at", postgresql_where=text("open AND expires_at IS NOT NULL")),
         Index("ix_grants_balance", "account", "feature", "created_at"),
@@ -115,30 +116,31 @@ class GrantRow(Row):
     account: Mapped[str]
     feature: Mapped[str]
     key: Mapped[str | None] = mapped_column(unique=True)
-    """Says what it was granted for, so that nothing is granted twice for the same."""
+    """What the grant is for; the unique key prevents granting twice for the same reason."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
     quantity: Mapped[int | None]
-    """Null: unlimited. Of a limit, once it has ended, what was in use of it then."""
+    """Null: unlimited. An unlimited grant of a limit gets the quantity in use when it ends."""
     consumed: Mapped[int] = mapped_column(server_default=text("0"))
     reserved: Mapped[int] = mapped_column(server_default=text("0"))
     expired: Mapped[int] = mapped_column(server_default=text("0"))
     remaining: Mapped[int]
-    """0 of an unlimited one."""
+    """0 for an unlimited grant."""
     expires_at: Mapped[datetime | None]
     priority: Mapped[int]
     source: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    """When it expired or was revoked: what comes back to it later lapses, unless a limit has room for it."""
+    """When it expired or was revoked. Units given back later expire at once, unless a limit has room for
+    them."""
     revoked: Mapped[bool] = mapped_column(server_default=text("false"))
     open: Mapped[bool] = mapped_column(server_default=text("true"))
-    """Whether something can be drawn from it, as long as it is unlimited or something of it remains. Of a
-    limit also what has an end to come, which lowers the ceiling even when all of it is in use."""
+    """Whether units can be drawn from it: it is unlimited or units remain. A grant of a limit with an expiry
+    is open until then, as its end lowers the ceiling even if all its units are in use."""
 
 
 LEDGER_KEPT = Kept(
     LEDGER_KEPT_DAYS,
-    # The sums stay: what was granted is still consumed, reserved, expired or remaining.
+    # The sums are kept, as balances still contain the units of dropped entries.
     closing="""
         INSERT INTO {schema}.closed_entries AS closed (account, feature, kind, quantity)
         SELECT account, feature, kind, sum(quantity) FROM {partition} GROUP BY account, feature, kind
@@ -147,7 +149,7 @@ LEDGER_KEPT = Kept(
 
 
 class EntryRow(Row):
-    """An entry of the ledger: units that moved. Never changed; dropped with its partition after a year."""
+    """A ledger entry: units that changed state. Never updated; dropped with its partition after a year."""
 
     __tablename__ = "entries"
     __table_args__ = (
@@ -168,15 +170,15 @@ class EntryRow(Row):
     consumer: Mapped[str | None]
     caused_by: Mapped[str]
     reservation_id: Mapped[str | None]
-    # Not called `metadata`, which is SQLAlchemy's own on a row.
+    # SQLAlchemy reserves the attribute `metadata`.
     notes: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB(none_as_null=True))
     occurred_at: Mapped[datetime]
     generation: Mapped[date] = mapped_column(primary_key=True, server_default=text("'-infinity'"))
-    """The day on which its partition was opened; never named in an INSERT."""
+    """The day on which the partition was opened, set by its column default."""
 
 
 class ClosedEntryRow(Row):
-    """What the entries of one kind add up to that are not kept any more."""
+    """The sum of the dropped ledger entries of one kind, account and feature."""
 
     __tablename__ = "closed_entries"
     __table_args__ = ({"comment": "What the entries add up to that are not kept any more."},)
@@ -188,7 +190,7 @@ class ClosedEntryRow(Row):
 
 
 class ReservationRow(Row):
-    """Units set aside for a while."""
+    """Units reserved until they are committed, released or expire."""
 
     __tablename__ = "reservations"
     __table_args__ = (
@@ -200,13 +202,13 @@ class ReservationRow(Row):
     consumer: Mapped[str]
     feature: Mapped[str]
     account: Mapped[str | None]
-    """The account it was asked to be drawn from; null: any that the consumer may draw on."""
+    """The account that the command named; null: any that the consumer may draw on."""
     status: Mapped[str]
     """`open`, then `committed`, `released` or `expired`."""
     drawn: Mapped[list[Any]]
-    """What was set aside: `{account, grant_id, quantity}` each."""
+    """The reserved units as objects `{account, grant_id, quantity}`."""
     used: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """What was used of it, in the same form, once it is committed."""
+    """The units consumed by the commit, in the same form; null until then."""
     notes: Mapped[dict[str, Any] | None] = mapped_column("metadata", JSONB(none_as_null=True))
     expires_at: Mapped[datetime]
     created_at: Mapped[datetime]
@@ -214,7 +216,7 @@ class ReservationRow(Row):
 
 
 class RefundRow(Row):
-    """How much of a consumption was given back."""
+    """The number of units of a consumption that were refunded."""
 
     __tablename__ = "refunds"
     __table_args__ = ({"comment": "How much of each consumption was given back; none for most."},)
@@ -224,7 +226,7 @@ class RefundRow(Row):
 
 
 class UsageRow(Row):
-    """What one consumer used of a feature on one day, from one account."""
+    """The units of a feature that one consumer used from one account on one day."""
 
     __tablename__ = "usage_days"
     __table_args__ = (
@@ -236,7 +238,7 @@ class UsageRow(Row):
     )
 
     customer: Mapped[str] = mapped_column(primary_key=True)
-    """Who pays for the account."""
+    """The token of the customer who pays for the account."""
     feature: Mapped[str] = mapped_column(primary_key=True)
     day: Mapped[datetime] = mapped_column(primary_key=True)
     """Midnight UTC."""
@@ -246,7 +248,7 @@ class UsageRow(Row):
 
 
 class AutoRechargeRow(Row):
-    """How an account buys more of a feature by itself."""
+    """The auto-recharge of an account and feature."""
 
     __tablename__ = "auto_recharges"
     __table_args__ = (
@@ -260,21 +262,21 @@ class AutoRechargeRow(Row):
     threshold: Mapped[int]
     recharge_quantity: Mapped[int]
     max_spend_amount: Mapped[int | None]
-    """In the minor unit of `currency`, for a billing period; null: no bound."""
+    """The spend cap for a billing period in the minor unit of `currency`; null: no cap."""
     currency: Mapped[str]
     failures: Mapped[int] = mapped_column(server_default=text("0"))
-    """In a row."""
+    """Consecutive failed charges."""
     suspended: Mapped[bool] = mapped_column(server_default=text("false"))
     skip_told: Mapped[str | None]
-    """For which period and why it was last told that nothing is bought, which is told once."""
+    """The reason, and for the spend cap the period, of the last `skipped` event; it is emitted once."""
 
 
 class RechargeRow(Row):
-    """Units being bought."""
+    """A purchase of units."""
 
     __tablename__ = "recharges"
     __table_args__ = (
-        # One in flight for an account and feature, whoever crosses the threshold together.
+        # At most one pending recharge for an account and feature, even if several commands find it low.
         Index(
             "uq_recharges_in_flight",
             "account",

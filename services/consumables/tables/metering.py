@@ -1,4 +1,4 @@
-"""What of the daily usage was handed to Stripe's meters, and what is on its way."""
+"""Tables of the usage that is reported to Stripe's meters."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from services.consumables.tables.base import Row
 
 
 class MeteredDayRow(Row):
-    """How much of a customer's usage of one day is in readings."""
+    """The usage of a customer's feature on one day that is contained in readings."""
 
     __tablename__ = "metered_days"
     __table_args__ = ({"comment": "How much of each day's usage is in readings for Stripe's meters."},)
@@ -21,7 +21,7 @@ class MeteredDayRow(Row):
 
 
 class ReadingRow(Row):
-    """Usage that Stripe's meter is told of once, by this id."""
+    """Usage that is reported to a Stripe meter; the reading's id makes Stripe count it once."""
 
     __tablename__ = "readings"
     __table_args__ = (
@@ -32,13 +32,13 @@ class ReadingRow(Row):
 
     reading_id: Mapped[str] = mapped_column(primary_key=True)
     batch: Mapped[str]
-    """The id of the command it goes with."""
+    """The id of the `record_usage` command that contains the reading."""
     customer: Mapped[str]
     feature: Mapped[str]
     meter: Mapped[str]
     quantity: Mapped[int]
     used_at: Mapped[datetime]
-    """The last moment of its day, or that of the report."""
+    """The last second of the day, or the time of the report if that is earlier."""
     status: Mapped[str]
     """`pending`, then `recorded` or `skipped`."""
     reason: Mapped[str | None]

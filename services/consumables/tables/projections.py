@@ -1,6 +1,7 @@
-"""What is known of other services' entities, and what each account has coming from them.
+"""Tables of the projections of other services' entities, and of the allotments derived from them.
 
-The `known_…` tables hold the latest version heard of; nothing here is ever asked of another service.
+The `known_…` tables hold the latest version of each entity from the change feed. This service never queries
+another service for them.
 """
 
 from datetime import datetime
@@ -15,7 +16,7 @@ from services.consumables.tables.base import Row
 
 
 class KnownFeatureRow(Row):
-    """A feature of the catalog, as its latest event told it."""
+    """The projection of a catalog feature."""
 
     __tablename__ = "known_features"
 
@@ -26,12 +27,12 @@ class KnownFeatureRow(Row):
     unit_amount: Mapped[int | None]
     currency: Mapped[str | None]
     meter: Mapped[str | None]
-    """The meter in Stripe that its usage is reported to."""
+    """The Stripe meter that usage is reported to; null: usage is not reported."""
     archived: Mapped[bool]
 
 
 class KnownSubscriptionRow(Row):
-    """A subscription, as its latest event told it."""
+    """The projection of a subscription; a granting override has a row as well."""
 
     __tablename__ = "known_subscriptions"
     __table_args__ = (Index("ix_known_subscriptions_customer", "customer"),)
@@ -41,30 +42,30 @@ class KnownSubscriptionRow(Row):
     customer: Mapped[str]
     product: Mapped[str | None]
     bought: Mapped[str]
-    """Products and how many of each; when that changes, units of the running cycle are topped up."""
+    """The products with their quantities; when this changes, the running cycle is topped up."""
     status: Mapped[str]
     grants: Mapped[bool]
-    """Whether units come: it is running and not `restricted`."""
+    """Whether the subscription grants units: its status grants and it is not `restricted`."""
     period_start: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
     anchor: Mapped[datetime | None]
-    """From where cycles are counted."""
+    """The moment from which cycles are counted."""
     ended_at: Mapped[datetime | None]
 
 
 class KnownCustomerRow(Row):
-    """A customer, as the latest event told them: as far as units are concerned."""
+    """The projection of a customer's overrides."""
 
     __tablename__ = "known_customers"
 
     customer: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     overrides: Mapped[list[Any]]
-    """The snapshot's: the exceptions in force."""
+    """The overrides in force, as in the customer's snapshot."""
 
 
 class TermsRow(Row):
-    """What a subscription gives of one feature to one kind of account on one rhythm."""
+    """The units of one feature that a subscription grants to one kind of account in every cycle."""
 
     __tablename__ = "terms"
 
@@ -77,13 +78,13 @@ class TermsRow(Row):
     quantity: Mapped[int | None]
     rollover: Mapped[int]
     sold: Mapped[bool] = mapped_column(server_default=text("true"))
-    """False once the subscription no longer gives it."""
+    """False once the subscription no longer includes the terms."""
     offered: Mapped[bool]
-    """False once it is no longer sold, or taken away by an override; what was granted stays."""
+    """False once the terms are no longer sold, or revoked by an override; granted units stay."""
 
 
 class KnownTeamRow(Row):
-    """A team, as its latest event told it."""
+    """The projection of a team."""
 
     __tablename__ = "known_teams"
     __table_args__ = (
@@ -103,7 +104,7 @@ class KnownTeamRow(Row):
 
 
 class KnownSeatRow(Row):
-    """A seat, as its latest event told it."""
+    """The projection of a seat."""
 
     __tablename__ = "known_seats"
     __table_args__ = (
@@ -123,7 +124,7 @@ class KnownSeatRow(Row):
 
 
 class AllotmentRow(Row):
-    """What one account has coming under some terms, and what it was granted last."""
+    """The entitlement of one account to units under some terms, with the latest cycle that was granted."""
 
     __tablename__ = "allotments"
     __table_args__ = (
@@ -137,16 +138,16 @@ class AllotmentRow(Row):
     feature: Mapped[str]
     multiplier: Mapped[int]
     prorated: Mapped[bool]
-    """Whether what a larger multiplier adds to the running cycle is only for what is left of it; false again
-    once that is added, as it says nothing of what another plan adds."""
+    """Whether a larger multiplier tops up the running cycle only for the part that is left of it. Reset after
+    the top-up, so that it does not apply to a change of plan."""
     cycle_number: Mapped[int | None]
     """Null: nothing was granted yet."""
     cycle_start: Mapped[datetime | None]
     granted: Mapped[int | None]
-    """In the latest cycle, without what was carried over; null: unlimited, or nothing yet."""
+    """Units granted in the latest cycle, without the rollover; null: unlimited, or nothing yet."""
     grant_ids: Mapped[list[Any]] = mapped_column(ARRAY(Text))
     """The grants of the latest cycle."""
     next_at: Mapped[datetime | None]
-    """When something may be due; null: never again."""
+    """When units may be due next; null: never again."""
     closed: Mapped[bool]
-    """The seat was revoked or the subscription has ended."""
+    """Whether the seat was revoked or the subscription has ended."""

@@ -1,7 +1,8 @@
 """Billing periods counted from an anchor, by the calendar: a month from 31 January ends on 28 February."""
 
-import calendar
 from datetime import datetime, timedelta
+
+from dateutil.relativedelta import relativedelta
 
 from tallystick.messages.catalog import Interval
 
@@ -26,10 +27,7 @@ def boundary(anchor: datetime, interval: Interval, number: int) -> datetime:
     """When period `number` begins, counted from 0 at the anchor; days that a month lacks become its last."""
     if interval in _FIXED:
         return anchor + number * _FIXED[interval]
-    months = anchor.month - 1 + number * _MONTHS[interval]
-    year, month = anchor.year + months // 12, months % 12 + 1
-    day = min(anchor.day, calendar.monthrange(year, month)[1])
-    return anchor.replace(year=year, month=month, day=day)
+    return anchor + relativedelta(months=number * _MONTHS[interval])
 
 
 def _estimate(anchor: datetime, interval: Interval, moment: datetime) -> int:
