@@ -19,7 +19,7 @@ DUE_CUSTOMERS_BATCH = 100
 """Customers changed in one transaction: enough to be cheap, few enough to wait for."""
 
 
-def cause(job: str, at: datetime) -> str:
+def job_cause(job: str, at: datetime) -> str:
     """The `caused_by` of what a job of this service changes."""
     return tick_cause("subscriptions", job, at)
 
@@ -39,11 +39,11 @@ async def for_each_due(
     nearest = sa.select(SubscriptionRow.customer).where(due).order_by(first).limit(DUE_CUSTOMERS_BATCH)
     before: list[str] = []
     while True:
-        async with transactions.begin(caused_by=cause(job, at), now=at) as work:
+        async with transactions.begin(caused_by=job_cause(job, at), now=at) as work:
             tokens = list(await work.session.scalars(nearest))
-            refuse_to_stand_still(job, before, tokens)
+            check_progress(job, before, tokens)
             await lock_customers(work, set(tokens))
-            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
+            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == equals_any(tokens))
             rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
             for row in rows.all():
                 await change(work, row)
@@ -52,12 +52,12 @@ async def for_each_due(
         before = tokens
 
 
-def any_of(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
+def equals_any(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
     """What equals any of these: one value, where IN takes as many as there are."""
     return sa.any_(sa.cast(list(tokens), sa.ARRAY(sa.Text)))
 
 
-def refuse_to_stand_still(job: str, before: list[str], tokens: list[str]) -> None:
+def check_progress(job: str, before: list[str], tokens: list[str]) -> None:
     """Raise RuntimeError where a batch left everything due: the job would never end."""
     if tokens and tokens == before:
         raise RuntimeError(f"{job} gets nowhere with {tokens[0]} and {len(tokens) - 1} others")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE, HeldSeat, compute_entitlements
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.repository.overrides import override_of
-from services.subscriptions.snapshots import allowance_of_row, state_of_row
+from services.subscriptions.repository.overrides import override_from_row
+from services.subscriptions.snapshots import allowance_from_row, state_from_row
 from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow
 from shared.operations.audit import Live
@@ -28,7 +28,7 @@ _KEYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class TheBucketIsWhatTheTablesSay:
+class BucketMatchesTables:
     """Every key of `billing_entitlements` has the value of its row, and no other key is there."""
 
     name: str = "the entitlements bucket equals the tables"
@@ -41,7 +41,7 @@ class TheBucketIsWhatTheTablesSay:
         rows = await _entitlements(live)
         wanted = {
             entitlement_key(row.customer, row.feature): BucketEntry(
-                version=row.version, **dict(allowance_of_row(row))
+                version=row.version, **dict(allowance_from_row(row))
             )
             for row in rows
             if row.granted
@@ -55,7 +55,7 @@ class TheBucketIsWhatTheTablesSay:
 
 
 @dataclass(frozen=True, slots=True)
-class EntitlementsFollowSubscriptions:
+class EntitlementsMatchSources:
     """What is stored for each customer is what their subscriptions, seats and overrides give."""
 
     name: str = "entitlements are what subscriptions, seats and overrides give"
@@ -68,30 +68,30 @@ class EntitlementsFollowSubscriptions:
         states: dict[str, dict[str, State]] = {}
         for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.subscriptions WHERE ended_at IS NULL"):
             subscription = SubscriptionRow(**row)
-            states.setdefault(subscription.customer, {})[subscription.subscription_id] = state_of_row(
+            states.setdefault(subscription.customer, {})[subscription.subscription_id] = state_from_row(
                 subscription
             )
         overrides: dict[str, list[Override]] = {}
         for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.overrides WHERE ended_at IS NULL"):
-            overrides.setdefault(row["customer"], []).append(override_of(OverrideRow(**row)))
+            overrides.setdefault(row["customer"], []).append(override_from_row(OverrideRow(**row)))
         seats = await _seats(live, {of: state for by_id in states.values() for of, state in by_id.items()})
         wanted: dict[tuple[str, str], Allowance] = {
             (customer, feature): allowance
             for customer in states.keys() | overrides.keys() | seats.keys()
-            for feature, allowance in entitlements_of(
+            for feature, allowance in compute_entitlements(
                 states.get(customer, {}), overrides.get(customer, []), seats.get(customer, [])
             ).items()
         }
         stored = {(row.customer, row.feature): row for row in await _entitlements(live)}
         return [
-            f"{customer}.{feature} should be {wanted.get((customer, feature), NOTHING)!r}"
+            f"{customer}.{feature} should be {wanted.get((customer, feature), NO_ALLOWANCE)!r}"
             for customer, feature in sorted(wanted.keys() | stored.keys())
             if not _is_right(stored.get((customer, feature)), wanted.get((customer, feature)))
         ]
 
 
 @dataclass(frozen=True, slots=True)
-class RowsAreAtTheirLastVersion:
+class RowsMatchLastEvents:
     """No row was changed without telling, and nothing was told that is not in a row."""
 
     name: str = "rows are at the version that was told last"
@@ -119,16 +119,16 @@ class RowsAreAtTheirLastVersion:
 
 
 INVARIANTS = (
-    TheBucketIsWhatTheTablesSay(),
-    EntitlementsFollowSubscriptions(),
-    RowsAreAtTheirLastVersion(),
+    BucketMatchesTables(),
+    EntitlementsMatchSources(),
+    RowsMatchLastEvents(),
 )
 
 
 def _is_right(row: EntitlementRow | None, wanted: Allowance | None) -> bool:
     if row is None:
         return wanted is None
-    return row.granted == (wanted is not None) and allowance_of_row(row) == (wanted or NOTHING)
+    return row.granted == (wanted is not None) and allowance_from_row(row) == (wanted or NO_ALLOWANCE)
 
 
 async def _entitlements(live: Live) -> list[EntitlementRow]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.subscriptions.domain.entitlements import NOTHING
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE
 from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.repository import subscriptions
 from services.subscriptions.service import service
@@ -100,8 +100,8 @@ async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.Invoice
 async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
     """For each question, what a customer may use of a feature."""
     wanted = [(question.customer.token, question.feature) for question in questions]
-    found = await subscriptions.allowances(work, wanted)
-    return [found.get(key, NOTHING) for key in wanted]
+    found = await subscriptions.find_allowances(work, wanted)
+    return [found.get(key, NO_ALLOWANCE) for key in wanted]
 
 
 @service.question(m.ListEntitlements)

@@ -66,7 +66,7 @@ def customer_snapshot(row: CustomerRow) -> m.CustomerSnapshot:
 
 def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
     """A subscription as others see it."""
-    state = state_of_row(row)
+    state = state_from_row(row)
     return m.SubscriptionSnapshot(
         subscription_id=row.subscription_id,
         version=row.version,
@@ -79,12 +79,12 @@ def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
     )
 
 
-def state_of_row(row: SubscriptionRow) -> State:
+def state_from_row(row: SubscriptionRow) -> State:
     """The state that a row holds."""
-    return state_of_columns([getattr(row, field) for field in STATE_COLUMNS])
+    return state_from_columns([getattr(row, field) for field in STATE_COLUMNS])
 
 
-def state_of_columns(values: Sequence[Any]) -> State:
+def state_from_columns(values: Sequence[Any]) -> State:
     """The state in a row's `STATE_COLUMNS`."""
     items, scheduled, *others = values
     return State(
@@ -94,7 +94,7 @@ def state_of_columns(values: Sequence[Any]) -> State:
     )
 
 
-def put_state(row: SubscriptionRow, state: State) -> None:
+def write_state(row: SubscriptionRow, state: State) -> None:
     """Write a state into a row."""
     for field in _STATE_FIELDS:
         setattr(row, field, getattr(state, field))
@@ -116,12 +116,12 @@ def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
     )
 
 
-def invoice_of_row(row: InvoiceRow) -> Invoice:
+def invoice_from_row(row: InvoiceRow) -> Invoice:
     """The invoice that a row holds."""
     return Invoice(lines=tuple(_lines(row)), **{field: getattr(row, field) for field in _INVOICE_FIELDS})
 
 
-def put_invoice(row: InvoiceRow, invoice: Invoice) -> None:
+def write_invoice(row: InvoiceRow, invoice: Invoice) -> None:
     """Write an invoice into a row."""
     for field in _INVOICE_FIELDS:
         setattr(row, field, getattr(invoice, field))
@@ -135,11 +135,11 @@ def entitlement_snapshot(row: EntitlementRow) -> m.EntitlementSnapshot:
         version=row.version,
         customer=Customer.from_token(row.customer),
         feature=row.feature,
-        **dict(allowance_of_row(row)),
+        **dict(allowance_from_row(row)),
     )
 
 
-def allowance_of_row(row: EntitlementRow) -> m.Allowance:
+def allowance_from_row(row: EntitlementRow) -> m.Allowance:
     """What a row of an entitlement allows."""
     return m.Allowance(
         allowed=row.allowed,

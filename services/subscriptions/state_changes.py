@@ -11,10 +11,10 @@ from services.subscriptions.domain.subscription_state import State, changes
 from services.subscriptions.snapshots import (
     customer_snapshot,
     invoice_snapshot,
-    put_invoice,
-    put_state,
-    state_of_row,
+    state_from_row,
     subscription_snapshot,
+    write_invoice,
+    write_state,
 )
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork
@@ -56,10 +56,10 @@ async def change_subscription(
         raise RuntimeError(
             "import services.subscriptions.reactions: add-ons and entitlements would be missed"
         )
-    before = None if is_new else state_of_row(row)
+    before = None if is_new else state_from_row(row)
     steps = changes(before, after)
     for step in steps:
-        put_state(row, step.state)
+        write_state(row, step.state)
         emit_subscription(work, row, step.event)
     if is_new:
         work.session.add(row)
@@ -82,11 +82,11 @@ def emit_subscription(work: UnitOfWork, row: SubscriptionRow, event: str) -> Non
     )
 
 
-def change_invoice(work: UnitOfWork, row: InvoiceRow, told: list[InvoiceChange]) -> None:
+def change_invoice(work: UnitOfWork, row: InvoiceRow, steps: list[InvoiceChange]) -> None:
     """Write an invoice's changes one by one, with an event for each."""
-    for change in told:
+    for change in steps:
         row.version += 1
-        put_invoice(row, change.invoice)
+        write_invoice(row, change.invoice)
         if change.event == "paymentFailed":
             row.told_failures = change.invoice.attempt_count
         work.emit(

@@ -27,10 +27,10 @@ def read_document(catalog: JsonValue) -> CatalogDocument | list[CatalogProblem]:
     problems = [*structural, *rule_problems(catalog)]
     if document is not None and not problems:
         return document
-    return shortened(problems)
+    return truncate_problems(problems)
 
 
-def shortened(problems: Sequence[CatalogProblem]) -> list[CatalogProblem]:
+def truncate_problems(problems: Sequence[CatalogProblem]) -> list[CatalogProblem]:
     """At most `PROBLEMS_MAX` of them, the last one telling how many more there are."""
     if len(problems) <= PROBLEMS_MAX:
         return list(problems)

@@ -71,7 +71,7 @@ def stripe_money(price: Price, *, has_seats: bool) -> StripeMoney:
     )
 
 
-def disagreements(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str]:
+def money_differences(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str]:
     """In which fields a price object of Stripe's (with its tiers expanded) charges something else."""
     recurring = found.get("recurring") or {}
     is_tiered = found.get("billing_scheme") == "tiered"

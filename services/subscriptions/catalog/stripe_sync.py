@@ -11,7 +11,7 @@ from typing import Any
 
 import stripe
 
-from services.subscriptions.catalog.stripe_prices import disagreements, stripe_money
+from services.subscriptions.catalog.stripe_prices import money_differences, stripe_money
 from services.subscriptions.domain.catalog.diff import CatalogPlan, Planned
 from tallystick.messages.catalog import CatalogProblem, Price, Product
 
@@ -26,7 +26,7 @@ IdempotencyKey = Callable[[str], str]
 
 
 @dataclass(slots=True)
-class Counterparts:
+class SyncResult:
     """The ids in Stripe of a plan's products and prices, by code, and what Stripe refused."""
 
     products: dict[str, str] = field(default_factory=dict)
@@ -34,13 +34,13 @@ class Counterparts:
     problems: list[CatalogProblem] = field(default_factory=list)
 
 
-async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> Counterparts:
+async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> SyncResult:
     """Carry a plan out in Stripe.
 
     Where Stripe refused something, the answer's `problems` say what, and nothing is sold differently.
     Raises Stripe's own errors where it could not be reached or would not talk to us.
     """
-    sync = _Sync(api, plan, key)
+    sync = _CatalogSync(api, plan, key)
     phases = (
         (sync.check_product(step) for step in plan.products if step.adopt),
         (sync.check_price(step) for step in plan.prices if step.adopt),
@@ -73,7 +73,7 @@ async def _run_all(calls: Iterable[Awaitable[None]]) -> None:
             raise result
 
 
-class _Sync:
+class _CatalogSync:
     """One run of a plan against Stripe."""
 
     def __init__(self, api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> None:
@@ -82,7 +82,7 @@ class _Sync:
         self._plan = plan
         self._key = key
         self._gate = asyncio.Semaphore(CALLS_AT_ONCE)
-        self.found = Counterparts()
+        self.found = SyncResult()
         self._made: list[tuple[str, str]] = []
 
     async def check_product(self, step: Planned[Product]) -> None:
@@ -92,7 +92,7 @@ class _Sync:
             step.path, "stripe_product_id", lambda: self._products.retrieve_async(wanted)
         )
         if found is not None and getattr(found, "deleted", False):
-            self._refuse(step.path, "stripe_product_id", f"{wanted} was deleted in Stripe")
+            self._add_problem(step.path, "stripe_product_id", f"{wanted} was deleted in Stripe")
         elif found is not None:
             self.found.products[step.after.code] = found.id
 
@@ -109,10 +109,12 @@ class _Sync:
         theirs = found.product if isinstance(found.product, str) else found.product.id
         if theirs != self._stripe_product(step.after.product):
             problem = f"{wanted} belongs to {theirs}; the product must name that as its stripe_product_id"
-            self._refuse(step.path, "stripe_price_id", problem)
+            self._add_problem(step.path, "stripe_price_id", problem)
         money = stripe_money(step.after, has_seats=step.after.product in self._plan.team_products)
-        if other := disagreements(money, found.to_dict()):
-            self._refuse(step.path, "stripe_price_id", f"{wanted} has another {', '.join(other)} in Stripe")
+        if other := money_differences(money, found.to_dict()):
+            self._add_problem(
+                step.path, "stripe_price_id", f"{wanted} has another {', '.join(other)} in Stripe"
+            )
         self.found.prices[step.after.code] = found.id
 
     async def make_product(self, step: Planned[Product]) -> None:
@@ -124,7 +126,9 @@ class _Sync:
         made = await self._call(
             step.path,
             "",
-            lambda: self._products.create_async(params, self._once("product", product.code, "create")),
+            lambda: self._products.create_async(
+                params, self._idempotency_options("product", product.code, "create")
+            ),
         )
         if made is not None:
             self.found.products[product.code] = made.id
@@ -139,7 +143,9 @@ class _Sync:
         made = await self._call(
             step.path,
             "",
-            lambda: self._prices.create_async(params, self._once("price", price.code, "create")),
+            lambda: self._prices.create_async(
+                params, self._idempotency_options("price", price.code, "create")
+            ),
         )
         if made is not None:
             self.found.prices[price.code] = made.id
@@ -159,7 +165,7 @@ class _Sync:
             step.path,
             "",
             lambda: self._products.update_async(
-                target, params, self._once("product", product.code, "update")
+                target, params, self._idempotency_options("product", product.code, "update")
             ),
             may_be_missing=product.archived,
         )
@@ -172,7 +178,9 @@ class _Sync:
         await self._call(
             step.path,
             "",
-            lambda: self._prices.update_async(target, params, self._once("price", price.code, "update")),
+            lambda: self._prices.update_async(
+                target, params, self._idempotency_options("price", price.code, "update")
+            ),
             may_be_missing=price.archived,
         )
 
@@ -182,7 +190,7 @@ class _Sync:
             yield self._switch_off(kind, code)
 
     async def _switch_off(self, kind: str, code: str) -> None:
-        options = self._once(kind, code, "undo")
+        options = self._idempotency_options(kind, code, "undo")
         off: Any = {"active": False}
         if kind == "product":
             made = self.found.products[code]
@@ -205,10 +213,10 @@ class _Sync:
                 return await call()
         except stripe.InvalidRequestError as refusal:
             if not (may_be_missing and refusal.code == "resource_missing"):
-                self._refuse(path, field_name, f"Stripe refuses it: {refusal.user_message or refusal}")
+                self._add_problem(path, field_name, f"Stripe refuses it: {refusal.user_message or refusal}")
             return None
 
-    def _refuse(self, path: str, field_name: str, problem: str) -> None:
+    def _add_problem(self, path: str, field_name: str, problem: str) -> None:
         self.found.problems.append(
             CatalogProblem(path=f"{path}.{field_name}" if field_name else path or "$", problem=problem)
         )
@@ -216,7 +224,7 @@ class _Sync:
     def _stripe_product(self, code: str) -> str:
         return self.found.products.get(code) or self._plan.stripe_products.get(code, "")
 
-    def _once(self, kind: str, code: str, action: str) -> stripe.RequestOptions:
+    def _idempotency_options(self, kind: str, code: str, action: str) -> stripe.RequestOptions:
         return {"idempotency_key": self._key(f"{kind}:{code}:{action}")}
 
 

@@ -1,13 +1,17 @@
 """The first and the last step of `charge_customer`: what is to be charged, and the invoice that it became."""
 
-from services.subscriptions.charges.stripe_invoice import ChargeIntent, charge_in_stripe, method_required
+from services.subscriptions.charges.stripe_invoice import (
+    ChargeIntent,
+    charge_in_stripe,
+    no_saved_payment_method,
+)
 from services.subscriptions.domain.invoices import invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_objects import Json
 from services.subscriptions.rejections import require_customer
 from services.subscriptions.repository.catalog import load_catalog
-from services.subscriptions.repository.subscriptions import invoice_of_stripe
+from services.subscriptions.repository.subscriptions import invoice_by_stripe_id
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import invoice_of_row, invoice_snapshot
+from services.subscriptions.snapshots import invoice_from_row, invoice_snapshot
 from services.subscriptions.state_changes import change_invoice
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import InvoiceRow
@@ -30,7 +34,7 @@ async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeInte
     """Decide whom to charge; raises Rejected `not_found` and `payment_method_required`."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
-        raise method_required(customer.customer)
+        raise no_saved_payment_method(customer.customer)
     return ChargeIntent(
         charge_id=new_id("charge"),
         customer=customer.customer,
@@ -46,8 +50,8 @@ async def record_charge(work: UnitOfWork, command: m.ChargeCustomer, paid: Json)
     """Write the paid invoice, unless Stripe's events were faster."""
     await require_customer(work, command.customer)
     theirs = read_invoice(paid, await load_catalog(work))
-    row = await invoice_of_stripe(work.session, theirs.stripe_invoice_id)
-    before = invoice_of_row(row) if row is not None else None
+    row = await invoice_by_stripe_id(work.session, theirs.stripe_invoice_id)
+    before = invoice_from_row(row) if row is not None else None
     if row is None:
         row = InvoiceRow(
             invoice_id=new_id("inv"), customer=command.customer.token, version=0, told_failures=0
@@ -56,6 +60,6 @@ async def record_charge(work: UnitOfWork, command: m.ChargeCustomer, paid: Json)
         row.stripe_event_at = theirs.created_at
         work.session.add(row)
     if before is None or theirs.progress > before.progress:
-        told = invoice_changes(before, theirs, told_failures=row.told_failures, failed=0)
+        told = invoice_changes(before, theirs, emitted_failures=row.told_failures, failed=0)
         change_invoice(work, row, told)
     return m.InvoiceFound(invoice=invoice_snapshot(row))

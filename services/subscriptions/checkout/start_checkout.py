@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.customers.stripe_link import link_stripe_customer
 from services.subscriptions.domain.orders import (
     Line,
+    find_subscription_with_plan,
     order_lines,
-    plans_of,
-    refuse_what_people_sell,
-    subscribed_to,
+    plan_codes,
+    require_listed_prices,
     trial_days,
 )
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
@@ -20,10 +20,10 @@ from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
     find_checkout,
-    had_products,
     live_states,
     lock_customer,
     open_checkouts,
+    products_ever_subscribed,
 )
 from services.subscriptions.service import service
 from services.subscriptions.state_changes import emit_customer
@@ -89,7 +89,7 @@ class CheckoutIntent(BaseModel):
     trial_days: int
 
 
-class Opened(BaseModel):
+class OpenedCheckout(BaseModel):
     """What was made in Stripe."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -107,7 +107,7 @@ async def plan_checkout(work: UnitOfWork, command: m.StartCheckout, trials: Tria
     row = await require_customer(work, command.customer)
     catalog = await load_catalog(work)
     lines = as_rejection(lambda: order_lines(catalog, command.items, free=False))
-    as_rejection(lambda: refuse_what_people_sell(lines))
+    as_rejection(lambda: require_listed_prices(lines))
     return await hold_order(work, row, lines, trials, wanted=command.trial)
 
 
@@ -118,9 +118,9 @@ async def hold_order(
 
     Raises Rejected `already_subscribed`.
     """
-    plans = plans_of(lines)
-    await refuse_second(work, row.customer, plans)
-    had = await had_products(work.session, row.customer)
+    plans = plan_codes(lines)
+    await require_not_subscribed(work, row.customer, plans)
+    had = await products_ever_subscribed(work.session, row.customer)
     is_first = not any(line.product.code in had for line in lines)
     checkout = CheckoutRow(
         checkout_id=new_id("checkout"),
@@ -144,7 +144,7 @@ async def hold_order(
 
 async def open_in_stripe(
     stripe: StripeGateway, command: m.StartCheckout, intent: CheckoutIntent, *, keys: tuple[str, str]
-) -> Opened:
+) -> OpenedCheckout:
     """Open the page, for a Stripe customer who is made now if there was none; `keys` are for both calls."""
     stripe_customer_id = intent.stripe_customer_id
     if stripe_customer_id is None:
@@ -155,10 +155,12 @@ async def open_in_stripe(
     promotion = await _promotion(stripe, command.promotion_code)
     params = session_params(command, intent, stripe_customer_id, promotion)
     page = await stripe.create_checkout(params, key=keys[1])
-    return Opened(stripe_customer_id=stripe_customer_id, page=page)
+    return OpenedCheckout(stripe_customer_id=stripe_customer_id, page=page)
 
 
-async def record_checkout(work: UnitOfWork, intent: CheckoutIntent, opened: Opened) -> m.CheckoutStarted:
+async def record_checkout(
+    work: UnitOfWork, intent: CheckoutIntent, opened: OpenedCheckout
+) -> m.CheckoutStarted:
     """Remember the page, and the Stripe customer if one was made."""
     row = await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
@@ -205,10 +207,10 @@ def session_params(
     return params | ({"discounts": [{"promotion_code": promotion}]} if promotion else {})
 
 
-async def refuse_second(work: UnitOfWork, token: str, plans: list[str]) -> None:
+async def require_not_subscribed(work: UnitOfWork, token: str, plans: list[str]) -> None:
     """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
     live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
-    if held := subscribed_to(plans, live):
+    if held := find_subscription_with_plan(plans, live):
         raise Rejected(
             "already_subscribed",
             "The customer has this plan already. Change or cancel that subscription.",

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.rejections import require_customer
 from services.subscriptions.service import service
-from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from shared.errors import Rejected
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
@@ -43,7 +43,7 @@ async def open_page(
     gateway: StripeGateway, command: m.OpenPortal, intent: PortalIntent, key: str
 ) -> m.PortalOpened:
     """Open the page."""
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         session = await gateway.api.billing_portal.sessions.create_async(
             {"customer": intent.stripe_customer_id, "return_url": command.return_url},
             {"idempotency_key": key},

@@ -1,16 +1,16 @@
 """Linking a customer to one of Stripe's, and taking in what came from there before."""
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.repository.add_ons import find_add_on
 from services.subscriptions.repository.subscriptions import (
-    customer_of_stripe,
+    customer_token_by_stripe_id,
     find_checkout,
     forget_parked_events,
     parked_events,
     reserve_stripe_customer,
-    subscription_of_stripe,
+    subscription_by_stripe_id,
 )
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
@@ -26,8 +26,8 @@ async def link_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_custom
     Raises Rejected `stripe_customer_taken` where either has another counterpart already.
     """
     await reserve_stripe_customer(work.session, stripe_customer_id)
-    owner = await customer_of_stripe(work.session, stripe_customer_id)
-    refuse_if_taken(row.customer, row.stripe_customer_id, owner, stripe_customer_id)
+    owner = await customer_token_by_stripe_id(work.session, stripe_customer_id)
+    require_not_taken(row.customer, row.stripe_customer_id, owner, stripe_customer_id)
     row.stripe_customer_id = stripe_customer_id
     waiting = await parked_events(work.session, stripe_customer_id)
     await forget_parked_events(work.session, stripe_customer_id)
@@ -36,7 +36,7 @@ async def link_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_custom
         work.send(Replay(command_id=new_id("cmd"), requested_by="subscriptions", event_ids=some))
 
 
-def refuse_if_taken(token: str, linked_to: str | None, owner: str | None, stripe_customer_id: str) -> None:
+def require_not_taken(token: str, linked_to: str | None, owner: str | None, stripe_customer_id: str) -> None:
     """Raise Rejected `stripe_customer_taken` unless the two are, or can become, each other's counterpart."""
     if owner not in (None, token):
         raise Rejected(
@@ -56,11 +56,11 @@ async def adopt_subscription(
     work: UnitOfWork, customer: CustomerRow, subscription: StripeSubscription, catalog: CatalogLookup
 ) -> None:
     """Take in a subscription as Stripe has it now, unless we know it: then its events keep it up to date."""
-    if await subscription_of_stripe(work.session, subscription.stripe_subscription_id) is None:
+    if await subscription_by_stripe_id(work.session, subscription.stripe_subscription_id) is None:
         row = await new_stripe_subscription(work, customer, subscription)
         row.stripe_is_ahead = True
         row.stripe_revision = 1
-        await change_subscription(work, row, state_of(subscription, catalog), is_new=True)
+        await change_subscription(work, row, state_from_stripe(subscription, catalog), is_new=True)
 
 
 async def new_stripe_subscription(

@@ -9,8 +9,9 @@ from pydantic import JsonValue
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.rule_violation import RuleViolation
-from services.subscriptions.domain.subscription_state import FINAL, GRANTING, State
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
+from tallystick.messages.subscriptions import FINAL_STATUSES, GRANTING_STATUSES
 
 DOMAIN_MAX_CHARACTERS = 253
 """RFC 1035 has 255 octets on the wire, which leaves this many characters of text."""
@@ -41,13 +42,13 @@ def event_between(before: AddOnState | None, after: AddOnState) -> str | None:
     Nothing is told of an add-on before it is paid for, and nothing after its end.
     """
     if before is None:
-        return "purchased" if after.status in GRANTING else None
-    if before == after or before.status in FINAL:
+        return "purchased" if after.status in GRANTING_STATUSES else None
+    if before == after or before.status in FINAL_STATUSES:
         return None
-    return "canceled" if after.status in FINAL else "updated"
+    return "canceled" if after.status in FINAL_STATUSES else "updated"
 
 
-def add_on_at(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
+def require_add_on_price(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
     """The price and the add-on that it sells; raises RuleViolation `unknown_price` and `not_an_add_on`."""
     price = catalog.price(code)
     if price is None or price.archived or not price.listed:
@@ -60,20 +61,20 @@ def add_on_at(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
     return price, product
 
 
-def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
+def validate_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
     """What the buyer told, trimmed and in one form.
 
     Raises RuleViolation `add_on_details_required` with all that is `missing` or `invalid`.
     """
-    told = {name: value.strip() for name, value in details.items()}
-    missing: list[JsonValue] = [name for name in product.required_details if not told.get(name)]
+    cleaned = {name: value.strip() for name, value in details.items()}
+    missing: list[JsonValue] = [name for name in product.required_details if not cleaned.get(name)]
     invalid: list[JsonValue] = []
-    for name, value in told.items():
-        form = _form_of(name)
+    for name, value in cleaned.items():
+        form = _validator_for(name)
         if form is None or not value:
             continue
         try:
-            told[name] = form(value)
+            cleaned[name] = form(value)
         except ValueError as problem:
             invalid.append({"detail": name, "problem": str(problem)})
     if missing or invalid:
@@ -83,7 +84,7 @@ def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, s
             missing=missing,
             invalid=invalid,
         )
-    return told
+    return cleaned
 
 
 def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> None:
@@ -91,13 +92,13 @@ def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> Non
 
     `add_ons` are the codes of the products that are none.
     """
-    if not any(state.status in GRANTING and state.products - add_ons for state in subscriptions):
+    if not any(state.status in GRANTING_STATUSES and state.products - add_ons for state in subscriptions):
         raise RuleViolation(
             "no_active_subscription", "Add-ons are for customers with a running subscription."
         )
 
 
-def as_domain_name(text: str) -> str:
+def normalize_domain_name(text: str) -> str:
     """A domain name in lower-case ASCII, without the final dot; raises ValueError saying what is wrong."""
     try:
         name = text.rstrip(".").encode("idna").decode("ascii").lower()
@@ -113,22 +114,22 @@ def as_domain_name(text: str) -> str:
     return name
 
 
-def as_email(text: str) -> str:
+def validate_email(text: str) -> str:
     """An email address as it was given; raises ValueError for what cannot be one."""
     if len(text) > EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(text):
         raise ValueError("is not an email address")
     return text
 
 
-_FORMS: dict[str, Callable[[str], str]] = {
-    "domain": as_domain_name,
-    "domain_name": as_domain_name,
-    "email": as_email,
-    "email_address": as_email,
+_VALIDATORS: dict[str, Callable[[str], str]] = {
+    "domain": normalize_domain_name,
+    "domain_name": normalize_domain_name,
+    "email": validate_email,
+    "email_address": validate_email,
 }
 """What a detail has to be, by how its code ends: `domain_name`, `shop_domain`, `contact_email`."""
 
 
-def _form_of(detail: str) -> Callable[[str], str] | None:
-    ends = (form for end, form in _FORMS.items() if detail == end or detail.endswith(f"_{end}"))
+def _validator_for(detail: str) -> Callable[[str], str] | None:
+    ends = (form for end, form in _VALIDATORS.items() if detail == end or detail.endswith(f"_{end}"))
     return next(ends, None)

@@ -22,7 +22,7 @@ class CatalogLookup(Protocol):
         """A feature by its code."""
 
 
-def item_of(catalog: CatalogLookup, price: Price, quantity: int) -> SubscriptionItem:
+def build_item(catalog: CatalogLookup, price: Price, quantity: int) -> SubscriptionItem:
     """An item at a price of ours, with the product's features as the catalog has them now."""
     product = catalog.product_of(price)
     features = [
@@ -40,7 +40,7 @@ def item_of(catalog: CatalogLookup, price: Price, quantity: int) -> Subscription
     )
 
 
-def foreign_item(stripe_price_id: str, quantity: int) -> SubscriptionItem:
+def build_unknown_price_item(stripe_price_id: str, quantity: int) -> SubscriptionItem:
     """An item bought in Stripe at a price that the catalog does not know: shown, but granting nothing."""
     return SubscriptionItem(
         product=None, price=None, quantity=quantity, seats=None, features=[], stripe_price_id=stripe_price_id

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.subscriptions.domain.stripe_objects import moment
-from services.subscriptions.domain.subscription_state import OVERDUE, State
+from services.subscriptions.domain.subscription_state import OVERDUE_STATUSES, State
 
 GRACE_DAYS = 7
 """Long enough for an expired card to be replaced, unless the installation says otherwise."""
@@ -32,14 +32,16 @@ def with_grace(before: State | None, after: State, *, since: datetime, days: int
     return replace(after, grace_until=since + timedelta(days=days))
 
 
-def recounted(state: State, failures: Sequence[datetime], unpaid: Sequence[datetime], *, days: int) -> State:
+def with_recounted_grace(
+    state: State, failures: Sequence[datetime], unpaid: Sequence[datetime], *, days: int
+) -> State:
     """The state with its grace counted from the first failed payment, once its event has told of that.
 
     `failures` are those of the subscription's invoices, `unpaid` those among them that are still owed. Grace
     that was counted from a failure before only ever becomes shorter; what was counted from anything else was
     as good as was known then.
     """
-    if state.status not in OVERDUE or state.grace_until is None or state.restricted or not unpaid:
+    if state.status not in OVERDUE_STATUSES or state.grace_until is None or state.restricted or not unpaid:
         return state
     length = timedelta(days=days)
     since, first = state.grace_until - length, min(unpaid)
@@ -52,7 +54,7 @@ def restricted(state: State, at: datetime) -> State:
     return replace(state, restricted=True) if is_over else state
 
 
-def is_given_up(invoice: Mapping[str, Any], at: datetime) -> bool:
+def collection_has_ended(invoice: Mapping[str, Any], at: datetime) -> bool:
     """Whether nobody tries any more to collect an invoice, given as Stripe's JSON, or waits for it."""
     if invoice.get("status") == "uncollectible":
         return True
@@ -64,6 +66,6 @@ def is_given_up(invoice: Mapping[str, Any], at: datetime) -> bool:
     return bool(invoice.get("attempt_count")) and invoice.get("next_payment_attempt") is None
 
 
-def given_up(state: State) -> State:
+def mark_unpaid(state: State) -> State:
     """The state of who is no longer asked to pay, where that does not end the subscription."""
     return replace(state, status="unpaid") if state.status == "past_due" else state

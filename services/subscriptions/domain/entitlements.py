@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.subscriptions.domain.overrides import SOURCE, Override
-from services.subscriptions.domain.subscription_state import GRANTING, State
+from services.subscriptions.domain.overrides import OVERRIDE_SOURCE, Override
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.subscriptions import (
+    GRANTING_STATUSES,
     Allowance,
     EntitlementSource,
     ItemFeature,
     SubscriptionItem,
 )
 
-NOTHING = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
+NO_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
 """What a customer has of a feature that nothing gives them."""
-TAKEN_AWAY = Allowance(allowed=False, quantity=0, sources=[SOURCE], expires_at=None)
+REVOKED_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[OVERRIDE_SOURCE], expires_at=None)
 """What a customer has of a feature that an override takes away."""
 
 
@@ -42,7 +43,7 @@ class HeldSeat:
     multiplier: int
 
 
-def entitlements_of(
+def compute_entitlements(
     subscriptions: Mapping[str, State],
     overrides: Iterable[Override] = (),
     seats: Iterable[HeldSeat] = (),
@@ -51,41 +52,41 @@ def entitlements_of(
     exceptions = list(overrides)
     grants: dict[str, list[Grant]] = {}
     for subscription_id, state in sorted(subscriptions.items()):
-        for grant in grants_of(subscription_id, state):
+        for grant in subscription_grants(subscription_id, state):
             grants.setdefault(grant.feature, []).append(grant)
     for seat in sorted(seats, key=lambda held: held.seat_id):
-        for grant in grants_of_seat(seat):
+        for grant in seat_grants(seat):
             grants.setdefault(grant.feature, []).append(grant)
     for exception in exceptions:
         if exception.allowed:
-            grant = Grant(exception.feature, exception.quantity, SOURCE, exception.until)
+            grant = Grant(exception.feature, exception.quantity, OVERRIDE_SOURCE, exception.until)
             grants.setdefault(exception.feature, []).append(grant)
     merged = {feature: merge(of_feature) for feature, of_feature in grants.items()}
-    taken = {exception.feature: TAKEN_AWAY for exception in exceptions if not exception.allowed}
+    taken = {exception.feature: REVOKED_ALLOWANCE for exception in exceptions if not exception.allowed}
     return dict(sorted((merged | taken).items()))
 
 
-def grants_of(subscription_id: str, state: State) -> Iterator[Grant]:
+def subscription_grants(subscription_id: str, state: State) -> Iterator[Grant]:
     """What one subscription gives to the customer who pays for it."""
-    if not gives(state):
+    if not grants_features(state):
         return
-    expires_at = _certain_end(state)
+    expires_at = _decided_end(state)
     for item in state.items:
         source = EntitlementSource(subscription_id=subscription_id, product=item.product, through="owner")
         for given in item.features:
-            if reaches_payer(item, given):
+            if payer_has_feature(item, given):
                 yield Grant(given.feature, _quantity(item, given), source, expires_at)
 
 
-def grants_of_seat(seat: HeldSeat) -> Iterator[Grant]:
+def seat_grants(seat: HeldSeat) -> Iterator[Grant]:
     """What a seat gives to whoever holds it: all that its product gives to the team.
 
     Under `per_seat` each seat has the product's quantity, times its multiplier. Under `per_team` there is one
     quantity, which everybody sees and nobody has alone.
     """
-    if not gives(seat.state):
+    if not grants_features(seat.state):
         return
-    expires_at = _certain_end(seat.state)
+    expires_at = _decided_end(seat.state)
     for item in seat.state.items:
         if item.seats is None:
             continue
@@ -98,25 +99,25 @@ def grants_of_seat(seat: HeldSeat) -> Iterator[Grant]:
                 yield Grant(given.feature, times_quantity, source, expires_at)
 
 
-def seats_give(state: State) -> list[Grant]:
+def seat_features(state: State) -> list[Grant]:
     """What a seat of a subscription gives to whoever holds it; equal where members notice nothing.
 
     The seat has a multiplier of 2, which shows whether multipliers count.
     """
-    return list(grants_of_seat(HeldSeat("", "sub_0", state, 2)))
+    return list(seat_grants(HeldSeat("", "sub_0", state, 2)))
 
 
-def gives(state: State) -> bool:
+def grants_features(state: State) -> bool:
     """Whether a subscription gives anything to anybody just now."""
-    return state.status in GRANTING and not state.restricted
+    return state.status in GRANTING_STATUSES and not state.restricted
 
 
-def _certain_end(state: State) -> datetime | None:
+def _decided_end(state: State) -> datetime | None:
     """Only an end that is already decided is certain; a period that renews is no end."""
     return state.current_period_end if state.cancel_at_period_end else None
 
 
-def reaches_payer(item: SubscriptionItem, given: ItemFeature) -> bool:
+def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:
     """Whether the paying customer has a feature themselves.
 
     What is not for the team is theirs alone; what is for the team they share only from a seat of their own.

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_of
+from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_id
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
 
 REFERENCE_KEY = "tallystick_reference"
@@ -57,7 +57,7 @@ def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
     """An invoice from Stripe's JSON; raises Malformed."""
     status = _STATUSES.get(str(body.get("status")))
     created_at = moment(body.get("created"))
-    invoice_id, customer_id = body.get("id"), reference_of(body.get("customer"))
+    invoice_id, customer_id = body.get("id"), reference_id(body.get("customer"))
     if status is None or created_at is None or customer_id is None:
         raise Malformed("an invoice needs a status, a customer and the time it was created")
     if not isinstance(invoice_id, str):
@@ -82,22 +82,22 @@ def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
 
 
 def invoice_changes(
-    before: Invoice | None, after: Invoice, *, told_failures: int, failed: int
+    before: Invoice | None, after: Invoice, *, emitted_failures: int, failed: int
 ) -> list[InvoiceChange]:
     """The events that lead from one state of an invoice to another, each told once, failed attempts too.
 
     `told_failures` is the number of the last attempt whose failure was told, `failed` that of the last one
     that is said to have failed. Each attempt that was followed by another has failed as well, whoever tells.
     """
-    told: list[InvoiceChange] = []
+    changes: list[InvoiceChange] = []
     if before is None:
         status: InvoiceStatus = "draft" if after.status == "draft" else "open"
         before = replace(after, status=status, amount_paid=0, attempt_count=0)
-        told.append(InvoiceChange("created", before))
-    for attempt in range(told_failures + 1, max(failed, after.attempt_count - 1) + 1):
-        before = _failing(before, after, attempt)
-        told.append(InvoiceChange("paymentFailed", before))
-    return [*told, *_further(before, after)]
+        changes.append(InvoiceChange("created", before))
+    for attempt in range(emitted_failures + 1, max(failed, after.attempt_count - 1) + 1):
+        before = _failed_attempt(before, after, attempt)
+        changes.append(InvoiceChange("paymentFailed", before))
+    return [*changes, *_remaining_changes(before, after)]
 
 
 def overdue_since(body: Mapping[str, Any]) -> datetime | None:
@@ -113,7 +113,7 @@ def overdue_since(body: Mapping[str, Any]) -> datetime | None:
     return moment((body.get("status_transitions") or {}).get("finalized_at"))
 
 
-def _failing(before: Invoice, after: Invoice, attempt: int) -> Invoice:
+def _failed_attempt(before: Invoice, after: Invoice, attempt: int) -> Invoice:
     """The invoice when an attempt had failed; as it is now where that is told after it was settled."""
     if before.status in _SETTLED:
         return before
@@ -121,7 +121,7 @@ def _failing(before: Invoice, after: Invoice, attempt: int) -> Invoice:
     return replace(after, status=status, amount_paid=before.amount_paid, attempt_count=attempt)
 
 
-def _further(before: Invoice, after: Invoice) -> list[InvoiceChange]:
+def _remaining_changes(before: Invoice, after: Invoice) -> list[InvoiceChange]:
     if before == after:
         return []
     if after.status == "paid" and before.status != "paid":
@@ -135,7 +135,7 @@ def _subscription(body: Mapping[str, Any]) -> str | None:
     # Under `parent` in current API versions, on the invoice itself in older ones.
     parent = body.get("parent") or {}
     details = parent.get("subscription_details") or {}
-    return reference_of(details.get("subscription")) or reference_of(body.get("subscription"))
+    return reference_id(details.get("subscription")) or reference_id(body.get("subscription"))
 
 
 def _lines(body: Mapping[str, Any], catalog: CatalogLookup) -> tuple[InvoiceLine, ...]:
@@ -162,7 +162,7 @@ def _line(line: Mapping[str, Any], catalog: CatalogLookup) -> InvoiceLine:
 
 def _price_code(line: Mapping[str, Any], catalog: CatalogLookup) -> str | None:
     pricing = (line.get("pricing") or {}).get("price_details") or {}
-    stripe_price_id = reference_of(pricing.get("price")) or reference_of(line.get("price"))
+    stripe_price_id = reference_id(pricing.get("price")) or reference_id(line.get("price"))
     price = catalog.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
     return price.code if price is not None else None
 

@@ -35,11 +35,11 @@ def order_lines(catalog: CatalogLookup, items: Iterable[ItemToBuy], *, free: boo
                 "All prices of one subscription share a currency and an interval.",
                 prices=[first.code, line.price.code],
             )
-    _refuse_plans_together(lines)
+    _check_plan_combination(lines)
     return lines
 
 
-def _refuse_plans_together(lines: Sequence[Line]) -> None:
+def _check_plan_combination(lines: Sequence[Line]) -> None:
     """A plan is had once, and a subscription has one team, so one plan with seats."""
     plans = [line for line in lines if line.product.kind == "plan"]
     for first, second in combinations(plans, 2):
@@ -52,7 +52,7 @@ def _refuse_plans_together(lines: Sequence[Line]) -> None:
             )
 
 
-def refuse_what_people_sell(lines: Iterable[Line]) -> None:
+def require_listed_prices(lines: Iterable[Line]) -> None:
     """Raise RuleViolation `unknown_price` for an unlisted price, which customers cannot buy."""
     for line in lines:
         if not line.price.listed:
@@ -76,12 +76,14 @@ def trial_days(
     return max(offered) if offered else default_days or 0
 
 
-def plans_of(lines: Iterable[Line]) -> list[str]:
+def plan_codes(lines: Iterable[Line]) -> list[str]:
     """The codes of the plans in an order: what one customer has only once."""
     return sorted({line.product.code for line in lines if line.product.kind == "plan"})
 
 
-def subscribed_to(plans: Iterable[str], subscriptions: Iterable[tuple[str, State]]) -> str | None:
+def find_subscription_with_plan(
+    plans: Iterable[str], subscriptions: Iterable[tuple[str, State]]
+) -> str | None:
     """The id of a subscription that has not ended and holds one of the plans already."""
     wanted = set(plans)
     held = (found for found, state in subscriptions if not state.is_final and state.products & wanted)
@@ -110,7 +112,7 @@ def _line(catalog: CatalogLookup, item: ItemToBuy, *, free: bool) -> Line:
             price=price.code,
             missing=list(product.required_details),
         )
-    minimum, maximum = bounds_of(price, product)
+    minimum, maximum = quantity_bounds(price, product)
     quantity = item.quantity if item.quantity is not None else minimum
     if not minimum <= quantity <= maximum:
         raise RuleViolation(
@@ -124,7 +126,7 @@ def _line(catalog: CatalogLookup, item: ItemToBuy, *, free: bool) -> Line:
     return Line(price, product, quantity)
 
 
-def bounds_of(price: Price, product: Product) -> tuple[int, int]:
+def quantity_bounds(price: Price, product: Product) -> tuple[int, int]:
     """The fewest and the most that are sold at a time."""
     if product.seats is not None:
         return product.seats.minimum, product.seats.maximum or SEATS_MAX

@@ -10,7 +10,7 @@ from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import FeatureKind
 from tallystick.messages.subscriptions import EntitlementSource
 
-SOURCE = EntitlementSource(subscription_id=None, product=None, through="override")
+OVERRIDE_SOURCE = EntitlementSource(subscription_id=None, product=None, through="override")
 """How an entitlement says that an override is behind it."""
 
 
@@ -36,7 +36,7 @@ class OverrideRequest:
     until: datetime | None
 
 
-def decided(request: OverrideRequest, now: datetime) -> Override | None:
+def resolve_override(request: OverrideRequest, now: datetime) -> Override | None:
     """The override that a wish asks for; None where its time is over, which ends the one in force.
 
     Raises RuleViolation `invalid_message` for a wish that means nothing.

@@ -14,7 +14,7 @@ PERIODS_A_YEAR: dict[Interval, int] = {"day": 365, "week": 52, "month": 12, "yea
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PricePart:
     """A part of what a price asks: so many units at so much each, or a fee, which is one unit."""
 
     label: str
@@ -37,7 +37,7 @@ def yearly_amount(price: Price, quantity: int) -> int:
     return period_amount(price, quantity) * PERIODS_A_YEAR[price.interval]
 
 
-def price_parts(price: Price, quantity: int) -> list[Part]:
+def price_parts(price: Price, quantity: int) -> list[PricePart]:
     """What the amount is made of; parts that cost nothing are left out.
 
     Raises ValueError for less than one unit.
@@ -47,44 +47,44 @@ def price_parts(price: Price, quantity: int) -> list[Part]:
     return [part for part in _parts(price, quantity) if part.unit_amount]
 
 
-def _parts(price: Price, quantity: int) -> Iterator[Part]:
+def _parts(price: Price, quantity: int) -> Iterator[PricePart]:
     if price.base_amount:
-        yield Part("base", 1, price.base_amount)
+        yield PricePart("base", 1, price.base_amount)
     match price.model:
         case "free":
             return
         case "flat":
             # For the thing itself, however many seats come with it.
-            yield Part("", 1, price.unit_amount or 0)
+            yield PricePart("", 1, price.unit_amount or 0)
         case "per_seat":
-            yield Part("", quantity, price.unit_amount or 0)
+            yield PricePart("", quantity, price.unit_amount or 0)
         case "volume":
             yield from _volume(price.tiers, quantity)
         case "graduated":
             yield from _graduated(price.tiers, quantity)
 
 
-def _volume(tiers: list[Tier], quantity: int) -> Iterator[Part]:
+def _volume(tiers: list[Tier], quantity: int) -> Iterator[PricePart]:
     """Every unit at the price of the one tier that holds the whole quantity."""
     number, tier = next(
         (number, tier)
         for number, tier in enumerate(tiers, start=1)
         if tier.up_to is None or quantity <= tier.up_to
     )
-    yield from _of_tier(number, tier, quantity)
+    yield from _tier_parts(number, tier, quantity)
 
 
-def _graduated(tiers: list[Tier], quantity: int) -> Iterator[Part]:
+def _graduated(tiers: list[Tier], quantity: int) -> Iterator[PricePart]:
     """Each unit at the price of the tier that it falls in."""
     below = 0
     for number, tier in enumerate(tiers, start=1):
         top = quantity if tier.up_to is None else min(quantity, tier.up_to)
-        yield from _of_tier(number, tier, top - below)
+        yield from _tier_parts(number, tier, top - below)
         if top == quantity:
             return
         below = top
 
 
-def _of_tier(number: int, tier: Tier, quantity: int) -> Iterator[Part]:
-    yield Part(f"tier {number}", quantity, tier.unit_amount)
-    yield Part(f"tier {number} fee", 1, tier.flat_amount)
+def _tier_parts(number: int, tier: Tier, quantity: int) -> Iterator[PricePart]:
+    yield PricePart(f"tier {number}", quantity, tier.unit_amount)
+    yield PricePart(f"tier {number} fee", 1, tier.flat_amount)

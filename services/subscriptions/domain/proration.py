@@ -13,7 +13,7 @@ from tallystick.messages.catalog import Price
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
+class PricedQuantity:
     """A price and how many of it."""
 
     price: Price
@@ -24,7 +24,7 @@ class Bought:
 class ProratedLine:
     """A credit (negative) or a charge for the rest of a period; minor units."""
 
-    bought: Bought
+    bought: PricedQuantity
     amount: int
 
 
@@ -39,12 +39,12 @@ def share_left(start: datetime, end: datetime, at: datetime) -> Fraction:
     return Fraction(min(max(_seconds(at, end), 0), whole), whole)
 
 
-def prorated(bought: Bought, share: Fraction) -> int:
+def prorated(bought: PricedQuantity, share: Fraction) -> int:
     """What a share of a period costs, rounded to the minor unit."""
     return _rounded(period_amount(bought.price, bought.quantity) * share)
 
 
-def proration_lines(before: Bought, after: Bought, share: Fraction) -> list[ProratedLine]:
+def proration_lines(before: PricedQuantity, after: PricedQuantity, share: Fraction) -> list[ProratedLine]:
     """The lines for going from one to the other with a share of the period left; none that are zero."""
     if (before.price.code, before.quantity) == (after.price.code, after.quantity):
         return []

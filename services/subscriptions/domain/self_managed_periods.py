@@ -6,28 +6,32 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from services.subscriptions.domain.billing_periods import period_containing
-from services.subscriptions.domain.catalog_lookup import CatalogLookup, item_of
+from services.subscriptions.domain.catalog_lookup import CatalogLookup, build_item
 from services.subscriptions.domain.orders import Line
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import SubscriptionItem
 
 
-def started(catalog: CatalogLookup, lines: Sequence[Line], start: datetime, trial_days: int = 0) -> State:
+def initial_state(
+    catalog: CatalogLookup, lines: Sequence[Line], start: datetime, trial_days: int = 0
+) -> State:
     """A subscription to some lines whose first period, or trial, begins at `start`."""
-    items = tuple(item_of(catalog, line.price, line.quantity) for line in lines)
+    items = tuple(build_item(catalog, line.price, line.quantity) for line in lines)
     if trial_days:
         trial_end = start + timedelta(days=trial_days)
         return State("trialing", "none", items, start, trial_end, trial_end=trial_end)
     return State("active", "none", items, *period_containing(start, lines[0].price.interval, start))
 
 
-def anchor_of(state: State) -> datetime | None:
+def initial_anchor(state: State) -> datetime | None:
     """From where the periods of a subscription that has just started are counted: the trial comes before."""
     return state.trial_end or state.current_period_start
 
 
-def moved_on(state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime) -> State:
+def advance_period(
+    state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
+) -> State:
     """The state at a moment after the period's end: ended if that was asked for, else in the period it is in.
 
     However many periods went by, it is renewed once. After a trial the first paid period begins; nobody here
@@ -36,7 +40,7 @@ def moved_on(state: State, catalog: CatalogLookup, anchor: datetime, interval: s
     if state.cancel_at_period_end:
         return canceled(state, at=state.current_period_end or at)
     start, end = period_containing(anchor, cast(Interval, interval), at)
-    items = tuple(with_present_terms(catalog, item) for item in state.items)
+    items = tuple(with_current_terms(catalog, item) for item in state.items)
     return replace(state, status="active", items=items, current_period_start=start, current_period_end=end)
 
 
@@ -70,12 +74,12 @@ def paused(state: State) -> State:
 def resumed(state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime) -> State:
     """The state after a pause: back where it was, or in the period that has come meanwhile."""
     if state.current_period_end is not None and state.current_period_end <= at:
-        return moved_on(state, catalog, anchor, interval, at)
+        return advance_period(state, catalog, anchor, interval, at)
     in_trial = state.trial_end is not None and at < state.trial_end
     return replace(state, status="trialing" if in_trial else "active")
 
 
-def with_present_terms(catalog: CatalogLookup, item: SubscriptionItem) -> SubscriptionItem:
+def with_current_terms(catalog: CatalogLookup, item: SubscriptionItem) -> SubscriptionItem:
     """The item as the catalog sells it now."""
     price = catalog.price(item.price) if item.price is not None else None
-    return item if price is None else item_of(catalog, price, item.quantity)
+    return item if price is None else build_item(catalog, price, item.quantity)

@@ -13,7 +13,7 @@ _OTHER_RANK = 1
 """In one second, an object is first created, then changed, then deleted."""
 
 
-class Verdict(Enum):
+class EventAction(Enum):
     """What to do with an event."""
 
     APPLY = "apply"
@@ -22,7 +22,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AppliedState:
     """What we know an object's present state from."""
 
     is_final: bool
@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class ArrivedEvent:
     """An event, as far as its place in the order of things goes."""
 
     event_id: str
@@ -53,25 +53,25 @@ def rank_of(event_type: str) -> int:
     return _RANKS.get(event_type.rpartition(".")[2], _OTHER_RANK)
 
 
-def judge(seen: Seen | None, arrived: Arrived) -> Verdict:
+def choose_action(seen: AppliedState | None, arrived: ArrivedEvent) -> EventAction:
     """What to do with an event about an object, of which `seen` is None when it is new to us."""
     if seen is None:
-        return Verdict.APPLY
+        return EventAction.APPLY
     if seen.is_final or arrived.event_id == seen.event_id:
-        return Verdict.IGNORE
+        return EventAction.IGNORE
     if arrived.is_final:
         # However late it comes: an end is never followed by anything.
-        return Verdict.APPLY
+        return EventAction.APPLY
     if seen.event_at is not None and arrived.event_at < seen.event_at:
-        return Verdict.IGNORE
+        return EventAction.IGNORE
     if arrived.is_same:
-        return Verdict.APPLY
+        return EventAction.APPLY
     if seen.is_ahead or arrived.event_at == seen.event_at:
-        return Verdict.FETCH
-    return Verdict.APPLY
+        return EventAction.FETCH
+    return EventAction.APPLY
 
 
-def stays_ahead(seen: Seen | None, arrived: Arrived) -> bool:
+def remains_ahead(seen: AppliedState | None, arrived: ArrivedEvent) -> bool:
     """Whether a state from Stripe itself may still be newer than any event, once this one was applied.
 
     A later one that tells the same state is taken for the one that made it so. One of the same second may be
@@ -82,10 +82,10 @@ def stays_ahead(seen: Seen | None, arrived: Arrived) -> bool:
     return arrived.event_at == seen.event_at and arrived.rank <= seen.event_rank
 
 
-def judge_alone(seen: Seen, arrived: Arrived) -> Verdict:
+def choose_action_without_stripe(seen: AppliedState, arrived: ArrivedEvent) -> EventAction:
     """The same where Stripe was to be asked but does not have the object (any more)."""
-    verdict = judge(seen, arrived)
-    if verdict is not Verdict.FETCH:
+    verdict = choose_action(seen, arrived)
+    if verdict is not EventAction.FETCH:
         return verdict
     is_tie = arrived.event_at == seen.event_at
-    return Verdict.IGNORE if is_tie and arrived.rank < seen.event_rank else Verdict.APPLY
+    return EventAction.IGNORE if is_tie and arrived.rank < seen.event_rank else EventAction.APPLY

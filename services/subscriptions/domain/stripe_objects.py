@@ -120,8 +120,8 @@ def read_subscription(body: Json) -> StripeSubscription:
         created=_required_time(body, "created"),
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
         add_on_id=_metadata(body).get(ADD_ON_ID_KEY),
-        schedule_id=reference_of(body.get("schedule")),
-        latest_invoice_id=reference_of(body.get("latest_invoice")),
+        schedule_id=reference_id(body.get("schedule")),
+        latest_invoice_id=reference_id(body.get("latest_invoice")),
     )
 
 
@@ -129,8 +129,8 @@ def read_checkout(body: Json) -> StripeCheckout:
     """A checkout session."""
     return StripeCheckout(
         stripe_checkout_id=_text(body, "id"),
-        stripe_customer_id=reference_of(body.get("customer")),
-        stripe_subscription_id=reference_of(body.get("subscription")),
+        stripe_customer_id=reference_id(body.get("customer")),
+        stripe_subscription_id=reference_id(body.get("subscription")),
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
         status=_text(body, "status"),
     )
@@ -146,7 +146,7 @@ def read_customer(body: Json) -> StripeCustomer:
     )
 
 
-def reference_of(value: Any) -> str | None:
+def reference_id(value: Any) -> str | None:
     """The id behind a reference, which Stripe gives as an id or, expanded, as the object."""
     if isinstance(value, Mapping):
         value = value.get("id")
@@ -165,7 +165,7 @@ def moment(value: Any) -> datetime | None:
 
 def _read_item(item: Json) -> StripeItem:
     price = item.get("price")
-    price_id = reference_of(price)
+    price_id = reference_id(price)
     if price_id is None:
         raise Malformed("an item of the subscription has no price")
     quantity = item.get("quantity")
@@ -209,7 +209,7 @@ def _optional_text(body: Json, field: str) -> str | None:
 
 
 def _reference(body: Json, field: str) -> str:
-    found = reference_of(body.get(field))
+    found = reference_id(body.get(field))
     if found is None:
         raise Malformed(f"{field} is missing")
     return found

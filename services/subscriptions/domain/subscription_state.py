@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tallystick.messages.subscriptions import Collection, ScheduledChange, Status, SubscriptionItem
+from tallystick.messages.subscriptions import (
+    CHANGEABLE_STATUSES,
+    FINAL_STATUSES,
+    Collection,
+    ScheduledChange,
+    Status,
+    SubscriptionItem,
+)
 
-FINAL: frozenset[Status] = frozenset({"canceled", "expired"})
-"""An ended subscription never changes again."""
-GRANTING: frozenset[Status] = frozenset({"trialing", "active", "past_due"})
-"""Who has paid, need not yet, or is late: features are there."""
-OVERDUE: frozenset[Status] = frozenset({"past_due", "unpaid"})
+OVERDUE_STATUSES: frozenset[Status] = frozenset({"past_due", "unpaid"})
 """Who owes something that is being asked for, or no longer is."""
-_RENEWING: frozenset[Status] = frozenset({"trialing", "active"})
-_ARRIVALS: dict[Status, dict[Status, str]] = {
+_EVENTS_BY_ORIGIN: dict[Status, dict[Status, str]] = {
     "active": {
         "incomplete": "activated",
         "trialing": "activated",
@@ -26,7 +28,7 @@ _ARRIVALS: dict[Status, dict[Status, str]] = {
 """Events named by where the subscription came from."""
 _ACTIVATED: tuple[str, Status] = ("activated", "active")
 _PAST_DUE: tuple[str, Status] = ("pastDue", "past_due")
-_PASSED: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
+_INTERMEDIATE_EVENTS: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
     ("incomplete", "past_due"): (_ACTIVATED,),
     ("trialing", "past_due"): (_ACTIVATED,),
     ("incomplete", "unpaid"): (_ACTIVATED, _PAST_DUE),
@@ -34,7 +36,7 @@ _PASSED: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
     ("active", "unpaid"): (_PAST_DUE,),
 }
 """What there is only one way to, by from and to: the states between are told even if nobody saw them."""
-_NAMED: dict[Status, str] = {
+_EVENTS_BY_STATUS: dict[Status, str] = {
     "trialing": "trialStarted",
     "past_due": "pastDue",
     "paused": "paused",
@@ -64,7 +66,7 @@ class State:
     @property
     def is_final(self) -> bool:
         """Whether it has ended for good."""
-        return self.status in FINAL
+        return self.status in FINAL_STATUSES
 
     @property
     def products(self) -> frozenset[str]:
@@ -103,9 +105,9 @@ def changes(before: State | None, after: State) -> list[Change]:
 
 def with_kept_grace(before: State, after: State) -> State:
     """The later state with the grace that was given when it became overdue, for as long as it is."""
-    if after.status not in OVERDUE:
+    if after.status not in OVERDUE_STATUSES:
         return replace(after, grace_until=None, restricted=False)
-    if after.grace_until is not None or before.status not in OVERDUE:
+    if after.grace_until is not None or before.status not in OVERDUE_STATUSES:
         return after
     return replace(after, grace_until=before.grace_until, restricted=before.restricted)
 
@@ -132,7 +134,7 @@ def _steps(before: State, after: State) -> Iterator[Change]:
     current = before
     if _has_renewed(before, after):
         # The old quantities with the new terms: a change of plan at the boundary is told by itself.
-        fresh = after.items if what_is_bought(before) == what_is_bought(after) else before.items
+        fresh = after.items if purchased_items(before) == purchased_items(after) else before.items
         current = replace(
             current,
             items=fresh,
@@ -140,7 +142,7 @@ def _steps(before: State, after: State) -> Iterator[Change]:
             current_period_end=after.current_period_end,
         )
         yield Change("renewed", current)
-    if what_is_bought(current) != what_is_bought(after):
+    if purchased_items(current) != purchased_items(after):
         period = (after.current_period_start, after.current_period_end)
         current = replace(
             current,
@@ -151,7 +153,7 @@ def _steps(before: State, after: State) -> Iterator[Change]:
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change("changed", current)
-    for event, status in _PASSED.get((before.status, after.status), ()):
+    for event, status in _INTERMEDIATE_EVENTS.get((before.status, after.status), ()):
         current = replace(
             current,
             status=status,
@@ -168,7 +170,7 @@ def _steps(before: State, after: State) -> Iterator[Change]:
             canceled_at=kept_wish,
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
-        yield Change(_arrival(before.status, after.status), current)
+        yield Change(_status_event(before.status, after.status), current)
     if current.cancel_at_period_end != after.cancel_at_period_end:
         current = replace(
             current, cancel_at_period_end=after.cancel_at_period_end, canceled_at=after.canceled_at
@@ -189,9 +191,9 @@ def _has_renewed(before: State, after: State) -> bool:
 
     Who is late with it now has renewed before.
     """
-    if before.status not in _RENEWING:
+    if before.status not in CHANGEABLE_STATUSES:
         return False
-    if after.status != before.status and not (before.status == "active" and after.status in OVERDUE):
+    if after.status != before.status and not (before.status == "active" and after.status in OVERDUE_STATUSES):
         return False
     if before.current_period_end is None or after.current_period_start is None:
         return False
@@ -200,12 +202,12 @@ def _has_renewed(before: State, after: State) -> bool:
     return after.current_period_start >= before.current_period_end
 
 
-def what_is_bought(state: State) -> list[tuple[str | None, str | None, str | None, int]]:
+def purchased_items(state: State) -> list[tuple[str | None, str | None, str | None, int]]:
     """The items without their terms, in an order of their own."""
     bought = [(item.product, item.price, item.stripe_price_id, item.quantity) for item in state.items]
     return sorted(bought, key=lambda line: tuple(str(part) for part in line))
 
 
-def _arrival(origin: Status, status: Status) -> str:
-    by_origin = _ARRIVALS.get(status, {})
-    return by_origin.get(origin) or _NAMED.get(status, "updated")
+def _status_event(origin: Status, status: Status) -> str:
+    by_origin = _EVENTS_BY_ORIGIN.get(status, {})
+    return by_origin.get(origin) or _EVENTS_BY_STATUS.get(status, "updated")

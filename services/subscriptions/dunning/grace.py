@@ -5,11 +5,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, recounted, restricted
+from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, restricted, with_recounted_grace
 from services.subscriptions.due_batches import for_each_due
-from services.subscriptions.repository.subscriptions import failures_of, find_subscription
+from services.subscriptions.repository.subscriptions import find_subscription, invoice_failures
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import InvoiceRow, SubscriptionRow
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -29,7 +29,7 @@ async def end_grace(transactions: Transactions, at: datetime) -> None:
     """Restrict every overdue subscription whose grace is over by then."""
 
     async def restrict(work: UnitOfWork, row: SubscriptionRow) -> None:
-        await change_subscription(work, row, restricted(state_of_row(row), at))
+        await change_subscription(work, row, restricted(state_from_row(row), at))
 
     due = sa.and_(
         SubscriptionRow.status == "past_due",
@@ -47,9 +47,9 @@ async def recount_grace(work: UnitOfWork, invoice: InvoiceRow, dunning: Dunning)
     row = await find_subscription(work.session, invoice.subscription_id)
     if row is None:
         return
-    failures = await failures_of(work.session, row.subscription_id)
+    failures = await invoice_failures(work.session, row.subscription_id)
     unpaid = [at for at, is_owed in failures if is_owed]
-    state = state_of_row(row)
-    after = recounted(state, [at for at, _ in failures], unpaid, days=dunning.grace_days)
+    state = state_from_row(row)
+    after = with_recounted_grace(state, [at for at, _ in failures], unpaid, days=dunning.grace_days)
     if after != state:
         await change_subscription(work, row, after)

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
-from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE, HeldSeat, compute_entitlements
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.repository.overrides import overrides_in_force
-from services.subscriptions.repository.subscriptions import live_states, states_of
+from services.subscriptions.repository.overrides import load_active_overrides
+from services.subscriptions.repository.subscriptions import live_states, load_states
 from services.subscriptions.snapshots import sources_from
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 
-HOLDERS_BEGIN = "user_"
+HOLDER_PREFIX = "user_"
 """Only users hold seats, so only their entitlements can change from two sides at once."""
 
 LOCK = """
@@ -61,7 +61,7 @@ async def refresh_entitlements(
     """
     wanted_of = sorted(set(tokens))
     await work.flush()
-    holders = [token for token in wanted_of if token.startswith(HOLDERS_BEGIN)]
+    holders = [token for token in wanted_of if token.startswith(HOLDER_PREFIX)]
     if holders:
         await work.driver.execute(LOCK, (holders,))
     stored = await _stored(work, wanted_of)
@@ -94,12 +94,12 @@ async def _wanted(work: UnitOfWork, tokens: list[str], holders: list[str]) -> di
     own: dict[str, dict[str, State]] = {token: {} for token in tokens}
     for customer, subscription_id, state in await live_states(work, tokens):
         own[customer][subscription_id] = state
-    overrides: Mapping[str, Sequence[Override]] = await overrides_in_force(work, tokens)
+    overrides: Mapping[str, Sequence[Override]] = await load_active_overrides(work, tokens)
     seats = await held_seats(work, holders) if holders else {}
     return {
         (token, feature): allowance
         for token in tokens
-        for feature, allowance in entitlements_of(
+        for feature, allowance in compute_entitlements(
             own[token], overrides.get(token, ()), seats.get(token, ())
         ).items()
     }
@@ -109,7 +109,7 @@ async def held_seats(work: UnitOfWork, holders: Sequence[str]) -> dict[str, list
     """By member's token, the seats from which they have anything."""
     found = await (await work.driver.execute(HELD, (holders,))).fetchall()
     behind = {subscription_id for *_, subscription_id in found}
-    states = await states_of(work, list(behind)) if found else {}
+    states = await load_states(work, list(behind)) if found else {}
     seats: dict[str, list[HeldSeat]] = {}
     for member, seat_id, multiplier, subscription_id in found:
         state = states.get(subscription_id)
@@ -125,10 +125,10 @@ async def _write(work: UnitOfWork, changed: Mapping[Key, tuple[int, m.Allowance 
             feature,
             version,
             allowance is not None,
-            (allowance or NOTHING).allowed,
-            (allowance or NOTHING).quantity,
-            _json((allowance or NOTHING).sources),
-            (allowance or NOTHING).expires_at,
+            (allowance or NO_ALLOWANCE).allowed,
+            (allowance or NO_ALLOWANCE).quantity,
+            _json((allowance or NO_ALLOWANCE).sources),
+            (allowance or NO_ALLOWANCE).expires_at,
         )
         for (customer, feature), (version, allowance) in changed.items()
     ]
@@ -139,7 +139,7 @@ def _emit(
     work: UnitOfWork, key: Key, version: int, allowance: m.Allowance | None, caused_by: str | None
 ) -> None:
     token, feature = key
-    customer, given = Customer.from_token(token), dict(allowance or NOTHING)
+    customer, given = Customer.from_token(token), dict(allowance or NO_ALLOWANCE)
     name = entitlement_key(token, feature)
     snapshot = m.EntitlementSnapshot(
         entitlement_id=name, version=version, customer=customer, feature=feature, **given

@@ -14,11 +14,11 @@ from functools import partial
 import orjson
 import sqlalchemy as sa
 
-from services.subscriptions.domain.entitlements import seats_give
+from services.subscriptions.domain.entitlements import seat_features
 from services.subscriptions.entitlements.refresh import refresh_entitlements
 from services.subscriptions.repository.subscriptions import find_subscription
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.tables.seat_holders import KnownSeatRow, KnownTeamRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.messaging.external_command import Steps
@@ -74,7 +74,7 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
                 .values(seats_occupied=team.seats_in_use)
             )
         terms = await _begin_run(work, team.team_id)
-    await _bring_in_line(begin, team.team_id, terms)
+    await _refresh_holders(begin, team.team_id, terms)
 
 
 @service.external_command(RefreshSeats)
@@ -91,19 +91,19 @@ async def refresh_seats(steps: Steps, command: RefreshSeats) -> SeatsRefreshed:
         async with begin() as work:
             await _lock_teams(work, [team_id])
             terms = await _begin_run(work, team_id)
-        await _bring_in_line(begin, team_id, terms)
+        await _refresh_holders(begin, team_id, terms)
     return SeatsRefreshed(subscription_id=command.subscription_id)
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
+class _Run:
     """What a team's seats give, as one text, and the number of the run that brings it to the holders."""
 
     fingerprint: str
     revision: int
 
 
-async def _bring_in_line(begin: Begin, team_id: str, terms: _Terms | None) -> None:
+async def _refresh_holders(begin: Begin, team_id: str, terms: _Run | None) -> None:
     """Compute anew what every holder of a team's seats has, unless they have it already."""
     if terms is None:
         return
@@ -120,7 +120,7 @@ async def _bring_in_line(begin: Begin, team_id: str, terms: _Terms | None) -> No
         await _end_run(work, team_id, terms)
 
 
-async def _begin_run(work: UnitOfWork, team_id: str) -> _Terms | None:
+async def _begin_run(work: UnitOfWork, team_id: str) -> _Run | None:
     """None where the holders have what the team gives now. The team is locked."""
     team = await work.session.get_one(KnownTeamRow, team_id)
     fingerprint = await _fingerprint(work, team)
@@ -129,10 +129,10 @@ async def _begin_run(work: UnitOfWork, team_id: str) -> _Terms | None:
     # From here until a run has come to its end undisturbed, nobody can say what the holders have.
     team.terms = None
     team.terms_revision += 1
-    return _Terms(fingerprint, team.terms_revision)
+    return _Run(fingerprint, team.terms_revision)
 
 
-async def _end_run(work: UnitOfWork, team_id: str, terms: _Terms) -> None:
+async def _end_run(work: UnitOfWork, team_id: str, terms: _Run) -> None:
     await _lock_teams(work, [team_id])
     team = await work.session.get_one(KnownTeamRow, team_id)
     if team.terms_revision == terms.revision and await _fingerprint(work, team) == terms.fingerprint:
@@ -144,7 +144,7 @@ async def _fingerprint(work: UnitOfWork, team: KnownTeamRow) -> str:
     row = await find_subscription(work.session, team.subscription_id)
     if row is None or not team.has_access:
         return "nothing"
-    grants = seats_give(state_of_row(row))
+    grants = seat_features(state_from_row(row))
     told = [[grant.feature, grant.quantity, grant.expires_at, grant.source.product] for grant in grants]
     return hashlib.sha256(orjson.dumps(told)).hexdigest()
 

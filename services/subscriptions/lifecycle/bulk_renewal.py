@@ -13,8 +13,8 @@ import orjson
 
 from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.self_managed_periods import with_present_terms
-from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.domain.self_managed_periods import with_current_terms
+from services.subscriptions.snapshots import state_from_row, subscription_snapshot
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
@@ -42,7 +42,7 @@ UPDATE_PERIODS = """
 """
 
 
-class Due(NamedTuple):
+class DueSubscription(NamedTuple):
     """A subscription whose period is over, as selected."""
 
     items: str
@@ -57,7 +57,7 @@ class Due(NamedTuple):
     created_at: datetime
 
 
-async def renew_plainly(
+async def renew_unchanged(
     work: UnitOfWork, tokens: Iterable[str], catalog: CatalogLookup, at: datetime
 ) -> None:
     """Renew what is due of these customers, whose rows are locked, where nothing else is to be done.
@@ -65,12 +65,12 @@ async def renew_plainly(
     What else is due is left as it is: what ends, changes, or has other terms in the catalog by now.
     """
     cursor = await work.driver.execute(SELECT_PLAIN, (list(tokens), at))
-    forms = cache(lambda items, collection: _form(items, collection, catalog))
+    templates = cache(lambda items, collection: _snapshot_template(items, collection, catalog))
     period = cache(lambda anchor, interval: period_containing(anchor, cast(Interval, interval), at))
     renewed = [
         snapshot
-        for due in map(Due._make, await cursor.fetchall())
-        if (snapshot := _renewed(due, forms, period)) is not None
+        for due in map(DueSubscription._make, await cursor.fetchall())
+        if (snapshot := _renewed(due, templates, period)) is not None
     ]
     if not renewed:
         return
@@ -92,15 +92,15 @@ async def renew_plainly(
 
 
 def _renewed(
-    due: Due,
-    forms: Callable[[str, str], m.SubscriptionSnapshot | None],
+    due: DueSubscription,
+    templates: Callable[[str, str], m.SubscriptionSnapshot | None],
     period: Callable[[datetime, str], tuple[datetime, datetime]],
 ) -> m.SubscriptionSnapshot | None:
-    form = forms(due.items, due.collection)
+    template = templates(due.items, due.collection)
     start, end = period(due.period_anchor, due.period_interval)
-    if form is None or start < due.current_period_end:
+    if template is None or start < due.current_period_end:
         return None
-    return form.model_copy(
+    return template.model_copy(
         update={
             "subscription_id": due.subscription_id,
             "customer": Customer.from_token(due.customer),
@@ -113,7 +113,7 @@ def _renewed(
     )
 
 
-def _form(items: str, collection: str, catalog: CatalogLookup) -> m.SubscriptionSnapshot | None:
+def _snapshot_template(items: str, collection: str, catalog: CatalogLookup) -> m.SubscriptionSnapshot | None:
     """The snapshot of any subscription to these items; None where the catalog has other terms for them."""
     some = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
     row = SubscriptionRow(
@@ -127,5 +127,5 @@ def _form(items: str, collection: str, catalog: CatalogLookup) -> m.Subscription
         restricted=False,
         created_at=some,
     )
-    is_same = all(with_present_terms(catalog, item) == item for item in state_of_row(row).items)
+    is_same = all(with_current_terms(catalog, item) == item for item in state_from_row(row).items)
     return subscription_snapshot(row) if is_same else None

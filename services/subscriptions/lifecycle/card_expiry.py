@@ -11,8 +11,8 @@ import sqlalchemy as sa
 import stripe as sdk
 
 from services.subscriptions.domain.reminders import CARD_NOTICE, CardExpiry, has_expired
-from services.subscriptions.domain.stripe_objects import reference_of
-from services.subscriptions.due_batches import cause
+from services.subscriptions.domain.stripe_objects import reference_id
+from services.subscriptions.due_batches import job_cause
 from services.subscriptions.repository.subscriptions import find_subscription, lock_customer
 from services.subscriptions.state_changes import emit_subscription
 from services.subscriptions.stripe.client import StripeGateway
@@ -20,12 +20,12 @@ from services.subscriptions.stripe.payment_methods import saved_payment_method
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
 from shared.persistence.unit_of_work import Transactions
 
-LOOKED_AT_A_TIME = 100
+CHARGES_PAGE = 100
 """Charges read from the database in one go; their cards are asked for one by one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class UpcomingCharge:
     """A charge to come."""
 
     subscription_id: str
@@ -34,18 +34,18 @@ class Charge:
     charged_at: datetime
 
 
-async def announce_expired_cards(transactions: Transactions, gateway: StripeGateway, at: datetime) -> None:
+async def emit_expiring_cards(transactions: Transactions, gateway: StripeGateway, at: datetime) -> None:
     """Tell of every charge near `at` whose card will no longer be good by then."""
     if not gateway.configured:
         return
     last = ""
-    while charges := await _near(transactions, at, last):
+    while charges := await _upcoming_charges(transactions, at, last):
         for charge in charges:
-            await _announce(transactions, charge, await _card(gateway, charge), at)
+            await _emit_if_expired(transactions, charge, await _card_expiry(gateway, charge), at)
             last = charge.subscription_id
 
 
-async def _near(transactions: Transactions, at: datetime, after: str) -> list[Charge]:
+async def _upcoming_charges(transactions: Transactions, at: datetime, after: str) -> list[UpcomingCharge]:
     end = SubscriptionRow.current_period_end
     query = (
         sa.select(
@@ -67,20 +67,20 @@ async def _near(transactions: Transactions, at: datetime, after: str) -> list[Ch
             SubscriptionRow.subscription_id > after,
         )
         .order_by(SubscriptionRow.subscription_id)
-        .limit(LOOKED_AT_A_TIME)
+        .limit(CHARGES_PAGE)
     )
-    async with transactions.read(asked=cause("send_reminders", at), now=at) as work:
+    async with transactions.read(asked=job_cause("send_reminders", at), now=at) as work:
         found = await work.session.execute(query)
         # None of them is null: that is in the conditions.
-        return [Charge(**row) for row in found.mappings()]
+        return [UpcomingCharge(**row) for row in found.mappings()]
 
 
-async def _card(gateway: StripeGateway, charge: Charge) -> CardExpiry | None:
+async def _card_expiry(gateway: StripeGateway, charge: UpcomingCharge) -> CardExpiry | None:
     """When the card ends that a charge will go to; None for none, or for something that does not expire."""
     async with gateway.calls():
         try:
             found = await gateway.api.subscriptions.retrieve_async(charge.stripe_subscription_id)
-            method = reference_of(found.to_dict().get("default_payment_method"))
+            method = reference_id(found.to_dict().get("default_payment_method"))
             if method is None:
                 default = await saved_payment_method(gateway, charge.stripe_customer_id)
                 if default is None:
@@ -95,10 +95,10 @@ async def _card(gateway: StripeGateway, charge: Charge) -> CardExpiry | None:
     return CardExpiry(year, month) if isinstance(year, int) and isinstance(month, int) else None
 
 
-async def _announce(
-    transactions: Transactions, charge: Charge, expiry: CardExpiry | None, at: datetime
+async def _emit_if_expired(
+    transactions: Transactions, charge: UpcomingCharge, expiry: CardExpiry | None, at: datetime
 ) -> None:
-    async with transactions.begin(caused_by=cause("send_reminders", at), now=at) as work:
+    async with transactions.begin(caused_by=job_cause("send_reminders", at), now=at) as work:
         row = await find_subscription(work.session, charge.subscription_id)
         if row is None:
             return

@@ -30,7 +30,7 @@ class SeatQuota:
         self._client = client
 
     @property
-    def is_asked(self) -> bool:
+    def asks_seats(self) -> bool:
         """Whether `seats` decides, under its own lock."""
         return self._client is not None
 
@@ -42,7 +42,7 @@ class SeatQuota:
         if self._client is not None:
             await self._client.ask(
                 s.HoldSeatCount(
-                    command_id=_id_for("hold", command_id),
+                    command_id=_derived_command_id("hold", command_id),
                     subscription_id=subscription_id,
                     quantity=quantity,
                     when=when,
@@ -55,7 +55,7 @@ def release_quota(work: UnitOfWork, command_id: str, *, subscription_id: str, ve
     """Tell `seats` that a change has ended; with it the subscription is at this version."""
     work.send(
         s.ReleaseSeatCount(
-            command_id=_id_for("release", command_id),
+            command_id=_derived_command_id("release", command_id),
             subscription_id=subscription_id,
             held_for=command_id,
             version=version,
@@ -63,6 +63,6 @@ def release_quota(work: UnitOfWork, command_id: str, *, subscription_id: str, ve
     )
 
 
-def _id_for(purpose: str, command_id: str) -> str:
+def _derived_command_id(purpose: str, command_id: str) -> str:
     """The same on every re-run, and never too long."""
     return f"subscriptions.{purpose}.{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"

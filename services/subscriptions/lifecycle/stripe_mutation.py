@@ -8,18 +8,19 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.domain.subscription_state import FINAL, State
+from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import find_subscription, lock_customer
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
+from tallystick.messages.subscriptions import FINAL_STATUSES
 
 RECORD_TRIES = 5
 """How often Stripe is asked again because its events changed the subscription meanwhile."""
@@ -51,12 +52,12 @@ class StripeMutation(ABC, Generic[Intent, Result]):
 
     async def run(self) -> Result:
         """Plan, call Stripe where that is needed, and record the subscription as it is then."""
-        return await self.carry_out(await self.steps.intend(self.plan, self.model()))
+        return await self.execute(await self.steps.intend(self.plan, self.model()))
 
-    async def carry_out(self, intent: Intent) -> Result:
+    async def execute(self, intent: Intent) -> Result:
         """Call Stripe where that is needed, and record the subscription as it is then."""
         if intent.stripe_subscription_id is None:
-            return await self.steps.record(partial(self.change_own, intent))
+            return await self.steps.record(partial(self.change_self_managed, intent))
         answer = await self.call(intent, intent.stripe_subscription_id)
         return await self._record_until_current(intent, answer)
 
@@ -83,7 +84,7 @@ class StripeMutation(ABC, Generic[Intent, Result]):
         """
 
     @abstractmethod
-    async def change_own(self, intent: Intent, work: UnitOfWork) -> Result:
+    async def change_self_managed(self, intent: Intent, work: UnitOfWork) -> Result:
         """Change a subscription that is not billed by Stripe."""
 
     async def _record_until_current(self, intent: Intent, answer: StripeSubscription) -> Result:
@@ -106,7 +107,7 @@ class Outdated(Exception):
         self.revision = revision
 
 
-async def take_over(
+async def apply_stripe_answer(
     work: UnitOfWork,
     row: SubscriptionRow,
     revision: int,
@@ -117,9 +118,9 @@ async def take_over(
 
     Raises Outdated when Stripe's events have changed it since `revision`.
     """
-    if row.status in FINAL:
+    if row.status in FINAL_STATUSES:
         return
-    state = adjust(state_of(answer, await load_catalog(work), state_of_row(row)))
+    state = adjust(state_from_stripe(answer, await load_catalog(work), state_from_row(row)))
     if row.stripe_revision != revision and not state.is_final:
         raise Outdated(row.stripe_revision)
     row.stripe_is_ahead = True
@@ -127,7 +128,7 @@ async def take_over(
     await change_subscription(work, row, state)
 
 
-async def locked(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
+async def lock_subscription(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
     """A subscription's row under its customer's lock; raises Rejected `not_found`."""
     row = await find_subscription(work.session, subscription_id)
     if row is not None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, Sync
+from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, StripeSync
 from services.subscriptions.tables.subscriptions import CheckoutRow, ParkedEventRow, SubscriptionRow
 
 INCOMPLETE_LIFETIME = timedelta(days=2)
@@ -17,7 +17,7 @@ CHECKOUT_GRACE = timedelta(days=7)
 """Stripe tells when a page has expired; after this, that did not reach us."""
 
 
-async def clean_up(sync: Sync) -> None:
+async def run_cleanup(sync: StripeSync) -> None:
     """Do all of it that is due by the moment of `sync`."""
     if sync.stripe.configured:
         await _end_incomplete_ones(sync)
@@ -32,7 +32,7 @@ async def clean_up(sync: Sync) -> None:
         )
 
 
-async def _end_incomplete_ones(sync: Sync) -> None:
+async def _end_incomplete_ones(sync: StripeSync) -> None:
     query = (
         sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
         .where(
@@ -54,11 +54,11 @@ async def _end_incomplete_ones(sync: Sync) -> None:
             return
 
 
-async def _end_incomplete(sync: Sync, stripe_id: str) -> None:
-    def given_up(state: State) -> State:
+async def _end_incomplete(sync: StripeSync, stripe_id: str) -> None:
+    def expire(state: State) -> State:
         return replace(state, status="expired", ended_at=sync.at)
 
     theirs = await sync.stripe.find_subscription(stripe_id)
     if theirs is not None and theirs.status == "incomplete":
         await sync.stripe.cancel_now(stripe_id, reason=None, key=f"subscriptions:clean_up:{stripe_id}")
-    await sync.correct(stripe_id, given_up)
+    await sync.sync_subscription(stripe_id, expire)

@@ -17,7 +17,7 @@ async def find_add_on(session: AsyncSession, add_on_id: str) -> AddOnRow | None:
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def add_on_of_subscription(work: UnitOfWork, subscription_id: str) -> AddOnRow | None:
+async def find_add_on_of_subscription(work: UnitOfWork, subscription_id: str) -> AddOnRow | None:
     """The add-on that a subscription is for; few are for one, which is found out first."""
     await work.flush()
     found = await (await work.driver.execute(FIND_ADD_ON, (subscription_id,))).fetchone()

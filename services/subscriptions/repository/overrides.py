@@ -16,7 +16,7 @@ IN_FORCE = """
 """
 
 
-async def overrides_in_force(work: UnitOfWork, tokens: Sequence[str]) -> dict[str, list[Override]]:
+async def load_active_overrides(work: UnitOfWork, tokens: Sequence[str]) -> dict[str, list[Override]]:
     """By customer's token, the overrides that have not ended."""
     found: dict[str, list[Override]] = {}
     cursor = await work.driver.execute(IN_FORCE, (tokens,))
@@ -61,6 +61,6 @@ async def end_due_overrides_of(work: UnitOfWork, tokens: Iterable[str]) -> Seque
     return sorted(set(ended))
 
 
-def override_of(row: OverrideRow) -> Override:
+def override_from_row(row: OverrideRow) -> Override:
     """The override that a row holds."""
     return Override(row.feature, row.allowed, row.quantity, row.until)

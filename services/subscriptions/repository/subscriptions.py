@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.subscriptions.domain.subscription_state import FINAL, State
-from services.subscriptions.snapshots import STATE_COLUMNS, state_of_columns
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.snapshots import STATE_COLUMNS, state_from_columns
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import (
     CheckoutRow,
@@ -25,7 +25,7 @@ from services.subscriptions.tables.subscriptions import (
 )
 from shared.persistence.sql_pipeline import Bound, Statement
 from shared.persistence.unit_of_work import UnitOfWork
-from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
+from tallystick.messages.subscriptions import FINAL_STATUSES, Allowance, CustomerSnapshot
 
 ADD_CUSTOMER = Statement("""
     INSERT INTO subscriptions.customers (customer, customer_id, version, email, name, metadata, created_at)
@@ -52,11 +52,13 @@ FIND_ALLOWANCES = """
 
 async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None:
     """A customer's row, locked until the end of the transaction."""
-    found: CustomerRow | None = await session.scalar(_locked().where(CustomerRow.customer == token))
+    found: CustomerRow | None = await session.scalar(
+        _customer_for_update().where(CustomerRow.customer == token)
+    )
     return found
 
 
-def adding_customer(customer: CustomerSnapshot) -> Bound:
+def insert_customer(customer: CustomerSnapshot) -> Bound:
     """The statement that writes a customer nobody has heard of, and changes nothing when they are there.
 
     Most registrations are first ones and somebody waits for them: this takes the connection's short way.
@@ -72,12 +74,12 @@ def adding_customer(customer: CustomerSnapshot) -> Bound:
     )
 
 
-async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
+async def lock_customer_by_stripe_id(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
     """The row of the customer behind a Stripe customer, locked.
 
     None only if it is certain that nobody is just being linked to it: that waits for this transaction.
     """
-    query = _locked().where(CustomerRow.stripe_customer_id == stripe_customer_id)
+    query = _customer_for_update().where(CustomerRow.stripe_customer_id == stripe_customer_id)
     found: CustomerRow | None = await session.scalar(query)
     if found is None:
         await reserve_stripe_customer(session, stripe_customer_id)
@@ -96,7 +98,7 @@ async def find_customer(session: AsyncSession, token: str) -> CustomerRow | None
     return await session.get(CustomerRow, token)
 
 
-async def customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> str | None:
+async def customer_token_by_stripe_id(session: AsyncSession, stripe_customer_id: str) -> str | None:
     """The token of the customer behind a Stripe customer."""
     query = sa.select(CustomerRow.customer).where(CustomerRow.stripe_customer_id == stripe_customer_id)
     return await session.scalar(query)
@@ -108,7 +110,7 @@ async def find_subscription(session: AsyncSession, subscription_id: str) -> Subs
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def subscription_of_stripe(
+async def subscription_by_stripe_id(
     session: AsyncSession, stripe_subscription_id: str
 ) -> SubscriptionRow | None:
     """The row of a Stripe subscription."""
@@ -120,7 +122,7 @@ async def live_subscriptions(session: AsyncSession, token: str) -> Sequence[Subs
     """A customer's subscriptions that have not ended, oldest first."""
     query = (
         sa.select(SubscriptionRow)
-        .where(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL))
+        .where(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL_STATUSES))
         .order_by(SubscriptionRow.subscription_id)
     )
     return (await session.scalars(query)).all()
@@ -132,19 +134,19 @@ async def live_states(work: UnitOfWork, tokens: Sequence[str]) -> list[tuple[str
     Asked whenever anything changes, so past the session; what it has not written yet is written first.
     """
     await work.flush()
-    cursor = await work.driver.execute(FIND_LIVE, (tokens, list(FINAL)))
+    cursor = await work.driver.execute(FIND_LIVE, (tokens, list(FINAL_STATUSES)))
     return [
-        (customer, subscription_id, state_of_columns(values))
+        (customer, subscription_id, state_from_columns(values))
         for customer, subscription_id, *values in await cursor.fetchall()
     ]
 
 
-async def states_of(work: UnitOfWork, subscription_ids: Sequence[str]) -> dict[str, State]:
+async def load_states(work: UnitOfWork, subscription_ids: Sequence[str]) -> dict[str, State]:
     """The states of subscriptions, by id."""
     await work.flush()
     cursor = await work.driver.execute(FIND_STATES, (subscription_ids,))
     rows = await cursor.fetchall()
-    return {subscription_id: state_of_columns(values) for _, subscription_id, *values in rows}
+    return {subscription_id: state_from_columns(values) for _, subscription_id, *values in rows}
 
 
 async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -> dict[str, SubscriptionRow]:
@@ -153,10 +155,10 @@ async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -
     query = (
         sa.select(SubscriptionRow)
         .ext(distinct_on(SubscriptionRow.customer))
-        .where(SubscriptionRow.customer == sa.any_(_texts(tokens)))
+        .where(SubscriptionRow.customer == sa.any_(_text_array(tokens)))
         .order_by(
             SubscriptionRow.customer,
-            SubscriptionRow.status.in_(FINAL),
+            SubscriptionRow.status.in_(FINAL_STATUSES),
             for_add_on,
             SubscriptionRow.subscription_id.desc(),
         )
@@ -166,16 +168,16 @@ async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -
 
 async def find_subscriptions(session: AsyncSession, ids: Collection[str]) -> dict[str, SubscriptionRow]:
     """Subscriptions by their ids."""
-    query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == sa.any_(_texts(ids)))
+    query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == sa.any_(_text_array(ids)))
     return {row.subscription_id: row for row in await session.scalars(query)}
 
 
-def _texts(values: Collection[str]) -> sa.BindParameter[list[str]]:
+def _text_array(values: Collection[str]) -> sa.BindParameter[list[str]]:
     # One array whatever its length, so that the statement is always the same and stays prepared.
     return sa.literal(list(values), sa.ARRAY(sa.Text))
 
 
-async def had_products(session: AsyncSession, token: str) -> set[str]:
+async def products_ever_subscribed(session: AsyncSession, token: str) -> set[str]:
     """The products that a customer has ever subscribed to."""
     items = await session.scalars(sa.select(SubscriptionRow.items).where(SubscriptionRow.customer == token))
     return {item["product"] for bought in items for item in bought if item["product"]}
@@ -213,7 +215,7 @@ async def lock_customers(work: UnitOfWork, tokens: Iterable[str]) -> None:
     await work.driver.execute(LOCK_CUSTOMERS, (list(tokens),))
 
 
-async def customers_of(session: AsyncSession, tokens: Iterable[str]) -> Sequence[CustomerRow]:
+async def load_customers(session: AsyncSession, tokens: Iterable[str]) -> Sequence[CustomerRow]:
     """Several customers' rows, in one order; the caller has locked them."""
     query = sa.select(CustomerRow).where(CustomerRow.customer.in_(list(tokens)))
     return (await session.scalars(query.order_by(CustomerRow.customer))).all()
@@ -238,13 +240,13 @@ async def find_checkout(
     return await session.scalar(query)
 
 
-async def invoice_of_stripe(session: AsyncSession, stripe_invoice_id: str) -> InvoiceRow | None:
+async def invoice_by_stripe_id(session: AsyncSession, stripe_invoice_id: str) -> InvoiceRow | None:
     """The row of a Stripe invoice."""
     query = sa.select(InvoiceRow).where(InvoiceRow.stripe_invoice_id == stripe_invoice_id)
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def failures_of(session: AsyncSession, subscription_id: str) -> list[tuple[datetime, bool]]:
+async def invoice_failures(session: AsyncSession, subscription_id: str) -> list[tuple[datetime, bool]]:
     """When the invoices of a subscription first could not be paid, and whether they are still owed."""
     query = sa.select(InvoiceRow.failed_at, InvoiceRow.status.not_in(("paid", "void"))).where(
         InvoiceRow.subscription_id == subscription_id, InvoiceRow.failed_at.is_not(None)
@@ -269,7 +271,9 @@ async def find_entitlement(session: AsyncSession, token: str, feature: str) -> E
     return await session.get(EntitlementRow, (token, feature))
 
 
-async def allowances(work: UnitOfWork, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Allowance]:
+async def find_allowances(
+    work: UnitOfWork, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Allowance]:
     """What customers have of features, by both; on the connection's short way, which is asked the most."""
     columns = zip(*set(keys), strict=True)
     cursor = await work.driver.execute(FIND_ALLOWANCES, [list(column) for column in columns])
@@ -308,5 +312,5 @@ async def forget_parked_events(session: AsyncSession, stripe_customer_id: str) -
     )
 
 
-def _locked() -> sa.Select[CustomerRow]:
+def _customer_for_update() -> sa.Select[CustomerRow]:
     return sa.select(CustomerRow).with_for_update().execution_options(populate_existing=True)

@@ -104,7 +104,7 @@ class StripeGateway:
         params: dict[str, Any] = {"email": email, "metadata": {CUSTOMER_KEY: token}}
         if name is not None:
             params["name"] = name
-        async with self.calls(), refusals():
+        async with self.calls(), stripe_rejections():
             made = await self.api.customers.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -124,7 +124,7 @@ class StripeGateway:
                     {"idempotency_key": key},
                 )
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
 
     async def find_customer(self, stripe_customer_id: str) -> StripeCustomer | None:
         """A Stripe customer; None where there is none or it was deleted."""
@@ -132,7 +132,7 @@ class StripeGateway:
             try:
                 found = await self.api.customers.retrieve_async(stripe_customer_id)
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
             customer = read_customer(found.to_dict())
             return None if customer.is_deleted else customer
@@ -143,7 +143,7 @@ class StripeGateway:
             try:
                 found = await self.api.subscriptions.retrieve_async(stripe_subscription_id)
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
             return read_subscription(found.to_dict())
 
@@ -161,7 +161,7 @@ class StripeGateway:
             try:
                 found = await self.api.invoices.retrieve_async(stripe_invoice_id)
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
             return found.to_dict()
 
@@ -176,7 +176,7 @@ class StripeGateway:
                     if len(listed) == LINES_MAX:
                         break
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
         return listed
 
@@ -188,7 +188,7 @@ class StripeGateway:
 
     async def create_checkout(self, params: dict[str, Any], *, key: str) -> CheckoutPage:
         """Open a checkout session."""
-        async with self.calls(), refusals():
+        async with self.calls(), stripe_rejections():
             session = await self.api.checkout.sessions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -202,7 +202,7 @@ class StripeGateway:
         self, stripe_subscription_id: str, change: dict[str, Any], *, key: str
     ) -> StripeSubscription:
         """Change a subscription's settings; the subscription as it is then."""
-        async with self.calls(), refusals():
+        async with self.calls(), stripe_rejections():
             updated = await self.api.subscriptions.update_async(
                 stripe_subscription_id,
                 change,  # type: ignore[arg-type]
@@ -212,7 +212,7 @@ class StripeGateway:
 
     async def resume_subscription(self, stripe_subscription_id: str, *, key: str) -> StripeSubscription:
         """Take up a subscription that was paused in Stripe itself: a new period begins and is charged."""
-        async with self.calls(), refusals():
+        async with self.calls(), stripe_rejections():
             resumed = await self.api.subscriptions.resume_async(
                 stripe_subscription_id, {}, {"idempotency_key": key}
             )
@@ -229,7 +229,7 @@ class StripeGateway:
         self, stripe_subscription_id: str, *, reason: str | None, key: str
     ) -> StripeSubscription:
         """End a subscription at once; the subscription as it is then."""
-        async with self.calls(), refusals():
+        async with self.calls(), stripe_rejections():
             ended = await self.api.subscriptions.cancel_async(
                 stripe_subscription_id,
                 _cancellation(reason),  # type: ignore[arg-type]
@@ -242,13 +242,13 @@ def _cancellation(reason: str | None) -> dict[str, Any]:
     return {"cancellation_details": {"comment": reason}} if reason else {}
 
 
-def _pass_on_unless_missing(error: stripe.InvalidRequestError) -> None:
+def _reject_unless_missing(error: stripe.InvalidRequestError) -> None:
     if error.code != "resource_missing":
         raise Rejected("invalid_message", f"Stripe refuses it: {error.user_message or error}") from error
 
 
 @asynccontextmanager
-async def refusals() -> AsyncIterator[None]:
+async def stripe_rejections() -> AsyncIterator[None]:
     """What Stripe finds wrong with a request is wrong for good: asking again with the same would not help."""
     try:
         yield

@@ -13,7 +13,7 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
-from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from shared.errors import Rejected, Unavailable
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import Proration
@@ -50,7 +50,7 @@ async def change_now(
     }
     if not present.sends_invoice:
         params["payment_behavior"] = "error_if_incomplete"
-    async with gateway.calls(), refusals(), _payments():
+    async with gateway.calls(), stripe_rejections(), _payment_failures():
         updated = await gateway.api.subscriptions.update_async(
             present.stripe_subscription_id,
             params,  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ async def schedule_change(
 
     `keys` are for making the schedule and for telling it what comes.
     """
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         schedules = gateway.api.subscription_schedules
         schedule = await _schedule_of(gateway, present, keys[0])
         params: dict[str, Any] = {
@@ -94,7 +94,7 @@ async def _schedule_of(
         )
     except stripe.InvalidRequestError:
         # Another command may have made it between our look and now.
-        now = await find(gateway, present.stripe_subscription_id)
+        now = await get_subscription(gateway, present.stripe_subscription_id)
         if now.schedule_id is None:
             raise
         return await schedules.retrieve_async(now.schedule_id)
@@ -112,11 +112,11 @@ async def release_schedule(
                 present.schedule_id, {}, {"idempotency_key": key}
             )
         except stripe.InvalidRequestError as error:
-            return await _unless_gone(gateway, present, error)
-    return await find(gateway, present.stripe_subscription_id)
+            return await _current_if_released(gateway, present, error)
+    return await get_subscription(gateway, present.stripe_subscription_id)
 
 
-async def find(gateway: StripeGateway, stripe_subscription_id: str) -> StripeSubscription:
+async def get_subscription(gateway: StripeGateway, stripe_subscription_id: str) -> StripeSubscription:
     """A subscription as Stripe has it now; raises Rejected `not_found`."""
     present = await gateway.find_subscription(stripe_subscription_id)
     if present is None:
@@ -165,7 +165,7 @@ async def _preview_new(gateway: StripeGateway, stripe_customer_id: str, items: l
 
 
 async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         preview = await gateway.api.invoices.create_preview_async(params)  # type: ignore[arg-type]
         return preview.to_dict()
 
@@ -223,18 +223,18 @@ def _item(present: StripeSubscription, change: ItemChange) -> StripeItem:
     )
 
 
-async def _unless_gone(
+async def _current_if_released(
     gateway: StripeGateway, present: StripeSubscription, error: stripe.InvalidRequestError
 ) -> StripeSubscription:
     """The subscription if its schedule has let go by itself meanwhile."""
-    now = await find(gateway, present.stripe_subscription_id)
+    now = await get_subscription(gateway, present.stripe_subscription_id)
     if now.schedule_id is None:
         return now
     raise Rejected("invalid_message", f"Stripe refuses it: {error.user_message or error}") from error
 
 
 @asynccontextmanager
-async def _payments() -> AsyncIterator[None]:
+async def _payment_failures() -> AsyncIterator[None]:
     """A payment that fails, or for which there is nothing to charge, is the customer's to mend."""
     try:
         yield

@@ -53,7 +53,9 @@ def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) 
         description=entry.description,
         kind=entry.kind,
         seats=SeatRule(**dict(entry.seats)) if entry.seats else None,
-        features=[_granted(grant, team_by_default=entry.seats is not None) for grant in entry.features],
+        features=[
+            _product_feature(grant, team_by_default=entry.seats is not None) for grant in entry.features
+        ],
         required_details=entry.required_details,
         archived=False,
         stripe_product_id=before.stripe_product_id if before else None,
@@ -80,7 +82,7 @@ def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id:
     )
 
 
-def _granted(entry: ProductFeatureEntry, *, team_by_default: bool) -> ProductFeature:
+def _product_feature(entry: ProductFeatureEntry, *, team_by_default: bool) -> ProductFeature:
     return ProductFeature(
         feature=entry.feature,
         quantity=entry.quantity,

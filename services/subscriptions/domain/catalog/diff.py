@@ -68,9 +68,7 @@ class CatalogPlan(Told):
         )
 
 
-def with_counterparts(
-    plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]
-) -> CatalogPlan:
+def with_stripe_ids(plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]) -> CatalogPlan:
     """The plan with the ids that its products and prices were given in Stripe, by code."""
 
     def product(step: Planned[Product]) -> Planned[Product]:
@@ -162,27 +160,27 @@ def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe
 def _difference(
     desired_all: Sequence[DesiredEntity[Entity]],
     current: Mapping[str, Entity],
-    lacks_counterpart: Callable[[Entity], bool],
+    lacks_stripe_object: Callable[[Entity], bool],
 ) -> Iterator[dict[str, Any]]:
     """The fields of each step from what stands to what is wished; what is not wished comes last."""
     for desired in desired_all:
         after, before, lacking = (
             desired.entity,
             current.get(desired.entity.code),
-            lacks_counterpart(desired.entity),
+            lacks_stripe_object(desired.entity),
         )
         adopt = desired.adopt if lacking else None
         if before is None:
             yield {"change": "created", "after": after, "path": desired.path, "adopt": adopt}
         elif after != before or lacking:
-            yield {"change": "updated", "after": _next(after), "path": desired.path, "adopt": adopt}
+            yield {"change": "updated", "after": _next_version(after), "path": desired.path, "adopt": adopt}
     desired_entity = {desired.entity.code for desired in desired_all}
     for code, before in current.items():
         if code not in desired_entity and not before.archived:
-            yield {"change": "archived", "after": _next(before).model_copy(update={"archived": True})}
+            yield {"change": "archived", "after": _next_version(before).model_copy(update={"archived": True})}
 
 
-def _next(entity: Entity) -> Entity:
+def _next_version(entity: Entity) -> Entity:
     return entity.model_copy(update={"version": entity.version + 1})
 
 

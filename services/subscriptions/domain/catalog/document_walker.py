@@ -28,7 +28,7 @@ class Node:
         """Whether the field is there and not null."""
         return self._get(field) is not None
 
-    def says_null(self, field: str) -> bool:
+    def is_null(self, field: str) -> bool:
         """Whether the field is there, as null."""
         return isinstance(self.value, dict) and field in self.value and self.value[field] is None
 

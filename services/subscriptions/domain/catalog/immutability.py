@@ -21,7 +21,7 @@ class ImmutablePrice(Told):
     fields: list[str]
 
 
-def changed_for_good(desired_all: DesiredCatalog, current: CatalogView) -> list[CatalogProblem]:
+def immutable_field_changes(desired_all: DesiredCatalog, current: CatalogView) -> list[CatalogProblem]:
     """Changes to features and products that would pull the ground from under what was sold."""
     problems: list[CatalogProblem] = []
     for feature in desired_all.features:
@@ -29,13 +29,13 @@ def changed_for_good(desired_all: DesiredCatalog, current: CatalogView) -> list[
     for product in desired_all.products:
         problems += _product_problems(product, current.product(product.entity.code))
     owners = {item.stripe_product_id: item.code for item in current.products.values()}
-    problems += _taken(desired_all.products, owners, "stripe_product_id")
+    problems += _already_owned(desired_all.products, owners, "stripe_product_id")
     sellers = {item.stripe_price_id: item.code for item in current.prices.values()}
-    problems += _taken(desired_all.prices, sellers, "stripe_price_id")
+    problems += _already_owned(desired_all.prices, sellers, "stripe_price_id")
     return problems
 
 
-def changed_prices(desired_all: DesiredCatalog, current: CatalogView) -> list[ImmutablePrice]:
+def immutable_price_changes(desired_all: DesiredCatalog, current: CatalogView) -> list[ImmutablePrice]:
     """The prices whose money, product or counterpart in Stripe a document would change."""
     found = []
     for desired in desired_all.prices:
@@ -55,7 +55,7 @@ def _changed_fields(desired: DesiredEntity[Price], before: Price) -> list[str]:
     return fields
 
 
-def _taken(
+def _already_owned(
     desired_all: Iterable[DesiredEntity[Entity]], owners: Mapping[str | None, str], field: str
 ) -> Iterator[CatalogProblem]:
     for desired in desired_all:

@@ -23,7 +23,7 @@ def price_problems(price: Node) -> Iterator[CatalogProblem]:
         return
     yield from _misplaced_money(price, model)
     if model == "free":
-        yield from _charged_though_free(price)
+        yield from _free_price_problems(price)
         return
     for field in ("currency", "interval"):
         if not price.has(field):
@@ -36,18 +36,18 @@ def price_problems(price: Node) -> Iterator[CatalogProblem]:
 
 def _misplaced_money(price: Node, model: str) -> Iterator[CatalogProblem]:
     for field in ("unit_amount", "base_amount", "tiers"):
-        if price.has(field) and field not in _MONEY_FIELDS[model] and not _says_nothing(price, field, model):
+        if price.has(field) and field not in _MONEY_FIELDS[model] and not _is_default(price, field, model):
             yield price.problem(field, f"does not belong to a price of model `{model}`")
 
 
-def _says_nothing(price: Node, field: str, model: str) -> bool:
+def _is_default(price: Node, field: str, model: str) -> bool:
     """A zero where zero is the default, or an empty list: superfluous, but not wrong."""
     if field == "tiers":
         return price.is_empty_list("tiers")
     return price.number(field) == 0 and (model == "free" or field == "base_amount")
 
 
-def _charged_though_free(price: Node) -> Iterator[CatalogProblem]:
+def _free_price_problems(price: Node) -> Iterator[CatalogProblem]:
     if price.number("trial_days"):
         yield price.problem("trial_days", "a free price has no trial: it never costs anything")
     if price.has("stripe_price_id"):
@@ -63,7 +63,7 @@ def _tier_problems(price: Node) -> Iterator[CatalogProblem]:
     for number, tier in enumerate(tiers, start=1):
         yield from _tier_money(price, tier, number)
         up_to, is_last = tier.number("up_to"), number == len(tiers)
-        if tier.says_null("up_to") and not is_last:
+        if tier.is_null("up_to") and not is_last:
             yield tier.problem(
                 "up_to", f"tier {number} is unbounded but not the last: it hides those after it"
             )
