@@ -1,4 +1,4 @@
-"""What may be bought beside a plan, and what its buyer must tell: a domain name has to be one."""
+"""Rules for buying an add-on: which prices are add-ons, and how the required details are validated."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,14 +22,14 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 @dataclass(frozen=True, slots=True)
 class AddOnState:
-    """What changes of an add-on."""
+    """The part of an add-on that changes."""
 
     status: str
     cancel_at: datetime | None
 
 
 def add_on_state_of(subscription: State) -> AddOnState:
-    """An add-on's standing, which follows from its subscription's."""
+    """Derive an add-on's state from its subscription's state."""
     if subscription.is_final:
         return AddOnState(subscription.status, subscription.ended_at)
     ends = subscription.current_period_end if subscription.cancel_at_period_end else None
@@ -37,9 +37,10 @@ def add_on_state_of(subscription: State) -> AddOnState:
 
 
 def event_between(before: AddOnState | None, after: AddOnState) -> str | None:
-    """The event that leads from one standing to the next; `before` is None until it was told first.
+    """Return the event that leads from one state to the next, or None.
 
-    Nothing is told of an add-on before it is paid for, and nothing after its end.
+    `before` is None until the add-on's first event was emitted. No event is emitted before the add-on is paid
+    for, and none after it has ended.
     """
     if before is None:
         return "purchased" if after.status in GRANTING_STATUSES else None
@@ -49,7 +50,7 @@ def event_between(before: AddOnState | None, after: AddOnState) -> str | None:
 
 
 def require_add_on_price(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
-    """The price and the add-on that it sells; raises RuleViolation `unknown_price` and `not_an_add_on`."""
+    """Return the price and its add-on; raise RuleViolation `unknown_price` or `not_an_add_on`."""
     price = catalog.price(code)
     if price is None or price.archived or not price.listed:
         raise RuleViolation("unknown_price", f"The catalog sells nothing at {code!r}.", price=code)
@@ -62,9 +63,9 @@ def require_add_on_price(catalog: CatalogLookup, code: str) -> tuple[Price, Prod
 
 
 def validate_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
-    """What the buyer told, trimmed and in one form.
+    """Return the buyer's details, trimmed and normalized.
 
-    Raises RuleViolation `add_on_details_required` with all that is `missing` or `invalid`.
+    Raises RuleViolation `add_on_details_required`, listing every detail that is `missing` or `invalid`.
     """
     cleaned = {name: value.strip() for name, value in details.items()}
     missing: list[JsonValue] = [name for name in product.required_details if not cleaned.get(name)]
@@ -88,9 +89,9 @@ def validate_details(product: Product, details: Mapping[str, str]) -> dict[str, 
 
 
 def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> None:
-    """Raise RuleViolation `no_active_subscription` unless one of the subscriptions runs and is to a plan.
+    """Raise RuleViolation `no_active_subscription` unless one of the subscriptions is to a plan and running.
 
-    `add_ons` are the codes of the products that are none.
+    `add_ons` are the codes of the products that are add-ons, not plans.
     """
     if not any(state.status in GRANTING_STATUSES and state.products - add_ons for state in subscriptions):
         raise RuleViolation(
@@ -99,7 +100,7 @@ def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> Non
 
 
 def normalize_domain_name(text: str) -> str:
-    """A domain name in lower-case ASCII, without the final dot; raises ValueError saying what is wrong."""
+    """Return a domain name in lower-case ASCII without a final dot; raise ValueError for an invalid one."""
     try:
         name = text.rstrip(".").encode("idna").decode("ascii").lower()
     except UnicodeError:
@@ -115,7 +116,7 @@ def normalize_domain_name(text: str) -> str:
 
 
 def validate_email(text: str) -> str:
-    """An email address as it was given; raises ValueError for what cannot be one."""
+    """Return an email address unchanged; raise ValueError for an invalid one."""
     if len(text) > EMAIL_MAX_CHARACTERS or not _EMAIL.fullmatch(text):
         raise ValueError("is not an email address")
     return text
@@ -127,7 +128,7 @@ _VALIDATORS: dict[str, Callable[[str], str]] = {
     "email": validate_email,
     "email_address": validate_email,
 }
-"""What a detail has to be, by how its code ends: `domain_name`, `shop_domain`, `contact_email`."""
+"""Validators by the end of a detail's code: `domain_name`, `shop_domain`, `contact_email`."""
 
 
 def _validator_for(detail: str) -> Callable[[str], str] | None:

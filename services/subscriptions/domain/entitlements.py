@@ -1,6 +1,6 @@
-"""What a customer may use: from their subscriptions, the seats they hold, and the exceptions made for them.
+"""A customer's entitlements, computed from their subscriptions, the seats they hold, and overrides.
 
-Any one source is enough for a flag; limits and units add up; unlimited stays unlimited.
+One source is enough for a flag; limits and units add up; unlimited stays unlimited.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,14 +18,14 @@ from tallystick.messages.subscriptions import (
 )
 
 NO_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
-"""What a customer has of a feature that nothing gives them."""
+"""The allowance of a feature that no source grants."""
 REVOKED_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[OVERRIDE_SOURCE], expires_at=None)
-"""What a customer has of a feature that an override takes away."""
+"""The allowance of a feature that an override takes away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one source gives of one feature."""
+    """The quantity of one feature from one source."""
 
     feature: str
     quantity: int | None
@@ -35,7 +35,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class HeldSeat:
-    """A claimed seat in a team that is open and not suspended, and the subscription behind the team."""
+    """A claimed seat of a team that is open and not suspended, with the team's subscription."""
 
     seat_id: str
     subscription_id: str
@@ -48,7 +48,7 @@ def compute_entitlements(
     overrides: Iterable[Override] = (),
     seats: Iterable[HeldSeat] = (),
 ) -> dict[str, Allowance]:
-    """By feature code, what a customer has from their subscriptions, given by id, overrides and seats."""
+    """Compute a customer's allowance by feature from subscriptions (by id), overrides and seats."""
     exceptions = list(overrides)
     grants: dict[str, list[Grant]] = {}
     for subscription_id, state in sorted(subscriptions.items()):
@@ -67,7 +67,7 @@ def compute_entitlements(
 
 
 def subscription_grants(subscription_id: str, state: State) -> Iterator[Grant]:
-    """What one subscription gives to the customer who pays for it."""
+    """Yield what a subscription grants to its paying customer."""
     if not grants_features(state):
         return
     expires_at = _decided_end(state)
@@ -79,10 +79,10 @@ def subscription_grants(subscription_id: str, state: State) -> Iterator[Grant]:
 
 
 def seat_grants(seat: HeldSeat) -> Iterator[Grant]:
-    """What a seat gives to whoever holds it: all that its product gives to the team.
+    """Yield what a seat grants to its holder: every feature of the product that is allowed for the team.
 
-    Under `per_seat` each seat has the product's quantity, times its multiplier. Under `per_team` there is one
-    quantity, which everybody sees and nobody has alone.
+    Under `per_seat`, each seat has the product's quantity times its multiplier. Under `per_team`, the whole
+    team shares one quantity, which every member sees.
     """
     if not grants_features(seat.state):
         return
@@ -100,27 +100,28 @@ def seat_grants(seat: HeldSeat) -> Iterator[Grant]:
 
 
 def seat_features(state: State) -> list[Grant]:
-    """What a seat of a subscription gives to whoever holds it; equal where members notice nothing.
+    """Return what a seat of the subscription grants; equal lists mean no change for seat holders.
 
-    The seat has a multiplier of 2, which shows whether multipliers count.
+    The seat has a multiplier of 2, so that a change in whether multipliers count is noticed.
     """
     return list(seat_grants(HeldSeat("", "sub_0", state, 2)))
 
 
 def grants_features(state: State) -> bool:
-    """Whether a subscription gives anything to anybody just now."""
+    """Whether a subscription grants features at present."""
     return state.status in GRANTING_STATUSES and not state.restricted
 
 
 def _decided_end(state: State) -> datetime | None:
-    """Only an end that is already decided is certain; a period that renews is no end."""
+    """Return the end of a subscription that is set to cancel; a period that renews has no such end."""
     return state.current_period_end if state.cancel_at_period_end else None
 
 
 def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:
     """Whether the paying customer has a feature themselves.
 
-    What is not for the team is theirs alone; what is for the team they share only from a seat of their own.
+    A feature that is not for the team is always theirs; a team feature only if the plan gives the owner a
+    seat.
     """
     if item.seats is None or not given.team_allowed:
         return True
@@ -128,7 +129,7 @@ def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:
 
 
 def merge(grants: Iterable[Grant]) -> Allowance:
-    """One answer from everything that gives a feature; there must be at least one grant."""
+    """Merge all grants of one feature into one allowance; at least one grant is required."""
     given = list(grants)
     quantities = [grant.quantity for grant in given]
     known = [quantity for quantity in quantities if quantity is not None]
@@ -145,7 +146,7 @@ def merge(grants: Iterable[Grant]) -> Allowance:
 def _quantity(item: SubscriptionItem, given: ItemFeature) -> int | None:
     if given.kind == "flag" or given.quantity is None:
         return None
-    # Seats are multiplied by those who hold them; anything else is had as often as it was bought.
+    # With seats, the quantity is per seat or per team; without, it is multiplied by the quantity bought.
     return given.quantity * (item.quantity if item.seats is None else 1)
 
 

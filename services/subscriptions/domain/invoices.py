@@ -1,4 +1,4 @@
-"""Invoices as Stripe tells them: reading one, and which events lead from what we knew to what it says."""
+"""Reading Stripe's invoices, and the events between two states of an invoice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from services.subscriptions.domain.stripe_objects import Malformed, moment, refe
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
 
 REFERENCE_KEY = "tallystick_reference"
-"""Metadata of a Stripe invoice: the caller's own reference of a one-off charge."""
+"""Metadata key of a Stripe invoice: the caller's own reference of a one-off charge."""
 LINES_MAX = 250
-"""Lines kept of one invoice; with more, the hosted invoice has the rest."""
+"""Lines kept of one invoice; the hosted invoice shows the rest."""
 _PROGRESS: dict[InvoiceStatus, int] = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
-"""Statuses only ever move up."""
+"""Order of the statuses; an invoice's status only moves up."""
 _SETTLED: frozenset[InvoiceStatus] = frozenset({"paid", "void"})
 _STATUSES: dict[str, InvoiceStatus] = {status: status for status in get_args(InvoiceStatus)}
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """All of an invoice that can change; amounts in the minor unit of `currency`."""
+    """The part of an invoice that can change; amounts in the minor unit of `currency`."""
 
     stripe_invoice_id: str
     stripe_customer_id: str
@@ -41,20 +41,20 @@ class Invoice:
 
     @property
     def progress(self) -> tuple[int, int, int]:
-        """Grows as the invoice goes its way, so that two states of the same second can be put in order."""
+        """A key that only grows, so that two states with the same time stamp can be ordered."""
         return _PROGRESS[self.status], self.attempt_count, self.amount_paid
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceChange:
-    """An event to tell, and the invoice it tells."""
+    """An event to emit, and the invoice as of that event."""
 
     event: str
     invoice: Invoice
 
 
 def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
-    """An invoice from Stripe's JSON; raises Malformed."""
+    """Read an invoice from Stripe's JSON; raises Malformed."""
     status = _STATUSES.get(str(body.get("status")))
     created_at = moment(body.get("created"))
     invoice_id, customer_id = body.get("id"), reference_id(body.get("customer"))
@@ -84,10 +84,11 @@ def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
 def invoice_changes(
     before: Invoice | None, after: Invoice, *, emitted_failures: int, failed: int
 ) -> list[InvoiceChange]:
-    """The events that lead from one state of an invoice to another, each told once, failed attempts too.
+    """Return the events that lead from one state of an invoice to another, failed attempts included.
 
-    `told_failures` is the number of the last attempt whose failure was told, `failed` that of the last one
-    that is said to have failed. Each attempt that was followed by another has failed as well, whoever tells.
+    `emitted_failures` is the number of the last attempt for which `paymentFailed` was emitted, `failed` the
+    number of the last attempt that is known to have failed. An attempt that was followed by another has
+    failed too, even if its own event never arrived.
     """
     changes: list[InvoiceChange] = []
     if before is None:
@@ -101,10 +102,10 @@ def invoice_changes(
 
 
 def overdue_since(body: Mapping[str, Any]) -> datetime | None:
-    """Since when an unpaid invoice in Stripe's JSON is late, while no event has told of a failed payment.
+    """Return since when an unpaid invoice in Stripe's JSON is overdue, without its failure events.
 
-    A sent one since it was due; one that is charged since it was finalized, which is when Stripe first tries.
-    None for one that nobody was to pay yet, or is to pay any more.
+    A sent invoice is overdue since its due date; an invoice that is charged automatically since it was
+    finalized, which is when Stripe first tries. None for an invoice that is not due yet or is no longer owed.
     """
     if body.get("status") not in ("open", "uncollectible"):
         return None
@@ -114,7 +115,7 @@ def overdue_since(body: Mapping[str, Any]) -> datetime | None:
 
 
 def _failed_attempt(before: Invoice, after: Invoice, attempt: int) -> Invoice:
-    """The invoice when an attempt had failed; as it is now where that is told after it was settled."""
+    """Return the invoice as of a failed attempt; unchanged if it was settled before that is known."""
     if before.status in _SETTLED:
         return before
     status: InvoiceStatus = "open" if after.status in _SETTLED else after.status
@@ -132,7 +133,7 @@ def _remaining_changes(before: Invoice, after: Invoice) -> list[InvoiceChange]:
 
 
 def _subscription(body: Mapping[str, Any]) -> str | None:
-    # Under `parent` in current API versions, on the invoice itself in older ones.
+    # Under `parent` in current API versions, on the invoice itself in older versions.
     parent = body.get("parent") or {}
     details = parent.get("subscription_details") or {}
     return reference_id(details.get("subscription")) or reference_id(body.get("subscription"))

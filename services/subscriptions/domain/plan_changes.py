@@ -1,4 +1,4 @@
-"""What becomes of the wish for another plan or quantity: no, nothing, at once, or at the period's end."""
+"""Deciding whether a change of plan or quantity is rejected, already in place, made now, or scheduled."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, SubscriptionI
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """What is asked for; None: as it is, or as the rules say."""
+    """The requested change; None keeps the current value or applies the default rule."""
 
     price: str | None
     quantity: int | None
@@ -23,10 +23,10 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """What is to be done.
+    """The decided change.
 
-    `nothing`: it is so already, or scheduled already. `unschedule`: what was scheduled is dropped, because
-    what runs now is what is wanted.
+    `nothing`: it is in place or scheduled already. `unschedule`: the scheduled change is dropped, because the
+    request is for the current price and quantity.
     """
 
     how: Literal["nothing", "unschedule", "now", "period_end"]
@@ -35,13 +35,13 @@ class PlanChange:
     product: Product
     quantity: int
     is_restart: bool
-    """Whether the new price has another interval, with which a new period begins."""
+    """Whether the new price has another interval, which starts a new period."""
 
 
 def decide_change(
     catalog: CatalogLookup, state: State, request: ChangeRequest, *, seats_occupied: int
 ) -> PlanChange:
-    """What a wish comes to for a subscription.
+    """Decide what a requested change means for a subscription.
 
     Raises RuleViolation `subscription_not_active`, `unknown_price`, `same_price`, `quantity_out_of_range`,
     `seats_in_use`, and `invalid_message` for a price that cannot be on this subscription.
@@ -61,7 +61,7 @@ def decide_change(
         return _already_current(state, change, request)
     _check_compatibility(catalog, state, item, current, price)
     _check_quantity(price, product, quantity)
-    # More is always allowed, even where Stripe was told to have fewer than are taken.
+    # A larger quantity is always allowed, even if the one set in Stripe is below the occupied seats.
     too_few = quantity < min(seats_occupied, item.quantity)
     if seats_occupied and (product.seats is None or too_few):
         raise RuleViolation(
@@ -99,7 +99,7 @@ def _at_period_end(state: State, change: PlanChange) -> PlanChange:
 
 
 def _default_time(state: State, change: PlanChange, current: Price) -> When:
-    """More is given at once; less waits for the end of what is paid for. In a trial nothing is paid yet."""
+    """Make an upgrade now and a downgrade at the period's end; in a trial, make either now."""
     if state.status == "trialing":
         return "now"
     if change.product.code == change.item.product and change.is_restart:
@@ -110,7 +110,7 @@ def _default_time(state: State, change: PlanChange, current: Price) -> When:
 
 
 def find_plan_item(catalog: CatalogLookup, state: State, wanted: str | None) -> SubscriptionItem:
-    """The item that is meant: of the wanted product, else the plan with seats, else the only plan."""
+    """Return the item of the requested product, else the only plan, else the plan with seats."""
     price = catalog.price(wanted) if wanted is not None else None
     same = [item for item in state.items if price is not None and item.product == price.product]
     plans = [item for item in state.items if _is_plan(catalog, item)]
@@ -139,7 +139,7 @@ def _current_price(catalog: CatalogLookup, item: SubscriptionItem) -> Price:
 
 def _requested_price(catalog: CatalogLookup, current: Price, code: str) -> Price:
     if code == current.code:
-        # Even if it is sold no more: who has it may have more or less of it.
+        # The current price may be archived: the quantity can still be changed.
         return current
     price = catalog.price(code)
     if price is None or price.archived or catalog.product_of(price).kind != "plan":
@@ -150,7 +150,7 @@ def _requested_price(catalog: CatalogLookup, current: Price, code: str) -> Price
 def _requested_quantity(
     price: Price, product: Product, item: SubscriptionItem, request: ChangeRequest
 ) -> int:
-    """What was asked for; else as many as now, if the new price is sold in such numbers."""
+    """Return the requested quantity, else the current one as far as the new price allows it."""
     if request.quantity is not None:
         return request.quantity
     minimum, maximum = quantity_bounds(price, product)

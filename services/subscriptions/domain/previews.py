@@ -1,6 +1,6 @@
-"""What a change costs a subscription that nobody but we count the periods of; what is paid, is paid outside.
+"""Previews for self-managed subscriptions, which have no Stripe object and are paid outside.
 
-The amounts are those that Stripe would come to.
+The amounts equal those that Stripe would compute.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, InvoiceLine, 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What is due at once, what the next period comes to, and the lines of the first of these."""
+    """The amount due now, the amount of the next period, and the lines of the first of these invoices."""
 
     due_now: int
     next_invoice: int
@@ -37,7 +37,7 @@ def preview_self_managed_change(
     anchor: datetime,
     at: datetime,
 ) -> Preview:
-    """What a change comes to; `anchor` is from where the periods are counted."""
+    """Preview a change; `anchor` is the moment from which the periods are counted."""
     wanted = PricedQuantity(change.price, change.quantity)
     others = [
         PricedQuantity(price, item.quantity)
@@ -61,7 +61,7 @@ def preview_self_managed_change(
 def upcoming_self_managed_lines(
     state: State, catalog: CatalogLookup, *, anchor: datetime, interval: str
 ) -> list[InvoiceLine]:
-    """What the next period comes to, with what is scheduled for it; nothing where none follows."""
+    """Return the next period's lines, a scheduled change included; empty if none follows."""
     end = state.current_period_end
     if end is None or state.status not in CHANGEABLE_STATUSES or state.cancel_at_period_end:
         return []
@@ -83,7 +83,7 @@ def _preview_restart(
     at: datetime,
     proration: Proration,
 ) -> Preview:
-    """A new period begins at once: what is left of the old one is credited, the new one is due."""
+    """Preview a change that starts a new period now: the old one is credited, the new one is due."""
     start, end = period_containing(at, change.price.interval, at)
     whole = _full_period_lines(wanted, Span(start=start, end=end))
     settled = _proration_lines(catalog, change, wanted, running, at) if proration != "none" else []

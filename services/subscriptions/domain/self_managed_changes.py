@@ -1,4 +1,4 @@
-"""Changes of subscriptions that have no Stripe object: at once, and at the end of a period."""
+"""Plan changes of self-managed subscriptions, which have no Stripe object: now, and at the period's end."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ from tallystick.messages.subscriptions import ScheduledChange
 
 
 def apply_change_now(state: State, catalog: CatalogLookup, change: PlanChange, now: datetime) -> State:
-    """The state after a change at once; with another interval, a new period begins now unless in a trial."""
+    """Return the state after a change made now; another interval starts a new period, except in a trial."""
     items = tuple(
         build_item(catalog, change.price, change.quantity) if item == change.item else item
         for item in state.items
@@ -24,7 +24,7 @@ def apply_change_now(state: State, catalog: CatalogLookup, change: PlanChange, n
 
 
 def with_scheduled_change(state: State, change: PlanChange) -> State:
-    """The state while a change waits for the end of the period."""
+    """Return the state with a change scheduled for the end of the period."""
     if state.current_period_end is None:
         raise ValueError("a subscription without a period has no end of it")
     waiting = ScheduledChange(
@@ -39,9 +39,9 @@ def with_scheduled_change(state: State, change: PlanChange) -> State:
 def apply_scheduled_change(
     state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
 ) -> tuple[State, datetime, str]:
-    """The items after a scheduled change, if it is due, and from where and how periods are counted then.
+    """Apply the scheduled change if it is due; return the state, the anchor and the interval.
 
-    The period itself is not moved. A subscription that ends instead takes nothing.
+    The period itself is not advanced. A subscription that is set to cancel does not change.
     """
     waiting = state.scheduled_change
     price = catalog.price(waiting.price) if waiting is not None else None

@@ -1,4 +1,4 @@
-"""Subscriptions whose periods no payment provider moves: how they start, go on, pause and end."""
+"""Periods of self-managed subscriptions, which have no Stripe object: start, renewal, pause and end."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tallystick.messages.subscriptions import SubscriptionItem
 def initial_state(
     catalog: CatalogLookup, lines: Sequence[Line], start: datetime, trial_days: int = 0
 ) -> State:
-    """A subscription to some lines whose first period, or trial, begins at `start`."""
+    """Return the state of a new subscription whose first period, or trial, begins at `start`."""
     items = tuple(build_item(catalog, line.price, line.quantity) for line in lines)
     if trial_days:
         trial_end = start + timedelta(days=trial_days)
@@ -25,17 +25,17 @@ def initial_state(
 
 
 def initial_anchor(state: State) -> datetime | None:
-    """From where the periods of a subscription that has just started are counted: the trial comes before."""
+    """Return the moment from which a new subscription's periods are counted: the end of its trial."""
     return state.trial_end or state.current_period_start
 
 
 def advance_period(
     state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
 ) -> State:
-    """The state at a moment after the period's end: ended if that was asked for, else in the period it is in.
+    """Return the state after the period's end: canceled if that was requested, else renewed.
 
-    However many periods went by, it is renewed once. After a trial the first paid period begins; nobody here
-    collects, so nobody can be without a payment method.
+    However many periods have passed, it is renewed once. A trial is followed by the first paid period:
+    payments are collected outside, so no payment method can be missing.
     """
     if state.cancel_at_period_end:
         return canceled(state, at=state.current_period_end or at)
@@ -45,7 +45,7 @@ def advance_period(
 
 
 def canceled(state: State, *, at: datetime) -> State:
-    """The state after the end."""
+    """Return the state after the end."""
     return replace(
         state,
         status="canceled",
@@ -57,22 +57,22 @@ def canceled(state: State, *, at: datetime) -> State:
 
 
 def canceling(state: State, *, now: datetime) -> State:
-    """The state after it was asked to end with its period; what was to change then, no longer is."""
+    """Return the state that cancels with its period; a scheduled change is dropped."""
     return replace(state, cancel_at_period_end=True, canceled_at=now, scheduled_change=None)
 
 
 def reactivated(state: State) -> State:
-    """The state after it was asked to go on after all."""
+    """Return the state after a cancellation was revoked."""
     return replace(state, cancel_at_period_end=False, canceled_at=None)
 
 
 def paused(state: State) -> State:
-    """The state while nothing is given and no period begins."""
+    """Return the state during a pause: no features are granted and no period begins."""
     return replace(state, status="paused")
 
 
 def resumed(state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime) -> State:
-    """The state after a pause: back where it was, or in the period that has come meanwhile."""
+    """Return the state after a pause: in the same period or, if that is over, in the present one."""
     if state.current_period_end is not None and state.current_period_end <= at:
         return advance_period(state, catalog, anchor, interval, at)
     in_trial = state.trial_end is not None and at < state.trial_end
@@ -80,6 +80,6 @@ def resumed(state: State, catalog: CatalogLookup, anchor: datetime, interval: st
 
 
 def with_current_terms(catalog: CatalogLookup, item: SubscriptionItem) -> SubscriptionItem:
-    """The item as the catalog sells it now."""
+    """Return the item with the features and seat rules that the catalog has now."""
     price = catalog.price(item.price) if item.price is not None else None
     return item if price is None else build_item(catalog, price, item.quantity)

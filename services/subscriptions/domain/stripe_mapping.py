@@ -1,4 +1,4 @@
-"""What a Stripe subscription means in our terms."""
+"""Mapping Stripe's subscription to a state of ours."""
 
 from typing import get_args
 
@@ -15,13 +15,13 @@ _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} |
 def state_from_stripe(
     subscription: StripeSubscription, catalog: CatalogLookup, before: State | None = None
 ) -> State:
-    """The state that Stripe's object describes, with what we alone know carried over from `before`.
+    """Return the state of Stripe's subscription; what Stripe does not have comes from `before`.
 
-    Raises Malformed for a status that Stripe does not have.
+    Raises Malformed for an unknown status.
     """
     status = _status(subscription)
     if status == "past_due" and before is not None and before.status == "unpaid":
-        # Stripe has no way to be told that nobody asks for the payment any more.
+        # Stripe has no API to mark a past-due subscription as unpaid, so our status is kept.
         status = "unpaid"
     is_final = status in FINAL_STATUSES
     return State(
@@ -50,14 +50,14 @@ def _status(subscription: StripeSubscription) -> Status:
 
 
 def _ended_with_trial(subscription: StripeSubscription) -> bool:
-    """Whether it ended with its trial without anybody having asked for that: no payment method was given."""
+    """Whether it ended with its trial without a cancellation: no payment method was added."""
     if subscription.trial_end is None or subscription.cancel_at_period_end:
         return False
     return subscription.ended_at == subscription.trial_end
 
 
 def _pending_change(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:
-    """The change that waits, unless Stripe has carried it out or its schedule has let go."""
+    """Return the scheduled change unless Stripe has applied it or released its schedule."""
     if before is None or before.scheduled_change is None or subscription.schedule_id is None:
         return None
     start = subscription.current_period_start
@@ -68,7 +68,7 @@ def _pending_change(subscription: StripeSubscription, before: State | None) -> S
 def _ends_with_period(subscription: StripeSubscription) -> bool:
     if subscription.cancel_at_period_end:
         return True
-    # Newer API versions say the same with a date.
+    # Newer API versions set a date instead of the flag.
     return (
         subscription.cancel_at is not None
         and subscription.current_period_end is not None

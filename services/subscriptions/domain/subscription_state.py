@@ -1,4 +1,4 @@
-"""The states of a subscription, and which events tell the way from one to the next."""
+"""The state of a subscription, and the events between two states."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from tallystick.messages.subscriptions import (
 )
 
 OVERDUE_STATUSES: frozenset[Status] = frozenset({"past_due", "unpaid"})
-"""Who owes something that is being asked for, or no longer is."""
+"""Statuses with an unpaid invoice: still being collected, or given up."""
 _EVENTS_BY_ORIGIN: dict[Status, dict[Status, str]] = {
     "active": {
         "incomplete": "activated",
@@ -25,7 +25,7 @@ _EVENTS_BY_ORIGIN: dict[Status, dict[Status, str]] = {
     },
     "trialing": {"paused": "resumed", "past_due": "recovered", "unpaid": "recovered"},
 }
-"""Events named by where the subscription came from."""
+"""Events by the new and the previous status."""
 _ACTIVATED: tuple[str, Status] = ("activated", "active")
 _PAST_DUE: tuple[str, Status] = ("pastDue", "past_due")
 _INTERMEDIATE_EVENTS: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
@@ -35,7 +35,7 @@ _INTERMEDIATE_EVENTS: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]
     ("trialing", "unpaid"): (_ACTIVATED, _PAST_DUE),
     ("active", "unpaid"): (_PAST_DUE,),
 }
-"""What there is only one way to, by from and to: the states between are told even if nobody saw them."""
+"""Events and statuses that lie between two statuses and are emitted even if no webhook showed them."""
 _EVENTS_BY_STATUS: dict[Status, str] = {
     "trialing": "trialStarted",
     "past_due": "pastDue",
@@ -47,7 +47,7 @@ _EVENTS_BY_STATUS: dict[Status, str] = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of a subscription that can change."""
+    """The part of a subscription that can change."""
 
     status: Status
     collection: Collection
@@ -60,12 +60,12 @@ class State:
     ended_at: datetime | None = None
     grace_until: datetime | None = None
     restricted: bool = False
-    """Whether grace is over: it gives nothing until what is owed is paid."""
+    """Whether the grace period is over: nothing is granted until the customer pays."""
     scheduled_change: ScheduledChange | None = None
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended for good."""
+        """Whether it has ended."""
         return self.status in FINAL_STATUSES
 
     @property
@@ -76,16 +76,17 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An event to tell, and the state it tells."""
+    """An event to emit, and the state as of that event."""
 
     event: str
     state: State
 
 
 def changes(before: State | None, after: State) -> list[Change]:
-    """The events that lead from one state to another, in order; none when nothing differs or all is final.
+    """Return the events that lead from one state to another, in order; none if equal or already ended.
 
-    Everybody starts `incomplete`: what is first seen later is told as created, then as having got there.
+    Every subscription starts as `incomplete`: one that is first seen in a later state gets its `created`
+    event and then the events that lead to that state.
     """
     if before is None:
         start = replace(
@@ -104,7 +105,7 @@ def changes(before: State | None, after: State) -> list[Change]:
 
 
 def with_kept_grace(before: State, after: State) -> State:
-    """The later state with the grace that was given when it became overdue, for as long as it is."""
+    """Return the later state with the grace period given earlier, as long as it is overdue."""
     if after.status not in OVERDUE_STATUSES:
         return replace(after, grace_until=None, restricted=False)
     if after.grace_until is not None or before.status not in OVERDUE_STATUSES:
@@ -113,10 +114,10 @@ def with_kept_grace(before: State, after: State) -> State:
 
 
 def with_kept_terms(before: State, after: State) -> State:
-    """The later state, but with the features that its items were sold with.
+    """Return the later state with the features that its items were sold with.
 
-    What the catalog says of a product is taken over when an item is bought and when its period renews, so
-    that an edit of the catalog takes nothing away in the middle of a period.
+    Changes of the catalog take effect when an item is bought and when its period renews, so that nothing is
+    taken away in the middle of a period.
     """
     if before.current_period_start != after.current_period_start:
         return after
@@ -133,7 +134,7 @@ def with_kept_terms(before: State, after: State) -> State:
 def _steps(before: State, after: State) -> Iterator[Change]:
     current = before
     if _has_renewed(before, after):
-        # The old quantities with the new terms: a change of plan at the boundary is told by itself.
+        # Old quantities with new terms: a plan change at the period's end has an event of its own.
         fresh = after.items if purchased_items(before) == purchased_items(after) else before.items
         current = replace(
             current,
@@ -149,7 +150,7 @@ def _steps(before: State, after: State) -> Iterator[Change]:
             items=after.items,
             current_period_start=period[0],
             current_period_end=period[1],
-            # What takes effect, or is overtaken, waits no longer.
+            # The scheduled change has taken effect or was superseded.
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change("changed", current)
@@ -163,11 +164,11 @@ def _steps(before: State, after: State) -> Iterator[Change]:
         yield Change(event, current)
     if current.status != after.status:
         kept_flag = current.cancel_at_period_end if not after.is_final else after.cancel_at_period_end
-        kept_wish = current.canceled_at if not after.is_final else after.canceled_at
+        kept_canceled_at = current.canceled_at if not after.is_final else after.canceled_at
         current = replace(
             after,
             cancel_at_period_end=kept_flag,
-            canceled_at=kept_wish,
+            canceled_at=kept_canceled_at,
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change(_status_event(before.status, after.status), current)
@@ -187,9 +188,10 @@ def _steps(before: State, after: State) -> Iterator[Change]:
 
 
 def _has_renewed(before: State, after: State) -> bool:
-    """Whether a running subscription went on into a next period. A trial that ends is activated instead.
+    """Whether a running subscription has moved to its next period.
 
-    Who is late with it now has renewed before.
+    A trial that ends is `activated` instead. A subscription whose renewal payment failed has renewed before
+    it became overdue.
     """
     if before.status not in CHANGEABLE_STATUSES:
         return False
@@ -203,7 +205,7 @@ def _has_renewed(before: State, after: State) -> bool:
 
 
 def purchased_items(state: State) -> list[tuple[str | None, str | None, str | None, int]]:
-    """The items without their terms, in an order of their own."""
+    """Return the items without their terms, in a stable order."""
     bought = [(item.product, item.price, item.stripe_price_id, item.quantity) for item in state.items]
     return sorted(bought, key=lambda line: tuple(str(part) for part in line))
 

@@ -1,4 +1,4 @@
-"""What may never change once it stands, because somebody has bought it: a price's money above all."""
+"""Fields that may not change after an entity was sold, above all a price's money."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -8,13 +8,13 @@ from tallystick.messages.base import Told
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 
 MONEY_FIELDS = ("product", "model", "currency", "interval", "unit_amount", "base_amount", "tiers")
-"""What a customer agreed to when buying at a price; Stripe cannot change these either."""
+"""The fields that a customer agreed to when buying at a price; Stripe cannot change them either."""
 FREE_FIELDS = ("product", "model", "interval")
-"""The same of a free price, which has no money to speak of."""
+"""The immutable fields of a free price, which has no money fields."""
 
 
 class ImmutablePrice(Told):
-    """A price that a document would change in ways a price cannot change."""
+    """A price whose immutable fields a document would change."""
 
     path: str
     price: str
@@ -22,7 +22,7 @@ class ImmutablePrice(Told):
 
 
 def immutable_field_changes(desired_all: DesiredCatalog, current: CatalogView) -> list[CatalogProblem]:
-    """Changes to features and products that would pull the ground from under what was sold."""
+    """Return forbidden changes of features and products that are already sold."""
     problems: list[CatalogProblem] = []
     for feature in desired_all.features:
         problems += _feature_problems(feature, current.feature(feature.entity.code))
@@ -36,7 +36,7 @@ def immutable_field_changes(desired_all: DesiredCatalog, current: CatalogView) -
 
 
 def immutable_price_changes(desired_all: DesiredCatalog, current: CatalogView) -> list[ImmutablePrice]:
-    """The prices whose money, product or counterpart in Stripe a document would change."""
+    """Return the prices whose money, product or Stripe object a document would change."""
     found = []
     for desired in desired_all.prices:
         before = current.price(desired.entity.code)

@@ -1,4 +1,4 @@
-"""What makes a price sound: which fields belong to which model, and tiers that cover every quantity once."""
+"""Validation of a price: the fields of its model, and tiers that cover every quantity once."""
 
 from collections.abc import Iterator
 
@@ -13,11 +13,11 @@ _MONEY_FIELDS = {
     "volume": ("tiers", "base_amount"),
     "graduated": ("tiers", "base_amount"),
 }
-"""The fields with which each model says its money."""
+"""The money fields of each model."""
 
 
 def price_problems(price: Node) -> Iterator[CatalogProblem]:
-    """Everything wrong with one price, apart from its codes."""
+    """Yield the problems of one price, apart from its codes."""
     model = price.text("model")
     if model not in _MONEY_FIELDS:
         return
@@ -41,7 +41,7 @@ def _misplaced_money(price: Node, model: str) -> Iterator[CatalogProblem]:
 
 
 def _is_default(price: Node, field: str, model: str) -> bool:
-    """A zero where zero is the default, or an empty list: superfluous, but not wrong."""
+    """Whether the value is an explicit default, zero or an empty list: superfluous, but not wrong."""
     if field == "tiers":
         return price.is_empty_list("tiers")
     return price.number(field) == 0 and (model == "free" or field == "base_amount")
@@ -55,7 +55,7 @@ def _free_price_problems(price: Node) -> Iterator[CatalogProblem]:
 
 
 def _tier_problems(price: Node) -> Iterator[CatalogProblem]:
-    """Tiers must follow one another without a gap or an overlap, the last one without an end."""
+    """Report tiers with a gap or an overlap, or whose last one is bounded."""
     tiers = list(price.each("tiers"))
     if not price.has("tiers") or price.is_empty_list("tiers"):
         yield price.problem("tiers", f"a price of model `{price.text('model')}` needs at least one")
