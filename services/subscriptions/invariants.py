@@ -1,4 +1,4 @@
-"""What must hold of this service's live data, for `./dev audit`."""
+"""Invariants of this service's live data, for `./dev audit`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ _KEYS = {
     ("entitlement", "entitlements"): "customer || '.' || feature",
     ("add_on", "add_ons"): "add_on_id",
 }
-"""By entity and table, how the outbox names a row."""
+"""The expression for an entity's id in the outbox, by entity and table."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketMatchesTables:
-    """Every key of `billing_entitlements` has the value of its row, and no other key is there."""
+    """Every key of `billing_entitlements` has the value of its row, and there is no other key."""
 
     name: str = "the entitlements bucket equals the tables"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Keys that still differ after everything committed has had the time to be published."""
+        """Return keys that still differ after everything committed had time to be published."""
         return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
@@ -56,12 +56,12 @@ class BucketMatchesTables:
 
 @dataclass(frozen=True, slots=True)
 class EntitlementsMatchSources:
-    """What is stored for each customer is what their subscriptions, seats and overrides give."""
+    """The stored entitlements are those computed from subscriptions, seats and overrides."""
 
     name: str = "entitlements are what subscriptions, seats and overrides give"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Entitlements that a computation from the subscriptions does not confirm."""
+        """Return stored entitlements that differ from the computed ones."""
         return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
@@ -92,12 +92,12 @@ class EntitlementsMatchSources:
 
 @dataclass(frozen=True, slots=True)
 class RowsMatchLastEvents:
-    """No row was changed without telling, and nothing was told that is not in a row."""
+    """Every row's version is that of its last event."""
 
     name: str = "rows are at the version that was told last"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Rows whose version is not that of their last event."""
+        """Return rows whose version is not that of their last event."""
         found = []
         for (entity, table), key in _KEYS.items():
             rows = await live.rows(
@@ -137,7 +137,7 @@ async def _entitlements(live: Live) -> list[EntitlementRow]:
 
 
 async def _seats(live: Live, states: dict[str, State]) -> dict[str, list[HeldSeat]]:
-    """By member's token, the seats from which they have anything."""
+    """Load the seats that grant anything, by member token."""
     rows = await live.rows(
         SCHEMA,
         """SELECT member, seat_id, multiplier, subscription_id

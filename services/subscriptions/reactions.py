@@ -1,4 +1,4 @@
-"""What follows from every change of a subscription: its add-on, other add-ons, entitlements.
+"""Reactions to every change of a subscription: its add-on, the customer's other add-ons, entitlements.
 
 Importing this module makes `state_changes` run the reactions, in this order and within the transaction.
 """
@@ -14,23 +14,23 @@ from tallystick.messages.subscriptions import RefreshSeats
 
 
 async def update_add_on(work: UnitOfWork, change: SubscriptionChange) -> None:
-    """Bring the add-on that the subscription pays for to the subscription's state."""
+    """Update the add-on that the subscription is for."""
     await update_add_on_from_subscription(work, change.row, is_new=change.before is None)
 
 
 async def end_add_ons_without_plan(work: UnitOfWork, change: SubscriptionChange) -> None:
-    """Cancel the customer's add-ons where the last plan has ended."""
+    """Cancel the customer's add-ons when their last plan has ended."""
     if change.after.is_final:
         await cancel_add_ons_without_plan(work, change.row.customer)
 
 
 async def refresh_customer_entitlements(work: UnitOfWork, change: SubscriptionChange) -> None:
-    """Compute the customer's entitlements anew, and those of seats where what they give has changed."""
+    """Refresh the customer's entitlements, and those of seat holders if their features changed."""
     await refresh_entitlements(work, [change.row.customer])
     if change.before is not None and seat_features(change.before) != seat_features(
         state_from_row(change.row)
     ):
-        # There may be ten thousand seats: not in this transaction.
+        # A team may have ten thousand seats, too many for this transaction.
         work.send(
             RefreshSeats(
                 command_id=f"{change.row.subscription_id}.{change.row.version}",

@@ -1,6 +1,6 @@
 """The only place that writes the state of customers, subscriptions and invoices and emits their events.
 
-The caller has locked the customer's row, so versions follow one another.
+The caller has locked the customer's row, so versions are consecutive.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ def emit_customer(work: UnitOfWork, row: CustomerRow, event: str) -> None:
     """Emit a customer's event with the next version."""
     row.version += 1
     snapshot = customer_snapshot(row)
-    # The entity `customer` and whose entity it is are the same here: the snapshot serves as both.
+    # The event's entity is the customer itself, so the snapshot is passed as `customer`.
     work.emit(m.CustomerEvent, event, version=row.version, customer=snapshot)
 
 
@@ -36,19 +36,19 @@ class SubscriptionChange:
 
     row: SubscriptionRow
     before: State | None
-    """None: it is new."""
+    """None for a new subscription."""
     after: State
 
 
 Reaction = Callable[[UnitOfWork, SubscriptionChange], Awaitable[None]]
 reactions: list[Reaction] = []
-"""What follows from every change of a subscription, in the same transaction; see `reactions.py`."""
+"""Run after every change of a subscription, in the same transaction; see `reactions.py`."""
 
 
 async def change_subscription(
     work: UnitOfWork, row: SubscriptionRow, after: State, *, is_new: bool = False
 ) -> bool:
-    """Bring a subscription to a state, emit an event for each step, and run the reactions.
+    """Write a subscription's new state, emit an event for each step, and run the reactions.
 
     Returns whether anything changed.
     """
