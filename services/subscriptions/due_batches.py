@@ -60,4 +60,4 @@ def equals_any(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
 def check_progress(job: str, before: list[str], tokens: list[str]) -> None:
     """Raise RuntimeError if a batch equals the one before: the job would never end."""
     if tokens and tokens == before:
-        raise RuntimeError(f"{job} gets nowhere with {tokens[0]} and {len(tokens) - 1} others")
+        raise RuntimeError(f"{job} makes no progress with {tokens[0]} and {len(tokens) - 1} others")

@@ -1,7 +1,7 @@
-"""Renewing what only goes on into its next period, which is nearly everything that is due.
+"""Bulk renewal of self-managed subscriptions that renew without any other change.
 
-There may be a hundred thousand of those at once, on the first of a month. They are read and written a batch
-at a time, and what they have in common, their items, is looked at once. Entitlements stay as they are.
+On the first of a month a hundred thousand of them may be due. They are read and written in batches, and what
+is equal for many of them, their items, is parsed once. Entitlements stay as they are.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ SELECT_PLAIN = """
       AND period_anchor IS NOT NULL AND period_interval IS NOT NULL
     ORDER BY subscription_id
 """
-"""All that differs between two of them is selected; everything else of the snapshot is the same."""
+"""Selects every field in which two of these subscriptions can differ; the rest of the snapshot is equal."""
 
 UPDATE_PERIODS = """
     UPDATE subscriptions.subscriptions AS old
@@ -43,7 +43,7 @@ UPDATE_PERIODS = """
 
 
 class DueSubscription(NamedTuple):
-    """A subscription whose period is over, as selected."""
+    """A selected subscription whose period is over."""
 
     items: str
     collection: str
@@ -60,9 +60,9 @@ class DueSubscription(NamedTuple):
 async def renew_unchanged(
     work: UnitOfWork, tokens: Iterable[str], catalog: CatalogLookup, at: datetime
 ) -> None:
-    """Renew what is due of these customers, whose rows are locked, where nothing else is to be done.
+    """Renew the due subscriptions of these customers, whose rows are locked, that do not change otherwise.
 
-    What else is due is left as it is: what ends, changes, or has other terms in the catalog by now.
+    Subscriptions that end, change, or have other terms in the catalog now are skipped.
     """
     cursor = await work.driver.execute(SELECT_PLAIN, (list(tokens), at))
     templates = cache(lambda items, collection: _snapshot_template(items, collection, catalog))
@@ -114,7 +114,7 @@ def _renewed(
 
 
 def _snapshot_template(items: str, collection: str, catalog: CatalogLookup) -> m.SubscriptionSnapshot | None:
-    """The snapshot of any subscription to these items; None where the catalog has other terms for them."""
+    """Build the snapshot shared by all subscriptions to these items; None if their terms have changed."""
     some = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
     row = SubscriptionRow(
         subscription_id="sub_0",

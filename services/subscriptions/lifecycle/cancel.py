@@ -1,4 +1,4 @@
-"""Canceling a subscription, in Stripe or of our own."""
+"""Canceling a subscription, in Stripe or self-managed."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,7 +33,7 @@ async def cancel_subscription(
 
 @dataclass(frozen=True, slots=True)
 class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
-    """A subscription that is canceled."""
+    """The cancellation of a subscription."""
 
     command: m.CancelSubscription
 
@@ -42,16 +42,16 @@ class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
         row = await lock_subscription(work, self.command.subscription_id)
         if row.status in m.FINAL_STATUSES:
             raise _already_ended(self.command.subscription_id)
-        is_asked_already = self.command.at == "period_end" and row.cancel_at_period_end
+        is_scheduled_already = self.command.at == "period_end" and row.cancel_at_period_end
         return MutationIntent(
-            stripe_subscription_id=None if is_asked_already else row.stripe_subscription_id,
+            stripe_subscription_id=None if is_scheduled_already else row.stripe_subscription_id,
             revision=row.stripe_revision,
         )
 
     async def call(self, intent: MutationIntent, stripe_id: str) -> StripeSubscription:
-        """Cancel in Stripe; a schedule there, which would keep the subscription going, is released first.
+        """Cancel in Stripe; a schedule, which would renew the subscription, is released first.
 
-        Raises Rejected `subscription_ended` if it ended there before it could be told to run out.
+        Raises Rejected `subscription_ended` if it ended in Stripe before the cancellation could be scheduled.
         """
         at_period_end, key = self.command.at == "period_end", self.steps.key("cancel")
         cancel = self.stripe.cancel_at_period_end if at_period_end else self.stripe.cancel_now
@@ -77,7 +77,7 @@ class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
-        """Cancel a subscription of our own; one in Stripe is to end already."""
+        """Cancel a self-managed subscription; one in Stripe is set to cancel already."""
         row = await lock_subscription(work, self.command.subscription_id)
         if row.stripe_subscription_id is None:
             await _cancel_self_managed(work, row, self.command.at)

@@ -1,6 +1,6 @@
-"""Looking ahead at the cards that renewals will be charged to, and telling of those that will have expired.
+"""Checking the cards of upcoming charges, and emitting `cardExpiring` for those that will have expired.
 
-Stripe is asked once for each charge to come, and never within a transaction.
+Stripe is called once for each upcoming charge, and never within a transaction.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from services.subscriptions.tables.subscriptions import CustomerRow, Subscriptio
 from shared.persistence.unit_of_work import Transactions
 
 CHARGES_PAGE = 100
-"""Charges read from the database in one go; their cards are asked for one by one."""
+"""Charges read from the database at once; their cards are fetched one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpcomingCharge:
-    """A charge to come."""
+    """An upcoming charge of a subscription."""
 
     subscription_id: str
     stripe_subscription_id: str
@@ -35,7 +35,7 @@ class UpcomingCharge:
 
 
 async def emit_expiring_cards(transactions: Transactions, gateway: StripeGateway, at: datetime) -> None:
-    """Tell of every charge near `at` whose card will no longer be good by then."""
+    """Emit `cardExpiring` for every charge near `at` whose card will have expired by then."""
     if not gateway.configured:
         return
     last = ""
@@ -71,12 +71,12 @@ async def _upcoming_charges(transactions: Transactions, at: datetime, after: str
     )
     async with transactions.read(asked=job_cause("send_reminders", at), now=at) as work:
         found = await work.session.execute(query)
-        # None of them is null: that is in the conditions.
+        # The conditions exclude null values.
         return [UpcomingCharge(**row) for row in found.mappings()]
 
 
 async def _card_expiry(gateway: StripeGateway, charge: UpcomingCharge) -> CardExpiry | None:
-    """When the card ends that a charge will go to; None for none, or for something that does not expire."""
+    """Return the expiry of the card that will be charged; None without a card that expires."""
     async with gateway.calls():
         try:
             found = await gateway.api.subscriptions.retrieve_async(charge.stripe_subscription_id)
@@ -88,7 +88,7 @@ async def _card_expiry(gateway: StripeGateway, charge: UpcomingCharge) -> CardEx
                 method = default.stripe_id
             saved = await gateway.api.payment_methods.retrieve_async(method)
         except sdk.InvalidRequestError:
-            # Gone meanwhile; what that means for the subscription, its own events tell.
+            # Deleted meanwhile; Stripe's own events report what that means for the subscription.
             return None
     card: dict[str, Any] = saved.to_dict().get("card") or {}
     year, month = card.get("exp_year"), card.get("exp_month")
@@ -104,8 +104,8 @@ async def _emit_if_expired(
             return
         await lock_customer(work.session, row.customer)
         await work.session.refresh(row)
-        is_as_it_was = row.current_period_end == charge.charged_at and row.ended_at is None
-        if not is_as_it_was or row.card_looked_at_for == charge.charged_at:
+        is_unchanged = row.current_period_end == charge.charged_at and row.ended_at is None
+        if not is_unchanged or row.card_looked_at_for == charge.charged_at:
             return
         row.card_looked_at_for = charge.charged_at
         if expiry is not None and has_expired(expiry, charge.charged_at):

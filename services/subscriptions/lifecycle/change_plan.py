@@ -1,7 +1,7 @@
-"""The steps of changing a plan or quantity, and of taking a scheduled change back.
+"""Changing a plan or quantity, and canceling a scheduled change.
 
-Stripe changes first and we write what it says then; what fails there, a payment above all, has changed
-nothing. Subscriptions without a Stripe object are changed by us alone.
+The change is made in Stripe first, and its answer is written then; a failure there, of a payment above all,
+changes nothing. Self-managed subscriptions are changed here alone.
 """
 
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity
 
 
 class ChangeIntent(MutationIntent):
-    """The change as it was planned."""
+    """The planned change."""
 
     how: Literal["nothing", "unschedule", "now", "period_end"]
     product: str
@@ -55,7 +55,7 @@ class ChangeIntent(MutationIntent):
     quantity: int
     in_stripe: ItemChange | None
     seats_left: int | None = None
-    """How many seats there will be, where that is fewer than now: `seats` is asked whether they suffice."""
+    """The new number of seats if it is smaller; `seats` is asked whether they are enough."""
 
 
 @service.external_command(m.ChangePlan)
@@ -84,7 +84,7 @@ async def change_held_quantity(
 
 @dataclass(frozen=True, slots=True)
 class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
-    """A subscription whose price or quantity changes."""
+    """The change of a subscription's price or quantity."""
 
     command: ChangeCommand
     quota: SeatQuota
@@ -92,7 +92,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
     intent_model: ClassVar[type[BaseModel]] = ChangeIntent
 
     async def execute(self, intent: ChangeIntent) -> m.SubscriptionChanged:
-        """Hold the seats that will be left, if they get fewer, and make the change."""
+        """Hold the remaining seats if their number gets smaller, then make the change."""
         if intent.seats_left is None:
             return await StripeMutation.execute(self, intent)
         await self.quota.hold(
@@ -110,7 +110,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
     async def plan(self, work: UnitOfWork) -> ChangeIntent:
         """Decide on the change.
 
-        Raises Rejected with the codes of `decide`, `not_found` and `already_subscribed`.
+        Raises Rejected with the codes of `decide_change`, `not_found` and `already_subscribed`.
         """
         row = await lock_subscription(work, self.command.subscription_id)
         seats_are_held = self.quota.asks_seats or self._seats_are_held()
@@ -150,7 +150,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         return self._result(work, row, intent)
 
     async def change_self_managed(self, intent: ChangeIntent, work: UnitOfWork) -> m.SubscriptionChanged:
-        """Change a subscription of our own."""
+        """Change a self-managed subscription."""
         row = await lock_subscription(work, self.command.subscription_id)
         seats_are_held = intent.seats_left is not None or self._seats_are_held()
         change = await plan_change(
@@ -169,7 +169,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         return m.SubscriptionChanged(subscription=snapshot, scheduled_change=snapshot.scheduled_change)
 
     def _seats_are_held(self) -> bool:
-        """Whether seats has decided already."""
+        """Whether `seats` has already checked that the seats are enough."""
         return isinstance(self.command, m.ChangeHeldQuantity)
 
     def _seats_left(self, change: PlanChange) -> int | None:
@@ -181,7 +181,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         return left if left < change.item.quantity else None
 
     async def _release_quota(self) -> None:
-        """Before the refusal is stored, so that a crash in between repeats it."""
+        """Release the held seats before the rejection is stored, so that a crash in between repeats it."""
         about = self.command.subscription_id
         async with self.steps.transactions.begin(
             caused_by=self.command.command_id, now=self.steps.received_at
@@ -196,14 +196,14 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
             answer = await change_now(
                 self.stripe, present, intent.in_stripe, self.command.proration, key("change")
             )
-            # Only now: had the payment failed, what was scheduled would still be.
+            # Only after the payment has succeeded: if it fails, the scheduled change is kept.
             return await release_schedule(self.stripe, answer, key("release"))
         keys = (key("schedule"), key("phases"))
         await schedule_change(self.stripe, present, intent.in_stripe, keys)
         return await get_subscription(self.stripe, stripe_id)
 
     async def _explain_rejection(self, rejection: Rejected, stripe_id: str) -> Rejected:
-        """Stripe's refusal, or what it comes from: its events about the subscription are still to come."""
+        """Return `subscription_not_active` if that is why Stripe rejected the change, else the rejection."""
         if rejection.error.code == "payment_failed":
             return rejection
         present = await get_subscription(self.stripe, stripe_id)
@@ -219,10 +219,11 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
 async def plan_change(
     work: UnitOfWork, row: SubscriptionRow, request: ChangeRequest, *, seats_are_held: bool = False
 ) -> PlanChange:
-    """What a wish comes to for a subscription as it stands.
+    """Decide what a requested change means for a subscription.
 
-    With `is_held` it is for `seats` to say whether fewer seats suffice. Raises Rejected with the codes of
-    `decide`, and `already_subscribed` where another subscription of the customer's is for the wanted plan.
+    With `seats_are_held`, `seats` decides whether fewer seats are enough. Raises Rejected with the codes of
+    `decide_change`, and `already_subscribed` if another subscription of the customer is to the requested
+    plan.
     """
     catalog, state = await load_catalog(work), state_from_row(row)
     occupied = 0 if seats_are_held else row.seats_occupied
@@ -233,13 +234,13 @@ async def plan_change(
 
 
 def build_change_request(asked: ChangeCommand | m.PreviewChange) -> ChangeRequest:
-    """What a command or preview asks for."""
+    """Build the request of a command or a preview."""
     price = asked.price if isinstance(asked, m.ChangePlan | m.PreviewChange) else None
     return ChangeRequest(price=price, quantity=asked.quantity, when=asked.when)
 
 
 def item_change(change: PlanChange) -> ItemChange:
-    """A change in Stripe's terms; raises Rejected `payments_not_configured` for prices it does not have."""
+    """Convert a change to Stripe's price ids; raises Rejected `payments_not_configured` if one is missing."""
     before, after = change.item.stripe_price_id, change.price.stripe_price_id
     if before is None or after is None:
         raise Rejected(
@@ -264,18 +265,20 @@ async def _require_plan_not_held(work: UnitOfWork, row: SubscriptionRow, plan: s
 
 
 def _with_scheduled_change(intent: ChangeIntent, answer: StripeSubscription, state: State) -> State:
-    """Stripe's state, with what waits there in our words."""
+    """Add the change that is scheduled in Stripe to Stripe's state."""
     end = answer.current_period_end
     if intent.how != "period_end" or end is None or answer.schedule_id is None:
         return replace(state, scheduled_change=None)
     if _has_taken_effect(intent, answer):
         return state
-    waiting = m.ScheduledChange(product=intent.product, price=intent.price, quantity=intent.quantity, at=end)
-    return replace(state, scheduled_change=waiting)
+    scheduled = m.ScheduledChange(
+        product=intent.product, price=intent.price, quantity=intent.quantity, at=end
+    )
+    return replace(state, scheduled_change=scheduled)
 
 
 def _has_taken_effect(intent: ChangeIntent, answer: StripeSubscription) -> bool:
-    """Whether Stripe has carried out what was scheduled before we could write that it waits."""
+    """Whether Stripe applied the scheduled change before it was recorded here."""
     wanted = intent.in_stripe
     return wanted is not None and any(
         (item.stripe_price_id, item.quantity) == (wanted.after, wanted.quantity) for item in answer.items
@@ -300,18 +303,21 @@ async def _change_self_managed(work: UnitOfWork, row: SubscriptionRow, change: P
 async def cancel_scheduled_change(
     steps: Steps, command: m.CancelScheduledChange, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Take back the change that waits for the end of the period."""
+    """Cancel the change that is scheduled for the end of the period."""
     return await ScheduledChangeCancellation(steps, stripe, command).run()
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledChangeCancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
-    """A subscription whose scheduled change is taken back."""
+    """The cancellation of a scheduled change."""
 
     command: m.CancelScheduledChange
 
     async def plan(self, work: UnitOfWork) -> MutationIntent:
-        """Raise Rejected `not_found`, `nothing_scheduled` and `subscription_ended`."""
+        """Check that a change is scheduled; raises Rejected.
+
+        The codes are `not_found`, `nothing_scheduled` and `subscription_ended`.
+        """
         row = await lock_subscription(work, self.command.subscription_id)
         details: JsonValue = {"subscription_id": self.command.subscription_id}
         state = state_from_row(row)
@@ -335,7 +341,7 @@ class ScheduledChangeCancellation(StripeMutation[MutationIntent, m.SubscriptionF
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
-        """Drop the change of a subscription of our own."""
+        """Drop the scheduled change of a self-managed subscription."""
         row = await lock_subscription(work, self.command.subscription_id)
         await change_subscription(work, row, replace(state_from_row(row), scheduled_change=None))
         return m.SubscriptionFound(subscription=subscription_snapshot(row))

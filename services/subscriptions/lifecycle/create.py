@@ -1,4 +1,4 @@
-"""The steps of `create_subscription`: on our own clock, on the saved payment method, or by invoice."""
+"""Creating a subscription: self-managed, charged to the saved payment method, or billed by invoice."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,21 +41,21 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 INVOICE_DUE_DAYS = 30
-"""When a sent invoice is to be paid: what most of them say."""
+"""Days until a sent invoice is due; the most common term."""
 
 START_AHEAD_MAX = timedelta(days=36_525)
-"""A hundred years: periods are counted on from their beginning, and the calendar ends with the year 9999."""
+"""A hundred years: periods are counted from their start, and Python's dates end with the year 9999."""
 
 
 class CreationIntent(CheckoutIntent):
-    """A subscription that is to be made in Stripe; its plans are held for the customer as by a checkout."""
+    """A subscription to create in Stripe; its plans are reserved for the customer as by a checkout."""
 
     collection: Literal["automatic", "invoice"]
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionCreation:
-    """One such command on its way."""
+    """The creation of one subscription."""
 
     steps: Steps
     command: m.CreateSubscription
@@ -63,7 +63,7 @@ class SubscriptionCreation:
     trials: Trials
 
     async def run(self) -> m.SubscriptionFound:
-        """Make the subscription; raises Rejected with the codes of the command."""
+        """Create the subscription; raises Rejected with the codes of the command."""
         if self.command.collection == "none" or await self._is_free():
             return await self.steps.record(self._start_self_managed)
         intent = await self.steps.intend(self._plan, CreationIntent)
@@ -76,7 +76,7 @@ class SubscriptionCreation:
         return await self.steps.record(lambda work: self._record(work, intent, made))
 
     async def _is_free(self) -> bool:
-        """Whether it costs nothing and Stripe is not needed; a price never changes in that."""
+        """Whether the price is free, so that Stripe is not needed; a price's model never changes."""
         steps = self.steps
         async with steps.transactions.read(asked=self.command.name, now=steps.received_at) as work:
             price = (await load_catalog(work)).price(self.command.items[0].price)
@@ -105,7 +105,7 @@ class SubscriptionCreation:
         return start
 
     async def _plan(self, work: UnitOfWork) -> CreationIntent:
-        """Hold the plans."""
+        """Check the order and reserve its plans."""
         lines = self._lines(await load_catalog(work))
         self.stripe.require()
         if self.command.period_start is not None:
@@ -148,7 +148,7 @@ class SubscriptionCreation:
                     {"customer": intent.customer},
                 )
         params = subscription_params(intent, stripe_customer_id, method)
-        return await _create(self.stripe, params, self.steps.key("subscription"))
+        return await _create_in_stripe(self.stripe, params, self.steps.key("subscription"))
 
     async def _record(
         self, work: UnitOfWork, intent: CreationIntent, made: StripeSubscription
@@ -159,15 +159,15 @@ class SubscriptionCreation:
         if customer.stripe_customer_id is None:
             await link_stripe_customer(work, customer, made.stripe_customer_id)
             emit_customer(work, customer, "updated")
-        # Its event may have been faster than the answer.
+        # Its event may have arrived before Stripe's answer.
         await adopt_subscription(work, customer, made, await load_catalog(work))
         row = await subscription_by_stripe_id(work.session, made.stripe_subscription_id)
         if row is None:
-            raise RuntimeError(f"{made.stripe_subscription_id} was taken in but is gone")
+            raise RuntimeError(f"{made.stripe_subscription_id} was recorded but its row is missing")
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     async def _release(self, intent: CreationIntent) -> None:
-        """Give up what Stripe refused: its plans are free again."""
+        """Release the plans of a creation that Stripe rejected."""
         steps = self.steps
         async with steps.transactions.begin(caused_by=self.command.command_id, now=steps.received_at) as work:
             await release_checkout(work, intent)
@@ -177,14 +177,14 @@ class SubscriptionCreation:
 async def create_subscription(
     steps: Steps, command: m.CreateSubscription, stripe: StripeGateway, trials: Trials
 ) -> m.SubscriptionFound:
-    """Free plans, and what is paid outside, need nobody else; everything else is made in Stripe."""
+    """Create a subscription: in Stripe, unless it is free or paid outside."""
     return await SubscriptionCreation(steps, command, stripe, trials).run()
 
 
 def subscription_params(
     intent: CreationIntent, stripe_customer_id: str, method: str | None
 ) -> dict[str, Any]:
-    """What Stripe is told of a new subscription; our ids travel along, so that its events find their way."""
+    """Return Stripe's parameters of a new subscription; metadata carries our ids for its events."""
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
         "items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
@@ -200,7 +200,7 @@ def subscription_params(
     return params | ({"default_payment_method": method} if method else {})
 
 
-async def _create(gateway: StripeGateway, params: dict[str, Any], key: str) -> StripeSubscription:
+async def _create_in_stripe(gateway: StripeGateway, params: dict[str, Any], key: str) -> StripeSubscription:
     async with gateway.calls(), stripe_rejections():
         try:
             made = await gateway.api.subscriptions.create_async(

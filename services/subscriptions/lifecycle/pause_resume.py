@@ -1,4 +1,4 @@
-"""Pausing and resuming a subscription, and taking a cancellation back."""
+"""Pausing and resuming a subscription, and revoking its cancellation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,18 +29,18 @@ PauseCommand = m.ReactivateSubscription | m.PauseSubscription | m.ResumeSubscrip
 
 _STRIPE_PARAMS: dict[type[PauseCommand], dict[str, Any]] = {
     m.ReactivateSubscription: {"cancel_at_period_end": False},
-    # Void: what would have been invoiced during a pause is never owed.
+    # Invoices of a pause are voided, so they are never owed.
     m.PauseSubscription: {"pause_collection": {"behavior": "void"}},
     m.ResumeSubscription: {"pause_collection": ""},
 }
-"""What Stripe is told to change of the subscription."""
+"""Stripe's parameters of the update, by command."""
 
 
 @service.external_command(m.ReactivateSubscription)
 async def reactivate_subscription(
     steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Take back a cancellation at the end of the period."""
+    """Revoke a cancellation at the end of the period."""
     return await PauseOrResume(steps, stripe, command).run()
 
 
@@ -48,7 +48,7 @@ async def reactivate_subscription(
 async def pause_subscription(
     steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Collect no payments and give no features until the subscription is resumed."""
+    """Stop collecting payments and granting features until the subscription is resumed."""
     return await PauseOrResume(steps, stripe, command).run()
 
 
@@ -56,18 +56,18 @@ async def pause_subscription(
 async def resume_subscription(
     steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Collect payments and give features again."""
+    """Collect payments and grant features again."""
     return await PauseOrResume(steps, stripe, command).run()
 
 
 @dataclass(frozen=True, slots=True)
 class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
-    """A subscription that is reactivated, paused or resumed."""
+    """The reactivation, pause or resumption of a subscription."""
 
     command: PauseCommand
 
     async def plan(self, work: UnitOfWork) -> MutationIntent:
-        """Raise Rejected `not_found`, or with the codes of `require_possible`."""
+        """Check that the command is possible; raises Rejected `not_found` and as `require_possible`."""
         row = await lock_subscription(work, self.command.subscription_id)
         require_possible(self.command, row, work)
         return MutationIntent(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
@@ -94,7 +94,7 @@ class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
-        """Change a subscription of our own, checked again: another command may have come in between."""
+        """Change a self-managed subscription; checked again, because another command may have changed it."""
         row = await lock_subscription(work, self.command.subscription_id)
         require_possible(self.command, row, work)
         after = _self_managed_state(self.command, row, await load_catalog(work), work)
@@ -102,7 +102,7 @@ class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     async def _is_paused_in_stripe(self, stripe_id: str) -> bool:
-        """Whether the subscription is paused in Stripe; we pause only the collection of payments."""
+        """Whether the subscription itself is paused in Stripe; we pause only its collection."""
         if not isinstance(self.command, m.ResumeSubscription):
             return False
         present = await self.stripe.find_subscription(stripe_id)
@@ -110,12 +110,12 @@ class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
 
 
 def require_possible(command: PauseCommand, row: SubscriptionRow, work: UnitOfWork) -> None:
-    """Raise Rejected unless the subscription is one that this can be done to."""
+    """Raise Rejected unless the command is possible in the subscription's state."""
     match command:
         case m.ReactivateSubscription():
             end = row.current_period_end
-            is_our_own = row.stripe_subscription_id is None
-            is_over = row.cancel_at_period_end and is_our_own and end is not None and end <= work.now
+            is_self_managed = row.stripe_subscription_id is None
+            is_over = row.cancel_at_period_end and is_self_managed and end is not None and end <= work.now
             if row.ended_at is not None or is_over:
                 raise _rejection(command, "The subscription has ended.")
             if not row.cancel_at_period_end:
@@ -153,8 +153,8 @@ def _self_managed_state(
         case m.ResumeSubscription():
             anchor, interval = row.period_anchor, row.period_interval
             if anchor is None or interval is None:
-                raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
-            # What was to change with a period that has ended meanwhile has changed.
+                raise RuntimeError(f"{row.subscription_id} is self-managed but has no period anchor")
+            # A change that was scheduled for a period that ended during the pause takes effect.
             changed, anchor, interval = apply_scheduled_change(state, catalog, anchor, interval, work.now)
             row.period_anchor, row.period_interval = anchor, interval
             return resumed(changed, catalog, anchor, interval, work.now)

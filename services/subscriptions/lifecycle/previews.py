@@ -1,4 +1,4 @@
-"""What a change would cost and what comes next to pay, as Stripe works it out for what it knows of."""
+"""Previews of changes and of the upcoming invoice; Stripe computes those of its subscriptions."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -38,14 +38,14 @@ from tallystick.messages.catalog import Price
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 NO_CURRENCY = "xxx"
-"""ISO 4217's code for none: a free price may have no currency, and then nothing is due in any."""
+"""ISO 4217's code for no currency, for a free price that has none."""
 
 
 @service.question(m.PreviewChange)
 async def preview_change(
     work: UnitOfWork, question: m.PreviewChange, stripe: StripeGateway
 ) -> m.ChangePreview:
-    """What a change would cost; raises Rejected as the change would, but for its payment."""
+    """Preview the cost of a change; raises Rejected as the change would, except for its payment."""
     row = await find_subscription(work.session, question.subscription_id)
     if row is None:
         raise not_found(question.subscription_id)
@@ -90,9 +90,9 @@ async def _preview_plan(
 async def upcoming_invoice(
     work: UnitOfWork, question: m.UpcomingInvoice, stripe: StripeGateway
 ) -> m.ComingInvoiceFound:
-    """The invoice that a customer gets next, of Stripe or to be paid outside, whichever comes first.
+    """Return the customer's next invoice, of Stripe or of a self-managed subscription.
 
-    Raises Rejected `not_found` where none will come.
+    Raises Rejected `not_found` if none is coming.
     """
     token = question.customer.token
     customer = await find_customer(work.session, token)
@@ -126,7 +126,7 @@ async def _upcoming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogVi
 
 
 async def _upcoming_self_managed(work: UnitOfWork, token: str, catalog: CatalogView) -> list[m.ComingInvoice]:
-    """What the customer's own periods come to when they renew; what is free is never due."""
+    """Return the next invoices of the customer's self-managed subscriptions; free ones have none."""
     coming = []
     for row in await live_subscriptions(work.session, token):
         if row.stripe_subscription_id is not None or row.period_anchor is None or row.period_interval is None:
@@ -155,7 +155,7 @@ async def _upcoming_self_managed(work: UnitOfWork, token: str, catalog: CatalogV
 async def _preview_add_on(
     work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, code: str, stripe: StripeGateway
 ) -> m.ChangePreview:
-    """An add-on has periods of its own, which begin when it is bought or when its trial ends."""
+    """Preview an add-on, whose periods begin when it is bought or when its trial ends."""
     price = catalog.price(code)
     if price is None or not _is_add_on(catalog, price) or price.archived or not price.listed:
         raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
@@ -224,9 +224,9 @@ async def _preview_with_schedule(
     proration: m.Proration,
     stripe: StripeGateway,
 ) -> m.ChangePreview:
-    """The same where a schedule has plans with the next period, of which Stripe's own preview would tell.
+    """Preview a change of a subscription with a schedule, which Stripe's own preview would include.
 
-    What is settled does not depend on it, and a whole period costs what a new subscription would.
+    The proration does not depend on the schedule, and a whole period costs what a new subscription would.
     """
     wanted, trialing = item_change(change), present.status == "trialing"
     whole = read_invoice(await preview_regular(stripe, present, wanted), catalog)
@@ -247,7 +247,7 @@ async def _preview_with_schedule(
 
 
 def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
-    """Whether Stripe would make this invoice at once instead of with the next period."""
+    """Whether Stripe would create this invoice now instead of with the next period."""
     if change.how != "now" or state.status == "trialing":
         return False
     if change.is_restart:
@@ -258,7 +258,7 @@ def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoic
 def _in_next_period(
     lines: Iterable[m.InvoiceLine], present: StripeSubscription, change: PlanChange
 ) -> list[m.InvoiceLine]:
-    """Lines of a period that would begin now, for the one that begins when the running one ends."""
+    """Move lines of a period that would begin now to the period that follows the running one."""
     end = present.current_period_end
     if end is None:
         return list(lines)

@@ -1,4 +1,4 @@
-"""Telling customers before it happens, once for each end of a trial or of a period."""
+"""Reminders before a trial ends, a period renews, or a card expires; one for each end."""
 
 from datetime import datetime
 
@@ -22,19 +22,19 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 @service.job("send_reminders")
 async def send_reminders(transactions: Transactions, at: datetime, stripe: StripeGateway) -> None:
-    """Trials that end, periods that renew, and cards that will have expired by then, are told before."""
+    """Emit reminders of trials that end, periods that renew, and cards that will have expired."""
     await emit_period_reminders(transactions, at)
     await emit_expiring_cards(transactions, stripe, at)
 
 
 async def emit_period_reminders(transactions: Transactions, at: datetime) -> None:
-    """Announce the trials that end soon, and the periods that are followed by another."""
+    """Emit reminders of trials that end soon, and of periods that renew soon."""
     await _emit_trials_ending(transactions, at)
     await _emit_renewals_upcoming(transactions, at)
 
 
 async def emit_trial_ending(work: UnitOfWork, row: SubscriptionRow, at: datetime) -> None:
-    """Tell that a trial ends soon, unless that was told of this end."""
+    """Emit `trialEnding` if a trial ends soon, once for each end."""
     end = trial_is_ending(state_from_row(row), at)
     if end is not None and row.trial_end_told_for != end:
         row.trial_end_told_for = end

@@ -23,18 +23,18 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.subscriptions import FINAL_STATUSES
 
 RECORD_TRIES = 5
-"""How often Stripe is asked again because its events changed the subscription meanwhile."""
+"""How often the subscription is fetched again because Stripe's events changed it meanwhile."""
 
 
 class MutationIntent(BaseModel):
-    """The subscription that is to be changed, as it was planned."""
+    """The subscription to change, as of the planning."""
 
     model_config = ConfigDict(frozen=True)
 
     stripe_subscription_id: str | None
     """None: Stripe need not be called."""
     revision: int
-    """How many changes by Stripe's events the subscription had."""
+    """The row's `stripe_revision` when the change was planned."""
 
 
 Intent = TypeVar("Intent", bound=MutationIntent)
@@ -43,7 +43,7 @@ Result = TypeVar("Result", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class StripeMutation(ABC, Generic[Intent, Result]):
-    """One command that changes a subscription, in Stripe first where it is billed there."""
+    """One command that changes a subscription, in Stripe first if it is billed there."""
 
     steps: Steps
     stripe: StripeGateway
@@ -51,11 +51,11 @@ class StripeMutation(ABC, Generic[Intent, Result]):
     intent_model: ClassVar[type[BaseModel]] = MutationIntent
 
     async def run(self) -> Result:
-        """Plan, call Stripe where that is needed, and record the subscription as it is then."""
+        """Plan the change, then execute it."""
         return await self.execute(await self.steps.intend(self.plan, self.model()))
 
     async def execute(self, intent: Intent) -> Result:
-        """Call Stripe where that is needed, and record the subscription as it is then."""
+        """Call Stripe if needed, and record the changed subscription."""
         if intent.stripe_subscription_id is None:
             return await self.steps.record(partial(self.change_self_managed, intent))
         answer = await self.call(intent, intent.stripe_subscription_id)
@@ -63,7 +63,7 @@ class StripeMutation(ABC, Generic[Intent, Result]):
 
     @classmethod
     def model(cls) -> type[Intent]:
-        """The class of the intents."""
+        """Return the class of the intents."""
         return cls.intent_model  # type: ignore[return-value] # a class variable cannot be generic
 
     @abstractmethod
@@ -72,15 +72,15 @@ class StripeMutation(ABC, Generic[Intent, Result]):
 
     @abstractmethod
     async def call(self, intent: Intent, stripe_id: str) -> StripeSubscription:
-        """Call Stripe; return the subscription as it is then."""
+        """Call Stripe; return the changed subscription."""
 
     @abstractmethod
     async def record(
         self, intent: Intent, work: UnitOfWork, revision: int, answer: StripeSubscription
     ) -> Result:
-        """Write what Stripe answered.
+        """Write Stripe's answer.
 
-        Raises Outdated if its events changed the subscription since `revision`.
+        Raises Outdated if Stripe's events changed the subscription since `revision`.
         """
 
     @abstractmethod
@@ -88,7 +88,7 @@ class StripeMutation(ABC, Generic[Intent, Result]):
         """Change a subscription that is not billed by Stripe."""
 
     async def _record_until_current(self, intent: Intent, answer: StripeSubscription) -> Result:
-        """Record Stripe's answer or, where its events were faster, the subscription as it is after those."""
+        """Record Stripe's answer or, if events came in between, the subscription fetched anew."""
         revision = intent.revision
         for _ in range(RECORD_TRIES):
             try:
@@ -100,7 +100,7 @@ class StripeMutation(ABC, Generic[Intent, Result]):
 
 
 class Outdated(Exception):
-    """Stripe's answer is older than what its events have told meanwhile."""
+    """Stripe's answer is older than an event that was applied meanwhile."""
 
     def __init__(self, revision: int) -> None:
         super().__init__(revision)
@@ -114,9 +114,10 @@ async def apply_stripe_answer(
     answer: StripeSubscription,
     adjust: Callable[[State], State] = lambda state: state,
 ) -> None:
-    """Bring the row, whose customer is locked, to what Stripe answered; `adjust` adds what we alone know.
+    """Write Stripe's answer to the row, whose customer is locked.
 
-    Raises Outdated when Stripe's events have changed it since `revision`.
+    `adjust` adds what Stripe does not know. Raises Outdated if Stripe's events have changed the row since
+    `revision`.
     """
     if row.status in FINAL_STATUSES:
         return
@@ -129,11 +130,11 @@ async def apply_stripe_answer(
 
 
 async def lock_subscription(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
-    """A subscription's row under its customer's lock; raises Rejected `not_found`."""
+    """Load a subscription's row under its customer's lock; raises Rejected `not_found`."""
     row = await find_subscription(work.session, subscription_id)
     if row is not None:
         await lock_customer(work.session, row.customer)
-        # Read again: whoever held the lock may have changed it.
+        # Read again: another transaction may have changed it before the lock was acquired.
         row = await find_subscription(work.session, subscription_id)
     if row is None:
         raise not_found(subscription_id)
@@ -141,7 +142,7 @@ async def lock_subscription(work: UnitOfWork, subscription_id: str) -> Subscript
 
 
 def not_found(subscription_id: str) -> Rejected:
-    """The rejection of an id that no subscription has."""
+    """Build the rejection of an unknown subscription id."""
     return Rejected(
         "not_found", f"There is no subscription {subscription_id}.", {"subscription_id": subscription_id}
     )
