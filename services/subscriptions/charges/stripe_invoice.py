@@ -1,7 +1,7 @@
-"""A charge in Stripe: an invoice with one line, finalized and paid at once, or made void.
+"""A charge in Stripe: an invoice with one line, finalized and paid at once, or voided.
 
-Every step first looks at how far an earlier run came, so that a run after a crash goes on where that one
-stopped, even long after Stripe has forgotten the idempotency keys.
+Every step first checks how far an earlier run came, so that a run after a crash continues there, even long
+after Stripe has forgotten the idempotency keys.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from services.subscriptions.stripe.payment_methods import saved_payment_method
 from shared.errors import Rejected
 
 CHARGE_ID_KEY = "tallystick_charge_id"
-"""Metadata of an invoice: which charge it was made for."""
+"""Metadata key of an invoice: the id of its charge."""
 RECENT_INVOICES = 100
-"""How far back an invoice of an earlier run is looked for; that run was minutes ago, or a day."""
+"""How many recent invoices are searched for that of an earlier run, which was minutes or a day ago."""
 
 Keys = Callable[[str], str]
-"""Gives the idempotency key of a step."""
+"""Returns the idempotency key of a step."""
 
 
 class ChargeIntent(BaseModel):
-    """A charge that is to be made; the amount is in the currency's minor unit."""
+    """A charge to make; the amount is in the currency's minor unit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,9 +40,10 @@ class ChargeIntent(BaseModel):
 
 
 async def charge_in_stripe(gateway: StripeGateway, intent: ChargeIntent, keys: Keys) -> Json:
-    """Charge the saved payment method; the paid invoice.
+    """Charge the saved payment method and return the paid invoice.
 
-    Raises Rejected `payment_method_required` and `payment_failed`; then nothing is left that could be paid.
+    Raises Rejected `payment_method_required` and `payment_failed`; then no invoice is left that could be
+    paid.
     """
     invoice = await _find_earlier_invoice(gateway, intent)
     if invoice is None:
@@ -60,7 +61,7 @@ async def charge_in_stripe(gateway: StripeGateway, intent: ChargeIntent, keys: K
 
 
 def no_saved_payment_method(token: str) -> Rejected:
-    """The rejection of a charge that there is nothing to make it to."""
+    """Build the rejection of a charge to a customer without a saved payment method."""
     return Rejected(
         "payment_method_required",
         "The customer has no saved payment method. Send them to the portal to save one.",
@@ -83,7 +84,7 @@ async def _create_draft(gateway: StripeGateway, intent: ChargeIntent, method: st
         "customer": intent.stripe_customer_id,
         "currency": intent.currency,
         "collection_method": "charge_automatically",
-        # Stripe would try again for days by itself; whoever asked is told at once instead.
+        # Stripe would retry for days; the caller gets the failure at once instead.
         "auto_advance": False,
         "pending_invoice_items_behavior": "exclude",
         "default_payment_method": method,
@@ -117,7 +118,7 @@ async def _finalize(gateway: StripeGateway, intent: ChargeIntent, draft: Json, k
                 draft["id"], {"auto_advance": False}, {"idempotency_key": keys("finalize")}
             )
     except Rejected:
-        # Of no use to anybody, and never to be finalized by Stripe.
+        # The draft is useless, and Stripe must not finalize it.
         async with gateway.calls(), stripe_rejections():
             await invoices.delete_async(draft["id"])
         raise

@@ -1,4 +1,4 @@
-"""The steps of `start_checkout`: deciding what is sold, opening Stripe's page, and remembering it."""
+"""Starting a checkout: check the order, open Stripe's checkout page, and record it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,15 +36,15 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 CHECKOUT_LIFETIME = timedelta(hours=24)
-"""How long a plan is held for an open page at least: as long as Stripe keeps a page open by itself.
+"""Minimum time that a plan is reserved by an open checkout: Stripe's default for a session.
 
-Stripe is not told a time: a customer on a test clock lives in another one than we do.
+Stripe is given no expiry time, because a customer on a test clock has another time than we do.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """The installation's trial, where a price has none of its own; None or 0: no trial."""
+    """The installation's default trial, for prices without their own; None or 0: no trial."""
 
     default_days: int | None = None
 
@@ -53,7 +53,7 @@ class Trials:
 async def start_checkout(
     steps: Steps, command: m.StartCheckout, stripe: StripeGateway, trials: Trials
 ) -> m.CheckoutStarted:
-    """Hold the plan, open Stripe's page, remember it; what Stripe refuses is held no longer."""
+    """Reserve the plan, open Stripe's page, and record it; a rejection by Stripe releases the plan."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_checkout(work, command, trials), CheckoutIntent)
     keys = (steps.key("customer"), steps.key("checkout"))
@@ -67,7 +67,7 @@ async def start_checkout(
 
 
 class LineIntent(BaseModel):
-    """A line of a checkout, in Stripe's terms."""
+    """A line of a checkout, with Stripe's price id."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +76,7 @@ class LineIntent(BaseModel):
 
 
 class CheckoutIntent(BaseModel):
-    """A checkout that is to be opened."""
+    """A checkout to open."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +90,7 @@ class CheckoutIntent(BaseModel):
 
 
 class OpenedCheckout(BaseModel):
-    """What was made in Stripe."""
+    """The Stripe customer and the checkout page that were created."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -99,7 +99,7 @@ class OpenedCheckout(BaseModel):
 
 
 async def plan_checkout(work: UnitOfWork, command: m.StartCheckout, trials: Trials) -> CheckoutIntent:
-    """Check the order and hold its plans for the customer.
+    """Check the order and reserve its plans for the customer.
 
     Raises Rejected `not_found`, `unknown_price`, `quantity_out_of_range`, `add_on_details_required` and
     `already_subscribed`.
@@ -114,7 +114,7 @@ async def plan_checkout(work: UnitOfWork, command: m.StartCheckout, trials: Tria
 async def hold_order(
     work: UnitOfWork, row: CustomerRow, lines: list[Line], trials: Trials, *, wanted: bool | None
 ) -> CheckoutIntent:
-    """Hold the plans of an order for a customer, whose row is locked; `wanted` says whether with a trial.
+    """Reserve an order's plans for a customer, whose row is locked; `wanted` requests or refuses a trial.
 
     Raises Rejected `already_subscribed`.
     """
@@ -145,7 +145,7 @@ async def hold_order(
 async def open_in_stripe(
     stripe: StripeGateway, command: m.StartCheckout, intent: CheckoutIntent, *, keys: tuple[str, str]
 ) -> OpenedCheckout:
-    """Open the page, for a Stripe customer who is made now if there was none; `keys` are for both calls."""
+    """Open the page, creating the Stripe customer if needed; `keys` are both calls' idempotency keys."""
     stripe_customer_id = intent.stripe_customer_id
     if stripe_customer_id is None:
         made = await stripe.create_customer(
@@ -161,7 +161,7 @@ async def open_in_stripe(
 async def record_checkout(
     work: UnitOfWork, intent: CheckoutIntent, opened: OpenedCheckout
 ) -> m.CheckoutStarted:
-    """Remember the page, and the Stripe customer if one was made."""
+    """Record the page, and the Stripe customer if one was created."""
     row = await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
     if row is None or checkout is None:
@@ -171,7 +171,7 @@ async def record_checkout(
         emit_customer(work, row, "updated")
     page = opened.page
     checkout.stripe_checkout_id, checkout.url = page.stripe_checkout_id, page.url
-    # Never shorter: Stripe says when a page has expired, this is for when that does not reach us.
+    # Never shorter: Stripe's expiry event ends the reservation; this is a fallback if it never arrives.
     checkout.expires_at = max(checkout.expires_at, page.expires_at)
     return m.CheckoutStarted(
         checkout_url=page.url, checkout_id=checkout.checkout_id, expires_at=page.expires_at
@@ -179,7 +179,7 @@ async def record_checkout(
 
 
 async def release_checkout(work: UnitOfWork, intent: CheckoutIntent) -> None:
-    """Give up a checkout that Stripe refused: its plans are free again."""
+    """Release the plans of a checkout that Stripe rejected."""
     await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
     if checkout is not None and checkout.status == "open":
@@ -189,7 +189,7 @@ async def release_checkout(work: UnitOfWork, intent: CheckoutIntent) -> None:
 def session_params(
     command: m.StartCheckout, intent: CheckoutIntent, stripe_customer_id: str, promotion: str | None
 ) -> dict[str, Any]:
-    """What Stripe is told of a checkout; our ids travel along, so that events find their way back."""
+    """Return Stripe's parameters of a checkout session; metadata carries our ids for its events."""
     metadata = {CHECKOUT_ID_KEY: intent.checkout_id, CUSTOMER_KEY: intent.customer}
     subscription: dict[str, Any] = {"metadata": metadata}
     if intent.trial_days:
@@ -208,7 +208,7 @@ def session_params(
 
 
 async def require_not_subscribed(work: UnitOfWork, token: str, plans: list[str]) -> None:
-    """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
+    """Raise Rejected `already_subscribed` if the customer has a plan or an open checkout for it."""
     live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
     if held := find_subscription_with_plan(plans, live):
         raise Rejected(

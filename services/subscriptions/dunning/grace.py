@@ -1,4 +1,4 @@
-"""What becomes of subscriptions that are not paid: grace, and its end."""
+"""The grace period of an overdue subscription, and its end."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,16 +17,16 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Dunning:
-    """The installation's terms for who is late; how often a payment is tried is set in Stripe."""
+    """The installation's dunning settings; how often a payment is retried is set in Stripe."""
 
     grace_days: int = GRACE_DAYS
     end_state: EndState | None = None
-    """What happens when the retries are used up; None leaves it to Stripe's dashboard."""
+    """The status after the last retry; None leaves it to Stripe's dashboard."""
 
 
 @service.job("end_grace")
 async def end_grace(transactions: Transactions, at: datetime) -> None:
-    """Restrict every overdue subscription whose grace is over by then."""
+    """Restrict every overdue subscription whose grace period is over by then."""
 
     async def restrict(work: UnitOfWork, row: SubscriptionRow) -> None:
         await change_subscription(work, row, restricted(state_from_row(row), at))
@@ -40,7 +40,7 @@ async def end_grace(transactions: Transactions, at: datetime) -> None:
 
 
 async def recount_grace(work: UnitOfWork, invoice: InvoiceRow, dunning: Dunning) -> None:
-    """Count the grace of an invoice's subscription from what is known now of its failed payments."""
+    """Count the grace period of an invoice's subscription from the failed payments known now."""
     if invoice.subscription_id is None:
         return
     await work.session.flush()

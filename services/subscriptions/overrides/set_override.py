@@ -1,4 +1,4 @@
-"""Setting an override, and ending those whose time is over."""
+"""Setting an override, and ending those that are over."""
 
 from datetime import datetime
 from typing import Any
@@ -26,12 +26,12 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import FeatureKind
 
 DUE_CUSTOMERS_BATCH = 100
-"""Customers whose overrides end in one transaction: enough to be cheap, few enough to wait for."""
+"""Customers whose overrides end in one transaction: enough to be cheap, few enough to keep locks short."""
 
 
 @service.command(m.OverrideFeature)
 async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.EntitlementFound:
-    """Put an override in the place of the one in force, or end that.
+    """Replace the override in force, or end it.
 
     Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.
     """
@@ -64,7 +64,7 @@ async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.En
 
 
 async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
-    """End every override whose time is over by then. A doubled tick finds nothing due."""
+    """End every override that is over by then; a repeated tick finds nothing due."""
     caused_by = tick_cause("subscriptions", "move_periods", at)
     while True:
         async with transactions.begin(caused_by=caused_by, now=at) as work:
@@ -80,7 +80,7 @@ async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
 
 
 def _emit_overrides(work: UnitOfWork, customer: CustomerRow, in_force: list[dict[str, Any]]) -> None:
-    """Have the customer told with these overrides, unless they have been."""
+    """Write a customer's overrides and emit `updated`, if they differ."""
     in_force.sort(key=lambda one: str(one["feature"]))
     if in_force != customer.overrides:
         customer.overrides = in_force
