@@ -1,4 +1,4 @@
-"""Canceling an add-on, which cancels its subscription."""
+"""Canceling an add-on by canceling its subscription."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,11 +20,11 @@ from tallystick.messages import subscriptions as m
 
 
 class AddOnCancellationIntent(MutationIntent):
-    """The subscription of the add-on that is to be canceled."""
+    """The subscription of the add-on to cancel."""
 
     subscription_id: str
     has_ended: bool
-    """Nothing is left to do."""
+    """Whether it has ended already, so that nothing is left to do."""
 
 
 @service.external_command(m.CancelAddOn)
@@ -35,7 +35,7 @@ async def cancel_add_on(steps: Steps, command: m.CancelAddOn, stripe: StripeGate
 
 @dataclass(frozen=True, slots=True)
 class AddOnCancellation(StripeMutation[AddOnCancellationIntent, m.AddOnFound]):
-    """An add-on that is canceled with its subscription."""
+    """The cancellation of an add-on with its subscription."""
 
     command: m.CancelAddOn
 
@@ -64,7 +64,7 @@ class AddOnCancellation(StripeMutation[AddOnCancellationIntent, m.AddOnFound]):
         return await self._found(work)
 
     async def change_self_managed(self, intent: AddOnCancellationIntent, work: UnitOfWork) -> m.AddOnFound:
-        """Cancel a subscription of our own, unless it has ended."""
+        """Cancel a self-managed subscription, unless it has ended."""
         if not intent.has_ended:
             await self._cancellation(intent.subscription_id).change_self_managed(intent, work)
         return await self._found(work)

@@ -1,4 +1,4 @@
-"""Add-ons do not outlive the plan that they were bought beside."""
+"""Canceling add-ons whose customer has no plan any more."""
 
 import sqlalchemy as sa
 
@@ -9,9 +9,9 @@ from tallystick.messages import subscriptions as m
 
 
 async def cancel_add_ons_without_plan(work: UnitOfWork, token: str) -> None:
-    """Have a customer's add-ons ended, unless a plan of theirs is left.
+    """Send commands that cancel a customer's add-ons, unless they still have a plan.
 
-    As commands of their own: Stripe has to be asked, and nobody waits for that here.
+    Canceling calls Stripe, which this transaction must not wait for.
     """
     live = sa.and_(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(m.FINAL_STATUSES))
     query = (

@@ -1,4 +1,4 @@
-"""The first and the last step of `purchase_add_on`."""
+"""`purchase_add_on`: plan the purchase, and record the add-on or its checkout page."""
 
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.add_ons.stripe_purchase import PurchaseIntent, StripePurchase, purchase_in_stripe
@@ -31,16 +31,16 @@ from tallystick.messages.catalog import Price
 
 @service.external_command(m.PurchaseAddOn)
 async def purchase_add_on(steps: Steps, command: m.PurchaseAddOn, stripe: StripeGateway) -> m.AddOnPurchased:
-    """Remember the details, buy in Stripe, write what came of it; what is free needs nobody outside."""
+    """Store the details, buy in Stripe, and write the result; a free add-on needs no Stripe."""
     intent = await steps.intend(lambda work: plan_purchase(work, command, stripe), PurchaseIntent)
     if intent.stripe_price_id is None:
         return await steps.record(lambda work: record_free(work, command, intent))
-    bought = await purchase_in_stripe(stripe, command, intent, steps)
-    return await steps.record(lambda work: record_purchase(work, command, intent, bought))
+    purchase = await purchase_in_stripe(stripe, command, intent, steps)
+    return await steps.record(lambda work: record_purchase(work, command, intent, purchase))
 
 
 async def plan_purchase(work: UnitOfWork, command: m.PurchaseAddOn, stripe: StripeGateway) -> PurchaseIntent:
-    """Check what is bought and by whom, and remember the details.
+    """Check the order and store the details.
 
     Raises Rejected `not_found`, `unknown_price`, `not_an_add_on`, `add_on_details_required`,
     `no_active_subscription` and `payments_not_configured`.
@@ -73,7 +73,7 @@ async def plan_purchase(work: UnitOfWork, command: m.PurchaseAddOn, stripe: Stri
         name=customer.name,
         stripe_customer_id=customer.stripe_customer_id,
         stripe_price_id=_stripe_price_id(price),
-        # The installation's default trial is for plans.
+        # The installation's default trial applies to plans only.
         trial_days=price.trial_days or 0,
     )
 
@@ -93,18 +93,18 @@ async def record_free(work: UnitOfWork, command: m.PurchaseAddOn, intent: Purcha
 
 
 async def record_purchase(
-    work: UnitOfWork, command: m.PurchaseAddOn, intent: PurchaseIntent, bought: StripePurchase
+    work: UnitOfWork, command: m.PurchaseAddOn, intent: PurchaseIntent, purchase: StripePurchase
 ) -> m.AddOnPurchased:
-    """Write what Stripe has made: the add-on as it is then, or the page where it can be paid for."""
+    """Write the purchased add-on, or return the checkout page where it can be paid for."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
-        await link_stripe_customer(work, customer, bought.stripe_customer_id)
+        await link_stripe_customer(work, customer, purchase.stripe_customer_id)
         emit_customer(work, customer, "updated")
-    if bought.subscription is not None:
-        return await _record_paid(work, customer, intent, bought.subscription)
-    if bought.page is None:
+    if purchase.subscription is not None:
+        return await _record_paid(work, customer, intent, purchase.subscription)
+    if purchase.page is None:
         raise RuntimeError("a purchase is either paid for or has a page")
-    return _record_page(work, customer, intent, bought.page)
+    return _record_page(work, customer, intent, purchase.page)
 
 
 async def _record_paid(

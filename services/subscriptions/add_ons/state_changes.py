@@ -1,4 +1,4 @@
-"""An add-on goes where its subscription goes: told as purchased, changed, ended."""
+"""Writing an add-on's state, which follows its subscription's, and emitting its events."""
 
 import sqlalchemy as sa
 
@@ -17,7 +17,7 @@ from tallystick.messages.base import Customer
 async def update_add_on_from_subscription(
     work: UnitOfWork, subscription: SubscriptionRow, *, is_new: bool = False
 ) -> None:
-    """Bring the add-on of a subscription, if it is one's, to where that is now."""
+    """Update the add-on of a subscription, if it has one, and emit its event."""
     row = await find_add_on_of_subscription(work, subscription.subscription_id)
     if row is None and is_new:
         row = await _add_on_for_new_subscription(work, subscription)
@@ -40,7 +40,7 @@ async def update_add_on_from_subscription(
 
 
 def add_on_snapshot(row: AddOnRow) -> m.AddOnSnapshot:
-    """An add-on, once paid for, as others see it."""
+    """Build the snapshot of an add-on that was paid for."""
     return m.AddOnSnapshot.model_validate(
         {
             "add_on_id": row.add_on_id,
@@ -58,7 +58,7 @@ def add_on_snapshot(row: AddOnRow) -> m.AddOnSnapshot:
 
 
 async def _add_on_for_new_subscription(work: UnitOfWork, subscription: SubscriptionRow) -> AddOnRow | None:
-    """The add-on of a new subscription to nothing else, which was bought as a plan would be."""
+    """Create the add-on of a new subscription to an add-on alone, bought as a plan would be."""
     if len(subscription.items) != 1 or subscription.items[0]["product"] is None:
         return None
     [item] = subscription.items

@@ -1,4 +1,4 @@
-"""Buying an add-on in Stripe: a subscription of its own on the saved card, or a checkout page."""
+"""Buying an add-on in Stripe: a subscription on the saved card, or a checkout page."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +19,11 @@ from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 
 RECENT_SUBSCRIPTIONS = 100
-"""How far back the subscription of an earlier run is looked for; that run was minutes ago, or a day."""
+"""How many subscriptions are searched for that of an earlier run, which was minutes or a day ago."""
 
 
 class PurchaseIntent(BaseModel):
-    """An add-on that is to be bought; without a Stripe price it is free."""
+    """An add-on to buy; without a Stripe price it is free."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class PurchaseIntent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StripePurchase:
-    """What was made in Stripe: the paid subscription, or else a page to pay on."""
+    """The result in Stripe: the paid subscription, or else a checkout page."""
 
     stripe_customer_id: str
     subscription: StripeSubscription | None = None
@@ -49,7 +49,7 @@ class StripePurchase:
 async def purchase_in_stripe(
     gateway: StripeGateway, command: m.PurchaseAddOn, intent: PurchaseIntent, steps: Steps
 ) -> StripePurchase:
-    """Charge the saved card; without one, or if it is declined, open a page."""
+    """Charge the saved card; without one, or if it is declined, open a checkout page."""
     stripe_customer_id = intent.stripe_customer_id
     if stripe_customer_id is None:
         made = await gateway.create_customer(
@@ -72,7 +72,7 @@ async def purchase_in_stripe(
 async def _find_earlier_subscription(
     gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str
 ) -> StripeSubscription | None:
-    """The subscription that an earlier run has made before it was interrupted."""
+    """Find the subscription that an earlier, interrupted run created."""
     async with gateway.calls(), stripe_rejections():
         page = await gateway.api.subscriptions.list_async(
             {"customer": stripe_customer_id, "status": "all", "limit": RECENT_SUBSCRIPTIONS}
@@ -84,14 +84,14 @@ async def _find_earlier_subscription(
 async def _subscribe_with_saved_card(
     gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str, key: str
 ) -> StripeSubscription | None:
-    """The subscription, paid for; None where there is no card or it is not enough."""
+    """Create and pay the subscription; None if there is no card or it is declined."""
     method = await saved_payment_method(gateway, stripe_customer_id)
     if method is None:
         return None
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
         "items": [{"price": intent.stripe_price_id, "quantity": 1}],
-        # Paid for or not made at all: an open invoice beside a checkout page could be paid twice.
+        # Paid or not created: an open invoice beside a checkout page could lead to two payments.
         "payment_behavior": "error_if_incomplete",
         "off_session": True,
         "metadata": _metadata(intent),

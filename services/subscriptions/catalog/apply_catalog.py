@@ -1,4 +1,4 @@
-"""The two transactions of `apply_catalog`: deciding what a document changes, and letting it stand."""
+"""`apply_catalog`: plan what a document changes, change Stripe, and write the catalog."""
 
 from services.subscriptions.catalog.document_parser import read_document, truncate_problems
 from services.subscriptions.catalog.stripe_sync import SyncResult, sync_with_stripe
@@ -24,21 +24,21 @@ from tallystick.messages import catalog as m
 
 @service.external_command(m.ApplyCatalog)
 async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGateway) -> m.CatalogApplied:
-    """Plan the difference, carry it out in Stripe, and only then let it stand."""
+    """Plan the difference, apply it in Stripe, and only then write it."""
     plan = await steps.intend(
         lambda work: plan_catalog(work, command, in_stripe=gateway.configured), CatalogPlan
     )
-    counterparts = SyncResult()
+    result = SyncResult()
     if plan.in_stripe:
         async with gateway.calls():
-            counterparts = await sync_with_stripe(gateway.api, plan, steps.key)
-    if counterparts.problems:
-        raise invalid_catalog(counterparts.problems)
-    return await steps.record(lambda work: record_catalog(work, plan, counterparts))
+            result = await sync_with_stripe(gateway.api, plan, steps.key)
+    if result.problems:
+        raise invalid_catalog(result.problems)
+    return await steps.record(lambda work: record_catalog(work, plan, result))
 
 
 async def plan_catalog(work: UnitOfWork, command: m.ApplyCatalog, *, in_stripe: bool) -> CatalogPlan:
-    """What the document changes.
+    """Plan what the document changes.
 
     Raises Rejected `invalid_catalog` or `price_immutable`, and Unavailable while another document is applied.
     """
@@ -60,9 +60,9 @@ async def plan_catalog(work: UnitOfWork, command: m.ApplyCatalog, *, in_stripe: 
     return plan_changes(desired, current, in_stripe=in_stripe)
 
 
-async def record_catalog(work: UnitOfWork, plan: CatalogPlan, counterparts: SyncResult) -> m.CatalogApplied:
-    """Let the plan stand and tell of each change."""
-    done = with_stripe_ids(plan, counterparts.products, counterparts.prices)
+async def record_catalog(work: UnitOfWork, plan: CatalogPlan, result: SyncResult) -> m.CatalogApplied:
+    """Write the plan and emit an event for each change."""
+    done = with_stripe_ids(plan, result.products, result.prices)
     await save_plan(work, done)
     for feature in done.features:
         version = feature.after.version
@@ -76,11 +76,11 @@ async def record_catalog(work: UnitOfWork, plan: CatalogPlan, counterparts: Sync
 
 
 def invalid_catalog(problems: list[m.CatalogProblem]) -> Rejected:
-    """The rejection of a document with these problems."""
-    first, told = problems[0], truncate_problems(problems)
+    """Build the rejection of a document with these problems."""
+    first, reported = problems[0], truncate_problems(problems)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return Rejected(
         "invalid_catalog",
         f"{first.path}: {first.problem}{more}",
-        details=[problem.model_dump(mode="json") for problem in told],
+        details=[problem.model_dump(mode="json") for problem in reported],
     )

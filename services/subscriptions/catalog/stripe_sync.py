@@ -1,7 +1,7 @@
-"""Making Stripe's products and prices agree with a plan; a crash at any point is finished without duplicates.
+"""Applying a catalog plan to Stripe's products and prices, without duplicates after a crash.
 
-Adoptions are checked before anything is made, and everything is made before anything is archived: a refusal
-by Stripe leaves what is sold as it was, and what had been made is switched off again.
+Adoptions are checked before anything is created, and everything is created before anything is archived: if
+Stripe rejects something, what is sold stays as it was, and what was created is deactivated.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from services.subscriptions.domain.catalog.diff import CatalogPlan, Planned
 from tallystick.messages.catalog import CatalogProblem, Price, Product
 
 CALLS_AT_ONCE = 8
-"""Stripe takes 25 calls a second in test mode; eight at a time keep a large catalog quick and below that."""
+"""Stripe allows 25 calls a second in test mode; eight at a time are quick enough and stay below that."""
 PRODUCT_METADATA = "tallystick_product"
 PRICE_METADATA = "tallystick_price"
-"""The metadata under which Stripe's objects carry our codes."""
+"""The metadata keys under which Stripe's objects carry our codes."""
 
 IdempotencyKey = Callable[[str], str]
-"""Makes a call's key from its label; the same label gives the same key however often the command is run."""
+"""Returns a call's key for its label, the same on every run of the command."""
 
 
 @dataclass(slots=True)
 class SyncResult:
-    """The ids in Stripe of a plan's products and prices, by code, and what Stripe refused."""
+    """Stripe's ids of a plan's products and prices, by code, and the problems found."""
 
     products: dict[str, str] = field(default_factory=dict)
     prices: dict[str, str] = field(default_factory=dict)
@@ -35,10 +35,10 @@ class SyncResult:
 
 
 async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> SyncResult:
-    """Carry a plan out in Stripe.
+    """Apply a plan in Stripe.
 
-    Where Stripe refused something, the answer's `problems` say what, and nothing is sold differently.
-    Raises Stripe's own errors where it could not be reached or would not talk to us.
+    If the result has `problems`, Stripe rejected something and what is sold is unchanged. Raises Stripe's own
+    errors if it cannot be reached or rejects our key.
     """
     sync = _CatalogSync(api, plan, key)
     phases = (
@@ -67,7 +67,7 @@ def _is_missing(step: Planned[Product] | Planned[Price], stripe_id: str | None) 
 
 
 async def _run_all(calls: Iterable[Awaitable[None]]) -> None:
-    """Let every call finish, also when one fails: what it did must be known before anything else is done."""
+    """Wait for every call, even if one fails, so that everything created is known; then raise the error."""
     for result in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
@@ -86,7 +86,7 @@ class _CatalogSync:
         self._made: list[tuple[str, str]] = []
 
     async def check_product(self, step: Planned[Product]) -> None:
-        """An adopted product must exist."""
+        """Check that an adopted product exists."""
         wanted = str(step.adopt)
         found = await self._call(
             step.path, "stripe_product_id", lambda: self._products.retrieve_async(wanted)
@@ -97,7 +97,7 @@ class _CatalogSync:
             self.found.products[step.after.code] = found.id
 
     async def check_price(self, step: Planned[Price]) -> None:
-        """An adopted price must exist, belong to the product's counterpart and charge the same."""
+        """Check that an adopted price exists, belongs to the product and charges the same."""
         wanted = str(step.adopt)
         found = await self._call(
             step.path,
@@ -106,9 +106,9 @@ class _CatalogSync:
         )
         if found is None:
             return
-        theirs = found.product if isinstance(found.product, str) else found.product.id
-        if theirs != self._stripe_product(step.after.product):
-            problem = f"{wanted} belongs to {theirs}; the product must name that as its stripe_product_id"
+        product_id = found.product if isinstance(found.product, str) else found.product.id
+        if product_id != self._stripe_product(step.after.product):
+            problem = f"{wanted} belongs to {product_id}; the product must name that as its stripe_product_id"
             self._add_problem(step.path, "stripe_price_id", problem)
         money = stripe_money(step.after, has_seats=step.after.product in self._plan.team_products)
         if other := money_differences(money, found.to_dict()):
@@ -118,7 +118,7 @@ class _CatalogSync:
         self.found.prices[step.after.code] = found.id
 
     async def make_product(self, step: Planned[Product]) -> None:
-        """Make the product, active."""
+        """Create the product, active."""
         product = step.after
         params: Any = {"name": product.name, "metadata": {PRODUCT_METADATA: product.code}}
         if product.description:
@@ -135,7 +135,7 @@ class _CatalogSync:
             self._made.append(("product", product.code))
 
     async def make_price(self, step: Planned[Price]) -> None:
-        """Make the price, active; its code is its lookup key."""
+        """Create the price, active; its code is its lookup key."""
         price = step.after
         money = stripe_money(price, has_seats=price.product in self._plan.team_products)
         params: Any = money.parameters() | _price_naming(price)
@@ -152,7 +152,7 @@ class _CatalogSync:
             self._made.append(("price", price.code))
 
     async def update_product(self, step: Planned[Product]) -> None:
-        """Bring name, description and whether it is sold up to date."""
+        """Update name, description and whether the product is active."""
         product = step.after
         params: Any = {
             "name": product.name,
@@ -171,7 +171,7 @@ class _CatalogSync:
         )
 
     async def update_price(self, step: Planned[Price]) -> None:
-        """Bring the lookup key and whether it is sold up to date; its money never changes."""
+        """Update the lookup key and whether the price is active; its money never changes."""
         price = step.after
         params: Any = {"active": not price.archived} | _price_naming(price)
         target = step.adopt or str(price.stripe_price_id)
@@ -185,7 +185,7 @@ class _CatalogSync:
         )
 
     def undo(self) -> Iterable[Awaitable[None]]:
-        """Switch off what this run made."""
+        """Deactivate what this run created."""
         for kind, code in self._made:
             yield self._switch_off(kind, code)
 
@@ -207,7 +207,7 @@ class _CatalogSync:
         *,
         may_be_missing: bool = False,
     ) -> Any:
-        """Stripe's answer; None where it refused, which is then one of the problems."""
+        """Return Stripe's response; None if the request was rejected, which adds a problem."""
         try:
             async with self._gate:
                 return await call()
@@ -229,6 +229,6 @@ class _CatalogSync:
 
 
 def _price_naming(price: Price) -> dict[str, Any]:
-    # A key still held by a price of an earlier installation moves to the price that is sold now.
+    # A lookup key that another Stripe price still has is transferred to this one.
     naming = {"lookup_key": price.code, "transfer_lookup_key": True}
     return {"metadata": {PRICE_METADATA: price.code}} | ({} if price.archived else naming)

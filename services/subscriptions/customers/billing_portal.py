@@ -1,4 +1,4 @@
-"""The steps of `open_portal`: who the customer is in Stripe, and a page for them there."""
+"""Opening Stripe's billing portal for a customer."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +12,7 @@ from tallystick.messages import subscriptions as m
 
 
 class PortalIntent(BaseModel):
-    """Whose page is to be opened."""
+    """The Stripe customer whose portal is opened."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,14 +21,14 @@ class PortalIntent(BaseModel):
 
 @service.external_command(m.OpenPortal)
 async def open_portal(steps: Steps, command: m.OpenPortal, stripe: StripeGateway) -> m.PortalOpened:
-    """Open Stripe's page for a customer."""
+    """Open Stripe's billing portal for a customer."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_portal(work, command), PortalIntent)
     return await open_page(stripe, command, intent, steps.key("portal"))
 
 
 async def plan_portal(work: UnitOfWork, command: m.OpenPortal) -> PortalIntent:
-    """Find the customer in Stripe; raises Rejected `not_found` and `no_stripe_customer`."""
+    """Find the Stripe customer; raises Rejected `not_found` and `no_stripe_customer`."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
         raise Rejected(
@@ -42,7 +42,7 @@ async def plan_portal(work: UnitOfWork, command: m.OpenPortal) -> PortalIntent:
 async def open_page(
     gateway: StripeGateway, command: m.OpenPortal, intent: PortalIntent, key: str
 ) -> m.PortalOpened:
-    """Open the page."""
+    """Create a portal session."""
     async with gateway.calls(), stripe_rejections():
         session = await gateway.api.billing_portal.sessions.create_async(
             {"customer": intent.stripe_customer_id, "return_url": command.return_url},

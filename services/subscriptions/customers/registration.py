@@ -1,4 +1,4 @@
-"""The steps of `register_customer`: what to do in Stripe, doing it, and letting the customer be known."""
+"""Registering a customer: plan the change in Stripe, make it, and write the customer."""
 
 from datetime import datetime
 from typing import Literal
@@ -31,7 +31,7 @@ from tallystick.messages import subscriptions as m
 
 
 class RegistrationIntent(BaseModel):
-    """What is to be done in Stripe for a customer who registers."""
+    """What to do in Stripe for a customer who registers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,25 +40,25 @@ class RegistrationIntent(BaseModel):
 
 
 class StripeCounterpart(BaseModel):
-    """What was done in Stripe: the customer there, and the subscriptions that came with it."""
+    """The customer's Stripe customer after that, and the subscriptions that came with it."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     stripe_customer_id: str | None
     name: str | None = None
-    """What Stripe called an adopted customer."""
+    """The name of an adopted Stripe customer."""
     subscriptions: list[StripeSubscription] = []
 
 
 NO_COUNTERPART = StripeCounterpart(stripe_customer_id=None)
-"""Where payments are off there is nobody in Stripe."""
+"""The result without Stripe."""
 
 
 @service.external_command(m.RegisterCustomer)
 async def register_customer(
     steps: Steps, command: m.RegisterCustomer, stripe: StripeGateway
 ) -> m.CustomerFound:
-    """Plan what Stripe must do, have it done, and let the customer be known."""
+    """Plan the change in Stripe, make it, and write the customer."""
     new = new_customer(command, steps.received_at)
     if not stripe.configured and command.stripe_customer_id is None:
         return await steps.record(
@@ -76,7 +76,7 @@ async def register_customer(
 async def plan_registration(
     work: UnitOfWork, command: m.RegisterCustomer, *, payments: bool
 ) -> RegistrationIntent:
-    """Decide what Stripe must be asked.
+    """Decide what to do in Stripe.
 
     Raises Rejected `stripe_customer_taken`, and `payments_not_configured` for an adoption without Stripe.
     """
@@ -99,7 +99,7 @@ async def plan_registration(
 async def register_in_stripe(
     stripe: StripeGateway, command: m.RegisterCustomer, intent: RegistrationIntent, key: str
 ) -> StripeCounterpart:
-    """Make, find or update the customer in Stripe; raises Rejected `not_found` for one that is not there."""
+    """Create, find or update the Stripe customer; raises Rejected `not_found`."""
     if intent.stripe_customer_id is None:
         if intent.in_stripe == "nothing":
             return NO_COUNTERPART
@@ -124,9 +124,9 @@ async def register_in_stripe(
         await stripe.update_customer(
             intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
         )
-    theirs = await stripe.list_subscriptions(intent.stripe_customer_id)
+    subscriptions = await stripe.list_subscriptions(intent.stripe_customer_id)
     return StripeCounterpart(
-        stripe_customer_id=intent.stripe_customer_id, name=known.name, subscriptions=theirs
+        stripe_customer_id=intent.stripe_customer_id, name=known.name, subscriptions=subscriptions
     )
 
 
@@ -136,9 +136,9 @@ async def record_registration(
     snapshot: m.CustomerSnapshot,
     counterpart: StripeCounterpart,
 ) -> m.CustomerFound:
-    """Let the customer be known, linked, and with the subscriptions that Stripe knew of.
+    """Write the customer, link the Stripe customer, and adopt its subscriptions.
 
-    `snapshot` is what there is to be known of them if nobody has heard of them before.
+    `snapshot` is the customer to insert if they are new.
     """
     (added,) = await work.run(insert_customer(snapshot))
     is_new = added.changed == 1
@@ -151,7 +151,7 @@ async def record_registration(
     row.name = command.full_name or row.name or counterpart.name
     row.notes = dict(row.notes if command.metadata is None else command.metadata)
     found = counterpart.stripe_customer_id
-    # Of two registrations at once the first keeps the customer that it made in Stripe.
+    # Of two concurrent registrations, the first keeps the Stripe customer that it created.
     may_link = row.stripe_customer_id is None or command.stripe_customer_id is not None
     if found is not None and found != row.stripe_customer_id and may_link:
         await link_stripe_customer(work, row, found)
@@ -168,7 +168,7 @@ async def record_registration(
 
 
 def new_customer(command: m.RegisterCustomer, created_at: datetime) -> m.CustomerSnapshot:
-    """A customer of whom nothing is known but this."""
+    """Build the snapshot of a new customer."""
     return m.CustomerSnapshot(
         type=command.customer.type,
         id=command.customer.id,

@@ -1,4 +1,4 @@
-"""Putting away, once a week, what nobody will finish: first payments, parked events, open checkouts."""
+"""The weekly cleanup of incomplete subscriptions, parked events and open checkouts."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -10,17 +10,17 @@ from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, Str
 from services.subscriptions.tables.subscriptions import CheckoutRow, ParkedEventRow, SubscriptionRow
 
 INCOMPLETE_LIFETIME = timedelta(days=2)
-"""Stripe gives a first payment 23 hours; whoever is incomplete after this was overlooked."""
+"""Stripe expires a first payment after 23 hours; an older incomplete subscription was missed."""
 PARKED_LIFETIME = timedelta(days=30)
-"""As long as Stripe lists an event: after that it cannot be asked about either."""
+"""How long Stripe lists an event; later it cannot be fetched either."""
 CHECKOUT_GRACE = timedelta(days=7)
-"""Stripe tells when a page has expired; after this, that did not reach us."""
+"""Stripe sends an event when a page expires; if the checkout is still open after this, it was missed."""
 
 
 async def run_cleanup(sync: StripeSync) -> None:
-    """Do all of it that is due by the moment of `sync`."""
+    """Clean up everything that is due at the time of `sync`."""
     if sync.stripe.configured:
-        await _end_incomplete_ones(sync)
+        await _end_incomplete_subscriptions(sync)
     async with sync.begin() as work:
         await work.session.execute(
             sa.delete(ParkedEventRow).where(ParkedEventRow.parked_at <= sync.at - PARKED_LIFETIME)
@@ -32,7 +32,7 @@ async def run_cleanup(sync: StripeSync) -> None:
         )
 
 
-async def _end_incomplete_ones(sync: StripeSync) -> None:
+async def _end_incomplete_subscriptions(sync: StripeSync) -> None:
     query = (
         sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
         .where(

@@ -1,7 +1,7 @@
-"""What happens when retries are used up, as this installation wants it.
+"""The configured end of a subscription whose payment retries are used up.
 
-Stripe ends such subscriptions by a setting of its dashboard that no API shows. Where it did what is wanted,
-nothing is left to do here; where it did less, this does the rest.
+Stripe ends such subscriptions by a setting of its dashboard that no API exposes. If Stripe did what is
+configured, nothing is left to do; if it did less, this does the rest.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ REASON = "It was not paid for, and the retries are used up."
 
 @dataclass(frozen=True, slots=True)
 class EndOfRetries:
-    """One look at everybody who is overdue, by the job of `sync`."""
+    """One pass over all overdue subscriptions, within the job of `sync`."""
 
     sync: StripeSync
-    wanted: EndState
+    end_state: EndState
 
     async def run(self) -> None:
-        """End, or mark as unpaid, whatever nobody tries to collect any more."""
+        """Cancel, or mark as unpaid, every subscription whose payment is no longer retried."""
         last = ""
         while page := await self._overdue(last):
             for subscription_id, stripe_id in page:
@@ -37,8 +37,8 @@ class EndOfRetries:
                 last = subscription_id
 
     async def _overdue(self, after: str) -> list[tuple[str, str]]:
-        """Who owes something, apart from those who are where they are wanted already."""
-        statuses = OVERDUE_STATUSES - {self.wanted}
+        """Load a page of overdue subscriptions that do not have the end state yet."""
+        statuses = OVERDUE_STATUSES - {self.end_state}
         query = (
             sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
             .where(IS_LIVE, SubscriptionRow.status.in_(statuses), SubscriptionRow.subscription_id > after)
@@ -52,7 +52,7 @@ class EndOfRetries:
         subscription = await self.sync.stripe.find_subscription(stripe_id)
         if subscription is None or not await self._retries_are_over(subscription):
             return
-        if self.wanted == "canceled":
+        if self.end_state == "canceled":
             key = f"subscriptions:end_of_retries:{stripe_id}"
             await self.sync.stripe.cancel_now(stripe_id, reason=REASON, key=key)
             await self.sync.sync_subscription(stripe_id)
@@ -72,7 +72,7 @@ class EndOfRetries:
         return await self._has_failed(subscription, invoice.get("attempt_count"))
 
     async def _has_failed(self, subscription: StripeSubscription, attempts: object) -> bool:
-        """Whether the last attempt is known to have failed: some payments are on their way for days."""
+        """Whether the last attempt is known to have failed: some payments take days."""
         if subscription.sends_invoice:
             return True
         async with self.sync.begin() as work:

@@ -1,4 +1,4 @@
-"""Jobs that compare subscriptions with Stripe and clean up."""
+"""Jobs that reconcile subscriptions with Stripe and clean up."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from shared.persistence.unit_of_work import Transactions
 async def sync_stripe(
     transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning
 ) -> None:
-    """What Stripe has is right, whatever its events have told us; who is given up ends as is configured."""
+    """Correct what differs from Stripe, and end subscriptions whose retries are used up."""
     sync = StripeSync(transactions, stripe, dunning, at)
     await sync.run()
     if stripe.configured and dunning.end_state is not None:
@@ -24,5 +24,5 @@ async def sync_stripe(
 
 @service.job("clean_up")
 async def clean_up(transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning) -> None:
-    """What nobody will finish is ended or forgotten."""
+    """End incomplete subscriptions, delete parked events and expire checkouts that were abandoned."""
     await run_cleanup(StripeSync(transactions, stripe, dunning, at, job="clean_up"))

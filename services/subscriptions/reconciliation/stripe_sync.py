@@ -1,6 +1,6 @@
-"""Comparing what we have of Stripe's subscriptions with what Stripe has, and correcting what differs.
+"""Comparing subscriptions with Stripe's and correcting differences.
 
-Webhooks keep both alike; this is for what was missed for good, and says so as the cause of its changes.
+Webhooks keep both in step; this corrects what they missed, and its changes name the job as their cause.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -39,19 +39,19 @@ from tallystick.messages.subscriptions import FINAL_STATUSES
 log = structlog.get_logger()
 
 PAGE = 100
-"""Subscriptions compared at a time: as many as Stripe lists on a page."""
+"""Subscriptions compared at a time: a page of Stripe's list."""
 CORRECTION_TRIES = 3
-"""How often Stripe is asked again because an event came in between; the next hour tries anew."""
+"""How often a subscription is fetched again because an event came in between."""
 
 IS_LIVE = sa.and_(
     SubscriptionRow.stripe_subscription_id.is_not(None), SubscriptionRow.status.not_in(FINAL_STATUSES)
 )
-"""What has a Stripe object and has not ended."""
+"""Has a Stripe object and has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class StripeSync:
-    """One comparison, of everything, by the job of this name."""
+    """One comparison of all subscriptions, by the job of this name."""
 
     transactions: Transactions
     stripe: StripeGateway
@@ -60,9 +60,9 @@ class StripeSync:
     job: str = "sync_stripe"
 
     async def run(self) -> None:
-        """Compare page by page of Stripe's list, then one by one what that did not name.
+        """Compare the pages of Stripe's list, then one by one the subscriptions that it does not contain.
 
-        That is what has ended there, and what lives on a test clock.
+        These have ended in Stripe or are on a test clock.
         """
         if not self.stripe.configured:
             return
@@ -78,9 +78,9 @@ class StripeSync:
     async def sync_subscription(
         self, stripe_id: str, when_missing: Callable[[State], State] | None = None
     ) -> None:
-        """Bring our row to what Stripe has now; take in a subscription of a customer of ours that we missed.
+        """Bring our row to what Stripe has now; adopt a missed subscription of a customer of ours.
 
-        What Stripe does not have at all has ended, or is what `settle` makes of it.
+        A subscription that Stripe does not have is canceled, or gets the state that `when_missing` returns.
         """
         for _ in range(CORRECTION_TRIES):
             revision = await self._revision(stripe_id)
@@ -129,7 +129,7 @@ class StripeSync:
         return with_grace(before, state, since=since, days=self.dunning.grace_days)
 
     async def _late_since(self, answer: StripeSubscription | None) -> datetime:
-        """From when grace is counted where we have not heard of a failed payment ourselves."""
+        """Return when the subscription became overdue, if no failed payment is known."""
         if answer is None or answer.status != "past_due" or answer.latest_invoice_id is None:
             return self.at
         invoice = await self.stripe.find_invoice(answer.latest_invoice_id)
@@ -143,7 +143,7 @@ class StripeSync:
             await adopt_subscription(work, customer, answer, await load_catalog(work))
 
     async def _find_differences(self, page: list[StripeSubscription]) -> list[StripeSubscription]:
-        """Those of a page that are not what we have, or that we ought to have; all others are marked."""
+        """Return the page's subscriptions that differ or are missing; mark the others as synced."""
         theirs = {subscription.stripe_subscription_id: subscription for subscription in page}
         async with self.begin() as work:
             catalog = await load_catalog(work)
@@ -198,7 +198,7 @@ async def _known_customers(work: UnitOfWork, page: list[StripeSubscription]) -> 
 
 
 async def _mark_synced(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> None:
-    """Remember that these are alike; whoever is just being changed is looked at on their own."""
+    """Mark rows as synced; locked rows are skipped and compared one by one later."""
     free = (
         sa.select(SubscriptionRow.subscription_id)
         .where(SubscriptionRow.stripe_subscription_id.in_(stripe_ids))
@@ -213,7 +213,7 @@ async def _mark_synced(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> 
 
 
 async def _pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscription]]:
-    """Stripe's subscriptions that have not ended, newest first."""
+    """Yield pages of Stripe's subscriptions that have not ended, newest first."""
     params: dict[str, Any] = {"limit": PAGE}
     while True:
         async with gateway.calls():

@@ -1,4 +1,4 @@
-"""Stripe's saved payment methods: what can be charged while nobody is there."""
+"""Saved payment methods, which can be charged while the customer is not present."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,22 @@ from services.subscriptions.stripe.client import StripeGateway
 
 @dataclass(frozen=True, slots=True)
 class SavedPaymentMethod:
-    """What a customer's charges go to."""
+    """The payment method that a customer's charges go to."""
 
     stripe_id: str
     is_default: bool
 
     @property
     def explicit_id(self) -> str | None:
-        """What a new subscription has to name to be charged to it: nothing where it is the default.
+        """The id to set on a new subscription: None for the customer's default.
 
-        A default that the customer changes later is then charged from then on.
+        A subscription without its own payment method follows later changes of the default.
         """
         return None if self.is_default else self.stripe_id
 
 
 async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) -> SavedPaymentMethod | None:
-    """What a customer's charges go to: their default, else what they saved last; None without either."""
+    """Return a customer's default payment method, else the one saved last, else None."""
     async with gateway.calls():
         try:
             customer = await gateway.api.customers.retrieve_async(stripe_customer_id)

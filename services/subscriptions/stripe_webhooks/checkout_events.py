@@ -1,4 +1,4 @@
-"""Applying `checkout.session.*`: what becomes of the checkouts that were started here."""
+"""Applying `checkout.session.*` to the checkouts that were started here."""
 
 from services.subscriptions.customers.stripe_link import adopt_subscription
 from services.subscriptions.domain.stripe_objects import read_checkout
@@ -8,7 +8,7 @@ from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
 
 
 async def apply_checkout(context: EventContext) -> None:
-    """Complete or release one of our checkouts, and take in the subscription it led to."""
+    """Complete or release one of our checkouts, and adopt the subscription it led to."""
     work = context.work
     session = read_checkout(context.event.object)
     checkout = await find_checkout(
@@ -27,7 +27,7 @@ async def apply_checkout(context: EventContext) -> None:
     stripe_id = session.stripe_subscription_id
     if stripe_id is None or await subscription_by_stripe_id(work.session, stripe_id) is not None:
         return
-    # Now rather than with its own event: in between, nothing would hold the plan for this customer.
+    # Not left to the subscription's own event: until then, nothing would reserve the plan.
     subscription = context.fetched.subscription(stripe_id, NO_REVISION)
     if subscription is not None:
         await adopt_subscription(work, customer, subscription, await context.catalog())

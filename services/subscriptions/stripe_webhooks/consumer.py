@@ -1,4 +1,4 @@
-"""From a message with a Stripe event to its effect, and to the report of how that went."""
+"""The consumer of Stripe's events: apply each event and report the outcome."""
 
 from collections.abc import Awaitable, Callable
 
@@ -24,7 +24,7 @@ from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, Sto
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 FETCHES_MAX = 8
-"""Questions to Stripe for one event: two are common, more mean that the object keeps changing."""
+"""Objects fetched for one event: two are common, more mean that the object keeps changing."""
 ERROR_MAX_CHARACTERS = 500
 REPORTED_ATTEMPTS_MAX = 1000
 
@@ -40,9 +40,9 @@ _APPLIERS: dict[str, Callable[[EventContext], Awaitable[None]]] = {
 async def apply_stripe_event(
     transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
 ) -> None:
-    """Apply the Stripe event in a message and report how it went; raises what made it fail.
+    """Apply the Stripe event in a message and report the outcome; raises the error of a failure.
 
-    Types that nobody applies are passed over in silence: they are stored as ignored already.
+    Event types that are never applied are skipped without a report: they are stored as ignored already.
     """
     try:
         event = read_event(orjson.loads(incoming.body))
@@ -110,7 +110,7 @@ def _report(
     status: StoredEventStatus,
     error: str | None = None,
 ) -> None:
-    # One report for each delivery, also when a replay counts its deliveries from 1 again.
+    # The id is unique for each delivery, also when a replay starts counting deliveries from 1 again.
     published = int(incoming.published_at.timestamp() * 1_000_000)
     work.send(
         RecordOutcome(

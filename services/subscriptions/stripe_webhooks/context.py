@@ -1,4 +1,4 @@
-"""One Stripe event on its way into our tables."""
+"""The context in which one Stripe event is applied."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 
 class UnknownCustomer(Exception):
-    """The event is about a customer who is not known yet."""
+    """The event is about a Stripe customer that is not linked to one of ours, so it is parked."""
 
     def __init__(self, stripe_customer_id: str) -> None:
         super().__init__(stripe_customer_id)
@@ -21,12 +21,12 @@ class UnknownCustomer(Exception):
 
 
 class IrrelevantEvent(Exception):
-    """The event is about something that was not made here and does not concern us."""
+    """The event is about an object that was not created here, so it is ignored."""
 
 
 @dataclass(slots=True)
 class EventContext:
-    """An event, the transaction it is applied in, and what Stripe has answered so far."""
+    """An event, the transaction in which it is applied, and the objects fetched from Stripe so far."""
 
     work: UnitOfWork
     event: StripeEvent
@@ -35,7 +35,7 @@ class EventContext:
     _catalog: CatalogView | None = None
 
     async def catalog(self) -> CatalogView:
-        """The catalog, read once."""
+        """Return the catalog, loaded once."""
         if self._catalog is None:
             self._catalog = await load_catalog(self.work)
         return self._catalog
@@ -43,9 +43,10 @@ class EventContext:
     async def customer(
         self, stripe_customer_id: str, known: SubscriptionRow | InvoiceRow | None = None
     ) -> CustomerRow:
-        """The customer that the event is about, locked; raises Parked for one we do not know.
+        """Load and lock the event's customer; raises UnknownCustomer if none is linked.
 
-        What is `known` stays its customer's, also where Stripe has told first that it deleted its own.
+        A `known` subscription or invoice keeps its customer even if Stripe's customer was deleted and
+        unlinked.
         """
         session = self.work.session
         if known is not None:

@@ -1,7 +1,7 @@
-"""Asking Stripe between transactions: no lock is held while somebody outside takes their time.
+"""Fetching objects from Stripe between transactions, so that no lock is held during a call.
 
-Whoever needs an object as Stripe has it now raises `AskStripe`, which undoes the transaction; the object is
-fetched, and everything is done again with the answer at hand.
+Code that needs an object as Stripe has it now raises `NeedsStripeObject`, which rolls back the transaction;
+the object is fetched, and the event is applied again with it.
 """
 
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from services.subscriptions.stripe.client import StripeGateway
 
 Kind = Literal["subscription", "invoice", "lines", "customer"]
 NO_REVISION = 0
-"""The revision under which Stripe is asked for what is not compared with a row of ours."""
+"""The revision for objects that are not compared with a row."""
 
 
 class NeedsStripeObject(Exception):
-    """An object must be fetched before this can go on; `revision` is that of the row it is compared with."""
+    """An object must be fetched first; `revision` is that of the row it is compared with."""
 
     def __init__(self, kind: Kind, stripe_id: str, revision: int) -> None:
         super().__init__(f"{kind} {stripe_id}")
@@ -25,13 +25,13 @@ class NeedsStripeObject(Exception):
 
 @dataclass(slots=True)
 class FetchedObjects:
-    """What Stripe has said so far while one event is applied."""
+    """The objects fetched from Stripe while one event is applied."""
 
     stripe: StripeGateway
     _objects: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
 
     async def fetch(self, needed: NeedsStripeObject) -> None:
-        """Fetch what was asked for. Without a key there is no answer, as for what Stripe does not have."""
+        """Fetch an object. Without a key it is None, as if Stripe did not have it."""
         answer: Any = None
         if self.stripe.configured:
             find: Any = {
@@ -44,22 +44,22 @@ class FetchedObjects:
         self._objects[needed.kind, needed.stripe_id] = (needed.revision, answer)
 
     def subscription(self, stripe_id: str, revision: int) -> StripeSubscription | None:
-        """A subscription as Stripe has it, fetched since our row has had this revision."""
+        """Return a subscription, fetched when our row had this revision."""
         answer: StripeSubscription | None = self._fetched("subscription", stripe_id, revision)
         return answer
 
     def invoice(self, stripe_id: str, revision: int) -> Json | None:
-        """An invoice as Stripe has it, fetched since our row has had this revision."""
+        """Return an invoice, fetched when our row had this revision."""
         answer: Json | None = self._fetched("invoice", stripe_id, revision)
         return answer
 
     def lines(self, stripe_invoice_id: str) -> list[Json] | None:
-        """The lines of an invoice as Stripe has it."""
+        """Return the lines of an invoice."""
         answer: list[Json] | None = self._fetched("lines", stripe_invoice_id, NO_REVISION)
         return answer
 
     def customer(self, stripe_id: str, revision: int) -> StripeCustomer | None:
-        """A customer as Stripe has it, fetched since our row has had this revision."""
+        """Return a customer, fetched when our row had this revision."""
         answer: StripeCustomer | None = self._fetched("customer", stripe_id, revision)
         return answer
 

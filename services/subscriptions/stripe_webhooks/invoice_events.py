@@ -1,4 +1,4 @@
-"""Applying `invoice.*`: invoices are Stripe's, we keep and tell what it says of them."""
+"""Applying `invoice.*`: a copy of Stripe's invoice is stored, and events are emitted for its changes."""
 
 from dataclasses import replace
 
@@ -17,13 +17,13 @@ from shared.ids import new_id
 
 
 async def apply_invoice(context: EventContext) -> None:
-    """Bring our row to what the event, or in doubt Stripe itself, says of the invoice."""
+    """Update our row from the event or, if the order is unclear, from the invoice fetched from Stripe."""
     event, work = context.event, context.work
     invoice = await _read(context, event.object)
     if event.type == "invoice.deleted":
         invoice = replace(invoice, status="void")
     customer = await context.customer(invoice.stripe_customer_id, await _find_owner_row(context, invoice))
-    # What an event says of an attempt stays true, however much later anything else is known.
+    # A failed attempt is a fact, even if a newer state of the invoice is known.
     failed = invoice.attempt_count if event.type == "invoice.payment_failed" else 0
     row = await invoice_by_stripe_id(work.session, invoice.stripe_invoice_id)
     before = invoice_from_row(row) if row is not None else None
@@ -51,10 +51,10 @@ async def apply_invoice(context: EventContext) -> None:
 def choose_invoice_action(
     before: Invoice, row: InvoiceRow, invoice: Invoice, event: StripeEvent
 ) -> EventAction:
-    """What to do with an event about an invoice that we have.
+    """Decide what to do with an event about a known invoice.
 
-    An invoice only ever goes forward, which puts most states in order without asking. Time does not: what we
-    have may have been fetched, and so be newer than the event that it was fetched for.
+    An invoice only progresses, which orders most states without fetching it. The events' times do not: our
+    row may have been fetched and so be newer than the event that it was fetched for.
     """
     if invoice == before:
         return EventAction.IGNORE
@@ -67,7 +67,7 @@ def choose_invoice_action(
 
 
 async def _find_owner_row(context: EventContext, invoice: Invoice) -> InvoiceRow | SubscriptionRow | None:
-    """What we have that says whose the invoice is: itself, or the subscription that it is for."""
+    """Load the row that shows whose invoice it is: its own, or that of its subscription."""
     session, stripe_id = context.work.session, invoice.stripe_subscription_id
     row = await invoice_by_stripe_id(session, invoice.stripe_invoice_id)
     return row or (await subscription_by_stripe_id(session, stripe_id) if stripe_id is not None else None)
@@ -79,7 +79,7 @@ async def _fetch_current(context: EventContext, row: InvoiceRow, invoice: Invoic
 
 
 async def _read(context: EventContext, body: Json) -> Invoice:
-    """The invoice with all its lines, of which Stripe sends the first few along and lists the others."""
+    """Read the invoice with all its lines; Stripe sends only the first few with the event."""
     if (body.get("lines") or {}).get("has_more"):
         lines = context.fetched.lines(str(body.get("id")))
         body = body if lines is None else {**body, "lines": {"data": lines}}
@@ -87,7 +87,7 @@ async def _read(context: EventContext, body: Json) -> Invoice:
 
 
 async def _subscription_id(context: EventContext, customer: CustomerRow, invoice: Invoice) -> str | None:
-    """Our id of the subscription that an invoice is for; one that we do not know yet is taken in first."""
+    """Return our id of an invoice's subscription; an unknown subscription is adopted first."""
     stripe_id = invoice.stripe_subscription_id
     if stripe_id is None:
         return None

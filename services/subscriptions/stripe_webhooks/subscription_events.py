@@ -1,4 +1,4 @@
-"""Applying `customer.subscription.*`: also of subscriptions that were not made by a checkout of ours."""
+"""Applying `customer.subscription.*`, also to subscriptions that were not created by our checkout."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ TRIAL_ENDS_SOON = "customer.subscription.trial_will_end"
 
 
 async def apply_subscription(context: EventContext) -> None:
-    """Bring our row to what the event, or in doubt Stripe itself, says of the subscription."""
+    """Update our row from the event or, if the order is unclear, from the fetched subscription."""
     event, work = context.event, context.work
     subscription = read_subscription(event.object)
     known = await subscription_by_stripe_id(work.session, subscription.stripe_subscription_id)
@@ -64,7 +64,7 @@ async def apply_subscription(context: EventContext) -> None:
 async def _state_after(
     context: EventContext, before: State | None, subscription: StripeSubscription
 ) -> State:
-    """The state that an object tells; what is deleted has ended, whatever else it says."""
+    """Return the state in an object; after `deleted` it is final, whatever the object says."""
     event, state = context.event, state_from_stripe(subscription, await context.catalog(), before)
     if event.type == "customer.subscription.deleted" and not state.is_final:
         return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
@@ -74,9 +74,9 @@ async def _state_after(
 async def _with_grace(
     context: EventContext, row: SubscriptionRow | None, subscription: StripeSubscription, state: State
 ) -> State:
-    """The state with the grace of who has just become late, counted from the failed payment.
+    """Add a grace period to a state that has just become past due, counted from the failed payment.
 
-    The event at hand may be an older one, for which a later state was fetched: its time says nothing.
+    The event may be older than the fetched state, so its time is used only as a last resort.
     """
     before = state_from_row(row) if row is not None else None
     if not needs_grace(before, state):
@@ -111,7 +111,7 @@ def _arrived_event(event: StripeEvent, state: State, present: State) -> ArrivedE
 
 
 def _record_event(row: SubscriptionRow, event: StripeEvent, *, is_ahead: bool) -> None:
-    """How far Stripe's events are taken into account now."""
+    """Record the newest applied Stripe event in the row."""
     row.stripe_is_ahead = is_ahead
     row.stripe_revision += 1
     rank = rank_of(event.type)
