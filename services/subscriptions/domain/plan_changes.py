@@ -167,7 +167,9 @@ def _check_compatibility(
             else "Use start_checkout."
         )
         raise RuleViolation(
-            "unknown_price", f"Nobody changes between free and paid prices. {how}", price=price.code
+            "unknown_price",
+            f"A subscription cannot change between free and paid prices. {how}",
+            price=price.code,
         )
     if None not in (price.currency, current.currency) and price.currency != current.currency:
         raise RuleViolation(

@@ -58,7 +58,7 @@ async def _end_incomplete(sync: StripeSync, stripe_id: str) -> None:
     def expire(state: State) -> State:
         return replace(state, status="expired", ended_at=sync.at)
 
-    theirs = await sync.stripe.find_subscription(stripe_id)
-    if theirs is not None and theirs.status == "incomplete":
+    subscription = await sync.stripe.find_subscription(stripe_id)
+    if subscription is not None and subscription.status == "incomplete":
         await sync.stripe.cancel_now(stripe_id, reason=None, key=f"subscriptions:clean_up:{stripe_id}")
     await sync.sync_subscription(stripe_id, expire)

@@ -144,14 +144,14 @@ class StripeSync:
 
     async def _find_differences(self, page: list[StripeSubscription]) -> list[StripeSubscription]:
         """Return the page's subscriptions that differ or are missing; mark the others as synced."""
-        theirs = {subscription.stripe_subscription_id: subscription for subscription in page}
+        by_id = {subscription.stripe_subscription_id: subscription for subscription in page}
         async with self.begin() as work:
             catalog = await load_catalog(work)
-            query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(theirs))
+            query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(by_id))
             known = {row.stripe_subscription_id: row for row in await work.session.scalars(query)}
             customers = await _known_customers(work, page)
             differing = []
-            for stripe_id, subscription in theirs.items():
+            for stripe_id, subscription in by_id.items():
                 row = known.get(stripe_id)
                 if row is None:
                     if subscription.stripe_customer_id in customers:
@@ -161,7 +161,7 @@ class StripeSync:
                 state = self._with_grace(before, state_from_stripe(subscription, catalog, before), self.at)
                 if row.status not in FINAL_STATUSES and changes(before, state):
                     differing.append(subscription)
-            same = theirs.keys() - {subscription.stripe_subscription_id for subscription in differing}
+            same = by_id.keys() - {subscription.stripe_subscription_id for subscription in differing}
             await _mark_synced(work, same, self.at)
         return differing
 
