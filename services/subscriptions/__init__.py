@@ -1,1 +1,1 @@
-"""Catalog, customers, subscriptions, invoices and entitlements; what costs money is asked of Stripe here."""
+"""The service of catalog, customers, subscriptions, invoices and entitlements; it calls Stripe's API."""

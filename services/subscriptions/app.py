@@ -60,7 +60,7 @@ HANDLERS = (
 
 
 def provide(settings: Settings) -> list[Any]:
-    """What handlers are given beside their message."""
+    """Create the dependencies that handlers can ask for as parameters."""
     key = settings.stripe_secret_key
     client = ServiceClient(settings, service.name)
     return [

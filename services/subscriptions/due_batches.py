@@ -1,7 +1,7 @@
-"""How every job works through what is due: batch after batch of customers, each batch one transaction.
+"""How jobs process due subscriptions: in batches of customers, one transaction for each batch.
 
-What is done no longer is due, so a doubled tick finds nothing, and one that was missed is made up for by the
-next.
+A processed subscription is no longer due, so a repeated tick finds nothing, and a missed one is made up for
+by the next.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,11 +16,11 @@ from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 DUE_CUSTOMERS_BATCH = 100
-"""Customers changed in one transaction: enough to be cheap, few enough to wait for."""
+"""Customers changed in one transaction: enough to be cheap, few enough to keep locks short."""
 
 
-def cause(job: str, at: datetime) -> str:
-    """The `caused_by` of what a job of this service changes."""
+def job_cause(job: str, at: datetime) -> str:
+    """Return the `caused_by` of what a job of this service changes."""
     return tick_cause("subscriptions", job, at)
 
 
@@ -32,18 +32,18 @@ async def for_each_due(
     first: InstrumentedAttribute[datetime | None],
     change: Callable[[UnitOfWork, SubscriptionRow], Awaitable[None]],
 ) -> None:
-    """Change every subscription that is `due`, those with the earliest `first` before others.
+    """Change every subscription that is `due`, in the order of the column `first`.
 
-    `change` must leave a subscription no longer due.
+    `change` must leave the subscription no longer due.
     """
     nearest = sa.select(SubscriptionRow.customer).where(due).order_by(first).limit(DUE_CUSTOMERS_BATCH)
     before: list[str] = []
     while True:
-        async with transactions.begin(caused_by=cause(job, at), now=at) as work:
+        async with transactions.begin(caused_by=job_cause(job, at), now=at) as work:
             tokens = list(await work.session.scalars(nearest))
-            refuse_to_stand_still(job, before, tokens)
+            check_progress(job, before, tokens)
             await lock_customers(work, set(tokens))
-            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == any_of(tokens))
+            query = sa.select(SubscriptionRow).where(due, SubscriptionRow.customer == equals_any(tokens))
             rows = await work.session.scalars(query.order_by(SubscriptionRow.subscription_id))
             for row in rows.all():
                 await change(work, row)
@@ -52,12 +52,12 @@ async def for_each_due(
         before = tokens
 
 
-def any_of(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
-    """What equals any of these: one value, where IN takes as many as there are."""
+def equals_any(tokens: Iterable[str]) -> sa.CollectionAggregate[bool]:
+    """Compare with any of these tokens: one array parameter, where IN takes one for each."""
     return sa.any_(sa.cast(list(tokens), sa.ARRAY(sa.Text)))
 
 
-def refuse_to_stand_still(job: str, before: list[str], tokens: list[str]) -> None:
-    """Raise RuntimeError where a batch left everything due: the job would never end."""
+def check_progress(job: str, before: list[str], tokens: list[str]) -> None:
+    """Raise RuntimeError if a batch equals the one before: the job would never end."""
     if tokens and tokens == before:
-        raise RuntimeError(f"{job} gets nowhere with {tokens[0]} and {len(tokens) - 1} others")
+        raise RuntimeError(f"{job} makes no progress with {tokens[0]} and {len(tokens) - 1} others")

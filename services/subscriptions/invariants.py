@@ -1,13 +1,13 @@
-"""What must hold of this service's live data, for `./dev audit`."""
+"""Invariants of this service's live data, for `./dev audit`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE, HeldSeat, compute_entitlements
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.repository.overrides import override_of
-from services.subscriptions.snapshots import allowance_of_row, state_of_row
+from services.subscriptions.repository.overrides import override_from_row
+from services.subscriptions.snapshots import allowance_from_row, state_from_row
 from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow
 from shared.operations.audit import Live
@@ -24,24 +24,24 @@ _KEYS = {
     ("entitlement", "entitlements"): "customer || '.' || feature",
     ("add_on", "add_ons"): "add_on_id",
 }
-"""By entity and table, how the outbox names a row."""
+"""The expression for an entity's id in the outbox, by entity and table."""
 
 
 @dataclass(frozen=True, slots=True)
-class TheBucketIsWhatTheTablesSay:
-    """Every key of `billing_entitlements` has the value of its row, and no other key is there."""
+class BucketMatchesTables:
+    """Every key of `billing_entitlements` has the value of its row, and there is no other key."""
 
     name: str = "the entitlements bucket equals the tables"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Keys that still differ after everything committed has had the time to be published."""
+        """Return keys that still differ after everything committed had time to be published."""
         return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
         rows = await _entitlements(live)
         wanted = {
             entitlement_key(row.customer, row.feature): BucketEntry(
-                version=row.version, **dict(allowance_of_row(row))
+                version=row.version, **dict(allowance_from_row(row))
             )
             for row in rows
             if row.granted
@@ -55,49 +55,49 @@ class TheBucketIsWhatTheTablesSay:
 
 
 @dataclass(frozen=True, slots=True)
-class EntitlementsFollowSubscriptions:
-    """What is stored for each customer is what their subscriptions, seats and overrides give."""
+class EntitlementsMatchSources:
+    """The stored entitlements are those computed from subscriptions, seats and overrides."""
 
     name: str = "entitlements are what subscriptions, seats and overrides give"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Entitlements that a computation from the subscriptions does not confirm."""
+        """Return stored entitlements that differ from the computed ones."""
         return await lasting(lambda: self._differences(live))
 
     async def _differences(self, live: Live) -> list[str]:
         states: dict[str, dict[str, State]] = {}
         for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.subscriptions WHERE ended_at IS NULL"):
             subscription = SubscriptionRow(**row)
-            states.setdefault(subscription.customer, {})[subscription.subscription_id] = state_of_row(
+            states.setdefault(subscription.customer, {})[subscription.subscription_id] = state_from_row(
                 subscription
             )
         overrides: dict[str, list[Override]] = {}
         for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.overrides WHERE ended_at IS NULL"):
-            overrides.setdefault(row["customer"], []).append(override_of(OverrideRow(**row)))
+            overrides.setdefault(row["customer"], []).append(override_from_row(OverrideRow(**row)))
         seats = await _seats(live, {of: state for by_id in states.values() for of, state in by_id.items()})
         wanted: dict[tuple[str, str], Allowance] = {
             (customer, feature): allowance
             for customer in states.keys() | overrides.keys() | seats.keys()
-            for feature, allowance in entitlements_of(
+            for feature, allowance in compute_entitlements(
                 states.get(customer, {}), overrides.get(customer, []), seats.get(customer, [])
             ).items()
         }
         stored = {(row.customer, row.feature): row for row in await _entitlements(live)}
         return [
-            f"{customer}.{feature} should be {wanted.get((customer, feature), NOTHING)!r}"
+            f"{customer}.{feature} should be {wanted.get((customer, feature), NO_ALLOWANCE)!r}"
             for customer, feature in sorted(wanted.keys() | stored.keys())
             if not _is_right(stored.get((customer, feature)), wanted.get((customer, feature)))
         ]
 
 
 @dataclass(frozen=True, slots=True)
-class RowsAreAtTheirLastVersion:
-    """No row was changed without telling, and nothing was told that is not in a row."""
+class RowsMatchLastEvents:
+    """Every row's version is that of its last event."""
 
     name: str = "rows are at the version that was told last"
 
     async def violations(self, live: Live) -> Sequence[str]:
-        """Rows whose version is not that of their last event."""
+        """Return rows whose version is not that of their last event."""
         found = []
         for (entity, table), key in _KEYS.items():
             rows = await live.rows(
@@ -119,16 +119,16 @@ class RowsAreAtTheirLastVersion:
 
 
 INVARIANTS = (
-    TheBucketIsWhatTheTablesSay(),
-    EntitlementsFollowSubscriptions(),
-    RowsAreAtTheirLastVersion(),
+    BucketMatchesTables(),
+    EntitlementsMatchSources(),
+    RowsMatchLastEvents(),
 )
 
 
 def _is_right(row: EntitlementRow | None, wanted: Allowance | None) -> bool:
     if row is None:
         return wanted is None
-    return row.granted == (wanted is not None) and allowance_of_row(row) == (wanted or NOTHING)
+    return row.granted == (wanted is not None) and allowance_from_row(row) == (wanted or NO_ALLOWANCE)
 
 
 async def _entitlements(live: Live) -> list[EntitlementRow]:
@@ -137,7 +137,7 @@ async def _entitlements(live: Live) -> list[EntitlementRow]:
 
 
 async def _seats(live: Live, states: dict[str, State]) -> dict[str, list[HeldSeat]]:
-    """By member's token, the seats from which they have anything."""
+    """Load the seats that grant anything, by member token."""
     rows = await live.rows(
         SCHEMA,
         """SELECT member, seat_id, multiplier, subscription_id

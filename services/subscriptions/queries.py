@@ -1,9 +1,9 @@
-"""Answers to the questions about customers, subscriptions, invoices and entitlements."""
+"""The questions about customers, subscriptions, invoices and entitlements."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.subscriptions.domain.entitlements import NOTHING
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE
 from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.repository import subscriptions
 from services.subscriptions.service import service
@@ -21,7 +21,7 @@ from tallystick.messages import subscriptions as m
 
 @service.question(m.GetCustomer)
 async def get_customer(work: UnitOfWork, question: m.GetCustomer) -> m.CustomerFound:
-    """A customer; raises Rejected `not_found`."""
+    """Return a customer; raises Rejected `not_found`."""
     row = await subscriptions.find_customer(work.session, question.customer.token)
     if row is None:
         raise _unknown_customer(question.customer.token)
@@ -30,7 +30,7 @@ async def get_customer(work: UnitOfWork, question: m.GetCustomer) -> m.CustomerF
 
 @service.question(m.ListCustomers)
 async def list_customers(work: UnitOfWork, question: m.ListCustomers) -> m.CustomerPage:
-    """A page of customers, of all or of those in whom something is found."""
+    """Return a page of customers, all of them or those that match a search."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await subscriptions.list_customers(
         work.session, search=question.search, before=before, limit=question.limit + 1
@@ -46,7 +46,7 @@ async def list_customers(work: UnitOfWork, question: m.ListCustomers) -> m.Custo
 async def get_subscription(
     work: UnitOfWork, questions: Sequence[m.GetSubscription]
 ) -> list[m.SubscriptionFound | Rejected]:
-    """For each question the subscription, or that there is none."""
+    """Return for each question the subscription, or a rejection if there is none."""
     tokens = {question.customer.token for question in questions if question.customer is not None}
     ids = {question.subscription_id for question in questions if question.subscription_id is not None}
     newest = await subscriptions.newest_subscriptions(work.session, tokens) if tokens else {}
@@ -65,7 +65,7 @@ async def get_subscription(
 
 @service.question(m.ListSubscriptions)
 async def list_subscriptions(work: UnitOfWork, question: m.ListSubscriptions) -> m.SubscriptionPage:
-    """A page of subscriptions; one row more than shown tells whether there is a next page."""
+    """Return a page of subscriptions; one row more is loaded to know whether there is a next page."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await subscriptions.list_subscriptions(
         work.session,
@@ -83,7 +83,7 @@ async def list_subscriptions(work: UnitOfWork, question: m.ListSubscriptions) ->
 
 @service.question(m.ListInvoices)
 async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.InvoicePage:
-    """A page of a customer's invoices."""
+    """Return a page of a customer's invoices."""
     before = _invoice_key(question.cursor) if question.cursor is not None else None
     rows = await subscriptions.list_invoices(
         work.session, question.customer.token, before=before, limit=question.limit + 1
@@ -98,15 +98,15 @@ async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.Invoice
 
 @service.question(m.CheckEntitlement, together=True)
 async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
-    """For each question, what a customer may use of a feature."""
+    """Return for each question a customer's allowance of a feature."""
     wanted = [(question.customer.token, question.feature) for question in questions]
-    found = await subscriptions.allowances(work, wanted)
-    return [found.get(key, NOTHING) for key in wanted]
+    found = await subscriptions.find_allowances(work, wanted)
+    return [found.get(key, NO_ALLOWANCE) for key in wanted]
 
 
 @service.question(m.ListEntitlements)
 async def list_entitlements(work: UnitOfWork, question: m.ListEntitlements) -> m.EntitlementPage:
-    """A page of what a customer may use."""
+    """Return a page of a customer's entitlements."""
     after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await subscriptions.list_entitlements(
         work.session, question.customer.token, after=after, limit=question.limit + 1

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def as_rejection(rule: Callable[[], Result]) -> Result:
-    """Apply a rule; a RuleViolation is raised as the Rejected that is stored and answered."""
+    """Apply a rule, and raise its RuleViolation as a Rejected."""
     try:
         return rule()
     except RuleViolation as violation:

@@ -1,4 +1,4 @@
-"""From rows to what others see of them, and between a subscription's row and its state."""
+"""Converting between rows, domain objects and the snapshots of messages."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -48,7 +48,7 @@ _INVOICE_FIELDS = (
 
 
 def customer_snapshot(row: CustomerRow) -> m.CustomerSnapshot:
-    """A customer as others see them."""
+    """Build a customer's snapshot."""
     customer = Customer.from_token(row.customer)
     return m.CustomerSnapshot(
         type=customer.type,
@@ -65,8 +65,8 @@ def customer_snapshot(row: CustomerRow) -> m.CustomerSnapshot:
 
 
 def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
-    """A subscription as others see it."""
-    state = state_of_row(row)
+    """Build a subscription's snapshot."""
+    state = state_from_row(row)
     return m.SubscriptionSnapshot(
         subscription_id=row.subscription_id,
         version=row.version,
@@ -79,13 +79,13 @@ def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
     )
 
 
-def state_of_row(row: SubscriptionRow) -> State:
-    """The state that a row holds."""
-    return state_of_columns([getattr(row, field) for field in STATE_COLUMNS])
+def state_from_row(row: SubscriptionRow) -> State:
+    """Build the state that a row stores."""
+    return state_from_columns([getattr(row, field) for field in STATE_COLUMNS])
 
 
-def state_of_columns(values: Sequence[Any]) -> State:
-    """The state in a row's `STATE_COLUMNS`."""
+def state_from_columns(values: Sequence[Any]) -> State:
+    """Build a state from a row's `STATE_COLUMNS`."""
     items, scheduled, *others = values
     return State(
         items=tuple(m.SubscriptionItem.model_validate(item) for item in items),
@@ -94,7 +94,7 @@ def state_of_columns(values: Sequence[Any]) -> State:
     )
 
 
-def put_state(row: SubscriptionRow, state: State) -> None:
+def write_state(row: SubscriptionRow, state: State) -> None:
     """Write a state into a row."""
     for field in _STATE_FIELDS:
         setattr(row, field, getattr(state, field))
@@ -104,7 +104,7 @@ def put_state(row: SubscriptionRow, state: State) -> None:
 
 
 def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
-    """An invoice as others see it."""
+    """Build an invoice's snapshot."""
     shown = (field for field in _INVOICE_FIELDS if field in m.InvoiceSnapshot.model_fields)
     return m.InvoiceSnapshot(
         invoice_id=row.invoice_id,
@@ -116,12 +116,12 @@ def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
     )
 
 
-def invoice_of_row(row: InvoiceRow) -> Invoice:
-    """The invoice that a row holds."""
+def invoice_from_row(row: InvoiceRow) -> Invoice:
+    """Build the invoice that a row stores."""
     return Invoice(lines=tuple(_lines(row)), **{field: getattr(row, field) for field in _INVOICE_FIELDS})
 
 
-def put_invoice(row: InvoiceRow, invoice: Invoice) -> None:
+def write_invoice(row: InvoiceRow, invoice: Invoice) -> None:
     """Write an invoice into a row."""
     for field in _INVOICE_FIELDS:
         setattr(row, field, getattr(invoice, field))
@@ -129,18 +129,18 @@ def put_invoice(row: InvoiceRow, invoice: Invoice) -> None:
 
 
 def entitlement_snapshot(row: EntitlementRow) -> m.EntitlementSnapshot:
-    """What a customer has of a feature, as others see it."""
+    """Build an entitlement's snapshot."""
     return m.EntitlementSnapshot(
         entitlement_id=entitlement_key(row.customer, row.feature),
         version=row.version,
         customer=Customer.from_token(row.customer),
         feature=row.feature,
-        **dict(allowance_of_row(row)),
+        **dict(allowance_from_row(row)),
     )
 
 
-def allowance_of_row(row: EntitlementRow) -> m.Allowance:
-    """What a row of an entitlement allows."""
+def allowance_from_row(row: EntitlementRow) -> m.Allowance:
+    """Build the allowance that an entitlement's row stores."""
     return m.Allowance(
         allowed=row.allowed,
         quantity=row.quantity,
@@ -150,10 +150,10 @@ def allowance_of_row(row: EntitlementRow) -> m.Allowance:
 
 
 def sources_from(stored: Iterable[object]) -> list[m.EntitlementSource]:
-    """The sources of an entitlement, as stored."""
+    """Parse the stored sources of an entitlement."""
     return [m.EntitlementSource.model_validate(source) for source in stored]
 
 
 def _lines(row: InvoiceRow) -> list[m.InvoiceLine]:
-    # Stored as JSON, where moments are text.
+    # Stored as JSON, where times are strings.
     return [m.InvoiceLine.model_validate(line, strict=False) for line in row.lines]

@@ -1,6 +1,6 @@
 """The only place that writes the state of customers, subscriptions and invoices and emits their events.
 
-The caller has locked the customer's row, so versions follow one another.
+The caller has locked the customer's row, so versions are consecutive.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,10 +11,10 @@ from services.subscriptions.domain.subscription_state import State, changes
 from services.subscriptions.snapshots import (
     customer_snapshot,
     invoice_snapshot,
-    put_invoice,
-    put_state,
-    state_of_row,
+    state_from_row,
     subscription_snapshot,
+    write_invoice,
+    write_state,
 )
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork
@@ -26,7 +26,7 @@ def emit_customer(work: UnitOfWork, row: CustomerRow, event: str) -> None:
     """Emit a customer's event with the next version."""
     row.version += 1
     snapshot = customer_snapshot(row)
-    # The entity `customer` and whose entity it is are the same here: the snapshot serves as both.
+    # The event's entity is the customer itself, so the snapshot is passed as `customer`.
     work.emit(m.CustomerEvent, event, version=row.version, customer=snapshot)
 
 
@@ -36,19 +36,19 @@ class SubscriptionChange:
 
     row: SubscriptionRow
     before: State | None
-    """None: it is new."""
+    """None for a new subscription."""
     after: State
 
 
 Reaction = Callable[[UnitOfWork, SubscriptionChange], Awaitable[None]]
 reactions: list[Reaction] = []
-"""What follows from every change of a subscription, in the same transaction; see `reactions.py`."""
+"""Run after every change of a subscription, in the same transaction; see `reactions.py`."""
 
 
 async def change_subscription(
     work: UnitOfWork, row: SubscriptionRow, after: State, *, is_new: bool = False
 ) -> bool:
-    """Bring a subscription to a state, emit an event for each step, and run the reactions.
+    """Write a subscription's new state, emit an event for each step, and run the reactions.
 
     Returns whether anything changed.
     """
@@ -56,10 +56,10 @@ async def change_subscription(
         raise RuntimeError(
             "import services.subscriptions.reactions: add-ons and entitlements would be missed"
         )
-    before = None if is_new else state_of_row(row)
+    before = None if is_new else state_from_row(row)
     steps = changes(before, after)
     for step in steps:
-        put_state(row, step.state)
+        write_state(row, step.state)
         emit_subscription(work, row, step.event)
     if is_new:
         work.session.add(row)
@@ -82,11 +82,11 @@ def emit_subscription(work: UnitOfWork, row: SubscriptionRow, event: str) -> Non
     )
 
 
-def change_invoice(work: UnitOfWork, row: InvoiceRow, told: list[InvoiceChange]) -> None:
+def change_invoice(work: UnitOfWork, row: InvoiceRow, steps: list[InvoiceChange]) -> None:
     """Write an invoice's changes one by one, with an event for each."""
-    for change in told:
+    for change in steps:
         row.version += 1
-        put_invoice(row, change.invoice)
+        write_invoice(row, change.invoice)
         if change.event == "paymentFailed":
             row.told_failures = change.invoice.attempt_count
         work.emit(

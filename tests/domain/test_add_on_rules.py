@@ -8,15 +8,15 @@ import pytest
 
 from services.subscriptions.domain.add_ons import (
     AddOnState,
-    add_on_at,
     add_on_state_of,
-    as_domain_name,
-    checked_details,
     event_between,
+    normalize_domain_name,
+    require_add_on_price,
     require_plan,
+    validate_details,
 )
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.orders import Line, order_lines, refuse_what_people_sell
+from services.subscriptions.domain.orders import Line, order_lines, require_listed_prices
 from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import ItemToBuy
@@ -73,7 +73,7 @@ SHELF = CatalogView(
 
 
 def test_a_listed_price_of_an_add_on_is_found() -> None:
-    found, sold = add_on_at(SHELF, "domain_yearly")
+    found, sold = require_add_on_price(SHELF, "domain_yearly")
     assert (found.code, sold.code) == ("domain_yearly", "domain")
 
 
@@ -88,13 +88,13 @@ def test_a_listed_price_of_an_add_on_is_found() -> None:
 )
 def test_anything_else_is_refused(code: str, refusal: str) -> None:
     with pytest.raises(RuleViolation) as refused:
-        add_on_at(SHELF, code)
+        require_add_on_price(SHELF, code)
     assert refused.value.code == refusal
 
 
 def test_details_are_kept_in_one_form() -> None:
     told = {"domain_name": " Shop.Example. ", "contact_email": "me@shop.example", "note": " gift "}
-    assert checked_details(DOMAIN, told) == {
+    assert validate_details(DOMAIN, told) == {
         "domain_name": "shop.example",
         "contact_email": "me@shop.example",
         "note": "gift",
@@ -103,7 +103,7 @@ def test_details_are_kept_in_one_form() -> None:
 
 def test_everything_that_is_missing_or_wrong_is_named_at_once() -> None:
     with pytest.raises(RuleViolation) as refused:
-        checked_details(DOMAIN, {"domain_name": "not a domain", "contact_email": "  "})
+        validate_details(DOMAIN, {"domain_name": "not a domain", "contact_email": "  "})
     assert refused.value.code == "add_on_details_required"
     assert refused.value.details == {
         "missing": ["contact_email"],
@@ -112,7 +112,7 @@ def test_everything_that_is_missing_or_wrong_is_named_at_once() -> None:
 
 
 def test_what_needs_no_details_takes_none() -> None:
-    assert checked_details(product("ssl", "add_on"), {}) == {}
+    assert validate_details(product("ssl", "add_on"), {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_what_needs_no_details_takes_none() -> None:
     ],
 )
 def test_a_domain_name_is_taken(text: str, name: str) -> None:
-    assert as_domain_name(text) == name
+    assert normalize_domain_name(text) == name
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_domain_name_is_taken(text: str, name: str) -> None:
 )
 def test_anything_else_is_no_domain_name(text: str) -> None:
     with pytest.raises(ValueError, match="is "):
-        as_domain_name(text)
+        normalize_domain_name(text)
 
 
 @pytest.mark.parametrize("status", ["trialing", "active", "past_due"])
@@ -224,6 +224,6 @@ def test_what_people_sell_is_not_sold_at_checkout() -> None:
     special = [Line(SHELF.prices["solo_special"], SHELF.products["solo"], 1)]
     assert order_lines(SHELF, [ItemToBuy(price="solo_special")], free=False) == special
     with pytest.raises(RuleViolation) as refused:
-        refuse_what_people_sell(special)
+        require_listed_prices(special)
     assert (refused.value.code, refused.value.details) == ("unknown_price", {"price": "solo_special"})
-    refuse_what_people_sell([Line(SHELF.prices["solo_monthly"], SHELF.products["solo"], 1)])
+    require_listed_prices([Line(SHELF.prices["solo_monthly"], SHELF.products["solo"], 1)])

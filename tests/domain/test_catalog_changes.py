@@ -12,9 +12,12 @@ from services.subscriptions.domain.catalog.diff import (
     DesiredCatalog,
     desired_catalog,
     plan_changes,
-    with_counterparts,
+    with_stripe_ids,
 )
-from services.subscriptions.domain.catalog.immutability import changed_for_good, changed_prices
+from services.subscriptions.domain.catalog.immutability import (
+    immutable_field_changes,
+    immutable_price_changes,
+)
 from tallystick.messages.catalog import CatalogChanges, CatalogDocument, CodeChanges, Price, Product
 from tests.support.catalogs import team_catalog
 
@@ -39,7 +42,7 @@ def applied(document: Any, before: CatalogView | None = None, ids: Ids | None = 
     """The catalog after a document was applied; `ids` are those given by Stripe."""
     before = before or CatalogView()
     ids = ids or Ids()
-    steps = with_counterparts(plan(document, before, in_stripe=bool(ids.products)), ids.products, ids.prices)
+    steps = with_stripe_ids(plan(document, before, in_stripe=bool(ids.products)), ids.products, ids.prices)
     return CatalogView(
         features={**before.features, **{step.after.code: step.after for step in steps.features}},
         products={**before.products, **{step.after.code: step.after for step in steps.products}},
@@ -147,7 +150,7 @@ def test_the_money_of_a_price_cannot_change(field: str, value: object) -> None:
     current = applied(team_catalog())
     document = team_catalog()
     document["products"][0]["prices"][0][field] = value
-    found = changed_prices(desired(document, current), current)
+    found = immutable_price_changes(desired(document, current), current)
     assert [(price.path, price.price, price.fields) for price in found] == [
         ("products[0].prices[0]", "solo_monthly", [field])
     ]
@@ -157,7 +160,7 @@ def test_tiers_are_money_too() -> None:
     current = applied(team_catalog())
     document = team_catalog()
     document["products"][1]["prices"][0]["tiers"][0]["up_to"] = 6
-    assert changed_prices(desired(document, current), current)[0].fields == ["tiers"]
+    assert immutable_price_changes(desired(document, current), current)[0].fields == ["tiers"]
 
 
 def test_an_archived_price_does_not_come_back_with_other_money() -> None:
@@ -166,21 +169,21 @@ def test_an_archived_price_does_not_come_back_with_other_money() -> None:
     gone = applied(document, applied(team_catalog()))
     document = team_catalog()
     document["products"][0]["prices"][0]["unit_amount"] = 5900
-    assert changed_prices(desired(document, gone), gone)[0].fields == ["unit_amount"]
+    assert immutable_price_changes(desired(document, gone), gone)[0].fields == ["unit_amount"]
 
 
 def test_a_price_stays_with_its_product() -> None:
     current = applied(team_catalog())
     document = team_catalog()
     document["products"][1]["prices"].append(document["products"][0]["prices"].pop(0))
-    assert changed_prices(desired(document, current), current)[0].fields == ["product"]
+    assert immutable_price_changes(desired(document, current), current)[0].fields == ["product"]
 
 
 def test_trial_and_listing_of_a_price_may_change() -> None:
     current = applied(team_catalog())
     document = team_catalog()
     document["products"][0]["prices"][0] |= {"trial_days": 14, "listed": False}
-    assert changed_prices(desired(document, current), current) == []
+    assert immutable_price_changes(desired(document, current), current) == []
     assert plan(document, current).changes.prices.updated == ["solo_monthly"]
 
 
@@ -191,7 +194,7 @@ def test_kinds_and_seats_cannot_change_once_something_may_be_sold() -> None:
     document["products"][0]["kind"] = "add_on"
     team = document["products"][1]
     team |= {"seats": None, "features": team["features"][:2]}
-    found = changed_for_good(desired(document, current), current)
+    found = immutable_field_changes(desired(document, current), current)
     assert [problem.path for problem in found] == [
         "features[0].kind",
         "products[0].kind",
@@ -228,8 +231,8 @@ def test_naming_the_counterpart_that_is_known_changes_nothing() -> None:
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_1"
     document["products"][0]["prices"][0]["stripe_price_id"] = "price_1"
-    assert changed_prices(desired(document, current), current) == []
-    assert changed_for_good(desired(document, current), current) == []
+    assert immutable_price_changes(desired(document, current), current) == []
+    assert immutable_field_changes(desired(document, current), current) == []
     assert plan(document, current, in_stripe=True).is_empty
 
 
@@ -238,8 +241,8 @@ def test_a_counterpart_cannot_be_exchanged() -> None:
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_9"
     document["products"][0]["prices"][0]["stripe_price_id"] = "price_9"
-    assert changed_prices(desired(document, current), current)[0].fields == ["stripe_price_id"]
-    problems = changed_for_good(desired(document, current), current)
+    assert immutable_price_changes(desired(document, current), current)[0].fields == ["stripe_price_id"]
+    problems = immutable_field_changes(desired(document, current), current)
     assert [problem.path for problem in problems] == ["products[0].stripe_product_id"]
 
 
@@ -248,7 +251,7 @@ def test_a_counterpart_that_belongs_to_another_code_cannot_be_adopted() -> None:
     document = team_catalog()
     more = {"code": "more", "name": "More", "kind": "plan", "stripe_product_id": "prod_1"}
     document["products"].append(more)
-    problems = changed_for_good(desired(document, current), current)
+    problems = immutable_field_changes(desired(document, current), current)
     assert [problem.path for problem in problems] == ["products[2].stripe_product_id"]
 
 

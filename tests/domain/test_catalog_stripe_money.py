@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.catalog.stripe_prices import disagreements, stripe_money
+from services.subscriptions.catalog.stripe_prices import money_differences, stripe_money
 from tallystick.messages.catalog import Price, Tier
 
 
@@ -92,7 +92,9 @@ STRIPES_FLAT: dict[str, Any] = {
 
 
 def test_the_same_money_agrees() -> None:
-    assert disagreements(stripe_money(price("flat", unit_amount=4900), has_seats=False), STRIPES_FLAT) == []
+    assert (
+        money_differences(stripe_money(price("flat", unit_amount=4900), has_seats=False), STRIPES_FLAT) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_the_same_money_agrees() -> None:
 )
 def test_other_money_disagrees(theirs: dict[str, Any], fields: list[str]) -> None:
     wanted = stripe_money(price("flat", unit_amount=4900), has_seats=False)
-    assert disagreements(wanted, STRIPES_FLAT | theirs) == fields
+    assert money_differences(wanted, STRIPES_FLAT | theirs) == fields
 
 
 def test_tiers_agree_however_stripe_writes_an_amount_of_nothing() -> None:
@@ -123,6 +125,6 @@ def test_tiers_agree_however_stripe_writes_an_amount_of_nothing() -> None:
             {"up_to": None, "unit_amount": None, "unit_amount_decimal": None, "flat_amount": 20},
         ],
     }
-    assert disagreements(wanted, theirs) == []
+    assert money_differences(wanted, theirs) == []
     fraction = {"up_to": None, "unit_amount": None, "unit_amount_decimal": "0.5", "flat_amount": 20}
-    assert disagreements(wanted, theirs | {"tiers": [theirs["tiers"][0], fraction]}) == ["tiers"]
+    assert money_differences(wanted, theirs | {"tiers": [theirs["tiers"][0], fraction]}) == ["tiers"]

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.domain.dunning import given_up, is_given_up, recounted, restricted, with_grace
-from services.subscriptions.domain.entitlements import entitlements_of
+from services.subscriptions.domain.dunning import (
+    collection_has_ended,
+    mark_unpaid,
+    restricted,
+    with_grace,
+    with_recounted_grace,
+)
+from services.subscriptions.domain.entitlements import compute_entitlements
 from services.subscriptions.domain.subscription_state import State, changes
 from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
 
@@ -55,8 +61,8 @@ def test_the_end_of_grace_is_told_and_takes_everything_away() -> None:
         "past_due",
         WEEK_AFTER,
     )
-    assert entitlements_of({"sub_1": IN_GRACE})["orders"].quantity == 100
-    assert entitlements_of({"sub_1": change.state}) == {}
+    assert compute_entitlements({"sub_1": IN_GRACE})["orders"].quantity == 100
+    assert compute_entitlements({"sub_1": change.state}) == {}
 
 
 def test_paying_late_restores_everything() -> None:
@@ -65,7 +71,7 @@ def test_paying_late_restores_everything() -> None:
     [change] = changes(over, ACTIVE)
 
     assert (change.event, change.state.restricted, change.state.grace_until) == ("recovered", False, None)
-    assert entitlements_of({"sub_1": change.state})["orders"].quantity == 100
+    assert compute_entitlements({"sub_1": change.state})["orders"].quantity == 100
 
 
 def test_what_stripe_says_again_of_an_overdue_subscription_lifts_nothing() -> None:
@@ -78,25 +84,25 @@ def test_running_out_of_retries_keeps_what_was_told() -> None:
     [change] = changes(IN_GRACE, replace(LATE, status="unpaid"))
 
     assert (change.event, change.state.status, change.state.grace_until) == ("updated", "unpaid", WEEK_AFTER)
-    assert entitlements_of({"sub_1": change.state}) == {}
+    assert compute_entitlements({"sub_1": change.state}) == {}
 
 
 def test_grace_is_counted_again_once_the_first_failure_is_heard_of() -> None:
     early = replace(LATE, grace_until=WEEK_AFTER - timedelta(hours=1))
 
-    assert recounted(early, [FAILED], [FAILED], days=7).grace_until == WEEK_AFTER
+    assert with_recounted_grace(early, [FAILED], [FAILED], days=7).grace_until == WEEK_AFTER
 
 
 def test_grace_from_a_failure_is_never_prolonged_by_another() -> None:
     again = FAILED + timedelta(days=3)
 
-    assert recounted(IN_GRACE, [FAILED, again], [again], days=7) == IN_GRACE
-    assert recounted(IN_GRACE, [FAILED, again], [FAILED, again], days=7) == IN_GRACE
+    assert with_recounted_grace(IN_GRACE, [FAILED, again], [again], days=7) == IN_GRACE
+    assert with_recounted_grace(IN_GRACE, [FAILED, again], [FAILED, again], days=7) == IN_GRACE
 
 
 @pytest.mark.parametrize("state", [ACTIVE, LATE, replace(IN_GRACE, restricted=True)])
 def test_only_grace_that_runs_is_counted_again(state: State) -> None:
-    assert recounted(state, [FAILED], [FAILED], days=7) == state
+    assert with_recounted_grace(state, [FAILED], [FAILED], days=7) == state
 
 
 RETRIED = {"status": "open", "collection_method": "charge_automatically", "attempt_count": 4}
@@ -118,9 +124,9 @@ SENT = {"status": "open", "collection_method": "send_invoice", "due_date": int(F
 )
 def test_an_invoice_is_given_up_when_nobody_tries_any_more(invoice: dict[str, Any], is_over: bool) -> None:
     # Thirty days after 1 February; a sent invoice is not tried, but waited for.
-    assert is_given_up(invoice, datetime(2026, 3, 3, tzinfo=UTC)) is is_over
+    assert collection_has_ended(invoice, datetime(2026, 3, 3, tzinfo=UTC)) is is_over
 
 
 def test_who_is_given_up_is_unpaid_and_who_has_paid_is_not() -> None:
-    assert given_up(IN_GRACE).status == "unpaid"
-    assert given_up(ACTIVE) == ACTIVE
+    assert mark_unpaid(IN_GRACE).status == "unpaid"
+    assert mark_unpaid(ACTIVE) == ACTIVE

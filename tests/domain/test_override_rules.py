@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.domain.entitlements import entitlements_of
-from services.subscriptions.domain.overrides import Override, OverrideRequest, decided
+from services.subscriptions.domain.entitlements import compute_entitlements
+from services.subscriptions.domain.overrides import Override, OverrideRequest, resolve_override
 from services.subscriptions.domain.rule_violation import RuleViolation
 from tests.domain.test_entitlements import gives, subscribed
 
@@ -28,7 +28,7 @@ def request(kind: Any = "limit", **fields: Any) -> OverrideRequest:
 def test_a_quantity_is_added_to_what_subscriptions_give() -> None:
     plan = {"sub_a": subscribed(gives("members", "limit", 10))}
 
-    found = entitlements_of(plan, [Override("members", True, 5, None)])["members"]
+    found = compute_entitlements(plan, [Override("members", True, 5, None)])["members"]
 
     assert (found.allowed, found.quantity, found.expires_at) == (True, 15, None)
     assert [(source.subscription_id, source.through) for source in found.sources] == [
@@ -38,7 +38,7 @@ def test_a_quantity_is_added_to_what_subscriptions_give() -> None:
 
 
 def test_a_feature_nobody_sold_is_there_until_the_override_ends() -> None:
-    found = entitlements_of({}, [Override("api", True, None, MARCH)])["api"]
+    found = compute_entitlements({}, [Override("api", True, None, MARCH)])["api"]
 
     assert (found.allowed, found.quantity, found.expires_at) == (True, None, MARCH)
 
@@ -46,7 +46,7 @@ def test_a_feature_nobody_sold_is_there_until_the_override_ends() -> None:
 def test_without_a_quantity_a_limit_becomes_unlimited() -> None:
     plan = {"sub_a": subscribed(gives("members", "limit", 10))}
 
-    found = entitlements_of(plan, [Override("members", True, None, MARCH)])["members"]
+    found = compute_entitlements(plan, [Override("members", True, None, MARCH)])["members"]
 
     assert (found.allowed, found.quantity) == (True, None)
     # The plan's ten stay when the override ends.
@@ -56,7 +56,7 @@ def test_without_a_quantity_a_limit_becomes_unlimited() -> None:
 def test_taking_away_is_stronger_than_any_subscription() -> None:
     plan = {"sub_a": subscribed(gives("api", "flag"), gives("members", "limit", 10))}
 
-    found = entitlements_of(plan, [Override("api", False, None, MARCH)])
+    found = compute_entitlements(plan, [Override("api", False, None, MARCH)])
 
     assert (found["api"].allowed, found["api"].quantity) == (False, 0)
     assert [source.through for source in found["api"].sources] == ["override"]
@@ -64,7 +64,7 @@ def test_taking_away_is_stronger_than_any_subscription() -> None:
 
 
 def test_no_units_at_all_are_not_allowed() -> None:
-    assert not entitlements_of({}, [Override("hours", True, 0, None)])["hours"].allowed
+    assert not compute_entitlements({}, [Override("hours", True, 0, None)])["hours"].allowed
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_no_units_at_all_are_not_allowed() -> None:
     ],
 )
 def test_a_wish_says_what_is_given(asked: OverrideRequest, given: Override) -> None:
-    assert decided(asked, NOW) == given
+    assert resolve_override(asked, NOW) == given
 
 
 @pytest.mark.parametrize("until", [NOW, NOW - timedelta(days=1)])
 def test_a_wish_whose_time_is_over_ends_the_override(until: datetime) -> None:
-    assert decided(request(until=until), NOW) is None
-    assert decided(request(quantity=5, until=until), NOW) is None
+    assert resolve_override(request(until=until), NOW) is None
+    assert resolve_override(request(quantity=5, until=until), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_a_wish_whose_time_is_over_ends_the_override(until: datetime) -> None:
 )
 def test_a_wish_that_means_nothing_is_refused(asked: OverrideRequest, field: str) -> None:
     with pytest.raises(RuleViolation) as refused:
-        decided(asked, NOW)
+        resolve_override(asked, NOW)
     assert (refused.value.code, refused.value.details) == ("invalid_message", {"field": field})

@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import Line
-from services.subscriptions.domain.self_managed_periods import anchor_of, moved_on, paused, resumed, started
+from services.subscriptions.domain.self_managed_periods import (
+    advance_period,
+    initial_anchor,
+    initial_state,
+    paused,
+    resumed,
+)
 from services.subscriptions.domain.subscription_state import changes
 from tallystick.messages.catalog import Price, Product
 
@@ -48,7 +54,7 @@ LINES = [Line(PRICE, PRODUCT, 1)]
 
 
 def test_without_a_trial_the_first_period_begins_at_once() -> None:
-    state = started(SHELF, LINES, on(1, 31))
+    state = initial_state(SHELF, LINES, on(1, 31))
 
     assert (state.status, state.collection, state.current_period_start, state.current_period_end) == (
         "active",
@@ -56,14 +62,14 @@ def test_without_a_trial_the_first_period_begins_at_once() -> None:
         on(1, 31),
         on(2, 28),
     )
-    assert anchor_of(state) == on(1, 31)
+    assert initial_anchor(state) == on(1, 31)
 
 
 def test_a_trial_comes_before_the_first_period() -> None:
-    state = started(SHELF, LINES, on(1, 1), trial_days=14)
+    state = initial_state(SHELF, LINES, on(1, 1), trial_days=14)
 
     assert (state.status, state.trial_end, state.current_period_end) == ("trialing", on(1, 15), on(1, 15))
-    after = moved_on(state, SHELF, on(1, 15), "month", on(1, 15))
+    after = advance_period(state, SHELF, on(1, 15), "month", on(1, 15))
     assert (after.status, after.current_period_start, after.current_period_end) == (
         "active",
         on(1, 15),
@@ -73,16 +79,16 @@ def test_a_trial_comes_before_the_first_period() -> None:
 
 
 def test_three_missed_periods_are_one_renewal() -> None:
-    state = started(SHELF, LINES, on(1, 31))
+    state = initial_state(SHELF, LINES, on(1, 31))
 
-    after = moved_on(state, SHELF, on(1, 31), "month", on(5, 2))
+    after = advance_period(state, SHELF, on(1, 31), "month", on(5, 2))
 
     assert (after.current_period_start, after.current_period_end) == (on(4, 30), on(5, 31))
     assert [change.event for change in changes(state, after)] == ["renewed"]
 
 
 def test_a_pause_within_the_period_leaves_the_period() -> None:
-    state = started(SHELF, LINES, on(1, 1))
+    state = initial_state(SHELF, LINES, on(1, 1))
 
     after = resumed(paused(state), SHELF, on(1, 1), "month", on(1, 20))
 
@@ -91,7 +97,7 @@ def test_a_pause_within_the_period_leaves_the_period() -> None:
 
 
 def test_a_pause_over_the_end_of_the_period_leads_into_the_present_one() -> None:
-    state = started(SHELF, LINES, on(1, 1))
+    state = initial_state(SHELF, LINES, on(1, 1))
 
     after = resumed(paused(state), SHELF, on(1, 1), "month", on(3, 10))
 
@@ -103,13 +109,13 @@ def test_a_pause_over_the_end_of_the_period_leads_into_the_present_one() -> None
 
 
 def test_a_paused_trial_goes_on_as_a_trial() -> None:
-    state = started(SHELF, LINES, on(1, 1), trial_days=14)
+    state = initial_state(SHELF, LINES, on(1, 1), trial_days=14)
 
     assert resumed(paused(state), SHELF, on(1, 15), "month", on(1, 10)) == state
 
 
 def test_what_was_to_end_ends_though_paused() -> None:
-    state = replace(paused(started(SHELF, LINES, on(1, 1))), cancel_at_period_end=True)
+    state = replace(paused(initial_state(SHELF, LINES, on(1, 1))), cancel_at_period_end=True)
 
     after = resumed(state, SHELF, on(1, 1), "month", on(2, 3))
 

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.catalog_lookup import item_of
-from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide
+from services.subscriptions.domain.catalog_lookup import build_item
+from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
 from services.subscriptions.domain.rule_violation import RuleViolation
-from services.subscriptions.domain.self_managed_changes import changed_now, scheduled, take_scheduled
+from services.subscriptions.domain.self_managed_changes import (
+    apply_change_now,
+    apply_scheduled_change,
+    with_scheduled_change,
+)
 from services.subscriptions.domain.subscription_state import State, changes
 from tallystick.messages.catalog import Price, Product, SeatRule
 
@@ -78,7 +82,7 @@ SHELF = CatalogView(
 
 
 def state(*bought: tuple[str, int], **fields: Any) -> State:
-    items = tuple(item_of(SHELF, SHELF.prices[code], quantity) for code, quantity in bought)
+    items = tuple(build_item(SHELF, SHELF.prices[code], quantity) for code, quantity in bought)
     values: dict[str, Any] = {"status": "active", "collection": "none", "items": items}
     return State(**{**values, "current_period_start": JANUARY, "current_period_end": FEBRUARY, **fields})
 
@@ -88,7 +92,7 @@ def request(price: str | None = None, quantity: int | None = None, when: Any = N
 
 
 def decided(of: State, wanted: ChangeRequest, occupied: int = 0) -> PlanChange:
-    return decide(SHELF, of, wanted, seats_occupied=occupied)
+    return decide_change(SHELF, of, wanted, seats_occupied=occupied)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +167,9 @@ def test_only_what_runs_is_changed(status: Any) -> None:
 def test_who_has_an_old_price_may_have_it_in_another_number_but_nobody_comes_back_to_it() -> None:
     old = SHELF.prices["crew_month"].model_copy(update={"archived": True})
     shelf = CatalogView(products=SHELF.products, prices={**SHELF.prices, "crew_month": old})
-    assert decide(shelf, state(("crew_month", 5)), request(quantity=6), seats_occupied=0).how == "now"
+    assert decide_change(shelf, state(("crew_month", 5)), request(quantity=6), seats_occupied=0).how == "now"
     with pytest.raises(RuleViolation) as refusal:
-        decide(shelf, state(("solo_month", 1)), request("crew_month"), seats_occupied=0)
+        decide_change(shelf, state(("solo_month", 1)), request("crew_month"), seats_occupied=0)
     assert refusal.value.code == "unknown_price"
 
 
@@ -197,20 +201,20 @@ def test_of_several_items_the_plan_is_meant() -> None:
 
 def test_what_waits_takes_effect_when_its_time_has_come_and_not_before() -> None:
     crew = state(("crew_month", 5))
-    waiting = scheduled(crew, decided(crew, request(quantity=3)))
+    waiting = with_scheduled_change(crew, decided(crew, request(quantity=3)))
     assert [change.event for change in changes(crew, waiting)] == ["changeScheduled"]
-    assert take_scheduled(waiting, SHELF, JANUARY, "month", MIDDLE) == (waiting, JANUARY, "month")
-    taken, anchor, interval = take_scheduled(waiting, SHELF, JANUARY, "month", FEBRUARY)
+    assert apply_scheduled_change(waiting, SHELF, JANUARY, "month", MIDDLE) == (waiting, JANUARY, "month")
+    taken, anchor, interval = apply_scheduled_change(waiting, SHELF, JANUARY, "month", FEBRUARY)
     assert ([item.quantity for item in taken.items], taken.scheduled_change) == ([3], None)
     assert (anchor, interval) == (JANUARY, "month")
 
 
 def test_another_interval_is_counted_from_the_change() -> None:
     crew = state(("solo_month", 1))
-    waiting = scheduled(crew, decided(crew, request("solo_year", when="period_end")))
-    _, anchor, interval = take_scheduled(waiting, SHELF, JANUARY, "month", FEBRUARY)
+    waiting = with_scheduled_change(crew, decided(crew, request("solo_year", when="period_end")))
+    _, anchor, interval = apply_scheduled_change(waiting, SHELF, JANUARY, "month", FEBRUARY)
     assert (anchor, interval) == (FEBRUARY, "year")
-    at_once = changed_now(crew, SHELF, decided(crew, request("solo_year")), MIDDLE)
+    at_once = apply_change_now(crew, SHELF, decided(crew, request("solo_year")), MIDDLE)
     assert (at_once.current_period_start, at_once.current_period_end) == (
         MIDDLE,
         datetime(2027, 1, 16, 12, tzinfo=UTC),
@@ -219,13 +223,15 @@ def test_another_interval_is_counted_from_the_change() -> None:
 
 def test_what_ends_takes_no_change() -> None:
     crew = state(("crew_month", 5))
-    waiting = replace(scheduled(crew, decided(crew, request(quantity=3))), cancel_at_period_end=True)
-    assert take_scheduled(waiting, SHELF, JANUARY, "month", FEBRUARY)[0] is waiting
+    waiting = replace(
+        with_scheduled_change(crew, decided(crew, request(quantity=3))), cancel_at_period_end=True
+    )
+    assert apply_scheduled_change(waiting, SHELF, JANUARY, "month", FEBRUARY)[0] is waiting
 
 
 def test_the_same_wish_again_and_the_way_back() -> None:
     crew = state(("crew_month", 5))
-    waiting = scheduled(crew, decided(crew, request(quantity=3)))
+    waiting = with_scheduled_change(crew, decided(crew, request(quantity=3)))
     assert decided(waiting, request(quantity=3)).how == "nothing"
     assert decided(waiting, request(quantity=5)).how == "unschedule"
     assert decided(waiting, request("crew_month")).how == "unschedule"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sandbox.stripe.billing import pricing as theirs
 from services.subscriptions.catalog.stripe_prices import UNBOUNDED, stripe_money
 from services.subscriptions.domain.pricing import period_amount
-from services.subscriptions.domain.proration import Bought, prorated
+from services.subscriptions.domain.proration import PricedQuantity, prorated
 from tallystick.messages.catalog import Price
 from tests.domain.test_subscription_pricing import price, prices
 
@@ -34,4 +34,4 @@ def test_a_whole_period(wanted: Price, quantity: int) -> None:
 @given(st.one_of(prices, flat), st.integers(1, 1000), st.fractions(0, 1))
 def test_a_part_of_a_period(wanted: Price, quantity: int, share: Fraction) -> None:
     exact = theirs.total(in_stripe(wanted), quantity) * share
-    assert prorated(Bought(wanted, quantity), share) == theirs.round_minor(exact)
+    assert prorated(PricedQuantity(wanted, quantity), share) == theirs.round_minor(exact)

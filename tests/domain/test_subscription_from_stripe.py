@@ -7,7 +7,7 @@ import pytest
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, overdue_since, read_invoice
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import Malformed, read_event, read_subscription
 
 SHELF = CatalogView()
@@ -79,7 +79,7 @@ def invoice(**fields: Any) -> dict[str, Any]:
 
 
 def test_the_period_is_read_from_the_items() -> None:
-    state = state_of(read_subscription(subscription()), SHELF)
+    state = state_from_stripe(read_subscription(subscription()), SHELF)
 
     assert state.current_period_end == datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -89,11 +89,13 @@ def test_the_period_is_read_from_the_subscription_of_older_versions() -> None:
     for item in old["items"]["data"]:
         del item["current_period_start"], item["current_period_end"]
 
-    assert state_of(read_subscription(old), SHELF).current_period_end == datetime(2026, 2, 1, tzinfo=UTC)
+    assert state_from_stripe(read_subscription(old), SHELF).current_period_end == datetime(
+        2026, 2, 1, tzinfo=UTC
+    )
 
 
 def test_a_price_that_we_do_not_sell_is_kept_and_shown() -> None:
-    [item] = state_of(read_subscription(subscription()), SHELF).items
+    [item] = state_from_stripe(read_subscription(subscription()), SHELF).items
 
     assert (item.product, item.price, item.stripe_price_id, item.quantity) == (None, None, "price_1", 3)
 
@@ -118,15 +120,15 @@ def test_a_price_that_we_do_not_sell_is_kept_and_shown() -> None:
     ],
 )
 def test_stripe_s_statuses_in_our_terms(fields: dict[str, Any], status: str) -> None:
-    assert state_of(read_subscription(subscription(**fields)), SHELF).status == status
+    assert state_from_stripe(read_subscription(subscription(**fields)), SHELF).status == status
 
 
 def test_a_date_of_ending_at_the_period_s_end_is_a_cancellation_at_period_end() -> None:
     at_the_end = subscription(cancel_at=NEW_YEAR + MONTH)
     later = subscription(cancel_at=NEW_YEAR + 2 * MONTH)
 
-    assert state_of(read_subscription(at_the_end), SHELF).cancel_at_period_end
-    assert not state_of(read_subscription(later), SHELF).cancel_at_period_end
+    assert state_from_stripe(read_subscription(at_the_end), SHELF).cancel_at_period_end
+    assert not state_from_stripe(read_subscription(later), SHELF).cancel_at_period_end
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_a_date_of_ending_at_the_period_s_end_is_a_cancellation_at_period_end() 
 )
 def test_what_is_no_subscription_is_said_to_be_none(fields: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
-        state_of(read_subscription(subscription(**fields)), SHELF)
+        state_from_stripe(read_subscription(subscription(**fields)), SHELF)
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"id": "evt_1", "type": "a.b", "created": 1, "data": []}])
@@ -156,7 +158,7 @@ def read(**fields: Any) -> Invoice:
 
 
 def told(before: Invoice | None, after: Invoice, *, failures: int = 0, failed: int = 0) -> list[str]:
-    changes = invoice_changes(before, after, told_failures=failures, failed=failed)
+    changes = invoice_changes(before, after, emitted_failures=failures, failed=failed)
     return [change.event for change in changes]
 
 
@@ -185,7 +187,7 @@ def test_an_attempt_that_was_followed_by_another_has_failed_whoever_tells() -> N
     third = read(attempt_count=3)
     paid = read(attempt_count=3, status="paid", amount_paid=1000)
 
-    changes = invoice_changes(read(), third, told_failures=0, failed=0)
+    changes = invoice_changes(read(), third, emitted_failures=0, failed=0)
     assert [(each.event, each.invoice.attempt_count) for each in changes] == [
         ("paymentFailed", 1),
         ("paymentFailed", 2),
@@ -198,7 +200,7 @@ def test_an_attempt_that_was_followed_by_another_has_failed_whoever_tells() -> N
 def test_a_failure_told_after_the_payment_leaves_the_invoice_paid() -> None:
     paid = read(attempt_count=1, status="paid", amount_paid=1000)
 
-    [late] = invoice_changes(paid, paid, told_failures=0, failed=1)
+    [late] = invoice_changes(paid, paid, emitted_failures=0, failed=1)
 
     assert (late.event, late.invoice) == ("paymentFailed", paid)
 

@@ -7,8 +7,13 @@ import pytest
 
 from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.catalog_lookup import item_of
-from services.subscriptions.domain.orders import order_lines, plans_of, subscribed_to, trial_days
+from services.subscriptions.domain.catalog_lookup import build_item
+from services.subscriptions.domain.orders import (
+    find_subscription_with_plan,
+    order_lines,
+    plan_codes,
+    trial_days,
+)
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import (
@@ -174,18 +179,18 @@ def test_a_plan_is_had_once_and_an_add_on_as_often_as_one_likes() -> None:
     solo = State(
         status="incomplete",
         collection="automatic",
-        items=(item_of(SHELF, SHELF.prices["solo_yearly"], 1),),
+        items=(build_item(SHELF, SHELF.prices["solo_yearly"], 1),),
         current_period_start=None,
         current_period_end=None,
     )
 
-    assert plans_of(lines) == ["solo"]
-    assert subscribed_to(plans_of(lines), [("sub_a", solo)]) == "sub_a"
-    assert subscribed_to(["team"], [("sub_a", solo)]) is None
+    assert plan_codes(lines) == ["solo"]
+    assert find_subscription_with_plan(plan_codes(lines), [("sub_a", solo)]) == "sub_a"
+    assert find_subscription_with_plan(["team"], [("sub_a", solo)]) is None
 
 
 def test_an_item_carries_what_others_need_to_know_of_the_catalog() -> None:
-    made = item_of(SHELF, SHELF.prices["team_monthly"], 5)
+    made = build_item(SHELF, SHELF.prices["team_monthly"], 5)
 
     assert (made.product, made.price, made.quantity) == ("team", "team_monthly", 5)
     assert made.seats == SeatRule(strategy="per_seat", minimum=2, maximum=50)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.subscriptions.domain.pricing import Part, period_amount, price_parts, yearly_amount
-from services.subscriptions.domain.proration import Bought, prorated, proration_lines, share_left
+from services.subscriptions.domain.pricing import PricePart, period_amount, price_parts, yearly_amount
+from services.subscriptions.domain.proration import PricedQuantity, prorated, proration_lines, share_left
 from tallystick.messages.catalog import Price, Tier
 
 JANUARY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
@@ -75,10 +75,10 @@ def test_what_each_model_asks_for(wanted: Price, quantity: int, amount: int) -> 
 def test_an_amount_is_told_in_its_parts() -> None:
     graduated = price("graduated", (5, 1000, 500), (None, 800, 0), base_amount=250)
     assert price_parts(graduated, 8) == [
-        Part("base", 1, 250),
-        Part("tier 1", 5, 1000),
-        Part("tier 1 fee", 1, 500),
-        Part("tier 2", 3, 800),
+        PricePart("base", 1, 250),
+        PricePart("tier 1", 5, 1000),
+        PricePart("tier 1 fee", 1, 500),
+        PricePart("tier 2", 3, 800),
     ]
 
 
@@ -97,14 +97,14 @@ def test_half_a_month_is_settled_by_the_second() -> None:
     seats = price("volume", *STEPS)
     share = share_left(*JANUARY, datetime(2026, 1, 16, 12, tzinfo=UTC))
     assert share == Fraction(1, 2)
-    lines = proration_lines(Bought(seats, 3), Bought(seats, 8), share)
+    lines = proration_lines(PricedQuantity(seats, 3), PricedQuantity(seats, 8), share)
     assert [(line.bought.quantity, line.amount) for line in lines] == [(3, -1500), (8, 3200)]
 
 
 def test_half_a_minor_unit_is_rounded_away_from_zero_on_either_side() -> None:
     odd, half = price("flat", unit_amount=4901), Fraction(1, 2)
     dearer = price("flat", unit_amount=9903, code="other_monthly")
-    lines = proration_lines(Bought(odd, 1), Bought(dearer, 1), half)
+    lines = proration_lines(PricedQuantity(odd, 1), PricedQuantity(dearer, 1), half)
     assert [line.amount for line in lines] == [-2451, 4952]
 
 
@@ -112,13 +112,13 @@ def test_a_period_that_is_over_leaves_nothing_to_settle_and_one_to_come_leaves_a
     start, end = JANUARY
     assert share_left(start, end, end + timedelta(days=3)) == 0
     assert share_left(start, end, start - timedelta(days=3)) == 1
-    assert proration_lines(Bought(VOLUME, 3), Bought(VOLUME, 8), Fraction(0)) == []
+    assert proration_lines(PricedQuantity(VOLUME, 3), PricedQuantity(VOLUME, 8), Fraction(0)) == []
     with pytest.raises(ValueError, match="must end after"):
         share_left(end, end, end)
 
 
 def test_the_same_again_makes_no_lines() -> None:
-    assert proration_lines(Bought(VOLUME, 3), Bought(VOLUME, 3), Fraction(1, 2)) == []
+    assert proration_lines(PricedQuantity(VOLUME, 3), PricedQuantity(VOLUME, 3), Fraction(1, 2)) == []
 
 
 amounts = st.integers(0, 10**7)
@@ -152,14 +152,14 @@ def test_the_parts_are_the_whole_and_count_every_unit_once(wanted: Price, quanti
 
 @given(prices, st.integers(1, 1000), st.integers(1, 1000), st.fractions(0, 1))
 def test_there_and_back_at_once_costs_nothing(wanted: Price, few: int, many: int, share: Fraction) -> None:
-    there = proration_lines(Bought(wanted, few), Bought(wanted, many), share)
-    back = proration_lines(Bought(wanted, many), Bought(wanted, few), share)
+    there = proration_lines(PricedQuantity(wanted, few), PricedQuantity(wanted, many), share)
+    back = proration_lines(PricedQuantity(wanted, many), PricedQuantity(wanted, few), share)
     assert sum(line.amount for line in [*there, *back]) == 0
 
 
 @given(prices, st.integers(1, 1000), st.integers(0, 10**6))
 def test_a_period_cut_in_two_costs_what_it_costs_whole(wanted: Price, quantity: int, cut: int) -> None:
     # Each of the two roundings is half a minor unit off at most.
-    share, bought = Fraction(cut, 10**6), Bought(wanted, quantity)
+    share, bought = Fraction(cut, 10**6), PricedQuantity(wanted, quantity)
     total = prorated(bought, share) + prorated(bought, 1 - share)
     assert abs(total - period_amount(wanted, quantity)) <= 1

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.subscriptions.domain.subscription_state import FINAL, State, changes
-from tallystick.messages.subscriptions import ItemFeature, Status, SubscriptionItem
+from services.subscriptions.domain.subscription_state import State, changes
+from tallystick.messages.subscriptions import FINAL_STATUSES, ItemFeature, Status, SubscriptionItem
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
@@ -171,7 +171,7 @@ STATES = st.builds(
 def test_the_last_event_tells_the_state_that_was_reached(before: State, after: State) -> None:
     told = changes(before, after)
 
-    if before.status in FINAL:
+    if before.status in FINAL_STATUSES:
         assert told == []
     elif before != after:
         assert told[-1].state == after

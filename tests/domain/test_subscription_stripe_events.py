@@ -8,20 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.subscriptions.domain.stripe_event_ordering import (
-    Arrived,
-    Seen,
-    Verdict,
-    judge,
-    judge_alone,
+    AppliedState,
+    ArrivedEvent,
+    EventAction,
+    choose_action,
+    choose_action_without_stripe,
     rank_of,
-    stays_ahead,
+    remains_ahead,
 )
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def seen(at: datetime = NOON, *, rank: int = 1, is_final: bool = False, is_ahead: bool = False) -> Seen:
-    return Seen(is_final=is_final, event_id="evt_seen", event_at=at, event_rank=rank, is_ahead=is_ahead)
+def seen(
+    at: datetime = NOON, *, rank: int = 1, is_final: bool = False, is_ahead: bool = False
+) -> AppliedState:
+    return AppliedState(
+        is_final=is_final, event_id="evt_seen", event_at=at, event_rank=rank, is_ahead=is_ahead
+    )
 
 
 def arrived(
@@ -31,68 +35,68 @@ def arrived(
     is_final: bool = False,
     is_same: bool = False,
     event_id: str = "evt_new",
-) -> Arrived:
-    return Arrived(event_id=event_id, event_at=at, rank=rank, is_final=is_final, is_same=is_same)
+) -> ArrivedEvent:
+    return ArrivedEvent(event_id=event_id, event_at=at, rank=rank, is_final=is_final, is_same=is_same)
 
 
 def test_an_object_new_to_us_is_taken_in() -> None:
-    assert judge(None, arrived()) is Verdict.APPLY
+    assert choose_action(None, arrived()) is EventAction.APPLY
 
 
 def test_a_newer_event_is_applied_and_an_older_one_is_not() -> None:
-    assert judge(seen(), arrived(NOON + timedelta(seconds=1))) is Verdict.APPLY
-    assert judge(seen(), arrived(NOON - timedelta(seconds=1))) is Verdict.IGNORE
+    assert choose_action(seen(), arrived(NOON + timedelta(seconds=1))) is EventAction.APPLY
+    assert choose_action(seen(), arrived(NOON - timedelta(seconds=1))) is EventAction.IGNORE
 
 
 def test_another_state_of_the_same_second_is_settled_by_asking_stripe() -> None:
-    assert judge(seen(), arrived()) is Verdict.FETCH
+    assert choose_action(seen(), arrived()) is EventAction.FETCH
 
 
 def test_the_same_state_of_the_same_second_needs_no_question() -> None:
-    assert judge(seen(), arrived(is_same=True)) is Verdict.APPLY
+    assert choose_action(seen(), arrived(is_same=True)) is EventAction.APPLY
 
 
 def test_the_same_event_again_changes_nothing() -> None:
-    assert judge(seen(), arrived(event_id="evt_seen")) is Verdict.IGNORE
+    assert choose_action(seen(), arrived(event_id="evt_seen")) is EventAction.IGNORE
 
 
 def test_an_end_is_applied_however_late_it_comes() -> None:
-    assert judge(seen(NOON + timedelta(hours=1)), arrived(is_final=True)) is Verdict.APPLY
+    assert choose_action(seen(NOON + timedelta(hours=1)), arrived(is_final=True)) is EventAction.APPLY
 
 
 def test_nothing_is_applied_after_the_end() -> None:
-    assert judge(seen(is_final=True), arrived(NOON + timedelta(hours=1))) is Verdict.IGNORE
+    assert choose_action(seen(is_final=True), arrived(NOON + timedelta(hours=1))) is EventAction.IGNORE
 
 
 def test_a_state_from_stripe_itself_is_not_overwritten_by_an_event_that_may_be_older() -> None:
     later = NOON + timedelta(seconds=5)
 
-    assert judge(seen(is_ahead=True), arrived(later)) is Verdict.FETCH
-    assert judge(seen(is_ahead=True), arrived(later, is_same=True)) is Verdict.APPLY
-    assert not stays_ahead(seen(is_ahead=True), arrived(later, is_same=True))
+    assert choose_action(seen(is_ahead=True), arrived(later)) is EventAction.FETCH
+    assert choose_action(seen(is_ahead=True), arrived(later, is_same=True)) is EventAction.APPLY
+    assert not remains_ahead(seen(is_ahead=True), arrived(later, is_same=True))
 
 
 def test_the_events_of_one_second_do_not_say_that_what_stripe_said_is_their_doing() -> None:
-    assert stays_ahead(seen(is_ahead=True), arrived(is_same=True))
-    assert not stays_ahead(seen(is_ahead=True, rank=0), arrived(is_same=True))
-    assert not stays_ahead(seen(), arrived(is_same=True))
+    assert remains_ahead(seen(is_ahead=True), arrived(is_same=True))
+    assert not remains_ahead(seen(is_ahead=True, rank=0), arrived(is_same=True))
+    assert not remains_ahead(seen(), arrived(is_same=True))
 
 
 @pytest.mark.parametrize(
     ("first", "second", "verdict"),
     [
-        ("created", "updated", Verdict.APPLY),
-        ("updated", "created", Verdict.IGNORE),
-        ("updated", "updated", Verdict.APPLY),
+        ("created", "updated", EventAction.APPLY),
+        ("updated", "created", EventAction.IGNORE),
+        ("updated", "updated", EventAction.APPLY),
     ],
 )
 def test_without_stripe_a_tie_goes_to_what_comes_later_in_a_life(
-    first: str, second: str, verdict: Verdict
+    first: str, second: str, verdict: EventAction
 ) -> None:
     before = seen(rank=rank_of(f"customer.subscription.{first}"))
     event = arrived(rank=rank_of(f"customer.subscription.{second}"))
 
-    assert judge_alone(before, event) is verdict
+    assert choose_action_without_stripe(before, event) is verdict
 
 
 LIFE = [
@@ -127,13 +131,13 @@ def states(life: list[tuple[int, str, str]], order: list[int], truth: str) -> li
         at, rank = NOON + timedelta(seconds=second), rank_of(f"customer.subscription.{kind}")
         is_final = status == "canceled"
         event = arrived(at, rank=rank, is_final=is_final, is_same=status == state, event_id=str(index))
-        verdict = judge(memory, event)
-        if verdict is not Verdict.IGNORE:
-            state = truth if verdict is Verdict.FETCH else status
-            ahead = truth != status if verdict is Verdict.FETCH else stays_ahead(memory, event)
+        verdict = choose_action(memory, event)
+        if verdict is not EventAction.IGNORE:
+            state = truth if verdict is EventAction.FETCH else status
+            ahead = truth != status if verdict is EventAction.FETCH else remains_ahead(memory, event)
             if memory is not None and memory.event_at == at:
                 rank = max(rank, memory.event_rank)
-            memory = Seen(state == "canceled", str(index), at, rank, ahead)
+            memory = AppliedState(state == "canceled", str(index), at, rank, ahead)
             is_told = is_told or ahead
         known.append(f"*{state}" if is_told else state)
     return known

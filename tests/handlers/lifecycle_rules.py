@@ -11,12 +11,12 @@ import orjson
 import sqlalchemy as sa
 import stripe
 
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import read_subscription
-from services.subscriptions.domain.subscription_state import State, what_is_bought
+from services.subscriptions.domain.subscription_state import State, purchased_items
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import find_subscription
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import CHANGE_FEED_STREAM
@@ -264,7 +264,9 @@ class Life:
             for found, subscription in theirs.items():
                 row = await find_subscription(work.session, ours[found])
                 assert row is not None
-                assert _essence(state_of_row(row)) == _essence(state_of(subscription, shelf)), found
+                assert _essence(state_from_row(row)) == _essence(state_from_stripe(subscription, shelf)), (
+                    found
+                )
 
     def invoices_are_stripes(
         self, client: stripe.StripeClient, stripe_id: str, invoices: list[dict[str, Any]]
@@ -308,7 +310,7 @@ class Life:
 def _essence(state: State) -> Any:
     """What Stripe decides; features, grace and the like are ours."""
     period = (state.current_period_start, state.current_period_end)
-    return (state.status, what_is_bought(state), period, state.cancel_at_period_end, state.trial_end)
+    return (state.status, purchased_items(state), period, state.cancel_at_period_end, state.trial_end)
 
 
 def _costs(item: dict[str, Any]) -> int:

@@ -12,11 +12,11 @@ from typing import Literal
 
 from services.consumables.domain.grant_cycles import Cycle
 from tallystick.messages.catalog import FeatureKind, Interval
-from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
+from tallystick.messages.subscriptions import FINAL_STATUSES, GRANTING_STATUSES, ItemFeature, SubscriptionItem
 
-GRANTING = frozenset({"trialing", "active", "past_due"})
+GRANTING = GRANTING_STATUSES
 """Subscription statuses that grant units; `past_due` does until the subscription is `restricted`."""
-ENDED = frozenset({"canceled", "expired"})
+ENDED = FINAL_STATUSES
 """Subscription statuses that end all allotments."""
 PLAN_PRIORITY = 100
 """The priority of grants made by a plan."""

@@ -9,7 +9,12 @@ from services.gateway.pages.i18n import Translations
 from services.gateway.pages.price_text import format_amount_input, format_price
 from tallystick.messages.catalog import Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
-from tallystick.messages.subscriptions import ChangePreview, SubscriptionSnapshot
+from tallystick.messages.subscriptions import (
+    CHANGEABLE_STATUSES,
+    FINAL_STATUSES,
+    ChangePreview,
+    SubscriptionSnapshot,
+)
 
 Tone = Literal["good", "wait", "bad", "over"]
 TONES: Mapping[str, Tone] = {
@@ -22,8 +27,8 @@ TONES: Mapping[str, Tone] = {
     "canceled": "over",
     "expired": "over",
 }
-ENDED = ("canceled", "expired")
-CHANGEABLE = ("active", "trialing")
+ENDED = FINAL_STATUSES
+CHANGEABLE = CHANGEABLE_STATUSES
 
 
 @dataclass(frozen=True, slots=True)

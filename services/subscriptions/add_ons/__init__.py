@@ -1,1 +1,1 @@
-"""Add-ons: what is bought beside a plan, each a subscription of its own with the details its buyer gave."""
+"""Add-ons: products bought beside a plan, each with its own subscription and its buyer's details."""

@@ -1,4 +1,4 @@
-"""Canceling an add-on, which cancels its subscription."""
+"""Canceling an add-on by canceling its subscription."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.domain.subscription_state import FINAL
 from services.subscriptions.lifecycle.cancel import Cancellation
 from services.subscriptions.lifecycle.stripe_mutation import MutationIntent, StripeMutation
 from services.subscriptions.repository.add_ons import find_add_on
@@ -21,11 +20,11 @@ from tallystick.messages import subscriptions as m
 
 
 class AddOnCancellationIntent(MutationIntent):
-    """The subscription of the add-on that is to be canceled."""
+    """The subscription of the add-on to cancel."""
 
     subscription_id: str
     has_ended: bool
-    """Nothing is left to do."""
+    """Whether it has ended already, so that nothing is left to do."""
 
 
 @service.external_command(m.CancelAddOn)
@@ -36,7 +35,7 @@ async def cancel_add_on(steps: Steps, command: m.CancelAddOn, stripe: StripeGate
 
 @dataclass(frozen=True, slots=True)
 class AddOnCancellation(StripeMutation[AddOnCancellationIntent, m.AddOnFound]):
-    """An add-on that is canceled with its subscription."""
+    """The cancellation of an add-on with its subscription."""
 
     command: m.CancelAddOn
 
@@ -44,9 +43,9 @@ class AddOnCancellation(StripeMutation[AddOnCancellationIntent, m.AddOnFound]):
 
     async def plan(self, work: UnitOfWork) -> AddOnCancellationIntent:
         """Find the add-on; raises Rejected `not_found` for one that was never paid for."""
-        row = await _paid_for(work, self.command.add_on_id)
+        row = await _require_purchased(work, self.command.add_on_id)
         subscription_id = str(row.subscription_id)
-        if row.status in FINAL:
+        if row.status in m.FINAL_STATUSES:
             return AddOnCancellationIntent(
                 stripe_subscription_id=None, revision=0, subscription_id=subscription_id, has_ended=True
             )
@@ -64,10 +63,10 @@ class AddOnCancellation(StripeMutation[AddOnCancellationIntent, m.AddOnFound]):
         await self._cancellation(intent.subscription_id).record(intent, work, revision, answer)
         return await self._found(work)
 
-    async def change_own(self, intent: AddOnCancellationIntent, work: UnitOfWork) -> m.AddOnFound:
-        """Cancel a subscription of our own, unless it has ended."""
+    async def change_self_managed(self, intent: AddOnCancellationIntent, work: UnitOfWork) -> m.AddOnFound:
+        """Cancel a self-managed subscription, unless it has ended."""
         if not intent.has_ended:
-            await self._cancellation(intent.subscription_id).change_own(intent, work)
+            await self._cancellation(intent.subscription_id).change_self_managed(intent, work)
         return await self._found(work)
 
     def _cancellation(self, subscription_id: str) -> Cancellation:
@@ -77,10 +76,10 @@ class AddOnCancellation(StripeMutation[AddOnCancellationIntent, m.AddOnFound]):
         return Cancellation(self.steps, self.stripe, command)
 
     async def _found(self, work: UnitOfWork) -> m.AddOnFound:
-        return m.AddOnFound(add_on=add_on_snapshot(await _paid_for(work, self.command.add_on_id)))
+        return m.AddOnFound(add_on=add_on_snapshot(await _require_purchased(work, self.command.add_on_id)))
 
 
-async def _paid_for(work: UnitOfWork, add_on_id: str) -> AddOnRow:
+async def _require_purchased(work: UnitOfWork, add_on_id: str) -> AddOnRow:
     await work.session.flush()
     row = await find_add_on(work.session, add_on_id)
     if row is None or row.version == 0:

@@ -1,20 +1,19 @@
-"""Add-ons do not outlive the plan that they were bought beside."""
+"""Canceling add-ons whose customer has no plan any more."""
 
 import sqlalchemy as sa
 
-from services.subscriptions.domain.subscription_state import FINAL
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
-async def end_without_plan(work: UnitOfWork, token: str) -> None:
-    """Have a customer's add-ons ended, unless a plan of theirs is left.
+async def cancel_add_ons_without_plan(work: UnitOfWork, token: str) -> None:
+    """Send commands that cancel a customer's add-ons, unless they still have a plan.
 
-    As commands of their own: Stripe has to be asked, and nobody waits for that here.
+    Canceling calls Stripe, which this transaction must not wait for.
     """
-    live = sa.and_(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL))
+    live = sa.and_(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(m.FINAL_STATUSES))
     query = (
         sa.select(AddOnRow.add_on_id, AddOnRow.version)
         .select_from(SubscriptionRow)

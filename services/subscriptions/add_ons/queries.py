@@ -10,7 +10,7 @@ from tallystick.messages import subscriptions as m
 
 @service.question(m.ListAddOns)
 async def list_add_ons(work: UnitOfWork, question: m.ListAddOns) -> m.AddOnPage:
-    """A page of a customer's add-ons; one row more than shown tells whether there is a next page."""
+    """Return a page of a customer's add-ons; one row more is loaded to know whether there is a next page."""
     before = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await load_add_ons(work.session, question.customer.token, before=before, limit=question.limit + 1)
     shown = rows[: question.limit]

@@ -1,10 +1,10 @@
-"""An add-on goes where its subscription goes: told as purchased, changed, ended."""
+"""Writing an add-on's state, which follows its subscription's, and emitting its events."""
 
 import sqlalchemy as sa
 
 from services.subscriptions.domain.add_ons import AddOnState, add_on_state_of, event_between
-from services.subscriptions.repository.add_ons import add_on_of_subscription
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.repository.add_ons import find_add_on_of_subscription
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.catalog import ProductRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
@@ -14,17 +14,17 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 
 
-async def follow_subscription(
+async def update_add_on_from_subscription(
     work: UnitOfWork, subscription: SubscriptionRow, *, is_new: bool = False
 ) -> None:
-    """Bring the add-on of a subscription, if it is one's, to where that is now."""
-    row = await add_on_of_subscription(work, subscription.subscription_id)
+    """Update the add-on of a subscription, if it has one, and emit its event."""
+    row = await find_add_on_of_subscription(work, subscription.subscription_id)
     if row is None and is_new:
-        row = await _bought_without_details(work, subscription)
+        row = await _add_on_for_new_subscription(work, subscription)
     if row is None:
         return
     before = AddOnState(row.status, row.cancel_at) if row.version else None
-    after = add_on_state_of(state_of_row(subscription))
+    after = add_on_state_of(state_from_row(subscription))
     event = event_between(before, after)
     if event is None:
         return
@@ -40,7 +40,7 @@ async def follow_subscription(
 
 
 def add_on_snapshot(row: AddOnRow) -> m.AddOnSnapshot:
-    """An add-on, once paid for, as others see it."""
+    """Build the snapshot of an add-on that was paid for."""
     return m.AddOnSnapshot.model_validate(
         {
             "add_on_id": row.add_on_id,
@@ -57,8 +57,8 @@ def add_on_snapshot(row: AddOnRow) -> m.AddOnSnapshot:
     )
 
 
-async def _bought_without_details(work: UnitOfWork, subscription: SubscriptionRow) -> AddOnRow | None:
-    """The add-on of a new subscription to nothing else, which was bought as a plan would be."""
+async def _add_on_for_new_subscription(work: UnitOfWork, subscription: SubscriptionRow) -> AddOnRow | None:
+    """Create the add-on of a new subscription to an add-on alone, bought as a plan would be."""
     if len(subscription.items) != 1 or subscription.items[0]["product"] is None:
         return None
     [item] = subscription.items

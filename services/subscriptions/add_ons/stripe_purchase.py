@@ -1,4 +1,4 @@
-"""Buying an add-on in Stripe: a subscription of its own on the saved card, or a checkout page."""
+"""Buying an add-on in Stripe: a subscription on the saved card, or a checkout page."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,17 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
-from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, refusals
+from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
 from shared.messaging.external_command import Steps
 from tallystick.messages import subscriptions as m
 
 RECENT_SUBSCRIPTIONS = 100
-"""How far back the subscription of an earlier run is looked for; that run was minutes ago, or a day."""
+"""How many subscriptions are searched for that of an earlier run, which was minutes or a day ago."""
 
 
 class PurchaseIntent(BaseModel):
-    """An add-on that is to be bought; without a Stripe price it is free."""
+    """An add-on to buy; without a Stripe price it is free."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,38 +38,42 @@ class PurchaseIntent(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
-    """What was made in Stripe: the paid subscription, or else a page to pay on."""
+class StripePurchase:
+    """The result in Stripe: the paid subscription, or else a checkout page."""
 
     stripe_customer_id: str
     subscription: StripeSubscription | None = None
     page: CheckoutPage | None = None
 
 
-async def buy_in_stripe(
+async def purchase_in_stripe(
     gateway: StripeGateway, command: m.PurchaseAddOn, intent: PurchaseIntent, steps: Steps
-) -> Bought:
-    """Charge the saved card; without one, or if it is declined, open a page."""
+) -> StripePurchase:
+    """Charge the saved card; without one, or if it is declined, open a checkout page."""
     stripe_customer_id = intent.stripe_customer_id
     if stripe_customer_id is None:
         made = await gateway.create_customer(
             intent.customer, email=intent.email, name=intent.name, key=steps.key("customer")
         )
         stripe_customer_id = made.stripe_customer_id
-    subscription = await _made_before(gateway, intent, stripe_customer_id)
+    subscription = await _find_earlier_subscription(gateway, intent, stripe_customer_id)
     if subscription is None:
-        subscription = await _on_saved_card(gateway, intent, stripe_customer_id, steps.key("subscription"))
+        subscription = await _subscribe_with_saved_card(
+            gateway, intent, stripe_customer_id, steps.key("subscription")
+        )
     if subscription is not None:
-        return Bought(stripe_customer_id, subscription=subscription)
+        return StripePurchase(stripe_customer_id, subscription=subscription)
     params = _page_params(command, intent, stripe_customer_id)
-    return Bought(stripe_customer_id, page=await gateway.create_checkout(params, key=steps.key("checkout")))
+    return StripePurchase(
+        stripe_customer_id, page=await gateway.create_checkout(params, key=steps.key("checkout"))
+    )
 
 
-async def _made_before(
+async def _find_earlier_subscription(
     gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str
 ) -> StripeSubscription | None:
-    """The subscription that an earlier run has made before it was interrupted."""
-    async with gateway.calls(), refusals():
+    """Find the subscription that an earlier, interrupted run created."""
+    async with gateway.calls(), stripe_rejections():
         page = await gateway.api.subscriptions.list_async(
             {"customer": stripe_customer_id, "status": "all", "limit": RECENT_SUBSCRIPTIONS}
         )
@@ -77,26 +81,26 @@ async def _made_before(
     return next((found for found in listed if found.add_on_id == intent.add_on_id), None)
 
 
-async def _on_saved_card(
+async def _subscribe_with_saved_card(
     gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str, key: str
 ) -> StripeSubscription | None:
-    """The subscription, paid for; None where there is no card or it is not enough."""
+    """Create and pay the subscription; None if there is no card or it is declined."""
     method = await saved_payment_method(gateway, stripe_customer_id)
     if method is None:
         return None
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
         "items": [{"price": intent.stripe_price_id, "quantity": 1}],
-        # Paid for or not made at all: an open invoice beside a checkout page could be paid twice.
+        # Paid or not created: an open invoice beside a checkout page could lead to two payments.
         "payment_behavior": "error_if_incomplete",
         "off_session": True,
         "metadata": _metadata(intent),
     }
-    if method.to_name is not None:
-        params["default_payment_method"] = method.to_name
+    if method.explicit_id is not None:
+        params["default_payment_method"] = method.explicit_id
     if intent.trial_days:
         params["trial_period_days"] = intent.trial_days
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         try:
             made = await gateway.api.subscriptions.create_async(
                 params,  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""The catalog: what is sold, as one document declares it, kept in tables and in Stripe."""
+"""The catalog: products, prices and features, declared by one document and kept in tables and in Stripe."""

@@ -1,4 +1,4 @@
-"""Reading a document: its JSON becomes a typed document, or a list of everything that is wrong with it."""
+"""Parsing a catalog document into a typed document, or a list of all its problems."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from services.subscriptions.domain.catalog.document_walker import ROOT
 from tallystick.messages.catalog import CatalogDocument, CatalogProblem
 
 PROBLEMS_MAX = 200
-"""How many problems are told at once: enough to work on, and far below the size limit of an answer."""
+"""The most problems reported at once: enough to work on, and far below an answer's size limit."""
 SHOWN_MAX_CHARACTERS = 40
-"""How much of a wrong value is repeated in the problem."""
+"""The most characters of an invalid value repeated in a problem."""
 
 
 def read_document(catalog: JsonValue) -> CatalogDocument | list[CatalogProblem]:
-    """The document, or its problems in the order of their paths' first appearance."""
+    """Return the document, or its problems: first those of its structure, then those of the rules."""
     document: CatalogDocument | None = None
     structural: list[CatalogProblem] = []
     try:
@@ -27,11 +27,11 @@ def read_document(catalog: JsonValue) -> CatalogDocument | list[CatalogProblem]:
     problems = [*structural, *rule_problems(catalog)]
     if document is not None and not problems:
         return document
-    return shortened(problems)
+    return truncate_problems(problems)
 
 
-def shortened(problems: Sequence[CatalogProblem]) -> list[CatalogProblem]:
-    """At most `PROBLEMS_MAX` of them, the last one telling how many more there are."""
+def truncate_problems(problems: Sequence[CatalogProblem]) -> list[CatalogProblem]:
+    """Return at most `PROBLEMS_MAX` problems; the last one then says how many more there are."""
     if len(problems) <= PROBLEMS_MAX:
         return list(problems)
     rest = CatalogProblem(path=ROOT, problem=f"and {len(problems) - PROBLEMS_MAX + 1} more problems")
@@ -53,7 +53,7 @@ def _path(location: Iterable[int | str]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         else:
-            # An unknown field's name comes from outside and may be of any length.
+            # The name of an unknown field is input of any length.
             name = part if len(part) <= SHOWN_MAX_CHARACTERS else f"{part[:SHOWN_MAX_CHARACTERS]}…"
             path += f".{name}" if path else name
     return path or ROOT

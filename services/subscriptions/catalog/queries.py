@@ -8,6 +8,6 @@ from tallystick.messages import catalog as m
 
 @service.question(m.GetCatalog)
 async def get_catalog(work: UnitOfWork, question: m.GetCatalog) -> m.CatalogFound:
-    """Everything that is sold, in its document's order."""
+    """Return the catalog in its document's order."""
     view = await load_catalog(work)
     return m.CatalogFound(catalog=view.listing(include_archived=question.include_archived))

@@ -1,8 +1,8 @@
-"""How a price's money is said in Stripe's terms, and whether a price of Stripe's says the same.
+"""Converting a price's money to Stripe's fields, and comparing it with a price in Stripe.
 
 `flat` on a product with seats becomes one tier with a flat amount, because Stripe multiplies a unit amount by
 the number of seats. A base amount is a flat amount too: of the first tier where tiers add up (`graduated`),
-of every tier where the reached one alone counts (`volume`), and of a single tier for `per_seat`.
+of every tier where only the reached one counts (`volume`), and of a single tier for `per_seat`.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from tallystick.messages.base import Told
 from tallystick.messages.catalog import Price, Tier
 
 UNBOUNDED = "inf"
-"""Stripe's word for a tier without an end, in requests; in answers it is null."""
+"""Stripe's value for an unbounded tier in requests; in responses it is null."""
 
 
 class StripeMoney(Told):
-    """What a price charges, as Stripe keeps it. Amounts in minor units."""
+    """The money of a price, as Stripe stores it; amounts in minor units."""
 
     currency: str
     interval: str
@@ -25,7 +25,7 @@ class StripeMoney(Told):
     tiers: list[Tier]
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters that make such a price."""
+        """Return the parameters that create such a price."""
         recurring = {"interval": self.interval, "interval_count": 1, "usage_type": "licensed"}
         common = {"currency": self.currency, "recurring": recurring}
         if self.tiers_mode is None:
@@ -45,9 +45,9 @@ class StripeMoney(Told):
 
 
 def stripe_money(price: Price, *, has_seats: bool) -> StripeMoney:
-    """A price's money in Stripe's terms; not for free prices, which Stripe does not know.
+    """Convert a price's money to Stripe's fields.
 
-    Raises ValueError for a free price.
+    Raises ValueError for a free price, which has no Stripe price.
     """
     unit, base = price.unit_amount or 0, price.base_amount
     if price.model == "free" or price.currency is None:
@@ -71,8 +71,8 @@ def stripe_money(price: Price, *, has_seats: bool) -> StripeMoney:
     )
 
 
-def disagreements(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str]:
-    """In which fields a price object of Stripe's (with its tiers expanded) charges something else."""
+def money_differences(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which a Stripe price, with its tiers expanded, differs."""
     recurring = found.get("recurring") or {}
     is_tiered = found.get("billing_scheme") == "tiered"
     pairs = {
@@ -104,6 +104,6 @@ def _found_steps(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _exact(tier: Mapping[str, Any], field: str) -> Any:
-    """A whole amount, 0 where there is none; a fraction of a cent stays text and so agrees with nothing."""
+    """Return a whole amount, 0 if absent; a fraction of a cent stays a string, which never matches."""
     amount = tier.get(field)
     return amount if amount is not None else tier.get(f"{field}_decimal") or 0

@@ -1,7 +1,7 @@
-"""Making Stripe's products and prices agree with a plan; a crash at any point is finished without duplicates.
+"""Applying a catalog plan to Stripe's products and prices, without duplicates after a crash.
 
-Adoptions are checked before anything is made, and everything is made before anything is archived: a refusal
-by Stripe leaves what is sold as it was, and what had been made is switched off again.
+Adoptions are checked before anything is created, and everything is created before anything is archived: if
+Stripe rejects something, what is sold stays as it was, and what was created is deactivated.
 """
 
 import asyncio
@@ -11,36 +11,36 @@ from typing import Any
 
 import stripe
 
-from services.subscriptions.catalog.stripe_prices import disagreements, stripe_money
+from services.subscriptions.catalog.stripe_prices import money_differences, stripe_money
 from services.subscriptions.domain.catalog.diff import CatalogPlan, Planned
 from tallystick.messages.catalog import CatalogProblem, Price, Product
 
 CALLS_AT_ONCE = 8
-"""Stripe takes 25 calls a second in test mode; eight at a time keep a large catalog quick and below that."""
+"""Stripe allows 25 calls a second in test mode; eight at a time are quick enough and stay below that."""
 PRODUCT_METADATA = "tallystick_product"
 PRICE_METADATA = "tallystick_price"
-"""The metadata under which Stripe's objects carry our codes."""
+"""The metadata keys under which Stripe's objects carry our codes."""
 
 IdempotencyKey = Callable[[str], str]
-"""Makes a call's key from its label; the same label gives the same key however often the command is run."""
+"""Returns a call's key for its label, the same on every run of the command."""
 
 
 @dataclass(slots=True)
-class Counterparts:
-    """The ids in Stripe of a plan's products and prices, by code, and what Stripe refused."""
+class SyncResult:
+    """Stripe's ids of a plan's products and prices, by code, and the problems found."""
 
     products: dict[str, str] = field(default_factory=dict)
     prices: dict[str, str] = field(default_factory=dict)
     problems: list[CatalogProblem] = field(default_factory=list)
 
 
-async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> Counterparts:
-    """Carry a plan out in Stripe.
+async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> SyncResult:
+    """Apply a plan in Stripe.
 
-    Where Stripe refused something, the answer's `problems` say what, and nothing is sold differently.
-    Raises Stripe's own errors where it could not be reached or would not talk to us.
+    If the result has `problems`, Stripe rejected something and what is sold is unchanged. Raises Stripe's own
+    errors if it cannot be reached or rejects our key.
     """
-    sync = _Sync(api, plan, key)
+    sync = _CatalogSync(api, plan, key)
     phases = (
         (sync.check_product(step) for step in plan.products if step.adopt),
         (sync.check_price(step) for step in plan.prices if step.adopt),
@@ -67,13 +67,13 @@ def _is_missing(step: Planned[Product] | Planned[Price], stripe_id: str | None) 
 
 
 async def _run_all(calls: Iterable[Awaitable[None]]) -> None:
-    """Let every call finish, also when one fails: what it did must be known before anything else is done."""
+    """Wait for every call, even if one fails, so that everything created is known; then raise the error."""
     for result in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
 
 
-class _Sync:
+class _CatalogSync:
     """One run of a plan against Stripe."""
 
     def __init__(self, api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> None:
@@ -82,22 +82,22 @@ class _Sync:
         self._plan = plan
         self._key = key
         self._gate = asyncio.Semaphore(CALLS_AT_ONCE)
-        self.found = Counterparts()
+        self.found = SyncResult()
         self._made: list[tuple[str, str]] = []
 
     async def check_product(self, step: Planned[Product]) -> None:
-        """An adopted product must exist."""
+        """Check that an adopted product exists."""
         wanted = str(step.adopt)
         found = await self._call(
             step.path, "stripe_product_id", lambda: self._products.retrieve_async(wanted)
         )
         if found is not None and getattr(found, "deleted", False):
-            self._refuse(step.path, "stripe_product_id", f"{wanted} was deleted in Stripe")
+            self._add_problem(step.path, "stripe_product_id", f"{wanted} was deleted in Stripe")
         elif found is not None:
             self.found.products[step.after.code] = found.id
 
     async def check_price(self, step: Planned[Price]) -> None:
-        """An adopted price must exist, belong to the product's counterpart and charge the same."""
+        """Check that an adopted price exists, belongs to the product and charges the same."""
         wanted = str(step.adopt)
         found = await self._call(
             step.path,
@@ -106,17 +106,19 @@ class _Sync:
         )
         if found is None:
             return
-        theirs = found.product if isinstance(found.product, str) else found.product.id
-        if theirs != self._stripe_product(step.after.product):
-            problem = f"{wanted} belongs to {theirs}; the product must name that as its stripe_product_id"
-            self._refuse(step.path, "stripe_price_id", problem)
+        product_id = found.product if isinstance(found.product, str) else found.product.id
+        if product_id != self._stripe_product(step.after.product):
+            problem = f"{wanted} belongs to {product_id}; the product must name that as its stripe_product_id"
+            self._add_problem(step.path, "stripe_price_id", problem)
         money = stripe_money(step.after, has_seats=step.after.product in self._plan.team_products)
-        if other := disagreements(money, found.to_dict()):
-            self._refuse(step.path, "stripe_price_id", f"{wanted} has another {', '.join(other)} in Stripe")
+        if other := money_differences(money, found.to_dict()):
+            self._add_problem(
+                step.path, "stripe_price_id", f"{wanted} has another {', '.join(other)} in Stripe"
+            )
         self.found.prices[step.after.code] = found.id
 
     async def make_product(self, step: Planned[Product]) -> None:
-        """Make the product, active."""
+        """Create the product, active."""
         product = step.after
         params: Any = {"name": product.name, "metadata": {PRODUCT_METADATA: product.code}}
         if product.description:
@@ -124,14 +126,16 @@ class _Sync:
         made = await self._call(
             step.path,
             "",
-            lambda: self._products.create_async(params, self._once("product", product.code, "create")),
+            lambda: self._products.create_async(
+                params, self._idempotency_options("product", product.code, "create")
+            ),
         )
         if made is not None:
             self.found.products[product.code] = made.id
             self._made.append(("product", product.code))
 
     async def make_price(self, step: Planned[Price]) -> None:
-        """Make the price, active; its code is its lookup key."""
+        """Create the price, active; its code is its lookup key."""
         price = step.after
         money = stripe_money(price, has_seats=price.product in self._plan.team_products)
         params: Any = money.parameters() | _price_naming(price)
@@ -139,14 +143,16 @@ class _Sync:
         made = await self._call(
             step.path,
             "",
-            lambda: self._prices.create_async(params, self._once("price", price.code, "create")),
+            lambda: self._prices.create_async(
+                params, self._idempotency_options("price", price.code, "create")
+            ),
         )
         if made is not None:
             self.found.prices[price.code] = made.id
             self._made.append(("price", price.code))
 
     async def update_product(self, step: Planned[Product]) -> None:
-        """Bring name, description and whether it is sold up to date."""
+        """Update name, description and whether the product is active."""
         product = step.after
         params: Any = {
             "name": product.name,
@@ -159,30 +165,32 @@ class _Sync:
             step.path,
             "",
             lambda: self._products.update_async(
-                target, params, self._once("product", product.code, "update")
+                target, params, self._idempotency_options("product", product.code, "update")
             ),
             may_be_missing=product.archived,
         )
 
     async def update_price(self, step: Planned[Price]) -> None:
-        """Bring the lookup key and whether it is sold up to date; its money never changes."""
+        """Update the lookup key and whether the price is active; its money never changes."""
         price = step.after
         params: Any = {"active": not price.archived} | _price_naming(price)
         target = step.adopt or str(price.stripe_price_id)
         await self._call(
             step.path,
             "",
-            lambda: self._prices.update_async(target, params, self._once("price", price.code, "update")),
+            lambda: self._prices.update_async(
+                target, params, self._idempotency_options("price", price.code, "update")
+            ),
             may_be_missing=price.archived,
         )
 
     def undo(self) -> Iterable[Awaitable[None]]:
-        """Switch off what this run made."""
+        """Deactivate what this run created."""
         for kind, code in self._made:
             yield self._switch_off(kind, code)
 
     async def _switch_off(self, kind: str, code: str) -> None:
-        options = self._once(kind, code, "undo")
+        options = self._idempotency_options(kind, code, "undo")
         off: Any = {"active": False}
         if kind == "product":
             made = self.found.products[code]
@@ -199,16 +207,16 @@ class _Sync:
         *,
         may_be_missing: bool = False,
     ) -> Any:
-        """Stripe's answer; None where it refused, which is then one of the problems."""
+        """Return Stripe's response; None if the request was rejected, which adds a problem."""
         try:
             async with self._gate:
                 return await call()
         except stripe.InvalidRequestError as refusal:
             if not (may_be_missing and refusal.code == "resource_missing"):
-                self._refuse(path, field_name, f"Stripe refuses it: {refusal.user_message or refusal}")
+                self._add_problem(path, field_name, f"Stripe refuses it: {refusal.user_message or refusal}")
             return None
 
-    def _refuse(self, path: str, field_name: str, problem: str) -> None:
+    def _add_problem(self, path: str, field_name: str, problem: str) -> None:
         self.found.problems.append(
             CatalogProblem(path=f"{path}.{field_name}" if field_name else path or "$", problem=problem)
         )
@@ -216,11 +224,11 @@ class _Sync:
     def _stripe_product(self, code: str) -> str:
         return self.found.products.get(code) or self._plan.stripe_products.get(code, "")
 
-    def _once(self, kind: str, code: str, action: str) -> stripe.RequestOptions:
+    def _idempotency_options(self, kind: str, code: str, action: str) -> stripe.RequestOptions:
         return {"idempotency_key": self._key(f"{kind}:{code}:{action}")}
 
 
 def _price_naming(price: Price) -> dict[str, Any]:
-    # A key still held by a price of an earlier installation moves to the price that is sold now.
+    # A lookup key that another Stripe price still has is transferred to this one.
     naming = {"lookup_key": price.code, "transfer_lookup_key": True}
     return {"metadata": {PRICE_METADATA: price.code}} | ({} if price.archived else naming)

@@ -1,1 +1,1 @@
-"""One-off charges for other services: intent first, Stripe second, result third, and never twice."""
+"""One-off charges for other services, made exactly once: intent first, Stripe second, result third."""

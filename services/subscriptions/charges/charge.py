@@ -1,13 +1,17 @@
-"""The first and the last step of `charge_customer`: what is to be charged, and the invoice that it became."""
+"""`charge_customer`: plan the charge, make it in Stripe, and record the invoice."""
 
-from services.subscriptions.charges.stripe_invoice import ChargeIntent, charge_in_stripe, method_required
+from services.subscriptions.charges.stripe_invoice import (
+    ChargeIntent,
+    charge_in_stripe,
+    no_saved_payment_method,
+)
 from services.subscriptions.domain.invoices import invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_objects import Json
 from services.subscriptions.rejections import require_customer
 from services.subscriptions.repository.catalog import load_catalog
-from services.subscriptions.repository.subscriptions import invoice_of_stripe
+from services.subscriptions.repository.subscriptions import invoice_by_stripe_id
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import invoice_of_row, invoice_snapshot
+from services.subscriptions.snapshots import invoice_from_row, invoice_snapshot
 from services.subscriptions.state_changes import change_invoice
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import InvoiceRow
@@ -19,7 +23,7 @@ from tallystick.messages import subscriptions as m
 
 @service.external_command(m.ChargeCustomer)
 async def charge_customer(steps: Steps, command: m.ChargeCustomer, stripe: StripeGateway) -> m.InvoiceFound:
-    """Intend the charge, have Stripe make it, write the invoice."""
+    """Plan the charge, make it in Stripe, and write the invoice."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_charge(work, command), ChargeIntent)
     paid = await charge_in_stripe(stripe, intent, steps.key)
@@ -27,10 +31,10 @@ async def charge_customer(steps: Steps, command: m.ChargeCustomer, stripe: Strip
 
 
 async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeIntent:
-    """Decide whom to charge; raises Rejected `not_found` and `payment_method_required`."""
+    """Find the customer to charge; raises Rejected `not_found` and `payment_method_required`."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
-        raise method_required(customer.customer)
+        raise no_saved_payment_method(customer.customer)
     return ChargeIntent(
         charge_id=new_id("charge"),
         customer=customer.customer,
@@ -43,19 +47,19 @@ async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeInte
 
 
 async def record_charge(work: UnitOfWork, command: m.ChargeCustomer, paid: Json) -> m.InvoiceFound:
-    """Write the paid invoice, unless Stripe's events were faster."""
+    """Write the paid invoice, unless Stripe's events have already."""
     await require_customer(work, command.customer)
-    theirs = read_invoice(paid, await load_catalog(work))
-    row = await invoice_of_stripe(work.session, theirs.stripe_invoice_id)
-    before = invoice_of_row(row) if row is not None else None
+    invoice = read_invoice(paid, await load_catalog(work))
+    row = await invoice_by_stripe_id(work.session, invoice.stripe_invoice_id)
+    before = invoice_from_row(row) if row is not None else None
     if row is None:
         row = InvoiceRow(
             invoice_id=new_id("inv"), customer=command.customer.token, version=0, told_failures=0
         )
-        # Its events, none of which came so far, are not older than itself.
-        row.stripe_event_at = theirs.created_at
+        # None of its events has arrived; they cannot be older than the invoice.
+        row.stripe_event_at = invoice.created_at
         work.session.add(row)
-    if before is None or theirs.progress > before.progress:
-        told = invoice_changes(before, theirs, told_failures=row.told_failures, failed=0)
-        change_invoice(work, row, told)
+    if before is None or invoice.progress > before.progress:
+        changes = invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=0)
+        change_invoice(work, row, changes)
     return m.InvoiceFound(invoice=invoice_snapshot(row))

@@ -1,7 +1,7 @@
-"""A charge in Stripe: an invoice with one line, finalized and paid at once, or made void.
+"""A charge in Stripe: an invoice with one line, finalized and paid at once, or voided.
 
-Every step first looks at how far an earlier run came, so that a run after a crash goes on where that one
-stopped, even long after Stripe has forgotten the idempotency keys.
+Every step first checks how far an earlier run came, so that a run after a crash continues there, even long
+after Stripe has forgotten the idempotency keys.
 """
 
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.domain.invoices import REFERENCE_KEY
 from services.subscriptions.domain.stripe_objects import Json
-from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
 from shared.errors import Rejected
 
 CHARGE_ID_KEY = "tallystick_charge_id"
-"""Metadata of an invoice: which charge it was made for."""
+"""Metadata key of an invoice: the id of its charge."""
 RECENT_INVOICES = 100
-"""How far back an invoice of an earlier run is looked for; that run was minutes ago, or a day."""
+"""How many recent invoices are searched for that of an earlier run, which was minutes or a day ago."""
 
 Keys = Callable[[str], str]
-"""Gives the idempotency key of a step."""
+"""Returns the idempotency key of a step."""
 
 
 class ChargeIntent(BaseModel):
-    """A charge that is to be made; the amount is in the currency's minor unit."""
+    """A charge to make; the amount is in the currency's minor unit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,27 +40,28 @@ class ChargeIntent(BaseModel):
 
 
 async def charge_in_stripe(gateway: StripeGateway, intent: ChargeIntent, keys: Keys) -> Json:
-    """Charge the saved payment method; the paid invoice.
+    """Charge the saved payment method and return the paid invoice.
 
-    Raises Rejected `payment_method_required` and `payment_failed`; then nothing is left that could be paid.
+    Raises Rejected `payment_method_required` and `payment_failed`; then no invoice is left that could be
+    paid.
     """
-    invoice = await _made_before(gateway, intent)
+    invoice = await _find_earlier_invoice(gateway, intent)
     if invoice is None:
         method = await saved_payment_method(gateway, intent.stripe_customer_id)
         if method is None:
-            raise method_required(intent.customer)
-        invoice = await _draft(gateway, intent, method.stripe_id, keys)
+            raise no_saved_payment_method(intent.customer)
+        invoice = await _create_draft(gateway, intent, method.stripe_id, keys)
     if invoice["status"] == "draft":
-        invoice = await _finalized(gateway, intent, invoice, keys)
+        invoice = await _finalize(gateway, intent, invoice, keys)
     if invoice["status"] == "open":
-        invoice = await _paid(gateway, intent, invoice, keys)
+        invoice = await _pay(gateway, intent, invoice, keys)
     if invoice["status"] != "paid":
-        raise _failed(intent, invoice, "It was made void after an earlier attempt.", None)
+        raise _payment_failed(intent, invoice, "It was made void after an earlier attempt.", None)
     return invoice
 
 
-def method_required(token: str) -> Rejected:
-    """The rejection of a charge that there is nothing to make it to."""
+def no_saved_payment_method(token: str) -> Rejected:
+    """Build the rejection of a charge to a customer without a saved payment method."""
     return Rejected(
         "payment_method_required",
         "The customer has no saved payment method. Send them to the portal to save one.",
@@ -68,8 +69,8 @@ def method_required(token: str) -> Rejected:
     )
 
 
-async def _made_before(gateway: StripeGateway, intent: ChargeIntent) -> Json | None:
-    async with gateway.calls(), refusals():
+async def _find_earlier_invoice(gateway: StripeGateway, intent: ChargeIntent) -> Json | None:
+    async with gateway.calls(), stripe_rejections():
         page = await gateway.api.invoices.list_async(
             {"customer": intent.stripe_customer_id, "limit": RECENT_INVOICES}
         )
@@ -78,19 +79,19 @@ async def _made_before(gateway: StripeGateway, intent: ChargeIntent) -> Json | N
     return next(ours, None)
 
 
-async def _draft(gateway: StripeGateway, intent: ChargeIntent, method: str, keys: Keys) -> Json:
+async def _create_draft(gateway: StripeGateway, intent: ChargeIntent, method: str, keys: Keys) -> Json:
     params: dict[str, Any] = {
         "customer": intent.stripe_customer_id,
         "currency": intent.currency,
         "collection_method": "charge_automatically",
-        # Stripe would try again for days by itself; whoever asked is told at once instead.
+        # Stripe would retry for days; the caller gets the failure at once instead.
         "auto_advance": False,
         "pending_invoice_items_behavior": "exclude",
         "default_payment_method": method,
         "description": intent.description,
         "metadata": {CHARGE_ID_KEY: intent.charge_id, REFERENCE_KEY: intent.reference},
     }
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         made = await gateway.api.invoices.create_async(
             params,  # type: ignore[arg-type]
             {"idempotency_key": keys("invoice")},
@@ -98,10 +99,10 @@ async def _draft(gateway: StripeGateway, intent: ChargeIntent, method: str, keys
     return made.to_dict()
 
 
-async def _finalized(gateway: StripeGateway, intent: ChargeIntent, draft: Json, keys: Keys) -> Json:
+async def _finalize(gateway: StripeGateway, intent: ChargeIntent, draft: Json, keys: Keys) -> Json:
     invoices = gateway.api.invoices
     try:
-        async with gateway.calls(), refusals():
+        async with gateway.calls(), stripe_rejections():
             if not draft["lines"]["data"]:
                 await gateway.api.invoice_items.create_async(
                     {
@@ -117,14 +118,14 @@ async def _finalized(gateway: StripeGateway, intent: ChargeIntent, draft: Json, 
                 draft["id"], {"auto_advance": False}, {"idempotency_key": keys("finalize")}
             )
     except Rejected:
-        # Of no use to anybody, and never to be finalized by Stripe.
-        async with gateway.calls(), refusals():
+        # The draft is useless, and Stripe must not finalize it.
+        async with gateway.calls(), stripe_rejections():
             await invoices.delete_async(draft["id"])
         raise
     return done.to_dict()
 
 
-async def _paid(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, keys: Keys) -> Json:
+async def _pay(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, keys: Keys) -> Json:
     invoices = gateway.api.invoices
     refused: stripe.StripeError
     async with gateway.calls():
@@ -144,10 +145,10 @@ async def _paid(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, key
             return paid.to_dict()
         await invoices.void_invoice_async(invoice["id"], {}, {"idempotency_key": keys("void")})
     decline = getattr(refused.error, "decline_code", None) or refused.code
-    raise _failed(intent, invoice, refused.user_message or str(refused), decline)
+    raise _payment_failed(intent, invoice, refused.user_message or str(refused), decline)
 
 
-def _failed(intent: ChargeIntent, invoice: Json, reason: str, decline_code: str | None) -> Rejected:
+def _payment_failed(intent: ChargeIntent, invoice: Json, reason: str, decline_code: str | None) -> Rejected:
     return Rejected(
         "payment_failed",
         f"The payment did not succeed: {reason}",

@@ -1,1 +1,1 @@
-"""Subscriptions that begin with a Stripe Checkout session."""
+"""Subscriptions that begin with a Stripe checkout session."""

@@ -1,4 +1,4 @@
-"""The steps of `start_checkout`: deciding what is sold, opening Stripe's page, and remembering it."""
+"""Starting a checkout: check the order, open Stripe's checkout page, and record it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.customers.stripe_link import link_stripe_customer
 from services.subscriptions.domain.orders import (
     Line,
+    find_subscription_with_plan,
     order_lines,
-    plans_of,
-    refuse_what_people_sell,
-    subscribed_to,
+    plan_codes,
+    require_listed_prices,
     trial_days,
 )
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
@@ -20,10 +20,10 @@ from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
     find_checkout,
-    had_products,
     live_states,
     lock_customer,
     open_checkouts,
+    products_ever_subscribed,
 )
 from services.subscriptions.service import service
 from services.subscriptions.state_changes import emit_customer
@@ -36,15 +36,15 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 CHECKOUT_LIFETIME = timedelta(hours=24)
-"""How long a plan is held for an open page at least: as long as Stripe keeps a page open by itself.
+"""Minimum time that a plan is reserved by an open checkout: Stripe's default for a session.
 
-Stripe is not told a time: a customer on a test clock lives in another one than we do.
+Stripe is given no expiry time, because a customer on a test clock has another time than we do.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """The installation's trial, where a price has none of its own; None or 0: no trial."""
+    """The installation's default trial, for prices without their own; None or 0: no trial."""
 
     default_days: int | None = None
 
@@ -53,7 +53,7 @@ class Trials:
 async def start_checkout(
     steps: Steps, command: m.StartCheckout, stripe: StripeGateway, trials: Trials
 ) -> m.CheckoutStarted:
-    """Hold the plan, open Stripe's page, remember it; what Stripe refuses is held no longer."""
+    """Reserve the plan, open Stripe's page, and record it; a rejection by Stripe releases the plan."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_checkout(work, command, trials), CheckoutIntent)
     keys = (steps.key("customer"), steps.key("checkout"))
@@ -67,7 +67,7 @@ async def start_checkout(
 
 
 class LineIntent(BaseModel):
-    """A line of a checkout, in Stripe's terms."""
+    """A line of a checkout, with Stripe's price id."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +76,7 @@ class LineIntent(BaseModel):
 
 
 class CheckoutIntent(BaseModel):
-    """A checkout that is to be opened."""
+    """A checkout to open."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,8 +89,8 @@ class CheckoutIntent(BaseModel):
     trial_days: int
 
 
-class Opened(BaseModel):
-    """What was made in Stripe."""
+class OpenedCheckout(BaseModel):
+    """The Stripe customer and the checkout page that were created."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -99,7 +99,7 @@ class Opened(BaseModel):
 
 
 async def plan_checkout(work: UnitOfWork, command: m.StartCheckout, trials: Trials) -> CheckoutIntent:
-    """Check the order and hold its plans for the customer.
+    """Check the order and reserve its plans for the customer.
 
     Raises Rejected `not_found`, `unknown_price`, `quantity_out_of_range`, `add_on_details_required` and
     `already_subscribed`.
@@ -107,20 +107,20 @@ async def plan_checkout(work: UnitOfWork, command: m.StartCheckout, trials: Tria
     row = await require_customer(work, command.customer)
     catalog = await load_catalog(work)
     lines = as_rejection(lambda: order_lines(catalog, command.items, free=False))
-    as_rejection(lambda: refuse_what_people_sell(lines))
+    as_rejection(lambda: require_listed_prices(lines))
     return await hold_order(work, row, lines, trials, wanted=command.trial)
 
 
 async def hold_order(
     work: UnitOfWork, row: CustomerRow, lines: list[Line], trials: Trials, *, wanted: bool | None
 ) -> CheckoutIntent:
-    """Hold the plans of an order for a customer, whose row is locked; `wanted` says whether with a trial.
+    """Reserve an order's plans for a customer, whose row is locked; `wanted` requests or refuses a trial.
 
     Raises Rejected `already_subscribed`.
     """
-    plans = plans_of(lines)
-    await refuse_second(work, row.customer, plans)
-    had = await had_products(work.session, row.customer)
+    plans = plan_codes(lines)
+    await require_not_subscribed(work, row.customer, plans)
+    had = await products_ever_subscribed(work.session, row.customer)
     is_first = not any(line.product.code in had for line in lines)
     checkout = CheckoutRow(
         checkout_id=new_id("checkout"),
@@ -144,8 +144,8 @@ async def hold_order(
 
 async def open_in_stripe(
     stripe: StripeGateway, command: m.StartCheckout, intent: CheckoutIntent, *, keys: tuple[str, str]
-) -> Opened:
-    """Open the page, for a Stripe customer who is made now if there was none; `keys` are for both calls."""
+) -> OpenedCheckout:
+    """Open the page, creating the Stripe customer if needed; `keys` are both calls' idempotency keys."""
     stripe_customer_id = intent.stripe_customer_id
     if stripe_customer_id is None:
         made = await stripe.create_customer(
@@ -155,11 +155,13 @@ async def open_in_stripe(
     promotion = await _promotion(stripe, command.promotion_code)
     params = session_params(command, intent, stripe_customer_id, promotion)
     page = await stripe.create_checkout(params, key=keys[1])
-    return Opened(stripe_customer_id=stripe_customer_id, page=page)
+    return OpenedCheckout(stripe_customer_id=stripe_customer_id, page=page)
 
 
-async def record_checkout(work: UnitOfWork, intent: CheckoutIntent, opened: Opened) -> m.CheckoutStarted:
-    """Remember the page, and the Stripe customer if one was made."""
+async def record_checkout(
+    work: UnitOfWork, intent: CheckoutIntent, opened: OpenedCheckout
+) -> m.CheckoutStarted:
+    """Record the page, and the Stripe customer if one was created."""
     row = await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
     if row is None or checkout is None:
@@ -169,7 +171,7 @@ async def record_checkout(work: UnitOfWork, intent: CheckoutIntent, opened: Open
         emit_customer(work, row, "updated")
     page = opened.page
     checkout.stripe_checkout_id, checkout.url = page.stripe_checkout_id, page.url
-    # Never shorter: Stripe says when a page has expired, this is for when that does not reach us.
+    # Never shorter: Stripe's expiry event ends the reservation; this is a fallback if it never arrives.
     checkout.expires_at = max(checkout.expires_at, page.expires_at)
     return m.CheckoutStarted(
         checkout_url=page.url, checkout_id=checkout.checkout_id, expires_at=page.expires_at
@@ -177,7 +179,7 @@ async def record_checkout(work: UnitOfWork, intent: CheckoutIntent, opened: Open
 
 
 async def release_checkout(work: UnitOfWork, intent: CheckoutIntent) -> None:
-    """Give up a checkout that Stripe refused: its plans are free again."""
+    """Release the plans of a checkout that Stripe rejected."""
     await lock_customer(work.session, intent.customer)
     checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
     if checkout is not None and checkout.status == "open":
@@ -187,7 +189,7 @@ async def release_checkout(work: UnitOfWork, intent: CheckoutIntent) -> None:
 def session_params(
     command: m.StartCheckout, intent: CheckoutIntent, stripe_customer_id: str, promotion: str | None
 ) -> dict[str, Any]:
-    """What Stripe is told of a checkout; our ids travel along, so that events find their way back."""
+    """Return Stripe's parameters of a checkout session; metadata carries our ids for its events."""
     metadata = {CHECKOUT_ID_KEY: intent.checkout_id, CUSTOMER_KEY: intent.customer}
     subscription: dict[str, Any] = {"metadata": metadata}
     if intent.trial_days:
@@ -205,10 +207,10 @@ def session_params(
     return params | ({"discounts": [{"promotion_code": promotion}]} if promotion else {})
 
 
-async def refuse_second(work: UnitOfWork, token: str, plans: list[str]) -> None:
-    """Raise Rejected `already_subscribed` if the customer has one of the plans or an open checkout for it."""
+async def require_not_subscribed(work: UnitOfWork, token: str, plans: list[str]) -> None:
+    """Raise Rejected `already_subscribed` if the customer has a plan or an open checkout for it."""
     live = [(subscription_id, state) for _, subscription_id, state in await live_states(work, [token])]
-    if held := subscribed_to(plans, live):
+    if held := find_subscription_with_plan(plans, live):
         raise Rejected(
             "already_subscribed",
             "The customer has this plan already. Change or cancel that subscription.",

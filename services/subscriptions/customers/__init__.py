@@ -1,1 +1,1 @@
-"""Customers: their registration, their counterpart in Stripe, and Stripe's billing portal."""
+"""Customers: their registration, their Stripe customer, and Stripe's billing portal."""

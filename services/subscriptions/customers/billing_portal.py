@@ -1,10 +1,10 @@
-"""The steps of `open_portal`: who the customer is in Stripe, and a page for them there."""
+"""Opening Stripe's billing portal for a customer."""
 
 from pydantic import BaseModel, ConfigDict
 
 from services.subscriptions.rejections import require_customer
 from services.subscriptions.service import service
-from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from shared.errors import Rejected
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
@@ -12,7 +12,7 @@ from tallystick.messages import subscriptions as m
 
 
 class PortalIntent(BaseModel):
-    """Whose page is to be opened."""
+    """The Stripe customer whose portal is opened."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,14 +21,14 @@ class PortalIntent(BaseModel):
 
 @service.external_command(m.OpenPortal)
 async def open_portal(steps: Steps, command: m.OpenPortal, stripe: StripeGateway) -> m.PortalOpened:
-    """Open Stripe's page for a customer."""
+    """Open Stripe's billing portal for a customer."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_portal(work, command), PortalIntent)
     return await open_page(stripe, command, intent, steps.key("portal"))
 
 
 async def plan_portal(work: UnitOfWork, command: m.OpenPortal) -> PortalIntent:
-    """Find the customer in Stripe; raises Rejected `not_found` and `no_stripe_customer`."""
+    """Find the Stripe customer; raises Rejected `not_found` and `no_stripe_customer`."""
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
         raise Rejected(
@@ -42,8 +42,8 @@ async def plan_portal(work: UnitOfWork, command: m.OpenPortal) -> PortalIntent:
 async def open_page(
     gateway: StripeGateway, command: m.OpenPortal, intent: PortalIntent, key: str
 ) -> m.PortalOpened:
-    """Open the page."""
-    async with gateway.calls(), refusals():
+    """Create a portal session."""
+    async with gateway.calls(), stripe_rejections():
         session = await gateway.api.billing_portal.sessions.create_async(
             {"customer": intent.stripe_customer_id, "return_url": command.return_url},
             {"idempotency_key": key},

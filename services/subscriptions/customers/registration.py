@@ -1,4 +1,4 @@
-"""The steps of `register_customer`: what to do in Stripe, doing it, and letting the customer be known."""
+"""Registering a customer: plan the change in Stripe, make it, and write the customer."""
 
 from datetime import datetime
 from typing import Literal
@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.customers.stripe_link import (
     adopt_subscription,
     link_stripe_customer,
-    refuse_if_taken,
+    require_not_taken,
 )
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
-    adding_customer,
-    customer_of_stripe,
+    customer_token_by_stripe_id,
     find_customer,
+    insert_customer,
     lock_customer,
 )
 from services.subscriptions.service import service
@@ -30,8 +30,8 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
-class Registration(BaseModel):
-    """What is to be done in Stripe for a customer who registers."""
+class RegistrationIntent(BaseModel):
+    """What to do in Stripe for a customer who registers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,78 +39,80 @@ class Registration(BaseModel):
     stripe_customer_id: str | None = None
 
 
-class Counterpart(BaseModel):
-    """What was done in Stripe: the customer there, and the subscriptions that came with it."""
+class StripeCounterpart(BaseModel):
+    """The customer's Stripe customer after that, and the subscriptions that came with it."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     stripe_customer_id: str | None
     name: str | None = None
-    """What Stripe called an adopted customer."""
+    """The name of an adopted Stripe customer."""
     subscriptions: list[StripeSubscription] = []
 
 
-NOBODY = Counterpart(stripe_customer_id=None)
-"""Where payments are off there is nobody in Stripe."""
+NO_COUNTERPART = StripeCounterpart(stripe_customer_id=None)
+"""The result without Stripe."""
 
 
 @service.external_command(m.RegisterCustomer)
 async def register_customer(
     steps: Steps, command: m.RegisterCustomer, stripe: StripeGateway
 ) -> m.CustomerFound:
-    """Plan what Stripe must do, have it done, and let the customer be known."""
+    """Plan the change in Stripe, make it, and write the customer."""
     new = new_customer(command, steps.received_at)
     if not stripe.configured and command.stripe_customer_id is None:
         return await steps.record(
-            lambda work: record_registration(work, command, new, NOBODY), adding_customer(new)
+            lambda work: record_registration(work, command, new, NO_COUNTERPART), insert_customer(new)
         )
     intent = await steps.intend(
-        lambda work: plan_registration(work, command, payments=stripe.configured), Registration
+        lambda work: plan_registration(work, command, payments=stripe.configured), RegistrationIntent
     )
-    counterpart = await carry_out_in_stripe(stripe, command, intent, steps.key("customer"))
+    counterpart = await register_in_stripe(stripe, command, intent, steps.key("customer"))
     return await steps.record(
-        lambda work: record_registration(work, command, new, counterpart), adding_customer(new)
+        lambda work: record_registration(work, command, new, counterpart), insert_customer(new)
     )
 
 
-async def plan_registration(work: UnitOfWork, command: m.RegisterCustomer, *, payments: bool) -> Registration:
-    """Decide what Stripe must be asked.
+async def plan_registration(
+    work: UnitOfWork, command: m.RegisterCustomer, *, payments: bool
+) -> RegistrationIntent:
+    """Decide what to do in Stripe.
 
     Raises Rejected `stripe_customer_taken`, and `payments_not_configured` for an adoption without Stripe.
     """
     row = await find_customer(work.session, command.customer.token)
     linked_to = row.stripe_customer_id if row else None
     if command.stripe_customer_id is not None:
-        owner = await customer_of_stripe(work.session, command.stripe_customer_id)
-        refuse_if_taken(command.customer.token, linked_to, owner, command.stripe_customer_id)
+        owner = await customer_token_by_stripe_id(work.session, command.stripe_customer_id)
+        require_not_taken(command.customer.token, linked_to, owner, command.stripe_customer_id)
         if not payments:
             raise Rejected("payments_not_configured", "Without a key no Stripe customer can be adopted.")
-        return Registration(in_stripe="adopt", stripe_customer_id=command.stripe_customer_id)
+        return RegistrationIntent(in_stripe="adopt", stripe_customer_id=command.stripe_customer_id)
     if not payments:
-        return Registration(in_stripe="nothing", stripe_customer_id=linked_to)
+        return RegistrationIntent(in_stripe="nothing", stripe_customer_id=linked_to)
     if row is None or linked_to is None:
-        return Registration(in_stripe="create")
+        return RegistrationIntent(in_stripe="create")
     is_same = (row.email, row.name) == (command.email, command.full_name or row.name)
-    return Registration(in_stripe="nothing" if is_same else "update", stripe_customer_id=linked_to)
+    return RegistrationIntent(in_stripe="nothing" if is_same else "update", stripe_customer_id=linked_to)
 
 
-async def carry_out_in_stripe(
-    stripe: StripeGateway, command: m.RegisterCustomer, intent: Registration, key: str
-) -> Counterpart:
-    """Make, find or update the customer in Stripe; raises Rejected `not_found` for one that is not there."""
+async def register_in_stripe(
+    stripe: StripeGateway, command: m.RegisterCustomer, intent: RegistrationIntent, key: str
+) -> StripeCounterpart:
+    """Create, find or update the Stripe customer; raises Rejected `not_found`."""
     if intent.stripe_customer_id is None:
         if intent.in_stripe == "nothing":
-            return NOBODY
+            return NO_COUNTERPART
         made = await stripe.create_customer(
             command.customer.token, email=command.email, name=command.full_name, key=key
         )
-        return Counterpart(stripe_customer_id=made.stripe_customer_id)
+        return StripeCounterpart(stripe_customer_id=made.stripe_customer_id)
     if intent.in_stripe == "update":
         await stripe.update_customer(
             intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
         )
     if intent.in_stripe != "adopt":
-        return Counterpart(stripe_customer_id=intent.stripe_customer_id)
+        return StripeCounterpart(stripe_customer_id=intent.stripe_customer_id)
     known = await stripe.find_customer(intent.stripe_customer_id)
     if known is None:
         raise Rejected(
@@ -122,20 +124,25 @@ async def carry_out_in_stripe(
         await stripe.update_customer(
             intent.stripe_customer_id, email=command.email, name=command.full_name, key=key
         )
-    theirs = await stripe.list_subscriptions(intent.stripe_customer_id)
-    return Counterpart(stripe_customer_id=intent.stripe_customer_id, name=known.name, subscriptions=theirs)
+    subscriptions = await stripe.list_subscriptions(intent.stripe_customer_id)
+    return StripeCounterpart(
+        stripe_customer_id=intent.stripe_customer_id, name=known.name, subscriptions=subscriptions
+    )
 
 
 async def record_registration(
-    work: UnitOfWork, command: m.RegisterCustomer, snapshot: m.CustomerSnapshot, counterpart: Counterpart
+    work: UnitOfWork,
+    command: m.RegisterCustomer,
+    snapshot: m.CustomerSnapshot,
+    counterpart: StripeCounterpart,
 ) -> m.CustomerFound:
-    """Let the customer be known, linked, and with the subscriptions that Stripe knew of.
+    """Write the customer, link the Stripe customer, and adopt its subscriptions.
 
-    `snapshot` is what there is to be known of them if nobody has heard of them before.
+    `snapshot` is the customer to insert if they are new.
     """
-    (added,) = await work.run(adding_customer(snapshot))
+    (added,) = await work.run(insert_customer(snapshot))
     is_new = added.changed == 1
-    if is_new and counterpart == NOBODY:
+    if is_new and counterpart == NO_COUNTERPART:
         work.emit(m.CustomerEvent, "created", version=snapshot.version, customer=snapshot)
         return m.CustomerFound(customer=snapshot)
     row = await _lock(work, command)
@@ -144,7 +151,7 @@ async def record_registration(
     row.name = command.full_name or row.name or counterpart.name
     row.notes = dict(row.notes if command.metadata is None else command.metadata)
     found = counterpart.stripe_customer_id
-    # Of two registrations at once the first keeps the customer that it made in Stripe.
+    # Of two concurrent registrations, the first keeps the Stripe customer that it created.
     may_link = row.stripe_customer_id is None or command.stripe_customer_id is not None
     if found is not None and found != row.stripe_customer_id and may_link:
         await link_stripe_customer(work, row, found)
@@ -161,7 +168,7 @@ async def record_registration(
 
 
 def new_customer(command: m.RegisterCustomer, created_at: datetime) -> m.CustomerSnapshot:
-    """A customer of whom nothing is known but this."""
+    """Build the snapshot of a new customer."""
     return m.CustomerSnapshot(
         type=command.customer.type,
         id=command.customer.id,

@@ -1,16 +1,16 @@
-"""Linking a customer to one of Stripe's, and taking in what came from there before."""
+"""Linking a customer to a Stripe customer, and adopting subscriptions that exist in Stripe."""
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.repository.add_ons import find_add_on
 from services.subscriptions.repository.subscriptions import (
-    customer_of_stripe,
+    customer_token_by_stripe_id,
     find_checkout,
     forget_parked_events,
     parked_events,
     reserve_stripe_customer,
-    subscription_of_stripe,
+    subscription_by_stripe_id,
 )
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
@@ -21,13 +21,13 @@ from tallystick.messages.webhooks import REPLAY_MAX_EVENTS, Replay
 
 
 async def link_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_customer_id: str) -> None:
-    """Make a Stripe customer this customer's, and have the events sent again that waited for that.
+    """Link a Stripe customer, and have its parked events replayed.
 
-    Raises Rejected `stripe_customer_taken` where either has another counterpart already.
+    Raises Rejected `stripe_customer_taken` if either is linked to another already.
     """
     await reserve_stripe_customer(work.session, stripe_customer_id)
-    owner = await customer_of_stripe(work.session, stripe_customer_id)
-    refuse_if_taken(row.customer, row.stripe_customer_id, owner, stripe_customer_id)
+    owner = await customer_token_by_stripe_id(work.session, stripe_customer_id)
+    require_not_taken(row.customer, row.stripe_customer_id, owner, stripe_customer_id)
     row.stripe_customer_id = stripe_customer_id
     waiting = await parked_events(work.session, stripe_customer_id)
     await forget_parked_events(work.session, stripe_customer_id)
@@ -36,8 +36,8 @@ async def link_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_custom
         work.send(Replay(command_id=new_id("cmd"), requested_by="subscriptions", event_ids=some))
 
 
-def refuse_if_taken(token: str, linked_to: str | None, owner: str | None, stripe_customer_id: str) -> None:
-    """Raise Rejected `stripe_customer_taken` unless the two are, or can become, each other's counterpart."""
+def require_not_taken(token: str, linked_to: str | None, owner: str | None, stripe_customer_id: str) -> None:
+    """Raise Rejected `stripe_customer_taken` unless the two are or can be linked."""
     if owner not in (None, token):
         raise Rejected(
             "stripe_customer_taken",
@@ -55,18 +55,18 @@ def refuse_if_taken(token: str, linked_to: str | None, owner: str | None, stripe
 async def adopt_subscription(
     work: UnitOfWork, customer: CustomerRow, subscription: StripeSubscription, catalog: CatalogLookup
 ) -> None:
-    """Take in a subscription as Stripe has it now, unless we know it: then its events keep it up to date."""
-    if await subscription_of_stripe(work.session, subscription.stripe_subscription_id) is None:
+    """Add Stripe's subscription; a known one is left to its events."""
+    if await subscription_by_stripe_id(work.session, subscription.stripe_subscription_id) is None:
         row = await new_stripe_subscription(work, customer, subscription)
         row.stripe_is_ahead = True
         row.stripe_revision = 1
-        await change_subscription(work, row, state_of(subscription, catalog), is_new=True)
+        await change_subscription(work, row, state_from_stripe(subscription, catalog), is_new=True)
 
 
 async def new_stripe_subscription(
     work: UnitOfWork, customer: CustomerRow, subscription: StripeSubscription
 ) -> SubscriptionRow:
-    """A row for a Stripe subscription, tied to the checkout or the add-on that led to it."""
+    """Build the row of a Stripe subscription, and link its checkout or add-on."""
     checkout = await find_checkout(work.session, checkout_id=subscription.checkout_id or "")
     if checkout is not None and checkout.customer == customer.customer:
         checkout.status = "completed"
@@ -80,7 +80,7 @@ async def new_stripe_subscription(
 def new_subscription(
     work: UnitOfWork, customer: CustomerRow, *, stripe_subscription_id: str | None = None
 ) -> SubscriptionRow:
-    """A row that has no state yet."""
+    """Build a row without a state."""
     return SubscriptionRow(
         subscription_id=new_id("sub"),
         customer=customer.customer,

@@ -1,1 +1,1 @@
-"""The rules of this service, without I/O, clock or framework: one module a story."""
+"""The rules of this service, without I/O, clock or framework."""

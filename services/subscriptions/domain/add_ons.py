@@ -1,4 +1,4 @@
-"""What may be bought beside a plan, and what its buyer must tell: a domain name has to be one."""
+"""Rules for buying an add-on: which prices are add-ons, and how the required details are validated."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,8 +10,9 @@ from pydantic import JsonValue
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.rule_violation import RuleViolation
-from services.subscriptions.domain.subscription_state import FINAL, GRANTING, State
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
+from tallystick.messages.subscriptions import FINAL_STATUSES, GRANTING_STATUSES
 
 DOMAIN_MAX_CHARACTERS = 253
 """RFC 1035 has 255 octets on the wire, which leaves this many characters of text."""
@@ -20,14 +21,14 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class AddOnState:
-    """What changes of an add-on."""
+    """The part of an add-on that changes."""
 
     status: str
     cancel_at: datetime | None
 
 
 def add_on_state_of(subscription: State) -> AddOnState:
-    """An add-on's standing, which follows from its subscription's."""
+    """Derive an add-on's state from its subscription's state."""
     if subscription.is_final:
         return AddOnState(subscription.status, subscription.ended_at)
     ends = subscription.current_period_end if subscription.cancel_at_period_end else None
@@ -35,19 +36,20 @@ def add_on_state_of(subscription: State) -> AddOnState:
 
 
 def event_between(before: AddOnState | None, after: AddOnState) -> str | None:
-    """The event that leads from one standing to the next; `before` is None until it was told first.
+    """Return the event that leads from one state to the next, or None.
 
-    Nothing is told of an add-on before it is paid for, and nothing after its end.
+    `before` is None until the add-on's first event was emitted. No event is emitted before the add-on is paid
+    for, and none after it has ended.
     """
     if before is None:
-        return "purchased" if after.status in GRANTING else None
-    if before == after or before.status in FINAL:
+        return "purchased" if after.status in GRANTING_STATUSES else None
+    if before == after or before.status in FINAL_STATUSES:
         return None
-    return "canceled" if after.status in FINAL else "updated"
+    return "canceled" if after.status in FINAL_STATUSES else "updated"
 
 
-def add_on_at(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
-    """The price and the add-on that it sells; raises RuleViolation `unknown_price` and `not_an_add_on`."""
+def require_add_on_price(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
+    """Return the price and its add-on; raise RuleViolation `unknown_price` or `not_an_add_on`."""
     price = catalog.price(code)
     if price is None or price.archived or not price.listed:
         raise RuleViolation("unknown_price", f"The catalog sells nothing at {code!r}.", price=code)
@@ -59,20 +61,20 @@ def add_on_at(catalog: CatalogLookup, code: str) -> tuple[Price, Product]:
     return price, product
 
 
-def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
-    """What the buyer told, trimmed and in one form.
+def validate_details(product: Product, details: Mapping[str, str]) -> dict[str, str]:
+    """Return the buyer's details, trimmed and normalized.
 
-    Raises RuleViolation `add_on_details_required` with all that is `missing` or `invalid`.
+    Raises RuleViolation `add_on_details_required`, listing every detail that is `missing` or `invalid`.
     """
-    told = {name: value.strip() for name, value in details.items()}
-    missing: list[JsonValue] = [name for name in product.required_details if not told.get(name)]
+    cleaned = {name: value.strip() for name, value in details.items()}
+    missing: list[JsonValue] = [name for name in product.required_details if not cleaned.get(name)]
     invalid: list[JsonValue] = []
-    for name, value in told.items():
-        form = _form_of(name)
+    for name, value in cleaned.items():
+        form = _validator_for(name)
         if form is None or not value:
             continue
         try:
-            told[name] = form(value)
+            cleaned[name] = form(value)
         except ValueError as problem:
             invalid.append({"detail": name, "problem": str(problem)})
     if missing or invalid:
@@ -82,22 +84,22 @@ def checked_details(product: Product, details: Mapping[str, str]) -> dict[str, s
             missing=missing,
             invalid=invalid,
         )
-    return told
+    return cleaned
 
 
 def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> None:
-    """Raise RuleViolation `no_active_subscription` unless one of the subscriptions runs and is to a plan.
+    """Raise RuleViolation `no_active_subscription` unless one of the subscriptions is to a plan and running.
 
-    `add_ons` are the codes of the products that are none.
+    `add_ons` are the codes of the products that are add-ons, not plans.
     """
-    if not any(state.status in GRANTING and state.products - add_ons for state in subscriptions):
+    if not any(state.status in GRANTING_STATUSES and state.products - add_ons for state in subscriptions):
         raise RuleViolation(
             "no_active_subscription", "Add-ons are for customers with a running subscription."
         )
 
 
-def as_domain_name(text: str) -> str:
-    """A domain name in lower-case ASCII, without the final dot; raises ValueError saying what is wrong."""
+def normalize_domain_name(text: str) -> str:
+    """Return a domain name in lower-case ASCII without a final dot; raise ValueError for an invalid one."""
     try:
         name = text.rstrip(".").encode("idna").decode("ascii").lower()
     except UnicodeError:
@@ -112,7 +114,7 @@ def as_domain_name(text: str) -> str:
     return name
 
 
-def as_email(text: str) -> str:
+def validate_email_address(text: str) -> str:
     """Return a valid email address unchanged; raise ValueError for any other text."""
     try:
         found = validate_email(text, check_deliverability=False, globally_deliverable=False)
@@ -123,15 +125,15 @@ def as_email(text: str) -> str:
     return text
 
 
-_FORMS: dict[str, Callable[[str], str]] = {
-    "domain": as_domain_name,
-    "domain_name": as_domain_name,
-    "email": as_email,
-    "email_address": as_email,
+_VALIDATORS: dict[str, Callable[[str], str]] = {
+    "domain": normalize_domain_name,
+    "domain_name": normalize_domain_name,
+    "email": validate_email_address,
+    "email_address": validate_email_address,
 }
-"""What a detail has to be, by how its code ends: `domain_name`, `shop_domain`, `contact_email`."""
+"""Validators by the end of a detail's code: `domain_name`, `shop_domain`, `contact_email`."""
 
 
-def _form_of(detail: str) -> Callable[[str], str] | None:
-    ends = (form for end, form in _FORMS.items() if detail == end or detail.endswith(f"_{end}"))
+def _validator_for(detail: str) -> Callable[[str], str] | None:
+    ends = (form for end, form in _VALIDATORS.items() if detail == end or detail.endswith(f"_{end}"))
     return next(ends, None)

@@ -11,9 +11,9 @@ _MONTHS = {"month": 1, "year": 12}
 
 
 def period_containing(anchor: datetime, interval: Interval, moment: datetime) -> tuple[datetime, datetime]:
-    """The period, counted from `anchor`, that `moment` is in: start, and end which belongs to the next.
+    """Return the start and end of the period, counted from `anchor`, that contains `moment`.
 
-    A moment before the anchor is in the first period.
+    The end is exclusive. A moment before the anchor belongs to the first period.
     """
     number = max(0, _estimate(anchor, interval, moment))
     while number > 0 and boundary(anchor, interval, number) > moment:
@@ -24,14 +24,17 @@ def period_containing(anchor: datetime, interval: Interval, moment: datetime) ->
 
 
 def boundary(anchor: datetime, interval: Interval, number: int) -> datetime:
-    """When period `number` begins, counted from 0 at the anchor; days that a month lacks become its last."""
+    """Return the start of period `number`, counted from 0 at the anchor.
+
+    A day of the month that a month does not have becomes its last day.
+    """
     if interval in _FIXED:
         return anchor + number * _FIXED[interval]
     return anchor + relativedelta(months=number * _MONTHS[interval])
 
 
 def _estimate(anchor: datetime, interval: Interval, moment: datetime) -> int:
-    # At most one off, so that a period far from its anchor is found without walking there.
+    # At most one off, so that no loop over all periods since the anchor is needed.
     if interval in _FIXED:
         return (moment - anchor) // _FIXED[interval]
     months = (moment.year - anchor.year) * 12 + moment.month - anchor.month

@@ -1,4 +1,4 @@
-"""What these rules need to know of the catalog, and how an item of a subscription is made from it."""
+"""Catalog look-ups that the rules need, and building a subscription item from a price."""
 
 from typing import Protocol
 
@@ -7,23 +7,23 @@ from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
 
 
 class CatalogLookup(Protocol):
-    """The catalog, archived things included; None for what it never had."""
+    """The catalog, archived entries included; look-ups return None for an unknown code."""
 
     def price(self, code: str) -> Price | None:
-        """A price by its code."""
+        """Return a price by its code."""
 
     def price_by_stripe_id(self, stripe_price_id: str) -> Price | None:
-        """A price by its id in Stripe."""
+        """Return a price by its id in Stripe."""
 
     def product_of(self, price: Price) -> Product:
-        """The product that a price sells."""
+        """Return the product that a price sells."""
 
     def feature(self, code: str) -> Feature | None:
-        """A feature by its code."""
+        """Return a feature by its code."""
 
 
-def item_of(catalog: CatalogLookup, price: Price, quantity: int) -> SubscriptionItem:
-    """An item at a price of ours, with the product's features as the catalog has them now."""
+def build_item(catalog: CatalogLookup, price: Price, quantity: int) -> SubscriptionItem:
+    """Build the item for a price, with the product's features as the catalog has them now."""
     product = catalog.product_of(price)
     features = [
         ItemFeature(**given.model_dump(), kind=feature.kind)
@@ -40,8 +40,8 @@ def item_of(catalog: CatalogLookup, price: Price, quantity: int) -> Subscription
     )
 
 
-def foreign_item(stripe_price_id: str, quantity: int) -> SubscriptionItem:
-    """An item bought in Stripe at a price that the catalog does not know: shown, but granting nothing."""
+def build_unknown_price_item(stripe_price_id: str, quantity: int) -> SubscriptionItem:
+    """Build the item for a Stripe price that the catalog does not have; it grants nothing."""
     return SubscriptionItem(
         product=None, price=None, quantity=quantity, seats=None, features=[], stripe_price_id=stripe_price_id
     )

@@ -1,4 +1,4 @@
-"""What is late: how long an overdue customer keeps everything, and when that is over."""
+"""Dunning: the grace period of an overdue subscription, and what happens when it or the retries end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,40 +6,42 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.subscriptions.domain.stripe_objects import moment
-from services.subscriptions.domain.subscription_state import OVERDUE, State
+from services.subscriptions.domain.subscription_state import OVERDUE_STATUSES, State
 
 GRACE_DAYS = 7
-"""Long enough for an expired card to be replaced, unless the installation says otherwise."""
+"""Default length of the grace period in days: enough to replace an expired card."""
 SENT_INVOICE_DAYS = 30
-"""How long a sent invoice may be overdue: nobody retries it, and this is the shortest that Stripe offers."""
+"""Days that a sent invoice may be overdue: it is never retried, and Stripe offers no shorter time."""
 
 EndState = Literal["canceled", "unpaid"]
-"""What becomes of a subscription that is not paid for in the end."""
+"""Status of a subscription whose payment was never collected."""
 
 
 def needs_grace(before: State | None, after: State) -> bool:
-    """Whether the later state is that of somebody who has just become late.
+    """Whether the subscription has just become past due and needs a grace period.
 
-    Who was late before keeps the grace that was given then: further failed attempts do not prolong it.
+    A subscription that was past due before keeps its grace period: further failed attempts do not extend it.
     """
     return after.status == "past_due" and (before is None or before.grace_until is None)
 
 
 def with_grace(before: State | None, after: State, *, since: datetime, days: int) -> State:
-    """The later state with its grace, if it needs one: `days` from the moment `since` which it is late."""
+    """Return the later state with its grace period, if it needs one: `days` counted from `since`."""
     if not needs_grace(before, after):
         return after
     return replace(after, grace_until=since + timedelta(days=days))
 
 
-def recounted(state: State, failures: Sequence[datetime], unpaid: Sequence[datetime], *, days: int) -> State:
-    """The state with its grace counted from the first failed payment, once its event has told of that.
+def with_recounted_grace(
+    state: State, failures: Sequence[datetime], unpaid: Sequence[datetime], *, days: int
+) -> State:
+    """Return the state with its grace period counted from the first failed payment.
 
-    `failures` are those of the subscription's invoices, `unpaid` those among them that are still owed. Grace
-    that was counted from a failure before only ever becomes shorter; what was counted from anything else was
-    as good as was known then.
+    `failures` are the times of the first failed payments of the subscription's invoices, `unpaid` those of
+    invoices that are still owed. A grace period that was counted from a failed payment only becomes shorter;
+    one that was counted from anything else is replaced, because that was an approximation.
     """
-    if state.status not in OVERDUE or state.grace_until is None or state.restricted or not unpaid:
+    if state.status not in OVERDUE_STATUSES or state.grace_until is None or state.restricted or not unpaid:
         return state
     length = timedelta(days=days)
     since, first = state.grace_until - length, min(unpaid)
@@ -47,13 +49,16 @@ def recounted(state: State, failures: Sequence[datetime], unpaid: Sequence[datet
 
 
 def restricted(state: State, at: datetime) -> State:
-    """The state once grace is over: features are gone until the customer pays, nothing else is lost."""
+    """Return the state with `restricted` set once the grace period is over.
+
+    A restricted subscription grants no features until the customer pays; nothing else is lost.
+    """
     is_over = state.status == "past_due" and state.grace_until is not None and state.grace_until <= at
     return replace(state, restricted=True) if is_over else state
 
 
-def is_given_up(invoice: Mapping[str, Any], at: datetime) -> bool:
-    """Whether nobody tries any more to collect an invoice, given as Stripe's JSON, or waits for it."""
+def collection_has_ended(invoice: Mapping[str, Any], at: datetime) -> bool:
+    """Whether an invoice, given as Stripe's JSON, is no longer being collected."""
     if invoice.get("status") == "uncollectible":
         return True
     if invoice.get("status") != "open":
@@ -64,6 +69,6 @@ def is_given_up(invoice: Mapping[str, Any], at: datetime) -> bool:
     return bool(invoice.get("attempt_count")) and invoice.get("next_payment_attempt") is None
 
 
-def given_up(state: State) -> State:
-    """The state of who is no longer asked to pay, where that does not end the subscription."""
+def mark_unpaid(state: State) -> State:
+    """Return a past-due state as `unpaid`; any other state is returned unchanged."""
     return replace(state, status="unpaid") if state.status == "past_due" else state

@@ -1,30 +1,31 @@
-"""What a customer may use: from their subscriptions, the seats they hold, and the exceptions made for them.
+"""A customer's entitlements, computed from their subscriptions, the seats they hold, and overrides.
 
-Any one source is enough for a flag; limits and units add up; unlimited stays unlimited.
+One source is enough for a flag; limits and units add up; unlimited stays unlimited.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.subscriptions.domain.overrides import SOURCE, Override
-from services.subscriptions.domain.subscription_state import GRANTING, State
+from services.subscriptions.domain.overrides import OVERRIDE_SOURCE, Override
+from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.subscriptions import (
+    GRANTING_STATUSES,
     Allowance,
     EntitlementSource,
     ItemFeature,
     SubscriptionItem,
 )
 
-NOTHING = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
-"""What a customer has of a feature that nothing gives them."""
-TAKEN_AWAY = Allowance(allowed=False, quantity=0, sources=[SOURCE], expires_at=None)
-"""What a customer has of a feature that an override takes away."""
+NO_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
+"""The allowance of a feature that no source grants."""
+REVOKED_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[OVERRIDE_SOURCE], expires_at=None)
+"""The allowance of a feature that an override takes away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one source gives of one feature."""
+    """The quantity of one feature from one source."""
 
     feature: str
     quantity: int | None
@@ -34,7 +35,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class HeldSeat:
-    """A claimed seat in a team that is open and not suspended, and the subscription behind the team."""
+    """A claimed seat of a team that is open and not suspended, with the team's subscription."""
 
     seat_id: str
     subscription_id: str
@@ -42,50 +43,50 @@ class HeldSeat:
     multiplier: int
 
 
-def entitlements_of(
+def compute_entitlements(
     subscriptions: Mapping[str, State],
     overrides: Iterable[Override] = (),
     seats: Iterable[HeldSeat] = (),
 ) -> dict[str, Allowance]:
-    """By feature code, what a customer has from their subscriptions, given by id, overrides and seats."""
+    """Compute a customer's allowance by feature from subscriptions (by id), overrides and seats."""
     exceptions = list(overrides)
     grants: dict[str, list[Grant]] = {}
     for subscription_id, state in sorted(subscriptions.items()):
-        for grant in grants_of(subscription_id, state):
+        for grant in subscription_grants(subscription_id, state):
             grants.setdefault(grant.feature, []).append(grant)
     for seat in sorted(seats, key=lambda held: held.seat_id):
-        for grant in grants_of_seat(seat):
+        for grant in seat_grants(seat):
             grants.setdefault(grant.feature, []).append(grant)
     for exception in exceptions:
         if exception.allowed:
-            grant = Grant(exception.feature, exception.quantity, SOURCE, exception.until)
+            grant = Grant(exception.feature, exception.quantity, OVERRIDE_SOURCE, exception.until)
             grants.setdefault(exception.feature, []).append(grant)
     merged = {feature: merge(of_feature) for feature, of_feature in grants.items()}
-    taken = {exception.feature: TAKEN_AWAY for exception in exceptions if not exception.allowed}
+    taken = {exception.feature: REVOKED_ALLOWANCE for exception in exceptions if not exception.allowed}
     return dict(sorted((merged | taken).items()))
 
 
-def grants_of(subscription_id: str, state: State) -> Iterator[Grant]:
-    """What one subscription gives to the customer who pays for it."""
-    if not gives(state):
+def subscription_grants(subscription_id: str, state: State) -> Iterator[Grant]:
+    """Yield what a subscription grants to its paying customer."""
+    if not grants_features(state):
         return
-    expires_at = _certain_end(state)
+    expires_at = _decided_end(state)
     for item in state.items:
         source = EntitlementSource(subscription_id=subscription_id, product=item.product, through="owner")
         for given in item.features:
-            if reaches_payer(item, given):
+            if payer_has_feature(item, given):
                 yield Grant(given.feature, _quantity(item, given), source, expires_at)
 
 
-def grants_of_seat(seat: HeldSeat) -> Iterator[Grant]:
-    """What a seat gives to whoever holds it: all that its product gives to the team.
+def seat_grants(seat: HeldSeat) -> Iterator[Grant]:
+    """Yield what a seat grants to its holder: every feature of the product that is allowed for the team.
 
-    Under `per_seat` each seat has the product's quantity, times its multiplier. Under `per_team` there is one
-    quantity, which everybody sees and nobody has alone.
+    Under `per_seat`, each seat has the product's quantity times its multiplier. Under `per_team`, the whole
+    team shares one quantity, which every member sees.
     """
-    if not gives(seat.state):
+    if not grants_features(seat.state):
         return
-    expires_at = _certain_end(seat.state)
+    expires_at = _decided_end(seat.state)
     for item in seat.state.items:
         if item.seats is None:
             continue
@@ -98,28 +99,29 @@ def grants_of_seat(seat: HeldSeat) -> Iterator[Grant]:
                 yield Grant(given.feature, times_quantity, source, expires_at)
 
 
-def seats_give(state: State) -> list[Grant]:
-    """What a seat of a subscription gives to whoever holds it; equal where members notice nothing.
+def seat_features(state: State) -> list[Grant]:
+    """Return what a seat of the subscription grants; equal lists mean no change for seat holders.
 
-    The seat has a multiplier of 2, which shows whether multipliers count.
+    The seat has a multiplier of 2, so that a change in whether multipliers count is noticed.
     """
-    return list(grants_of_seat(HeldSeat("", "sub_0", state, 2)))
+    return list(seat_grants(HeldSeat("", "sub_0", state, 2)))
 
 
-def gives(state: State) -> bool:
-    """Whether a subscription gives anything to anybody just now."""
-    return state.status in GRANTING and not state.restricted
+def grants_features(state: State) -> bool:
+    """Whether a subscription grants features at present."""
+    return state.status in GRANTING_STATUSES and not state.restricted
 
 
-def _certain_end(state: State) -> datetime | None:
-    """Only an end that is already decided is certain; a period that renews is no end."""
+def _decided_end(state: State) -> datetime | None:
+    """Return the end of a subscription that is set to cancel; a period that renews has no such end."""
     return state.current_period_end if state.cancel_at_period_end else None
 
 
-def reaches_payer(item: SubscriptionItem, given: ItemFeature) -> bool:
+def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:
     """Whether the paying customer has a feature themselves.
 
-    What is not for the team is theirs alone; what is for the team they share only from a seat of their own.
+    A feature that is not for the team is always theirs; a team feature only if the plan gives the owner a
+    seat.
     """
     if item.seats is None or not given.team_allowed:
         return True
@@ -127,7 +129,7 @@ def reaches_payer(item: SubscriptionItem, given: ItemFeature) -> bool:
 
 
 def merge(grants: Iterable[Grant]) -> Allowance:
-    """One answer from everything that gives a feature; there must be at least one grant."""
+    """Merge all grants of one feature into one allowance; at least one grant is required."""
     given = list(grants)
     quantities = [grant.quantity for grant in given]
     known = [quantity for quantity in quantities if quantity is not None]
@@ -144,7 +146,7 @@ def merge(grants: Iterable[Grant]) -> Allowance:
 def _quantity(item: SubscriptionItem, given: ItemFeature) -> int | None:
     if given.kind == "flag" or given.quantity is None:
         return None
-    # Seats are multiplied by those who hold them; anything else is had as often as it was bought.
+    # With seats, the quantity is per seat or per team; without, it is multiplied by the quantity bought.
     return given.quantity * (item.quantity if item.seats is None else 1)
 
 

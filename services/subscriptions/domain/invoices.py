@@ -1,4 +1,4 @@
-"""Invoices as Stripe tells them: reading one, and which events lead from what we knew to what it says."""
+"""Reading Stripe's invoices, and the events between two states of an invoice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,22 +6,22 @@ from datetime import datetime
 from typing import Any, get_args
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_of
+from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_id
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
 
 REFERENCE_KEY = "tallystick_reference"
-"""Metadata of a Stripe invoice: the caller's own reference of a one-off charge."""
+"""Metadata key of a Stripe invoice: the caller's own reference of a one-off charge."""
 LINES_MAX = 250
-"""Lines kept of one invoice; with more, the hosted invoice has the rest."""
+"""Lines kept of one invoice; the hosted invoice shows the rest."""
 _PROGRESS: dict[InvoiceStatus, int] = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
-"""Statuses only ever move up."""
+"""Order of the statuses; an invoice's status only moves up."""
 _SETTLED: frozenset[InvoiceStatus] = frozenset({"paid", "void"})
 _STATUSES: dict[str, InvoiceStatus] = {status: status for status in get_args(InvoiceStatus)}
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """All of an invoice that can change; amounts in the minor unit of `currency`."""
+    """The part of an invoice that can change; amounts in the minor unit of `currency`."""
 
     stripe_invoice_id: str
     stripe_customer_id: str
@@ -41,23 +41,23 @@ class Invoice:
 
     @property
     def progress(self) -> tuple[int, int, int]:
-        """Grows as the invoice goes its way, so that two states of the same second can be put in order."""
+        """A key that only grows, so that two states with the same time stamp can be ordered."""
         return _PROGRESS[self.status], self.attempt_count, self.amount_paid
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceChange:
-    """An event to tell, and the invoice it tells."""
+    """An event to emit, and the invoice as of that event."""
 
     event: str
     invoice: Invoice
 
 
 def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
-    """An invoice from Stripe's JSON; raises Malformed."""
+    """Read an invoice from Stripe's JSON; raises Malformed."""
     status = _STATUSES.get(str(body.get("status")))
     created_at = moment(body.get("created"))
-    invoice_id, customer_id = body.get("id"), reference_of(body.get("customer"))
+    invoice_id, customer_id = body.get("id"), reference_id(body.get("customer"))
     if status is None or created_at is None or customer_id is None:
         raise Malformed("an invoice needs a status, a customer and the time it was created")
     if not isinstance(invoice_id, str):
@@ -82,29 +82,30 @@ def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
 
 
 def invoice_changes(
-    before: Invoice | None, after: Invoice, *, told_failures: int, failed: int
+    before: Invoice | None, after: Invoice, *, emitted_failures: int, failed: int
 ) -> list[InvoiceChange]:
-    """The events that lead from one state of an invoice to another, each told once, failed attempts too.
+    """Return the events that lead from one state of an invoice to another, failed attempts included.
 
-    `told_failures` is the number of the last attempt whose failure was told, `failed` that of the last one
-    that is said to have failed. Each attempt that was followed by another has failed as well, whoever tells.
+    `emitted_failures` is the number of the last attempt for which `paymentFailed` was emitted, `failed` the
+    number of the last attempt that is known to have failed. An attempt that was followed by another has
+    failed too, even if its own event never arrived.
     """
-    told: list[InvoiceChange] = []
+    changes: list[InvoiceChange] = []
     if before is None:
         status: InvoiceStatus = "draft" if after.status == "draft" else "open"
         before = replace(after, status=status, amount_paid=0, attempt_count=0)
-        told.append(InvoiceChange("created", before))
-    for attempt in range(told_failures + 1, max(failed, after.attempt_count - 1) + 1):
-        before = _failing(before, after, attempt)
-        told.append(InvoiceChange("paymentFailed", before))
-    return [*told, *_further(before, after)]
+        changes.append(InvoiceChange("created", before))
+    for attempt in range(emitted_failures + 1, max(failed, after.attempt_count - 1) + 1):
+        before = _failed_attempt(before, after, attempt)
+        changes.append(InvoiceChange("paymentFailed", before))
+    return [*changes, *_remaining_changes(before, after)]
 
 
 def overdue_since(body: Mapping[str, Any]) -> datetime | None:
-    """Since when an unpaid invoice in Stripe's JSON is late, while no event has told of a failed payment.
+    """Return since when an unpaid invoice in Stripe's JSON is overdue, without its failure events.
 
-    A sent one since it was due; one that is charged since it was finalized, which is when Stripe first tries.
-    None for one that nobody was to pay yet, or is to pay any more.
+    A sent invoice is overdue since its due date; an invoice that is charged automatically since it was
+    finalized, which is when Stripe first tries. None for an invoice that is not due yet or is no longer owed.
     """
     if body.get("status") not in ("open", "uncollectible"):
         return None
@@ -113,15 +114,15 @@ def overdue_since(body: Mapping[str, Any]) -> datetime | None:
     return moment((body.get("status_transitions") or {}).get("finalized_at"))
 
 
-def _failing(before: Invoice, after: Invoice, attempt: int) -> Invoice:
-    """The invoice when an attempt had failed; as it is now where that is told after it was settled."""
+def _failed_attempt(before: Invoice, after: Invoice, attempt: int) -> Invoice:
+    """Return the invoice as of a failed attempt; unchanged if it was settled before that is known."""
     if before.status in _SETTLED:
         return before
     status: InvoiceStatus = "open" if after.status in _SETTLED else after.status
     return replace(after, status=status, amount_paid=before.amount_paid, attempt_count=attempt)
 
 
-def _further(before: Invoice, after: Invoice) -> list[InvoiceChange]:
+def _remaining_changes(before: Invoice, after: Invoice) -> list[InvoiceChange]:
     if before == after:
         return []
     if after.status == "paid" and before.status != "paid":
@@ -132,10 +133,10 @@ def _further(before: Invoice, after: Invoice) -> list[InvoiceChange]:
 
 
 def _subscription(body: Mapping[str, Any]) -> str | None:
-    # Under `parent` in current API versions, on the invoice itself in older ones.
+    # Under `parent` in current API versions, on the invoice itself in older versions.
     parent = body.get("parent") or {}
     details = parent.get("subscription_details") or {}
-    return reference_of(details.get("subscription")) or reference_of(body.get("subscription"))
+    return reference_id(details.get("subscription")) or reference_id(body.get("subscription"))
 
 
 def _lines(body: Mapping[str, Any], catalog: CatalogLookup) -> tuple[InvoiceLine, ...]:
@@ -162,7 +163,7 @@ def _line(line: Mapping[str, Any], catalog: CatalogLookup) -> InvoiceLine:
 
 def _price_code(line: Mapping[str, Any], catalog: CatalogLookup) -> str | None:
     pricing = (line.get("pricing") or {}).get("price_details") or {}
-    stripe_price_id = reference_of(pricing.get("price")) or reference_of(line.get("price"))
+    stripe_price_id = reference_id(pricing.get("price")) or reference_id(line.get("price"))
     price = catalog.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
     return price.code if price is not None else None
 

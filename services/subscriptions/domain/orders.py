@@ -1,4 +1,4 @@
-"""What a customer may order: which prices, how many, with which trial, and not the same plan twice."""
+"""Rules for an order: valid prices, quantities and trials, and no plan twice."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tallystick.messages.subscriptions import ItemToBuy
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A price and how many of it, checked against the catalog."""
+    """A price and a quantity, checked against the catalog."""
 
     price: Price
     product: Product
@@ -21,10 +21,10 @@ class Line:
 
 
 def order_lines(catalog: CatalogLookup, items: Iterable[ItemToBuy], *, free: bool) -> list[Line]:
-    """The lines of an order of free prices, or of an order of prices that cost money.
+    """Return the checked lines of an order of free prices (`free`), or of paid prices.
 
     Raises RuleViolation `unknown_price`, `quantity_out_of_range` and `add_on_details_required`, and
-    `invalid_message` for prices that one subscription cannot hold together.
+    `invalid_message` for prices that one subscription cannot combine.
     """
     lines = [_line(catalog, item, free=free) for item in items]
     first = lines[0].price
@@ -35,12 +35,12 @@ def order_lines(catalog: CatalogLookup, items: Iterable[ItemToBuy], *, free: boo
                 "All prices of one subscription share a currency and an interval.",
                 prices=[first.code, line.price.code],
             )
-    _refuse_plans_together(lines)
+    _check_plan_combination(lines)
     return lines
 
 
-def _refuse_plans_together(lines: Sequence[Line]) -> None:
-    """A plan is had once, and a subscription has one team, so one plan with seats."""
+def _check_plan_combination(lines: Sequence[Line]) -> None:
+    """Reject the same plan twice, and two plans with seats: a subscription has one team."""
     plans = [line for line in lines if line.product.kind == "plan"]
     for first, second in combinations(plans, 2):
         have_teams = first.product.seats is not None and second.product.seats is not None
@@ -52,8 +52,8 @@ def _refuse_plans_together(lines: Sequence[Line]) -> None:
             )
 
 
-def refuse_what_people_sell(lines: Iterable[Line]) -> None:
-    """Raise RuleViolation `unknown_price` for an unlisted price, which customers cannot buy."""
+def require_listed_prices(lines: Iterable[Line]) -> None:
+    """Raise RuleViolation `unknown_price` for an unlisted price, which customers cannot buy themselves."""
     for line in lines:
         if not line.price.listed:
             raise RuleViolation(
@@ -66,9 +66,9 @@ def refuse_what_people_sell(lines: Iterable[Line]) -> None:
 def trial_days(
     lines: Sequence[Line], default_days: int | None, *, wanted: bool | None, is_first: bool
 ) -> int:
-    """Days of trial, 0 for none: the price's own, else the installation's.
+    """Return the trial's length in days, 0 for none: the price's own, else the installation's default.
 
-    Unless a trial is `wanted` expressly, a customer has one only with their first subscription to a product.
+    Unless a trial is `wanted` explicitly, only a customer's first subscription to a product has one.
     """
     if wanted is False or (wanted is None and not is_first):
         return 0
@@ -76,13 +76,15 @@ def trial_days(
     return max(offered) if offered else default_days or 0
 
 
-def plans_of(lines: Iterable[Line]) -> list[str]:
-    """The codes of the plans in an order: what one customer has only once."""
+def plan_codes(lines: Iterable[Line]) -> list[str]:
+    """Return the codes of the plans in an order; a customer can have each of them only once."""
     return sorted({line.product.code for line in lines if line.product.kind == "plan"})
 
 
-def subscribed_to(plans: Iterable[str], subscriptions: Iterable[tuple[str, State]]) -> str | None:
-    """The id of a subscription that has not ended and holds one of the plans already."""
+def find_subscription_with_plan(
+    plans: Iterable[str], subscriptions: Iterable[tuple[str, State]]
+) -> str | None:
+    """Return the id of a subscription that has not ended and holds one of the plans."""
     wanted = set(plans)
     held = (found for found, state in subscriptions if not state.is_final and state.products & wanted)
     return next(held, None)
@@ -110,7 +112,7 @@ def _line(catalog: CatalogLookup, item: ItemToBuy, *, free: bool) -> Line:
             price=price.code,
             missing=list(product.required_details),
         )
-    minimum, maximum = bounds_of(price, product)
+    minimum, maximum = quantity_bounds(price, product)
     quantity = item.quantity if item.quantity is not None else minimum
     if not minimum <= quantity <= maximum:
         raise RuleViolation(
@@ -124,9 +126,9 @@ def _line(catalog: CatalogLookup, item: ItemToBuy, *, free: bool) -> Line:
     return Line(price, product, quantity)
 
 
-def bounds_of(price: Price, product: Product) -> tuple[int, int]:
-    """The fewest and the most that are sold at a time."""
+def quantity_bounds(price: Price, product: Product) -> tuple[int, int]:
+    """Return the smallest and the largest quantity that can be bought at a price."""
     if product.seats is not None:
         return product.seats.minimum, product.seats.maximum or SEATS_MAX
-    # A flat or free price is for the thing itself, of which there is one.
+    # A flat or free price without seats is always bought once.
     return 1, 1 if price.model in ("flat", "free") else SEATS_MAX

@@ -1,6 +1,7 @@
-"""Exceptions made for one customer: giving a feature that nobody sold them, more of it, or taking it away.
+"""Overrides: exceptions for one customer that grant a feature, grant more of it, or take it away.
 
-What an override gives is added to what subscriptions give; one that takes away is stronger than any of them.
+A granted quantity is added to what subscriptions grant; an override that takes a feature away wins over every
+other source.
 """
 
 from dataclasses import dataclass
@@ -10,24 +11,24 @@ from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import FeatureKind
 from tallystick.messages.subscriptions import EntitlementSource
 
-SOURCE = EntitlementSource(subscription_id=None, product=None, through="override")
-"""How an entitlement says that an override is behind it."""
+OVERRIDE_SOURCE = EntitlementSource(subscription_id=None, product=None, through="override")
+"""The source of an entitlement that an override determines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """An exception in force."""
+    """An override in force."""
 
     feature: str
     allowed: bool
     quantity: int | None
-    """Null: unlimited, and for flags; without meaning where it takes away."""
+    """Null: unlimited, and for flags; without meaning where the feature is taken away."""
     until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideRequest:
-    """What was asked for."""
+    """The requested override."""
 
     feature: str
     kind: FeatureKind
@@ -36,10 +37,10 @@ class OverrideRequest:
     until: datetime | None
 
 
-def decided(request: OverrideRequest, now: datetime) -> Override | None:
-    """The override that a wish asks for; None where its time is over, which ends the one in force.
+def resolve_override(request: OverrideRequest, now: datetime) -> Override | None:
+    """Return the requested override; None if it is over already, which ends the one in force.
 
-    Raises RuleViolation `invalid_message` for a wish that means nothing.
+    Raises RuleViolation `invalid_message` for a request without effect.
     """
     if request.until is not None and request.until <= now:
         return None

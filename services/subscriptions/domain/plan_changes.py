@@ -1,23 +1,20 @@
-"""What becomes of the wish for another plan or quantity: no, nothing, at once, or at the period's end."""
+"""Deciding whether a change of plan or quantity is rejected, already in place, made now, or scheduled."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.orders import bounds_of
+from services.subscriptions.domain.orders import quantity_bounds
 from services.subscriptions.domain.pricing import PERIODS_A_YEAR, yearly_amount
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
-from tallystick.messages.subscriptions import SubscriptionItem, When
-
-CHANGEABLE = frozenset({"trialing", "active"})
-"""Who owes something settles that first; what is paused or has ended is not changed."""
+from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, SubscriptionItem, When
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """What is asked for; None: as it is, or as the rules say."""
+    """The requested change; None keeps the current value or applies the default rule."""
 
     price: str | None
     quantity: int | None
@@ -26,10 +23,10 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """What is to be done.
+    """The decided change.
 
-    `nothing`: it is so already, or scheduled already. `unschedule`: what was scheduled is dropped, because
-    what runs now is what is wanted.
+    `nothing`: it is in place or scheduled already. `unschedule`: the scheduled change is dropped, because the
+    request is for the current price and quantity.
     """
 
     how: Literal["nothing", "unschedule", "now", "period_end"]
@@ -38,33 +35,33 @@ class PlanChange:
     product: Product
     quantity: int
     is_restart: bool
-    """Whether the new price has another interval, with which a new period begins."""
+    """Whether the new price has another interval, which starts a new period."""
 
 
-def decide(
+def decide_change(
     catalog: CatalogLookup, state: State, request: ChangeRequest, *, seats_occupied: int
 ) -> PlanChange:
-    """What a wish comes to for a subscription.
+    """Decide what a requested change means for a subscription.
 
     Raises RuleViolation `subscription_not_active`, `unknown_price`, `same_price`, `quantity_out_of_range`,
     `seats_in_use`, and `invalid_message` for a price that cannot be on this subscription.
     """
-    if state.status not in CHANGEABLE:
+    if state.status not in CHANGEABLE_STATUSES:
         raise RuleViolation(
             "subscription_not_active", f"The subscription is {state.status}.", status=state.status
         )
-    item = plan_item(catalog, state, request.price)
+    item = find_plan_item(catalog, state, request.price)
     current = _current_price(catalog, item)
-    price = current if request.price is None else _wanted_price(catalog, current, request.price)
+    price = current if request.price is None else _requested_price(catalog, current, request.price)
     product = catalog.product_of(price)
-    quantity = _quantity(price, product, item, request)
+    quantity = _requested_quantity(price, product, item, request)
     is_restart = price.interval != current.interval
     change = PlanChange("now", item, price, product, quantity, is_restart)
     if (price.code, quantity) == (item.price, item.quantity):
-        return _as_it_is(state, change, request)
-    _refuse_bad_fit(catalog, state, item, current, price)
-    _refuse_out_of_range(price, product, quantity)
-    # More is always allowed, even where Stripe was told to have fewer than are taken.
+        return _already_current(state, change, request)
+    _check_compatibility(catalog, state, item, current, price)
+    _check_quantity(price, product, quantity)
+    # A larger quantity is always allowed, even if the one set in Stripe is below the occupied seats.
     too_few = quantity < min(seats_occupied, item.quantity)
     if seats_occupied and (product.seats is None or too_few):
         raise RuleViolation(
@@ -73,18 +70,18 @@ def decide(
             occupied=seats_occupied,
             quantity=quantity,
         )
-    when = request.when or _fitting_time(state, change, current)
+    when = request.when or _default_time(state, change, current)
     return change if when == "now" else _at_period_end(state, change)
 
 
-def _as_it_is(state: State, change: PlanChange, request: ChangeRequest) -> PlanChange:
+def _already_current(state: State, change: PlanChange, request: ChangeRequest) -> PlanChange:
     if state.scheduled_change is not None:
-        return _done(change, "unschedule")
+        return _with_how(change, "unschedule")
     if request.price is not None:
         raise RuleViolation(
             "same_price", f"The subscription is at {change.price.code!r} already.", price=change.price.code
         )
-    return _done(change, "nothing")
+    return _with_how(change, "nothing")
 
 
 def _at_period_end(state: State, change: PlanChange) -> PlanChange:
@@ -97,12 +94,12 @@ def _at_period_end(state: State, change: PlanChange) -> PlanChange:
         )
     waiting = state.scheduled_change
     if waiting is not None and (waiting.price, waiting.quantity) == (change.price.code, change.quantity):
-        return _done(change, "nothing")
-    return _done(change, "period_end")
+        return _with_how(change, "nothing")
+    return _with_how(change, "period_end")
 
 
-def _fitting_time(state: State, change: PlanChange, current: Price) -> When:
-    """More is given at once; less waits for the end of what is paid for. In a trial nothing is paid yet."""
+def _default_time(state: State, change: PlanChange, current: Price) -> When:
+    """Make an upgrade now and a downgrade at the period's end; in a trial, make either now."""
     if state.status == "trialing":
         return "now"
     if change.product.code == change.item.product and change.is_restart:
@@ -112,8 +109,8 @@ def _fitting_time(state: State, change: PlanChange, current: Price) -> When:
     return "period_end" if is_less else "now"
 
 
-def plan_item(catalog: CatalogLookup, state: State, wanted: str | None) -> SubscriptionItem:
-    """The item that is meant: of the wanted product, else the plan with seats, else the only plan."""
+def find_plan_item(catalog: CatalogLookup, state: State, wanted: str | None) -> SubscriptionItem:
+    """Return the item of the requested product, else the only plan, else the plan with seats."""
     price = catalog.price(wanted) if wanted is not None else None
     same = [item for item in state.items if price is not None and item.product == price.product]
     plans = [item for item in state.items if _is_plan(catalog, item)]
@@ -140,9 +137,9 @@ def _current_price(catalog: CatalogLookup, item: SubscriptionItem) -> Price:
     return price
 
 
-def _wanted_price(catalog: CatalogLookup, current: Price, code: str) -> Price:
+def _requested_price(catalog: CatalogLookup, current: Price, code: str) -> Price:
     if code == current.code:
-        # Even if it is sold no more: who has it may have more or less of it.
+        # The current price may be archived: the quantity can still be changed.
         return current
     price = catalog.price(code)
     if price is None or price.archived or catalog.product_of(price).kind != "plan":
@@ -150,15 +147,17 @@ def _wanted_price(catalog: CatalogLookup, current: Price, code: str) -> Price:
     return price
 
 
-def _quantity(price: Price, product: Product, item: SubscriptionItem, request: ChangeRequest) -> int:
-    """What was asked for; else as many as now, if the new price is sold in such numbers."""
+def _requested_quantity(
+    price: Price, product: Product, item: SubscriptionItem, request: ChangeRequest
+) -> int:
+    """Return the requested quantity, else the current one as far as the new price allows it."""
     if request.quantity is not None:
         return request.quantity
-    minimum, maximum = bounds_of(price, product)
+    minimum, maximum = quantity_bounds(price, product)
     return minimum if minimum == maximum else max(item.quantity, minimum)
 
 
-def _refuse_bad_fit(
+def _check_compatibility(
     catalog: CatalogLookup, state: State, item: SubscriptionItem, current: Price, price: Price
 ) -> None:
     if (price.model == "free") != (current.model == "free"):
@@ -168,7 +167,9 @@ def _refuse_bad_fit(
             else "Use start_checkout."
         )
         raise RuleViolation(
-            "unknown_price", f"Nobody changes between free and paid prices. {how}", price=price.code
+            "unknown_price",
+            f"A subscription cannot change between free and paid prices. {how}",
+            price=price.code,
         )
     if None not in (price.currency, current.currency) and price.currency != current.currency:
         raise RuleViolation(
@@ -185,8 +186,8 @@ def _refuse_bad_fit(
         )
 
 
-def _refuse_out_of_range(price: Price, product: Product, quantity: int) -> None:
-    minimum, maximum = bounds_of(price, product)
+def _check_quantity(price: Price, product: Product, quantity: int) -> None:
+    minimum, maximum = quantity_bounds(price, product)
     if not minimum <= quantity <= maximum:
         raise RuleViolation(
             "quantity_out_of_range",
@@ -198,5 +199,5 @@ def _refuse_out_of_range(price: Price, product: Product, quantity: int) -> None:
         )
 
 
-def _done(change: PlanChange, how: Literal["nothing", "unschedule", "period_end"]) -> PlanChange:
+def _with_how(change: PlanChange, how: Literal["nothing", "unschedule", "period_end"]) -> PlanChange:
     return PlanChange(how, change.item, change.price, change.product, change.quantity, change.is_restart)

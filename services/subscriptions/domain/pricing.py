@@ -1,7 +1,6 @@
-"""What a price asks for a quantity over one whole period, exactly; all amounts in the currency's minor unit.
+"""The exact amount of a price and quantity for one whole period, in the currency's minor unit.
 
-Prices have whole minor units only, so nothing here is ever rounded; what a part of a period costs is
-`proration`'s business.
+Prices have whole minor units only, so nothing is rounded here; part of a period is computed in `proration`.
 """
 
 from collections.abc import Iterator
@@ -10,12 +9,12 @@ from dataclasses import dataclass
 from tallystick.messages.catalog import Interval, Price, Tier
 
 PERIODS_A_YEAR: dict[Interval, int] = {"day": 365, "week": 52, "month": 12, "year": 1}
-"""By these, prices of different intervals are compared; nothing is charged by them."""
+"""Periods in a year by interval, to compare prices of different intervals; not used for charges."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of what a price asks: so many units at so much each, or a fee, which is one unit."""
+class PricePart:
+    """A part of a price: a quantity at a unit amount, or a fee, which has a quantity of 1."""
 
     label: str
     quantity: int
@@ -23,68 +22,68 @@ class Part:
 
     @property
     def amount(self) -> int:
-        """What this part costs."""
+        """The amount of this part."""
         return self.quantity * self.unit_amount
 
 
 def period_amount(price: Price, quantity: int) -> int:
-    """What a quantity costs for one whole period."""
+    """Return the amount of a quantity for one whole period."""
     return sum(part.amount for part in price_parts(price, quantity))
 
 
 def yearly_amount(price: Price, quantity: int) -> int:
-    """The same for a year of such periods, to say which of two prices is the dearer."""
+    """Return the amount of a quantity for a year, to compare two prices."""
     return period_amount(price, quantity) * PERIODS_A_YEAR[price.interval]
 
 
-def price_parts(price: Price, quantity: int) -> list[Part]:
-    """What the amount is made of; parts that cost nothing are left out.
+def price_parts(price: Price, quantity: int) -> list[PricePart]:
+    """Return the parts of the amount; parts that cost nothing are left out.
 
-    Raises ValueError for less than one unit.
+    Raises ValueError for a quantity below 1.
     """
     if quantity < 1:
         raise ValueError(f"{quantity} units of {price.code} cannot be bought")
     return [part for part in _parts(price, quantity) if part.unit_amount]
 
 
-def _parts(price: Price, quantity: int) -> Iterator[Part]:
+def _parts(price: Price, quantity: int) -> Iterator[PricePart]:
     if price.base_amount:
-        yield Part("base", 1, price.base_amount)
+        yield PricePart("base", 1, price.base_amount)
     match price.model:
         case "free":
             return
         case "flat":
-            # For the thing itself, however many seats come with it.
-            yield Part("", 1, price.unit_amount or 0)
+            # A flat price does not depend on the number of seats.
+            yield PricePart("", 1, price.unit_amount or 0)
         case "per_seat":
-            yield Part("", quantity, price.unit_amount or 0)
+            yield PricePart("", quantity, price.unit_amount or 0)
         case "volume":
             yield from _volume(price.tiers, quantity)
         case "graduated":
             yield from _graduated(price.tiers, quantity)
 
 
-def _volume(tiers: list[Tier], quantity: int) -> Iterator[Part]:
-    """Every unit at the price of the one tier that holds the whole quantity."""
+def _volume(tiers: list[Tier], quantity: int) -> Iterator[PricePart]:
+    """Price every unit by the one tier that contains the whole quantity."""
     number, tier = next(
         (number, tier)
         for number, tier in enumerate(tiers, start=1)
         if tier.up_to is None or quantity <= tier.up_to
     )
-    yield from _of_tier(number, tier, quantity)
+    yield from _tier_parts(number, tier, quantity)
 
 
-def _graduated(tiers: list[Tier], quantity: int) -> Iterator[Part]:
-    """Each unit at the price of the tier that it falls in."""
+def _graduated(tiers: list[Tier], quantity: int) -> Iterator[PricePart]:
+    """Price each unit by the tier that contains it."""
     below = 0
     for number, tier in enumerate(tiers, start=1):
         top = quantity if tier.up_to is None else min(quantity, tier.up_to)
-        yield from _of_tier(number, tier, top - below)
+        yield from _tier_parts(number, tier, top - below)
         if top == quantity:
             return
         below = top
 
 
-def _of_tier(number: int, tier: Tier, quantity: int) -> Iterator[Part]:
-    yield Part(f"tier {number}", quantity, tier.unit_amount)
-    yield Part(f"tier {number} fee", 1, tier.flat_amount)
+def _tier_parts(number: int, tier: Tier, quantity: int) -> Iterator[PricePart]:
+    yield PricePart(f"tier {number}", quantity, tier.unit_amount)
+    yield PricePart(f"tier {number} fee", 1, tier.flat_amount)

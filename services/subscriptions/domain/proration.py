@@ -1,7 +1,7 @@
-"""What a change in the middle of a period costs: a credit for what is not used, a charge for what comes.
+"""Proration: the credit for unused time and the charge for remaining time of a change within a period.
 
-By the second, each line rounded by itself with halves away from zero, as Stripe does, so that a credit undoes
-the charge for the same time.
+Computed by the second; each line is rounded by itself with halves away from zero, as Stripe does, so that a
+credit cancels out the charge for the same time.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from tallystick.messages.catalog import Price
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
-    """A price and how many of it."""
+class PricedQuantity:
+    """A price and a quantity of it."""
 
     price: Price
     quantity: int
@@ -22,16 +22,16 @@ class Bought:
 
 @dataclass(frozen=True, slots=True)
 class ProratedLine:
-    """A credit (negative) or a charge for the rest of a period; minor units."""
+    """A credit (negative) or a charge for the rest of a period, in minor units."""
 
-    bought: Bought
+    bought: PricedQuantity
     amount: int
 
 
 def share_left(start: datetime, end: datetime, at: datetime) -> Fraction:
-    """The part of a period that is still to come, by whole seconds; between 0 and 1.
+    """Return the remaining part of a period, by whole seconds, between 0 and 1.
 
-    Raises ValueError for a period without a length.
+    Raises ValueError for a period that does not end after its start.
     """
     whole = _seconds(start, end)
     if whole <= 0:
@@ -39,13 +39,13 @@ def share_left(start: datetime, end: datetime, at: datetime) -> Fraction:
     return Fraction(min(max(_seconds(at, end), 0), whole), whole)
 
 
-def prorated(bought: Bought, share: Fraction) -> int:
-    """What a share of a period costs, rounded to the minor unit."""
+def prorated(bought: PricedQuantity, share: Fraction) -> int:
+    """Return the amount for a share of a period, rounded to the minor unit."""
     return _rounded(period_amount(bought.price, bought.quantity) * share)
 
 
-def proration_lines(before: Bought, after: Bought, share: Fraction) -> list[ProratedLine]:
-    """The lines for going from one to the other with a share of the period left; none that are zero."""
+def proration_lines(before: PricedQuantity, after: PricedQuantity, share: Fraction) -> list[ProratedLine]:
+    """Return the credit and charge of a change with a share of the period left; zero lines are left out."""
     if (before.price.code, before.quantity) == (after.price.code, after.quantity):
         return []
     lines = [ProratedLine(before, -prorated(before, share)), ProratedLine(after, prorated(after, share))]
@@ -53,7 +53,7 @@ def proration_lines(before: Bought, after: Bought, share: Fraction) -> list[Pror
 
 
 def _rounded(amount: Fraction) -> int:
-    """To the nearest whole number, halves up; amounts are never negative here."""
+    """Round to the nearest whole number, halves up; amounts are never negative here."""
     return int(amount + Fraction(1, 2))
 
 

@@ -1,10 +1,10 @@
-"""How the rules say no: with a code of the contract, words for people and facts for programs."""
+"""The exception that the rules raise: an error code of the contract, a message, and details for programs."""
 
 from pydantic import JsonValue
 
 
 class RuleViolation(Exception):
-    """A wish that the rules do not allow."""
+    """A request that the rules reject."""
 
     def __init__(self, code: str, message: str, **details: JsonValue) -> None:
         super().__init__(message)

@@ -1,19 +1,19 @@
-"""Changes of subscriptions that have no Stripe object: at once, and at the end of a period."""
+"""Plan changes of self-managed subscriptions, which have no Stripe object: now, and at the period's end."""
 
 from dataclasses import replace
 from datetime import datetime
 
 from services.subscriptions.domain.billing_periods import period_containing
-from services.subscriptions.domain.catalog_lookup import CatalogLookup, item_of
-from services.subscriptions.domain.plan_changes import PlanChange, plan_item
+from services.subscriptions.domain.catalog_lookup import CatalogLookup, build_item
+from services.subscriptions.domain.plan_changes import PlanChange, find_plan_item
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.subscriptions import ScheduledChange
 
 
-def changed_now(state: State, catalog: CatalogLookup, change: PlanChange, now: datetime) -> State:
-    """The state after a change at once; with another interval, a new period begins now unless in a trial."""
+def apply_change_now(state: State, catalog: CatalogLookup, change: PlanChange, now: datetime) -> State:
+    """Return the state after a change made now; another interval starts a new period, except in a trial."""
     items = tuple(
-        item_of(catalog, change.price, change.quantity) if item == change.item else item
+        build_item(catalog, change.price, change.quantity) if item == change.item else item
         for item in state.items
     )
     after = replace(state, items=items, scheduled_change=None)
@@ -23,8 +23,8 @@ def changed_now(state: State, catalog: CatalogLookup, change: PlanChange, now: d
     return replace(after, current_period_start=start, current_period_end=end)
 
 
-def scheduled(state: State, change: PlanChange) -> State:
-    """The state while a change waits for the end of the period."""
+def with_scheduled_change(state: State, change: PlanChange) -> State:
+    """Return the state with a change scheduled for the end of the period."""
     if state.current_period_end is None:
         raise ValueError("a subscription without a period has no end of it")
     waiting = ScheduledChange(
@@ -36,20 +36,20 @@ def scheduled(state: State, change: PlanChange) -> State:
     return replace(state, scheduled_change=waiting)
 
 
-def take_scheduled(
+def apply_scheduled_change(
     state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
 ) -> tuple[State, datetime, str]:
-    """The items after a scheduled change, if it is due, and from where and how periods are counted then.
+    """Apply the scheduled change if it is due; return the state, the anchor and the interval.
 
-    The period itself is not moved. A subscription that ends instead takes nothing.
+    The period itself is not advanced. A subscription that is set to cancel does not change.
     """
     waiting = state.scheduled_change
     price = catalog.price(waiting.price) if waiting is not None else None
     if waiting is None or price is None or waiting.at > at or state.cancel_at_period_end:
         return state, anchor, interval
-    replaced = plan_item(catalog, state, waiting.price)
+    replaced = find_plan_item(catalog, state, waiting.price)
     items = tuple(
-        item_of(catalog, price, waiting.quantity) if item is replaced else item for item in state.items
+        build_item(catalog, price, waiting.quantity) if item is replaced else item for item in state.items
     )
     after = replace(state, items=items, scheduled_change=None)
     if price.interval == interval:

@@ -1,7 +1,7 @@
-"""Whether a Stripe event is to be applied, ignored, or settled by asking Stripe.
+"""Deciding whether a Stripe event is applied, ignored, or settled by fetching the object from Stripe.
 
-Stripe sends events late, twice and in any order, and stamps them in whole seconds, so that two states of one
-object often share a moment. None of that may show.
+Stripe delivers events late, twice and in any order, and their time stamps have whole seconds only, so that
+two states of one object often share a time stamp.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from enum import Enum
 
 _RANKS = {"created": 0, "deleted": 2}
 _OTHER_RANK = 1
-"""In one second, an object is first created, then changed, then deleted."""
+"""Within one second, an object is first created, then changed, then deleted."""
 
 
-class Verdict(Enum):
+class EventAction(Enum):
     """What to do with an event."""
 
     APPLY = "apply"
@@ -22,70 +22,70 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What we know an object's present state from."""
+class AppliedState:
+    """The event that the stored state of an object comes from."""
 
     is_final: bool
     event_id: str | None
-    """The newest event that was taken into account."""
+    """The newest applied event."""
     event_at: datetime | None
     event_rank: int
-    """The highest of those of its second."""
+    """The highest rank of the applied events of that second."""
     is_ahead: bool
-    """Whether the state came from Stripe itself and so may be newer than any event that has arrived."""
+    """Whether the state was fetched from Stripe and so may be newer than any event received."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    """An event, as far as its place in the order of things goes."""
+class ArrivedEvent:
+    """An event, as far as its ordering matters."""
 
     event_id: str
     event_at: datetime
     rank: int
     is_final: bool
-    """Whether the state it tells is one that nothing comes after."""
+    """Whether the event's state is final."""
     is_same: bool
-    """Whether it tells the state that we have already."""
+    """Whether the event's state equals the stored state."""
 
 
 def rank_of(event_type: str) -> int:
-    """Where events of a type stand among those of the same second."""
+    """Return the rank of an event type among events of the same second."""
     return _RANKS.get(event_type.rpartition(".")[2], _OTHER_RANK)
 
 
-def judge(seen: Seen | None, arrived: Arrived) -> Verdict:
-    """What to do with an event about an object, of which `seen` is None when it is new to us."""
+def choose_action(seen: AppliedState | None, arrived: ArrivedEvent) -> EventAction:
+    """Decide what to do with an event about an object; `seen` is None for a new object."""
     if seen is None:
-        return Verdict.APPLY
+        return EventAction.APPLY
     if seen.is_final or arrived.event_id == seen.event_id:
-        return Verdict.IGNORE
+        return EventAction.IGNORE
     if arrived.is_final:
-        # However late it comes: an end is never followed by anything.
-        return Verdict.APPLY
+        # A final state is never followed by another, however late the event arrives.
+        return EventAction.APPLY
     if seen.event_at is not None and arrived.event_at < seen.event_at:
-        return Verdict.IGNORE
+        return EventAction.IGNORE
     if arrived.is_same:
-        return Verdict.APPLY
+        return EventAction.APPLY
     if seen.is_ahead or arrived.event_at == seen.event_at:
-        return Verdict.FETCH
-    return Verdict.APPLY
+        return EventAction.FETCH
+    return EventAction.APPLY
 
 
-def stays_ahead(seen: Seen | None, arrived: Arrived) -> bool:
-    """Whether a state from Stripe itself may still be newer than any event, once this one was applied.
+def remains_ahead(seen: AppliedState | None, arrived: ArrivedEvent) -> bool:
+    """Whether the stored state may still be newer than any event after this one was applied.
 
-    A later one that tells the same state is taken for the one that made it so. One of the same second may be
-    older and only look alike.
+    A later event with the same state is taken for the one that led to it. An event of the same second may be
+    older and have the same state by chance.
     """
     if seen is None or not seen.is_ahead or not arrived.is_same:
         return False
     return arrived.event_at == seen.event_at and arrived.rank <= seen.event_rank
 
 
-def judge_alone(seen: Seen, arrived: Arrived) -> Verdict:
-    """The same where Stripe was to be asked but does not have the object (any more)."""
-    verdict = judge(seen, arrived)
-    if verdict is not Verdict.FETCH:
+def choose_action_without_stripe(seen: AppliedState, arrived: ArrivedEvent) -> EventAction:
+    """Decide as `choose_action` does when Stripe does not have the object any more."""
+    verdict = choose_action(seen, arrived)
+    if verdict is not EventAction.FETCH:
         return verdict
     is_tie = arrived.event_at == seen.event_at
-    return Verdict.IGNORE if is_tie and arrived.rank < seen.event_rank else Verdict.APPLY
+    return EventAction.IGNORE if is_tie and arrived.rank < seen.event_rank else EventAction.APPLY

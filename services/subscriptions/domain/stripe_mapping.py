@@ -1,27 +1,29 @@
-"""What a Stripe subscription means in our terms."""
+"""Mapping Stripe's subscription to a state of ours."""
 
 from typing import get_args
 
-from services.subscriptions.domain.catalog_lookup import CatalogLookup, foreign_item, item_of
+from services.subscriptions.domain.catalog_lookup import CatalogLookup, build_item, build_unknown_price_item
 from services.subscriptions.domain.stripe_objects import Malformed, StripeItem, StripeSubscription
-from services.subscriptions.domain.subscription_state import FINAL, State
-from tallystick.messages.subscriptions import ScheduledChange, Status, SubscriptionItem
+from services.subscriptions.domain.subscription_state import State
+from tallystick.messages.subscriptions import FINAL_STATUSES, ScheduledChange, Status, SubscriptionItem
 
 _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} | {
     "incomplete_expired": "expired"
 }
 
 
-def state_of(subscription: StripeSubscription, catalog: CatalogLookup, before: State | None = None) -> State:
-    """The state that Stripe's object describes, with what we alone know carried over from `before`.
+def state_from_stripe(
+    subscription: StripeSubscription, catalog: CatalogLookup, before: State | None = None
+) -> State:
+    """Return the state of Stripe's subscription; what Stripe does not have comes from `before`.
 
-    Raises Malformed for a status that Stripe does not have.
+    Raises Malformed for an unknown status.
     """
     status = _status(subscription)
     if status == "past_due" and before is not None and before.status == "unpaid":
-        # Stripe has no way to be told that nobody asks for the payment any more.
+        # Stripe has no API to mark a past-due subscription as unpaid, so our status is kept.
         status = "unpaid"
-    is_final = status in FINAL
+    is_final = status in FINAL_STATUSES
     return State(
         status=status,
         collection="invoice" if subscription.sends_invoice else "automatic",
@@ -32,7 +34,7 @@ def state_of(subscription: StripeSubscription, catalog: CatalogLookup, before: S
         cancel_at_period_end=not is_final and _ends_with_period(subscription),
         canceled_at=subscription.canceled_at,
         ended_at=(subscription.ended_at or subscription.canceled_at) if is_final else None,
-        scheduled_change=None if is_final else _still_scheduled(subscription, before),
+        scheduled_change=None if is_final else _pending_change(subscription, before),
     )
 
 
@@ -40,22 +42,22 @@ def _status(subscription: StripeSubscription) -> Status:
     status = _STATUSES.get(subscription.status)
     if status is None:
         raise Malformed(f"{subscription.status!r} is not a status of a subscription")
-    if status == "canceled" and _trial_ran_out(subscription):
+    if status == "canceled" and _ended_with_trial(subscription):
         return "expired"
     if subscription.collection_is_paused and status in ("active", "trialing"):
         return "paused"
     return status
 
 
-def _trial_ran_out(subscription: StripeSubscription) -> bool:
-    """Whether it ended with its trial without anybody having asked for that: no payment method was given."""
+def _ended_with_trial(subscription: StripeSubscription) -> bool:
+    """Whether it ended with its trial without a cancellation: no payment method was added."""
     if subscription.trial_end is None or subscription.cancel_at_period_end:
         return False
     return subscription.ended_at == subscription.trial_end
 
 
-def _still_scheduled(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:
-    """The change that waits, unless Stripe has carried it out or its schedule has let go."""
+def _pending_change(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:
+    """Return the scheduled change unless Stripe has applied it or released its schedule."""
     if before is None or before.scheduled_change is None or subscription.schedule_id is None:
         return None
     start = subscription.current_period_start
@@ -66,7 +68,7 @@ def _still_scheduled(subscription: StripeSubscription, before: State | None) -> 
 def _ends_with_period(subscription: StripeSubscription) -> bool:
     if subscription.cancel_at_period_end:
         return True
-    # Newer API versions say the same with a date.
+    # Newer API versions set a date instead of the flag.
     return (
         subscription.cancel_at is not None
         and subscription.current_period_end is not None
@@ -79,5 +81,7 @@ def _item(item: StripeItem, catalog: CatalogLookup) -> SubscriptionItem:
     if price is None and item.lookup_key is not None:
         price = catalog.price(item.lookup_key)
     if price is None:
-        return foreign_item(item.stripe_price_id, item.quantity)
-    return item_of(catalog, price, item.quantity).model_copy(update={"stripe_price_id": item.stripe_price_id})
+        return build_unknown_price_item(item.stripe_price_id, item.quantity)
+    return build_item(catalog, price, item.quantity).model_copy(
+        update={"stripe_price_id": item.stripe_price_id}
+    )

@@ -1,6 +1,6 @@
-"""Reading Stripe's JSON into small typed values, in the shapes of current and slightly older API versions.
+"""Reading Stripe's JSON into small typed values, for current and slightly older API versions.
 
-Anything missing or of the wrong kind raises `Malformed`, naming the field: it is reported, not guessed at.
+A missing field or a wrong type raises `Malformed`, which names the field.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ Json = Mapping[str, Any]
 
 
 class Malformed(ValueError):
-    """Not the Stripe object that it should be."""
+    """The JSON is not the Stripe object that was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class StripeEvent:
-    """An event as Stripe sent it; `created` has whole seconds only."""
+    """A Stripe event; `created` has whole seconds only."""
 
     event_id: str
     type: str
@@ -27,7 +27,7 @@ class StripeEvent:
 
 @dataclass(frozen=True, slots=True)
 class StripeItem:
-    """One line of a Stripe subscription."""
+    """One item of a Stripe subscription."""
 
     stripe_item_id: str
     stripe_price_id: str
@@ -37,7 +37,7 @@ class StripeItem:
 
 @dataclass(frozen=True, slots=True)
 class StripeSubscription:
-    """What we use of a Stripe subscription."""
+    """The fields of a Stripe subscription that are used here."""
 
     stripe_subscription_id: str
     stripe_customer_id: str
@@ -61,7 +61,7 @@ class StripeSubscription:
 
 @dataclass(frozen=True, slots=True)
 class StripeCheckout:
-    """What we use of a Stripe checkout session."""
+    """The fields of a Stripe checkout session that are used here."""
 
     stripe_checkout_id: str
     stripe_customer_id: str | None
@@ -72,7 +72,7 @@ class StripeCheckout:
 
 @dataclass(frozen=True, slots=True)
 class StripeCustomer:
-    """What we use of a Stripe customer."""
+    """The fields of a Stripe customer that are used here."""
 
     stripe_customer_id: str
     email: str | None
@@ -81,15 +81,15 @@ class StripeCustomer:
 
 
 CHECKOUT_ID_KEY = "tallystick_checkout_id"
-"""Metadata of a checkout session and its subscription: which of our checkouts it belongs to."""
+"""Metadata key of a checkout session and its subscription: the id of our checkout."""
 ADD_ON_ID_KEY = "tallystick_add_on_id"
-"""Metadata of a Stripe subscription: which of our add-ons it is for."""
+"""Metadata key of a Stripe subscription: the id of our add-on."""
 CUSTOMER_KEY = "tallystick_customer"
-"""Metadata of a Stripe customer: whose it is."""
+"""Metadata key of a Stripe customer: the token of our customer."""
 
 
 def read_event(body: Any) -> StripeEvent:
-    """An event from its parsed JSON."""
+    """Read an event from its parsed JSON."""
     data = _mapping(_mapping(body).get("data"), "data")
     return StripeEvent(
         event_id=_text(body, "id"),
@@ -100,7 +100,7 @@ def read_event(body: Any) -> StripeEvent:
 
 
 def read_subscription(body: Json) -> StripeSubscription:
-    """A subscription; its period is on the items now, and was on the subscription before."""
+    """Read a subscription; older API versions have the period on the subscription, not its items."""
     items = _data(body, "items")
     period_from = items[0] if items and items[0].get("current_period_end") is not None else body
     return StripeSubscription(
@@ -120,24 +120,24 @@ def read_subscription(body: Json) -> StripeSubscription:
         created=_required_time(body, "created"),
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
         add_on_id=_metadata(body).get(ADD_ON_ID_KEY),
-        schedule_id=reference_of(body.get("schedule")),
-        latest_invoice_id=reference_of(body.get("latest_invoice")),
+        schedule_id=reference_id(body.get("schedule")),
+        latest_invoice_id=reference_id(body.get("latest_invoice")),
     )
 
 
 def read_checkout(body: Json) -> StripeCheckout:
-    """A checkout session."""
+    """Read a checkout session."""
     return StripeCheckout(
         stripe_checkout_id=_text(body, "id"),
-        stripe_customer_id=reference_of(body.get("customer")),
-        stripe_subscription_id=reference_of(body.get("subscription")),
+        stripe_customer_id=reference_id(body.get("customer")),
+        stripe_subscription_id=reference_id(body.get("subscription")),
         checkout_id=_metadata(body).get(CHECKOUT_ID_KEY),
         status=_text(body, "status"),
     )
 
 
 def read_customer(body: Json) -> StripeCustomer:
-    """A customer, perhaps a deleted one, of which Stripe tells the id alone."""
+    """Read a customer; of a deleted one Stripe sends the id alone."""
     return StripeCustomer(
         stripe_customer_id=_text(body, "id"),
         email=_optional_text(body, "email"),
@@ -146,15 +146,15 @@ def read_customer(body: Json) -> StripeCustomer:
     )
 
 
-def reference_of(value: Any) -> str | None:
-    """The id behind a reference, which Stripe gives as an id or, expanded, as the object."""
+def reference_id(value: Any) -> str | None:
+    """Return the id in a reference, which is the id itself or the expanded object."""
     if isinstance(value, Mapping):
         value = value.get("id")
     return value if isinstance(value, str) and value else None
 
 
 def moment(value: Any) -> datetime | None:
-    """A moment from Stripe's seconds since 1970; None for anything else."""
+    """Convert Stripe's seconds since 1970; return None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     try:
@@ -165,7 +165,7 @@ def moment(value: Any) -> datetime | None:
 
 def _read_item(item: Json) -> StripeItem:
     price = item.get("price")
-    price_id = reference_of(price)
+    price_id = reference_id(price)
     if price_id is None:
         raise Malformed("an item of the subscription has no price")
     quantity = item.get("quantity")
@@ -209,7 +209,7 @@ def _optional_text(body: Json, field: str) -> str | None:
 
 
 def _reference(body: Json, field: str) -> str:
-    found = reference_of(body.get(field))
+    found = reference_id(body.get(field))
     if found is None:
         raise Malformed(f"{field} is missing")
     return found

@@ -1,19 +1,21 @@
-"""The states of a subscription, and which events tell the way from one to the next."""
+"""The state of a subscription, and the events between two states."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tallystick.messages.subscriptions import Collection, ScheduledChange, Status, SubscriptionItem
+from tallystick.messages.subscriptions import (
+    CHANGEABLE_STATUSES,
+    FINAL_STATUSES,
+    Collection,
+    ScheduledChange,
+    Status,
+    SubscriptionItem,
+)
 
-FINAL: frozenset[Status] = frozenset({"canceled", "expired"})
-"""An ended subscription never changes again."""
-GRANTING: frozenset[Status] = frozenset({"trialing", "active", "past_due"})
-"""Who has paid, need not yet, or is late: features are there."""
-OVERDUE: frozenset[Status] = frozenset({"past_due", "unpaid"})
-"""Who owes something that is being asked for, or no longer is."""
-_RENEWING: frozenset[Status] = frozenset({"trialing", "active"})
-_ARRIVALS: dict[Status, dict[Status, str]] = {
+OVERDUE_STATUSES: frozenset[Status] = frozenset({"past_due", "unpaid"})
+"""Statuses with an unpaid invoice: still being collected, or given up."""
+_EVENTS_BY_ORIGIN: dict[Status, dict[Status, str]] = {
     "active": {
         "incomplete": "activated",
         "trialing": "activated",
@@ -23,18 +25,18 @@ _ARRIVALS: dict[Status, dict[Status, str]] = {
     },
     "trialing": {"paused": "resumed", "past_due": "recovered", "unpaid": "recovered"},
 }
-"""Events named by where the subscription came from."""
+"""Events by the new and the previous status."""
 _ACTIVATED: tuple[str, Status] = ("activated", "active")
 _PAST_DUE: tuple[str, Status] = ("pastDue", "past_due")
-_PASSED: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
+_INTERMEDIATE_EVENTS: dict[tuple[Status, Status], tuple[tuple[str, Status], ...]] = {
     ("incomplete", "past_due"): (_ACTIVATED,),
     ("trialing", "past_due"): (_ACTIVATED,),
     ("incomplete", "unpaid"): (_ACTIVATED, _PAST_DUE),
     ("trialing", "unpaid"): (_ACTIVATED, _PAST_DUE),
     ("active", "unpaid"): (_PAST_DUE,),
 }
-"""What there is only one way to, by from and to: the states between are told even if nobody saw them."""
-_NAMED: dict[Status, str] = {
+"""Events and statuses that lie between two statuses and are emitted even if no webhook showed them."""
+_EVENTS_BY_STATUS: dict[Status, str] = {
     "trialing": "trialStarted",
     "past_due": "pastDue",
     "paused": "paused",
@@ -45,7 +47,7 @@ _NAMED: dict[Status, str] = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of a subscription that can change."""
+    """The part of a subscription that can change."""
 
     status: Status
     collection: Collection
@@ -58,13 +60,13 @@ class State:
     ended_at: datetime | None = None
     grace_until: datetime | None = None
     restricted: bool = False
-    """Whether grace is over: it gives nothing until what is owed is paid."""
+    """Whether the grace period is over: nothing is granted until the customer pays."""
     scheduled_change: ScheduledChange | None = None
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended for good."""
-        return self.status in FINAL
+        """Whether it has ended."""
+        return self.status in FINAL_STATUSES
 
     @property
     def products(self) -> frozenset[str]:
@@ -74,16 +76,17 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An event to tell, and the state it tells."""
+    """An event to emit, and the state as of that event."""
 
     event: str
     state: State
 
 
 def changes(before: State | None, after: State) -> list[Change]:
-    """The events that lead from one state to another, in order; none when nothing differs or all is final.
+    """Return the events that lead from one state to another, in order; none if equal or already ended.
 
-    Everybody starts `incomplete`: what is first seen later is told as created, then as having got there.
+    Every subscription starts as `incomplete`: one that is first seen in a later state gets its `created`
+    event and then the events that lead to that state.
     """
     if before is None:
         start = replace(
@@ -102,19 +105,19 @@ def changes(before: State | None, after: State) -> list[Change]:
 
 
 def with_kept_grace(before: State, after: State) -> State:
-    """The later state with the grace that was given when it became overdue, for as long as it is."""
-    if after.status not in OVERDUE:
+    """Return the later state with the grace period given earlier, as long as it is overdue."""
+    if after.status not in OVERDUE_STATUSES:
         return replace(after, grace_until=None, restricted=False)
-    if after.grace_until is not None or before.status not in OVERDUE:
+    if after.grace_until is not None or before.status not in OVERDUE_STATUSES:
         return after
     return replace(after, grace_until=before.grace_until, restricted=before.restricted)
 
 
 def with_kept_terms(before: State, after: State) -> State:
-    """The later state, but with the features that its items were sold with.
+    """Return the later state with the features that its items were sold with.
 
-    What the catalog says of a product is taken over when an item is bought and when its period renews, so
-    that an edit of the catalog takes nothing away in the middle of a period.
+    Changes of the catalog take effect when an item is bought and when its period renews, so that nothing is
+    taken away in the middle of a period.
     """
     if before.current_period_start != after.current_period_start:
         return after
@@ -131,8 +134,8 @@ def with_kept_terms(before: State, after: State) -> State:
 def _steps(before: State, after: State) -> Iterator[Change]:
     current = before
     if _has_renewed(before, after):
-        # The old quantities with the new terms: a change of plan at the boundary is told by itself.
-        fresh = after.items if what_is_bought(before) == what_is_bought(after) else before.items
+        # Old quantities with new terms: a plan change at the period's end has an event of its own.
+        fresh = after.items if purchased_items(before) == purchased_items(after) else before.items
         current = replace(
             current,
             items=fresh,
@@ -140,18 +143,18 @@ def _steps(before: State, after: State) -> Iterator[Change]:
             current_period_end=after.current_period_end,
         )
         yield Change("renewed", current)
-    if what_is_bought(current) != what_is_bought(after):
+    if purchased_items(current) != purchased_items(after):
         period = (after.current_period_start, after.current_period_end)
         current = replace(
             current,
             items=after.items,
             current_period_start=period[0],
             current_period_end=period[1],
-            # What takes effect, or is overtaken, waits no longer.
+            # The scheduled change has taken effect or was superseded.
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change("changed", current)
-    for event, status in _PASSED.get((before.status, after.status), ()):
+    for event, status in _INTERMEDIATE_EVENTS.get((before.status, after.status), ()):
         current = replace(
             current,
             status=status,
@@ -161,14 +164,14 @@ def _steps(before: State, after: State) -> Iterator[Change]:
         yield Change(event, current)
     if current.status != after.status:
         kept_flag = current.cancel_at_period_end if not after.is_final else after.cancel_at_period_end
-        kept_wish = current.canceled_at if not after.is_final else after.canceled_at
+        kept_canceled_at = current.canceled_at if not after.is_final else after.canceled_at
         current = replace(
             after,
             cancel_at_period_end=kept_flag,
-            canceled_at=kept_wish,
+            canceled_at=kept_canceled_at,
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
-        yield Change(_arrival(before.status, after.status), current)
+        yield Change(_status_event(before.status, after.status), current)
     if current.cancel_at_period_end != after.cancel_at_period_end:
         current = replace(
             current, cancel_at_period_end=after.cancel_at_period_end, canceled_at=after.canceled_at
@@ -185,13 +188,14 @@ def _steps(before: State, after: State) -> Iterator[Change]:
 
 
 def _has_renewed(before: State, after: State) -> bool:
-    """Whether a running subscription went on into a next period. A trial that ends is activated instead.
+    """Whether a running subscription has moved to its next period.
 
-    Who is late with it now has renewed before.
+    A trial that ends is `activated` instead. A subscription whose renewal payment failed has renewed before
+    it became overdue.
     """
-    if before.status not in _RENEWING:
+    if before.status not in CHANGEABLE_STATUSES:
         return False
-    if after.status != before.status and not (before.status == "active" and after.status in OVERDUE):
+    if after.status != before.status and not (before.status == "active" and after.status in OVERDUE_STATUSES):
         return False
     if before.current_period_end is None or after.current_period_start is None:
         return False
@@ -200,12 +204,12 @@ def _has_renewed(before: State, after: State) -> bool:
     return after.current_period_start >= before.current_period_end
 
 
-def what_is_bought(state: State) -> list[tuple[str | None, str | None, str | None, int]]:
-    """The items without their terms, in an order of their own."""
+def purchased_items(state: State) -> list[tuple[str | None, str | None, str | None, int]]:
+    """Return the items without their terms, in a stable order."""
     bought = [(item.product, item.price, item.stripe_price_id, item.quantity) for item in state.items]
     return sorted(bought, key=lambda line: tuple(str(part) for part in line))
 
 
-def _arrival(origin: Status, status: Status) -> str:
-    by_origin = _ARRIVALS.get(status, {})
-    return by_origin.get(origin) or _NAMED.get(status, "updated")
+def _status_event(origin: Status, status: Status) -> str:
+    by_origin = _EVENTS_BY_ORIGIN.get(status, {})
+    return by_origin.get(origin) or _EVENTS_BY_STATUS.get(status, "updated")

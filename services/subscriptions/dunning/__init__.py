@@ -1,1 +1,1 @@
-"""Failed payments: the grace period, and what happens when Stripe's retries end."""
+"""Failed payments: the grace period and its end."""

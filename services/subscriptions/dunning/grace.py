@@ -1,15 +1,15 @@
-"""What becomes of subscriptions that are not paid: grace, and its end."""
+"""The grace period of an overdue subscription, and its end."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, recounted, restricted
+from services.subscriptions.domain.dunning import GRACE_DAYS, EndState, restricted, with_recounted_grace
 from services.subscriptions.due_batches import for_each_due
-from services.subscriptions.repository.subscriptions import failures_of, find_subscription
+from services.subscriptions.repository.subscriptions import find_subscription, invoice_failures
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import InvoiceRow, SubscriptionRow
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -17,19 +17,19 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Dunning:
-    """The installation's terms for who is late; how often a payment is tried is set in Stripe."""
+    """The installation's dunning settings; how often a payment is retried is set in Stripe."""
 
     grace_days: int = GRACE_DAYS
     end_state: EndState | None = None
-    """What happens when the retries are used up; None leaves it to Stripe's dashboard."""
+    """The status after the last retry; None leaves it to Stripe's dashboard."""
 
 
 @service.job("end_grace")
 async def end_grace(transactions: Transactions, at: datetime) -> None:
-    """Restrict every overdue subscription whose grace is over by then."""
+    """Restrict every overdue subscription whose grace period is over by then."""
 
     async def restrict(work: UnitOfWork, row: SubscriptionRow) -> None:
-        await change_subscription(work, row, restricted(state_of_row(row), at))
+        await change_subscription(work, row, restricted(state_from_row(row), at))
 
     due = sa.and_(
         SubscriptionRow.status == "past_due",
@@ -40,16 +40,16 @@ async def end_grace(transactions: Transactions, at: datetime) -> None:
 
 
 async def recount_grace(work: UnitOfWork, invoice: InvoiceRow, dunning: Dunning) -> None:
-    """Count the grace of an invoice's subscription from what is known now of its failed payments."""
+    """Count the grace period of an invoice's subscription from the failed payments known now."""
     if invoice.subscription_id is None:
         return
     await work.session.flush()
     row = await find_subscription(work.session, invoice.subscription_id)
     if row is None:
         return
-    failures = await failures_of(work.session, row.subscription_id)
+    failures = await invoice_failures(work.session, row.subscription_id)
     unpaid = [at for at, is_owed in failures if is_owed]
-    state = state_of_row(row)
-    after = recounted(state, [at for at, _ in failures], unpaid, days=dunning.grace_days)
+    state = state_from_row(row)
+    after = with_recounted_grace(state, [at for at, _ in failures], unpaid, days=dunning.grace_days)
     if after != state:
         await change_subscription(work, row, after)

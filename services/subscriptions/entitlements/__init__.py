@@ -1,1 +1,1 @@
-"""Which features a customer, and each holder of a seat, may use."""
+"""The features that a customer, and each holder of a seat, may use."""

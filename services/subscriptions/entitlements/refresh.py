@@ -1,25 +1,25 @@
-"""Working out what customers may use, and telling what differs: the only place that writes entitlements.
+"""Refreshing entitlements: compute them, and write and emit what differs. Nothing else writes them.
 
-For many at once, because a team of thousands loses or regains its access in one moment.
+It works on many customers at once, because a team of thousands can lose or regain its access in one moment.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
-from services.subscriptions.domain.entitlements import NOTHING, HeldSeat, entitlements_of
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE, HeldSeat, compute_entitlements
 from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.repository.overrides import overrides_in_force
-from services.subscriptions.repository.subscriptions import live_states, states_of
+from services.subscriptions.repository.overrides import load_active_overrides
+from services.subscriptions.repository.subscriptions import live_states, load_states
 from services.subscriptions.snapshots import sources_from
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 
-HOLDERS_BEGIN = "user_"
-"""Only users hold seats, so only their entitlements can change from two sides at once."""
+HOLDER_PREFIX = "user_"
+"""Only users hold seats, so only their entitlements can be refreshed by two transactions at once."""
 
 LOCK = """
     SELECT pg_advisory_xact_lock(hashtextextended('entitlements ' || token, 0))
@@ -53,19 +53,19 @@ Key = tuple[str, str]
 async def refresh_entitlements(
     work: UnitOfWork, tokens: Iterable[str], *, causes: Mapping[str, str] | None = None
 ) -> None:
-    """Compute what these customers may use; tell and put in the bucket what differs.
+    """Compute these customers' entitlements; emit what differs and write it to the bucket.
 
-    A customer's row is locked by whoever changes their subscriptions or overrides. Who holds a seat need not
-    have one: a lock of their own makes whoever comes second see what the first has done. `causes` names by
-    customer what is behind the change, where that is not the cause of the whole work.
+    A change of a customer's subscriptions or overrides has locked the customer's row. The holder of a seat
+    may have no such row, so an advisory lock serializes the refreshes of users. `causes` gives the
+    `caused_by` of a customer's events where it is not that of the transaction.
     """
-    wanted_of = sorted(set(tokens))
+    customers = sorted(set(tokens))
     await work.flush()
-    holders = [token for token in wanted_of if token.startswith(HOLDERS_BEGIN)]
+    holders = [token for token in customers if token.startswith(HOLDER_PREFIX)]
     if holders:
         await work.driver.execute(LOCK, (holders,))
-    stored = await _stored(work, wanted_of)
-    wanted = await _wanted(work, wanted_of, holders)
+    stored = await _stored(work, customers)
+    wanted = await _computed(work, customers, holders)
     changed = {
         key: (stored[key][0] + 1 if key in stored else 1, wanted.get(key))
         for key in sorted(wanted.keys() | stored.keys())
@@ -78,7 +78,7 @@ async def refresh_entitlements(
 
 
 async def _stored(work: UnitOfWork, tokens: list[str]) -> dict[Key, tuple[int, m.Allowance | None]]:
-    """Versions and what is given; None where nothing is any more."""
+    """Load the stored versions and allowances; None for an entitlement that is no longer granted."""
     cursor = await work.driver.execute(STORED, (tokens,))
     found: dict[Key, tuple[int, m.Allowance | None]] = {}
     for customer, feature, version, granted, *given in await cursor.fetchall():
@@ -90,26 +90,26 @@ async def _stored(work: UnitOfWork, tokens: list[str]) -> dict[Key, tuple[int, m
     return found
 
 
-async def _wanted(work: UnitOfWork, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
+async def _computed(work: UnitOfWork, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
     own: dict[str, dict[str, State]] = {token: {} for token in tokens}
     for customer, subscription_id, state in await live_states(work, tokens):
         own[customer][subscription_id] = state
-    overrides: Mapping[str, Sequence[Override]] = await overrides_in_force(work, tokens)
+    overrides: Mapping[str, Sequence[Override]] = await load_active_overrides(work, tokens)
     seats = await held_seats(work, holders) if holders else {}
     return {
         (token, feature): allowance
         for token in tokens
-        for feature, allowance in entitlements_of(
+        for feature, allowance in compute_entitlements(
             own[token], overrides.get(token, ()), seats.get(token, ())
         ).items()
     }
 
 
 async def held_seats(work: UnitOfWork, holders: Sequence[str]) -> dict[str, list[HeldSeat]]:
-    """By member's token, the seats from which they have anything."""
+    """Load the seats that grant anything, by member token."""
     found = await (await work.driver.execute(HELD, (holders,))).fetchall()
     behind = {subscription_id for *_, subscription_id in found}
-    states = await states_of(work, list(behind)) if found else {}
+    states = await load_states(work, list(behind)) if found else {}
     seats: dict[str, list[HeldSeat]] = {}
     for member, seat_id, multiplier, subscription_id in found:
         state = states.get(subscription_id)
@@ -125,10 +125,10 @@ async def _write(work: UnitOfWork, changed: Mapping[Key, tuple[int, m.Allowance 
             feature,
             version,
             allowance is not None,
-            (allowance or NOTHING).allowed,
-            (allowance or NOTHING).quantity,
-            _json((allowance or NOTHING).sources),
-            (allowance or NOTHING).expires_at,
+            (allowance or NO_ALLOWANCE).allowed,
+            (allowance or NO_ALLOWANCE).quantity,
+            _json((allowance or NO_ALLOWANCE).sources),
+            (allowance or NO_ALLOWANCE).expires_at,
         )
         for (customer, feature), (version, allowance) in changed.items()
     ]
@@ -139,7 +139,7 @@ def _emit(
     work: UnitOfWork, key: Key, version: int, allowance: m.Allowance | None, caused_by: str | None
 ) -> None:
     token, feature = key
-    customer, given = Customer.from_token(token), dict(allowance or NOTHING)
+    customer, given = Customer.from_token(token), dict(allowance or NO_ALLOWANCE)
     name = entitlement_key(token, feature)
     snapshot = m.EntitlementSnapshot(
         entitlement_id=name, version=version, customer=customer, feature=feature, **given

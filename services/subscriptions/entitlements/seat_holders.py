@@ -1,9 +1,9 @@
-"""Taking note of teams and seats, and giving holders what their seats give.
+"""Keeping copies of teams and seats, and refreshing the entitlements of seat holders.
 
-Events come in any order: a seat's before its team's, a team's before we have heard of its last change. So
-what a holder has is always computed from all that is known at that moment. A lock on the team makes those who
-learn of its parts at the same moment see one another; what changes for a whole team is brought to its holders
-in parts, each a transaction, and begun again where a worker died in between.
+Events arrive in any order: a seat's before its team's, or a team's before the one preceding it. A holder's
+entitlements are therefore always computed from everything known at that moment. A lock on the team serializes
+transactions that learn about its parts at the same time. A change for a whole team is applied to its holders
+in batches, each a transaction; if a worker dies in between, it starts again.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from functools import partial
 import orjson
 import sqlalchemy as sa
 
-from services.subscriptions.domain.entitlements import seats_give
+from services.subscriptions.domain.entitlements import seat_features
 from services.subscriptions.entitlements.refresh import refresh_entitlements
 from services.subscriptions.repository.subscriptions import find_subscription
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.tables.seat_holders import KnownSeatRow, KnownTeamRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.messaging.external_command import Steps
@@ -37,11 +37,13 @@ LOCK_TEAMS = """
 
 @service.event(SeatEvent, name="note_seats", together=True)
 async def note_seats(work: UnitOfWork, events: Sequence[SeatEvent]) -> None:
-    """Remember who holds these seats; who has gained or lost one gains or loses what it gives."""
+    """Store the seats and refresh the entitlements of users who gained or lost one."""
     await _lock_teams(work, [event.seat.team_id for event in events])
     before = await _members(work, [event.seat.seat_id for event in events])
     news = await keep_newest_of(work, KnownSeatRow, [_known_seat(event) for event in events])
-    causes = {event.seat.seat_id: event.caused_by for event in sorted(events, key=lambda told: told.version)}
+    causes = {
+        event.seat.seat_id: event.caused_by for event in sorted(events, key=lambda event: event.version)
+    }
     holders = {
         member: causes[row["seat_id"]]
         for row in news
@@ -54,7 +56,7 @@ async def note_seats(work: UnitOfWork, events: Sequence[SeatEvent]) -> None:
 
 @service.event(TeamEvent, name="note_team", in_parts=True)
 async def note_team(begin: Begin, event: TeamEvent) -> None:
-    """Remember whether a team has access and how many of its seats are taken; bring its holders in line."""
+    """Store a team's access and occupied seats, and refresh its holders' entitlements."""
     team = event.billing_team
     async with begin() as work:
         await _lock_teams(work, [team.team_id])
@@ -73,15 +75,15 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
                 .where(SubscriptionRow.subscription_id == team.subscription_id)
                 .values(seats_occupied=team.seats_in_use)
             )
-        terms = await _begin_run(work, team.team_id)
-    await _bring_in_line(begin, team.team_id, terms)
+        run = await _begin_run(work, team.team_id)
+    await _refresh_holders(begin, team.team_id, run)
 
 
 @service.external_command(RefreshSeats)
 async def refresh_seats(steps: Steps, command: RefreshSeats) -> SeatsRefreshed:
-    """Bring what holders of seats may use in line with a subscription that has changed.
+    """Refresh the entitlements of seat holders after a change of their subscription.
 
-    It is done in parts, and all over again after a crash.
+    It runs in batches, and from the beginning after a crash.
     """
     begin = partial(steps.transactions.begin, caused_by=command.caused_by, now=steps.received_at)
     async with begin() as work:
@@ -90,22 +92,22 @@ async def refresh_seats(steps: Steps, command: RefreshSeats) -> SeatsRefreshed:
     for team_id in teams:
         async with begin() as work:
             await _lock_teams(work, [team_id])
-            terms = await _begin_run(work, team_id)
-        await _bring_in_line(begin, team_id, terms)
+            run = await _begin_run(work, team_id)
+        await _refresh_holders(begin, team_id, run)
     return SeatsRefreshed(subscription_id=command.subscription_id)
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a team's seats give, as one text, and the number of the run that brings it to the holders."""
+class _Run:
+    """A refresh of a team's holders: the fingerprint of what its seats grant, and the number of the run."""
 
     fingerprint: str
     revision: int
 
 
-async def _bring_in_line(begin: Begin, team_id: str, terms: _Terms | None) -> None:
-    """Compute anew what every holder of a team's seats has, unless they have it already."""
-    if terms is None:
+async def _refresh_holders(begin: Begin, team_id: str, run: _Run | None) -> None:
+    """Refresh every holder of a team's seats; `run` is None if they are up to date."""
+    if run is None:
         return
     after = ""
     while True:
@@ -117,36 +119,36 @@ async def _bring_in_line(begin: Begin, team_id: str, terms: _Terms | None) -> No
             break
         after = seats[-1].seat_id
     async with begin() as work:
-        await _end_run(work, team_id, terms)
+        await _end_run(work, team_id, run)
 
 
-async def _begin_run(work: UnitOfWork, team_id: str) -> _Terms | None:
-    """None where the holders have what the team gives now. The team is locked."""
+async def _begin_run(work: UnitOfWork, team_id: str) -> _Run | None:
+    """Begin a run; None if the holders are up to date. The team is locked."""
     team = await work.session.get_one(KnownTeamRow, team_id)
     fingerprint = await _fingerprint(work, team)
     if team.terms == fingerprint:
         return None
-    # From here until a run has come to its end undisturbed, nobody can say what the holders have.
+    # Until a run has finished without another one beginning, the holders' state is unknown.
     team.terms = None
     team.terms_revision += 1
-    return _Terms(fingerprint, team.terms_revision)
+    return _Run(fingerprint, team.terms_revision)
 
 
-async def _end_run(work: UnitOfWork, team_id: str, terms: _Terms) -> None:
+async def _end_run(work: UnitOfWork, team_id: str, run: _Run) -> None:
     await _lock_teams(work, [team_id])
     team = await work.session.get_one(KnownTeamRow, team_id)
-    if team.terms_revision == terms.revision and await _fingerprint(work, team) == terms.fingerprint:
-        team.terms = terms.fingerprint
+    if team.terms_revision == run.revision and await _fingerprint(work, team) == run.fingerprint:
+        team.terms = run.fingerprint
 
 
 async def _fingerprint(work: UnitOfWork, team: KnownTeamRow) -> str:
-    """A text that differs whenever a seat of the team gives something else."""
+    """Return a text that differs whenever a seat of the team grants something else."""
     row = await find_subscription(work.session, team.subscription_id)
     if row is None or not team.has_access:
         return "nothing"
-    grants = seats_give(state_of_row(row))
-    told = [[grant.feature, grant.quantity, grant.expires_at, grant.source.product] for grant in grants]
-    return hashlib.sha256(orjson.dumps(told)).hexdigest()
+    grants = seat_features(state_from_row(row))
+    fields = [[grant.feature, grant.quantity, grant.expires_at, grant.source.product] for grant in grants]
+    return hashlib.sha256(orjson.dumps(fields)).hexdigest()
 
 
 async def _lock_teams(work: UnitOfWork, team_ids: Sequence[str]) -> None:
@@ -154,7 +156,7 @@ async def _lock_teams(work: UnitOfWork, team_ids: Sequence[str]) -> None:
 
 
 async def _members(work: UnitOfWork, seat_ids: Sequence[str]) -> dict[str, str]:
-    """Who is known to hold these seats."""
+    """Load the known holders of these seats."""
     known = sa.select(KnownSeatRow.seat_id, KnownSeatRow.member).where(
         KnownSeatRow.seat_id.in_(set(seat_ids)), KnownSeatRow.claimed
     )

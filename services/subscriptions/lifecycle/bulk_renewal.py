@@ -1,7 +1,7 @@
-"""Renewing what only goes on into its next period, which is nearly everything that is due.
+"""Bulk renewal of self-managed subscriptions that renew without any other change.
 
-There may be a hundred thousand of those at once, on the first of a month. They are read and written a batch
-at a time, and what they have in common, their items, is looked at once. Entitlements stay as they are.
+On the first of a month a hundred thousand of them may be due. They are read and written in batches, and what
+is equal for many of them, their items, is parsed once. Entitlements stay as they are.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,8 +13,8 @@ import orjson
 
 from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.self_managed_periods import with_present_terms
-from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.domain.self_managed_periods import with_current_terms
+from services.subscriptions.snapshots import state_from_row, subscription_snapshot
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
@@ -31,7 +31,7 @@ SELECT_PLAIN = """
       AND period_anchor IS NOT NULL AND period_interval IS NOT NULL
     ORDER BY subscription_id
 """
-"""All that differs between two of them is selected; everything else of the snapshot is the same."""
+"""Selects every field in which two of these subscriptions can differ; the rest of the snapshot is equal."""
 
 UPDATE_PERIODS = """
     UPDATE subscriptions.subscriptions AS old
@@ -42,8 +42,8 @@ UPDATE_PERIODS = """
 """
 
 
-class Due(NamedTuple):
-    """A subscription whose period is over, as selected."""
+class DueSubscription(NamedTuple):
+    """A selected subscription whose period is over."""
 
     items: str
     collection: str
@@ -57,20 +57,20 @@ class Due(NamedTuple):
     created_at: datetime
 
 
-async def renew_plainly(
+async def renew_unchanged(
     work: UnitOfWork, tokens: Iterable[str], catalog: CatalogLookup, at: datetime
 ) -> None:
-    """Renew what is due of these customers, whose rows are locked, where nothing else is to be done.
+    """Renew the due subscriptions of these customers, whose rows are locked, that do not change otherwise.
 
-    What else is due is left as it is: what ends, changes, or has other terms in the catalog by now.
+    Subscriptions that end, change, or have other terms in the catalog now are skipped.
     """
     cursor = await work.driver.execute(SELECT_PLAIN, (list(tokens), at))
-    forms = cache(lambda items, collection: _form(items, collection, catalog))
+    templates = cache(lambda items, collection: _snapshot_template(items, collection, catalog))
     period = cache(lambda anchor, interval: period_containing(anchor, cast(Interval, interval), at))
     renewed = [
         snapshot
-        for due in map(Due._make, await cursor.fetchall())
-        if (snapshot := _renewed(due, forms, period)) is not None
+        for due in map(DueSubscription._make, await cursor.fetchall())
+        if (snapshot := _renewed(due, templates, period)) is not None
     ]
     if not renewed:
         return
@@ -92,15 +92,15 @@ async def renew_plainly(
 
 
 def _renewed(
-    due: Due,
-    forms: Callable[[str, str], m.SubscriptionSnapshot | None],
+    due: DueSubscription,
+    templates: Callable[[str, str], m.SubscriptionSnapshot | None],
     period: Callable[[datetime, str], tuple[datetime, datetime]],
 ) -> m.SubscriptionSnapshot | None:
-    form = forms(due.items, due.collection)
+    template = templates(due.items, due.collection)
     start, end = period(due.period_anchor, due.period_interval)
-    if form is None or start < due.current_period_end:
+    if template is None or start < due.current_period_end:
         return None
-    return form.model_copy(
+    return template.model_copy(
         update={
             "subscription_id": due.subscription_id,
             "customer": Customer.from_token(due.customer),
@@ -113,8 +113,8 @@ def _renewed(
     )
 
 
-def _form(items: str, collection: str, catalog: CatalogLookup) -> m.SubscriptionSnapshot | None:
-    """The snapshot of any subscription to these items; None where the catalog has other terms for them."""
+def _snapshot_template(items: str, collection: str, catalog: CatalogLookup) -> m.SubscriptionSnapshot | None:
+    """Build the snapshot shared by all subscriptions to these items; None if their terms have changed."""
     some = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
     row = SubscriptionRow(
         subscription_id="sub_0",
@@ -127,5 +127,5 @@ def _form(items: str, collection: str, catalog: CatalogLookup) -> m.Subscription
         restricted=False,
         created_at=some,
     )
-    is_same = all(with_present_terms(catalog, item) == item for item in state_of_row(row).items)
+    is_same = all(with_current_terms(catalog, item) == item for item in state_from_row(row).items)
     return subscription_snapshot(row) if is_same else None

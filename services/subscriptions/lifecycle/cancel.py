@@ -1,19 +1,18 @@
-"""Canceling a subscription, in Stripe or of our own."""
+"""Canceling a subscription, in Stripe or self-managed."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from services.subscriptions.domain.self_managed_periods import canceled, canceling
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.domain.subscription_state import FINAL
 from services.subscriptions.lifecycle.stripe_mutation import (
     MutationIntent,
     StripeMutation,
-    locked,
-    take_over,
+    apply_stripe_answer,
+    lock_subscription,
 )
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.snapshots import state_from_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import release_schedule
@@ -34,25 +33,25 @@ async def cancel_subscription(
 
 @dataclass(frozen=True, slots=True)
 class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
-    """A subscription that is canceled."""
+    """The cancellation of a subscription."""
 
     command: m.CancelSubscription
 
     async def plan(self, work: UnitOfWork) -> MutationIntent:
         """Check that there is something to cancel; raises Rejected `not_found` and `subscription_ended`."""
-        row = await locked(work, self.command.subscription_id)
-        if row.status in FINAL:
+        row = await lock_subscription(work, self.command.subscription_id)
+        if row.status in m.FINAL_STATUSES:
             raise _already_ended(self.command.subscription_id)
-        is_asked_already = self.command.at == "period_end" and row.cancel_at_period_end
+        is_scheduled_already = self.command.at == "period_end" and row.cancel_at_period_end
         return MutationIntent(
-            stripe_subscription_id=None if is_asked_already else row.stripe_subscription_id,
+            stripe_subscription_id=None if is_scheduled_already else row.stripe_subscription_id,
             revision=row.stripe_revision,
         )
 
     async def call(self, intent: MutationIntent, stripe_id: str) -> StripeSubscription:
-        """Cancel in Stripe; a schedule there, which would keep the subscription going, is released first.
+        """Cancel in Stripe; a schedule, which would renew the subscription, is released first.
 
-        Raises Rejected `subscription_ended` if it ended there before it could be told to run out.
+        Raises Rejected `subscription_ended` if it ended in Stripe before the cancellation could be scheduled.
         """
         at_period_end, key = self.command.at == "period_end", self.steps.key("cancel")
         cancel = self.stripe.cancel_at_period_end if at_period_end else self.stripe.cancel_now
@@ -73,20 +72,22 @@ class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
         self, intent: MutationIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
     ) -> m.SubscriptionFound:
         """Write the subscription as Stripe has it now."""
-        row = await locked(work, self.command.subscription_id)
-        await take_over(work, row, revision, answer)
+        row = await lock_subscription(work, self.command.subscription_id)
+        await apply_stripe_answer(work, row, revision, answer)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def change_own(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
-        """Cancel a subscription of our own; one in Stripe is to end already."""
-        row = await locked(work, self.command.subscription_id)
+    async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
+        """Cancel a self-managed subscription; one in Stripe is set to cancel already."""
+        row = await lock_subscription(work, self.command.subscription_id)
         if row.stripe_subscription_id is None:
-            await _cancel_own(work, row, self.command.at)
+            await _cancel_self_managed(work, row, self.command.at)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
 
-async def _cancel_own(work: UnitOfWork, row: SubscriptionRow, at: Literal["period_end", "now"]) -> None:
-    state = state_of_row(row)
+async def _cancel_self_managed(
+    work: UnitOfWork, row: SubscriptionRow, at: Literal["period_end", "now"]
+) -> None:
+    state = state_from_row(row)
     if state.is_final:
         raise _already_ended(row.subscription_id)
     if at == "now":

@@ -1,6 +1,6 @@
-"""Looking ahead at the cards that renewals will be charged to, and telling of those that will have expired.
+"""Checking the cards of upcoming charges, and emitting `cardExpiring` for those that will have expired.
 
-Stripe is asked once for each charge to come, and never within a transaction.
+Stripe is called once for each upcoming charge, and never within a transaction.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 import stripe as sdk
 
 from services.subscriptions.domain.reminders import CARD_NOTICE, CardExpiry, has_expired
-from services.subscriptions.domain.stripe_objects import reference_of
-from services.subscriptions.due_batches import cause
+from services.subscriptions.domain.stripe_objects import reference_id
+from services.subscriptions.due_batches import job_cause
 from services.subscriptions.repository.subscriptions import find_subscription, lock_customer
 from services.subscriptions.state_changes import emit_subscription
 from services.subscriptions.stripe.client import StripeGateway
@@ -20,13 +20,13 @@ from services.subscriptions.stripe.payment_methods import saved_payment_method
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
 from shared.persistence.unit_of_work import Transactions
 
-LOOKED_AT_A_TIME = 100
-"""Charges read from the database in one go; their cards are asked for one by one."""
+CHARGES_PAGE = 100
+"""Charges read from the database at once; their cards are fetched one by one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """A charge to come."""
+class UpcomingCharge:
+    """An upcoming charge of a subscription."""
 
     subscription_id: str
     stripe_subscription_id: str
@@ -34,18 +34,18 @@ class Charge:
     charged_at: datetime
 
 
-async def announce_expired_cards(transactions: Transactions, gateway: StripeGateway, at: datetime) -> None:
-    """Tell of every charge near `at` whose card will no longer be good by then."""
+async def emit_expiring_cards(transactions: Transactions, gateway: StripeGateway, at: datetime) -> None:
+    """Emit `cardExpiring` for every charge near `at` whose card will have expired by then."""
     if not gateway.configured:
         return
     last = ""
-    while charges := await _near(transactions, at, last):
+    while charges := await _upcoming_charges(transactions, at, last):
         for charge in charges:
-            await _announce(transactions, charge, await _card(gateway, charge), at)
+            await _emit_if_expired(transactions, charge, await _card_expiry(gateway, charge), at)
             last = charge.subscription_id
 
 
-async def _near(transactions: Transactions, at: datetime, after: str) -> list[Charge]:
+async def _upcoming_charges(transactions: Transactions, at: datetime, after: str) -> list[UpcomingCharge]:
     end = SubscriptionRow.current_period_end
     query = (
         sa.select(
@@ -67,20 +67,20 @@ async def _near(transactions: Transactions, at: datetime, after: str) -> list[Ch
             SubscriptionRow.subscription_id > after,
         )
         .order_by(SubscriptionRow.subscription_id)
-        .limit(LOOKED_AT_A_TIME)
+        .limit(CHARGES_PAGE)
     )
-    async with transactions.read(asked=cause("send_reminders", at), now=at) as work:
+    async with transactions.read(asked=job_cause("send_reminders", at), now=at) as work:
         found = await work.session.execute(query)
-        # None of them is null: that is in the conditions.
-        return [Charge(**row) for row in found.mappings()]
+        # The conditions exclude null values.
+        return [UpcomingCharge(**row) for row in found.mappings()]
 
 
-async def _card(gateway: StripeGateway, charge: Charge) -> CardExpiry | None:
-    """When the card ends that a charge will go to; None for none, or for something that does not expire."""
+async def _card_expiry(gateway: StripeGateway, charge: UpcomingCharge) -> CardExpiry | None:
+    """Return the expiry of the card that will be charged; None without a card that expires."""
     async with gateway.calls():
         try:
             found = await gateway.api.subscriptions.retrieve_async(charge.stripe_subscription_id)
-            method = reference_of(found.to_dict().get("default_payment_method"))
+            method = reference_id(found.to_dict().get("default_payment_method"))
             if method is None:
                 default = await saved_payment_method(gateway, charge.stripe_customer_id)
                 if default is None:
@@ -88,24 +88,24 @@ async def _card(gateway: StripeGateway, charge: Charge) -> CardExpiry | None:
                 method = default.stripe_id
             saved = await gateway.api.payment_methods.retrieve_async(method)
         except sdk.InvalidRequestError:
-            # Gone meanwhile; what that means for the subscription, its own events tell.
+            # Deleted meanwhile; Stripe's own events report what that means for the subscription.
             return None
     card: dict[str, Any] = saved.to_dict().get("card") or {}
     year, month = card.get("exp_year"), card.get("exp_month")
     return CardExpiry(year, month) if isinstance(year, int) and isinstance(month, int) else None
 
 
-async def _announce(
-    transactions: Transactions, charge: Charge, expiry: CardExpiry | None, at: datetime
+async def _emit_if_expired(
+    transactions: Transactions, charge: UpcomingCharge, expiry: CardExpiry | None, at: datetime
 ) -> None:
-    async with transactions.begin(caused_by=cause("send_reminders", at), now=at) as work:
+    async with transactions.begin(caused_by=job_cause("send_reminders", at), now=at) as work:
         row = await find_subscription(work.session, charge.subscription_id)
         if row is None:
             return
         await lock_customer(work.session, row.customer)
         await work.session.refresh(row)
-        is_as_it_was = row.current_period_end == charge.charged_at and row.ended_at is None
-        if not is_as_it_was or row.card_looked_at_for == charge.charged_at:
+        is_unchanged = row.current_period_end == charge.charged_at and row.ended_at is None
+        if not is_unchanged or row.card_looked_at_for == charge.charged_at:
             return
         row.card_looked_at_for = charge.charged_at
         if expiry is not None and has_expired(expiry, charge.charged_at):

@@ -1,4 +1,4 @@
-"""The steps of `create_subscription`: on our own clock, on the saved payment method, or by invoice."""
+"""Creating a subscription: self-managed, charged to the saved payment method, or billed by invoice."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,8 +10,8 @@ from services.subscriptions.checkout.start_checkout import (
     CheckoutIntent,
     Trials,
     hold_order,
-    refuse_second,
     release_checkout,
+    require_not_subscribed,
 )
 from services.subscriptions.customers.stripe_link import (
     adopt_subscription,
@@ -19,8 +19,8 @@ from services.subscriptions.customers.stripe_link import (
     new_subscription,
 )
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.orders import Line, order_lines, plans_of
-from services.subscriptions.domain.self_managed_periods import anchor_of, started
+from services.subscriptions.domain.orders import Line, order_lines, plan_codes
+from services.subscriptions.domain.self_managed_periods import initial_anchor, initial_state
 from services.subscriptions.domain.stripe_objects import (
     CHECKOUT_ID_KEY,
     CUSTOMER_KEY,
@@ -29,11 +29,11 @@ from services.subscriptions.domain.stripe_objects import (
 )
 from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
-from services.subscriptions.repository.subscriptions import lock_customer, subscription_of_stripe
+from services.subscriptions.repository.subscriptions import lock_customer, subscription_by_stripe_id
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import subscription_snapshot
 from services.subscriptions.state_changes import change_subscription, emit_customer
-from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
 from shared.errors import Rejected
 from shared.messaging.external_command import Steps
@@ -41,32 +41,32 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 INVOICE_DUE_DAYS = 30
-"""When a sent invoice is to be paid: what most of them say."""
+"""Days until a sent invoice is due; the most common term."""
 
-OWN_START_AHEAD = timedelta(days=36_525)
-"""A hundred years: periods are counted on from their beginning, and the calendar ends with the year 9999."""
+START_AHEAD_MAX = timedelta(days=36_525)
+"""A hundred years: periods are counted from their start, and Python's dates end with the year 9999."""
 
 
-class Creation(CheckoutIntent):
-    """A subscription that is to be made in Stripe; its plans are held for the customer as by a checkout."""
+class CreationIntent(CheckoutIntent):
+    """A subscription to create in Stripe; its plans are reserved for the customer as by a checkout."""
 
     collection: Literal["automatic", "invoice"]
 
 
 @dataclass(frozen=True, slots=True)
-class Creating:
-    """One such command on its way."""
+class SubscriptionCreation:
+    """The creation of one subscription."""
 
     steps: Steps
     command: m.CreateSubscription
     stripe: StripeGateway
     trials: Trials
 
-    async def carry_out(self) -> m.SubscriptionFound:
-        """Make the subscription; raises Rejected with the codes of the command."""
+    async def run(self) -> m.SubscriptionFound:
+        """Create the subscription; raises Rejected with the codes of the command."""
         if self.command.collection == "none" or await self._is_free():
-            return await self.steps.record(self._start_own)
-        intent = await self.steps.intend(self._plan, Creation)
+            return await self.steps.record(self._start_self_managed)
+        intent = await self.steps.intend(self._plan, CreationIntent)
         try:
             stripe_customer_id = await self._stripe_customer(intent)
             made = await self._create(intent, stripe_customer_id)
@@ -76,36 +76,36 @@ class Creating:
         return await self.steps.record(lambda work: self._record(work, intent, made))
 
     async def _is_free(self) -> bool:
-        """Whether it costs nothing and Stripe is not needed; a price never changes in that."""
+        """Whether the price is free, so that Stripe is not needed; a price's model never changes."""
         steps = self.steps
         async with steps.transactions.read(asked=self.command.name, now=steps.received_at) as work:
             price = (await load_catalog(work)).price(self.command.items[0].price)
         return price is not None and price.model == "free"
 
-    async def _start_own(self, work: UnitOfWork) -> m.SubscriptionFound:
+    async def _start_self_managed(self, work: UnitOfWork) -> m.SubscriptionFound:
         customer = await require_customer(work, self.command.customer)
         catalog = await load_catalog(work)
         lines = self._lines(catalog)
-        await refuse_second(work, customer.customer, plans_of(lines))
+        await require_not_subscribed(work, customer.customer, plan_codes(lines))
         days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
-        state = started(catalog, lines, self._start(), days)
+        state = initial_state(catalog, lines, self._start(), days)
         row = new_subscription(work, customer)
-        row.period_anchor, row.period_interval = anchor_of(state), lines[0].price.interval
+        row.period_anchor, row.period_interval = initial_anchor(state), lines[0].price.interval
         await change_subscription(work, row, state, is_new=True)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
     def _start(self) -> datetime:
         start, now = self.command.period_start or self.steps.received_at, self.steps.received_at
-        if start > now + OWN_START_AHEAD:
+        if start > now + START_AHEAD_MAX:
             raise Rejected(
                 "invalid_message",
-                f"A period begins at most {OWN_START_AHEAD.days} days from now.",
+                f"A period begins at most {START_AHEAD_MAX.days} days from now.",
                 {"field": "period_start"},
             )
         return start
 
-    async def _plan(self, work: UnitOfWork) -> Creation:
-        """Hold the plans."""
+    async def _plan(self, work: UnitOfWork) -> CreationIntent:
+        """Check the order and reserve its plans."""
         lines = self._lines(await load_catalog(work))
         self.stripe.require()
         if self.command.period_start is not None:
@@ -118,7 +118,7 @@ class Creating:
         held = await hold_order(work, customer, lines, self.trials, wanted=None)
         days = self.command.trial_days
         terms = held.model_dump() | ({} if days is None else {"trial_days": days})
-        return Creation(**terms, collection=self._collection())
+        return CreationIntent(**terms, collection=self._collection())
 
     def _collection(self) -> Literal["automatic", "invoice"]:
         return "invoice" if self.command.collection == "invoice" else "automatic"
@@ -128,7 +128,7 @@ class Creating:
         free = all(price is not None and price.model == "free" for price in prices)
         return as_rejection(lambda: order_lines(catalog, self.command.items, free=free))
 
-    async def _stripe_customer(self, intent: Creation) -> str:
+    async def _stripe_customer(self, intent: CreationIntent) -> str:
         if intent.stripe_customer_id is not None:
             return intent.stripe_customer_id
         made = await self.stripe.create_customer(
@@ -136,11 +136,11 @@ class Creating:
         )
         return made.stripe_customer_id
 
-    async def _create(self, intent: Creation, stripe_customer_id: str) -> StripeSubscription:
+    async def _create(self, intent: CreationIntent, stripe_customer_id: str) -> StripeSubscription:
         method = None
         if intent.collection == "automatic":
             saved = await saved_payment_method(self.stripe, stripe_customer_id)
-            method = saved.to_name if saved is not None else None
+            method = saved.explicit_id if saved is not None else None
             if saved is None and not intent.trial_days:
                 raise Rejected(
                     "payment_method_required",
@@ -148,10 +148,10 @@ class Creating:
                     {"customer": intent.customer},
                 )
         params = subscription_params(intent, stripe_customer_id, method)
-        return await _create(self.stripe, params, self.steps.key("subscription"))
+        return await _create_in_stripe(self.stripe, params, self.steps.key("subscription"))
 
     async def _record(
-        self, work: UnitOfWork, intent: Creation, made: StripeSubscription
+        self, work: UnitOfWork, intent: CreationIntent, made: StripeSubscription
     ) -> m.SubscriptionFound:
         customer = await lock_customer(work.session, intent.customer)
         if customer is None:
@@ -159,15 +159,15 @@ class Creating:
         if customer.stripe_customer_id is None:
             await link_stripe_customer(work, customer, made.stripe_customer_id)
             emit_customer(work, customer, "updated")
-        # Its event may have been faster than the answer.
+        # Its event may have arrived before Stripe's answer.
         await adopt_subscription(work, customer, made, await load_catalog(work))
-        row = await subscription_of_stripe(work.session, made.stripe_subscription_id)
+        row = await subscription_by_stripe_id(work.session, made.stripe_subscription_id)
         if row is None:
-            raise RuntimeError(f"{made.stripe_subscription_id} was taken in but is gone")
+            raise RuntimeError(f"{made.stripe_subscription_id} was recorded but its row is missing")
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def _release(self, intent: Creation) -> None:
-        """Give up what Stripe refused: its plans are free again."""
+    async def _release(self, intent: CreationIntent) -> None:
+        """Release the plans of a creation that Stripe rejected."""
         steps = self.steps
         async with steps.transactions.begin(caused_by=self.command.command_id, now=steps.received_at) as work:
             await release_checkout(work, intent)
@@ -177,12 +177,14 @@ class Creating:
 async def create_subscription(
     steps: Steps, command: m.CreateSubscription, stripe: StripeGateway, trials: Trials
 ) -> m.SubscriptionFound:
-    """Free plans, and what is paid outside, need nobody else; everything else is made in Stripe."""
-    return await Creating(steps, command, stripe, trials).carry_out()
+    """Create a subscription: in Stripe, unless it is free or paid outside."""
+    return await SubscriptionCreation(steps, command, stripe, trials).run()
 
 
-def subscription_params(intent: Creation, stripe_customer_id: str, method: str | None) -> dict[str, Any]:
-    """What Stripe is told of a new subscription; our ids travel along, so that its events find their way."""
+def subscription_params(
+    intent: CreationIntent, stripe_customer_id: str, method: str | None
+) -> dict[str, Any]:
+    """Return Stripe's parameters of a new subscription; metadata carries our ids for its events."""
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
         "items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
@@ -198,8 +200,8 @@ def subscription_params(intent: Creation, stripe_customer_id: str, method: str |
     return params | ({"default_payment_method": method} if method else {})
 
 
-async def _create(gateway: StripeGateway, params: dict[str, Any], key: str) -> StripeSubscription:
-    async with gateway.calls(), refusals():
+async def _create_in_stripe(gateway: StripeGateway, params: dict[str, Any], key: str) -> StripeSubscription:
+    async with gateway.calls(), stripe_rejections():
         try:
             made = await gateway.api.subscriptions.create_async(
                 params,  # type: ignore[arg-type]

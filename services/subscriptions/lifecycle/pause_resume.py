@@ -1,22 +1,22 @@
-"""Pausing and resuming a subscription, and taking a cancellation back."""
+"""Pausing and resuming a subscription, and revoking its cancellation."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.self_managed_changes import take_scheduled
+from services.subscriptions.domain.self_managed_changes import apply_scheduled_change
 from services.subscriptions.domain.self_managed_periods import paused, reactivated, resumed
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.lifecycle.stripe_mutation import (
     MutationIntent,
     StripeMutation,
-    locked,
-    take_over,
+    apply_stripe_answer,
+    lock_subscription,
 )
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row, subscription_snapshot
+from services.subscriptions.snapshots import state_from_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
@@ -27,20 +27,20 @@ from tallystick.messages import subscriptions as m
 
 PauseCommand = m.ReactivateSubscription | m.PauseSubscription | m.ResumeSubscription
 
-_IN_STRIPE: dict[type[PauseCommand], dict[str, Any]] = {
+_STRIPE_PARAMS: dict[type[PauseCommand], dict[str, Any]] = {
     m.ReactivateSubscription: {"cancel_at_period_end": False},
-    # Void: what would have been invoiced during a pause is never owed.
+    # Invoices of a pause are voided, so they are never owed.
     m.PauseSubscription: {"pause_collection": {"behavior": "void"}},
     m.ResumeSubscription: {"pause_collection": ""},
 }
-"""What Stripe is told to change of the subscription."""
+"""Stripe's parameters of the update, by command."""
 
 
 @service.external_command(m.ReactivateSubscription)
 async def reactivate_subscription(
     steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Take back a cancellation at the end of the period."""
+    """Revoke a cancellation at the end of the period."""
     return await PauseOrResume(steps, stripe, command).run()
 
 
@@ -48,7 +48,7 @@ async def reactivate_subscription(
 async def pause_subscription(
     steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Collect no payments and give no features until the subscription is resumed."""
+    """Stop collecting payments and granting features until the subscription is resumed."""
     return await PauseOrResume(steps, stripe, command).run()
 
 
@@ -56,53 +56,53 @@ async def pause_subscription(
 async def resume_subscription(
     steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
-    """Collect payments and give features again."""
+    """Collect payments and grant features again."""
     return await PauseOrResume(steps, stripe, command).run()
 
 
 @dataclass(frozen=True, slots=True)
 class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
-    """A subscription that is reactivated, paused or resumed."""
+    """The reactivation, pause or resumption of a subscription."""
 
     command: PauseCommand
 
     async def plan(self, work: UnitOfWork) -> MutationIntent:
-        """Raise Rejected `not_found`, or with the codes of `require_possible`."""
-        row = await locked(work, self.command.subscription_id)
+        """Check that the command is possible; raises Rejected `not_found` and as `require_possible`."""
+        row = await lock_subscription(work, self.command.subscription_id)
         require_possible(self.command, row, work)
         return MutationIntent(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
 
     async def call(self, intent: MutationIntent, stripe_id: str) -> StripeSubscription:
         """Change the subscription in Stripe."""
-        change = _IN_STRIPE[type(self.command)]
+        change = _STRIPE_PARAMS[type(self.command)]
         try:
-            if await self._is_paused_itself(stripe_id):
+            if await self._is_paused_in_stripe(stripe_id):
                 return await self.stripe.resume_subscription(stripe_id, key=self.steps.key("resume"))
             return await self.stripe.update_subscription(stripe_id, change, key=self.steps.key("change"))
         except Rejected:
             present = await self.stripe.find_subscription(stripe_id)
             if present is None or present.status in ("canceled", "incomplete_expired"):
-                raise _refusal(self.command, "The subscription has ended.") from None
+                raise _rejection(self.command, "The subscription has ended.") from None
             raise
 
     async def record(
         self, intent: MutationIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
     ) -> m.SubscriptionFound:
         """Write the subscription as Stripe has it now."""
-        row = await locked(work, self.command.subscription_id)
-        await take_over(work, row, revision, answer)
+        row = await lock_subscription(work, self.command.subscription_id)
+        await apply_stripe_answer(work, row, revision, answer)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def change_own(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
-        """Change a subscription of our own, checked again: another command may have come in between."""
-        row = await locked(work, self.command.subscription_id)
+    async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
+        """Change a self-managed subscription; checked again, because another command may have changed it."""
+        row = await lock_subscription(work, self.command.subscription_id)
         require_possible(self.command, row, work)
-        after = _own(self.command, row, await load_catalog(work), work)
+        after = _self_managed_state(self.command, row, await load_catalog(work), work)
         await change_subscription(work, row, after)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def _is_paused_itself(self, stripe_id: str) -> bool:
-        """Whether the subscription is paused in Stripe; we pause only the collection of payments."""
+    async def _is_paused_in_stripe(self, stripe_id: str) -> bool:
+        """Whether the subscription itself is paused in Stripe; we pause only its collection."""
         if not isinstance(self.command, m.ResumeSubscription):
             return False
         present = await self.stripe.find_subscription(stripe_id)
@@ -110,14 +110,14 @@ class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
 
 
 def require_possible(command: PauseCommand, row: SubscriptionRow, work: UnitOfWork) -> None:
-    """Raise Rejected unless the subscription is one that this can be done to."""
+    """Raise Rejected unless the command is possible in the subscription's state."""
     match command:
         case m.ReactivateSubscription():
             end = row.current_period_end
-            is_our_own = row.stripe_subscription_id is None
-            is_over = row.cancel_at_period_end and is_our_own and end is not None and end <= work.now
+            is_self_managed = row.stripe_subscription_id is None
+            is_over = row.cancel_at_period_end and is_self_managed and end is not None and end <= work.now
             if row.ended_at is not None or is_over:
-                raise _refusal(command, "The subscription has ended.")
+                raise _rejection(command, "The subscription has ended.")
             if not row.cancel_at_period_end:
                 raise Rejected(
                     "subscription_not_canceling",
@@ -126,13 +126,13 @@ def require_possible(command: PauseCommand, row: SubscriptionRow, work: UnitOfWo
                 )
         case m.PauseSubscription():
             if row.status not in ("active", "trialing"):
-                raise _refusal(command, f"The subscription is {row.status}.")
+                raise _rejection(command, f"The subscription is {row.status}.")
         case m.ResumeSubscription():
             if row.status != "paused":
-                raise _refusal(command, f"The subscription is {row.status}.")
+                raise _rejection(command, f"The subscription is {row.status}.")
 
 
-def _refusal(command: PauseCommand, message: str) -> Rejected:
+def _rejection(command: PauseCommand, message: str) -> Rejected:
     codes: dict[type[PauseCommand], str] = {
         m.ReactivateSubscription: "subscription_ended",
         m.PauseSubscription: "subscription_not_active",
@@ -141,8 +141,10 @@ def _refusal(command: PauseCommand, message: str) -> Rejected:
     return Rejected(codes[type(command)], message, {"subscription_id": command.subscription_id})
 
 
-def _own(command: PauseCommand, row: SubscriptionRow, catalog: CatalogLookup, work: UnitOfWork) -> State:
-    state = state_of_row(row)
+def _self_managed_state(
+    command: PauseCommand, row: SubscriptionRow, catalog: CatalogLookup, work: UnitOfWork
+) -> State:
+    state = state_from_row(row)
     match command:
         case m.ReactivateSubscription():
             return reactivated(state)
@@ -151,8 +153,8 @@ def _own(command: PauseCommand, row: SubscriptionRow, catalog: CatalogLookup, wo
         case m.ResumeSubscription():
             anchor, interval = row.period_anchor, row.period_interval
             if anchor is None or interval is None:
-                raise RuntimeError(f"{row.subscription_id} has a period of our own but no rhythm")
-            # What was to change with a period that has ended meanwhile has changed.
-            taken, anchor, interval = take_scheduled(state, catalog, anchor, interval, work.now)
+                raise RuntimeError(f"{row.subscription_id} is self-managed but has no period anchor")
+            # A change that was scheduled for a period that ended during the pause takes effect.
+            changed, anchor, interval = apply_scheduled_change(state, catalog, anchor, interval, work.now)
             row.period_anchor, row.period_interval = anchor, interval
-            return resumed(taken, catalog, anchor, interval, work.now)
+            return resumed(changed, catalog, anchor, interval, work.now)

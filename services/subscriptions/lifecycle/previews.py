@@ -1,4 +1,4 @@
-"""What a change would cost and what comes next to pay, as Stripe works it out for what it knows of."""
+"""Previews of changes and of the upcoming invoice; Stripe computes those of its subscriptions."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -7,23 +7,23 @@ from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, read_invoice
 from services.subscriptions.domain.plan_changes import PlanChange
-from services.subscriptions.domain.previews import preview_own, upcoming_own
+from services.subscriptions.domain.previews import preview_self_managed_change, upcoming_self_managed_lines
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
-from services.subscriptions.domain.subscription_state import GRANTING, State
-from services.subscriptions.lifecycle.change_plan import change_request_of, item_change, plan_change
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.lifecycle.change_plan import build_change_request, item_change, plan_change
 from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
     find_customer,
     find_subscription,
     live_subscriptions,
-    subscription_of_stripe,
+    subscription_by_stripe_id,
 )
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import (
-    find,
+    get_subscription,
     preview_purchase,
     preview_regular,
     preview_upcoming_invoice,
@@ -38,21 +38,21 @@ from tallystick.messages.catalog import Price
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 NO_CURRENCY = "xxx"
-"""ISO 4217's code for none: a free price may have no currency, and then nothing is due in any."""
+"""ISO 4217's code for no currency, for a free price that has none."""
 
 
 @service.question(m.PreviewChange)
 async def preview_change(
     work: UnitOfWork, question: m.PreviewChange, stripe: StripeGateway
 ) -> m.ChangePreview:
-    """What a change would cost; raises Rejected as the change would, but for its payment."""
+    """Preview the cost of a change; raises Rejected as the change would, except for its payment."""
     row = await find_subscription(work.session, question.subscription_id)
     if row is None:
         raise not_found(question.subscription_id)
     catalog = await load_catalog(work)
     if question.add_price is not None:
         return await _preview_add_on(work, row, catalog, question.add_price, stripe)
-    change = await plan_change(work, row, change_request_of(question))
+    change = await plan_change(work, row, build_change_request(question))
     preview = await _preview_plan(work, row, catalog, change, question.proration, stripe)
     return preview.model_copy(update={"when": change.how if change.how in ("now", "period_end") else None})
 
@@ -66,55 +66,55 @@ async def _preview_plan(
     stripe: StripeGateway,
 ) -> m.ChangePreview:
     if row.stripe_subscription_id is None:
-        return _preview_own(work, row, catalog, change, request)
-    wanted, state = item_change(change), state_of_row(row)
-    present = await find(stripe, row.stripe_subscription_id)
+        return _preview_self_managed(work, row, catalog, change, request)
+    wanted, state = item_change(change), state_from_row(row)
+    present = await get_subscription(stripe, row.stripe_subscription_id)
     proration: m.Proration = request if change.how == "now" else "none"
     if change.how == "nothing" and state.scheduled_change is None:
-        return await _as_it_is(present, catalog, stripe)
+        return await _preview_unchanged(present, catalog, stripe)
     if present.schedule_id is not None:
-        return await _around_schedule(present, catalog, change, proration, stripe)
+        return await _preview_with_schedule(present, catalog, change, proration, stripe)
     first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
     if change.how == "period_end" and change.is_restart:
-        return _shown(0, first.amount_due, first, _moved(first.lines, present, change))
+        return _change_preview(0, first.amount_due, first, _in_next_period(first.lines, present, change))
     if not _is_due_now(state, change, proration, first):
-        return _shown(0, first.amount_due, first)
+        return _change_preview(0, first.amount_due, first)
     if change.is_restart:
         regular = sum(line.amount for line in first.lines if not line.proration)
-        return _shown(first.amount_due, regular, first)
+        return _change_preview(first.amount_due, regular, first)
     following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), catalog)
-    return _shown(first.amount_due, following.amount_due, first)
+    return _change_preview(first.amount_due, following.amount_due, first)
 
 
 @service.question(m.UpcomingInvoice)
 async def upcoming_invoice(
     work: UnitOfWork, question: m.UpcomingInvoice, stripe: StripeGateway
 ) -> m.ComingInvoiceFound:
-    """The invoice that a customer gets next, of Stripe or to be paid outside, whichever comes first.
+    """Return the customer's next invoice, of Stripe or of a self-managed subscription.
 
-    Raises Rejected `not_found` where none will come.
+    Raises Rejected `not_found` if none is coming.
     """
     token = question.customer.token
     customer = await find_customer(work.session, token)
     if customer is None:
-        raise _nothing_upcoming(token)
+        raise _no_upcoming_invoice(token)
     catalog = await load_catalog(work)
-    coming = await _coming_outside(work, token, catalog)
+    coming = await _upcoming_self_managed(work, token, catalog)
     if customer.stripe_customer_id is not None and (stripe.configured or not coming):
         stripe.require()
         body = await preview_upcoming_invoice(stripe, customer=customer.stripe_customer_id)
-        coming += [] if body is None else [await _coming_from_stripe(work, body, catalog)]
+        coming += [] if body is None else [await _upcoming_from_stripe(work, body, catalog)]
     if not coming:
-        raise _nothing_upcoming(token)
+        raise _no_upcoming_invoice(token)
     first = min(coming, key=lambda each: each.due_at or NEVER)
     return m.ComingInvoiceFound(invoice=first)
 
 
-async def _coming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogView) -> m.ComingInvoice:
+async def _upcoming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogView) -> m.ComingInvoice:
     invoice = read_invoice(body, catalog)
     row = None
     if invoice.stripe_subscription_id is not None:
-        row = await subscription_of_stripe(work.session, invoice.stripe_subscription_id)
+        row = await subscription_by_stripe_id(work.session, invoice.stripe_subscription_id)
     return m.ComingInvoice(
         subscription_id=row.subscription_id if row is not None else None,
         currency=invoice.currency,
@@ -125,14 +125,16 @@ async def _coming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogView
     )
 
 
-async def _coming_outside(work: UnitOfWork, token: str, catalog: CatalogView) -> list[m.ComingInvoice]:
-    """What the customer's own periods come to when they renew; what is free is never due."""
+async def _upcoming_self_managed(work: UnitOfWork, token: str, catalog: CatalogView) -> list[m.ComingInvoice]:
+    """Return the next invoices of the customer's self-managed subscriptions; free ones have none."""
     coming = []
     for row in await live_subscriptions(work.session, token):
         if row.stripe_subscription_id is not None or row.period_anchor is None or row.period_interval is None:
             continue
-        state = state_of_row(row)
-        lines = upcoming_own(state, catalog, anchor=row.period_anchor, interval=row.period_interval)
+        state = state_from_row(row)
+        lines = upcoming_self_managed_lines(
+            state, catalog, anchor=row.period_anchor, interval=row.period_interval
+        )
         prices = [catalog.price(line.price) for line in lines if line.price is not None]
         currency = next((price.currency for price in prices if price is not None), None)
         total = sum(line.amount for line in lines)
@@ -153,11 +155,11 @@ async def _coming_outside(work: UnitOfWork, token: str, catalog: CatalogView) ->
 async def _preview_add_on(
     work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, code: str, stripe: StripeGateway
 ) -> m.ChangePreview:
-    """An add-on has periods of its own, which begin when it is bought or when its trial ends."""
+    """Preview an add-on, whose periods begin when it is bought or when its trial ends."""
     price = catalog.price(code)
     if price is None or not _is_add_on(catalog, price) or price.archived or not price.listed:
         raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
-    if row.status not in GRANTING:
+    if row.status not in m.GRANTING_STATUSES:
         raise Rejected(
             "subscription_not_active", f"The subscription is {row.status}.", {"status": row.status}
         )
@@ -176,8 +178,8 @@ async def _preview_add_on(
     regular = [line for line in invoice.lines if line.price == code]
     due = sum(line.amount for line in regular)
     if price.trial_days:
-        return _shown(0, due, invoice, [_after_trial(line, price) for line in regular])
-    return _shown(invoice.amount_due, due, invoice)
+        return _change_preview(0, due, invoice, [_after_trial(line, price) for line in regular])
+    return _change_preview(invoice.amount_due, due, invoice)
 
 
 def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
@@ -186,12 +188,12 @@ def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
     return line.model_copy(update={"period": m.Span(start=start, end=end)})
 
 
-def _preview_own(
+def _preview_self_managed(
     work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, change: PlanChange, proration: m.Proration
 ) -> m.ChangePreview:
     currency = change.price.currency or NO_CURRENCY
-    preview = preview_own(
-        state_of_row(row),
+    preview = preview_self_managed_change(
+        state_from_row(row),
         catalog,
         change,
         proration=proration,
@@ -205,26 +207,26 @@ def _preview_own(
     )
 
 
-async def _as_it_is(
+async def _preview_unchanged(
     present: StripeSubscription, catalog: CatalogView, stripe: StripeGateway
 ) -> m.ChangePreview:
     body: Json | None = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is None:
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
     invoice = read_invoice(body, catalog)
-    return _shown(0, invoice.amount_due, invoice)
+    return _change_preview(0, invoice.amount_due, invoice)
 
 
-async def _around_schedule(
+async def _preview_with_schedule(
     present: StripeSubscription,
     catalog: CatalogView,
     change: PlanChange,
     proration: m.Proration,
     stripe: StripeGateway,
 ) -> m.ChangePreview:
-    """The same where a schedule has plans with the next period, of which Stripe's own preview would tell.
+    """Preview a change of a subscription with a schedule, which Stripe's own preview would include.
 
-    What is settled does not depend on it, and a whole period costs what a new subscription would.
+    The proration does not depend on the schedule, and a whole period costs what a new subscription would.
     """
     wanted, trialing = item_change(change), present.status == "trialing"
     whole = read_invoice(await preview_regular(stripe, present, wanted), catalog)
@@ -232,7 +234,7 @@ async def _around_schedule(
     due = sum(line.amount for line in regular)
     if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
         at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
-        return _shown(at_once.amount_due, due, at_once)
+        return _change_preview(at_once.amount_due, due, at_once)
     settled: list[m.InvoiceLine] = []
     if change.how == "now" and not trialing and proration == "prorate":
         body: Json | None = await preview_in_stripe(stripe, present, wanted, "invoice")
@@ -240,12 +242,12 @@ async def _around_schedule(
         body = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is not None:
         settled = [line for line in read_invoice(body, catalog).lines if line.proration]
-    lines = [*settled, *_moved(regular, present, change)]
-    return _shown(0, max(sum(line.amount for line in lines), 0), whole, lines)
+    lines = [*settled, *_in_next_period(regular, present, change)]
+    return _change_preview(0, max(sum(line.amount for line in lines), 0), whole, lines)
 
 
 def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
-    """Whether Stripe would make this invoice at once instead of with the next period."""
+    """Whether Stripe would create this invoice now instead of with the next period."""
     if change.how != "now" or state.status == "trialing":
         return False
     if change.is_restart:
@@ -253,10 +255,10 @@ def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoic
     return proration == "invoice" and any(line.proration for line in invoice.lines)
 
 
-def _moved(
+def _in_next_period(
     lines: Iterable[m.InvoiceLine], present: StripeSubscription, change: PlanChange
 ) -> list[m.InvoiceLine]:
-    """Lines of a period that would begin now, for the one that begins when the running one ends."""
+    """Move lines of a period that would begin now to the period that follows the running one."""
     end = present.current_period_end
     if end is None:
         return list(lines)
@@ -265,7 +267,7 @@ def _moved(
     return [line if line.proration else line.model_copy(update={"period": period}) for line in lines]
 
 
-def _shown(
+def _change_preview(
     due_now: int, next_invoice: int, invoice: Invoice, lines: Iterable[m.InvoiceLine] | None = None
 ) -> m.ChangePreview:
     return m.ChangePreview(
@@ -279,5 +281,5 @@ def _is_add_on(catalog: CatalogView, price: Price) -> bool:
     return catalog.product_of(price).kind == "add_on"
 
 
-def _nothing_upcoming(token: str) -> Rejected:
+def _no_upcoming_invoice(token: str) -> Rejected:
     return Rejected("not_found", f"No invoice is coming for {token}.", {"customer": token})

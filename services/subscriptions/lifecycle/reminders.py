@@ -1,4 +1,4 @@
-"""Telling customers before it happens, once for each end of a trial or of a period."""
+"""Reminders before a trial ends, a period renews, or a card expires; one for each end."""
 
 from datetime import datetime
 
@@ -11,9 +11,9 @@ from services.subscriptions.domain.reminders import (
     trial_is_ending,
 )
 from services.subscriptions.due_batches import for_each_due
-from services.subscriptions.lifecycle.card_expiry import announce_expired_cards
+from services.subscriptions.lifecycle.card_expiry import emit_expiring_cards
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import emit_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
@@ -22,28 +22,28 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 @service.job("send_reminders")
 async def send_reminders(transactions: Transactions, at: datetime, stripe: StripeGateway) -> None:
-    """Trials that end, periods that renew, and cards that will have expired by then, are told before."""
-    await remind(transactions, at)
-    await announce_expired_cards(transactions, stripe, at)
+    """Emit reminders of trials that end, periods that renew, and cards that will have expired."""
+    await emit_period_reminders(transactions, at)
+    await emit_expiring_cards(transactions, stripe, at)
 
 
-async def remind(transactions: Transactions, at: datetime) -> None:
-    """Announce the trials that end soon, and the periods that are followed by another."""
-    await _announce_trials(transactions, at)
-    await _announce_renewals(transactions, at)
+async def emit_period_reminders(transactions: Transactions, at: datetime) -> None:
+    """Emit reminders of trials that end soon, and of periods that renew soon."""
+    await _emit_trials_ending(transactions, at)
+    await _emit_renewals_upcoming(transactions, at)
 
 
-async def announce_trial_end(work: UnitOfWork, row: SubscriptionRow, at: datetime) -> None:
-    """Tell that a trial ends soon, unless that was told of this end."""
-    end = trial_is_ending(state_of_row(row), at)
+async def emit_trial_ending(work: UnitOfWork, row: SubscriptionRow, at: datetime) -> None:
+    """Emit `trialEnding` if a trial ends soon, once for each end."""
+    end = trial_is_ending(state_from_row(row), at)
     if end is not None and row.trial_end_told_for != end:
         row.trial_end_told_for = end
         emit_subscription(work, row, "trialEnding")
 
 
-async def _announce_trials(transactions: Transactions, at: datetime) -> None:
-    async def announce(work: UnitOfWork, row: SubscriptionRow) -> None:
-        await announce_trial_end(work, row, at)
+async def _emit_trials_ending(transactions: Transactions, at: datetime) -> None:
+    async def emit(work: UnitOfWork, row: SubscriptionRow) -> None:
+        await emit_trial_ending(work, row, at)
 
     end = SubscriptionRow.trial_end
     due = sa.and_(
@@ -53,12 +53,12 @@ async def _announce_trials(transactions: Transactions, at: datetime) -> None:
         end <= at + TRIAL_NOTICE,
         SubscriptionRow.trial_end_told_for.is_distinct_from(end),
     )
-    await for_each_due(transactions, "send_reminders", at, due, end, announce)
+    await for_each_due(transactions, "send_reminders", at, due, end, emit)
 
 
-async def _announce_renewals(transactions: Transactions, at: datetime) -> None:
-    async def announce(work: UnitOfWork, row: SubscriptionRow) -> None:
-        row.renewal_told_for = renewal_is_near(state_of_row(row), at)
+async def _emit_renewals_upcoming(transactions: Transactions, at: datetime) -> None:
+    async def emit(work: UnitOfWork, row: SubscriptionRow) -> None:
+        row.renewal_told_for = renewal_is_near(state_from_row(row), at)
         emit_subscription(work, row, "renewalUpcoming")
 
     end = SubscriptionRow.current_period_end
@@ -70,4 +70,4 @@ async def _announce_renewals(transactions: Transactions, at: datetime) -> None:
         end - SubscriptionRow.current_period_start > RENEWAL_NOTICE,
         SubscriptionRow.renewal_told_for.is_distinct_from(end),
     )
-    await for_each_due(transactions, "send_reminders", at, due, end, announce)
+    await for_each_due(transactions, "send_reminders", at, due, end, emit)

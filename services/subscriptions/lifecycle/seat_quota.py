@@ -1,4 +1,4 @@
-"""Selling a team fewer seats, which only `seats` can allow: it knows how many are occupied now."""
+"""Reducing a team's seats, which `seats` must allow, because it knows how many are occupied."""
 
 import hashlib
 from typing import Protocol, TypeVar
@@ -21,28 +21,28 @@ class Client(Protocol):
 
 
 class SeatQuota:
-    """Asks `seats` whether fewer seats suffice before they are sold.
+    """Asks `seats` whether fewer seats are enough before the quantity is reduced.
 
-    Without a client, the number of occupied seats that the events of teams have told decides.
+    Without a client, the number of occupied seats from the events of teams is used.
     """
 
     def __init__(self, client: Client | None = None) -> None:
         self._client = client
 
     @property
-    def is_asked(self) -> bool:
+    def asks_seats(self) -> bool:
         """Whether `seats` decides, under its own lock."""
         return self._client is not None
 
     async def hold(self, command_id: str, *, subscription_id: str, quantity: int, when: When | None) -> None:
-        """Have no more than so many seats given away until `release_quota`.
+        """Limit the team to this number of seats until `release_quota`.
 
-        Raises Rejected `seats_in_use`, and Unavailable while `seats` cannot say.
+        Raises Rejected `seats_in_use`, and Unavailable while `seats` cannot answer.
         """
         if self._client is not None:
             await self._client.ask(
                 s.HoldSeatCount(
-                    command_id=_id_for("hold", command_id),
+                    command_id=_derived_command_id("hold", command_id),
                     subscription_id=subscription_id,
                     quantity=quantity,
                     when=when,
@@ -52,10 +52,10 @@ class SeatQuota:
 
 
 def release_quota(work: UnitOfWork, command_id: str, *, subscription_id: str, version: int) -> None:
-    """Tell `seats` that a change has ended; with it the subscription is at this version."""
+    """Release the held seats; `version` is the subscription's version after the change."""
     work.send(
         s.ReleaseSeatCount(
-            command_id=_id_for("release", command_id),
+            command_id=_derived_command_id("release", command_id),
             subscription_id=subscription_id,
             held_for=command_id,
             version=version,
@@ -63,6 +63,6 @@ def release_quota(work: UnitOfWork, command_id: str, *, subscription_id: str, ve
     )
 
 
-def _id_for(purpose: str, command_id: str) -> str:
-    """The same on every re-run, and never too long."""
+def _derived_command_id(purpose: str, command_id: str) -> str:
+    """Derive a command id that is the same on every re-run and within the length limit."""
     return f"subscriptions.{purpose}.{hashlib.sha256(command_id.encode()).hexdigest()[:32]}"

@@ -8,32 +8,33 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.domain.subscription_state import FINAL, State
+from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import find_subscription, lock_customer
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
+from tallystick.messages.subscriptions import FINAL_STATUSES
 
 RECORD_TRIES = 5
-"""How often Stripe is asked again because its events changed the subscription meanwhile."""
+"""How often the subscription is fetched again because Stripe's events changed it meanwhile."""
 
 
 class MutationIntent(BaseModel):
-    """The subscription that is to be changed, as it was planned."""
+    """The subscription to change, as of the planning."""
 
     model_config = ConfigDict(frozen=True)
 
     stripe_subscription_id: str | None
     """None: Stripe need not be called."""
     revision: int
-    """How many changes by Stripe's events the subscription had."""
+    """The row's `stripe_revision` when the change was planned."""
 
 
 Intent = TypeVar("Intent", bound=MutationIntent)
@@ -42,7 +43,7 @@ Result = TypeVar("Result", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class StripeMutation(ABC, Generic[Intent, Result]):
-    """One command that changes a subscription, in Stripe first where it is billed there."""
+    """One command that changes a subscription, in Stripe first if it is billed there."""
 
     steps: Steps
     stripe: StripeGateway
@@ -50,19 +51,19 @@ class StripeMutation(ABC, Generic[Intent, Result]):
     intent_model: ClassVar[type[BaseModel]] = MutationIntent
 
     async def run(self) -> Result:
-        """Plan, call Stripe where that is needed, and record the subscription as it is then."""
-        return await self.carry_out(await self.steps.intend(self.plan, self.model()))
+        """Plan the change, then execute it."""
+        return await self.execute(await self.steps.intend(self.plan, self.model()))
 
-    async def carry_out(self, intent: Intent) -> Result:
-        """Call Stripe where that is needed, and record the subscription as it is then."""
+    async def execute(self, intent: Intent) -> Result:
+        """Call Stripe if needed, and record the changed subscription."""
         if intent.stripe_subscription_id is None:
-            return await self.steps.record(partial(self.change_own, intent))
+            return await self.steps.record(partial(self.change_self_managed, intent))
         answer = await self.call(intent, intent.stripe_subscription_id)
         return await self._record_until_current(intent, answer)
 
     @classmethod
     def model(cls) -> type[Intent]:
-        """The class of the intents."""
+        """Return the class of the intents."""
         return cls.intent_model  # type: ignore[return-value] # a class variable cannot be generic
 
     @abstractmethod
@@ -71,23 +72,23 @@ class StripeMutation(ABC, Generic[Intent, Result]):
 
     @abstractmethod
     async def call(self, intent: Intent, stripe_id: str) -> StripeSubscription:
-        """Call Stripe; return the subscription as it is then."""
+        """Call Stripe; return the changed subscription."""
 
     @abstractmethod
     async def record(
         self, intent: Intent, work: UnitOfWork, revision: int, answer: StripeSubscription
     ) -> Result:
-        """Write what Stripe answered.
+        """Write Stripe's answer.
 
-        Raises Outdated if its events changed the subscription since `revision`.
+        Raises Outdated if Stripe's events changed the subscription since `revision`.
         """
 
     @abstractmethod
-    async def change_own(self, intent: Intent, work: UnitOfWork) -> Result:
+    async def change_self_managed(self, intent: Intent, work: UnitOfWork) -> Result:
         """Change a subscription that is not billed by Stripe."""
 
     async def _record_until_current(self, intent: Intent, answer: StripeSubscription) -> Result:
-        """Record Stripe's answer or, where its events were faster, the subscription as it is after those."""
+        """Record Stripe's answer or, if events came in between, the subscription fetched anew."""
         revision = intent.revision
         for _ in range(RECORD_TRIES):
             try:
@@ -99,27 +100,28 @@ class StripeMutation(ABC, Generic[Intent, Result]):
 
 
 class Outdated(Exception):
-    """Stripe's answer is older than what its events have told meanwhile."""
+    """Stripe's answer is older than an event that was applied meanwhile."""
 
     def __init__(self, revision: int) -> None:
         super().__init__(revision)
         self.revision = revision
 
 
-async def take_over(
+async def apply_stripe_answer(
     work: UnitOfWork,
     row: SubscriptionRow,
     revision: int,
     answer: StripeSubscription,
     adjust: Callable[[State], State] = lambda state: state,
 ) -> None:
-    """Bring the row, whose customer is locked, to what Stripe answered; `adjust` adds what we alone know.
+    """Write Stripe's answer to the row, whose customer is locked.
 
-    Raises Outdated when Stripe's events have changed it since `revision`.
+    `adjust` adds what Stripe does not know. Raises Outdated if Stripe's events have changed the row since
+    `revision`.
     """
-    if row.status in FINAL:
+    if row.status in FINAL_STATUSES:
         return
-    state = adjust(state_of(answer, await load_catalog(work), state_of_row(row)))
+    state = adjust(state_from_stripe(answer, await load_catalog(work), state_from_row(row)))
     if row.stripe_revision != revision and not state.is_final:
         raise Outdated(row.stripe_revision)
     row.stripe_is_ahead = True
@@ -127,12 +129,12 @@ async def take_over(
     await change_subscription(work, row, state)
 
 
-async def locked(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
-    """A subscription's row under its customer's lock; raises Rejected `not_found`."""
+async def lock_subscription(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
+    """Load a subscription's row under its customer's lock; raises Rejected `not_found`."""
     row = await find_subscription(work.session, subscription_id)
     if row is not None:
         await lock_customer(work.session, row.customer)
-        # Read again: whoever held the lock may have changed it.
+        # Read again: another transaction may have changed it before the lock was acquired.
         row = await find_subscription(work.session, subscription_id)
     if row is None:
         raise not_found(subscription_id)
@@ -140,7 +142,7 @@ async def locked(work: UnitOfWork, subscription_id: str) -> SubscriptionRow:
 
 
 def not_found(subscription_id: str) -> Rejected:
-    """The rejection of an id that no subscription has."""
+    """Build the rejection of an unknown subscription id."""
     return Rejected(
         "not_found", f"There is no subscription {subscription_id}.", {"subscription_id": subscription_id}
     )

@@ -1,1 +1,1 @@
-"""Exceptions for one customer: a feature given, added to or taken away, with a reason and an end."""
+"""Overrides: exceptions for one customer that grant, add to or take away a feature."""

@@ -1,9 +1,9 @@
-"""Setting an override, and ending those whose time is over."""
+"""Setting an override, and ending those that are over."""
 
 from datetime import datetime
 from typing import Any
 
-from services.subscriptions.domain.overrides import Override, OverrideRequest, decided
+from services.subscriptions.domain.overrides import Override, OverrideRequest, resolve_override
 from services.subscriptions.entitlements.refresh import refresh_entitlements
 from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
@@ -12,7 +12,7 @@ from services.subscriptions.repository.overrides import (
     end_due_overrides_of,
     end_override,
 )
-from services.subscriptions.repository.subscriptions import customers_of, find_entitlement, lock_customers
+from services.subscriptions.repository.subscriptions import find_entitlement, load_customers, lock_customers
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import entitlement_snapshot
 from services.subscriptions.state_changes import emit_customer
@@ -26,12 +26,12 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import FeatureKind
 
 DUE_CUSTOMERS_BATCH = 100
-"""Customers whose overrides end in one transaction: enough to be cheap, few enough to wait for."""
+"""Customers whose overrides end in one transaction: enough to be cheap, few enough to keep locks short."""
 
 
 @service.command(m.OverrideFeature)
 async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.EntitlementFound:
-    """Put an override in the place of the one in force, or end that.
+    """Replace the override in force, or end it.
 
     Raises Rejected `not_found`, `unknown_feature` and `invalid_message`.
     """
@@ -44,13 +44,13 @@ async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.En
             {"feature": command.feature},
         )
     request = OverrideRequest(feature.code, feature.kind, command.allowed, command.quantity, command.until)
-    wanted = as_rejection(lambda: decided(request, work.now))
+    wanted = as_rejection(lambda: resolve_override(request, work.now))
     await end_override(work, customer.customer, feature.code)
     in_force = [one for one in customer.overrides if one["feature"] != feature.code]
     if wanted is not None:
         work.session.add(_new_row(work, command, wanted))
         await work.session.flush()
-        in_force.append(_in_force(wanted, feature.kind))
+        in_force.append(_override_snapshot(wanted, feature.kind))
     _emit_overrides(work, customer, in_force)
     await refresh_entitlements(work, [customer.customer])
     row = await find_entitlement(work.session, customer.customer, feature.code)
@@ -64,7 +64,7 @@ async def override_feature(work: UnitOfWork, command: m.OverrideFeature) -> m.En
 
 
 async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
-    """End every override whose time is over by then. A doubled tick finds nothing due."""
+    """End every override that is over by then; a repeated tick finds nothing due."""
     caused_by = tick_cause("subscriptions", "move_periods", at)
     while True:
         async with transactions.begin(caused_by=caused_by, now=at) as work:
@@ -72,7 +72,7 @@ async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
             if tokens:
                 await lock_customers(work, tokens)
             ended = await end_due_overrides_of(work, tokens)
-            for customer in await customers_of(work.session, ended):
+            for customer in await load_customers(work.session, ended):
                 _emit_overrides(work, customer, [one for one in customer.overrides if not _is_over(one, at)])
             await refresh_entitlements(work, ended)
         if len(tokens) < DUE_CUSTOMERS_BATCH:
@@ -80,14 +80,14 @@ async def end_due_overrides(transactions: Transactions, at: datetime) -> None:
 
 
 def _emit_overrides(work: UnitOfWork, customer: CustomerRow, in_force: list[dict[str, Any]]) -> None:
-    """Have the customer told with these overrides, unless they have been."""
+    """Write a customer's overrides and emit `updated`, if they differ."""
     in_force.sort(key=lambda one: str(one["feature"]))
     if in_force != customer.overrides:
         customer.overrides = in_force
         emit_customer(work, customer, "updated")
 
 
-def _in_force(override: Override, kind: FeatureKind) -> dict[str, Any]:
+def _override_snapshot(override: Override, kind: FeatureKind) -> dict[str, Any]:
     snapshot = m.OverrideSnapshot(
         feature=override.feature,
         kind=kind,

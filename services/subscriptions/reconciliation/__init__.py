@@ -1,1 +1,1 @@
-"""Comparing subscriptions with Stripe's, and cleaning up what nobody needs any more."""
+"""Reconciling subscriptions with Stripe's, and cleaning up abandoned rows."""

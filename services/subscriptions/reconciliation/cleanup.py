@@ -1,4 +1,4 @@
-"""Putting away, once a week, what nobody will finish: first payments, parked events, open checkouts."""
+"""The weekly cleanup of incomplete subscriptions, parked events and open checkouts."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,21 +6,21 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, Sync
+from services.subscriptions.reconciliation.stripe_sync import IS_LIVE, PAGE, StripeSync
 from services.subscriptions.tables.subscriptions import CheckoutRow, ParkedEventRow, SubscriptionRow
 
 INCOMPLETE_LIFETIME = timedelta(days=2)
-"""Stripe gives a first payment 23 hours; whoever is incomplete after this was overlooked."""
+"""Stripe expires a first payment after 23 hours; an older incomplete subscription was missed."""
 PARKED_LIFETIME = timedelta(days=30)
-"""As long as Stripe lists an event: after that it cannot be asked about either."""
+"""How long Stripe lists an event; later it cannot be fetched either."""
 CHECKOUT_GRACE = timedelta(days=7)
-"""Stripe tells when a page has expired; after this, that did not reach us."""
+"""Stripe sends an event when a page expires; if the checkout is still open after this, it was missed."""
 
 
-async def clean_up(sync: Sync) -> None:
-    """Do all of it that is due by the moment of `sync`."""
+async def run_cleanup(sync: StripeSync) -> None:
+    """Clean up everything that is due at the time of `sync`."""
     if sync.stripe.configured:
-        await _end_incomplete_ones(sync)
+        await _end_incomplete_subscriptions(sync)
     async with sync.begin() as work:
         await work.session.execute(
             sa.delete(ParkedEventRow).where(ParkedEventRow.parked_at <= sync.at - PARKED_LIFETIME)
@@ -32,7 +32,7 @@ async def clean_up(sync: Sync) -> None:
         )
 
 
-async def _end_incomplete_ones(sync: Sync) -> None:
+async def _end_incomplete_subscriptions(sync: StripeSync) -> None:
     query = (
         sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
         .where(
@@ -54,11 +54,11 @@ async def _end_incomplete_ones(sync: Sync) -> None:
             return
 
 
-async def _end_incomplete(sync: Sync, stripe_id: str) -> None:
-    def given_up(state: State) -> State:
+async def _end_incomplete(sync: StripeSync, stripe_id: str) -> None:
+    def expire(state: State) -> State:
         return replace(state, status="expired", ended_at=sync.at)
 
-    theirs = await sync.stripe.find_subscription(stripe_id)
-    if theirs is not None and theirs.status == "incomplete":
+    subscription = await sync.stripe.find_subscription(stripe_id)
+    if subscription is not None and subscription.status == "incomplete":
         await sync.stripe.cancel_now(stripe_id, reason=None, key=f"subscriptions:clean_up:{stripe_id}")
-    await sync.correct(stripe_id, given_up)
+    await sync.sync_subscription(stripe_id, expire)

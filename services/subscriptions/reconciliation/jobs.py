@@ -1,11 +1,11 @@
-"""Jobs that compare subscriptions with Stripe and clean up."""
+"""Jobs that reconcile subscriptions with Stripe and clean up."""
 
 from datetime import datetime
 
 from services.subscriptions.dunning.grace import Dunning
-from services.subscriptions.reconciliation.cleanup import clean_up as put_away
-from services.subscriptions.reconciliation.end_of_retries import GivingUp
-from services.subscriptions.reconciliation.stripe_sync import Sync
+from services.subscriptions.reconciliation.cleanup import run_cleanup
+from services.subscriptions.reconciliation.end_of_retries import EndOfRetries
+from services.subscriptions.reconciliation.stripe_sync import StripeSync
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from shared.persistence.unit_of_work import Transactions
@@ -15,14 +15,14 @@ from shared.persistence.unit_of_work import Transactions
 async def sync_stripe(
     transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning
 ) -> None:
-    """What Stripe has is right, whatever its events have told us; who is given up ends as is configured."""
-    sync = Sync(transactions, stripe, dunning, at)
-    await sync.compare_all()
+    """Correct what differs from Stripe, and end subscriptions whose retries are used up."""
+    sync = StripeSync(transactions, stripe, dunning, at)
+    await sync.run()
     if stripe.configured and dunning.end_state is not None:
-        await GivingUp(sync, dunning.end_state).look()
+        await EndOfRetries(sync, dunning.end_state).run()
 
 
 @service.job("clean_up")
 async def clean_up(transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning) -> None:
-    """What nobody will finish is ended or forgotten."""
-    await put_away(Sync(transactions, stripe, dunning, at, job="clean_up"))
+    """End incomplete subscriptions, delete parked events and expire checkouts that were abandoned."""
+    await run_cleanup(StripeSync(transactions, stripe, dunning, at, job="clean_up"))

@@ -1,6 +1,6 @@
-"""Comparing what we have of Stripe's subscriptions with what Stripe has, and correcting what differs.
+"""Comparing subscriptions with Stripe's and correcting differences.
 
-Webhooks keep both alike; this is for what was missed for good, and says so as the cause of its changes.
+Webhooks keep both in step; this corrects what they missed, and its changes name the job as their cause.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -16,39 +16,42 @@ from services.subscriptions.customers.stripe_link import adopt_subscription
 from services.subscriptions.domain.dunning import with_grace
 from services.subscriptions.domain.invoices import overdue_since
 from services.subscriptions.domain.self_managed_periods import canceled
-from services.subscriptions.domain.stripe_mapping import state_of
+from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import StripeSubscription, read_subscription
-from services.subscriptions.domain.subscription_state import FINAL, State, changes
-from services.subscriptions.due_batches import cause
+from services.subscriptions.domain.subscription_state import State, changes
+from services.subscriptions.due_batches import job_cause
 from services.subscriptions.dunning.grace import Dunning
-from services.subscriptions.lifecycle.stripe_mutation import Outdated, take_over
+from services.subscriptions.lifecycle.stripe_mutation import Outdated, apply_stripe_answer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
-    failures_of,
+    invoice_failures,
     lock_customer,
-    lock_customer_of_stripe,
-    subscription_of_stripe,
+    lock_customer_by_stripe_id,
+    subscription_by_stripe_id,
 )
-from services.subscriptions.snapshots import state_of_row
+from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from tallystick.messages.subscriptions import FINAL_STATUSES
 
 log = structlog.get_logger()
 
 PAGE = 100
-"""Subscriptions compared at a time: as many as Stripe lists on a page."""
+"""Subscriptions compared at a time: a page of Stripe's list."""
 CORRECTION_TRIES = 3
-"""How often Stripe is asked again because an event came in between; the next hour tries anew."""
+"""How often a subscription is fetched again because an event came in between."""
 
-IS_LIVE = sa.and_(SubscriptionRow.stripe_subscription_id.is_not(None), SubscriptionRow.status.not_in(FINAL))
-"""What has a Stripe object and has not ended."""
+IS_LIVE = sa.and_(
+    SubscriptionRow.stripe_subscription_id.is_not(None), SubscriptionRow.status.not_in(FINAL_STATUSES)
+)
+"""Has a Stripe object and has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sync:
-    """One comparison, of everything, by the job of this name."""
+class StripeSync:
+    """One comparison of all subscriptions, by the job of this name."""
 
     transactions: Transactions
     stripe: StripeGateway
@@ -56,26 +59,28 @@ class Sync:
     at: datetime
     job: str = "sync_stripe"
 
-    async def compare_all(self) -> None:
-        """Compare page by page of Stripe's list, then one by one what that did not name.
+    async def run(self) -> None:
+        """Compare the pages of Stripe's list, then one by one the subscriptions that it does not contain.
 
-        That is what has ended there, and what lives on a test clock.
+        These have ended in Stripe or are on a test clock.
         """
         if not self.stripe.configured:
             return
         async for page in _pages(self.stripe):
-            for subscription in await self._differing(page):
-                await self.correct(subscription.stripe_subscription_id)
+            for subscription in await self._find_differences(page):
+                await self.sync_subscription(subscription.stripe_subscription_id)
         last = ""
-        while ids := await self._not_compared(last):
+        while ids := await self._not_synced(last):
             for subscription_id, stripe_id in ids:
-                await self.correct(stripe_id)
+                await self.sync_subscription(stripe_id)
                 last = subscription_id
 
-    async def correct(self, stripe_id: str, settle: Callable[[State], State] | None = None) -> None:
-        """Bring our row to what Stripe has now; take in a subscription of a customer of ours that we missed.
+    async def sync_subscription(
+        self, stripe_id: str, when_missing: Callable[[State], State] | None = None
+    ) -> None:
+        """Bring our row to what Stripe has now; adopt a missed subscription of a customer of ours.
 
-        What Stripe does not have at all has ended, or is what `settle` makes of it.
+        A subscription that Stripe does not have is canceled, or gets the state that `when_missing` returns.
         """
         for _ in range(CORRECTION_TRIES):
             revision = await self._revision(stripe_id)
@@ -83,7 +88,7 @@ class Sync:
             late_since = await self._late_since(answer)
             async with self.begin() as work:
                 try:
-                    await self._write(work, stripe_id, revision, answer, late_since, settle)
+                    await self._write(work, stripe_id, revision, answer, late_since, when_missing)
                     return
                 except Outdated:
                     await work.undo()
@@ -96,27 +101,27 @@ class Sync:
         revision: int | None,
         answer: StripeSubscription | None,
         late_since: datetime,
-        settle: Callable[[State], State] | None,
+        when_missing: Callable[[State], State] | None,
     ) -> None:
-        row = await subscription_of_stripe(work.session, stripe_id)
+        row = await subscription_by_stripe_id(work.session, stripe_id)
         if row is None:
             await self._adopt(work, answer)
             return
         await lock_customer(work.session, row.customer)
         await work.session.refresh(row)
         row.synced_at = self.at
-        if row.status in FINAL:
+        if row.status in FINAL_STATUSES:
             return
-        before = state_of_row(row)
+        before = state_from_row(row)
         if answer is None:
             row.stripe_revision += 1
-            gone = settle(before) if settle else canceled(before, at=self.at)
+            gone = when_missing(before) if when_missing else canceled(before, at=self.at)
             await change_subscription(work, row, gone)
             return
-        failed = [at for at, is_owed in await failures_of(work.session, row.subscription_id) if is_owed]
+        failed = [at for at, is_owed in await invoice_failures(work.session, row.subscription_id) if is_owed]
         since = min(failed, default=late_since)
-        if changes(before, self._with_grace(before, await _told(work, answer, before), since)):
-            await take_over(
+        if changes(before, self._with_grace(before, await _state_in_stripe(work, answer, before), since)):
+            await apply_stripe_answer(
                 work, row, revision or 0, answer, lambda state: self._with_grace(before, state, since)
             )
 
@@ -124,7 +129,7 @@ class Sync:
         return with_grace(before, state, since=since, days=self.dunning.grace_days)
 
     async def _late_since(self, answer: StripeSubscription | None) -> datetime:
-        """From when grace is counted where we have not heard of a failed payment ourselves."""
+        """Return when the subscription became overdue, if no failed payment is known."""
         if answer is None or answer.status != "past_due" or answer.latest_invoice_id is None:
             return self.at
         invoice = await self.stripe.find_invoice(answer.latest_invoice_id)
@@ -133,34 +138,34 @@ class Sync:
     async def _adopt(self, work: UnitOfWork, answer: StripeSubscription | None) -> None:
         if answer is None:
             return
-        customer = await lock_customer_of_stripe(work.session, answer.stripe_customer_id)
+        customer = await lock_customer_by_stripe_id(work.session, answer.stripe_customer_id)
         if customer is not None:
             await adopt_subscription(work, customer, answer, await load_catalog(work))
 
-    async def _differing(self, page: list[StripeSubscription]) -> list[StripeSubscription]:
-        """Those of a page that are not what we have, or that we ought to have; all others are marked."""
-        theirs = {subscription.stripe_subscription_id: subscription for subscription in page}
+    async def _find_differences(self, page: list[StripeSubscription]) -> list[StripeSubscription]:
+        """Return the page's subscriptions that differ or are missing; mark the others as synced."""
+        by_id = {subscription.stripe_subscription_id: subscription for subscription in page}
         async with self.begin() as work:
             catalog = await load_catalog(work)
-            query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(theirs))
+            query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id.in_(by_id))
             known = {row.stripe_subscription_id: row for row in await work.session.scalars(query)}
             customers = await _known_customers(work, page)
             differing = []
-            for stripe_id, subscription in theirs.items():
+            for stripe_id, subscription in by_id.items():
                 row = known.get(stripe_id)
                 if row is None:
                     if subscription.stripe_customer_id in customers:
                         differing.append(subscription)
                     continue
-                before = state_of_row(row)
-                state = self._with_grace(before, state_of(subscription, catalog, before), self.at)
-                if row.status not in FINAL and changes(before, state):
+                before = state_from_row(row)
+                state = self._with_grace(before, state_from_stripe(subscription, catalog, before), self.at)
+                if row.status not in FINAL_STATUSES and changes(before, state):
                     differing.append(subscription)
-            same = theirs.keys() - {subscription.stripe_subscription_id for subscription in differing}
-            await _mark(work, same, self.at)
+            same = by_id.keys() - {subscription.stripe_subscription_id for subscription in differing}
+            await _mark_synced(work, same, self.at)
         return differing
 
-    async def _not_compared(self, after: str) -> list[tuple[str, str]]:
+    async def _not_synced(self, after: str) -> list[tuple[str, str]]:
         old = sa.or_(SubscriptionRow.synced_at.is_(None), SubscriptionRow.synced_at < self.at)
         query = (
             sa.select(SubscriptionRow.subscription_id, SubscriptionRow.stripe_subscription_id)
@@ -179,11 +184,11 @@ class Sync:
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A transaction that names this job as its cause."""
-        return self.transactions.begin(caused_by=cause(self.job, self.at), now=self.at)
+        return self.transactions.begin(caused_by=job_cause(self.job, self.at), now=self.at)
 
 
-async def _told(work: UnitOfWork, answer: StripeSubscription, before: State) -> State:
-    return state_of(answer, await load_catalog(work), before)
+async def _state_in_stripe(work: UnitOfWork, answer: StripeSubscription, before: State) -> State:
+    return state_from_stripe(answer, await load_catalog(work), before)
 
 
 async def _known_customers(work: UnitOfWork, page: list[StripeSubscription]) -> set[str]:
@@ -192,8 +197,8 @@ async def _known_customers(work: UnitOfWork, page: list[StripeSubscription]) -> 
     return {found for found in await work.session.scalars(query) if found is not None}
 
 
-async def _mark(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> None:
-    """Remember that these are alike; whoever is just being changed is looked at on their own."""
+async def _mark_synced(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> None:
+    """Mark rows as synced; locked rows are skipped and compared one by one later."""
     free = (
         sa.select(SubscriptionRow.subscription_id)
         .where(SubscriptionRow.stripe_subscription_id.in_(stripe_ids))
@@ -208,7 +213,7 @@ async def _mark(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> None:
 
 
 async def _pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscription]]:
-    """Stripe's subscriptions that have not ended, newest first."""
+    """Yield pages of Stripe's subscriptions that have not ended, newest first."""
     params: dict[str, Any] = {"limit": PAGE}
     while True:
         async with gateway.calls():

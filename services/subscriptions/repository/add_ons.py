@@ -1,4 +1,4 @@
-"""The SQL of add-ons. Whoever changes one has locked its customer's row."""
+"""The SQL of add-ons. The caller locks the customer's row before a change."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ FIND_ADD_ON = "SELECT add_on_id FROM subscriptions.add_ons WHERE subscription_id
 
 
 async def find_add_on(session: AsyncSession, add_on_id: str) -> AddOnRow | None:
-    """An add-on's row as it is now."""
+    """Load an add-on's row, refreshed from the database."""
     query = sa.select(AddOnRow).where(AddOnRow.add_on_id == add_on_id)
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def add_on_of_subscription(work: UnitOfWork, subscription_id: str) -> AddOnRow | None:
-    """The add-on that a subscription is for; few are for one, which is found out first."""
+async def find_add_on_of_subscription(work: UnitOfWork, subscription_id: str) -> AddOnRow | None:
+    """Load the add-on of a subscription; a cheap query first checks that there is one."""
     await work.flush()
     found = await (await work.driver.execute(FIND_ADD_ON, (subscription_id,))).fetchone()
     return await find_add_on(work.session, found[0]) if found else None
@@ -27,7 +27,7 @@ async def add_on_of_subscription(work: UnitOfWork, subscription_id: str) -> AddO
 async def load_add_ons(
     session: AsyncSession, token: str, *, before: str | None, limit: int
 ) -> Sequence[AddOnRow]:
-    """A customer's add-ons that were paid for, newest first, from below an id."""
+    """Load a customer's purchased add-ons, newest first, with ids below `before`."""
     query = sa.select(AddOnRow).where(AddOnRow.customer == token, AddOnRow.version > 0)
     if before is not None:
         query = query.where(AddOnRow.add_on_id < before)

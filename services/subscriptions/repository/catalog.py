@@ -1,4 +1,4 @@
-"""The catalog's SQL: the whole of it is read at once, and a plan is written with a few statements."""
+"""The catalog's SQL: the whole catalog is read at once, and a plan is written with a few statements."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -17,26 +17,26 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import Feature, Price, Product
 
 Snapshot = TypeVar("Snapshot", Feature, Product, Price)
-_known: WeakKeyDictionary[sa.Pool, CatalogView] = WeakKeyDictionary()
-"""The last catalog read through each pool of connections, that is, from each database."""
+_cache: WeakKeyDictionary[sa.Pool, CatalogView] = WeakKeyDictionary()
+"""The last catalog read through each connection pool, that is, from each database."""
 FIND_REVISION = "SELECT revision FROM subscriptions.catalog_state"
 _INBOX = Row.metadata.tables["subscriptions.inbox"]
 
 
 async def load_catalog(work: UnitOfWork) -> CatalogView:
-    """The catalog as it stands, archived things included; read again only when its revision has changed."""
+    """Load the catalog, archived entries included; it is read again only when its revision has changed."""
     await work.flush()
     found = await (await work.driver.execute(FIND_REVISION)).fetchone()
     revision = found[0] if found else 0
     pool = work.connected.engine.pool
-    known = _known.get(pool)
-    if known is None or known.revision != revision:
-        known = _known[pool] = await _read_catalog(work.session, revision)
-    return known
+    cached = _cache.get(pool)
+    if cached is None or cached.revision != revision:
+        cached = _cache[pool] = await _read_catalog(work.session, revision)
+    return cached
 
 
 async def _read_catalog(session: AsyncSession, revision: int) -> CatalogView:
-    # Each statement sees what is committed by then: in this order, whatever is referred to is read as well.
+    # Each statement has its own snapshot: in this order, every referenced row is read as well.
     prices = await _load(session, PriceRow, Price)
     products = await _load(session, ProductRow, Product)
     features = await _load(session, FeatureRow, Feature)
@@ -44,16 +44,17 @@ async def _read_catalog(session: AsyncSession, revision: int) -> CatalogView:
 
 
 async def load_product_version(session: AsyncSession, code: str, version: int) -> Product | None:
-    """A product as it was at one of its versions."""
+    """Load a product as of one of its versions."""
     key = {"entity": "product", "code": code, "version": version}
     row = await session.get(HistoryRow, key)
     return Product.model_validate(row.snapshot) if row else None
 
 
 async def claim_catalog(work: UnitOfWork) -> bool:
-    """Reserve the catalog for this work's command until it has its outcome.
+    """Reserve the catalog for this command until it has its outcome.
 
-    False while another command is between its intent and its outcome: its plan rests on what stands now.
+    Returns False while another command is between its intent and its outcome, because that command's plan is
+    based on the present catalog.
     """
     state = await work.session.scalar(sa.select(StateRow).with_for_update())
     if state is None:
@@ -69,7 +70,7 @@ async def claim_catalog(work: UnitOfWork) -> bool:
 
 
 async def save_plan(work: UnitOfWork, plan: CatalogPlan) -> None:
-    """Write what changes, its history and the document's order."""
+    """Write the changed entities, their history and the document's order."""
     await _upsert(work.session, FeatureRow, [step.after for step in plan.features])
     await _upsert(work.session, ProductRow, [step.after for step in plan.products])
     await _upsert(work.session, PriceRow, [step.after for step in plan.prices])
@@ -105,7 +106,7 @@ async def _upsert(session: AsyncSession, row: type[Any], snapshots: Sequence[Bas
 
 
 async def _place(session: AsyncSession, row: type[Any], codes: Iterable[str]) -> int:
-    """Number the rows as the document orders them, and count those that were not in their place."""
+    """Number the rows in the document's order and return how many of them moved."""
     order = sa.func.unnest(sa.cast(list(codes), sa.ARRAY(sa.Text))).table_valued(
         "code", with_ordinality="place"
     )

@@ -1,4 +1,4 @@
-"""The SQL of overrides. The caller has locked the customer's row."""
+"""The SQL of overrides. The caller locks the customer's row before a change."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,8 +16,8 @@ IN_FORCE = """
 """
 
 
-async def overrides_in_force(work: UnitOfWork, tokens: Sequence[str]) -> dict[str, list[Override]]:
-    """By customer's token, the overrides that have not ended."""
+async def load_active_overrides(work: UnitOfWork, tokens: Sequence[str]) -> dict[str, list[Override]]:
+    """Load the overrides that have not ended, by customer token."""
     found: dict[str, list[Override]] = {}
     cursor = await work.driver.execute(IN_FORCE, (tokens,))
     for customer, *override in await cursor.fetchall():
@@ -26,7 +26,7 @@ async def overrides_in_force(work: UnitOfWork, tokens: Sequence[str]) -> dict[st
 
 
 async def end_override(work: UnitOfWork, token: str, feature: str) -> bool:
-    """End the override in force, if there is one."""
+    """End the override in force; return whether there was one."""
     ended = await work.session.scalars(
         sa.update(OverrideRow)
         .where(OverrideRow.customer == token, OverrideRow.feature == feature, OverrideRow.ended_at.is_(None))
@@ -37,7 +37,7 @@ async def end_override(work: UnitOfWork, token: str, feature: str) -> bool:
 
 
 async def customers_with_due_overrides(session: AsyncSession, at: datetime, limit: int) -> Sequence[str]:
-    """Customers with overrides whose time is over, longest due first."""
+    """Load the customers with overrides that are over, earliest first."""
     query = (
         sa.select(OverrideRow.customer)
         .where(OverrideRow.ended_at.is_(None), OverrideRow.until <= at)
@@ -49,7 +49,7 @@ async def customers_with_due_overrides(session: AsyncSession, at: datetime, limi
 
 
 async def end_due_overrides_of(work: UnitOfWork, tokens: Iterable[str]) -> Sequence[str]:
-    """End the overrides of some customers whose time is over by now; the customers of those that were."""
+    """End the overrides of these customers that are over by now; return the customers affected."""
     ended = await work.session.scalars(
         sa.update(OverrideRow)
         .where(
@@ -61,6 +61,6 @@ async def end_due_overrides_of(work: UnitOfWork, tokens: Iterable[str]) -> Seque
     return sorted(set(ended))
 
 
-def override_of(row: OverrideRow) -> Override:
-    """The override that a row holds."""
+def override_from_row(row: OverrideRow) -> Override:
+    """Build the override that a row stores."""
     return Override(row.feature, row.allowed, row.quantity, row.until)

@@ -1,7 +1,7 @@
-"""All SQL of this service, apart from the catalog's.
+"""All SQL of this service, apart from the catalog's, the overrides' and the add-ons'.
 
-Whoever changes anything of a customer's locks the customer's row first, so that all changes of one customer
-are in a row and no two of them can wait for each other.
+Every change of a customer's data locks the customer's row first, so that changes of one customer are
+serialized and cannot deadlock.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.subscriptions.domain.subscription_state import FINAL, State
-from services.subscriptions.snapshots import STATE_COLUMNS, state_of_columns
+from services.subscriptions.domain.subscription_state import State
+from services.subscriptions.snapshots import STATE_COLUMNS, state_from_columns
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import (
     CheckoutRow,
@@ -25,7 +25,7 @@ from services.subscriptions.tables.subscriptions import (
 )
 from shared.persistence.sql_pipeline import Bound, Statement
 from shared.persistence.unit_of_work import UnitOfWork
-from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
+from tallystick.messages.subscriptions import FINAL_STATUSES, Allowance, CustomerSnapshot
 
 ADD_CUSTOMER = Statement("""
     INSERT INTO subscriptions.customers (customer, customer_id, version, email, name, metadata, created_at)
@@ -51,15 +51,18 @@ FIND_ALLOWANCES = """
 
 
 async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None:
-    """A customer's row, locked until the end of the transaction."""
-    found: CustomerRow | None = await session.scalar(_locked().where(CustomerRow.customer == token))
+    """Load and lock a customer's row until the end of the transaction."""
+    found: CustomerRow | None = await session.scalar(
+        _customer_for_update().where(CustomerRow.customer == token)
+    )
     return found
 
 
-def adding_customer(customer: CustomerSnapshot) -> Bound:
-    """The statement that writes a customer nobody has heard of, and changes nothing when they are there.
+def insert_customer(customer: CustomerSnapshot) -> Bound:
+    """Build the statement that inserts a new customer and does nothing if they exist.
 
-    Most registrations are first ones and somebody waits for them: this takes the connection's short way.
+    Most registrations are of new customers, and a caller waits for them, so this statement bypasses the
+    session.
     """
     return ADD_CUSTOMER(
         customer.token,
@@ -72,12 +75,12 @@ def adding_customer(customer: CustomerSnapshot) -> Bound:
     )
 
 
-async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
-    """The row of the customer behind a Stripe customer, locked.
+async def lock_customer_by_stripe_id(session: AsyncSession, stripe_customer_id: str) -> CustomerRow | None:
+    """Load and lock the customer linked to a Stripe customer.
 
-    None only if it is certain that nobody is just being linked to it: that waits for this transaction.
+    None only if no other transaction is linking it at the moment: others wait for this one to end.
     """
-    query = _locked().where(CustomerRow.stripe_customer_id == stripe_customer_id)
+    query = _customer_for_update().where(CustomerRow.stripe_customer_id == stripe_customer_id)
     found: CustomerRow | None = await session.scalar(query)
     if found is None:
         await reserve_stripe_customer(session, stripe_customer_id)
@@ -86,77 +89,80 @@ async def lock_customer_of_stripe(session: AsyncSession, stripe_customer_id: str
 
 
 async def reserve_stripe_customer(session: AsyncSession, stripe_customer_id: str) -> None:
-    """Let nobody else link or park for this Stripe customer until the end of the transaction."""
+    """Prevent other transactions from linking this Stripe customer or parking its events."""
     key = sa.func.hashtextextended(f"stripe customer {stripe_customer_id}", 0)
     await session.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 async def find_customer(session: AsyncSession, token: str) -> CustomerRow | None:
-    """A customer's row, not locked."""
+    """Load a customer's row without locking it."""
     return await session.get(CustomerRow, token)
 
 
-async def customer_of_stripe(session: AsyncSession, stripe_customer_id: str) -> str | None:
-    """The token of the customer behind a Stripe customer."""
+async def customer_token_by_stripe_id(session: AsyncSession, stripe_customer_id: str) -> str | None:
+    """Load the token of the customer linked to a Stripe customer."""
     query = sa.select(CustomerRow.customer).where(CustomerRow.stripe_customer_id == stripe_customer_id)
     return await session.scalar(query)
 
 
 async def find_subscription(session: AsyncSession, subscription_id: str) -> SubscriptionRow | None:
-    """A subscription's row as it is now; its customer's row is what is locked."""
+    """Load a subscription's row, refreshed; the lock is on its customer's row."""
     query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == subscription_id)
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def subscription_of_stripe(
+async def subscription_by_stripe_id(
     session: AsyncSession, stripe_subscription_id: str
 ) -> SubscriptionRow | None:
-    """The row of a Stripe subscription."""
+    """Load the row of a Stripe subscription, refreshed."""
     query = sa.select(SubscriptionRow).where(SubscriptionRow.stripe_subscription_id == stripe_subscription_id)
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
 async def live_subscriptions(session: AsyncSession, token: str) -> Sequence[SubscriptionRow]:
-    """A customer's subscriptions that have not ended, oldest first."""
+    """Load a customer's subscriptions that have not ended, oldest first."""
     query = (
         sa.select(SubscriptionRow)
-        .where(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL))
+        .where(SubscriptionRow.customer == token, SubscriptionRow.status.not_in(FINAL_STATUSES))
         .order_by(SubscriptionRow.subscription_id)
     )
     return (await session.scalars(query)).all()
 
 
 async def live_states(work: UnitOfWork, tokens: Sequence[str]) -> list[tuple[str, str, State]]:
-    """These customers' subscriptions that have not ended: the customer, the id, the state.
+    """Load the customer token, id and state of these customers' subscriptions that have not ended.
 
-    Asked whenever anything changes, so past the session; what it has not written yet is written first.
+    It is used by every change, so it bypasses the session, which is flushed first.
     """
     await work.flush()
-    cursor = await work.driver.execute(FIND_LIVE, (tokens, list(FINAL)))
+    cursor = await work.driver.execute(FIND_LIVE, (tokens, list(FINAL_STATUSES)))
     return [
-        (customer, subscription_id, state_of_columns(values))
+        (customer, subscription_id, state_from_columns(values))
         for customer, subscription_id, *values in await cursor.fetchall()
     ]
 
 
-async def states_of(work: UnitOfWork, subscription_ids: Sequence[str]) -> dict[str, State]:
-    """The states of subscriptions, by id."""
+async def load_states(work: UnitOfWork, subscription_ids: Sequence[str]) -> dict[str, State]:
+    """Load the states of subscriptions, by id."""
     await work.flush()
     cursor = await work.driver.execute(FIND_STATES, (subscription_ids,))
     rows = await cursor.fetchall()
-    return {subscription_id: state_of_columns(values) for _, subscription_id, *values in rows}
+    return {subscription_id: state_from_columns(values) for _, subscription_id, *values in rows}
 
 
 async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -> dict[str, SubscriptionRow]:
-    """Each customer's newest subscription that has not ended, else their newest; of these a plan's first."""
+    """Load each customer's newest subscription that has not ended, else their newest one.
+
+    Subscriptions to a plan come before those to an add-on.
+    """
     for_add_on = sa.exists().where(AddOnRow.subscription_id == SubscriptionRow.subscription_id)
     query = (
         sa.select(SubscriptionRow)
         .ext(distinct_on(SubscriptionRow.customer))
-        .where(SubscriptionRow.customer == sa.any_(_texts(tokens)))
+        .where(SubscriptionRow.customer == sa.any_(_text_array(tokens)))
         .order_by(
             SubscriptionRow.customer,
-            SubscriptionRow.status.in_(FINAL),
+            SubscriptionRow.status.in_(FINAL_STATUSES),
             for_add_on,
             SubscriptionRow.subscription_id.desc(),
         )
@@ -165,18 +171,18 @@ async def newest_subscriptions(session: AsyncSession, tokens: Collection[str]) -
 
 
 async def find_subscriptions(session: AsyncSession, ids: Collection[str]) -> dict[str, SubscriptionRow]:
-    """Subscriptions by their ids."""
-    query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == sa.any_(_texts(ids)))
+    """Load subscriptions by their ids."""
+    query = sa.select(SubscriptionRow).where(SubscriptionRow.subscription_id == sa.any_(_text_array(ids)))
     return {row.subscription_id: row for row in await session.scalars(query)}
 
 
-def _texts(values: Collection[str]) -> sa.BindParameter[list[str]]:
-    # One array whatever its length, so that the statement is always the same and stays prepared.
+def _text_array(values: Collection[str]) -> sa.BindParameter[list[str]]:
+    # One array of any length, so that the statement stays the same and prepared.
     return sa.literal(list(values), sa.ARRAY(sa.Text))
 
 
-async def had_products(session: AsyncSession, token: str) -> set[str]:
-    """The products that a customer has ever subscribed to."""
+async def products_ever_subscribed(session: AsyncSession, token: str) -> set[str]:
+    """Load the products that a customer has ever subscribed to."""
     items = await session.scalars(sa.select(SubscriptionRow.items).where(SubscriptionRow.customer == token))
     return {item["product"] for bought in items for item in bought if item["product"]}
 
@@ -184,7 +190,7 @@ async def had_products(session: AsyncSession, token: str) -> set[str]:
 async def list_customers(
     session: AsyncSession, *, search: str | None, before: str | None, limit: int
 ) -> Sequence[CustomerRow]:
-    """Customers, newest first, from below an id; a search reads them all, which is for operators alone."""
+    """Load customers, newest first, with ids below `before`; a search scans them all, for operators only."""
     query = sa.select(CustomerRow).order_by(CustomerRow.customer_id.desc()).limit(limit)
     if search is not None:
         searched = (CustomerRow.customer, CustomerRow.email, CustomerRow.name, CustomerRow.stripe_customer_id)
@@ -197,7 +203,7 @@ async def list_customers(
 async def list_subscriptions(
     session: AsyncSession, *, token: str | None, status: str | None, before: str | None, limit: int
 ) -> Sequence[SubscriptionRow]:
-    """Subscriptions, newest first, from below an id."""
+    """Load subscriptions, newest first, with ids below `before`."""
     query = sa.select(SubscriptionRow).order_by(SubscriptionRow.subscription_id.desc()).limit(limit)
     if token is not None:
         query = query.where(SubscriptionRow.customer == token)
@@ -209,18 +215,18 @@ async def list_subscriptions(
 
 
 async def lock_customers(work: UnitOfWork, tokens: Iterable[str]) -> None:
-    """Lock several customers' rows, in one order for everybody."""
+    """Lock several customers' rows, always in the same order."""
     await work.driver.execute(LOCK_CUSTOMERS, (list(tokens),))
 
 
-async def customers_of(session: AsyncSession, tokens: Iterable[str]) -> Sequence[CustomerRow]:
-    """Several customers' rows, in one order; the caller has locked them."""
+async def load_customers(session: AsyncSession, tokens: Iterable[str]) -> Sequence[CustomerRow]:
+    """Load several customers' rows, ordered by token; the caller has locked them."""
     query = sa.select(CustomerRow).where(CustomerRow.customer.in_(list(tokens)))
     return (await session.scalars(query.order_by(CustomerRow.customer))).all()
 
 
 async def open_checkouts(work: UnitOfWork, token: str) -> Sequence[CheckoutRow]:
-    """A customer's checkouts that are neither completed nor known to be over; mostly there are none."""
+    """Load a customer's open checkouts; a cheap query first checks that there is one."""
     await work.flush()
     if await (await work.driver.execute(FIND_OPEN_CHECKOUT, (token,))).fetchone() is None:
         return []
@@ -231,21 +237,21 @@ async def open_checkouts(work: UnitOfWork, token: str) -> Sequence[CheckoutRow]:
 async def find_checkout(
     session: AsyncSession, *, checkout_id: str | None = None, stripe_checkout_id: str | None = None
 ) -> CheckoutRow | None:
-    """A checkout by its id or by Stripe's."""
+    """Load a checkout by its id or by Stripe's."""
     if checkout_id is not None:
         return await session.get(CheckoutRow, checkout_id)
     query = sa.select(CheckoutRow).where(CheckoutRow.stripe_checkout_id == stripe_checkout_id)
     return await session.scalar(query)
 
 
-async def invoice_of_stripe(session: AsyncSession, stripe_invoice_id: str) -> InvoiceRow | None:
-    """The row of a Stripe invoice."""
+async def invoice_by_stripe_id(session: AsyncSession, stripe_invoice_id: str) -> InvoiceRow | None:
+    """Load the row of a Stripe invoice, refreshed."""
     query = sa.select(InvoiceRow).where(InvoiceRow.stripe_invoice_id == stripe_invoice_id)
     return await session.scalar(query.execution_options(populate_existing=True))
 
 
-async def failures_of(session: AsyncSession, subscription_id: str) -> list[tuple[datetime, bool]]:
-    """When the invoices of a subscription first could not be paid, and whether they are still owed."""
+async def invoice_failures(session: AsyncSession, subscription_id: str) -> list[tuple[datetime, bool]]:
+    """Load when each failed invoice of a subscription first failed, and whether it is still owed."""
     query = sa.select(InvoiceRow.failed_at, InvoiceRow.status.not_in(("paid", "void"))).where(
         InvoiceRow.subscription_id == subscription_id, InvoiceRow.failed_at.is_not(None)
     )
@@ -255,7 +261,7 @@ async def failures_of(session: AsyncSession, subscription_id: str) -> list[tuple
 async def list_invoices(
     session: AsyncSession, token: str, *, before: tuple[datetime, str] | None, limit: int
 ) -> Sequence[InvoiceRow]:
-    """A customer's invoices, newest first, from below a moment and id."""
+    """Load a customer's invoices, newest first, below a creation time and id."""
     key = (InvoiceRow.created_at, InvoiceRow.invoice_id)
     query = sa.select(InvoiceRow).where(InvoiceRow.customer == token)
     query = query.order_by(*(column.desc() for column in key)).limit(limit)
@@ -265,12 +271,14 @@ async def list_invoices(
 
 
 async def find_entitlement(session: AsyncSession, token: str, feature: str) -> EntitlementRow | None:
-    """What a customer has of a feature."""
+    """Load a customer's entitlement to a feature."""
     return await session.get(EntitlementRow, (token, feature))
 
 
-async def allowances(work: UnitOfWork, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Allowance]:
-    """What customers have of features, by both; on the connection's short way, which is asked the most."""
+async def find_allowances(
+    work: UnitOfWork, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Allowance]:
+    """Load allowances by customer token and feature; bypasses the session, because it is read the most."""
     columns = zip(*set(keys), strict=True)
     cursor = await work.driver.execute(FIND_ALLOWANCES, [list(column) for column in columns])
     return {
@@ -284,7 +292,7 @@ async def allowances(work: UnitOfWork, keys: Sequence[tuple[str, str]]) -> dict[
 async def list_entitlements(
     session: AsyncSession, token: str, *, after: str | None, limit: int
 ) -> Sequence[EntitlementRow]:
-    """What is given to a customer, by feature, from above a feature."""
+    """Load a customer's granted entitlements, ordered by feature, above `after`."""
     query = sa.select(EntitlementRow).where(EntitlementRow.customer == token, EntitlementRow.granted)
     if after is not None:
         query = query.where(EntitlementRow.feature > after)
@@ -292,7 +300,7 @@ async def list_entitlements(
 
 
 async def parked_events(session: AsyncSession, stripe_customer_id: str) -> Sequence[str]:
-    """The ids of the events that wait for a Stripe customer, in the order in which they came."""
+    """Load the ids of the events parked for a Stripe customer, in the order in which they were parked."""
     query = (
         sa.select(ParkedEventRow.event_id)
         .where(ParkedEventRow.stripe_customer_id == stripe_customer_id)
@@ -302,11 +310,11 @@ async def parked_events(session: AsyncSession, stripe_customer_id: str) -> Seque
 
 
 async def forget_parked_events(session: AsyncSession, stripe_customer_id: str) -> None:
-    """Delete the marks of events that no longer wait."""
+    """Delete the records of a Stripe customer's parked events."""
     await session.execute(
         sa.delete(ParkedEventRow).where(ParkedEventRow.stripe_customer_id == stripe_customer_id)
     )
 
 
-def _locked() -> sa.Select[CustomerRow]:
+def _customer_for_update() -> sa.Select[CustomerRow]:
     return sa.select(CustomerRow).with_for_update().execution_options(populate_existing=True)

@@ -1,6 +1,6 @@
-"""Everything that is asked of Stripe about money: thin functions, plain values in, small typed ones out.
+"""The client for Stripe's API: thin functions with plain parameters that return small typed values.
 
-Stripe's errors become the two that handlers know: refused for good, or not possible just now.
+Stripe's errors become Rejected (final) or Unavailable (try again later).
 """
 
 from collections.abc import AsyncIterator
@@ -29,19 +29,19 @@ from shared.errors import Rejected, Unavailable
 log = structlog.get_logger()
 
 TIMEOUT_SECONDS = 20.0
-"""Stripe answers in a second or two; a caller should not wait longer than a few of those."""
+"""Timeout of one call; Stripe usually answers in a second or two."""
 NETWORK_RETRIES = 2
-"""Within one call, with the same idempotency key; after that the whole command is tried again."""
+"""Retries within one call, with the same idempotency key; after that the whole command is retried."""
 ADOPTED_SUBSCRIPTIONS_MAX = 100
-"""The newest subscriptions of an adopted customer: one page of Stripe's, more than anybody has."""
+"""The newest subscriptions of an adopted customer: one page of Stripe's list."""
 
 LINES_PAGE = 100
-"""The most lines of an invoice that Stripe lists at a time."""
+"""The most lines of an invoice that Stripe lists on a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutPage:
-    """A checkout session that is open."""
+    """An open checkout session."""
 
     stripe_checkout_id: str
     url: str
@@ -49,7 +49,7 @@ class CheckoutPage:
 
 
 class StripeGateway:
-    """Stripe, as far as this service uses it. Without a key nothing is called and `configured` is False."""
+    """Stripe's API as this service uses it; without a key it calls nothing and `configured` is False."""
 
     def __init__(self, secret_key: str | None, api_base: str = "https://api.stripe.com") -> None:
         self.configured = bool(secret_key)
@@ -63,15 +63,15 @@ class StripeGateway:
 
     @property
     def api(self) -> stripe.V1Services:
-        """Stripe's API, as its SDK has it.
+        """Stripe's API as the SDK provides it.
 
-        Raises Rejected `payments_not_configured` where there is no key.
+        Raises Rejected `payments_not_configured` without a key.
         """
         self.require()
         return self._client.v1
 
     def require(self) -> None:
-        """Raise Rejected `payments_not_configured` unless Stripe can be called."""
+        """Raise Rejected `payments_not_configured` unless there is a key."""
         if not self.configured:
             raise Rejected(
                 "payments_not_configured",
@@ -80,13 +80,13 @@ class StripeGateway:
 
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[None]:
-        """Around any calls: what Stripe cannot answer now becomes Unavailable; its refusals pass through."""
+        """Convert errors of the enclosed calls to Unavailable, except invalid requests and card errors."""
         try:
             yield
         except (stripe.InvalidRequestError, stripe.CardError):
             raise
         except (stripe.AuthenticationError, stripe.PermissionError) as error:
-            # Wrong until an operator changes the key: nothing that a caller did, so nothing final.
+            # An operator must change the key; the caller's request is not at fault, so it is not rejected.
             log.error("stripe refuses our key", error=str(error))
             raise Unavailable("Stripe refuses this installation's key.") from error
         except stripe.StripeError as error:
@@ -96,15 +96,15 @@ class StripeGateway:
             raise Unavailable(f"Stripe answered something unexpected: {error}") from error
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def create_customer(self, token: str, *, email: str, name: str | None, key: str) -> StripeCustomer:
-        """A new Stripe customer for one of ours, `token`."""
+        """Create a Stripe customer for our customer `token`."""
         params: dict[str, Any] = {"email": email, "metadata": {CUSTOMER_KEY: token}}
         if name is not None:
             params["name"] = name
-        async with self.calls(), refusals():
+        async with self.calls(), stripe_rejections():
             made = await self.api.customers.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -114,7 +114,7 @@ class StripeGateway:
     async def update_customer(
         self, stripe_customer_id: str, *, email: str, name: str | None, key: str
     ) -> None:
-        """Change what Stripe knows of a customer; one that was deleted there meanwhile is left alone."""
+        """Update a Stripe customer; one that was deleted in Stripe is ignored."""
         params: dict[str, Any] = {"email": email} | ({} if name is None else {"name": name})
         async with self.calls():
             try:
@@ -124,31 +124,31 @@ class StripeGateway:
                     {"idempotency_key": key},
                 )
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
 
     async def find_customer(self, stripe_customer_id: str) -> StripeCustomer | None:
-        """A Stripe customer; None where there is none or it was deleted."""
+        """Fetch a Stripe customer; None if it does not exist or was deleted."""
         async with self.calls():
             try:
                 found = await self.api.customers.retrieve_async(stripe_customer_id)
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
             customer = read_customer(found.to_dict())
             return None if customer.is_deleted else customer
 
     async def find_subscription(self, stripe_subscription_id: str) -> StripeSubscription | None:
-        """A subscription as it is now, ended ones too; None where Stripe has none with this id."""
+        """Fetch a subscription, ended ones included; None if it does not exist."""
         async with self.calls():
             try:
                 found = await self.api.subscriptions.retrieve_async(stripe_subscription_id)
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
             return read_subscription(found.to_dict())
 
     async def list_subscriptions(self, stripe_customer_id: str) -> list[StripeSubscription]:
-        """The subscriptions of a customer that have not ended."""
+        """List a customer's subscriptions that have not ended."""
         async with self.calls():
             page = await self.api.subscriptions.list_async(
                 {"customer": stripe_customer_id, "limit": ADOPTED_SUBSCRIPTIONS_MAX}
@@ -156,17 +156,17 @@ class StripeGateway:
             return [read_subscription(found.to_dict()) for found in page.data]
 
     async def find_invoice(self, stripe_invoice_id: str) -> Json | None:
-        """An invoice as it is now; None where Stripe has none with this id."""
+        """Fetch an invoice; None if it does not exist."""
         async with self.calls():
             try:
                 found = await self.api.invoices.retrieve_async(stripe_invoice_id)
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
             return found.to_dict()
 
     async def list_invoice_lines(self, stripe_invoice_id: str) -> list[Json] | None:
-        """An invoice's lines, as many as are kept; None where Stripe has no invoice with this id."""
+        """List an invoice's lines, up to `LINES_MAX`; None if the invoice does not exist."""
         listed: list[Json] = []
         async with self.calls():
             try:
@@ -176,19 +176,19 @@ class StripeGateway:
                     if len(listed) == LINES_MAX:
                         break
             except stripe.InvalidRequestError as error:
-                _pass_on_unless_missing(error)
+                _reject_unless_missing(error)
                 return None
         return listed
 
     async def find_promotion_code(self, code: str) -> str | None:
-        """Stripe's id of an active promotion code; None where the code does not exist or is over."""
+        """Return Stripe's id of an active promotion code; None if there is none."""
         async with self.calls():
             page = await self.api.promotion_codes.list_async({"code": code, "active": True, "limit": 1})
             return page.data[0].id if page.data else None
 
     async def create_checkout(self, params: dict[str, Any], *, key: str) -> CheckoutPage:
-        """Open a checkout session."""
-        async with self.calls(), refusals():
+        """Create a checkout session."""
+        async with self.calls(), stripe_rejections():
             session = await self.api.checkout.sessions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
@@ -201,8 +201,8 @@ class StripeGateway:
     async def update_subscription(
         self, stripe_subscription_id: str, change: dict[str, Any], *, key: str
     ) -> StripeSubscription:
-        """Change a subscription's settings; the subscription as it is then."""
-        async with self.calls(), refusals():
+        """Update a subscription and return it."""
+        async with self.calls(), stripe_rejections():
             updated = await self.api.subscriptions.update_async(
                 stripe_subscription_id,
                 change,  # type: ignore[arg-type]
@@ -211,8 +211,8 @@ class StripeGateway:
             return read_subscription(updated.to_dict())
 
     async def resume_subscription(self, stripe_subscription_id: str, *, key: str) -> StripeSubscription:
-        """Take up a subscription that was paused in Stripe itself: a new period begins and is charged."""
-        async with self.calls(), refusals():
+        """Resume a subscription that is paused in Stripe: a new period begins and is charged."""
+        async with self.calls(), stripe_rejections():
             resumed = await self.api.subscriptions.resume_async(
                 stripe_subscription_id, {}, {"idempotency_key": key}
             )
@@ -221,15 +221,15 @@ class StripeGateway:
     async def cancel_at_period_end(
         self, stripe_subscription_id: str, *, reason: str | None, key: str
     ) -> StripeSubscription:
-        """Let a subscription run out; the subscription as it is then."""
+        """Set a subscription to cancel at the end of its period, and return it."""
         change = {"cancel_at_period_end": True, **_cancellation(reason)}
         return await self.update_subscription(stripe_subscription_id, change, key=key)
 
     async def cancel_now(
         self, stripe_subscription_id: str, *, reason: str | None, key: str
     ) -> StripeSubscription:
-        """End a subscription at once; the subscription as it is then."""
-        async with self.calls(), refusals():
+        """Cancel a subscription at once, and return it."""
+        async with self.calls(), stripe_rejections():
             ended = await self.api.subscriptions.cancel_async(
                 stripe_subscription_id,
                 _cancellation(reason),  # type: ignore[arg-type]
@@ -242,14 +242,14 @@ def _cancellation(reason: str | None) -> dict[str, Any]:
     return {"cancellation_details": {"comment": reason}} if reason else {}
 
 
-def _pass_on_unless_missing(error: stripe.InvalidRequestError) -> None:
+def _reject_unless_missing(error: stripe.InvalidRequestError) -> None:
     if error.code != "resource_missing":
         raise Rejected("invalid_message", f"Stripe refuses it: {error.user_message or error}") from error
 
 
 @asynccontextmanager
-async def refusals() -> AsyncIterator[None]:
-    """What Stripe finds wrong with a request is wrong for good: asking again with the same would not help."""
+async def stripe_rejections() -> AsyncIterator[None]:
+    """Convert Stripe's invalid-request errors to Rejected: a retry would get the same answer."""
     try:
         yield
     except stripe.InvalidRequestError as error:

@@ -1,6 +1,6 @@
-"""Readings added to Stripe's meters.
+"""Usage readings added to Stripe's meters.
 
-Each has an identifier that Stripe takes once, so that a repeat is harmless.
+Each reading has an identifier that Stripe accepts once, so that a repetition is harmless.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 CALLS_AT_ONCE = 8
-"""Far below what Stripe takes a second, and a hundred readings are still done in a few."""
+"""Concurrent calls: far below Stripe's rate limit, and a hundred readings still take a few seconds."""
 ALREADY_THERE = "already exists with identifier"
-"""What Stripe says of a reading that it has; it has no error code for that."""
+"""Stripe's message for a reading that it has already; there is no error code for it."""
 
 Keys = Callable[[str], str]
-"""Gives the idempotency key of a step."""
+"""Returns the idempotency key of a step."""
 
 
 class MeteringIntent(BaseModel):
-    """Which of the customers Stripe knows, by their tokens."""
+    """The Stripe customers of the readings, by our tokens."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,14 +36,14 @@ class MeteringIntent(BaseModel):
 
 @service.external_command(m.RecordUsage)
 async def record_usage(steps: Steps, command: m.RecordUsage, stripe: StripeGateway) -> m.UsageRecorded:
-    """Find the customers, have Stripe count, say what was counted."""
+    """Find the Stripe customers, add the readings, and return which were recorded."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_readings(work, command), MeteringIntent)
     return await add_readings(stripe, command, intent, steps.key)
 
 
 async def plan_readings(work: UnitOfWork, command: m.RecordUsage) -> MeteringIntent:
-    """Find the customers' counterparts; who has none cannot be metered."""
+    """Find the Stripe customers; the usage of a customer without one cannot be metered."""
     tokens = {reading.customer.token for reading in command.readings}
     query = sa.select(CustomerRow.customer, CustomerRow.stripe_customer_id).where(
         CustomerRow.customer.in_(tokens), CustomerRow.stripe_customer_id.is_not(None)
@@ -55,14 +55,14 @@ async def plan_readings(work: UnitOfWork, command: m.RecordUsage) -> MeteringInt
 async def add_readings(
     gateway: StripeGateway, command: m.RecordUsage, intent: MeteringIntent, keys: Keys
 ) -> m.UsageRecorded:
-    """Add them all. Raises Unavailable where Stripe cannot say; then all may be added again."""
+    """Add all readings. Raises Unavailable if Stripe fails; then all may be added again."""
     metered = [each for each in command.readings if each.customer.token in intent.stripe_customers]
     for meter in sorted({reading.meter for reading in metered}):
         await _ensure_meter(gateway, meter, keys)
-    places = asyncio.Semaphore(CALLS_AT_ONCE)
+    limit = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def add(reading: m.Reading) -> str | None:
-        async with places:
+        async with limit:
             return await _add(gateway, reading, intent.stripe_customers[reading.customer.token])
 
     problems = dict(zip(metered, await asyncio.gather(*map(add, metered)), strict=True))
@@ -95,7 +95,7 @@ async def _ensure_meter(gateway: StripeGateway, name: str, keys: Keys) -> None:
 
 
 async def _add(gateway: StripeGateway, reading: m.Reading, stripe_customer_id: str) -> str | None:
-    """Why Stripe refuses a reading for good; None when it is counted."""
+    """Add a reading; return why Stripe rejects it for good, or None."""
     async with gateway.calls():
         try:
             await gateway.api.billing.meter_events.create_async(
@@ -109,7 +109,7 @@ async def _add(gateway: StripeGateway, reading: m.Reading, stripe_customer_id: s
             )
         except stripe.InvalidRequestError as error:
             if error.param == "identifier" or ALREADY_THERE in str(error):
-                # An earlier run of the same reading was heard.
+                # An earlier run has added this reading.
                 return None
             return error.code or error.user_message or str(error)
     return None

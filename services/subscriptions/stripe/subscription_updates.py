@@ -1,4 +1,4 @@
-"""What is asked of Stripe to change a subscription, to schedule that, and to see what it would cost."""
+"""Calls to Stripe that change a subscription, schedule a change, or preview its cost."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
-from services.subscriptions.stripe.client import StripeGateway, refusals
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from shared.errors import Rejected, Unavailable
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import Proration
@@ -26,12 +26,12 @@ _BEHAVIORS: dict[Proration, str] = {
 
 
 class ItemChange(BaseModel):
-    """Another price or quantity for one item, in Stripe's terms."""
+    """Another price or quantity for one item, with Stripe's price ids."""
 
     model_config = ConfigDict(frozen=True)
 
     before: str
-    """The price id of the item now."""
+    """The item's present price id."""
     after: str
     quantity: int
     interval: Interval
@@ -40,9 +40,9 @@ class ItemChange(BaseModel):
 async def change_now(
     gateway: StripeGateway, present: StripeSubscription, change: ItemChange, proration: Proration, key: str
 ) -> StripeSubscription:
-    """Change an item at once; the subscription as it is then.
+    """Change an item at once and return the subscription.
 
-    Raises Rejected `payment_failed` when what is to be paid at once cannot be; then nothing has changed.
+    Raises Rejected `payment_failed` if the amount due now cannot be paid; then nothing has changed.
     """
     params: dict[str, Any] = {
         "items": [_changed_item(present, change)],
@@ -50,7 +50,7 @@ async def change_now(
     }
     if not present.sends_invoice:
         params["payment_behavior"] = "error_if_incomplete"
-    async with gateway.calls(), refusals(), _payments():
+    async with gateway.calls(), stripe_rejections(), _payment_failures():
         updated = await gateway.api.subscriptions.update_async(
             present.stripe_subscription_id,
             params,  # type: ignore[arg-type]
@@ -62,11 +62,12 @@ async def change_now(
 async def schedule_change(
     gateway: StripeGateway, present: StripeSubscription, change: ItemChange, keys: tuple[str, str]
 ) -> None:
-    """Have Stripe change an item when the running period ends; it lets go of the subscription after that.
+    """Schedule a change of an item for the end of the running period.
 
-    `keys` are for making the schedule and for telling it what comes.
+    The schedule releases the subscription one period later. `keys` are the idempotency keys for creating and
+    for updating the schedule.
     """
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         schedules = gateway.api.subscription_schedules
         schedule = await _schedule_of(gateway, present, keys[0])
         params: dict[str, Any] = {
@@ -84,7 +85,7 @@ async def schedule_change(
 async def _schedule_of(
     gateway: StripeGateway, present: StripeSubscription, key: str
 ) -> stripe.SubscriptionSchedule:
-    """The schedule that drives a subscription; made now if there was none."""
+    """Return the subscription's schedule, creating it if there is none."""
     schedules = gateway.api.subscription_schedules
     if present.schedule_id is not None:
         return await schedules.retrieve_async(present.schedule_id)
@@ -93,8 +94,8 @@ async def _schedule_of(
             {"from_subscription": present.stripe_subscription_id}, {"idempotency_key": key}
         )
     except stripe.InvalidRequestError:
-        # Another command may have made it between our look and now.
-        now = await find(gateway, present.stripe_subscription_id)
+        # Another command may have created it meanwhile.
+        now = await get_subscription(gateway, present.stripe_subscription_id)
         if now.schedule_id is None:
             raise
         return await schedules.retrieve_async(now.schedule_id)
@@ -103,7 +104,7 @@ async def _schedule_of(
 async def release_schedule(
     gateway: StripeGateway, present: StripeSubscription, key: str
 ) -> StripeSubscription:
-    """Let a subscription go on as it is, if a schedule drives it; the subscription as it is then."""
+    """Release the subscription from its schedule, if it has one, and return it."""
     if present.schedule_id is None:
         return present
     async with gateway.calls():
@@ -112,12 +113,12 @@ async def release_schedule(
                 present.schedule_id, {}, {"idempotency_key": key}
             )
         except stripe.InvalidRequestError as error:
-            return await _unless_gone(gateway, present, error)
-    return await find(gateway, present.stripe_subscription_id)
+            return await _current_if_released(gateway, present, error)
+    return await get_subscription(gateway, present.stripe_subscription_id)
 
 
-async def find(gateway: StripeGateway, stripe_subscription_id: str) -> StripeSubscription:
-    """A subscription as Stripe has it now; raises Rejected `not_found`."""
+async def get_subscription(gateway: StripeGateway, stripe_subscription_id: str) -> StripeSubscription:
+    """Fetch a subscription; raises Rejected `not_found`."""
     present = await gateway.find_subscription(stripe_subscription_id)
     if present is None:
         raise Rejected(
@@ -131,7 +132,7 @@ async def find(gateway: StripeGateway, stripe_subscription_id: str) -> StripeSub
 async def preview_change(
     gateway: StripeGateway, present: StripeSubscription, change: ItemChange, proration: Proration
 ) -> Json:
-    """The invoice that a change now leads to: at once if it makes one, else the next regular one."""
+    """Preview the invoice of a change made now: that of the change itself, else the next regular one."""
     details = {"items": [_changed_item(present, change)], "proration_behavior": _BEHAVIORS[proration]}
     return await _preview(
         gateway, {"subscription": present.stripe_subscription_id, "subscription_details": details}
@@ -139,17 +140,17 @@ async def preview_change(
 
 
 async def preview_purchase(gateway: StripeGateway, stripe_customer_id: str, stripe_price_id: str) -> Json:
-    """The first invoice of a subscription that a customer does not have yet."""
+    """Preview the first invoice of a new subscription."""
     return await _preview_new(gateway, stripe_customer_id, [{"price": stripe_price_id, "quantity": 1}])
 
 
 async def preview_regular(gateway: StripeGateway, present: StripeSubscription, change: ItemChange) -> Json:
-    """What a whole period costs after a change, whatever else is scheduled; its dates are those of today."""
+    """Preview a whole period after a change, without the schedule; it is dated from today."""
     return await _preview_new(gateway, present.stripe_customer_id, _items_after(present, change))
 
 
 async def preview_upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | None:
-    """The next invoice of a `customer` or `subscription`, if nothing changes; None where none will come."""
+    """Preview the next invoice of a `customer` or `subscription`; None if none is coming."""
     async with gateway.calls():
         try:
             preview = await gateway.api.invoices.create_preview_async(of)  # type: ignore[arg-type]
@@ -165,7 +166,7 @@ async def _preview_new(gateway: StripeGateway, stripe_customer_id: str, items: l
 
 
 async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
-    async with gateway.calls(), refusals():
+    async with gateway.calls(), stripe_rejections():
         preview = await gateway.api.invoices.create_preview_async(params)  # type: ignore[arg-type]
         return preview.to_dict()
 
@@ -176,7 +177,7 @@ def _changed_item(present: StripeSubscription, change: ItemChange) -> dict[str, 
 
 
 def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> list[dict[str, Any]]:
-    """The running phase as it is up to the end of the period, then one period of what is wanted."""
+    """Return the running phase up to the end of the period, then one period of the changed items."""
     running, end = schedule.get("current_phase"), present.current_period_end
     if running is None or end is None:
         raise Unavailable("The subscription's schedule is between two phases.")
@@ -204,14 +205,14 @@ def _items_after(present: StripeSubscription, change: ItemChange) -> list[dict[s
 
 
 def _trial_end(schedule: Json) -> int | None:
-    """When the running phase says itself when its trial ends, it must go on saying so."""
+    """Return the running phase's trial end, which must be repeated in an update."""
     phases = schedule.get("phases") or [{}]
     trial_end = phases[0].get("trial_end")
     return trial_end if isinstance(trial_end, int) else None
 
 
 def _item(present: StripeSubscription, change: ItemChange) -> StripeItem:
-    """The item to change; when a crash lost Stripe's answer, it has the new price already."""
+    """Return the item to change; after a crash it may have the new price already."""
     for price in (change.before, change.after):
         for item in present.items:
             if item.stripe_price_id == price:
@@ -223,26 +224,26 @@ def _item(present: StripeSubscription, change: ItemChange) -> StripeItem:
     )
 
 
-async def _unless_gone(
+async def _current_if_released(
     gateway: StripeGateway, present: StripeSubscription, error: stripe.InvalidRequestError
 ) -> StripeSubscription:
-    """The subscription if its schedule has let go by itself meanwhile."""
-    now = await find(gateway, present.stripe_subscription_id)
+    """Return the subscription if its schedule was released meanwhile; raises Rejected otherwise."""
+    now = await get_subscription(gateway, present.stripe_subscription_id)
     if now.schedule_id is None:
         return now
     raise Rejected("invalid_message", f"Stripe refuses it: {error.user_message or error}") from error
 
 
 @asynccontextmanager
-async def _payments() -> AsyncIterator[None]:
-    """A payment that fails, or for which there is nothing to charge, is the customer's to mend."""
+async def _payment_failures() -> AsyncIterator[None]:
+    """Convert declined payments and a missing payment method to Rejected `payment_failed`."""
     try:
         yield
     except stripe.CardError as error:
         details = {"stripe_code": error.code, "decline_code": _decline_code(error)}
         raise _payment_failed(error, details) from error
     except stripe.InvalidRequestError as error:
-        # The one thing missing that is not named by a parameter: a payment method.
+        # Only for a missing payment method, the error names no parameter.
         if error.code != "resource_missing" or error.param is not None:
             raise
         raise _payment_failed(error, {"stripe_code": error.code, "decline_code": None}) from error

@@ -1,1 +1,1 @@
-"""Applying Stripe's events, in whatever order and number they come."""
+"""Applying Stripe's webhook events, in whatever order and however often they arrive."""

@@ -1,4 +1,4 @@
-"""From a message with a Stripe event to its effect, and to the report of how that went."""
+"""The consumer of Stripe's events: apply each event and report the outcome."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,9 +11,9 @@ from services.subscriptions.repository.subscriptions import reserve_stripe_custo
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks.checkout_events import apply_checkout
-from services.subscriptions.stripe_webhooks.context import Application, NotOurs, Parked
+from services.subscriptions.stripe_webhooks.context import EventContext, IrrelevantEvent, UnknownCustomer
 from services.subscriptions.stripe_webhooks.customer_events import apply_customer
-from services.subscriptions.stripe_webhooks.fetched_objects import Answers, AskStripe
+from services.subscriptions.stripe_webhooks.fetched_objects import FetchedObjects, NeedsStripeObject
 from services.subscriptions.stripe_webhooks.invoice_events import apply_invoice
 from services.subscriptions.stripe_webhooks.subscription_events import apply_subscription
 from services.subscriptions.tables.subscriptions import ParkedEventRow
@@ -23,12 +23,12 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, StoredEventStatus
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
-ASKS_MAX = 8
-"""Questions to Stripe for one event: two are common, more mean that the object keeps changing."""
+FETCHES_MAX = 8
+"""Objects fetched for one event: two are common, more mean that the object keeps changing."""
 ERROR_MAX_CHARACTERS = 500
 REPORTED_ATTEMPTS_MAX = 1000
 
-_APPLIERS: dict[str, Callable[[Application], Awaitable[None]]] = {
+_APPLIERS: dict[str, Callable[[EventContext], Awaitable[None]]] = {
     "customer.subscription": apply_subscription,
     "invoice": apply_invoice,
     "checkout.session": apply_checkout,
@@ -40,9 +40,9 @@ _APPLIERS: dict[str, Callable[[Application], Awaitable[None]]] = {
 async def apply_stripe_event(
     transactions: Transactions, incoming: Incoming, stripe: StripeGateway, dunning: Dunning
 ) -> None:
-    """Apply the Stripe event in a message and report how it went; raises what made it fail.
+    """Apply the Stripe event in a message and report the outcome; raises the error of a failure.
 
-    Types that nobody applies are passed over in silence: they are stored as ignored already.
+    Event types that are never applied are skipped without a report: they are stored as ignored already.
     """
     try:
         event = read_event(orjson.loads(incoming.body))
@@ -51,7 +51,7 @@ async def apply_stripe_event(
     if event.type not in APPLIED_EVENT_TYPES:
         return
     try:
-        await _apply(transactions, incoming, event, Answers(stripe), dunning)
+        await _apply(transactions, incoming, event, FetchedObjects(stripe), dunning)
     except Malformed as error:
         await _report_failure(transactions, incoming, event, error)
         raise Undeliverable(str(error)) from error
@@ -61,23 +61,27 @@ async def apply_stripe_event(
 
 
 async def _apply(
-    transactions: Transactions, incoming: Incoming, event: StripeEvent, answers: Answers, dunning: Dunning
+    transactions: Transactions,
+    incoming: Incoming,
+    event: StripeEvent,
+    fetched: FetchedObjects,
+    dunning: Dunning,
 ) -> None:
     apply = _APPLIERS[event.type.rpartition(".")[0]]
-    for _ in range(ASKS_MAX):
+    for _ in range(FETCHES_MAX):
         try:
             async with transactions.begin(caused_by=event.event_id, now=incoming.published_at) as work:
                 try:
-                    await apply(Application(work, event, answers, dunning))
-                except Parked as parked:
-                    await _park(work, incoming, event, parked.stripe_customer_id)
-                except NotOurs:
+                    await apply(EventContext(work, event, fetched, dunning))
+                except UnknownCustomer as unknown:
+                    await _park(work, incoming, event, unknown.stripe_customer_id)
+                except IrrelevantEvent:
                     _report(work, incoming, event, "ignored")
                 else:
                     _report(work, incoming, event, "applied")
                 return
-        except AskStripe as question:
-            await answers.ask(question)
+        except NeedsStripeObject as needed:
+            await fetched.fetch(needed)
     raise Unavailable(f"{event.event_id} is about something that changes all the time")
 
 
@@ -106,7 +110,7 @@ def _report(
     status: StoredEventStatus,
     error: str | None = None,
 ) -> None:
-    # One report for each delivery, also when a replay counts its deliveries from 1 again.
+    # The id is unique for each delivery, also when a replay starts counting deliveries from 1 again.
     published = int(incoming.published_at.timestamp() * 1_000_000)
     work.send(
         RecordOutcome(

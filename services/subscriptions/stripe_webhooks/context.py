@@ -1,4 +1,4 @@
-"""One Stripe event on its way into our tables."""
+"""The context in which one Stripe event is applied."""
 
 from dataclasses import dataclass
 
@@ -6,52 +6,53 @@ from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.stripe_objects import StripeEvent
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.repository.catalog import load_catalog
-from services.subscriptions.repository.subscriptions import lock_customer, lock_customer_of_stripe
-from services.subscriptions.stripe_webhooks.fetched_objects import Answers
+from services.subscriptions.repository.subscriptions import lock_customer, lock_customer_by_stripe_id
+from services.subscriptions.stripe_webhooks.fetched_objects import FetchedObjects
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.persistence.unit_of_work import UnitOfWork
 
 
-class Parked(Exception):
-    """The event is about a customer who is not known yet."""
+class UnknownCustomer(Exception):
+    """The event is about a Stripe customer that is not linked to one of ours, so it is parked."""
 
     def __init__(self, stripe_customer_id: str) -> None:
         super().__init__(stripe_customer_id)
         self.stripe_customer_id = stripe_customer_id
 
 
-class NotOurs(Exception):
-    """The event is about something that was not made here and does not concern us."""
+class IrrelevantEvent(Exception):
+    """The event is about an object that was not created here, so it is ignored."""
 
 
 @dataclass(slots=True)
-class Application:
-    """An event, the transaction it is applied in, and what Stripe has answered so far."""
+class EventContext:
+    """An event, the transaction in which it is applied, and the objects fetched from Stripe so far."""
 
     work: UnitOfWork
     event: StripeEvent
-    answers: Answers
+    fetched: FetchedObjects
     dunning: Dunning
-    _shelf: CatalogView | None = None
+    _catalog: CatalogView | None = None
 
     async def catalog(self) -> CatalogView:
-        """The catalog, read once."""
-        if self._shelf is None:
-            self._shelf = await load_catalog(self.work)
-        return self._shelf
+        """Return the catalog, loaded once."""
+        if self._catalog is None:
+            self._catalog = await load_catalog(self.work)
+        return self._catalog
 
     async def customer(
         self, stripe_customer_id: str, known: SubscriptionRow | InvoiceRow | None = None
     ) -> CustomerRow:
-        """The customer that the event is about, locked; raises Parked for one we do not know.
+        """Load and lock the event's customer; raises UnknownCustomer if none is linked.
 
-        What is `known` stays its customer's, also where Stripe has told first that it deleted its own.
+        A `known` subscription or invoice keeps its customer even if Stripe's customer was deleted and
+        unlinked.
         """
         session = self.work.session
         if known is not None:
             row = await lock_customer(session, known.customer)
         else:
-            row = await lock_customer_of_stripe(session, stripe_customer_id)
+            row = await lock_customer_by_stripe_id(session, stripe_customer_id)
         if row is None:
-            raise Parked(stripe_customer_id)
+            raise UnknownCustomer(stripe_customer_id)
         return row

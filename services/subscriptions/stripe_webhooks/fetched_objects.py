@@ -1,7 +1,7 @@
-"""Asking Stripe between transactions: no lock is held while somebody outside takes their time.
+"""Fetching objects from Stripe between transactions, so that no lock is held during a call.
 
-Whoever needs an object as Stripe has it now raises `AskStripe`, which undoes the transaction; the object is
-fetched, and everything is done again with the answer at hand.
+Code that needs an object as Stripe has it now raises `NeedsStripeObject`, which rolls back the transaction;
+the object is fetched, and the event is applied again with it.
 """
 
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from services.subscriptions.domain.stripe_objects import Json, StripeCustomer, S
 from services.subscriptions.stripe.client import StripeGateway
 
 Kind = Literal["subscription", "invoice", "lines", "customer"]
-UNKNOWN = 0
-"""The revision under which Stripe is asked for what is not compared with a row of ours."""
+NO_REVISION = 0
+"""The revision for objects that are not compared with a row."""
 
 
-class AskStripe(Exception):
-    """An object must be fetched before this can go on; `revision` is that of the row it is compared with."""
+class NeedsStripeObject(Exception):
+    """An object must be fetched first; `revision` is that of the row it is compared with."""
 
     def __init__(self, kind: Kind, stripe_id: str, revision: int) -> None:
         super().__init__(f"{kind} {stripe_id}")
@@ -24,14 +24,14 @@ class AskStripe(Exception):
 
 
 @dataclass(slots=True)
-class Answers:
-    """What Stripe has said so far while one event is applied."""
+class FetchedObjects:
+    """The objects fetched from Stripe while one event is applied."""
 
     stripe: StripeGateway
-    _given: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    _objects: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
 
-    async def ask(self, question: AskStripe) -> None:
-        """Fetch what was asked for. Without a key there is no answer, as for what Stripe does not have."""
+    async def fetch(self, needed: NeedsStripeObject) -> None:
+        """Fetch an object. Without a key it is None, as if Stripe did not have it."""
         answer: Any = None
         if self.stripe.configured:
             find: Any = {
@@ -39,32 +39,32 @@ class Answers:
                 "invoice": self.stripe.find_invoice,
                 "lines": self.stripe.list_invoice_lines,
                 "customer": self.stripe.find_customer,
-            }[question.kind]
-            answer = await find(question.stripe_id)
-        self._given[question.kind, question.stripe_id] = (question.revision, answer)
+            }[needed.kind]
+            answer = await find(needed.stripe_id)
+        self._objects[needed.kind, needed.stripe_id] = (needed.revision, answer)
 
     def subscription(self, stripe_id: str, revision: int) -> StripeSubscription | None:
-        """A subscription as Stripe has it, fetched since our row has had this revision."""
-        answer: StripeSubscription | None = self._answer("subscription", stripe_id, revision)
+        """Return a subscription, fetched when our row had this revision."""
+        answer: StripeSubscription | None = self._fetched("subscription", stripe_id, revision)
         return answer
 
     def invoice(self, stripe_id: str, revision: int) -> Json | None:
-        """An invoice as Stripe has it, fetched since our row has had this revision."""
-        answer: Json | None = self._answer("invoice", stripe_id, revision)
+        """Return an invoice, fetched when our row had this revision."""
+        answer: Json | None = self._fetched("invoice", stripe_id, revision)
         return answer
 
     def lines(self, stripe_invoice_id: str) -> list[Json] | None:
-        """The lines of an invoice as Stripe has it."""
-        answer: list[Json] | None = self._answer("lines", stripe_invoice_id, UNKNOWN)
+        """Return the lines of an invoice."""
+        answer: list[Json] | None = self._fetched("lines", stripe_invoice_id, NO_REVISION)
         return answer
 
     def customer(self, stripe_id: str, revision: int) -> StripeCustomer | None:
-        """A customer as Stripe has it, fetched since our row has had this revision."""
-        answer: StripeCustomer | None = self._answer("customer", stripe_id, revision)
+        """Return a customer, fetched when our row had this revision."""
+        answer: StripeCustomer | None = self._fetched("customer", stripe_id, revision)
         return answer
 
-    def _answer(self, kind: Kind, stripe_id: str, revision: int) -> Any:
-        given = self._given.get((kind, stripe_id))
-        if given is None or given[0] != revision:
-            raise AskStripe(kind, stripe_id, revision)
-        return given[1]
+    def _fetched(self, kind: Kind, stripe_id: str, revision: int) -> Any:
+        found = self._objects.get((kind, stripe_id))
+        if found is None or found[0] != revision:
+            raise NeedsStripeObject(kind, stripe_id, revision)
+        return found[1]

@@ -1,98 +1,102 @@
-"""Applying `invoice.*`: invoices are Stripe's, we keep and tell what it says of them."""
+"""Applying `invoice.*`: a copy of Stripe's invoice is stored, and events are emitted for its changes."""
 
 from dataclasses import replace
 
 from services.subscriptions.customers.stripe_link import adopt_subscription
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, read_invoice
-from services.subscriptions.domain.stripe_event_ordering import Verdict
+from services.subscriptions.domain.stripe_event_ordering import EventAction
 from services.subscriptions.domain.stripe_objects import Json, StripeEvent
 from services.subscriptions.dunning.grace import recount_grace
-from services.subscriptions.repository.subscriptions import invoice_of_stripe, subscription_of_stripe
-from services.subscriptions.snapshots import invoice_of_row
+from services.subscriptions.repository.subscriptions import invoice_by_stripe_id, subscription_by_stripe_id
+from services.subscriptions.snapshots import invoice_from_row
 from services.subscriptions.state_changes import change_invoice
-from services.subscriptions.stripe_webhooks.context import Application
-from services.subscriptions.stripe_webhooks.fetched_objects import UNKNOWN
+from services.subscriptions.stripe_webhooks.context import EventContext
+from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.ids import new_id
 
 
-async def apply_invoice(application: Application) -> None:
-    """Bring our row to what the event, or in doubt Stripe itself, says of the invoice."""
-    event, work = application.event, application.work
-    theirs = await _read(application, event.object)
+async def apply_invoice(context: EventContext) -> None:
+    """Update our row from the event or, if the order is unclear, from the invoice fetched from Stripe."""
+    event, work = context.event, context.work
+    invoice = await _read(context, event.object)
     if event.type == "invoice.deleted":
-        theirs = replace(theirs, status="void")
-    customer = await application.customer(theirs.stripe_customer_id, await _known(application, theirs))
-    # What an event says of an attempt stays true, however much later anything else is known.
-    failed = theirs.attempt_count if event.type == "invoice.payment_failed" else 0
-    row = await invoice_of_stripe(work.session, theirs.stripe_invoice_id)
-    before = invoice_of_row(row) if row is not None else None
+        invoice = replace(invoice, status="void")
+    customer = await context.customer(invoice.stripe_customer_id, await _find_owner_row(context, invoice))
+    # A failed attempt is a fact, even if a newer state of the invoice is known.
+    failed = invoice.attempt_count if event.type == "invoice.payment_failed" else 0
+    row = await invoice_by_stripe_id(work.session, invoice.stripe_invoice_id)
+    before = invoice_from_row(row) if row is not None else None
     if row is not None and before is not None:
-        verdict = judge_invoice(before, row, theirs, event)
-        if verdict is Verdict.IGNORE:
-            theirs = before
-        elif verdict is Verdict.FETCH:
-            theirs = await _settled(application, row, theirs)
-    subscription_id = await _subscription(application, customer, theirs)
+        verdict = choose_invoice_action(before, row, invoice, event)
+        if verdict is EventAction.IGNORE:
+            invoice = before
+        elif verdict is EventAction.FETCH:
+            invoice = await _fetch_current(context, row, invoice)
+    subscription_id = await _subscription_id(context, customer, invoice)
     if row is None:
         row = InvoiceRow(invoice_id=new_id("inv"), customer=customer.customer, version=0, told_failures=0)
         row.stripe_event_at = event.created
         work.session.add(row)
     row.subscription_id = subscription_id
     row.stripe_event_at = max(row.stripe_event_at, event.created)
-    change_invoice(work, row, invoice_changes(before, theirs, told_failures=row.told_failures, failed=failed))
+    change_invoice(
+        work, row, invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=failed)
+    )
     if failed:
         row.failed_at = min(row.failed_at or event.created, event.created)
-        await recount_grace(work, row, application.dunning)
+        await recount_grace(work, row, context.dunning)
 
 
-def judge_invoice(before: Invoice, row: InvoiceRow, theirs: Invoice, event: StripeEvent) -> Verdict:
-    """What to do with an event about an invoice that we have.
+def choose_invoice_action(
+    before: Invoice, row: InvoiceRow, invoice: Invoice, event: StripeEvent
+) -> EventAction:
+    """Decide what to do with an event about a known invoice.
 
-    An invoice only ever goes forward, which puts most states in order without asking. Time does not: what we
-    have may have been fetched, and so be newer than the event that it was fetched for.
+    An invoice only progresses, which orders most states without fetching it. The events' times do not: our
+    row may have been fetched and so be newer than the event that it was fetched for.
     """
-    if theirs == before:
-        return Verdict.IGNORE
-    if theirs.progress > before.progress:
-        return Verdict.APPLY
+    if invoice == before:
+        return EventAction.IGNORE
+    if invoice.progress > before.progress:
+        return EventAction.APPLY
     if event.created < row.stripe_event_at:
-        return Verdict.IGNORE
-    is_behind = theirs.progress < before.progress
-    return Verdict.IGNORE if is_behind and event.created == row.stripe_event_at else Verdict.FETCH
+        return EventAction.IGNORE
+    is_behind = invoice.progress < before.progress
+    return EventAction.IGNORE if is_behind and event.created == row.stripe_event_at else EventAction.FETCH
 
 
-async def _known(application: Application, invoice: Invoice) -> InvoiceRow | SubscriptionRow | None:
-    """What we have that says whose the invoice is: itself, or the subscription that it is for."""
-    session, stripe_id = application.work.session, invoice.stripe_subscription_id
-    row = await invoice_of_stripe(session, invoice.stripe_invoice_id)
-    return row or (await subscription_of_stripe(session, stripe_id) if stripe_id is not None else None)
+async def _find_owner_row(context: EventContext, invoice: Invoice) -> InvoiceRow | SubscriptionRow | None:
+    """Load the row that shows whose invoice it is: its own, or that of its subscription."""
+    session, stripe_id = context.work.session, invoice.stripe_subscription_id
+    row = await invoice_by_stripe_id(session, invoice.stripe_invoice_id)
+    return row or (await subscription_by_stripe_id(session, stripe_id) if stripe_id is not None else None)
 
 
-async def _settled(application: Application, row: InvoiceRow, theirs: Invoice) -> Invoice:
-    answer = application.answers.invoice(row.stripe_invoice_id, row.version)
-    return theirs if answer is None else await _read(application, answer)
+async def _fetch_current(context: EventContext, row: InvoiceRow, invoice: Invoice) -> Invoice:
+    answer = context.fetched.invoice(row.stripe_invoice_id, row.version)
+    return invoice if answer is None else await _read(context, answer)
 
 
-async def _read(application: Application, body: Json) -> Invoice:
-    """The invoice with all its lines, of which Stripe sends the first few along and lists the others."""
+async def _read(context: EventContext, body: Json) -> Invoice:
+    """Read the invoice with all its lines; Stripe sends only the first few with the event."""
     if (body.get("lines") or {}).get("has_more"):
-        lines = application.answers.lines(str(body.get("id")))
+        lines = context.fetched.lines(str(body.get("id")))
         body = body if lines is None else {**body, "lines": {"data": lines}}
-    return read_invoice(body, await application.catalog())
+    return read_invoice(body, await context.catalog())
 
 
-async def _subscription(application: Application, customer: CustomerRow, invoice: Invoice) -> str | None:
-    """Our id of the subscription that an invoice is for; one that we do not know yet is taken in first."""
+async def _subscription_id(context: EventContext, customer: CustomerRow, invoice: Invoice) -> str | None:
+    """Return our id of an invoice's subscription; an unknown subscription is adopted first."""
     stripe_id = invoice.stripe_subscription_id
     if stripe_id is None:
         return None
-    session = application.work.session
-    row = await subscription_of_stripe(session, stripe_id)
+    session = context.work.session
+    row = await subscription_by_stripe_id(session, stripe_id)
     if row is None:
-        theirs = application.answers.subscription(stripe_id, UNKNOWN)
-        if theirs is None:
+        subscription = context.fetched.subscription(stripe_id, NO_REVISION)
+        if subscription is None:
             return None
-        await adopt_subscription(application.work, customer, theirs, await application.catalog())
-        row = await subscription_of_stripe(session, stripe_id)
+        await adopt_subscription(context.work, customer, subscription, await context.catalog())
+        row = await subscription_by_stripe_id(session, stripe_id)
     return row.subscription_id if row is not None else None

@@ -11,7 +11,7 @@ from services.subscriptions.tables.subscriptions import CustomerRow
 
 
 class AddOnRow(Row):
-    """An add-on; its subscription carries the money, the period and the features."""
+    """An add-on; its price, period and features are those of its subscription."""
 
     __tablename__ = "add_ons"
     __table_args__ = (Index("ix_add_ons_customer", "customer", "add_on_id"),)
@@ -19,13 +19,13 @@ class AddOnRow(Row):
     add_on_id: Mapped[str] = mapped_column(primary_key=True)
     customer: Mapped[str] = mapped_column(ForeignKey(CustomerRow.customer))
     version: Mapped[int]
-    """0 until it is paid for and told."""
+    """0 until it is paid for and its first event is emitted."""
     product: Mapped[str]
     price: Mapped[str]
     details: Mapped[dict[str, Any]]
     status: Mapped[str]
-    """As of its subscription."""
+    """The status of its subscription."""
     cancel_at: Mapped[datetime | None]
     subscription_id: Mapped[str | None] = mapped_column(unique=True)
-    """Null while its checkout is open. No foreign key: it is tied before its subscription is written."""
+    """Null while its checkout is open. No foreign key: it is set before the subscription is written."""
     created_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""The declarative base of this service's rows: its own Postgres schema, with inbox and outbox beside them."""
+"""The declarative base of this service's rows, in a Postgres schema with its own inbox and outbox."""
 
 from sqlalchemy.orm import DeclarativeBase
 
@@ -6,7 +6,7 @@ from shared.persistence.plumbing_tables import TYPES, service_metadata
 
 
 class Row(DeclarativeBase):
-    """What every row of this service derives from; a class of its own, so that type checkers can follow."""
+    """The base of every row of this service; a class of its own, because type checkers need one."""
 
     metadata = service_metadata("subscriptions")
     type_annotation_map = TYPES

@@ -1,4 +1,4 @@
-"""The catalog's tables. Nothing is deleted from them: what is archived may still be running somewhere."""
+"""The catalog's tables. Rows are archived, never deleted: subscriptions may still use them."""
 
 from datetime import datetime
 from typing import Any
@@ -70,7 +70,7 @@ class PriceRow(Row):
 
 
 class HistoryRow(Row):
-    """What an entity was at each of its versions, so that anything sold can be explained later."""
+    """The snapshot of an entity at each of its versions, to explain later what was sold."""
 
     __tablename__ = "catalog_history"
 
@@ -83,7 +83,7 @@ class HistoryRow(Row):
 
 
 class StateRow(Row):
-    """The catalog as a whole: one row, locked by whoever changes it."""
+    """The catalog as a whole: one row, locked by every change."""
 
     __tablename__ = "catalog_state"
 

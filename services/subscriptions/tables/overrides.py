@@ -1,4 +1,4 @@
-"""The table of overrides: every one there ever was, with who set it and why."""
+"""The table of overrides, ended ones included, with who set them and why."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ _IN_FORCE = text("ended_at IS NULL")
 
 
 class OverrideRow(Row):
-    """An override; of one customer and feature at most one is in force."""
+    """An override; at most one is in force for each customer and feature."""
 
     __tablename__ = "overrides"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What is known of teams and seats, from the events of `seats`."""
+"""Copies of the teams and seats of the `seats` service, kept from its events."""
 
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from services.subscriptions.tables.base import Row
 
 
 class KnownTeamRow(Row):
-    """A team, as its newest event says, and how far its members' entitlements follow that."""
+    """A team as of its newest event, and whether its members' entitlements are up to date."""
 
     __tablename__ = "known_teams"
     __table_args__ = (Index("ix_known_teams_subscription", "subscription_id"),)
@@ -19,13 +19,13 @@ class KnownTeamRow(Row):
     """Whether it is open and not suspended."""
     seats_in_use: Mapped[int]
     terms: Mapped[str | None]
-    """A fingerprint of what its seats gave when every holder was last brought in line; null: not yet."""
+    """A fingerprint of what its seats granted when all holders were last refreshed; null: not done yet."""
     terms_revision: Mapped[int] = mapped_column(server_default=text("0"))
-    """Counts the times that bringing them in line began."""
+    """The number of refreshes that have begun."""
 
 
 class KnownSeatRow(Row):
-    """A seat, as its newest event says."""
+    """A seat as of its newest event."""
 
     __tablename__ = "known_seats"
     __table_args__ = (
@@ -37,6 +37,6 @@ class KnownSeatRow(Row):
     version: Mapped[int]
     team_id: Mapped[str]
     member: Mapped[str | None]
-    """The token of whoever holds it or, while it is pending, is meant to."""
+    """The token of its holder or, while it is pending, of the invited user."""
     claimed: Mapped[bool]
     multiplier: Mapped[int]

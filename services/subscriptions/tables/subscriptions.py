@@ -1,4 +1,4 @@
-"""The rows apart from the catalog's. A customer's token (`organization_acme`) is the key to all of them."""
+"""All rows apart from the catalog's. A customer's token (`organization_acme`) is the key to all of them."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from services.subscriptions.tables.base import Row
 
 
 class CustomerRow(Row):
-    """A registered customer. Whoever changes anything of a customer's locks this row first."""
+    """A registered customer. Every change of a customer's data locks this row first."""
 
     __tablename__ = "customers"
 
@@ -20,28 +20,28 @@ class CustomerRow(Row):
     version: Mapped[int]
     email: Mapped[str]
     name: Mapped[str | None]
-    # Not called `metadata`, which is SQLAlchemy's own on a row.
+    # Not named `metadata`, which SQLAlchemy reserves.
     notes: Mapped[dict[str, Any]] = mapped_column("metadata")
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
     overrides: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
-    """The snapshot's: those in force, by feature."""
+    """The snapshot's overrides: those in force, by feature."""
 
 
 class SubscriptionRow(Row):
-    """A subscription; `items` are the snapshot's, with all that they were sold with."""
+    """A subscription; `items` are the snapshot's, with the features they were sold with."""
 
     __tablename__ = "subscriptions"
     __table_args__ = (
         Index("ix_subscriptions_customer", "customer", "subscription_id"),
         Index("ix_subscriptions_status", "status", "subscription_id"),
-        # Those whose periods we move ourselves, by what is due first.
+        # Self-managed subscriptions, by the end of their period.
         Index(
             "ix_subscriptions_own_period_end",
             "current_period_end",
             postgresql_where=text("stripe_subscription_id IS NULL AND ended_at IS NULL"),
         ),
-        # What ticks look for: graces and trials that are over, renewals that come near.
+        # For the jobs: grace periods and trials that are over, and renewals that are near.
         Index(
             "ix_subscriptions_grace",
             "grace_until",
@@ -71,7 +71,7 @@ class SubscriptionRow(Row):
     current_period_start: Mapped[datetime | None]
     current_period_end: Mapped[datetime | None]
     period_anchor: Mapped[datetime | None]
-    """From where periods of our own are counted; null where Stripe counts them."""
+    """The moment from which self-managed periods are counted; null for Stripe subscriptions."""
     period_interval: Mapped[str | None]
     trial_end: Mapped[datetime | None]
     cancel_at_period_end: Mapped[bool]
@@ -80,28 +80,28 @@ class SubscriptionRow(Row):
     grace_until: Mapped[datetime | None]
     restricted: Mapped[bool] = mapped_column(server_default=text("false"))
     trial_end_told_for: Mapped[datetime | None]
-    """The end of the trial that was announced last; likewise that of the period."""
+    """The end of the trial for which `trialEnding` was emitted; likewise below for `renewalUpcoming`."""
     renewal_told_for: Mapped[datetime | None]
     card_looked_at_for: Mapped[datetime | None]
-    """The end of the period for whose charge the card was looked at."""
+    """The end of the period for whose charge the card's expiry was checked."""
     synced_at: Mapped[datetime | None]
-    """When it was last compared with what Stripe has."""
+    """When it was last compared with Stripe."""
     scheduled_change: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     seats_occupied: Mapped[int] = mapped_column(server_default=text("0"))
-    """Seats that are given away or promised; fewer than these cannot be bought."""
+    """Claimed and pending seats; a smaller quantity cannot be bought."""
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
-    # How far Stripe's events about it have been taken into account.
+    # The newest applied Stripe event.
     stripe_event_id: Mapped[str | None]
     stripe_event_at: Mapped[datetime | None]
     stripe_event_rank: Mapped[int] = mapped_column(server_default=text("0"))
     stripe_is_ahead: Mapped[bool] = mapped_column(server_default=text("false"))
     stripe_revision: Mapped[int] = mapped_column(server_default=text("0"))
-    """Counts what was applied from Stripe, so that an answer fetched meanwhile is seen to be outdated."""
+    """The number of states applied from Stripe; shows that an object fetched before is outdated."""
 
 
 class CheckoutRow(Row):
-    """A checkout that was started; while it is open it holds its plans for the customer."""
+    """A checkout that was started; while it is open, its plans are reserved for the customer."""
 
     __tablename__ = "checkouts"
     __table_args__ = (Index("ix_checkouts_open", "customer", postgresql_where=text("status = 'open'")),)
@@ -118,7 +118,7 @@ class CheckoutRow(Row):
 
 
 class InvoiceRow(Row):
-    """An invoice as Stripe tells it; amounts in the minor unit of `currency`."""
+    """A copy of Stripe's invoice; amounts in the minor unit of `currency`."""
 
     __tablename__ = "invoices"
     __table_args__ = (
@@ -143,9 +143,9 @@ class InvoiceRow(Row):
     reference: Mapped[str | None]
     attempt_count: Mapped[int]
     told_failures: Mapped[int] = mapped_column(server_default=text("0"))
-    """The number of the last attempt whose failure was told."""
+    """The number of the last attempt for which `paymentFailed` was emitted."""
     failed_at: Mapped[datetime | None]
-    """When the first attempt failed, as far as its event or that of a later one has said."""
+    """When the first attempt failed, as far as the events received so far show."""
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
     created_at: Mapped[datetime]
@@ -153,9 +153,9 @@ class InvoiceRow(Row):
 
 
 class EntitlementRow(Row):
-    """What a customer has of a feature. Stays when nothing gives it any more, so that versions go on.
+    """A customer's entitlement to a feature. It is kept when no source grants it, so that versions go on.
 
-    Whoever has it from a seat need not be registered.
+    A seat's holder need not be a registered customer.
     """
 
     __tablename__ = "entitlements"
@@ -164,7 +164,7 @@ class EntitlementRow(Row):
     feature: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     granted: Mapped[bool]
-    """Whether anything gives it, and so whether its key is in the bucket."""
+    """Whether any source grants it, and so whether its key is in the bucket."""
     allowed: Mapped[bool]
     quantity: Mapped[int | None]
     sources: Mapped[list[Any]]
@@ -172,7 +172,7 @@ class EntitlementRow(Row):
 
 
 class ParkedEventRow(Row):
-    """A Stripe event about a customer we do not know yet; sent again once we do."""
+    """A Stripe event about an unknown customer; it is replayed once the customer is linked."""
 
     __tablename__ = "parked_events"
     __table_args__ = (Index("ix_parked_events_stripe_customer_id", "stripe_customer_id"),)

@@ -88,6 +88,9 @@ from tallystick.messages.subscriptions.subscriptions import (
 )
 from tallystick.messages.subscriptions.teams import RefreshSeats, SeatsRefreshed
 from tallystick.messages.subscriptions.types import (
+    CHANGEABLE_STATUSES,
+    FINAL_STATUSES,
+    GRANTING_STATUSES,
     ITEMS_MAX,
     SERVICE,
     Collection,
@@ -100,6 +103,9 @@ from tallystick.messages.subscriptions.types import (
 )
 
 __all__ = [
+    "CHANGEABLE_STATUSES",
+    "FINAL_STATUSES",
+    "GRANTING_STATUSES",
     "ITEMS_MAX",
     "SERVICE",
     "AddOnEvent",

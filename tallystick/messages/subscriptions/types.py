@@ -11,6 +11,12 @@ ITEMS_MAX = 20
 """Stripe's limit of items per subscription."""
 Status = Literal["incomplete", "trialing", "active", "past_due", "unpaid", "paused", "canceled", "expired"]
 """`canceled` and `expired` are final."""
+FINAL_STATUSES: frozenset[Status] = frozenset({"canceled", "expired"})
+"""Statuses of a subscription that has ended; it never changes again."""
+GRANTING_STATUSES: frozenset[Status] = frozenset({"trialing", "active", "past_due"})
+"""Statuses in which a subscription grants features and units, unless it is `restricted`."""
+CHANGEABLE_STATUSES: frozenset[Status] = frozenset({"trialing", "active"})
+"""Statuses in which a subscription renews, and in which its plan or quantity can be changed."""
 Collection = Literal["none", "automatic", "invoice"]
 """How payment is collected: outside Stripe, from the saved payment method, or by sending an invoice."""
 InvoiceStatus = Literal["draft", "open", "paid", "void", "uncollectible"]

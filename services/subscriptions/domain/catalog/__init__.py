@@ -1,1 +1,1 @@
-"""The catalog's rules, without I/O: what a sound document is, and what applying one changes."""
+"""The catalog's rules, without I/O: validating a document, and planning what applying it changes."""

@@ -1,6 +1,6 @@
-"""The catalog as it stands, for looking things up.
+"""An in-memory view of the catalog, for look-ups.
 
-What is archived is found as well: it is no longer sold, but somebody may still be running on it.
+Archived entries are included: they are no longer sold, but subscriptions may still use them.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tallystick.messages.catalog import Catalog, Feature, Price, Product, Produc
 
 @dataclass(frozen=True)
 class CatalogView:
-    """Features, products and prices by code, in their document's order; None answers an unknown code."""
+    """Features, products and prices by code, in the document's order; None for unknown codes."""
 
     features: Mapping[str, Feature] = field(default_factory=dict)
     products: Mapping[str, Product] = field(default_factory=dict)
@@ -20,27 +20,27 @@ class CatalogView:
     revision: int = 0
 
     def feature(self, code: str) -> Feature | None:
-        """A feature by its code."""
+        """Return a feature by its code."""
         return self.features.get(code)
 
     def product(self, code: str) -> Product | None:
-        """A product by its code."""
+        """Return a product by its code."""
         return self.products.get(code)
 
     def price(self, code: str) -> Price | None:
-        """A price by its code, which is its `lookup_key` in Stripe too."""
+        """Return a price by its code, which is its `lookup_key` in Stripe too."""
         return self.prices.get(code)
 
     def product_of(self, price: Price) -> Product:
-        """The product that a price sells; every price has one."""
+        """Return the product that a price sells; every price has one."""
         return self.products[price.product]
 
     def price_by_stripe_id(self, stripe_price_id: str) -> Price | None:
-        """A price by its id in Stripe."""
+        """Return a price by its id in Stripe."""
         return self._by_stripe_id.get(stripe_price_id)
 
     def listing(self, *, include_archived: bool) -> Catalog:
-        """The catalog as `get_catalog` shows it."""
+        """Return the catalog as `get_catalog` shows it."""
         prices: dict[str, list[Price]] = {}
         for price in self.prices.values():
             if include_archived or not price.archived:

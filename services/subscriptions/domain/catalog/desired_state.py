@@ -1,7 +1,7 @@
-"""What a document's entries mean once every default is filled in: the snapshots that should stand.
+"""The snapshots that a document's entries ask for, with every default filled in.
 
-An entity that stands already keeps its id, version and counterpart in Stripe, so that an entry which says
-nothing new gives an equal snapshot.
+An entity that exists keeps its id, version and Stripe object, so that an unchanged entry gives an equal
+snapshot.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from tallystick.messages.catalog import (
 )
 
 FREE_INTERVAL: Interval = "month"
-"""The period of a free price that names none; units of a free plan are granted by it or faster."""
+"""The period of a free price that names none; its units can be granted in it or more often."""
 
 NewId = Callable[[str], str]
-"""Makes a fresh id for a prefix."""
+"""Creates a new id with a prefix."""
 
 
 def desired_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -> Feature:
-    """The feature that an entry asks for."""
+    """Return the feature that an entry asks for."""
     return Feature(
         feature_id=before.feature_id if before else new_id("feature"),
         version=before.version if before else 1,
@@ -44,7 +44,7 @@ def desired_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) 
 
 
 def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) -> Product:
-    """The product that an entry asks for, without its prices."""
+    """Return the product that an entry asks for, without its prices."""
     return Product(
         product_id=before.product_id if before else new_id("product"),
         version=before.version if before else 1,
@@ -53,7 +53,9 @@ def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) 
         description=entry.description,
         kind=entry.kind,
         seats=SeatRule(**dict(entry.seats)) if entry.seats else None,
-        features=[_granted(grant, team_by_default=entry.seats is not None) for grant in entry.features],
+        features=[
+            _product_feature(grant, team_by_default=entry.seats is not None) for grant in entry.features
+        ],
         required_details=entry.required_details,
         archived=False,
         stripe_product_id=before.stripe_product_id if before else None,
@@ -61,7 +63,7 @@ def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) 
 
 
 def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id: NewId) -> Price:
-    """The price that an entry asks for."""
+    """Return the price that an entry asks for."""
     return Price(
         price_id=before.price_id if before else new_id("price"),
         version=before.version if before else 1,
@@ -80,7 +82,7 @@ def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id:
     )
 
 
-def _granted(entry: ProductFeatureEntry, *, team_by_default: bool) -> ProductFeature:
+def _product_feature(entry: ProductFeatureEntry, *, team_by_default: bool) -> ProductFeature:
     return ProductFeature(
         feature=entry.feature,
         quantity=entry.quantity,

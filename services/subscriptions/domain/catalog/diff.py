@@ -1,7 +1,6 @@
-"""What applying a document changes: the difference between the catalog as it stands and what a document says.
+"""The difference between the current catalog and a document.
 
-Nothing is ever deleted: what the document leaves out is archived, and what comes back is taken up again where
-it was.
+Nothing is deleted: what the document leaves out is archived, and what comes back is restored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,18 +28,18 @@ Change = Literal["created", "updated", "archived"]
 
 
 class Planned(Told, Generic[Entity]):
-    """One entity that changes, as it will stand."""
+    """One entity that changes, in its new state."""
 
     change: Change
     after: Entity
     path: str = ""
-    """Where the document speaks of it; empty for what it leaves out."""
+    """Its path in the document; empty for an entity that the document leaves out."""
     adopt: str | None = None
-    """The object in Stripe that the document names as its counterpart, where it has none yet."""
+    """The Stripe object that the document names for it, if it has none yet."""
 
 
 class CatalogPlan(Told):
-    """Everything that applying a document will do; the intent of the command."""
+    """Everything that applying a document will change; the intent of the command."""
 
     features: list[Planned[Feature]]
     products: list[Planned[Product]]
@@ -49,29 +48,27 @@ class CatalogPlan(Told):
     product_order: list[str]
     price_order: list[str]
     in_stripe: bool
-    """Whether products and prices are made in Stripe as well."""
+    """Whether products and prices are created in Stripe as well."""
     stripe_products: dict[str, str]
-    """The counterparts that products of the document have in Stripe already, by code."""
+    """Stripe ids of the document's products that exist in Stripe already, by code."""
     team_products: list[str]
     """The codes of the document's products with seats."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether the document says nothing new."""
+        """Whether the document changes nothing."""
         return not (self.features or self.products or self.prices)
 
     @property
     def changes(self) -> CatalogChanges:
-        """The plan as the command's result tells it."""
+        """The plan as the command's result."""
         return CatalogChanges(
             features=_codes(self.features), products=_codes(self.products), prices=_codes(self.prices)
         )
 
 
-def with_counterparts(
-    plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]
-) -> CatalogPlan:
-    """The plan with the ids that its products and prices were given in Stripe, by code."""
+def with_stripe_ids(plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]) -> CatalogPlan:
+    """Return the plan with the Stripe ids of its products and prices, given by code."""
 
     def product(step: Planned[Product]) -> Planned[Product]:
         found = products.get(step.after.code, step.after.stripe_product_id)
@@ -105,7 +102,7 @@ class DesiredCatalog(Told):
 
 
 def desired_catalog(document: CatalogDocument, current: CatalogView, new_id: NewId) -> DesiredCatalog:
-    """What a sound document asks for, with the ids of what stands already."""
+    """Return what a valid document asks for, with the ids of existing entities."""
     desired_all = DesiredCatalog(features=[], products=[], prices=[])
     for number, feature in enumerate(document.features):
         desired_entity = desired_feature(feature, current.feature(feature.code), new_id)
@@ -126,9 +123,9 @@ def desired_catalog(document: CatalogDocument, current: CatalogView, new_id: New
 
 
 def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe: bool) -> CatalogPlan:
-    """The difference between what is wished and what stands.
+    """Return the difference between the desired and the current catalog.
 
-    With `in_stripe`, products and prices that have no counterpart there yet count as changed: they get one.
+    With `in_stripe`, products and prices without a Stripe object count as changed: one is created for them.
     """
 
     def lacks_product(product: Product) -> bool:
@@ -162,27 +159,27 @@ def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe
 def _difference(
     desired_all: Sequence[DesiredEntity[Entity]],
     current: Mapping[str, Entity],
-    lacks_counterpart: Callable[[Entity], bool],
+    lacks_stripe_object: Callable[[Entity], bool],
 ) -> Iterator[dict[str, Any]]:
-    """The fields of each step from what stands to what is wished; what is not wished comes last."""
+    """Yield the fields of each change; entities that the document leaves out come last."""
     for desired in desired_all:
         after, before, lacking = (
             desired.entity,
             current.get(desired.entity.code),
-            lacks_counterpart(desired.entity),
+            lacks_stripe_object(desired.entity),
         )
         adopt = desired.adopt if lacking else None
         if before is None:
             yield {"change": "created", "after": after, "path": desired.path, "adopt": adopt}
         elif after != before or lacking:
-            yield {"change": "updated", "after": _next(after), "path": desired.path, "adopt": adopt}
+            yield {"change": "updated", "after": _next_version(after), "path": desired.path, "adopt": adopt}
     desired_entity = {desired.entity.code for desired in desired_all}
     for code, before in current.items():
         if code not in desired_entity and not before.archived:
-            yield {"change": "archived", "after": _next(before).model_copy(update={"archived": True})}
+            yield {"change": "archived", "after": _next_version(before).model_copy(update={"archived": True})}
 
 
-def _next(entity: Entity) -> Entity:
+def _next_version(entity: Entity) -> Entity:
     return entity.model_copy(update={"version": entity.version + 1})
 
 

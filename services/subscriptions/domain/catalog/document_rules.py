@@ -1,6 +1,6 @@
-"""What makes a document sound beyond its structure; every problem is found, not only the first.
+"""Validation of a document beyond its structure; every problem is reported, not only the first.
 
-Codes are used once, references lead somewhere, and fields fit together.
+Codes are unique, references exist, and fields are consistent.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from tallystick.messages.catalog import CatalogProblem
 
 
 def rule_problems(document: object) -> list[CatalogProblem]:
-    """Everything wrong with a document that its structure alone does not show."""
+    """Return the problems of a document that its structure alone does not show."""
     root = Node(document)
     features, products = list(root.each("features")), list(root.each("products"))
     prices = [price for product in products for price in product.each("prices")]
-    # Of a code that is there twice the first counts, so that the rest is judged by it.
+    # Of a duplicate code, the first entry counts for the other rules.
     kinds = {feature.text("code"): feature.text("kind") for feature in reversed(features)}
     return [
         *_used_twice(features, "code"),
@@ -111,7 +111,7 @@ def _granted_twice(
     *,
     has_seats: bool,
 ) -> Iterator[CatalogProblem]:
-    """The same feature may come twice only to different people or, if consumable, at different rhythms."""
+    """Report a feature that is listed twice for the same holder and, if consumable, the same interval."""
     code, team = grant.text("feature"), grant.truth("team_allowed")
     if code is None:
         return

@@ -1,7 +1,7 @@
-"""Walking a catalog document that may be wrong anywhere, so that one mistake does not hide the others.
+"""Walking a catalog document that may be invalid anywhere, so that one mistake does not hide others.
 
-The rules read a document through `Node`, which answers only with values of the right kind. A value of the
-wrong kind is reported by the check of the document's structure and is simply absent here.
+The rules read a document through `Node`, which returns values of the expected type only. A value of another
+type is reported by the validation of the document's structure and treated as absent here.
 """
 
 from collections.abc import Iterator
@@ -15,59 +15,59 @@ ROOT = "$"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value inside a document and the path that leads to it."""
+    """A value inside a document and its path."""
 
     value: object
     path: str = ""
 
     def at(self, field: str) -> str:
-        """The path of a field of this node, whether it is there or not."""
+        """Return the path of a field, whether it exists or not."""
         return f"{self.path}.{field}" if self.path else field
 
     def has(self, field: str) -> bool:
-        """Whether the field is there and not null."""
+        """Whether the field exists and is not null."""
         return self._get(field) is not None
 
-    def says_null(self, field: str) -> bool:
-        """Whether the field is there, as null."""
+    def is_null(self, field: str) -> bool:
+        """Whether the field exists and is null."""
         return isinstance(self.value, dict) and field in self.value and self.value[field] is None
 
     def text(self, field: str) -> str | None:
-        """The field if it is text."""
+        """Return the field if it is a string."""
         value = self._get(field)
         return value if isinstance(value, str) else None
 
     def number(self, field: str) -> int | None:
-        """The field if it is a whole number."""
+        """Return the field if it is an integer."""
         value = self._get(field)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def truth(self, field: str) -> bool | None:
-        """The field if it is true or false."""
+        """Return the field if it is a boolean."""
         value = self._get(field)
         return value if isinstance(value, bool) else None
 
     def child(self, field: str) -> "Node | None":
-        """The field if it is an object."""
+        """Return the field if it is an object."""
         value = self._get(field)
         return Node(value, self.at(field)) if isinstance(value, dict) else None
 
     def each(self, field: str) -> "Iterator[Node]":
-        """The objects of a field that is a list; other things in it are left out."""
+        """Yield the objects in a list field; other values in it are skipped."""
         for index, item in enumerate(self.entries(field)):
             if isinstance(item, dict):
                 yield Node(item, f"{self.at(field)}[{index}]")
 
     def problem(self, field: str, problem: str) -> CatalogProblem:
-        """Something wrong with a field of this node."""
+        """Return a problem of a field of this node."""
         return CatalogProblem(path=self.at(field), problem=problem)
 
     def is_empty_list(self, field: str) -> bool:
-        """Whether the field is there as an empty list."""
+        """Whether the field exists and is an empty list."""
         return self._get(field) == []
 
     def entries(self, field: str) -> list[object]:
-        """The field if it is a list, whatever is in it; otherwise nothing."""
+        """Return the field if it is a list of anything, else an empty list."""
         value = self._get(field)
         return value if isinstance(value, list) else []
 

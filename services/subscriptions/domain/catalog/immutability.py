@@ -1,4 +1,4 @@
-"""What may never change once it stands, because somebody has bought it: a price's money above all."""
+"""Fields that may not change after an entity was sold, above all a price's money."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -8,35 +8,35 @@ from tallystick.messages.base import Told
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 
 MONEY_FIELDS = ("product", "model", "currency", "interval", "unit_amount", "base_amount", "tiers")
-"""What a customer agreed to when buying at a price; Stripe cannot change these either."""
+"""The fields that a customer agreed to when buying at a price; Stripe cannot change them either."""
 FREE_FIELDS = ("product", "model", "interval")
-"""The same of a free price, which has no money to speak of."""
+"""The immutable fields of a free price, which has no money fields."""
 
 
 class ImmutablePrice(Told):
-    """A price that a document would change in ways a price cannot change."""
+    """A price whose immutable fields a document would change."""
 
     path: str
     price: str
     fields: list[str]
 
 
-def changed_for_good(desired_all: DesiredCatalog, current: CatalogView) -> list[CatalogProblem]:
-    """Changes to features and products that would pull the ground from under what was sold."""
+def immutable_field_changes(desired_all: DesiredCatalog, current: CatalogView) -> list[CatalogProblem]:
+    """Return forbidden changes of features and products that are already sold."""
     problems: list[CatalogProblem] = []
     for feature in desired_all.features:
         problems += _feature_problems(feature, current.feature(feature.entity.code))
     for product in desired_all.products:
         problems += _product_problems(product, current.product(product.entity.code))
     owners = {item.stripe_product_id: item.code for item in current.products.values()}
-    problems += _taken(desired_all.products, owners, "stripe_product_id")
+    problems += _already_owned(desired_all.products, owners, "stripe_product_id")
     sellers = {item.stripe_price_id: item.code for item in current.prices.values()}
-    problems += _taken(desired_all.prices, sellers, "stripe_price_id")
+    problems += _already_owned(desired_all.prices, sellers, "stripe_price_id")
     return problems
 
 
-def changed_prices(desired_all: DesiredCatalog, current: CatalogView) -> list[ImmutablePrice]:
-    """The prices whose money, product or counterpart in Stripe a document would change."""
+def immutable_price_changes(desired_all: DesiredCatalog, current: CatalogView) -> list[ImmutablePrice]:
+    """Return the prices whose money, product or Stripe object a document would change."""
     found = []
     for desired in desired_all.prices:
         before = current.price(desired.entity.code)
@@ -55,7 +55,7 @@ def _changed_fields(desired: DesiredEntity[Price], before: Price) -> list[str]:
     return fields
 
 
-def _taken(
+def _already_owned(
     desired_all: Iterable[DesiredEntity[Entity]], owners: Mapping[str | None, str], field: str
 ) -> Iterator[CatalogProblem]:
     for desired in desired_all:

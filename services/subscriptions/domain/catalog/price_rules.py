@@ -1,4 +1,4 @@
-"""What makes a price sound: which fields belong to which model, and tiers that cover every quantity once."""
+"""Validation of a price: the fields of its model, and tiers that cover every quantity once."""
 
 from collections.abc import Iterator
 
@@ -13,17 +13,17 @@ _MONEY_FIELDS = {
     "volume": ("tiers", "base_amount"),
     "graduated": ("tiers", "base_amount"),
 }
-"""The fields with which each model says its money."""
+"""The money fields of each model."""
 
 
 def price_problems(price: Node) -> Iterator[CatalogProblem]:
-    """Everything wrong with one price, apart from its codes."""
+    """Yield the problems of one price, apart from its codes."""
     model = price.text("model")
     if model not in _MONEY_FIELDS:
         return
     yield from _misplaced_money(price, model)
     if model == "free":
-        yield from _charged_though_free(price)
+        yield from _free_price_problems(price)
         return
     for field in ("currency", "interval"):
         if not price.has(field):
@@ -36,18 +36,18 @@ def price_problems(price: Node) -> Iterator[CatalogProblem]:
 
 def _misplaced_money(price: Node, model: str) -> Iterator[CatalogProblem]:
     for field in ("unit_amount", "base_amount", "tiers"):
-        if price.has(field) and field not in _MONEY_FIELDS[model] and not _says_nothing(price, field, model):
+        if price.has(field) and field not in _MONEY_FIELDS[model] and not _is_default(price, field, model):
             yield price.problem(field, f"does not belong to a price of model `{model}`")
 
 
-def _says_nothing(price: Node, field: str, model: str) -> bool:
-    """A zero where zero is the default, or an empty list: superfluous, but not wrong."""
+def _is_default(price: Node, field: str, model: str) -> bool:
+    """Whether the value is an explicit default, zero or an empty list: superfluous, but not wrong."""
     if field == "tiers":
         return price.is_empty_list("tiers")
     return price.number(field) == 0 and (model == "free" or field == "base_amount")
 
 
-def _charged_though_free(price: Node) -> Iterator[CatalogProblem]:
+def _free_price_problems(price: Node) -> Iterator[CatalogProblem]:
     if price.number("trial_days"):
         yield price.problem("trial_days", "a free price has no trial: it never costs anything")
     if price.has("stripe_price_id"):
@@ -55,7 +55,7 @@ def _charged_though_free(price: Node) -> Iterator[CatalogProblem]:
 
 
 def _tier_problems(price: Node) -> Iterator[CatalogProblem]:
-    """Tiers must follow one another without a gap or an overlap, the last one without an end."""
+    """Report tiers with a gap or an overlap, or whose last one is bounded."""
     tiers = list(price.each("tiers"))
     if not price.has("tiers") or price.is_empty_list("tiers"):
         yield price.problem("tiers", f"a price of model `{price.text('model')}` needs at least one")
@@ -63,7 +63,7 @@ def _tier_problems(price: Node) -> Iterator[CatalogProblem]:
     for number, tier in enumerate(tiers, start=1):
         yield from _tier_money(price, tier, number)
         up_to, is_last = tier.number("up_to"), number == len(tiers)
-        if tier.says_null("up_to") and not is_last:
+        if tier.is_null("up_to") and not is_last:
             yield tier.problem(
                 "up_to", f"tier {number} is unbounded but not the last: it hides those after it"
             )
