@@ -11,9 +11,35 @@ from services.consumables.domain.auto_recharge import Purchase, Rule, Skip, deci
 CHARGE_MAX = 99_999_999
 
 
-def outcome(quantity: int, *, cap: int | None = None, spent: int = 0, price: int = 1500) -> Purchase | Skip:
-    rule = Rule(quantity, price, cap, CHARGE_MAX)
-    return decide(rule, spent=spent, is_unlimited=False, is_suspended=False)
+def outcome(
+    quantity: int,
+    *,
+    cap: int | None = None,
+    spent: int = 0,
+    price: int = 1500,
+    threshold: int = 1,
+    remaining: int = 0,
+) -> Purchase | Skip:
+    rule = Rule(threshold, quantity, price, cap, CHARGE_MAX)
+    return decide(rule, remaining=remaining, spent=spent, is_unlimited=False, is_suspended=False)
+
+
+@pytest.mark.parametrize(
+    ("remaining", "bought"), [(0, 50), (1, 50), (5, 45), (20, 30), (45, 5), (46, 5), (49, 5)]
+)
+def test_a_shortfall_of_several_lots_is_one_purchase(remaining: int, bought: int) -> None:
+    assert outcome(5, threshold=50, remaining=remaining) == Purchase(bought, bought * 1500)
+
+
+@given(threshold=st.integers(1, 10**6), quantity=st.integers(1, 10**6), remaining=st.integers(0, 10**6))
+def test_one_purchase_leads_back_to_the_threshold_with_no_lot_too_many(
+    threshold: int, quantity: int, remaining: int
+) -> None:
+    remaining = min(remaining, threshold - 1)
+    bought = outcome(quantity, threshold=threshold, remaining=remaining, price=1)
+    assert isinstance(bought, Purchase)
+    assert bought.quantity % quantity == 0
+    assert remaining + bought.quantity >= threshold > remaining + bought.quantity - quantity
 
 
 @pytest.mark.parametrize(
@@ -44,9 +70,9 @@ def test_one_payment_is_never_more_than_stripe_takes() -> None:
 
 
 def test_unlimited_and_suspended_buy_nothing() -> None:
-    rule = Rule(5, 1500, None, CHARGE_MAX)
-    assert decide(rule, spent=0, is_unlimited=True, is_suspended=False) == Skip("unlimited")
-    assert decide(rule, spent=0, is_unlimited=False, is_suspended=True) == Skip("suspended")
+    rule = Rule(50, 5, 1500, None, CHARGE_MAX)
+    assert decide(rule, remaining=0, spent=0, is_unlimited=True, is_suspended=False) == Skip("unlimited")
+    assert decide(rule, remaining=0, spent=0, is_unlimited=False, is_suspended=True) == Skip("suspended")
 
 
 @given(

@@ -24,11 +24,11 @@ async def test_a_cap_cuts_what_does_not_fit_and_then_says_so_once(world: Recharg
     """Cap 100.00, price 15.00, 5 units are 75.00: then 1 unit for 15.00, and nothing for the 10.00 left."""
     stripe_id = await world.with_card()
     await world.has(1)
-    await world.set_rule(
-        threshold=100, recharge_quantity=5, max_spend_per_period=Money(amount=10_000, currency="eur")
-    )
-    await world.looks()
-    assert [await world.charges() for _ in range(3)] == [1, 1, 0]
+    cap = Money(amount=10_000, currency="eur")
+    await world.set_rule(threshold=5, recharge_quantity=5, max_spend_per_period=cap)
+    assert await world.charges() == 1
+    await world.set_rule(threshold=100, recharge_quantity=5, max_spend_per_period=cap)
+    assert [await world.charges() for _ in range(2)] == [1, 0]
     for _ in range(3):
         await world.looks()
     assert await world.charges() == 0
@@ -43,6 +43,35 @@ async def test_a_cap_cuts_what_does_not_fit_and_then_says_so_once(world: Recharg
     ]
     rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
     assert rule["spent"] == {"amount": 9_000, "currency": "eur"}
+
+
+async def test_a_shortfall_is_one_charge(world: RechargeWorld) -> None:
+    """80 units used at once, below a threshold of 50 with lots of 5: ten lots for 750.00."""
+    stripe_id = await world.with_card()
+    await world.has(80)
+    await world.set_rule(threshold=50, recharge_quantity=5)
+    assert await world.uses(80) == 0
+    assert [await world.charges() for _ in range(2)] == [1, 0]
+    assert world.paid_amounts(stripe_id) == [75_000]
+    assert await world.remaining() == 50
+
+
+async def test_more_than_five_recharges_an_hour_suspend_the_rule(world: RechargeWorld) -> None:
+    await world.with_card()
+    await world.has(20)
+    await world.set_rule(threshold=20, recharge_quantity=1)
+    for _ in range(5):
+        await world.uses(1)
+        assert await world.charges() == 1
+    await world.uses(1)
+    assert await world.charges() == 0
+    assert (await world.told())[-1] == ("skippedV1", 0, "suspended")
+    rule = (await world.does(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)))["auto_recharge"]
+    assert rule["suspended"]
+    # Set again an hour later, it buys again.
+    world.now += timedelta(hours=1)
+    await world.set_rule(threshold=20, recharge_quantity=1)
+    assert await world.charges() == 1
 
 
 async def test_a_cap_is_for_one_billing_period(world: RechargeWorld) -> None:

@@ -6,6 +6,9 @@ from typing import Literal
 
 FAILURES_MAX = 3
 """Consecutive failed charges after which the auto-recharge is suspended until it is set again."""
+RECHARGES_PER_HOUR = 5
+"""Automatic recharges of an account and feature within an hour; one more suspends the auto-recharge, since
+nobody means to be charged so often."""
 
 SkipReason = Literal["spend_cap_reached", "unlimited", "suspended"]
 
@@ -14,7 +17,9 @@ SkipReason = Literal["spend_cap_reached", "unlimited", "suspended"]
 class Rule:
     """The auto-recharge of an account and feature. Amounts are in the price's minor unit."""
 
+    threshold: int
     recharge_quantity: int
+    """The units of one lot."""
     unit_amount: int
     """At least 1."""
     max_spend: int | None
@@ -38,17 +43,21 @@ class Skip:
     reason: SkipReason
 
 
-def decide(rule: Rule, *, spent: int, is_unlimited: bool, is_suspended: bool) -> Purchase | Skip:
+def decide(
+    rule: Rule, *, remaining: int, spent: int, is_unlimited: bool, is_suspended: bool
+) -> Purchase | Skip:
     """Decide how many units to buy for a balance below its threshold.
 
-    `spent` is the amount of automatic recharges, paid or pending, in the billing period. The quantity is cut
-    to the whole units that fit under the spend cap.
+    A shortfall is one purchase: as many whole lots as bring the balance back to the threshold. It is
+    cut to what one payment may be, and to the whole units that fit under the spend cap; `spent` is the amount
+    of automatic recharges, paid or pending, in the billing period.
     """
     if is_unlimited:
         return Skip("unlimited")
     if is_suspended:
         return Skip("suspended")
-    quantity = min(rule.recharge_quantity, rule.charge_max // rule.unit_amount)
+    lots = max(1, -(-(rule.threshold - remaining) // rule.recharge_quantity))
+    quantity = min(lots * rule.recharge_quantity, rule.charge_max // rule.unit_amount)
     if rule.max_spend is not None:
         quantity = min(quantity, max(0, rule.max_spend - spent) // rule.unit_amount)
     if quantity < 1:

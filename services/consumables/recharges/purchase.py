@@ -1,15 +1,17 @@
 """Automatic and manual recharges up to the request of their charge, which `payment.py` carries out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.consumables.domain.auto_recharge import Purchase, Rule, Skip, decide
+from services.consumables.domain.auto_recharge import RECHARGES_PER_HOUR, Purchase, Rule, Skip, decide
 from services.consumables.ledger.repository import Account, open_balances
 from services.consumables.recharges.repository import (
     HAS_ENDED,
     Price,
+    automatic_recharges_within_an_hour,
     automatic_spend,
     emit_recharge,
     payer_of,
@@ -27,9 +29,20 @@ from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions.charges import CHARGE_MAX
 
+
+@dataclass(slots=True)
+class RechargePolicy:
+    """What the operator allows; set once, when the worker starts."""
+
+    per_hour: int = RECHARGES_PER_HOUR
+    """Automatic recharges of an account and feature within an hour, before the auto-recharge is suspended."""
+
+
+policy = RechargePolicy()
+
 SELECT_LOW = f"""
     SELECT rule.account, rule.feature, balance.unlimited > 0 AS is_unlimited,
-           rule.suspended OR holder.suspended AS is_suspended
+           rule.suspended OR holder.suspended AS is_suspended, balance.remaining
     FROM unnest(%s::text[], %s::text[]) AS low (account, feature)
     JOIN consumables.auto_recharges AS rule USING (account, feature)
     JOIN consumables.balances AS balance USING (account, feature)
@@ -54,8 +67,15 @@ async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]
     """
     accounts, features = [account for account, _ in low], [feature for _, feature in low]
     cursor = await work.driver.execute(SELECT_LOW, (accounts, features))
-    for account, feature, is_unlimited, is_suspended in await cursor.fetchall():
-        await _apply_rule(work, account, feature, is_unlimited=is_unlimited, is_suspended=is_suspended)
+    for account, feature, is_unlimited, is_suspended, remaining in await cursor.fetchall():
+        await _apply_rule(
+            work,
+            account,
+            feature,
+            remaining=remaining,
+            is_unlimited=is_unlimited,
+            is_suspended=is_suspended,
+        )
 
 
 @service.command(m.SetAutoRecharge)
@@ -117,7 +137,13 @@ async def recharge(work: UnitOfWork, command: m.Recharge) -> m.RechargeFound:
 
 
 async def _apply_rule(
-    work: UnitOfWork, account: str, feature: str, *, is_unlimited: bool, is_suspended: bool
+    work: UnitOfWork,
+    account: str,
+    feature: str,
+    *,
+    remaining: int,
+    is_unlimited: bool,
+    is_suspended: bool,
 ) -> None:
     """Buy units for one auto-recharge, or emit once that it is skipped."""
     rule = await work.session.get_one(AutoRechargeRow, (account, feature), with_for_update=True)
@@ -129,8 +155,15 @@ async def _apply_rule(
     if price.currency != rule.currency:
         return
     since, spent = await automatic_spend(work, account, feature)
+    if (
+        not is_unlimited
+        and await automatic_recharges_within_an_hour(work, account, feature) >= policy.per_hour
+    ):
+        rule.suspended = is_suspended = True
+        rule.version += 1
     decision = decide(
-        Rule(rule.recharge_quantity, price.amount, rule.max_spend_amount, CHARGE_MAX),
+        Rule(rule.threshold, rule.recharge_quantity, price.amount, rule.max_spend_amount, CHARGE_MAX),
+        remaining=remaining,
         spent=spent,
         is_unlimited=is_unlimited,
         is_suspended=is_suspended,

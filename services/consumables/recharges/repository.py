@@ -1,7 +1,7 @@
 """Reading of recharges, auto-recharges and prices, with their snapshots and events."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -86,6 +86,22 @@ async def automatic_spend(work: UnitOfWork, account: str, feature: str) -> tuple
         )
     )
     return since, int(spent or 0)
+
+
+async def automatic_recharges_within_an_hour(work: UnitOfWork, account: str, feature: str) -> int:
+    """Count the automatic recharges of the last hour, whatever became of their charges."""
+    return int(
+        await work.session.scalar(
+            sa.select(sa.func.count()).where(
+                RechargeRow.account == account,
+                RechargeRow.feature == feature,
+                RechargeRow.automatic,
+                RechargeRow.status != "skipped",
+                RechargeRow.created_at > work.now - timedelta(hours=1),
+            )
+        )
+        or 0
+    )
 
 
 async def rule_snapshot(work: UnitOfWork, row: AutoRechargeRow) -> m.AutoRecharge:
