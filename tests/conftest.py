@@ -12,12 +12,12 @@ import tallystick
 from shared.runtime.logging_setup import set_up_logs
 from shared.runtime.service import Service
 from tallystick.messages.catalog import ApplyCatalog, GetCatalog
-from tests.flows.shop import Shop, fresh_id
 from tests.support import servers
 from tests.support.catalogs import example_catalog
 from tests.support.databases import KeptDatabases
 from tests.support.gateway import GatewaySystem, gateway_before
 from tests.support.runtime import Bound, make_template
+from tests.support.shop import Shop, fresh_id
 from tests.support.stack import System, whole_system
 from tests.support.stripe import StripeStandIn, stripe_stand_in
 

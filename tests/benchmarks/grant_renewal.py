@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from tests.benchmarks.grant_renewal_seats import make_seats
 from tests.benchmarks.ticking import tick_until_done
+from tests.support.due_seat_grants import make_seats
 from tests.support.stack import stack
 
 FEW, MANY = 10_000, 100_000

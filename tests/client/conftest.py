@@ -7,9 +7,8 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
-from sandbox.managed_process import Child
-from sandbox.nats import Nats
 from tests.support import servers
+from tests.support.client import OwnNats
 
 
 @pytest.fixture
@@ -32,26 +31,6 @@ async def admin(provisioned: servers.NatsServer) -> AsyncIterator[NatsClient]:
     connection = await nats.connect(provisioned.url, inbox_prefix="_INBOX_admin")
     yield connection
     await connection.close()
-
-
-class OwnNats:
-    """A NATS that the test may kill and start again."""
-
-    def __init__(self, server: Nats, child: Child) -> None:
-        self.server = server
-        self._child = child
-
-    def kill(self) -> None:
-        """Stop it, as a machine that goes down."""
-        self._child.kill()
-
-    def start(self) -> None:
-        """Start it again on the same files."""
-        self._child = self.server.start(self.server.store.parent / "log")
-
-    def end(self) -> None:
-        """Stop what the test left running."""
-        self._child.stop()
 
 
 @pytest.fixture

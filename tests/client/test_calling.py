@@ -7,7 +7,7 @@ import tallystick
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import CancelSubscription, CheckEntitlement
 from tallystick.messages.webhooks import Replay
-from tests.client.helpers import answer
+from tests.support.client import answer
 from tests.support.servers import NatsServer
 
 REPLAY = Replay(command_id="replay-1", event_ids=["evt_1"])

@@ -19,7 +19,7 @@ from shared.operations.jetstream_layout import load_layout
 from shared.operations.provision import LAYOUT_PATH
 from tallystick.cli import main
 from tallystick.cli.checks import jetstream
-from tests.client.helpers import answer, emit, subscription_event
+from tests.support.client import answer, emit, subscription_event
 from tests.support.servers import NatsServer
 
 DEAD_LETTER = {

@@ -12,8 +12,7 @@ from nats.aio.client import Client as NatsClient
 
 import tallystick
 from tallystick.messages.base import Customer
-from tests.client.conftest import OwnNats
-from tests.client.helpers import eventually
+from tests.support.client import OwnNats, eventually
 from tests.support.servers import described
 
 ACME = Customer(type="organization", id="acme")

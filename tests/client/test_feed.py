@@ -13,9 +13,8 @@ import tallystick
 from tallystick.client.feed import ACK_WAIT_SECONDS
 from tallystick.client.feed_events import FeedEvent
 from tallystick.messages.subscriptions import SubscriptionEvent
-from tests.client.conftest import OwnNats
-from tests.client.helpers import emit, eventually, subscription_event
 from tests.support import waiting
+from tests.support.client import OwnNats, emit, eventually, subscription_event
 from tests.support.servers import NatsServer, described
 
 

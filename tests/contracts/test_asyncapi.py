@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT202012
 from tallystick.asyncapi import document, rendered
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
 from tallystick.subjects import Subjects
-from tests.contracts import golden
+from tests.support import golden
 
 STORED = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 DOCUMENT = document()

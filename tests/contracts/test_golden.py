@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
 from tallystick.messages.base import Request
 from tallystick.subjects import Subjects
-from tests.contracts import golden
+from tests.support import golden
 
 ASKED: dict[str, type[Request[Any]]] = {
     f"{service}.{name}": model for (service, name), model in (COMMANDS | QUESTIONS).items()

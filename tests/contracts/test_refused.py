@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Customer, Request
-from tests.contracts import golden
+from tests.support import golden
 
 ASKED: dict[str, type[Request[Any]]] = {
     f"{service}.{name}": model for (service, name), model in (COMMANDS | QUESTIONS).items()

@@ -9,7 +9,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from sandbox.nats import DEPLOY_CONFIGURATION, users
 from services.gateway.dead_letters import INTERNAL_COMMANDS
 from shared.operations.jetstream_layout import load_layout
-from tests.deploy.nats_users import acting_as, plain_connection
+from tests.support.nats_permissions import acting_as, plain_connection
 from tests.support.servers import NatsServer
 from tests.support.waiting import eventually
 

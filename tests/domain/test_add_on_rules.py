@@ -20,7 +20,7 @@ from services.subscriptions.domain.orders import Line, order_lines, refuse_what_
 from services.subscriptions.domain.rule_violation import RuleViolation
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import ItemToBuy
-from tests.domain.test_entitlements import subscribed
+from tests.support.subscription_values import subscribed
 
 
 def product(code: str, kind: Any, *required: str) -> Product:

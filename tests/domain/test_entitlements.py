@@ -6,35 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from services.subscriptions.domain.entitlements import entitlements_of
-from services.subscriptions.domain.subscription_state import State
-from tallystick.messages.catalog import FeatureKind, OwnerSeat, SeatRule
-from tallystick.messages.subscriptions import ItemFeature, Status, SubscriptionItem
+from tallystick.messages.catalog import OwnerSeat, SeatRule
+from tallystick.messages.subscriptions import Status
+from tests.support.subscription_values import FEBRUARY, gives, subscribed
 
-FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def gives(feature: str, kind: FeatureKind, quantity: int | None = None, *, team: bool = False) -> ItemFeature:
-    return ItemFeature(feature=feature, quantity=quantity, every=None, team_allowed=team, kind=kind)
-
-
-def subscribed(
-    *features: ItemFeature,
-    product: str = "shop",
-    quantity: int = 1,
-    seats: SeatRule | None = None,
-    status: Status = "active",
-) -> State:
-    item = SubscriptionItem(
-        product=product, price=f"{product}_monthly", quantity=quantity, seats=seats, features=list(features)
-    )
-    return State(
-        status=status,
-        collection="automatic",
-        items=(item,),
-        current_period_start=None,
-        current_period_end=FEBRUARY,
-    )
 
 
 def test_any_one_source_is_enough_for_a_flag() -> None:

@@ -8,7 +8,7 @@ import pytest
 from services.subscriptions.domain.entitlements import entitlements_of
 from services.subscriptions.domain.overrides import Override, OverrideRequest, decided
 from services.subscriptions.domain.rule_violation import RuleViolation
-from tests.domain.test_entitlements import gives, subscribed
+from tests.support.subscription_values import gives, subscribed
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from services.subscriptions.catalog.stripe_prices import UNBOUNDED, stripe_money
 from services.subscriptions.domain.pricing import period_amount
 from services.subscriptions.domain.proration import Bought, prorated
 from tallystick.messages.catalog import Price
-from tests.domain.test_subscription_pricing import price, prices
+from tests.support.price_values import price, prices
 
 flat = st.integers(0, 10**7).map(lambda amount: price("flat", unit_amount=amount))
 

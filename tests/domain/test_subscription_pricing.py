@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,29 +9,10 @@ from hypothesis import strategies as st
 
 from services.subscriptions.domain.pricing import Part, period_amount, price_parts, yearly_amount
 from services.subscriptions.domain.proration import Bought, prorated, proration_lines, share_left
-from tallystick.messages.catalog import Price, Tier
+from tallystick.messages.catalog import Price
+from tests.support.price_values import price, prices
 
 JANUARY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
-
-
-def price(model: Any, *tiers: tuple[int | None, int, int], **fields: Any) -> Price:
-    values: dict[str, Any] = {
-        "price_id": "price_1",
-        "version": 1,
-        "code": "plan_monthly",
-        "product": "plan",
-        "model": model,
-        "currency": "eur",
-        "interval": "month",
-        "unit_amount": None,
-        "base_amount": 0,
-        "tiers": [Tier(up_to=up_to, unit_amount=unit, flat_amount=flat) for up_to, unit, flat in tiers],
-        "trial_days": None,
-        "listed": True,
-        "archived": False,
-        "stripe_price_id": None,
-    }
-    return Price(**{**values, **fields})
 
 
 VOLUME = price("volume", (10, 1000, 0), (50, 800, 0), (None, 600, 0))
@@ -119,27 +99,6 @@ def test_a_period_that_is_over_leaves_nothing_to_settle_and_one_to_come_leaves_a
 
 def test_the_same_again_makes_no_lines() -> None:
     assert proration_lines(Bought(VOLUME, 3), Bought(VOLUME, 3), Fraction(1, 2)) == []
-
-
-amounts = st.integers(0, 10**7)
-unit_amounts = st.integers(1, 10**7)
-prices = st.one_of(
-    st.builds(
-        lambda unit, base: price("per_seat", unit_amount=unit, base_amount=base), unit_amounts, amounts
-    ),
-    st.builds(
-        lambda model, rows, last, base: price(
-            model,
-            *((up_to, unit, flat) for up_to, (unit, flat) in zip(range(5, 500, 7), rows, strict=False)),
-            (None, *last),
-            base_amount=base,
-        ),
-        st.sampled_from(["volume", "graduated"]),
-        st.lists(st.tuples(unit_amounts, amounts), max_size=6),
-        st.tuples(unit_amounts, amounts),
-        amounts,
-    ),
-)
 
 
 @given(prices, st.integers(1, 1_000_000))

@@ -14,7 +14,7 @@ import stripe
 import tallystick
 from shared.operations.audit import audit
 from tallystick.subjects import ENTITLEMENTS_BUCKET
-from tests.faults.traffic import Traffic
+from tests.support.faults.customer_traffic import Traffic
 from tests.support.stack import STRIPE_KEY, Stack, System, whole_system
 from tests.support.waiting import eventually
 

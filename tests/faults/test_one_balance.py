@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from services.consumables.app import service
-from tests.faults.spender import read, spend
-from tests.handlers.units_world import UnitsWorld
+from tests.support.faults.balance_spender import read, spend
 from tests.support.runtime import Bound
 from tests.support.waiting import eventually
+from tests.support.worlds.balances import UnitsWorld
 
 PROCESSES = 12
 UNITS = 3_000
@@ -30,7 +30,7 @@ async def test_each_unit_goes_once_whoever_dies(bind: Callable[..., Bound], tmp_
     await world.set_up()
     await world.grant(UNITS)
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["tests.faults.spender"])
+    forks.set_forkserver_preload(["tests.support.faults.balance_spender"])
 
     def start(number: int) -> ForkServerProcess:
         name = f"process{number}"

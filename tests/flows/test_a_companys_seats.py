@@ -8,9 +8,18 @@ from shared.operations.audit import audit
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import FAILS_LATER_CARD, Shop, fresh_id
-from tests.flows.test_life import DAY, HOUR, is_settled, pays_what_is_owed, reaches, stripe_customer
-from tests.flows.test_seats_reach_members import has_nothing, opens, team_of
+from tests.support.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.shop_steps import (
+    DAY,
+    HOUR,
+    has_nothing,
+    is_settled,
+    opens,
+    pays_what_is_owed,
+    reaches,
+    stripe_customer,
+    team_of,
+)
 from tests.support.waiting import eventually
 
 HOURS = "mentorship_hours"

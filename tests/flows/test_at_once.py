@@ -4,8 +4,8 @@ import asyncio
 import json
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import GOOD_CARD, Shop
-from tests.flows.test_subscriptions import subscribe_for_free
+from tests.support.shop import GOOD_CARD, Shop
+from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from tallystick.messages import consumables as c
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
-from tests.flows.test_ways_in import WAYS, sent
+from tests.support.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
+from tests.support.shop_steps import WAYS, sent
 from tests.support.waiting import eventually
 
 

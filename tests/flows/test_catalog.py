@@ -6,8 +6,8 @@ from typing import Any
 from tallystick.messages import catalog as c
 from tallystick.messages import subscriptions as m
 from tallystick.subjects import CATALOG_TOKEN
-from tests.flows.shop import Shop, fresh_id
 from tests.support.catalogs import example_catalog
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 NOTHING = c.CatalogChanges()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import FAILS_LATER_CARD, GOOD_CARD, Shop, Told, fresh_id
+from tests.support.shop import FAILS_LATER_CARD, GOOD_CARD, Shop, Told, fresh_id
 from tests.support.waiting import eventually
 
 

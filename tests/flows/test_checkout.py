@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import CANCEL_URL, DECLINED_CARD, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
+from tests.support.shop import CANCEL_URL, DECLINED_CARD, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 

@@ -13,8 +13,8 @@ from sandbox.stripe.deliveries import signature
 from tallystick.messages import catalog as c
 from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks as w
-from tests.flows.shop import Shop, fresh_id
-from tests.flows.test_ways_in import WAYS
+from tests.support.shop import Shop, fresh_id
+from tests.support.shop_steps import WAYS
 from tests.support.stack import WEBHOOK_SECRET
 from tests.support.waiting import eventually
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import Shop
+from tests.support.shop import Shop
 from tests.support.waiting import eventually
 
 INGEST = "webhooks-ingest"

@@ -1,49 +1,19 @@
 """Whole lives of subscriptions, Stripe on a test clock and our jobs on ticks; their numbers come first."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.shop_steps import (
+    DAY,
+    HOUR,
+    create,
+    is_settled,
+    pays_what_is_owed,
+    reaches,
+    stripe_customer,
+)
 from tests.support.waiting import eventually
-
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
-
-
-def create(shop: Shop, price: str = "essential_monthly", **fields: Any) -> m.CreateSubscription:
-    """A command that subscribes the test's customer without a checkout page."""
-    items = [m.ItemToBuy(price=price)]
-    return m.CreateSubscription(command_id=fresh_id("create"), customer=shop.acme, items=items, **fields)
-
-
-def reaches(shop: Shop, clock: str, moment: datetime) -> None:
-    """Let a test clock's time pass until a moment."""
-    params: Any = {"frozen_time": int(moment.timestamp())}
-    shop.stripe.v1.test_helpers.test_clocks.advance(clock, params)
-
-
-async def stripe_customer(shop: Shop) -> str:
-    found = (await shop.billing.ask(m.GetCustomer(customer=shop.acme))).customer
-    return str(found.stripe_customer_id)
-
-
-async def is_settled(shop: Shop, **wanted: Any) -> m.SubscriptionSnapshot:
-    """Wait until the customer's subscription has these values."""
-
-    async def has_them() -> m.SubscriptionSnapshot | None:
-        found = await shop.subscription()
-        return found if all(getattr(found, name) == value for name, value in wanted.items()) else None
-
-    settled: m.SubscriptionSnapshot = await eventually(has_them)
-    return settled
-
-
-async def pays_what_is_owed(shop: Shop, customer_id: str) -> None:
-    """Save a good card and pay the open invoice with it."""
-    shop.saves_card(customer_id)
-    [owed] = shop.stripe.v1.invoices.list({"customer": customer_id, "status": "open"}).data
-    shop.stripe.v1.invoices.pay(owed.id)
 
 
 async def test_forty_days_of_a_monthly_plan(shop: Shop) -> None:

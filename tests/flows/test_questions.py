@@ -8,8 +8,8 @@ import pytest
 from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks as w
 from tallystick.messages.base import Question
-from tests.flows.shop import Shop
-from tests.flows.test_subscriptions import subscribe_for_free
+from tests.support.shop import Shop
+from tests.support.shop_steps import subscribe_for_free
 
 
 async def pages(shop: Shop, question: Question[Any]) -> list[list[Any]]:

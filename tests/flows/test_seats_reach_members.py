@@ -1,45 +1,24 @@
 """Seats and subscriptions together: what members have, when it goes, and what counts of seats cost."""
 
 import asyncio
-from typing import Any
 
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import FAILS_LATER_CARD, Shop, fresh_id
-from tests.flows.test_life import HOUR, is_settled, pays_what_is_owed, reaches, stripe_customer
+from tests.support.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.shop_steps import (
+    HOUR,
+    HOURS,
+    has_nothing,
+    is_settled,
+    opens,
+    pays_what_is_owed,
+    reaches,
+    somebody,
+    stripe_customer,
+    team_of,
+)
 from tests.support.waiting import eventually
-
-HOURS = "mentorship_hours"
-
-
-def somebody() -> Customer:
-    """A user of the host application whom no other test knows."""
-    return Customer(type="user", id=fresh_id("member"))
-
-
-async def opens(shop: Shop, seats: int, **fields: Any) -> s.TeamSnapshot:
-    """A team of so many, once it has been opened."""
-    command = m.CreateSubscription(
-        command_id=fresh_id("create"),
-        customer=shop.acme,
-        items=[m.ItemToBuy(price="team_monthly", quantity=seats)],
-        trial_days=0,
-        **fields,
-    )
-    subscription_id = (await shop.billing.call(command)).subscription.subscription_id
-
-    async def is_open() -> s.TeamSnapshot | None:
-        outcome = await shop.billing.answer(s.GetTeam(subscription_id=subscription_id))
-        return (await team_of(shop, subscription_id)) if outcome.status == "succeeded" else None
-
-    opened: s.TeamSnapshot = await eventually(is_open)
-    return opened
-
-
-async def team_of(shop: Shop, subscription_id: str) -> s.TeamSnapshot:
-    """A team as it stands."""
-    return (await shop.billing.ask(s.GetTeam(subscription_id=subscription_id))).team
 
 
 async def seats_somebody(shop: Shop, team: s.TeamSnapshot) -> tuple[str, Customer]:
@@ -49,11 +28,6 @@ async def seats_somebody(shop: Shop, team: s.TeamSnapshot) -> tuple[str, Custome
     seat = (await shop.billing.call(command)).seat
     await eventually(lambda: shop.bucket(HOURS, member))
     return seat.seat_id, member
-
-
-async def has_nothing(shop: Shop, member: Customer) -> bool:
-    """Whether the bucket has no hours for a member."""
-    return await shop.bucket(HOURS, member) is None
 
 
 async def test_an_invited_member_has_what_the_seat_gives_from_the_claim_to_the_end(shop: Shop) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sandbox.stripe.deliveries import signature
 from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks as w
-from tests.flows.shop import GOOD_CARD, Shop, fresh_id
+from tests.support.shop import GOOD_CARD, Shop, fresh_id
 from tests.support.stack import WEBHOOK_SECRET
 from tests.support.waiting import eventually
 

@@ -5,16 +5,9 @@ from typing import Any
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import FAILS_LATER_CARD, Shop, Told, fresh_id
+from tests.support.shop import FAILS_LATER_CARD, Shop, Told, fresh_id
+from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
-
-
-def subscribe_for_free(shop: Shop, price: str = "starter_free", **fields: Any) -> m.CreateSubscription:
-    """A command that subscribes the test's customer to a free price."""
-    customer = fields.pop("customer", shop.acme)
-    return m.CreateSubscription(
-        command_id=fresh_id("free"), customer=customer, items=[m.ItemToBuy(price=price)], **fields
-    )
 
 
 async def test_cancelled_at_period_end_everything_stays_until_then(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer, Money
 from tallystick.subjects import BALANCES_BUCKET
-from tests.flows.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.shop import FAILS_LATER_CARD, Shop, fresh_id
 from tests.support.waiting import eventually
 
 HOURS = "mentorship_hours"

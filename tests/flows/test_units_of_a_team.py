@@ -7,8 +7,8 @@ from tallystick.messages import consumables as c
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
-from tests.flows.test_seats_reach_members import team_of
+from tests.support.shop import Shop, fresh_id
+from tests.support.shop_steps import team_of
 from tests.support.waiting import eventually
 
 HOURS = "mentorship_hours"

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -12,38 +10,9 @@ import pytest
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Command
-from tests.flows.shop import Shop, fresh_id
-from tests.flows.test_subscriptions import subscribe_for_free
+from tests.support.shop import Shop, fresh_id
+from tests.support.shop_steps import WAYS, outcomes, sent, subscribe_for_free
 from tests.support.waiting import eventually
-
-WAYS = ("requests", "commands")
-
-
-@asynccontextmanager
-async def outcomes(shop: Shop) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """An inbox, and the outcomes that have arrived there."""
-    connection = shop.billing.connection.nats
-    inbox, arrived = connection.new_inbox(), []
-
-    async def keep(message: Any) -> None:
-        arrived.append(json.loads(message.data))
-
-    subscription = await connection.subscribe(inbox, cb=keep)
-    yield inbox, arrived
-    await subscription.unsubscribe()
-
-
-async def sent(shop: Shop, way: str, name: str, body: bytes) -> dict[str, Any]:
-    """The outcome of a body that is sent one way or the other."""
-    connection = shop.billing.connection.nats
-    subject = f"billing.{way}.subscriptions.{name}"
-    if way == "requests":
-        outcome: dict[str, Any] = json.loads((await connection.request(subject, body, timeout=10)).data)
-        return outcome
-    async with outcomes(shop) as (inbox, arrived):
-        await connection.publish(subject, body, headers={"Billing-Reply-To": inbox})
-        answered: list[dict[str, Any]] = await eventually(lambda: arrived)
-        return answered[0]
 
 
 async def test_a_queued_command_sends_its_outcome_where_it_is_asked_to(shop: Shop) -> None:

@@ -26,9 +26,9 @@ from shared.persistence.migrations import ROOT
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import GetCatalog
-from tests.contracts import golden
-from tests.fuzz.mutations import STRANGE, headers, mutated
+from tests.support import golden
 from tests.support.gateway import ADMIN, MANAGE, READ, GatewaySystem, bearer
+from tests.support.mutations import STRANGE, headers, mutated
 from tests.support.stack import WEBHOOK_SUBJECT
 
 OPENAPI = ROOT / "docs" / "openapi.json"

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
-from tests.gateway.visiting import visiting
 from tests.support.gateway import ADMIN, READ, GatewaySystem
+from tests.support.page_visitor import visiting
+from tests.support.shop import Shop, fresh_id
 
 NOT_NOW = "This cannot be shown just now."
 TEAM, TEAMS = 'data-live="team"', 'data-live="teams"'

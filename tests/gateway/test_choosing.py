@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.flows.shop import GOOD_CARD, Shop
-from tests.gateway.visiting import visiting
 from tests.support.gateway import GatewaySystem
+from tests.support.page_visitor import visiting
+from tests.support.shop import GOOD_CARD, Shop
 from tests.support.waiting import eventually
 
 PLANS = "/billing/plans"

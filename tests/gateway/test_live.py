@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
 from tests.support.gateway import ADMIN, READ, GatewaySystem
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 OWN, WHOLE = "/api/v1/billing/feed", "/api/v1/admin/feed"

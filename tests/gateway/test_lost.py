@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.gateway.alone import alone
+from tests.support.standalone_gateway import alone
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "de"}
 PROGRAM = {"Accept": "application/json"}

@@ -11,8 +11,8 @@ import pytest
 from services.gateway.auth.principal import Caller
 from services.gateway.auth.tokens import Tokens
 from tallystick.messages.base import Customer
-from tests.gateway.alone import settings
 from tests.support.gateway import JWT_SECRET, GatewaySystem
+from tests.support.standalone_gateway import settings
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:1"

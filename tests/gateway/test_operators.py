@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from shared.messaging.nats_connection import connect
-from tests.flows.shop import Shop, fresh_id
 from tests.support.gateway import ADMIN, GatewaySystem
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 API = "/api/v1/admin"

@@ -10,9 +10,9 @@ from tallystick.client import CommandRejected
 from tallystick.messages import consumables
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import GetCustomer
-from tests.flows.shop import DECLINED_CARD, FAILS_LATER_CARD, GOOD_CARD, Shop, fresh_id
 from tests.support.browser import PATIENCE_MS, browser, open_page, overflow
 from tests.support.gateway import ADMIN, MANAGE, READ, GatewaySystem, bearer
+from tests.support.shop import DECLINED_CARD, FAILS_LATER_CARD, GOOD_CARD, Shop, fresh_id
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)

@@ -8,8 +8,8 @@ import pytest
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import GatewaySystem
+from tests.support.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 API = "/api/v1/billing"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.alone import alone
 from tests.support.gateway import ADMIN, bearer
+from tests.support.standalone_gateway import alone
 
 TIERS, CANCEL = "/api/v1/billing/page-link", "/api/v1/billing/cancel"
 

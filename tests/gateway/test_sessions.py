@@ -11,9 +11,9 @@ from services.gateway.auth.principal import Caller, scopes_of
 from services.gateway.auth.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions
 from services.gateway.auth.tokens import BadToken
 from tallystick.messages.base import Customer
-from tests.gateway.alone import URL, alone, settings, with_sessions
 from tests.support.gateway import ADMIN, READ, bearer
 from tests.support.servers import NatsServer
+from tests.support.standalone_gateway import URL, alone, settings, with_sessions
 
 LINK = "/api/v1/billing/page-link"
 ACME = Customer(type="organization", id="acme")

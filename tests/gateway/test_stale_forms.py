@@ -9,9 +9,9 @@ from tallystick.client import QuestionRejected
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
-from tests.gateway.visiting import BROWSER, Visitor, visiting
 from tests.support.gateway import GatewaySystem
+from tests.support.page_visitor import BROWSER, Visitor, visiting
+from tests.support.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import READ, GatewaySystem
+from tests.support.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 TEAM, SEATS = "/api/v1/billing/team", "/api/v1/billing/team/seats"

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from services.gateway.auth.tokens import BadToken, KeysAway, Tokens
 from services.gateway.settings import GatewaySettings
 from tallystick.messages.base import Customer
-from tests.gateway.alone import settings
 from tests.support.gateway import JWT_SECRET, SESSION_SECRET, token
+from tests.support.standalone_gateway import settings
 
 ACME = Customer(type="organization", id="acme")
 SEVEN = Customer(type="user", id="7")

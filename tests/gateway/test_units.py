@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
 from tests.support.gateway import ADMIN, READ, GatewaySystem
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 API = "/api/v1/billing"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from services.gateway.application import routed
-from tests.gateway.alone import alone
 from tests.support.gateway import ADMIN, MANAGE, READ, bearer
+from tests.support.standalone_gateway import alone
 
 DOCUMENT = routed().openapi()
 OPERATIONS = [

@@ -6,10 +6,10 @@ import pytest
 from fastapi.routing import APIRoute
 
 from services.gateway.pages.router import ROUTERS
-from tests.gateway.alone import URL, alone, with_sessions
-from tests.gateway.visiting import BROWSER
 from tests.support.gateway import ADMIN, MANAGE, READ, bearer
+from tests.support.page_visitor import BROWSER
 from tests.support.servers import NatsServer
+from tests.support.standalone_gateway import URL, alone, with_sessions
 
 OPEN = {("GET", "/session"), ("POST", "/language"), ("GET", "/claim/{token}")}
 """A link says itself who comes, a language is no secret, and who is invited may look before signing in."""

@@ -1,6 +1,6 @@
 """The world most tests of handlers begin in; a test file that needs another one opens its own shop."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,16 +11,14 @@ from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog
-from tests.handlers.crew import CREW_CATALOG, Crew
-from tests.handlers.recharge_world import RechargeWorld, recharge_world
-from tests.handlers.subscription_world import World
-from tests.handlers.units_world import UnitsWorld
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 from tests.support.stripe import SECRET_KEY, StripeStandIn
-
-OpenShop = Callable[..., Awaitable[World]]
+from tests.support.worlds.balances import UnitsWorld
+from tests.support.worlds.plan_changes import CREW_CATALOG, Crew
+from tests.support.worlds.recharges import RechargeWorld, recharge_world
+from tests.support.worlds.subscriptions import OpenShop, World
 
 
 @pytest.fixture

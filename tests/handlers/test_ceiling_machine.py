@@ -11,11 +11,11 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from services.consumables.app import service
-from tests.handlers.ceiling_machine import CeilingMachine
-from tests.handlers.grants_world import Grants
-from tests.handlers.test_unit_machine import audited
-from tests.support.machines import looking
 from tests.support.runtime import Bound
+from tests.support.state_machines.audit import audited
+from tests.support.state_machines.limit_ceiling import CeilingMachine
+from tests.support.state_machines.settings import looking
+from tests.support.worlds.grants import Grants
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.crew import FEBRUARY, MIDDLE, Crew, amounts, told_lines
-from tests.handlers.subscription_world import ACME
+from tests.support.worlds.plan_changes import FEBRUARY, MIDDLE, Crew, amounts, told_lines
+from tests.support.worlds.subscriptions import ACME
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -13,8 +13,8 @@ from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.runtime import Bound
+from tests.support.worlds.subscriptions import ACME, World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -11,7 +11,8 @@ from shared.runtime.tuning import GROUP_COMMIT_MAX_ITEMS, MESSAGE_MAX_BYTES
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import BALANCES_BUCKET, CHANGE_FEED_STREAM
-from tests.handlers.units_world import (
+from tests.support.runtime import NOON
+from tests.support.worlds.balances import (
     ACME,
     ANN,
     BOB,
@@ -23,7 +24,6 @@ from tests.handlers.units_world import (
     SEAT_OF_BOB,
     UnitsWorld,
 )
-from tests.support.runtime import NOON
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Outcome
-from tests.handlers.units_world import ACME, ANN, BOB, POOL, UnitsWorld
+from tests.support.worlds.balances import ACME, ANN, BOB, POOL, UnitsWorld
 
 
 @pytest.fixture

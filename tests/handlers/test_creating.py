@@ -9,8 +9,8 @@ import pytest
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import ApplyCatalog
-from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.catalogs import team_catalog
+from tests.support.worlds.subscriptions import ACME, World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

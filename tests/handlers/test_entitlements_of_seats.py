@@ -17,8 +17,7 @@ from services.subscriptions.entitlements.refresh import refresh_entitlements
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.handlers.conftest import OpenShop
-from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
 ANN, BEN = Customer(type="user", id="ann"), Customer(type="user", id="ben")
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)

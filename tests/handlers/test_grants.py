@@ -9,7 +9,8 @@ import pytest
 from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
-from tests.handlers.grants_world import (
+from tests.support.runtime import Bound
+from tests.support.worlds.grants import (
     ACME,
     JANUARY,
     OWN,
@@ -19,7 +20,6 @@ from tests.handlers.grants_world import (
     item,
     team_item,
 )
-from tests.support.runtime import Bound
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.crew import FEBRUARY, NEW_YEAR, Crew
-from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.worlds.plan_changes import FEBRUARY, NEW_YEAR, Crew
+from tests.support.worlds.subscriptions import ACME, World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -17,12 +17,12 @@ from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages.catalog import ApplyCatalog
-from tests.handlers.lifecycle_machine import Lifecycle
-from tests.handlers.lifecycle_rules import CATALOG, Feed
-from tests.handlers.subscription_world import World
-from tests.support.machines import looking
 from tests.support.runtime import Bound
+from tests.support.state_machines.lifecycle_rules import CATALOG, Feed
+from tests.support.state_machines.settings import looking
+from tests.support.state_machines.subscription_lifecycle import Lifecycle
 from tests.support.stripe import SECRET_KEY, StripeStandIn
+from tests.support.worlds.subscriptions import World
 
 pytestmark = [
     # The SDK's own way of calling httpx.

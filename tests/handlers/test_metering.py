@@ -11,9 +11,9 @@ from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.handlers.subscription_world import ACME, World
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn
+from tests.support.worlds.subscriptions import ACME, World
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -9,8 +9,8 @@ import pytest
 from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
-from tests.handlers.grants_world import ACME, JANUARY, OWN, Grants, day, gives, item, more, none_of
 from tests.support.runtime import Bound
+from tests.support.worlds.grants import ACME, JANUARY, OWN, Grants, day, gives, item, more, none_of
 
 
 @pytest.fixture

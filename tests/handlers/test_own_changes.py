@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.conftest import OpenShop
-from tests.handlers.crew import CREW_CATALOG, FEBRUARY, MIDDLE, NEW_YEAR, bought
-from tests.handlers.subscription_world import ACME, World
+from tests.support.worlds.plan_changes import CREW_CATALOG, FEBRUARY, MIDDLE, NEW_YEAR, bought
+from tests.support.worlds.subscriptions import ACME, OpenShop, World
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from services.consumables.grants.bulk_renewal_sql import BOUNDARY
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import Interval
 from tallystick.messages.consumables import ConsumableEvent
-from tests.benchmarks.grant_renewal_seats import make_seats
-from tests.handlers.grants_world import Grants, day, gives, item
+from tests.support.due_seat_grants import make_seats
 from tests.support.runtime import Bound
 from tests.support.servers import PostgresServer
+from tests.support.worlds.grants import Grants, day, gives, item
 
 ANCHORS = [
     datetime(2024, 1, 31, 23, 59, 59, 999999, tzinfo=UTC),

@@ -8,7 +8,8 @@ import pytest
 from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
-from tests.handlers.grants_world import (
+from tests.support.runtime import Bound
+from tests.support.worlds.grants import (
     ACME,
     JANUARY,
     OWN,
@@ -17,7 +18,6 @@ from tests.handlers.grants_world import (
     gives,
     item,
 )
-from tests.support.runtime import Bound
 
 
 @pytest.fixture

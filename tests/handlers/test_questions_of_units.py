@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tallystick.messages import consumables as m
-from tests.handlers.units_world import (
+from tests.support.runtime import NOON
+from tests.support.worlds.balances import (
     ACME,
     ANN,
     BOB,
@@ -18,7 +19,6 @@ from tests.handlers.units_world import (
     SEAT_OF_BOB,
     UnitsWorld,
 )
-from tests.support.runtime import NOON
 
 
 @pytest.fixture

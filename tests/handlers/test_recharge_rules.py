@@ -8,8 +8,8 @@ import pytest
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Money
 from tallystick.messages.catalog import FeatureEvent
-from tests.handlers.grants_world import Grants, item
-from tests.handlers.recharge_world import ACCOUNT, FEATURE, PRICE, RechargeWorld
+from tests.support.worlds.grants import Grants, item
+from tests.support.worlds.recharges import ACCOUNT, FEATURE, PRICE, RechargeWorld
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -7,8 +7,8 @@ import pytest
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
-from tests.handlers.grants_world import ANN, POOL, Grants, gives, item, team_item
-from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld
+from tests.support.worlds.grants import ANN, POOL, Grants, gives, item, team_item
+from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

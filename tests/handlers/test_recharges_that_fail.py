@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tallystick.messages import consumables as m
-from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld
+from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

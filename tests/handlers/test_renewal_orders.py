@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.worlds.subscriptions import ACME, World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.crew import FEBRUARY, MIDDLE, Crew, bought
+from tests.support.worlds.plan_changes import FEBRUARY, MIDDLE, Crew, bought
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -11,8 +11,8 @@ from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages.base import Command, Question
-from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
 from tests.support.runtime import Bound
+from tests.support.worlds.seats import ACME, SECRET, SeatWorld, user
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
-from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
-from tests.handlers.subscription_world import World
 from tests.support.answering import answering
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.worlds.seats import ACME, SECRET, SeatWorld, user
+from tests.support.worlds.subscriptions import World
 
 
 @dataclass(slots=True)

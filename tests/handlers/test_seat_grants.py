@@ -7,7 +7,8 @@ import pytest
 
 from services.consumables.app import service
 from tallystick.messages import consumables as m
-from tests.handlers.grants_world import (
+from tests.support.runtime import Bound
+from tests.support.worlds.grants import (
     ANN,
     BOB,
     JANUARY,
@@ -18,7 +19,6 @@ from tests.handlers.grants_world import (
     gives,
     team_item,
 )
-from tests.support.runtime import Bound
 
 SEAT = "seat:seat_1"
 

@@ -16,8 +16,8 @@ from shared.operations.audit import Live
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.subjects import Subjects
-from tests.handlers.seat_world import SECRET, SeatWorld
 from tests.support.runtime import Bound
+from tests.support.worlds.seats import SECRET, SeatWorld
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
-from tests.handlers.seat_world import SECRET, SUBSCRIPTION, SeatWorld, team_item, user
 from tests.support.runtime import Bound
+from tests.support.worlds.seats import SECRET, SUBSCRIPTION, SeatWorld, team_item, user
 
 
 @pytest.fixture

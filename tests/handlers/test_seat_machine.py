@@ -22,12 +22,12 @@ from shared.messaging.service_client import ServiceClient
 from shared.operations.audit import Live, VersionsHaveNoGaps
 from shared.runtime.settings import CommonSettings
 from tallystick.subjects import Subjects
-from tests.handlers.seat_machine import Seats
-from tests.handlers.seat_model import Subscriptions
-from tests.handlers.seat_world import SECRET, SeatWorld
-from tests.support.machines import looking
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.state_machines.seat_model import Subscriptions
+from tests.support.state_machines.seats import Seats
+from tests.support.state_machines.settings import looking
+from tests.support.worlds.seats import SECRET, SeatWorld
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -12,8 +12,8 @@ from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
-from tests.handlers.seat_world import ACME, SECRET, SeatWorld, user
 from tests.support.runtime import Bound
+from tests.support.worlds.seats import ACME, SECRET, SeatWorld, user
 
 NATS_MAX_PAYLOAD_BYTES = 1_048_576
 """`max_payload` in deploy/nats.conf."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.crew import FEBRUARY, MIDDLE, Crew, amounts, bought
-from tests.handlers.subscription_world import ACME, gapless
+from tests.support.worlds.plan_changes import FEBRUARY, MIDDLE, Crew, amounts, bought
+from tests.support.worlds.subscriptions import ACME, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

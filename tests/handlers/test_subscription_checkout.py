@@ -11,10 +11,9 @@ from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.dunning.grace import Dunning
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.handlers.conftest import OpenShop
-from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
+from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
 ANN = Customer(type="user", id="ann")
 

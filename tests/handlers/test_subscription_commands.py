@@ -9,8 +9,7 @@ import pytest
 from services.subscriptions.lifecycle import renewal
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.handlers.conftest import OpenShop
-from tests.handlers.subscription_world import ACME, World, gapless
+from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

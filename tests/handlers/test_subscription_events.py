@@ -11,8 +11,8 @@ import pytest
 
 from shared.messaging.redelivery import Undeliverable
 from tallystick.messages import subscriptions as m
-from tests.handlers.subscription_world import ACME, CONSUMER, World, gapless, stripe_event
 from tests.support.stripe import SECRET_KEY
+from tests.support.worlds.subscriptions import ACME, CONSUMER, World, gapless, stripe_event
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

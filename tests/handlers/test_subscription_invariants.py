@@ -13,9 +13,8 @@ from shared.operations.audit import Live
 from shared.operations.provision import provision_nats
 from tallystick.messages import subscriptions as m
 from tallystick.subjects import Subjects
-from tests.handlers.conftest import OpenShop
-from tests.handlers.subscription_world import ACME, World
 from tests.support.servers import NatsServer
+from tests.support.worlds.subscriptions import ACME, OpenShop, World
 
 
 def _free(world: World) -> m.CreateSubscription:

@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.conftest import OpenShop
-from tests.handlers.subscription_world import ACME, World, gapless
 from tests.support.catalogs import team_catalog
+from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -9,11 +9,11 @@ from services.subscriptions import app
 from services.subscriptions.stripe.client import StripeGateway
 from shared.runtime.settings import Settings
 from tallystick.messages import catalog
-from tests.handlers.subscription_world import World
-from tests.handlers.test_end_of_retries import HOUR, Debtor
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn
+from tests.support.worlds.failing_payments import HOUR, Debtor
+from tests.support.worlds.subscriptions import World
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

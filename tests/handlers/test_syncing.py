@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.subscription_world import World, gapless
+from tests.support.worlds.subscriptions import World, gapless
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -13,8 +13,8 @@ from shared.messaging.service_client import ServiceClient
 from shared.runtime.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
-from tests.handlers.seat_world import ACME, PERIOD_END, SECRET, SUBSCRIPTION, SeatWorld, team_item, user
 from tests.support.runtime import Bound
+from tests.support.worlds.seats import ACME, PERIOD_END, SECRET, SUBSCRIPTION, SeatWorld, team_item, user
 
 
 @pytest.fixture

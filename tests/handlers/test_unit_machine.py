@@ -9,19 +9,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
-from psycopg.rows import dict_row
 
 from services.consumables.app import service
-from services.consumables.invariants import INVARIANTS, Agreeing
-from shared.operations.audit import Live, VersionsHaveNoGaps
-from tallystick.subjects import Subjects
-from tests.handlers.unit_machine import Units
-from tests.handlers.units_world import UnitsWorld
-from tests.support.machines import looking
 from tests.support.runtime import Bound
+from tests.support.state_machines.audit import audited
+from tests.support.state_machines.balance import Units
+from tests.support.state_machines.settings import looking
+from tests.support.worlds.balances import UnitsWorld
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -33,19 +29,6 @@ async def opened(database: str) -> AsyncIterator[UnitsWorld]:
     await world.set_up()
     yield world
     await world.bound.close()
-
-
-async def audited(database: str) -> list[str]:
-    """What the audit finds in the tables."""
-    connection = await psycopg.AsyncConnection.connect(database, autocommit=True, row_factory=dict_row)
-    nobody: Any = None
-    live = Live(connection, nobody, Subjects())
-    checked = [one for one in INVARIANTS if isinstance(one, Agreeing)]
-    assert checked
-    found = [wrong for one in checked for wrong in await one.violations(live)]
-    found += await VersionsHaveNoGaps("consumables").violations(live)
-    await connection.close()
-    return found
 
 
 def test_any_order_agrees_with_the_model(service_database: str) -> None:

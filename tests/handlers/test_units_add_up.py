@@ -13,10 +13,10 @@ from shared.operations import audit_helpers
 from shared.operations.audit import Live
 from tallystick.messages import consumables as m
 from tallystick.subjects import BALANCES_BUCKET, Subjects, kv_subject
-from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
-from tests.handlers.subscription_world import ACME, World
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld, recharge_world
+from tests.support.worlds.subscriptions import ACME, World
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

@@ -9,8 +9,8 @@ import pytest
 from services.consumables.ledger.repository import OVERDUE_MAX
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command
-from tests.handlers.units_world import ACME, ANN, MEMBERS, OWN, POOL, SEAT_OF_ANN, UnitsWorld
 from tests.support.runtime import NOON
+from tests.support.worlds.balances import ACME, ANN, MEMBERS, OWN, POOL, SEAT_OF_ANN, UnitsWorld
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from shared.errors import Unavailable
 from tallystick.messages import catalog
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
-from tests.handlers.recharge_world import ACCOUNT, FEATURE, RechargeWorld, recharge_world
-from tests.handlers.subscription_world import ACME, World
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld, recharge_world
+from tests.support.worlds.subscriptions import ACME, World
 
 # The SDK's own way of calling httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

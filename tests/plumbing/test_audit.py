@@ -23,10 +23,10 @@ from shared.operations.audit import (
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from tallystick.subjects import Subjects
-from tests.plumbing.toy import Charge, Increment, Outside
 from tests.support.raw_nats import publish_raw
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy.service import Charge, Increment, Outside
 
 FEED = "BILLING_CHANGE_FEED"
 

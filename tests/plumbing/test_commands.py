@@ -8,9 +8,9 @@ import pytest
 from shared.messaging.external_command import Steps
 from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
-from tests.plumbing import toy
-from tests.plumbing.toy import Charge, Fill, GetCounter, Increment, Outside
 from tests.support.runtime import Bound
+from tests.support.toy import service as toy
+from tests.support.toy.service import Charge, Fill, GetCounter, Increment, Outside
 
 
 async def test_a_command_takes_effect_and_tells_of_it(counters: Bound) -> None:

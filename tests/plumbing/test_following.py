@@ -15,8 +15,8 @@ from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime.service import Service
 from shared.runtime.tracing import handling
 from tallystick.subjects import SERVICE_FEED_STREAM
-from tests.plumbing import toy
 from tests.support.runtime import NOON, Bound
+from tests.support.toy import service as toy
 from tests.support.waiting import eventually
 
 SUBJECT = "billing.change_feed.counter.organization_acme.movedV1"

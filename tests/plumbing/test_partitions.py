@@ -11,8 +11,8 @@ from psycopg import errors
 from shared.persistence.database import make_engine
 from shared.persistence.migrations import service_names
 from shared.persistence.partitions import tend_partitions
-from tests.plumbing import toy
 from tests.support.runtime import NOON, Bound, role_url
+from tests.support.toy import service as toy
 
 INBOX_AND_OUTBOX = ["opened a partition of inbox", "opened a partition of outbox"]
 

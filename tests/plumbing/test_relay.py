@@ -17,9 +17,9 @@ from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from shared.runtime.tuning import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from tallystick.tasks import end
-from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy.service import Increment
 from tests.support.waiting import eventually
 
 FEED = "BILLING_CHANGE_FEED"

@@ -13,9 +13,9 @@ from shared.messaging.relay import SETTINGS, PositionAhead, Relay
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from shared.operations.restore_repair import is_ahead, put_right
-from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy.service import Increment
 
 FEED = "BILLING_CHANGE_FEED"
 ELSEWHERE = 1_000_000_000

@@ -18,10 +18,10 @@ from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime import worker as worker_module
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 from tests.support.workers import is_ready, running
 

@@ -13,8 +13,8 @@ from shared.messaging import redelivery
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.persistence.unit_of_work import Transactions
 from shared.runtime.service import Service
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start
 from tests.support.waiting import eventually
 
 

@@ -17,10 +17,10 @@ from shared.errors import Rejected
 from shared.messaging import redelivery
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.service import Service
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 from tests.support.workers import is_ready
 

@@ -3,10 +3,10 @@
 import pytest
 from nats.aio.client import Client
 
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
 from tests.support.raw_nats import publish_raw
 from tests.support.servers import NatsServer
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 
 QUEUED = b"billing.commands.toy."

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.plumbing.conftest import connection, counters, outside, start
 from tests.support.servers import NatsServer
+from tests.support.toy.fixtures import connection, counters, outside, start
 
 __all__ = ["connection", "counters", "deployed", "outside", "start"]
 

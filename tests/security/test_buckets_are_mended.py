@@ -8,9 +8,9 @@ from shared.messaging.nats_connection import connect
 from shared.operations.audit import audit
 from shared.operations.replay import replay
 from tallystick.subjects import ENTITLEMENTS_BUCKET, kv_subject
-from tests.flows.shop import Shop
-from tests.flows.test_subscriptions import subscribe_for_free
 from tests.support.raw_nats import publish_raw
+from tests.support.shop import Shop
+from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
 
 STARTER = {"products": 10, "orders": 10, "team_members": 1}

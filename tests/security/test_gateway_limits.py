@@ -13,8 +13,8 @@ from services.gateway.auth.tokens import LIFETIME_MAX_SECONDS, BadToken, Tokens
 from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
 from tallystick.messages.base import Customer
-from tests.gateway.alone import alone, settings
 from tests.support.gateway import bearer, token
+from tests.support.standalone_gateway import alone, settings
 
 ACME = Customer(type="organization", id="acme")
 HOST = Caller(ACME, None, scopes_of("billing:manage"), time.time() + 60)

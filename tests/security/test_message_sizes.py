@@ -19,8 +19,8 @@ from shared.runtime.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYT
 from shared.runtime.worker import Worker
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 
 MAX_PAYLOAD = 1_048_576

@@ -29,9 +29,9 @@ from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import ApplyCatalog
 from tallystick.subjects import ENTITLEMENTS_BUCKET
-from tests.flows.shop import Shop, fresh_id
 from tests.support.catalogs import example_catalog
 from tests.support.servers import scratch_directory
+from tests.support.shop import Shop, fresh_id
 from tests.support.stack import System, whole_system
 from tests.support.waiting import eventually
 

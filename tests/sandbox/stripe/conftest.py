@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.sandbox.stripe.stand_in import Receiver, StandIn
+from tests.support.sandbox_stripe.stand_in import Receiver, StandIn
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import stripe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 TIERS: tuple[tuple[int | str, int], ...] = ((5, 1000), (10, 800), ("inf", 500))
 HALF = "2026-01-16T12:00:00"

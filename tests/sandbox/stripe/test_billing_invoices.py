@@ -15,8 +15,8 @@ from sandbox.stripe.prices import create_price
 from sandbox.stripe.resources import register
 from sandbox.stripe.server import make_account
 from sandbox.stripe.subscriptions import create_subscription
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 FIELDS = {
     "billing.meter": (

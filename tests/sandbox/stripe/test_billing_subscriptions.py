@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import stripe
 
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 SUCCESS = "https://shop.example/ok?session={CHECKOUT_SESSION_ID}"
 CANCEL = "https://shop.example/no"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 def a_customer_with(stand_in: StandIn, token: str) -> tuple[str, str]:

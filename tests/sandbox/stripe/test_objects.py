@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox.stripe.object_fields import FIELDS
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.object_fields import FIELDS
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 def make_everything(stand_in: StandIn, browser: httpx.Client) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 def test_a_recurring_price_of_a_new_product(stand_in: StandIn) -> None:

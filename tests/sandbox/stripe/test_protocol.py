@@ -9,7 +9,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import SECRET_KEY, StandIn
+from tests.support.sandbox_stripe.stand_in import SECRET_KEY, StandIn
 
 
 def test_a_wrong_key_is_refused_without_being_shown(stand_in: StandIn) -> None:

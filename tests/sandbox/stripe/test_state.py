@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import stripe
 
-from tests.sandbox.stripe.stand_in import SECRET_KEY, WEBHOOK_SECRET, Receiver, eventually
+from tests.support.sandbox_stripe.stand_in import SECRET_KEY, WEBHOOK_SECRET, Receiver, eventually
 
 
 def free_port() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sandbox.stripe.stand_in import WEBHOOK_SECRET, Receiver, StandIn, eventually
+from tests.support.sandbox_stripe.stand_in import WEBHOOK_SECRET, Receiver, StandIn, eventually
 
 
 @pytest.fixture

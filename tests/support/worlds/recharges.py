@@ -17,10 +17,10 @@ from tallystick.messages import consumables as m
 from tallystick.messages.base import Command, Customer, Question
 from tallystick.messages.subscriptions import InvoiceEvent
 from tallystick.subjects import COMMANDS_STREAM
-from tests.handlers.subscription_world import ACME, World
 from tests.support.answering import answering
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.worlds.subscriptions import ACME, World
 
 ACCOUNT = "customer:organization_acme"
 FEATURE = "hours"

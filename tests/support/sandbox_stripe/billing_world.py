@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 START = "2026-01-01"
 

@@ -20,7 +20,7 @@ from services.subscriptions.snapshots import state_of_row
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tallystick.subjects import CHANGE_FEED_STREAM
-from tests.handlers.subscription_world import World
+from tests.support.worlds.subscriptions import World
 
 VOLUME = [
     {"up_to": 5, "unit_amount": 1000},

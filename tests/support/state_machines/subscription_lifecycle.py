@@ -16,8 +16,15 @@ from services.subscriptions.app import service
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import COMMON_REJECTIONS, Command, Customer, Outcome, Question
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES
-from tests.handlers.lifecycle_rules import ACTIVE_FEATURES, Change, Feed, Ledger, Life, periods_are_paid_once
-from tests.handlers.subscription_world import World
+from tests.support.state_machines.lifecycle_rules import (
+    ACTIVE_FEATURES,
+    Change,
+    Feed,
+    Ledger,
+    Life,
+    periods_are_paid_once,
+)
+from tests.support.worlds.subscriptions import World
 
 Run = Callable[[Any], Any]
 BEGIN = datetime(2031, 1, 31, 9, tzinfo=UTC)

@@ -1,10 +1,10 @@
-"""The golden files: one example of each message, written once, that every later version must take."""
+"""The golden files in `tests/contracts/golden`: an example of each message."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-DIRECTORY = Path(__file__).with_name("golden")
+DIRECTORY = Path(__file__).parents[1] / "contracts" / "golden"
 
 
 def read(name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tallystick.messages import subscriptions as s
-from tests.handlers.seat_world import PERIOD_END, SeatWorld, team_item
+from tests.support.worlds.seats import PERIOD_END, SeatWorld, team_item
 
 MOST_SEATS = 6
 Answer = Literal["yes", "no", "silence"]

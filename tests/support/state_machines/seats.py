@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tallystick.messages import seats as m
 from tallystick.messages.base import Command, Customer
-from tests.handlers.seat_model import MOST_SEATS, Answer, ModelSeat, Subscriptions
-from tests.handlers.seat_world import SeatWorld, team_item, user
+from tests.support.state_machines.seat_model import MOST_SEATS, Answer, ModelSeat, Subscriptions
+from tests.support.worlds.seats import SeatWorld, team_item, user
 
 WEEK = timedelta(days=7)
 EMAILS = st.integers(0, 5).map(lambda number: f"person{number}@example.com")

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command, Customer, Event, Outcome
-from tests.handlers.grants_world import Grants, day, gives, item, more, none_of
+from tests.support.worlds.grants import Grants, day, gives, item, more, none_of
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 PLACES = st.sampled_from([0, 1, 2, 3, 5, 8, 13, None])

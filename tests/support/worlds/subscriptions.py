@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -183,3 +184,6 @@ def stripe_event(
         "created": at,
         "data": {"object": {**copy.deepcopy(subscription), **fields}},
     }
+
+
+OpenShop = Callable[..., Awaitable[World]]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.messages import subscriptions as m
-from tests.handlers.subscription_world import ACME, World
+from tests.support.worlds.subscriptions import ACME, World
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 MIDDLE = datetime(2026, 1, 16, 12, tzinfo=UTC)

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Command, Customer, Outcome
-from tests.handlers.units_world import HOURS, MEMBERS, UnitsWorld
 from tests.support.runtime import NOON
+from tests.support.worlds.balances import HOURS, MEMBERS, UnitsWorld
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 State = Literal["free", "used", "held", "gone"]

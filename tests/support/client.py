@@ -8,6 +8,9 @@ from typing import Any
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
+from sandbox.managed_process import Child
+from sandbox.nats import Nats
+
 WAIT_SECONDS = 15.0
 
 
@@ -79,3 +82,23 @@ async def emit(
         await admin.jetstream().publish(
             f"billing.change_feed.{entity}.{customer}.{event}", json.dumps(body).encode(), timeout=5
         )
+
+
+class OwnNats:
+    """A NATS that the test may kill and start again."""
+
+    def __init__(self, server: Nats, child: Child) -> None:
+        self.server = server
+        self._child = child
+
+    def kill(self) -> None:
+        """Stop it, as a machine that goes down."""
+        self._child.kill()
+
+    def start(self) -> None:
+        """Start it again on the same files."""
+        self._child = self.server.start(self.server.store.parent / "log")
+
+    def end(self) -> None:
+        """Stop what the test left running."""
+        self._child.stop()
