@@ -228,9 +228,7 @@ async def test_no_dead_letters_are_no_lines(run: Command) -> None:
     assert (await run("dead-letters", "retry", "--all")).out == "✓ 0 sent back\n"
 
 
-async def test_dead_letters_are_sent_back_by_number_or_those_of_one_handler(
-    run: Command, admin: NatsClient
-) -> None:
+async def test_dead_letters_are_retried_by_number_or_by_handler(run: Command, admin: NatsClient) -> None:
     for handler in ("replay", "reconcile", "replay"):
         headers = {**DEAD_LETTER, "Billing-Handler": handler}
         await admin.jetstream().publish(f"billing.dead_letters.webhooks.{handler}", b"{}", headers=headers)
@@ -313,7 +311,7 @@ async def test_the_doctor_finds_what_is_missing(run: Command, admin: NatsClient)
         assert found[consumer]["detail"] == "is missing: its service hears nothing from there"
 
 
-def test_the_doctor_knows_every_stream_and_consumer_that_is_provisioned() -> None:
+def test_the_doctor_knows_every_provisioned_stream_and_consumer() -> None:
     layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks")
     assert set(jetstream.STREAMS) == set(layout.streams)
     known = {name: stream for stream, names in jetstream.CONSUMERS.items() for name in names}

@@ -43,7 +43,7 @@ async def test_the_mirror_is_full_once_entered(client: tallystick.Client, admin:
         assert last.quantity == 2_499
 
 
-async def test_a_bucket_that_is_being_written_while_the_mirror_fills_arrives_completely(
+async def test_writes_during_the_initial_fill_all_reach_the_mirror(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
     writing = asyncio.gather(
@@ -139,7 +139,7 @@ async def test_of_a_value_that_cannot_be_read_the_one_before_is_kept(
         assert mirror.problems == {}
 
 
-async def test_what_cannot_be_read_from_the_beginning_allows_nothing_and_is_named(
+async def test_an_unreadable_entry_allows_nothing_and_is_named(
     client: tallystick.Client, admin: NatsClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "tallystick")  # the command line, in the same process, has it quieter
@@ -193,7 +193,7 @@ async def test_a_quiet_mirror_stays_fresh_and_says_so(client: tallystick.Client)
         assert mirror.pending == 0
 
 
-async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(own_nats: OwnNats) -> None:
+async def test_the_mirror_is_complete_after_an_outage(own_nats: OwnNats) -> None:
     await described(own_nats.server).provision()
     admin = await nats.connect(own_nats.server.url("admin"))
     await put(admin, "user_1.exports")

@@ -23,7 +23,7 @@ async def test_a_call_returns_the_typed_result(client: tallystick.Client, admin:
     assert asked == [{"command_id": "replay-1", "event_ids": ["evt_1"]}]
 
 
-async def test_a_call_is_repeated_with_the_same_id_until_the_service_can_tell(
+async def test_a_call_is_retried_with_the_same_id_until_answered(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
     asked = await answer(admin, "billing.requests.webhooks.replay", UNAVAILABLE, UNAVAILABLE, DONE)
@@ -116,7 +116,7 @@ async def test_an_absent_server_is_said_without_the_password() -> None:
     assert "secret" not in str(unreachable.value)
 
 
-async def test_a_message_that_is_too_large_with_its_headers_is_refused_before_it_leaves(
+async def test_a_message_too_large_with_headers_is_never_sent(
     client: tallystick.Client,
 ) -> None:
     large = {"Large": "x" * 1_048_576}

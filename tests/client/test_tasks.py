@@ -31,7 +31,7 @@ async def breaks() -> None:
     raise ValueError("broken")
 
 
-async def test_a_task_that_overhears_its_cancellation_is_cancelled_again(
+async def test_a_task_that_ignores_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tasks, "CANCELLED_AGAIN_SECONDS", 0.05)

@@ -22,7 +22,7 @@ def parsed_and_written(model: type[BaseModel], document: dict[str, Any]) -> Any:
     return json.loads(model.model_validate_json(json.dumps(document)).model_dump_json(exclude_unset=True))
 
 
-def test_every_message_has_an_example_and_every_example_a_message() -> None:
+def test_messages_and_examples_match_one_to_one() -> None:
     assert golden.names() == set(ASKED) | set(FED)
 
 

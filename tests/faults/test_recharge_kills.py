@@ -133,7 +133,7 @@ class Buyer:
 
 
 @pytest.mark.timeout(420)
-async def test_whatever_dies_each_recharge_is_paid_once_and_granted_once(system: System) -> None:
+async def test_after_any_kill_each_recharge_is_paid_and_granted_once(system: System) -> None:
     client = stripe.StripeClient(STRIPE_KEY, base_addresses={"api": system.stripe_url})
     running = system.stack
     async with tallystick.connect(running.nats.users["client"]) as billing:

@@ -142,7 +142,7 @@ async def totals(billing: tallystick.Client, customer: Customer) -> list[int]:
 
 
 @pytest.mark.timeout(180)
-async def test_killed_before_the_subscription_is_asked_the_limit_holds_and_the_change_is_made_once(
+async def test_a_kill_before_asking_subscriptions_changes_once(
     system: System, billing: tallystick.Client
 ) -> None:
     # Five seats, one taken; to two, at once. Until that is decided nobody gets the third.
@@ -166,7 +166,7 @@ async def test_killed_before_the_subscription_is_asked_the_limit_holds_and_the_c
 
 
 @pytest.mark.timeout(180)
-async def test_killed_after_the_subscription_has_changed_it_is_charged_once_and_written(
+async def test_a_kill_after_the_subscription_changed_charges_once(
     system: System, billing: tallystick.Client
 ) -> None:
     # Five seats at 10.00; three more in the first moment of the month: 30.00 at once.
@@ -202,7 +202,7 @@ async def test_killed_after_the_subscription_has_changed_it_is_charged_once_and_
 
 
 @pytest.mark.timeout(180)
-async def test_killed_while_seats_holds_to_fewer_the_change_is_made_and_the_limit_lifted(
+async def test_a_kill_during_a_seat_hold_changes_and_lifts_the_hold(
     system: System, billing: tallystick.Client
 ) -> None:
     # Five seats, one taken; the subscription itself is asked for three.

@@ -162,7 +162,7 @@ async def test_charges_by_both_ways_in_are_collected_once_each(shop: Shop) -> No
         assert sorted(paid, key=str) == [None, "setup-1500", "setup-2500"]
 
 
-async def test_a_charge_needs_a_card_that_works_and_the_portal_a_stripe_customer(shop: Shop) -> None:
+async def test_charges_need_a_card_and_the_portal_a_stripe_customer(shop: Shop) -> None:
     theirs = (await shop.register()).stripe_customer_id
     assert (await shop.refused(charge(shop, 1500, "none")))[0] == "payment_method_required"
     shop.saves_card(str(theirs), "pm_card_chargeCustomerFail")

@@ -119,7 +119,7 @@ async def recharges(shop: Shop, account: str) -> list[tuple[str, int, str | None
     return [(one.status, one.quantity, one.reason) for one in reversed(page.items)]
 
 
-async def test_a_pool_of_100_is_recharged_once_when_less_than_20_are_left(shop: Shop) -> None:
+async def test_a_pool_is_recharged_once_below_its_threshold(shop: Shop) -> None:
     # 100 − 30 − 40 − 20 = 10, and 50 more for 15.00 each are 750.00: 60.
     async with shop.feed() as told:
         stripe_id = await register(shop)
@@ -144,7 +144,7 @@ async def test_a_pool_of_100_is_recharged_once_when_less_than_20_are_left(shop: 
         assert [line.description for line in invoice.lines] == ["50 × Mentorship hours"]
 
 
-async def test_a_cap_of_100_00_cuts_the_second_recharge_and_skips_the_third_once(shop: Shop) -> None:
+async def test_a_cap_cuts_the_second_recharge_and_skips_the_third(shop: Shop) -> None:
     # 5 × 15.00 = 75.00; of the 25.00 left 1 × 15.00; of the 10.00 left nothing.
     stripe_id = await register(shop)
     account, (a, _, _) = await opens_pool(shop)
@@ -165,7 +165,7 @@ async def test_a_cap_of_100_00_cuts_the_second_recharge_and_skips_the_third_once
     assert await collected(shop, stripe_id) == [7_500, 1_500]
 
 
-async def test_a_card_that_is_declined_buys_nothing_and_stops_after_three_times(shop: Shop) -> None:
+async def test_three_declined_recharges_suspend_auto_recharge(shop: Shop) -> None:
     stripe_id = await register(shop, FAILS_LATER_CARD)
     account, (a, _, _) = await opens_pool(shop)
     await sets_rule(shop, account)

@@ -39,7 +39,7 @@ def with_wax(name: str = "Sealing wax") -> dict[str, Any]:
     return document
 
 
-async def test_the_example_is_in_stripe_and_applying_it_again_changes_nothing(shop: Shop) -> None:
+async def test_applying_the_example_again_changes_nothing_in_stripe(shop: Shop) -> None:
     found = (await shop.billing.ask(c.GetCatalog())).catalog
     document = example_catalog()
     assert [product.code for product in found.products] == [item["code"] for item in document["products"]]
@@ -153,7 +153,7 @@ async def test_the_money_of_a_price_cannot_change(shop: Shop) -> None:
     assert price.unit_amount == 4900
 
 
-async def test_an_edit_reaches_a_running_subscription_with_its_next_period(shop: Shop) -> None:
+async def test_a_catalog_edit_applies_from_the_next_period(shop: Shop) -> None:
     # 42: 5 wax now, 7 in the document; at the renewal it is 7.
     await shop.billing.call(applied(with_wax()))
     clock = await shop.on_a_clock()

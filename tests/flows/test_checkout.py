@@ -9,7 +9,7 @@ from tests.support.shop import CANCEL_URL, DECLINED_CARD, GOOD_CARD, SUCCESS_URL
 from tests.support.waiting import eventually
 
 
-async def test_paying_makes_active_with_everything_in_the_bucket_and_on_the_feed(shop: Shop) -> None:
+async def test_a_paid_checkout_is_active_in_bucket_and_feed(shop: Shop) -> None:
     # Essential: 49.00 a month; basic support, 200 products, 100 orders a month, 1 team member.
     async with shop.feed() as told:
         registered = await shop.register()

@@ -30,7 +30,7 @@ async def seats_somebody(shop: Shop, team: s.TeamSnapshot) -> tuple[str, Custome
     return seat.seat_id, member
 
 
-async def test_an_invited_member_has_what_the_seat_gives_from_the_claim_to_the_end(shop: Shop) -> None:
+async def test_a_member_has_the_seats_features_from_claim_to_end(shop: Shop) -> None:
     # Team: 10 hours for each seat, 5 more for the payer alone, audio transcription for all.
     await shop.register()
     team = await opens(shop, 3, collection="none")
@@ -79,7 +79,7 @@ async def is_status(shop: Shop, subscription_id: str, status: str) -> s.TeamSnap
     return team if team.status == status else None
 
 
-async def test_members_lose_their_access_with_the_grace_and_have_it_back_with_the_payment(shop: Shop) -> None:
+async def test_members_lose_access_after_grace_until_it_is_paid(shop: Shop) -> None:
     # Three seats at 10.00. The second month cannot be charged; a week later nobody has anything, until paid.
     clock = await shop.on_a_clock()
     customer_id = await stripe_customer(shop)
@@ -108,7 +108,7 @@ async def test_members_lose_their_access_with_the_grace_and_have_it_back_with_th
     assert (await team_of(shop, team.subscription_id)).occupied == 2
 
 
-async def test_more_seats_that_cannot_be_paid_change_nothing_and_say_why(shop: Shop) -> None:
+async def test_unpayable_additional_seats_change_nothing(shop: Shop) -> None:
     # Two seats at 10.00, then five: 30.00 at once, which the first card refuses and the second pays.
     await shop.on_a_clock()
     customer_id = await stripe_customer(shop)
@@ -163,7 +163,7 @@ async def test_fewer_seats_than_are_taken_are_refused_whoever_is_asked(shop: Sho
     assert (await shop.billing.call(to_three)).team.quantity == 3
 
 
-async def test_seats_are_never_given_away_and_given_up_at_the_same_moment(shop: Shop) -> None:
+async def test_seats_are_never_assigned_and_removed_concurrently(shop: Shop) -> None:
     # Ten seats. Eight are asked for while the subscription itself is asked to go down to five: either there
     # are five and the others are refused, or there are more than five taken and ten remain.
     await shop.register()
@@ -199,7 +199,7 @@ async def test_seats_are_never_given_away_and_given_up_at_the_same_moment(shop: 
     await eventually(lambda: is_settled_at(5 if lowered.status == "succeeded" else 10))
 
 
-async def test_what_a_caller_has_just_assigned_counts_in_the_next_breath(shop: Shop) -> None:
+async def test_a_seat_just_assigned_counts_immediately(shop: Shop) -> None:
     await shop.register()
     team = await opens(shop, 5, collection="none")
     for number in range(4):

@@ -184,7 +184,7 @@ async def test_a_type_that_nobody_acts_on_is_stored_as_ignored(shop: Shop) -> No
         assert page.items[0].event_id == event["id"]
 
 
-async def test_events_of_an_unknown_customer_wait_and_then_apply_by_themselves(shop: Shop) -> None:
+async def test_events_of_an_unknown_customer_are_applied_later(shop: Shop) -> None:
     # 21: somebody subscribed in Stripe before anybody told us who that is.
     theirs = shop.stripe.v1.customers.create({"email": "early@acme.example"})
     shop.saves_card(theirs.id)

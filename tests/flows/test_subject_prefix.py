@@ -64,7 +64,7 @@ async def billing(service_database: str, nats_server: NatsServer) -> AsyncIterat
             await provided[kind].close()
 
 
-async def test_what_is_asked_told_kept_and_reported_has_the_names_it_was_given(billing: Client) -> None:
+async def test_every_subject_has_the_configured_prefix(billing: Client) -> None:
     await billing.call(catalog.ApplyCatalog(command_id="catalog", catalog=team_catalog()))
     await billing.call(m.RegisterCustomer(command_id="acme", customer=ACME, email="pay@acme.example"))
     jetstream = billing.connection.jetstream()

@@ -22,9 +22,7 @@ def offered(page: str) -> dict[str, str]:
     return {re.findall(r'name="price" value="([^"]*)"', form)[0]: action for action, form in forms}
 
 
-async def test_from_a_free_plan_to_one_that_costs_and_from_there_to_others(
-    gateway: GatewaySystem, shop: Shop
-) -> None:
+async def test_changing_from_a_free_plan_to_paid_plans(gateway: GatewaySystem, shop: Shop) -> None:
     # Starter, with 10 products, is free; Essential has 200 on top, and can be changed for what costs too.
     await shop.register()
     async with visiting(gateway, shop.acme) as visitor:

@@ -97,9 +97,7 @@ async def test_a_customer_hears_only_of_itself(gateway: GatewaySystem, shop: Sho
     assert heard.data["customer"]["id"] == shop.acme.id
 
 
-async def test_a_page_hears_that_something_changed_in_the_persons_team_but_not_what(
-    gateway: GatewaySystem, shop: Shop
-) -> None:
+async def test_a_member_sees_that_the_team_changed_but_not_what(gateway: GatewaySystem, shop: Shop) -> None:
     await shop.register()
     await shop.buys("studio_monthly", 3)
     holder, stranger = (Customer(type="user", id=fresh_id(kind)) for kind in ("holder", "stranger"))

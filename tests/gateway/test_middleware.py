@@ -17,7 +17,7 @@ async def statuses(client: Any, count: int, headers: dict[str, str]) -> list[int
     return sorted(answer.status_code for answer in answers)
 
 
-async def test_a_customer_has_so_many_requests_a_minute_and_costs_nobody_else_any() -> None:
+async def test_the_rate_limit_counts_each_customer_separately() -> None:
     async with alone(gateway_rate_per_customer=5) as client:
         assert await statuses(client, 7, bearer("organization_acme")) == [201] * 5 + [429] * 2
         assert await statuses(client, 1, bearer("organization_other")) == [201]

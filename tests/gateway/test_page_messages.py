@@ -17,7 +17,7 @@ NBSP = "\xa0"
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
-def test_every_language_says_the_same_things_with_the_same_values(language: str) -> None:
+def test_every_language_has_the_same_messages_and_placeholders(language: str) -> None:
     other = words_of(language)
     assert set(other.texts) == set(EN.texts)
     for key, text in EN.texts.items():
@@ -85,7 +85,7 @@ def test_money_has_the_digits_of_its_currency(words: Words, amount: int, currenc
     assert words.money(amount, currency) == shown
 
 
-def test_dates_and_numbers_are_written_as_the_language_writes_them() -> None:
+def test_dates_and_numbers_follow_the_language() -> None:
     moment = datetime(2026, 12, 6, 23, 30, tzinfo=UTC)
     assert (EN.date(moment), DE.date(moment)) == ("December 6, 2026", "6. Dezember 2026")
     assert (EN.number(3000), DE.number(3000)) == ("3,000", "3.000")

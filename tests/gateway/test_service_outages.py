@@ -44,7 +44,7 @@ async def test_operators_see_who_is_silent_whoever_it_is(gateway: GatewaySystem)
         assert NOT_NOW in section(answer.text, f'aria-labelledby="{part}"')
 
 
-async def test_a_form_is_answered_with_a_page_even_when_its_own_cannot_be_had(
+async def test_a_form_gets_a_page_even_when_its_own_is_unavailable(
     gateway: GatewaySystem, shop: Shop
 ) -> None:
     await shop.register()

@@ -40,7 +40,7 @@ def csrf_of(client: httpx.AsyncClient) -> str:
     return caller.csrf
 
 
-async def test_a_link_begins_a_session_in_a_cookie_that_scripts_cannot_read(
+async def test_a_link_starts_a_session_in_an_http_only_cookie(
     sessions_server: NatsServer,
 ) -> None:
     async with with_sessions(sessions_server) as client:
@@ -148,7 +148,7 @@ async def test_a_link_that_is_none_begins_nothing(token: str) -> None:
     assert "set-cookie" not in answer.headers
 
 
-async def test_links_and_sessions_are_not_taken_for_one_another_nor_for_bearer_tokens(
+async def test_links_sessions_and_bearer_tokens_do_not_mix(
     sessions_server: NatsServer,
 ) -> None:
     sessions = Sessions.of(settings())

@@ -192,7 +192,7 @@ async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
     ]
 
 
-async def test_what_may_be_older_than_the_outbox_is_not_taken_for_forged(live: Live, counters: Bound) -> None:
+async def test_messages_older_than_the_outbox_are_not_called_forged(live: Live, counters: Bound) -> None:
     await counters.execute("DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = 1")
     assert len(await TheFeedIsOurs().violations(live)) == 1
     live.read = None

@@ -110,9 +110,7 @@ async def emit(adder: Bound, *commands: tuple[str, int]) -> list[object]:
     ]
 
 
-async def test_commands_at_one_moment_share_a_transaction_in_their_order(
-    adder: Bound, groups: Groups
-) -> None:
+async def test_concurrent_commands_share_a_transaction_in_order(adder: Bound, groups: Groups) -> None:
     assert await emit(adder, ("a", 1), ("b", 2), ("c", 3)) == [1, 3, 6]
     assert groups.numbers == [[1, 2, 3]]
     stored = await adder.rows("SELECT command_id, name, body, outcome FROM adder.inbox ORDER BY command_id")
@@ -121,29 +119,25 @@ async def test_commands_at_one_moment_share_a_transaction_in_their_order(
     assert stored[1]["outcome"] == {"command_id": "b", "status": "succeeded", "result": {"total": 3}}
 
 
-async def test_a_transaction_takes_no_more_of_them_than_the_handler_says(
-    adder: Bound, groups: Groups
-) -> None:
+async def test_a_batch_is_no_larger_than_the_handler_allows(adder: Bound, groups: Groups) -> None:
     await emit(adder, *((f"c{number}", 1) for number in range(130)))
     assert [len(group) for group in groups.numbers] == [60, 60, 10]
 
 
-async def test_the_same_command_many_times_in_a_group_and_after_it_counts_once(
-    adder: Bound, groups: Groups
-) -> None:
+async def test_a_command_repeated_in_and_after_a_batch_counts_once(adder: Bound, groups: Groups) -> None:
     assert await emit(adder, *[("once", 5)] * 50) == [5] * 50
     assert await emit(adder, ("once", 5), ("new", 1), ("once", 5)) == [5, 6, 5]
     assert groups.numbers == [[5], [1]]
     assert await total(adder) == 6
 
 
-async def test_the_same_id_with_other_content_is_a_conflict_in_a_group_and_after_it(adder: Bound) -> None:
+async def test_an_id_reused_in_or_after_a_batch_is_a_conflict(adder: Bound) -> None:
     assert await emit(adder, ("a", 1), ("a", 2), ("b", 3)) == [1, "idempotency_conflict", 4]
     assert await emit(adder, ("a", 2), ("a", 1)) == ["idempotency_conflict", 1]
     assert await total(adder) == 4
 
 
-async def test_what_is_read_ahead_is_read_anew_where_it_was_for_more_than_the_new_ones(adder: Bound) -> None:
+async def test_a_preload_is_repeated_for_the_new_commands_only(adder: Bound) -> None:
     async def readings() -> int:
         return int((await adder.rows("SELECT last_value FROM adder.readings"))[0]["last_value"])
 
@@ -159,7 +153,7 @@ async def test_a_rejection_is_stored_and_nobody_elses(adder: Bound, groups: Grou
     assert len(groups.numbers) == 1
 
 
-async def test_one_that_breaks_takes_no_neighbour_with_it_and_is_not_stored(adder: Bound) -> None:
+async def test_a_failing_command_does_not_affect_its_batch(adder: Bound) -> None:
     assert await emit(adder, ("a", 1), ("b", 2), ("c", BROKEN), ("d", 4)) == [1, 3, "unavailable", 7]
     stored = await adder.rows("SELECT command_id FROM adder.inbox ORDER BY command_id")
     assert [row["command_id"] for row in stored] == ["a", "b", "d"]
@@ -183,7 +177,7 @@ async def test_two_workers_with_the_same_commands_do_each_once(
 
 
 @pytest.mark.parametrize("neighbours", [[("b", 1)], []])
-async def test_one_settled_elsewhere_in_the_meantime_is_answered_from_there(
+async def test_a_command_settled_elsewhere_gets_that_outcome(
     adder: Bound, database_url: str, groups: Groups, neighbours: list[tuple[str, int]]
 ) -> None:
     groups.go_on.clear()

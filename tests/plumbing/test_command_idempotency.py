@@ -28,7 +28,7 @@ async def test_a_command_takes_effect_and_tells_of_it(counters: Bound) -> None:
     assert event["customer"] == {"type": "organization", "id": "acme"}
 
 
-async def test_the_same_command_a_hundred_times_half_at_once_counts_once(counters: Bound) -> None:
+async def test_a_command_sent_a_hundred_times_counts_once(counters: Bound) -> None:
     command = Increment(command_id="once", counter="x", by=5)
     first = await asyncio.gather(*(counters.handle(command) for _ in range(50)))
     later = [await counters.handle(command) for _ in range(50)]
@@ -106,9 +106,7 @@ async def test_an_external_command_records_what_was_agreed_outside(counters: Bou
     assert outside.charged == {"toy:a:charge": 1}
 
 
-async def test_an_external_command_that_was_cut_off_is_finished_with_its_first_intent(
-    counters: Bound, outside: Outside
-) -> None:
+async def test_an_interrupted_external_command_keeps_its_intent(counters: Bound, outside: Outside) -> None:
     outside.away = True
     failed = await counters.handle(Charge(command_id="a", counter="x"))
     assert (failed.status, failed.error and failed.error.code) == ("failed", "unavailable")
@@ -122,9 +120,7 @@ async def test_an_external_command_that_was_cut_off_is_finished_with_its_first_i
     assert await counters.runtime.unfinished(counters.now.replace(hour=13), limit=10) == []
 
 
-async def test_an_external_command_asked_for_twice_at_once_happens_once(
-    counters: Bound, outside: Outside
-) -> None:
+async def test_a_concurrent_external_command_happens_once(counters: Bound, outside: Outside) -> None:
     command = Charge(command_id="a", counter="x")
     outcomes = await asyncio.gather(*(counters.handle(command) for _ in range(20)))
     assert {outcome.to_json() for outcome in outcomes} == {outcomes[0].to_json()}
@@ -132,7 +128,7 @@ async def test_an_external_command_asked_for_twice_at_once_happens_once(
     assert len(await counters.feed()) == 1
 
 
-async def test_what_was_planned_by_whoever_came_second_is_undone_and_not_told(database_url: str) -> None:
+async def test_the_losing_plan_is_rolled_back_and_emits_nothing(database_url: str) -> None:
     """Both have planned before either has written down what."""
     service = Service("toy", metadata=toy.Row.metadata)
     both_planned, both_know = asyncio.Barrier(2), asyncio.Barrier(2)
@@ -172,7 +168,7 @@ async def test_an_external_refusal_is_stored(counters: Bound, outside: Outside) 
     assert outside.charged == {}
 
 
-async def test_an_external_command_that_would_be_refused_now_keeps_its_first_outcome(counters: Bound) -> None:
+async def test_an_external_command_keeps_its_first_outcome(counters: Bound) -> None:
     command = Fill(command_id="a", counter="x")
     filled = await counters.handle(command)
     assert filled.result == {"counter_id": "x", "value": 600}

@@ -83,9 +83,7 @@ async def test_an_older_version_is_told_from_news_in_any_order(service: Service,
     assert await known(listening) == {"a": (3, 30)}
 
 
-async def test_a_listener_learns_the_name_the_cause_and_a_moment_no_earlier_than_the_event(
-    service: Service, listening: Bound
-) -> None:
+async def test_a_handler_gets_the_name_cause_and_time_of_an_event(service: Service, listening: Bound) -> None:
     heard: list[tuple[str, str, datetime]] = []
 
     @service.event(toy.CounterEvent, name="note_counter")
@@ -98,9 +96,7 @@ async def test_a_listener_learns_the_name_the_cause_and_a_moment_no_earlier_than
     assert heard == [("moved", "somebody", NOON), ("moved", "somebody", later)]
 
 
-async def test_events_that_wait_together_share_a_transaction_and_a_bad_one_harms_nobody(
-    service: Service, listening: Bound
-) -> None:
+async def test_a_bad_event_does_not_affect_its_batch(service: Service, listening: Bound) -> None:
     groups: list[list[str]] = []
 
     @service.event(toy.CounterEvent, name="note_counters", together=True)
@@ -140,9 +136,7 @@ async def traces_told(listening: Bound) -> dict[str, int | None]:
     return {cause: int(trace[3:35], 16) if trace else None for cause, trace in found.items()}
 
 
-async def test_what_is_told_of_events_that_wait_together_belongs_to_the_trace_of_each(
-    service: Service, listening: Bound
-) -> None:
+async def test_events_of_a_batch_keep_their_own_traces(service: Service, listening: Bound) -> None:
     @service.event(toy.CounterEvent, name="note_counters", together=True)
     async def note_counters(work: UnitOfWork, events: list[toy.CounterEvent]) -> None:
         for event in events:
@@ -203,7 +197,7 @@ async def test_what_is_too_much_for_one_transaction_opens_several(service: Servi
     assert await known(listening) == {"a": (1, 5)}
 
 
-async def test_a_body_that_is_no_such_event_cannot_be_delivered_and_others_events_are_passed_over(
+async def test_invalid_bodies_are_undeliverable_and_others_skipped(
     service: Service, listening: Bound
 ) -> None:
     @service.event(toy.CounterEvent, name="note_counter")

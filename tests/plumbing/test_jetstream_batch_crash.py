@@ -32,7 +32,7 @@ async def published(server: Nats, *messages: Message) -> dict[str, str]:
         await client.close()
 
 
-async def test_a_window_published_again_after_the_servers_death_ends_with_its_newest() -> None:
+async def test_a_window_republished_after_a_crash_ends_newest() -> None:
     with embedded_nats() as (server, first):
         client = await connected(server)
         layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks")

@@ -107,7 +107,7 @@ async def test_writers_on_both_sides_of_the_change_are_apart(counters: Bound, ca
     assert conflict.error.code == "idempotency_conflict"
 
 
-async def test_rows_are_kept_for_thirty_days_after_their_partition_was_closed(
+async def test_rows_are_kept_thirty_days_after_their_partition_closed(
     counters: Bound, calendar: Calendar
 ) -> None:
     await counters.handle(toy.Increment(command_id="c1", counter="n"))

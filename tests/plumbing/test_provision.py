@@ -110,7 +110,7 @@ class Hasty(Nats):
         return copy
 
 
-async def test_nothing_is_provisioned_where_nats_acknowledges_before_it_writes() -> None:
+async def test_provisioning_needs_a_nats_that_syncs_before_it_acks() -> None:
     passwords = {user: f"test-{user}" for user in users()}
     with scratch_directory("nats") as directory:
         hasty = Hasty(directory / "store", free_port(), free_port(), passwords)

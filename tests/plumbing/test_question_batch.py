@@ -76,9 +76,7 @@ async def answers(doubler: Bound, *numbers: int) -> list[object]:
     ]
 
 
-async def test_questions_at_one_moment_share_a_reading_and_keep_their_order(
-    doubler: Bound, groups: Groups
-) -> None:
+async def test_concurrent_questions_share_one_read_in_order(doubler: Bound, groups: Groups) -> None:
     assert await answers(doubler, *range(6)) == [0, 2, 4, 6, 8, 10]
     # The six were submitted before the first group could begin.
     assert groups.numbers == [[0, 1, 2, 3, 4, 5]]

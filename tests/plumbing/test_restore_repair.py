@@ -74,7 +74,7 @@ async def count(counters: Bound, *command_ids: str) -> None:
         await counters.handle(Increment(command_id=command_id, counter="x"))
 
 
-async def test_what_was_due_in_the_dump_is_published_and_what_was_published_is_not(
+async def test_a_restore_publishes_only_what_was_still_due(
     counters: Bound, connection: Client, publish: Publish
 ) -> None:
     await count(counters, "a", "b")
@@ -89,7 +89,7 @@ async def test_what_was_due_in_the_dump_is_published_and_what_was_published_is_n
     assert await told(connection) == 4
 
 
-async def test_a_part_of_a_window_that_was_published_is_not_published_again(
+async def test_a_published_part_of_a_window_is_not_repeated(
     counters: Bound, connection: Client, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await count(counters, "a", "b", "c")
@@ -102,9 +102,7 @@ async def test_a_part_of_a_window_that_was_published_is_not_published_again(
     assert await publish() == 0
 
 
-async def test_a_database_that_was_not_restored_elsewhere_is_left_alone(
-    counters: Bound, publish: Publish
-) -> None:
+async def test_a_database_in_its_own_cluster_is_left_alone(counters: Bound, publish: Publish) -> None:
     await count(counters, "a", "b")
     await publish()
     before = await counters.rows("SELECT xid, published FROM toy.outbox, toy.relay_position ORDER BY id")

@@ -89,7 +89,7 @@ async def test_who_cannot_say_is_unavailable(
         await asking.ask(QUESTION)
 
 
-async def test_silence_is_unavailable_whether_nobody_is_there_or_nobody_answers(
+async def test_no_responder_and_no_reply_both_mean_unavailable(
     asking: ServiceClient, subscriptions: Client
 ) -> None:
     with pytest.raises(Unavailable):

@@ -61,7 +61,7 @@ async def nothing_more(jetstream: JetStreamContext) -> bool:
     return False
 
 
-async def test_batches_arrive_in_order_and_what_nobody_follows_is_not_copied(connection: Client) -> None:
+async def test_batches_keep_their_order_and_only_followed_events(connection: Client) -> None:
     jetstream = connection.jetstream()
     await emit(connection, "consumable", 1, 2, 3)
     await emit(connection, "seat", *range(1, 101))

@@ -140,7 +140,7 @@ async def test_cancelled_in_the_middle_the_connection_is_whole(driver: Driver, d
     assert (await send(driver, COUNT()))[0].rows == [(0,)]
 
 
-async def test_a_server_that_ends_the_connection_is_an_operational_error(
+async def test_a_connection_ended_by_the_server_is_operational_error(
     driver: Driver, database_url: str
 ) -> None:
     task = asyncio.create_task(send(driver, NAP(60)))

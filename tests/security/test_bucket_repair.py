@@ -34,7 +34,7 @@ async def is_true(shop: Shop) -> bool:
     return quantities == STARTER and await shop.bucket("api_access") is None
 
 
-async def test_a_bucket_that_somebody_wrote_into_is_as_the_tables_say_after_a_replay(
+async def test_a_replay_repairs_a_bucket_that_was_tampered_with(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = shop.system.stack
@@ -77,7 +77,7 @@ async def test_a_bucket_that_somebody_wrote_into_is_as_the_tables_say_after_a_re
         await nats.close()
 
 
-async def test_a_key_that_no_client_can_name_is_reported_and_stops_nothing(
+async def test_an_invalid_key_is_reported_and_stops_nothing(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = shop.system.stack

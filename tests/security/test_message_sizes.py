@@ -103,7 +103,7 @@ def follower(handled: list[int]) -> Service:
         ("things.large", (MESSAGE_MAX_BYTES, THINGS_MAX)),
     ],
 )
-async def test_whatever_a_stream_takes_is_buried_and_the_next_is_handled(
+async def test_messages_of_every_size_are_buried_and_the_next_handled(
     start: Start, connection: Client, subject: str, limits: tuple[int, ...], headers_size: int
 ) -> None:
     service = follower([])

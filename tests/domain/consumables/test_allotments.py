@@ -49,7 +49,7 @@ def quantities(*items: SubscriptionItem) -> dict[str, int | None]:
     return {slot: terms.quantity for slot, terms in terms_of(items).items()}
 
 
-def test_each_seat_has_its_own_and_the_payer_has_what_is_not_for_the_team() -> None:
+def test_seats_get_team_units_and_the_payer_gets_the_rest() -> None:
     team = item(
         feature(quantity=10, team_allowed=True),
         feature(quantity=5),
@@ -141,11 +141,11 @@ def test_what_is_carried_over(
     assert carried_over(left, quantity, rollover, missed) == carried
 
 
-def test_after_an_outage_of_months_the_present_one_is_granted_alone() -> None:
+def test_only_the_current_cycle_is_granted_after_an_outage() -> None:
     assert due(10, 0, MAY, Granted(JANUARY, 10), left=4) == Due(10, 0, closes=True)
 
 
-def test_unlimited_ends_with_its_cycle_and_at_once_where_it_has_none() -> None:
+def test_unlimited_ends_with_its_cycle_or_at_once_without_one() -> None:
     assert due(10, 0, JANUARY, Granted(JANUARY, None), left=0) is None
     assert due(10, 0, ONCE, Granted(ONCE, None), left=0) == Due(10, 0, closes=True)
     assert due(None, 0, JANUARY, Granted(JANUARY, 10), left=4) == Due(None, 0, closes=False)

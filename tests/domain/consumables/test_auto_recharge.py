@@ -29,9 +29,7 @@ def outcome(quantity: int, *, cap: int | None = None, spent: int = 0, price: int
         (12_000, Skip("spend_cap_reached")),
     ],
 )
-def test_what_does_not_fit_under_a_cap_of_100_is_cut_to_whole_units_of_15(
-    spent: int, bought: Purchase | Skip
-) -> None:
+def test_a_recharge_is_cut_to_the_whole_units_under_the_cap(spent: int, bought: Purchase | Skip) -> None:
     assert outcome(5, cap=10_000, spent=spent) == bought
 
 
@@ -55,9 +53,7 @@ def test_unlimited_and_suspended_buy_nothing() -> None:
     cap=st.integers(0, 10**9),
     spent=st.integers(0, 10**9),
 )
-def test_a_cap_is_never_passed_and_never_left_with_room_for_one_more(
-    quantity: int, price: int, cap: int, spent: int
-) -> None:
+def test_recharges_fill_the_cap_and_never_exceed_it(quantity: int, price: int, cap: int, spent: int) -> None:
     bought = outcome(quantity, cap=cap, spent=spent, price=price)
     if isinstance(bought, Skip):
         assert spent + price > cap
@@ -68,7 +64,7 @@ def test_a_cap_is_never_passed_and_never_left_with_room_for_one_more(
     assert bought.quantity == quantity or not room_for_more
 
 
-def test_spending_counts_from_the_beginning_of_the_billing_period() -> None:
+def test_spending_counts_from_the_start_of_the_billing_period() -> None:
     start, end = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 2, 15, tzinfo=UTC)
     assert period_begin(start, end, datetime(2026, 2, 14, 23, tzinfo=UTC)) == start
     # Renewed, but that is not known yet.

@@ -91,7 +91,7 @@ def test_what_has_lapsed_is_out_before_anybody_draws() -> None:
     assert is_whole(one)
 
 
-def test_what_is_drawn_without_bound_is_recorded_beyond_what_was_granted() -> None:
+def test_unbounded_consumption_is_recorded_beyond_the_grant() -> None:
     one = pool(grant("endless", None), grant("soon", 2, expires_at=TOMORROW))
     taken = draw([one], one.stocks, 5, "reserved", WHY)
     assert names(taken) == [("soon", 2), ("endless", 3)]
@@ -146,7 +146,7 @@ def members(*stocks: Stock) -> Pool:
     return pool(*stocks, kind="limit")
 
 
-def test_places_in_use_are_above_the_ceiling_when_their_part_of_it_expires() -> None:
+def test_used_places_of_an_expired_grant_exceed_the_ceiling() -> None:
     """10 of 3 + 7 are in use when the 7 expire, none of them free: seven leave for nothing."""
     one = members(grant("three", 3), grant("seven", 7, expires_at=TOMORROW))
     draw([one], one.stocks, 10, "consumed", WHY)
@@ -162,7 +162,7 @@ def test_places_in_use_are_above_the_ceiling_when_their_part_of_it_expires() -> 
     assert is_whole(one)
 
 
-def test_places_of_an_expired_grant_that_others_have_room_for_are_free_once_released() -> None:
+def test_released_places_of_an_expired_grant_are_free_again() -> None:
     """The 5 in use of 5 + 10 are those that expire: 5 of the 10 are left, and 10 when all have left."""
     one = members(grant("ten", 10), grant("five", 5, expires_at=TOMORROW))
     draw([one], one.stocks, 5, "consumed", WHY)
@@ -175,7 +175,7 @@ def test_places_of_an_expired_grant_that_others_have_room_for_are_free_once_rele
     assert is_whole(one)
 
 
-def test_a_part_of_a_limit_that_lapsed_before_its_time_lowers_the_ceiling_all_the_same() -> None:
+def test_a_limit_grant_that_lapses_early_lowers_the_ceiling() -> None:
     """10 of 10 in use, then 5 more that all lapse with a lowering to 3 + 5; without the 5: 7 above."""
     one = members(grant("three", 10))
     draw([one], one.stocks, 10, "consumed", WHY)
@@ -203,7 +203,7 @@ def test_what_was_used_of_unlimited_places_counts_when_they_end() -> None:
     assert is_whole(one)
 
 
-def test_low_is_below_the_threshold_or_at_a_fifth_of_the_last_grant() -> None:
+def test_low_means_below_threshold_or_a_fifth_of_the_last_grant() -> None:
     one = pool(grant("a", 100))
     one.last_granted = 100
     assert one.level == 21

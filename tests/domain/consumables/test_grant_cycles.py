@@ -44,7 +44,7 @@ def test_a_moment_before_the_anchor_is_in_the_first_cycle() -> None:
     assert cycle_at(day("2026-01-10"), "month", day("2025-06-01")).number == 0
 
 
-def test_what_is_granted_once_has_one_cycle_whenever_it_is_asked_for() -> None:
+def test_a_one_time_grant_has_a_single_cycle() -> None:
     assert cycle_at(day("2026-01-01"), None, day("2026-01-01")) == ONCE
     assert cycle_at(day("2027-07-07"), None, day("2031-01-01")) == ONCE
     assert ONCE.end is None

@@ -56,7 +56,7 @@ def test_addresses_too_long_for_a_mails_envelope_are_refused() -> None:
 
 
 @pytest.mark.parametrize("typed", WELL_FORMED.split())
-def test_well_formed_addresses_are_stored_trimmed_and_in_lower_case(typed: str) -> None:
+def test_addresses_are_stored_trimmed_and_in_lower_case(typed: str) -> None:
     assert normalized(f"  {typed.upper()}\t") == typed
 
 
@@ -191,7 +191,7 @@ def invoice(number: int, *spans: tuple[int, int], status: s.InvoiceStatus = "pai
     )
 
 
-def test_a_periods_invoices_are_those_with_a_line_that_ends_with_it() -> None:
+def test_a_periods_invoices_have_a_line_that_ends_with_it() -> None:
     period = s.Span(start=datetime(2026, 1, 10, tzinfo=UTC), end=datetime(2026, 1, 20, tzinfo=UTC))
     before = invoice(1, (1, 10))
     renewal_with_prorations = invoice(2, (5, 10), (10, 20))

@@ -59,7 +59,7 @@ def price_of(view: CatalogView, code: str) -> Price:
     return found
 
 
-def test_a_first_document_creates_everything_at_version_1_in_its_order() -> None:
+def test_a_first_document_creates_everything_at_version_1() -> None:
     steps = plan(team_catalog(), CatalogView())
     assert steps.changes == CatalogChanges(
         features=CodeChanges(created=["transcription", "members", "hours"]),
@@ -184,7 +184,7 @@ def test_trial_and_listing_of_a_price_may_change() -> None:
     assert plan(document, current).changes.prices.updated == ["solo_monthly"]
 
 
-def test_kinds_and_seats_cannot_change_once_something_may_be_sold() -> None:
+def test_kinds_and_seats_cannot_change_once_on_sale() -> None:
     current = applied(team_catalog())
     document = team_catalog()
     document["features"][0]["kind"] = "limit"
@@ -199,7 +199,7 @@ def test_kinds_and_seats_cannot_change_once_something_may_be_sold() -> None:
     ]
 
 
-def test_with_payments_every_product_and_every_price_but_free_ones_get_a_counterpart() -> None:
+def test_products_and_paid_prices_get_a_stripe_counterpart() -> None:
     current = applied(team_catalog())
     steps = plan(team_catalog(), current, in_stripe=True)
     assert steps.changes == CatalogChanges(
@@ -214,7 +214,7 @@ IN_STRIPE = Ids(
 )
 
 
-def test_once_the_counterparts_are_known_the_same_document_changes_nothing() -> None:
+def test_the_same_document_with_known_counterparts_is_no_change() -> None:
     current = applied(team_catalog(), ids=IN_STRIPE)
     assert plan(team_catalog(), current, in_stripe=True).is_empty
     assert price_of(current, "solo_free").stripe_price_id is None
@@ -243,7 +243,7 @@ def test_a_counterpart_cannot_be_exchanged() -> None:
     assert [problem.path for problem in problems] == ["products[0].stripe_product_id"]
 
 
-def test_a_counterpart_that_belongs_to_another_code_cannot_be_adopted() -> None:
+def test_a_counterpart_of_another_code_cannot_be_adopted() -> None:
     current = applied(team_catalog(), ids=IN_STRIPE)
     document = team_catalog()
     more = {"code": "more", "name": "More", "kind": "plan", "stripe_product_id": "prod_1"}

@@ -37,7 +37,7 @@ def steps(money_of: Price, *, has_seats: bool = True) -> tuple[str | None, list[
     return money.tiers_mode, [(step.up_to, step.unit_amount, step.flat_amount) for step in money.tiers]
 
 
-def test_a_flat_price_without_seats_and_a_price_per_seat_are_per_unit() -> None:
+def test_flat_prices_and_prices_per_seat_are_per_unit() -> None:
     for found in (
         stripe_money(price("flat", unit_amount=4900), has_seats=False),
         stripe_money(price("per_seat", unit_amount=4900), has_seats=True),
@@ -50,7 +50,7 @@ def test_a_flat_price_without_seats_and_a_price_per_seat_are_per_unit() -> None:
         }
 
 
-def test_a_flat_price_of_a_team_costs_the_same_for_any_number_of_seats() -> None:
+def test_a_teams_flat_price_does_not_depend_on_its_seats() -> None:
     assert steps(price("flat", unit_amount=4900)) == ("graduated", [(None, 0, 4900)])
 
 
@@ -59,12 +59,12 @@ def test_a_base_amount_per_seat_is_charged_once() -> None:
     assert found == ("graduated", [(None, 1000, 500)])
 
 
-def test_a_base_amount_is_in_the_first_graduated_tier_because_tiers_add_up() -> None:
+def test_a_base_amount_is_in_the_first_graduated_tier() -> None:
     graduated = price("graduated", base_amount=500, tiers=[tier(5, 1000, 20), tier(None, 800, 30)])
     assert steps(graduated) == ("graduated", [(5, 1000, 520), (None, 800, 30)])
 
 
-def test_a_base_amount_is_in_every_volume_tier_because_one_alone_counts() -> None:
+def test_a_base_amount_is_in_every_volume_tier() -> None:
     volume = price("volume", base_amount=500, tiers=[tier(5, 1000), tier(None, 800, 30)])
     assert steps(volume) == ("volume", [(5, 1000, 500), (None, 800, 530)])
 

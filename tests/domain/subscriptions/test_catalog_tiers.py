@@ -26,7 +26,7 @@ def only_problem(document: Any, path: str) -> str:
     return found[path]
 
 
-def test_contiguous_tiers_with_only_the_last_unbounded_are_accepted() -> None:
+def test_contiguous_tiers_with_an_unbounded_last_are_accepted() -> None:
     document = tiered_catalog(
         {"up_to": 10, "unit_amount": 1000},
         {"up_to": 50, "unit_amount": 800, "flat_amount": 200},
@@ -90,7 +90,7 @@ def test_an_amount_out_of_range_names_its_tier(amount: int) -> None:
     assert only_problem(document, f"{PRICE}.tiers[0].flat_amount").startswith("tier 1: must be")
 
 
-def test_a_fractional_amount_does_not_hide_an_overlap_in_the_same_price() -> None:
+def test_a_fractional_amount_does_not_hide_an_overlap() -> None:
     document = tiered_catalog(
         {"up_to": 5, "unit_amount": 10.5},
         {"up_to": 5, "unit_amount": 900},

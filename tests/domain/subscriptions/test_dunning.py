@@ -68,7 +68,7 @@ def test_paying_late_restores_everything() -> None:
     assert entitlements_of({"sub_1": change.state})["orders"].quantity == 100
 
 
-def test_what_stripe_says_again_of_an_overdue_subscription_lifts_nothing() -> None:
+def test_a_repeated_overdue_state_lifts_no_restriction() -> None:
     over = restricted(IN_GRACE, WEEK_AFTER)
 
     assert changes(over, with_grace(over, LATE, since=WEEK_AFTER, days=7)) == []
@@ -81,7 +81,7 @@ def test_running_out_of_retries_keeps_what_was_told() -> None:
     assert entitlements_of({"sub_1": change.state}) == {}
 
 
-def test_grace_is_counted_again_once_the_first_failure_is_heard_of() -> None:
+def test_grace_restarts_once_the_first_failure_is_known() -> None:
     early = replace(LATE, grace_until=WEEK_AFTER - timedelta(hours=1))
 
     assert recounted(early, [FAILED], [FAILED], days=7).grace_until == WEEK_AFTER

@@ -80,9 +80,7 @@ def test_only_some_statuses_grant(status: Status, grants: bool) -> None:
 
 
 @pytest.mark.parametrize(("owner_seat", "hours"), [("free", 15), ("billed", 15), ("none", 5)])
-def test_the_payer_shares_what_is_the_team_s_only_from_a_seat_of_their_own(
-    owner_seat: OwnerSeat, hours: int
-) -> None:
+def test_the_payer_needs_a_seat_to_share_team_features(owner_seat: OwnerSeat, hours: int) -> None:
     # Ten hours for each seat, five for the payer alone; four seats bought.
     team = subscribed(
         gives("hours", "consumable", 10, team=True),

@@ -160,7 +160,7 @@ def test_only_what_runs_is_changed(status: Any) -> None:
     assert (refusal.value.code, refusal.value.details) == ("subscription_not_active", {"status": status})
 
 
-def test_who_has_an_old_price_may_have_it_in_another_number_but_nobody_comes_back_to_it() -> None:
+def test_an_old_price_can_change_quantity_but_not_be_chosen() -> None:
     old = SHELF.prices["crew_month"].model_copy(update={"archived": True})
     shelf = CatalogView(products=SHELF.products, prices={**SHELF.prices, "crew_month": old})
     assert decide(shelf, state(("crew_month", 5)), request(quantity=6), seats_occupied=0).how == "now"
@@ -181,7 +181,7 @@ def test_taken_seats_cannot_be_sold_back(wanted: int, is_refused: bool) -> None:
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
 
 
-def test_more_seats_are_sold_even_where_more_are_taken_than_bought() -> None:
+def test_seats_can_be_added_while_more_are_taken_than_bought() -> None:
     assert decided(state(("crew_month", 3)), request(quantity=5), occupied=7).how == "now"
 
 
@@ -195,7 +195,7 @@ def test_of_several_items_the_plan_is_meant() -> None:
         decided(state(("solo_month", 1), ("big_month", 1)), request(quantity=2))
 
 
-def test_what_waits_takes_effect_when_its_time_has_come_and_not_before() -> None:
+def test_a_scheduled_change_takes_effect_exactly_when_due() -> None:
     crew = state(("crew_month", 5))
     waiting = scheduled(crew, decided(crew, request(quantity=3)))
     assert [change.event for change in changes(crew, waiting)] == ["changeScheduled"]

@@ -81,14 +81,14 @@ def test_half_a_month_is_settled_by_the_second() -> None:
     assert [(line.bought.quantity, line.amount) for line in lines] == [(3, -1500), (8, 3200)]
 
 
-def test_half_a_minor_unit_is_rounded_away_from_zero_on_either_side() -> None:
+def test_half_a_minor_unit_is_rounded_away_from_zero() -> None:
     odd, half = price("flat", unit_amount=4901), Fraction(1, 2)
     dearer = price("flat", unit_amount=9903, code="other_monthly")
     lines = proration_lines(Bought(odd, 1), Bought(dearer, 1), half)
     assert [line.amount for line in lines] == [-2451, 4952]
 
 
-def test_a_period_that_is_over_leaves_nothing_to_settle_and_one_to_come_leaves_all() -> None:
+def test_a_past_period_prorates_nothing_and_a_future_one_all() -> None:
     start, end = JANUARY
     assert share_left(start, end, end + timedelta(days=3)) == 0
     assert share_left(start, end, start - timedelta(days=3)) == 1

@@ -53,7 +53,7 @@ def test_a_renewal_is_announced_seven_days_before(at: datetime, is_near: bool) -
         replace(ACTIVE, current_period_end=datetime(2026, 1, 8, tzinfo=UTC)),
     ],
 )
-def test_no_renewal_is_announced_where_none_comes_or_they_come_every_week(state: State) -> None:
+def test_no_reminder_of_weekly_or_absent_renewals(state: State) -> None:
     assert renewal_is_near(state, datetime(2026, 1, 7, tzinfo=UTC)) is None
 
 

@@ -90,7 +90,7 @@ def test_a_pause_within_the_period_leaves_the_period() -> None:
     assert [change.event for change in changes(paused(state), after)] == ["resumed"]
 
 
-def test_a_pause_over_the_end_of_the_period_leads_into_the_present_one() -> None:
+def test_a_pause_past_the_period_end_resumes_in_the_current_one() -> None:
     state = started(SHELF, LINES, on(1, 1))
 
     after = resumed(paused(state), SHELF, on(1, 1), "month", on(3, 10))

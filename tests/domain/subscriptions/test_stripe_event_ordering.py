@@ -44,7 +44,7 @@ def test_a_newer_event_is_applied_and_an_older_one_is_not() -> None:
     assert judge(seen(), arrived(NOON - timedelta(seconds=1))) is Verdict.IGNORE
 
 
-def test_another_state_of_the_same_second_is_settled_by_asking_stripe() -> None:
+def test_conflicts_within_one_second_are_settled_by_stripe() -> None:
     assert judge(seen(), arrived()) is Verdict.FETCH
 
 
@@ -64,7 +64,7 @@ def test_nothing_is_applied_after_the_end() -> None:
     assert judge(seen(is_final=True), arrived(NOON + timedelta(hours=1))) is Verdict.IGNORE
 
 
-def test_a_state_from_stripe_itself_is_not_overwritten_by_an_event_that_may_be_older() -> None:
+def test_a_fetched_state_is_not_overwritten_by_an_older_event() -> None:
     later = NOON + timedelta(seconds=5)
 
     assert judge(seen(is_ahead=True), arrived(later)) is Verdict.FETCH
@@ -72,7 +72,7 @@ def test_a_state_from_stripe_itself_is_not_overwritten_by_an_event_that_may_be_o
     assert not stays_ahead(seen(is_ahead=True), arrived(later, is_same=True))
 
 
-def test_the_events_of_one_second_do_not_say_that_what_stripe_said_is_their_doing() -> None:
+def test_same_second_events_do_not_claim_a_fetched_state() -> None:
     assert stays_ahead(seen(is_ahead=True), arrived(is_same=True))
     assert not stays_ahead(seen(is_ahead=True, rank=0), arrived(is_same=True))
     assert not stays_ahead(seen(), arrived(is_same=True))
@@ -156,5 +156,5 @@ def test_late_and_repeated_events_lead_to_what_stripe_says(order: list[int]) -> 
     assert settle(order, "past_due") == "past_due"
 
 
-def test_created_and_activated_in_the_same_second_lead_to_active_in_either_order() -> None:
+def test_created_and_activated_in_one_second_lead_to_active() -> None:
     assert (settle([0, 1], "active"), settle([1, 0], "active")) == ("active", "active")

@@ -84,7 +84,7 @@ def test_the_period_is_read_from_the_items() -> None:
     assert state.current_period_end == datetime(2026, 2, 1, tzinfo=UTC)
 
 
-def test_the_period_is_read_from_the_subscription_of_older_versions() -> None:
+def test_the_period_of_older_api_versions_is_read() -> None:
     old = subscription(current_period_start=NEW_YEAR, current_period_end=NEW_YEAR + MONTH)
     for item in old["items"]["data"]:
         del item["current_period_start"], item["current_period_end"]
@@ -121,7 +121,7 @@ def test_stripe_s_statuses_in_our_terms(fields: dict[str, Any], status: str) -> 
     assert state_of(read_subscription(subscription(**fields)), SHELF).status == status
 
 
-def test_a_date_of_ending_at_the_period_s_end_is_a_cancellation_at_period_end() -> None:
+def test_cancel_at_the_period_end_is_a_period_end_cancellation() -> None:
     at_the_end = subscription(cancel_at=NEW_YEAR + MONTH)
     later = subscription(cancel_at=NEW_YEAR + 2 * MONTH)
 
@@ -181,7 +181,7 @@ def test_each_failed_attempt_is_told_once() -> None:
     assert told(first, second, failures=1, failed=2) == ["paymentFailed"]
 
 
-def test_an_attempt_that_was_followed_by_another_has_failed_whoever_tells() -> None:
+def test_an_attempt_followed_by_another_has_failed() -> None:
     third = read(attempt_count=3)
     paid = read(attempt_count=3, status="paid", amount_paid=1000)
 
@@ -195,7 +195,7 @@ def test_an_attempt_that_was_followed_by_another_has_failed_whoever_tells() -> N
     assert told(None, paid, failed=3) == ["created", *["paymentFailed"] * 3, "paid"]
 
 
-def test_a_failure_told_after_the_payment_leaves_the_invoice_paid() -> None:
+def test_a_failure_event_after_payment_leaves_the_invoice_paid() -> None:
     paid = read(attempt_count=1, status="paid", amount_paid=1000)
 
     [late] = invoice_changes(paid, paid, told_failures=0, failed=1)
@@ -203,7 +203,7 @@ def test_a_failure_told_after_the_payment_leaves_the_invoice_paid() -> None:
     assert (late.event, late.invoice) == ("paymentFailed", paid)
 
 
-def test_what_is_unpaid_is_late_since_it_was_finalized_or_since_it_was_due() -> None:
+def test_an_unpaid_invoice_is_late_since_finalized_or_due() -> None:
     finalized, due = NEW_YEAR + 3600, NEW_YEAR + 30 * 86400
     body = invoice(status="open", status_transitions={"finalized_at": finalized}, due_date=due)
 
@@ -212,7 +212,7 @@ def test_what_is_unpaid_is_late_since_it_was_finalized_or_since_it_was_due() -> 
     assert overdue_since({**body, "status": "paid"}) is None
 
 
-def test_a_draft_that_is_finalized_is_updated_and_one_that_is_voided_voided() -> None:
+def test_finalizing_a_draft_updates_it_and_voiding_voids_it() -> None:
     assert told(read(status="draft", number=None), read()) == ["updated"]
     assert told(read(), read(status="void")) == ["voided"]
 

@@ -38,7 +38,7 @@ def events(before: State | None, after: State) -> list[str]:
     return [change.event for change in changes(before, after)]
 
 
-def test_a_subscription_first_seen_active_is_told_as_created_incomplete_and_then_activated() -> None:
+def test_first_seen_active_emits_created_and_activated() -> None:
     told = changes(None, ACTIVE)
 
     assert [(change.event, change.state.status) for change in told] == [
@@ -47,7 +47,7 @@ def test_a_subscription_first_seen_active_is_told_as_created_incomplete_and_then
     ]
 
 
-def test_a_subscription_first_seen_ended_is_told_as_created_and_canceled() -> None:
+def test_first_seen_ended_emits_created_and_canceled() -> None:
     told = changes(None, replace(ACTIVE, status="canceled", canceled_at=JANUARY, ended_at=FEBRUARY))
 
     assert [change.event for change in told] == ["created", "canceled"]
@@ -76,14 +76,14 @@ def test_each_change_of_status_has_its_event(origin: Status, status: Status, eve
     assert events(replace(ACTIVE, status=origin), replace(ACTIVE, status=status)) == [event]
 
 
-def test_cancelling_at_period_end_and_thinking_better_of_it_are_told() -> None:
+def test_cancelling_at_period_end_and_undoing_it_emit_events() -> None:
     canceling = replace(ACTIVE, cancel_at_period_end=True, canceled_at=JANUARY)
 
     assert events(ACTIVE, canceling) == ["cancelScheduled"]
     assert events(canceling, ACTIVE) == ["reactivated"]
 
 
-def test_the_next_period_is_a_renewal_with_the_terms_of_the_catalog_now() -> None:
+def test_a_renewal_takes_the_current_terms_of_the_catalog() -> None:
     after = replace(
         ACTIVE, items=(item(orders=500),), current_period_start=FEBRUARY, current_period_end=MARCH
     )
@@ -94,7 +94,7 @@ def test_the_next_period_is_a_renewal_with_the_terms_of_the_catalog_now() -> Non
     assert renewed.state.items[0].features[0].quantity == 500
 
 
-def test_an_edit_of_the_catalog_takes_nothing_away_within_a_period() -> None:
+def test_a_catalog_edit_removes_nothing_within_a_period() -> None:
     after = replace(ACTIVE, items=(item(orders=1),), cancel_at_period_end=True)
 
     [scheduled] = changes(ACTIVE, after)
@@ -121,7 +121,7 @@ def test_a_change_that_waited_for_the_renewal_is_told_after_it() -> None:
     ]
 
 
-def test_a_renewal_that_could_not_be_paid_is_told_as_both_also_when_seen_at_once() -> None:
+def test_an_unpaid_renewal_emits_renewed_and_past_due() -> None:
     after = replace(ACTIVE, status="past_due", current_period_start=FEBRUARY, current_period_end=MARCH)
 
     assert events(ACTIVE, replace(after, status="active")) == ["renewed"]
@@ -129,7 +129,7 @@ def test_a_renewal_that_could_not_be_paid_is_told_as_both_also_when_seen_at_once
     assert events(ACTIVE, after) == ["renewed", "pastDue"]
 
 
-def test_states_that_there_is_only_one_way_through_are_told_though_nobody_saw_them() -> None:
+def test_skipped_states_on_the_only_path_still_emit_events() -> None:
     trial = replace(ACTIVE, status="trialing", trial_end=FEBRUARY)
     over = replace(trial, status="past_due", current_period_start=FEBRUARY, current_period_end=MARCH)
 

@@ -19,7 +19,7 @@ def test_failures_are_counted_and_say_why() -> None:
     assert after_report(once, "failed", attempt=2, error="again") == ProcessingState("failed", 2, "again")
 
 
-def test_success_after_failures_forgets_the_error_and_keeps_the_count() -> None:
+def test_success_clears_the_error_and_keeps_the_attempt_count() -> None:
     assert after_report(
         ProcessingState("failed", 2, "away"), "applied", attempt=3, error=None
     ) == ProcessingState("applied", 3, None)
@@ -37,7 +37,7 @@ def test_applied_is_final() -> None:
     assert after_report(applied, "failed", attempt=3, error="late") == ProcessingState("applied", 3, None)
 
 
-def test_an_earlier_attempt_that_is_heard_of_later_changes_nothing() -> None:
+def test_a_late_report_of_an_earlier_attempt_changes_nothing() -> None:
     assert after_report(ProcessingState("failed", 3, "third"), "failed", attempt=2, error="second") is None
 
 
@@ -50,7 +50,7 @@ def test_the_order_of_reports_does_not_matter() -> None:
         assert state == ProcessingState("applied", 3, None)
 
 
-def test_the_first_reconciliation_goes_back_as_far_as_stripe_lists() -> None:
+def test_the_first_reconciliation_covers_all_that_stripe_lists() -> None:
     assert reconcile_since(None, AT) == datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 

@@ -44,7 +44,7 @@ def test_the_page_shows_plan_card_and_invoices(
         assert words in page
 
 
-def test_a_plan_is_canceled_at_the_periods_end_and_kept_after_all(
+def test_the_portal_cancels_at_period_end_and_undoes_it(
     stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
 ) -> None:
     url = open_portal(stand_in, subscription)

@@ -158,7 +158,7 @@ def test_a_trial_can_end_now_or_be_extended(world: World) -> None:
     assert world.totals() == [("paid", 0), ("paid", 1000)]
 
 
-def test_a_failed_renewal_is_retried_after_3_5_and_7_days_then_canceled(failing: World) -> None:
+def test_a_failed_renewal_is_retried_three_times_then_canceled(failing: World) -> None:
     subscription = failing.subscribe((failing.price(1000), 1))
     failing.use_card("pm_card_chargeCustomerFail")
     failing.advance("2026-02-01T01:00:00")
@@ -197,7 +197,7 @@ def test_the_end_of_retries_is_a_setting(failing: World, state: str) -> None:
     assert failing.subscription(subscription).status == "active"
 
 
-def test_a_later_success_ends_the_overdue_state_and_manual_attempts_do_not_count(failing: World) -> None:
+def test_a_later_payment_ends_past_due(failing: World) -> None:
     subscription = failing.subscribe((failing.price(1000), 1))
     failing.use_card("pm_card_chargeCustomerFail")
     failing.advance("2026-02-02")
@@ -215,7 +215,7 @@ def test_a_later_success_ends_the_overdue_state_and_manual_attempts_do_not_count
     assert failing.subscription(subscription).status == "active"
 
 
-def test_a_renewal_that_wants_authentication_waits_and_is_paid_later(failing: World) -> None:
+def test_a_renewal_needing_authentication_is_paid_later(failing: World) -> None:
     subscription = failing.subscribe((failing.price(1000), 1))
     failing.use_card("pm_card_authenticationRequired")
     failing.advance("2026-02-01T01:00:00")

@@ -125,7 +125,7 @@ async def test_rules_need_a_price_an_account_and_a_feature(world: RechargeWorld)
     assert await world.refuses(question) == "not_found"
 
 
-async def test_a_rule_takes_its_cap_in_the_prices_currency_and_what_one_payment_can_be(
+async def test_a_rules_cap_has_the_prices_currency_and_payment_limits(
     world: RechargeWorld,
 ) -> None:
     await world.has(1)
@@ -144,7 +144,7 @@ async def test_a_rule_takes_its_cap_in_the_prices_currency_and_what_one_payment_
     )
 
 
-async def test_what_is_bought_by_hand_counts_neither_under_the_cap_nor_as_a_failure(
+async def test_manual_recharges_count_neither_to_cap_nor_failures(
     world: RechargeWorld,
 ) -> None:
     stripe_id = await world.with_card()
@@ -190,7 +190,7 @@ async def test_what_is_sold_no_more_or_for_other_money_is_not_bought(
     assert await world.told() == []
 
 
-async def test_a_cap_of_ones_own_account_is_for_the_period_of_ones_own_subscription(
+async def test_an_own_accounts_cap_follows_its_own_billing_period(
     world: RechargeWorld,
 ) -> None:
     """The period began forty days ago, before the month: what was bought then counts."""
@@ -210,7 +210,7 @@ async def test_a_cap_of_ones_own_account_is_for_the_period_of_ones_own_subscript
     assert world.paid_amounts(stripe_id) == [75_000, 24_000], "50 and the 16 that fit"
 
 
-async def test_a_suspension_is_told_once_and_again_after_something_was_bought(world: RechargeWorld) -> None:
+async def test_skipping_a_suspended_account_is_emitted_once(world: RechargeWorld) -> None:
     await world.with_card()
     await world.has(19)
 

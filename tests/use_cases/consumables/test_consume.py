@@ -196,7 +196,7 @@ async def test_a_commit_puts_each_balance_in_the_bucket_once(world: UnitsWorld) 
     assert bytes(puts[-1]["payload"]) == b'{"remaining":80,"version":2}'
 
 
-async def test_a_grant_puts_its_balance_in_the_bucket_once_whatever_else_becomes_of_it(
+async def test_a_grant_writes_its_balance_to_the_bucket_once(
     world: UnitsWorld,
 ) -> None:
     """7 of 3 + 7 places were taken away while 10 were in use: 9 more are 2 that are free."""
@@ -312,7 +312,7 @@ async def test_a_grant_is_revoked_once_and_what_was_used_stays_used(world: Units
 MUCH_TO_TELL = {f"note-{number}": "x" * 500 for number in range(50)}
 
 
-async def test_what_is_used_at_one_moment_is_told_in_events_that_nats_takes(world: UnitsWorld) -> None:
+async def test_usage_events_stay_within_the_size_limit_of_nats(world: UnitsWorld) -> None:
     """64 × 25 KB."""
     await world.grant(100)
     commands = [world.consume(1, metadata=MUCH_TO_TELL) for _ in range(64)]

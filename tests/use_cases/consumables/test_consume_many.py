@@ -89,7 +89,7 @@ async def test_an_item_needs_an_id_of_its_own(world: UnitsWorld) -> None:
     assert outcome.error.code == "invalid_message"
 
 
-async def test_an_item_with_the_id_of_another_message_keeps_nobody_from_anything(world: UnitsWorld) -> None:
+async def test_an_item_with_a_reused_id_affects_no_other_item(world: UnitsWorld) -> None:
     await world.grant(10)
     one, neighbour = many(world, world.consume(1)), many(world, world.consume(2))
     thief = many(world, world.consume(3).model_copy(update={"command_id": one.command_id}))

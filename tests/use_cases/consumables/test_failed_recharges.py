@@ -16,7 +16,7 @@ def world(recharging: RechargeWorld) -> RechargeWorld:
     return recharging
 
 
-async def test_a_failed_charge_grants_nothing_and_three_in_a_row_suspend(world: RechargeWorld) -> None:
+async def test_three_failed_charges_in_a_row_suspend_the_rule(world: RechargeWorld) -> None:
     stripe_id = await world.with_card("pm_card_chargeCustomerFail")
     await world.has(1)
     await world.set_rule()

@@ -123,7 +123,7 @@ async def test_a_yearly_plan_grants_monthly_for_fourteen_months(world: Grants) -
     assert (balance["granted"], balance["expired"], balance["remaining"]) == (140, 130, 10)
 
 
-async def test_after_an_outage_the_months_that_are_over_are_not_granted(world: Grants) -> None:
+async def test_past_months_are_not_granted_after_an_outage(world: Grants) -> None:
     year = {"current_period_start": "2026-01-01", "current_period_end": "2027-01-01"}
     await world.subscribed(item(gives(quantity=10, rollover=3)), **year)
     await world.renews("2026-05-20")
@@ -194,7 +194,7 @@ async def test_unlimited_units_are_unlimited_month_after_month(world: Grants) ->
     assert await world.remaining(OWN) == 0
 
 
-async def test_two_subscriptions_add_up_and_the_end_of_one_leaves_the_other(world: Grants) -> None:
+async def test_units_of_two_subscriptions_add_up_and_end_separately(world: Grants) -> None:
     await world.subscribed(item(gives(quantity=100)), **JANUARY)
     await world.subscribed(item(gives(quantity=30), product="pack"), subscription_id="sub_2", **JANUARY)
     assert await world.remaining(OWN) == 130
@@ -249,7 +249,7 @@ async def test_units_used_while_they_are_renewed_are_counted_once(world: Grants)
     assert entered[0]["sum"] == 160
 
 
-async def test_nothing_comes_while_grace_is_over_and_only_the_present_after_that(world: Grants) -> None:
+async def test_no_grant_after_grace_and_only_the_current_one_later(world: Grants) -> None:
     await world.subscribed(item(gives(quantity=10)), **JANUARY)
     await world.renewed("2026-02-01", "2026-03-01", status="past_due")
     assert await world.remaining(OWN) == 10, "everything stays during grace"
@@ -264,7 +264,7 @@ async def test_nothing_comes_while_grace_is_over_and_only_the_present_after_that
 
 
 @pytest.mark.parametrize("stopped", [{"status": "paused"}, {"status": "unpaid"}, {"restricted": True}])
-async def test_own_units_stay_away_while_nothing_that_gives_them_is_paid_for(
+async def test_own_units_are_withheld_while_nothing_is_paid_for(
     world: Grants, stopped: dict[str, Any]
 ) -> None:
     async def is_suspended() -> bool:

@@ -34,7 +34,7 @@ async def test_a_limit_is_a_ceiling_that_does_not_come_anew(world: Grants) -> No
     assert await world.grants(OWN, "places") == [(10, None, 100)]
 
 
-async def test_a_limit_of_a_product_that_is_edited_moves_at_once_as_it_never_comes_anew(
+async def test_an_edited_limit_moves_at_once_unlike_units(
     world: Grants,
 ) -> None:
     await world.subscribed(item(gives("places", 10, kind="limit"), gives(quantity=10)), **JANUARY)
@@ -91,7 +91,7 @@ async def test_from_unlimited_places_to_some(world: Grants) -> None:
     assert await world.remaining(OWN, "places") == 0
 
 
-async def test_places_used_without_bound_count_under_the_ceiling_that_comes(world: Grants) -> None:
+async def test_places_used_without_a_limit_count_under_a_new_ceiling(world: Grants) -> None:
     """8 in use of no bound, then of 10: 2 are left, and 10 once the 8 have left."""
     await world.subscribed(item(gives("places", None, kind="limit")), **JANUARY)
     await uses(world, 8)
@@ -120,7 +120,7 @@ async def test_a_plan_changes_beside_places_without_bound_for_a_while(world: Gra
     assert await releases(world, 8) == 10
 
 
-async def test_a_grant_that_lapsed_for_a_lower_ceiling_lowers_it_again_when_it_expires(world: Grants) -> None:
+async def test_a_lapsed_grant_lowers_the_ceiling_again_on_expiry(world: Grants) -> None:
     """10 of 10 + 5 in use, then of 3 + 5: 2 above. Then of 3: 7 above, and the eighth makes room."""
     await world.feature("places", "limit")
     await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
@@ -136,7 +136,7 @@ async def test_a_grant_that_lapsed_for_a_lower_ceiling_lowers_it_again_when_it_e
     assert await releases(world, 1) == 1
 
 
-async def test_the_grant_of_a_plan_that_is_revoked_takes_what_was_left_of_it(world: Grants) -> None:
+async def test_revoking_a_plans_grant_takes_its_remainder(world: Grants) -> None:
     """10, lowered to 3 of which 2 are in use: revoked, 2 are above; 5 by hand then leave 3."""
     await world.feature("places", "limit")
     await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)

@@ -68,7 +68,7 @@ async def granted(world: Grants, feature: str = "hours") -> int:
 # -- limits -------------------------------------------------------------------------------------------------
 
 
-async def test_more_places_are_there_at_once_and_gone_with_the_override(world: Grants) -> None:
+async def test_an_overrides_places_come_at_once_and_go_with_it(world: Grants) -> None:
     """10 + 5, 12 in use; without the 5: 2 above. Two leave for nothing, the third makes room."""
     await world.subscribed(places(), **JANUARY)
     await world.overridden(more_places(5))
@@ -123,7 +123,7 @@ async def test_what_was_given_by_hand_is_not_taken_away(world: Grants) -> None:
     assert await world.remaining(OWN, "places") == 12
 
 
-async def test_a_plan_that_changes_while_its_places_are_taken_away_gives_none(world: Grants) -> None:
+async def test_a_plan_change_under_a_denying_override_gives_no_places(world: Grants) -> None:
     await world.subscribed(places(), **JANUARY)
     await world.overridden(none_of("places", "limit"))
     await world.subscribed(item(gives("places", 20, kind="limit"), product="larger"))
@@ -212,7 +212,7 @@ async def test_units_go_on_by_the_rhythm_of_a_plan_that_has_ended(world: Grants)
     assert (await world.remaining(OWN), await granted(world)) == (20, 70)
 
 
-async def test_a_plan_that_comes_later_lends_its_rhythm_from_the_next_cycle_on(world: Grants) -> None:
+async def test_a_later_plan_sets_the_cycle_from_the_next_one_on(world: Grants) -> None:
     """20 that nobody sold, 5 of them used. With the plan 10 more: 25 are left, and 30 in the next month."""
     await world.overridden(more())
     await uses(world, 5, "hours")
@@ -273,7 +273,7 @@ async def test_any_order_of_events_ends_at_the_same_units(world: Grants, order: 
     assert await world.remaining(OWN, "places") == 12
 
 
-async def test_an_override_that_gives_keeps_what_it_gives_in_reach_of_those_who_owe(world: Grants) -> None:
+async def test_an_override_unsuspends_the_account_of_an_unpaid_plan(world: Grants) -> None:
     """The plan is unpaid: nothing can be drawn, until an override gives something."""
     await world.subscribed(places(), **JANUARY)
     await world.subscribed(status="unpaid")

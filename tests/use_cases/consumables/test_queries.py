@@ -67,7 +67,7 @@ async def test_the_ledger_is_listed_newest_first_with_who_and_why(world: UnitsWo
     ]
 
 
-async def test_what_was_said_with_a_reservation_is_said_of_what_becomes_of_it(world: UnitsWorld) -> None:
+async def test_a_reservations_metadata_is_kept_on_its_entries(world: UnitsWorld) -> None:
     await world.grant(10)
     reserve = m.Reserve(
         command_id="reserve", consumer=ACME, feature=HOURS, quantity=3, ttl_seconds=60, metadata={"job": "9"}
@@ -120,7 +120,7 @@ async def test_the_ledger_is_paged_also_within_one_moment(world: UnitsWorld, lim
     assert [one["feature"] for one in every if one not in hours] == [MEMBERS]
 
 
-async def test_balances_of_an_account_and_of_all_that_somebody_draws_on(world: UnitsWorld) -> None:
+async def test_balances_of_an_account_and_of_a_consumer(world: UnitsWorld) -> None:
     for account in (OWN, POOL, SEAT_OF_ANN, SEAT_OF_BOB):
         await world.grant(10, account)
     await world.grant(5, POOL, MEMBERS)

@@ -101,7 +101,7 @@ async def test_units_that_expire_unused_are_bought_anew(world: RechargeWorld) ->
     assert world.paid_amounts(stripe_id) == [75_000]
 
 
-async def test_nothing_is_bought_for_units_that_lapse_a_moment_before_new_ones_come(
+async def test_units_that_expire_at_a_renewal_are_not_recharged(
     world: RechargeWorld,
 ) -> None:
     await world.with_card()
@@ -137,7 +137,7 @@ async def test_the_team_that_pays_is_charged_for_its_pool(world: RechargeWorld) 
     assert world.paid_amounts(stripe_id) == [75_000]
 
 
-async def test_nothing_is_bought_for_a_seat_that_was_revoked_or_a_team_that_is_closed(
+async def test_no_recharge_for_a_revoked_seat_or_closed_team(
     world: RechargeWorld,
 ) -> None:
     """What comes back to such an account, or lapses there, leaves it low, and nobody could use more."""

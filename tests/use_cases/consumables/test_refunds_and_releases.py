@@ -47,7 +47,7 @@ async def standing(world: UnitsWorld, account: str = OWN, feature: str = "hours"
     return tuple(row[name] for name in ("granted", "consumed", "reserved", "expired", "remaining"))
 
 
-async def test_a_limit_that_is_reached_lets_one_in_for_each_that_leaves(world: UnitsWorld) -> None:
+async def test_a_full_limit_admits_one_for_each_release(world: UnitsWorld) -> None:
     await world.grant(10, feature=MEMBERS)
     assert await world.uses(10, feature=MEMBERS) == 0
     assert (await world.refuses(world.consume(feature=MEMBERS)))[0] == "insufficient_balance"
@@ -70,7 +70,7 @@ async def test_what_is_in_use_above_a_lowered_ceiling_is_freed_first(world: Unit
     assert await standing(world, feature=MEMBERS) == (10, 2, 0, 7, 1)
 
 
-async def test_revoking_a_used_part_of_a_limit_leaves_no_room_that_is_not_there(world: UnitsWorld) -> None:
+async def test_revoking_a_used_limit_grant_leaves_no_false_room(world: UnitsWorld) -> None:
     """5 of 3 + 7 are in use: without the 7 there is room for none, though 5 of them were free."""
     await world.grant(3, feature=MEMBERS)
     more = await world.grant(7, feature=MEMBERS)
@@ -89,7 +89,7 @@ def at_one(world: UnitsWorld) -> None:
 
 
 @pytest.mark.parametrize("by_the_tick", [True, False])
-async def test_places_in_use_when_their_grant_expires_are_above_the_ceiling(
+async def test_used_places_of_an_expired_grant_exceed_the_ceiling(
     world: UnitsWorld, by_the_tick: bool
 ) -> None:
     """10 of 5 + 7 are in use when the 7 expire, all of them: 5 leave for nothing, and then there is room."""
@@ -108,7 +108,7 @@ async def test_places_in_use_when_their_grant_expires_are_above_the_ceiling(
     assert await standing(world, feature=MEMBERS) == (12, 0, 0, 7, 5)
 
 
-async def test_places_of_an_expired_grant_are_free_again_where_there_is_room(world: UnitsWorld) -> None:
+async def test_places_of_an_expired_grant_are_freed_if_there_is_room(world: UnitsWorld) -> None:
     """The 5 in use are of the 5 that expire. There are 10 more: 5 are left, and 10 when the 5 have left."""
     temporary = await world.grant(5, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
     await world.grant(10, feature=MEMBERS)
@@ -122,7 +122,7 @@ async def test_places_of_an_expired_grant_are_free_again_where_there_is_room(wor
     assert await standing(world, feature=MEMBERS) == (15, 10, 0, 5, 0)
 
 
-async def test_places_held_by_a_reservation_count_when_their_grant_expires(world: UnitsWorld) -> None:
+async def test_reserved_places_count_when_their_grant_expires(world: UnitsWorld) -> None:
     await world.grant(4, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
     await world.grant(2, feature=MEMBERS)
     reserved = await world.does(reserve(world, 4, ttl_seconds=7_200, feature=MEMBERS))
@@ -132,7 +132,7 @@ async def test_places_held_by_a_reservation_count_when_their_grant_expires(world
     assert await standing(world, feature=MEMBERS) == (6, 0, 0, 4, 2)
 
 
-async def test_what_was_in_use_of_unlimited_places_counts_once_they_end(world: UnitsWorld) -> None:
+async def test_places_in_use_count_once_unlimited_ends(world: UnitsWorld) -> None:
     """8 in use for the hour without bound, beside 10: 2 are left after it, and 10 when the 8 have left."""
     await world.grant(None, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
     await world.grant(10, feature=MEMBERS)
@@ -145,7 +145,7 @@ async def test_what_was_in_use_of_unlimited_places_counts_once_they_end(world: U
 
 
 @pytest.mark.parametrize(("quantity", "used", "entries"), [(10, 4, [6]), (10, 10, []), (None, 4, [])])
-async def test_whatever_was_left_of_it_a_revoked_grant_is_told_as_it_is_then(
+async def test_a_revoked_grant_is_emitted_with_its_final_state(
     world: UnitsWorld, quantity: int | None, used: int, entries: list[int]
 ) -> None:
     grant_id = await world.grant(quantity)
@@ -208,7 +208,7 @@ async def test_a_reservation_is_settled_once_by_whoever_is_first(world: UnitsWor
     assert (await standing(world))[2] == 0
 
 
-async def test_what_was_reserved_from_one_account_says_what_remains_there(world: UnitsWorld) -> None:
+async def test_a_reservation_reports_what_remains_in_its_account(world: UnitsWorld) -> None:
     await world.grant(10, POOL)
     await world.grant(5, SEAT_OF_ANN)
     named, anywhere = [
@@ -241,7 +241,7 @@ async def test_an_expired_reservation_comes_back_by_the_tick(world: UnitsWorld) 
     assert (await world.refuses(commit(world, reservation_id)))[0] == "reservation_expired"
 
 
-async def test_an_expired_reservation_comes_back_by_the_clock_before_the_tick(world: UnitsWorld) -> None:
+async def test_an_expired_reservation_is_returned_before_the_tick(world: UnitsWorld) -> None:
     await world.grant(10)
     reservation_id = (await world.does(reserve(world, 10, ttl_seconds=60)))["reservation_id"]
     world.now = NOON + timedelta(seconds=60)
@@ -250,7 +250,7 @@ async def test_an_expired_reservation_comes_back_by_the_clock_before_the_tick(wo
     assert await standing(world) == (10, 3, 0, 0, 7)
 
 
-async def test_an_expired_reservation_comes_back_however_many_of_others_have_expired(
+async def test_an_expired_reservation_is_returned_among_many_others(
     world: UnitsWorld,
 ) -> None:
     """More of another account, and overdue for longer, than are looked at in one go."""
@@ -281,7 +281,7 @@ async def test_what_comes_back_to_an_expired_grant_expires_with_it(world: UnitsW
     assert await standing(world) == (10, 1, 0, 9, 0)
 
 
-async def test_a_consumption_is_refunded_in_parts_to_where_it_came_from(world: UnitsWorld) -> None:
+async def test_a_consumption_is_refunded_in_parts_to_its_grants(world: UnitsWorld) -> None:
     """3 + 4 are drawn from two grants: 5 come back, 4 to the second, 1 to the first; then 2; then none."""
     first = await world.grant(3, SEAT_OF_ANN, priority=1)
     second = await world.grant(10, POOL)
@@ -328,7 +328,7 @@ async def test_a_refund_twice_at_once_gives_back_once(world: UnitsWorld) -> None
     assert await standing(world) == (10, 0, 0, 0, 10)
 
 
-async def test_a_committed_reservation_is_refunded_like_any_consumption(world: UnitsWorld) -> None:
+async def test_a_committed_reservation_is_refunded_like_consumption(world: UnitsWorld) -> None:
     await world.grant(10)
     reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
     command = commit(world, reservation_id, 3)

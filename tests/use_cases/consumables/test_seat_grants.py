@@ -75,7 +75,7 @@ async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> Non
     assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
 
 
-async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_for(world: Grants) -> None:
+async def test_a_prorated_multiplier_tops_up_the_rest_of_the_month(world: Grants) -> None:
     await _seat_of_ten_in_january(world)
     # Half of a month of 31 days: 5 of 10.
     world.at("2026-01-16T12:00")
@@ -85,7 +85,7 @@ async def test_a_multiplier_tops_up_what_is_left_of_the_month_if_that_was_asked_
     assert await world.remaining(SEAT) == 20
 
 
-async def test_a_prorated_multiplier_leaves_what_a_larger_plan_adds_whole(world: Grants) -> None:
+async def test_a_prorated_multiplier_does_not_cut_a_larger_plan(world: Grants) -> None:
     await _seat_of_ten_in_january(world)
     world.at("2026-01-16T12:00")
     await world.seat(1, member=ANN, multiplier=2, prorated=True)
@@ -130,7 +130,7 @@ async def test_what_is_left_of_a_seat_goes_along_to_its_new_holder(world: Grants
     assert await world.access(POOL) == {"organization_acme", "user_bob"}
 
 
-async def test_whoever_held_a_seat_draws_on_the_pool_no_more_once_somebody_else_is_invited(
+async def test_a_replaced_member_no_longer_draws_on_the_pool(
     world: Grants,
 ) -> None:
     await world.subscribed(team_item(gives(quantity=100, team_allowed=True)), **JANUARY)
@@ -143,7 +143,7 @@ async def test_whoever_held_a_seat_draws_on_the_pool_no_more_once_somebody_else_
     assert await world.access(SEAT) == set()
 
 
-async def test_a_pool_is_its_owners_its_managers_and_its_members_until_the_team_is_closed(
+async def test_a_pool_serves_the_whole_team_until_it_is_closed(
     world: Grants,
 ) -> None:
     await world.subscribed(team_item(gives(quantity=100, team_allowed=True)), **JANUARY)

@@ -36,7 +36,7 @@ async def test_five_bought_seats_make_room_for_five_beside_the_owner(company: Se
     assert (await company.team())["available"] == 0
 
 
-async def test_an_assigned_seat_is_told_and_its_token_shown_only_to_the_caller(company: SeatWorld) -> None:
+async def test_only_the_caller_sees_the_token_of_an_assigned_seat(company: SeatWorld) -> None:
     team = await company.subscribed(5)
     company.passes(hours=1)
     invited = await company.invites(" Member@Example.COM ", role="editor", metadata={"department": "press"})
@@ -150,7 +150,7 @@ async def test_a_changed_multiplier_is_told_once(company: SeatWorld) -> None:
     assert await company.names("seat") == ["assignedV1", "multiplierChangedV1"]
 
 
-async def test_of_many_the_good_are_assigned_and_the_bad_named_by_their_index(company: SeatWorld) -> None:
+async def test_a_bulk_assignment_names_bad_seats_by_index(company: SeatWorld) -> None:
     team = await company.subscribed(5)
     emails = ["a@example.com", "b", "c", "d", "e@example.com", "f", "g", "h", "i", "j"]
     seats = [m.SeatToAssign(email=email) for email in emails]
@@ -164,7 +164,7 @@ async def test_of_many_the_good_are_assigned_and_the_bad_named_by_their_index(co
     assert await company.names("billing_team") == ["openedV1", "changedV1"]
 
 
-async def test_500_seats_with_all_that_each_may_have_are_one_command_and_one_answer(
+async def test_500_full_seats_fit_into_one_command_and_answer(
     company: SeatWorld,
 ) -> None:
     team = await company.subscribed(500)
@@ -242,7 +242,7 @@ async def test_an_invitation_made_out_to_a_user_is_for_them_alone(company: SeatW
     assert (await company.refuses(company.claim(token, "7")))[0] == "invitation_expired"
 
 
-async def test_expired_used_revoked_replaced_and_invented_tokens_are_answered_alike(
+async def test_all_invalid_tokens_get_the_same_answer(
     company: SeatWorld,
 ) -> None:
     await company.subscribed(9)
@@ -300,7 +300,7 @@ async def test_a_token_claimed_five_times_at_once_is_used_once(company: SeatWorl
     assert {outcome.error.code for outcome in outcomes if outcome.error} == {"invitation_invalid"}
 
 
-async def test_a_user_claims_one_seat_of_a_team_even_with_two_invitations_at_once(
+async def test_a_user_with_two_invitations_claims_one_seat(
     company: SeatWorld,
 ) -> None:
     await company.subscribed(5)

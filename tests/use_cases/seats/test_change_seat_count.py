@@ -127,7 +127,7 @@ async def test_as_few_seats_as_are_taken_can_be_kept(company: Company, nats_sess
     assert (changed["quantity"], changed["available"]) == (5, 2)
 
 
-async def test_seats_just_freed_count_though_subscriptions_has_not_heard_of_it(
+async def test_seats_just_freed_count_before_subscriptions_knows(
     company: Company, nats_session: NatsServer
 ) -> None:
     team = await own_team(company)
@@ -209,7 +209,7 @@ async def test_a_team_that_is_closed_changes_no_more(company: Company) -> None:
     assert await own_team(company) == closed
 
 
-async def test_a_change_waits_limits_and_is_finished_once_subscriptions_answers(
+async def test_a_pending_change_limits_seats_until_it_is_finished(
     company: Company, nats_session: NatsServer
 ) -> None:
     team = await own_team(company)
@@ -236,7 +236,7 @@ async def test_a_change_waits_limits_and_is_finished_once_subscriptions_answers(
 
 
 @pytest.mark.parametrize("is_heard_first", [False, True])
-async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
+async def test_a_crash_after_the_subscription_changed_changes_once(
     company: Company, nats_session: NatsServer, monkeypatch: pytest.MonkeyPatch, is_heard_first: bool
 ) -> None:
     team = await own_team(company)
@@ -255,7 +255,7 @@ async def test_a_crash_after_subscriptions_has_changed_leads_to_one_change(
     assert names.count("changedV1") == 1
 
 
-async def test_a_crash_after_a_refusal_was_put_back_leads_to_the_same_refusal(
+async def test_a_crash_after_a_rejection_repeats_the_rejection(
     company: Company, nats_session: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     team = await own_team(company)

@@ -22,7 +22,7 @@ def company(bind: Callable[..., Bound]) -> SeatWorld:
     return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 
 
-async def test_a_revoked_seat_is_free_told_once_and_its_address_can_be_invited_again(
+async def test_a_revoked_seats_address_can_be_invited_again(
     company: SeatWorld,
 ) -> None:
     await company.subscribed(1)
@@ -152,7 +152,7 @@ async def test_lists_are_paged_newest_first(company: SeatWorld) -> None:
     assert len(await company.seats("pending")) == 7
 
 
-async def test_memberships_are_paged_newest_first_and_are_claimed_seats_alone(company: SeatWorld) -> None:
+async def test_memberships_list_claimed_seats_newest_first(company: SeatWorld) -> None:
     seats = []
     for number in range(4):
         team = await company.subscribed(2, subscription=f"sub_of{number}")

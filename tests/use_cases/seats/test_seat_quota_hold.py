@@ -65,7 +65,7 @@ async def test_fewer_than_are_taken_are_refused_with_how_many(company: SeatWorld
     assert await company.team() == before
 
 
-async def test_the_limit_is_lifted_once_the_subscriptions_change_is_known(company: SeatWorld) -> None:
+async def test_the_hold_ends_once_the_subscriptions_change_is_known(company: SeatWorld) -> None:
     await company.subscribed(5)
     await company.does(hold(2))
     early = await company.bound.handle(release(version=2), company.now)

@@ -69,7 +69,7 @@ async def test_the_owners_seat_is_on_top_one_of_those_or_none(
     assert (await company.refuses(await company.assign("more@example.com")))[0] == "no_seat_available"
 
 
-async def test_a_subscription_without_seats_or_that_has_not_begun_has_no_team(company: SeatWorld) -> None:
+async def test_no_team_for_a_seatless_or_unstarted_subscription(company: SeatWorld) -> None:
     await company.subscribed(5)
     plain = s.SubscriptionItem(
         product="solo", price="solo_monthly", quantity=1, seats=None, features=[], stripe_price_id=None
@@ -108,7 +108,7 @@ async def test_a_lowered_count_that_waits_limits_new_seats_already(company: Seat
     await company.invites("fourth@example.com")
 
 
-async def test_seats_that_a_lowering_elsewhere_leaves_too_many_stay_but_none_is_added(
+async def test_surplus_seats_after_a_lower_count_stay(
     company: SeatWorld,
 ) -> None:
     await company.subscribed(3)
@@ -184,7 +184,7 @@ async def test_more_seats_than_fit_one_transaction_are_all_revoked(
     assert (await company.names("billing_team"))[-3:] == ["changedV1", "changedV1", "closedV1"]
 
 
-async def test_a_close_that_was_interrupted_is_finished_by_the_next_delivery(
+async def test_an_interrupted_close_is_finished_on_redelivery(
     company: SeatWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await company.subscribed(5)
@@ -204,7 +204,7 @@ async def _crash(*_: Any) -> None:
     raise ConnectionResetError
 
 
-async def test_a_plan_without_seats_closes_the_team_and_one_with_seats_opens_another(
+async def test_plans_without_and_with_seats_close_and_open_teams(
     company: SeatWorld,
 ) -> None:
     first = await company.subscribed(5)
@@ -280,7 +280,7 @@ async def test_a_manager_that_an_overtaken_event_names_manages_nothing(company: 
     assert await company.names("billing_team") == ["openedV1"]
 
 
-async def test_a_team_that_is_first_heard_of_while_it_is_paused_is_opened_suspended(
+async def test_a_team_first_seen_while_paused_is_opened_suspended(
     company: SeatWorld,
 ) -> None:
     await company.subscribed(5, subscription="sub_other")
@@ -315,7 +315,7 @@ async def test_a_transferred_team_has_one_new_manager_and_is_told_once(company: 
     assert await company.names("billing_team") == ["openedV1", "changedV1"]
 
 
-async def test_a_customers_newest_open_team_is_found_before_older_and_closed_ones(
+async def test_a_customers_newest_open_team_is_found_first(
     company: SeatWorld,
 ) -> None:
     await company.subscribed(1, subscription="sub_first")

@@ -186,7 +186,7 @@ async def test_an_add_on_is_tried_as_long_as_its_price_says(world: World, has_ca
     assert paid_amounts(world, stripe_id) == [4900]
 
 
-async def test_a_declined_card_leads_to_a_page_and_leaves_nothing_to_pay_twice(world: World) -> None:
+async def test_a_declined_card_opens_a_page_and_no_second_invoice(world: World) -> None:
     stripe_id = await stripe_id_of(world)
     forget_cards(world, stripe_id)
     world.stripe.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": stripe_id})

@@ -97,7 +97,7 @@ async def test_the_catalog_is_shown_in_the_order_of_its_document(bound: Bound) -
     assert [product.code for product in (await catalog_now(bound)).products] == products[::-1]
 
 
-async def test_the_same_document_under_a_new_id_changes_and_tells_nothing(bound: Bound) -> None:
+async def test_the_same_document_under_a_new_id_is_no_change(bound: Bound) -> None:
     await changes(bound, example_catalog(), "apply-1")
     told = len(await bound.feed())
     assert await changes(bound, example_catalog(), "apply-2") == NO_CHANGES
@@ -113,7 +113,7 @@ async def test_the_same_command_again_gets_the_same_outcome(bound: Bound) -> Non
     assert other.error.code == "idempotency_conflict"
 
 
-async def test_an_edit_is_told_with_the_next_version_and_the_old_one_is_kept(bound: Bound) -> None:
+async def test_an_edit_emits_the_next_version_and_keeps_the_old(bound: Bound) -> None:
     await changes(bound, team_catalog(), "apply-1")
     document = team_catalog()
     document["products"][1]["features"][1]["quantity"] = 20
@@ -130,7 +130,7 @@ async def test_an_edit_is_told_with_the_next_version_and_the_old_one_is_kept(bou
     assert before.features[1].quantity == 10
 
 
-async def test_what_disappears_is_archived_and_what_comes_back_is_taken_up_again(bound: Bound) -> None:
+async def test_removed_entries_are_archived_and_can_come_back(bound: Bound) -> None:
     await changes(bound, team_catalog(), "apply-1")
     document = team_catalog()
     del document["products"][1]
@@ -218,14 +218,14 @@ async def test_a_kind_cannot_change(bound: Bound) -> None:
     assert list(problems_of(outcome)) == ["features[0].kind"]
 
 
-async def test_ids_of_stripe_are_kept_back_until_payments_can_check_them(bound: Bound) -> None:
+async def test_stripe_ids_are_held_back_until_payments_are_configured(bound: Bound) -> None:
     document = team_catalog()
     document["products"][0]["stripe_product_id"] = "prod_1"
     await changes(bound, document, "apply-1")
     assert (await catalog_now(bound)).products[0].stripe_product_id is None
 
 
-async def test_documents_applied_at_once_take_effect_one_after_the_other(bound: Bound) -> None:
+async def test_concurrent_documents_are_applied_in_turn(bound: Bound) -> None:
     documents = []
     for number in range(6):
         document = team_catalog()

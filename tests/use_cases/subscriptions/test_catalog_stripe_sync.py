@@ -76,7 +76,7 @@ def counted(stand_in: StripeStandIn) -> tuple[int, int]:
     return len(stand_in.account.all("product")), len(stand_in.account.all("price"))
 
 
-async def test_the_example_catalog_is_made_in_stripe_but_for_its_free_prices(
+async def test_the_example_catalog_is_created_in_stripe(
     bound: Bound, gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     await applied(bound, example_catalog())
@@ -121,7 +121,7 @@ async def test_the_same_document_again_does_not_even_ask_stripe(
     assert await applied(bound, example_catalog(), "apply-2") == m.CatalogChanges()
 
 
-async def test_what_was_applied_without_payments_gets_its_counterparts_once_there_are_some(
+async def test_enabling_payments_creates_missing_stripe_objects(
     bind: Callable[..., Bound], gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     await applied(bind(service, StripeGateway(None)), team_catalog())
@@ -159,7 +159,7 @@ async def test_a_new_name_reaches_stripe(bound: Bound, gateway: StripeGateway) -
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])
-async def test_stripe_going_away_in_between_is_finished_later_without_duplicates(
+async def test_an_interrupted_sync_resumes_without_duplicates(
     bound: Bound, stand_in: StripeStandIn, writes: int
 ) -> None:
     stand_in.goes_away_after(writes)
@@ -173,9 +173,7 @@ async def test_stripe_going_away_in_between_is_finished_later_without_duplicates
     assert counted(stand_in) == (2, 2)
 
 
-async def test_another_document_waits_until_the_one_in_between_is_finished(
-    bound: Bound, stand_in: StripeStandIn
-) -> None:
+async def test_another_document_waits_for_the_unfinished_one(bound: Bound, stand_in: StripeStandIn) -> None:
     stand_in.goes_away_after(1)
     assert (await apply(bound, team_catalog())).status == "failed"
     stand_in.comes_back()
@@ -188,7 +186,7 @@ async def test_another_document_waits_until_the_one_in_between_is_finished(
     assert counted(stand_in) == (2, 2)
 
 
-async def test_a_refusal_by_stripe_names_the_price_and_leaves_nothing_half_made_on_sale(
+async def test_a_stripe_rejection_names_the_price_and_sells_nothing(
     bound: Bound, gateway: StripeGateway, stand_in: StripeStandIn
 ) -> None:
     bare = team_catalog()

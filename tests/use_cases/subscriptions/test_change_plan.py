@@ -13,7 +13,7 @@ from tests.support.worlds.subscriptions import ACME, gapless
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
-async def test_more_seats_in_the_middle_of_a_month_are_settled_with_the_next_invoice(crew: Crew) -> None:
+async def test_seats_added_mid_month_are_on_the_next_invoice(crew: Crew) -> None:
     # 3 × 10.00 = 30.00 for January; 8 × 8.00 = 64.00 a month. Half is left: -15.00 + 32.00 = 17.00.
     await crew.begins()
     await crew.reaches(MIDDLE)
@@ -98,7 +98,7 @@ async def test_a_dearer_plan_is_there_at_once_and_a_cheaper_one_waits(crew: Crew
     assert (bought(now["subscription"]), now["scheduled_change"]) == ([("solo_monthly", 1)], None)
 
 
-async def test_a_longer_interval_begins_at_once_and_a_shorter_one_waits(crew: Crew) -> None:
+async def test_a_longer_interval_starts_now_and_a_shorter_one_waits(crew: Crew) -> None:
     # 3 × 100.00 for a year, less half of the 30.00 for January.
     await crew.begins()
     await crew.reaches(MIDDLE)
@@ -163,7 +163,7 @@ async def test_what_has_ended_or_is_overdue_is_not_changed(crew: Crew) -> None:
     assert (code, details) == ("subscription_not_active", {"status": "past_due"})
 
 
-async def test_a_crash_between_stripe_and_us_is_finished_by_asking_again(crew: Crew) -> None:
+async def test_a_retry_finishes_a_change_after_a_crash(crew: Crew) -> None:
     await crew.begins()
     await crew.reaches(MIDDLE)
     command = await crew.quantity(8, proration="invoice")
@@ -185,7 +185,7 @@ async def test_what_ended_in_stripe_unheard_is_not_changed(crew: Crew) -> None:
     assert (code, details) == ("subscription_not_active", {"status": "canceled"})
 
 
-async def test_two_wishes_at_once_are_both_carried_out_and_the_last_one_stays(crew: Crew) -> None:
+async def test_of_two_concurrent_changes_the_last_one_stays(crew: Crew) -> None:
     await crew.begins()
     wishes = [await crew.quantity(quantity, when="period_end") for quantity in (1, 2)]
     outcomes = await asyncio.gather(*(crew.world.bound.handle(wish, datetime.now(UTC)) for wish in wishes))

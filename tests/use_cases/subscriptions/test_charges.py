@@ -92,9 +92,7 @@ async def test_events_that_come_before_the_answer_make_one_invoice(world: World)
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])
-async def test_a_run_that_stripe_interrupts_is_finished_by_the_next_and_charges_once(
-    world: World, writes: int
-) -> None:
+async def test_a_charge_interrupted_by_stripe_charges_once(world: World, writes: int) -> None:
     stripe_id = await with_card(world)
     command = charge(world)
     world.stand_in.goes_away_after(writes)
@@ -109,7 +107,7 @@ async def test_a_run_that_stripe_interrupts_is_finished_by_the_next_and_charges_
     assert len(world.stripe.v1.invoices.list({"customer": stripe_id}).data) == 1
 
 
-async def test_a_run_whose_keys_stripe_has_forgotten_still_charges_once(world: World) -> None:
+async def test_a_charge_with_expired_idempotency_keys_charges_once(world: World) -> None:
     # The worker dies after Stripe was paid and before the result is written; Stripe forgets its keys.
     stripe_id = await with_card(world)
     command = charge(world)

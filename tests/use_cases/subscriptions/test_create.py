@@ -68,7 +68,7 @@ async def test_the_saved_card_is_charged_and_it_is_active(world: World) -> None:
     assert (await world.allowed("hours"))["quantity"] == 5
 
 
-async def test_the_same_command_twice_is_one_subscription_and_one_charge(world: World) -> None:
+async def test_a_repeated_command_makes_one_subscription_and_charge(world: World) -> None:
     customer_id = await with_card(world)
     command = create(world)
 
@@ -78,7 +78,7 @@ async def test_the_same_command_twice_is_one_subscription_and_one_charge(world: 
     assert len(world.stripe.v1.invoices.list({"customer": customer_id}).data) == 1
 
 
-async def test_of_two_at_once_one_is_refused_and_nothing_is_charged_twice(world: World) -> None:
+async def test_of_two_concurrent_creations_one_is_rejected(world: World) -> None:
     customer_id = await with_card(world)
 
     outcomes = await asyncio.gather(*(world.bound.handle(create(world)) for _ in range(3)))
@@ -88,7 +88,7 @@ async def test_of_two_at_once_one_is_refused_and_nothing_is_charged_twice(world:
     assert len(world.stripe.v1.subscriptions.list({"customer": customer_id}).data) == 1
 
 
-async def test_the_next_period_is_charged_to_what_is_the_default_by_then(world: World) -> None:
+async def test_the_next_period_is_charged_to_the_current_default_card(world: World) -> None:
     clock, customer_id = await on_a_clock(world)
     first = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": customer_id})
     by_default: Any = {"invoice_settings": {"default_payment_method": first.id}}
@@ -157,7 +157,7 @@ async def test_an_invoice_is_sent_and_it_is_active_at_once(world: World) -> None
 # --- Trials ------------------------------------------------------------------------------------------------
 
 
-async def test_a_trial_without_a_card_expires_and_takes_everything_with_it(world: World) -> None:
+async def test_a_trial_without_a_card_expires_with_its_entitlements(world: World) -> None:
     clock, _ = await on_a_clock(world)
 
     made = (await world.does(create(world, trial_days=14)))["subscription"]
@@ -204,7 +204,7 @@ async def test_a_trial_that_is_followed_by_an_invoice_needs_no_card(world: World
     assert totals == [4900, 0]
 
 
-async def test_an_invoice_that_is_not_paid_in_time_is_overdue_and_has_grace(world: World) -> None:
+async def test_an_invoice_past_its_due_date_starts_grace(world: World) -> None:
     clock, _ = await on_a_clock(world)
     await world.does(create(world, "team_yearly", quantity=1, collection="invoice"))
 
@@ -219,7 +219,7 @@ async def test_an_invoice_that_is_not_paid_in_time_is_overdue_and_has_grace(worl
 # --- On the customer's own period --------------------------------------------------------------------------
 
 
-async def test_what_is_paid_outside_runs_on_its_own_period_without_stripe(world: World) -> None:
+async def test_a_subscription_paid_outside_runs_without_stripe(world: World) -> None:
     await world.register()
     world.stand_in.forget_writes()
 
@@ -255,7 +255,7 @@ async def test_what_is_paid_outside_runs_on_its_own_period_without_stripe(world:
         (datetime(1, 1, 1, tzinfo=UTC), True),
     ],
 )
-async def test_a_period_of_ones_own_begins_when_it_did_or_within_a_hundred_years(
+async def test_the_start_of_a_self_managed_period_is_bounded(
     world: World, start: datetime | timedelta, is_taken: bool
 ) -> None:
     await world.register()

@@ -137,9 +137,7 @@ async def test_without_retries_left_it_ends_as_configured(
     assert len(numbers) > 1
 
 
-async def test_overdue_for_several_periods_is_charged_once_and_moves_past_now(
-    world: World, clock: Clock
-) -> None:
+async def test_renewing_after_missed_periods_charges_once(world: World, clock: Clock) -> None:
     # Nothing is paid in February, March and April; one payment of 49.00 in April, and all is well until May.
     url = f"{world.stand_in.url}/_sandbox/billing_settings"
     async with httpx.AsyncClient() as browser:

@@ -44,7 +44,7 @@ def metered(world: World, stripe_id: str) -> float:
     return world.stripe.v1.billing.meters.event_summaries.list(meter.id, span).data[0].aggregated_value  # type: ignore[arg-type]
 
 
-async def test_readings_are_counted_by_a_meter_that_is_made_when_it_is_missing(world: World) -> None:
+async def test_a_missing_meter_is_created_for_usage_readings(world: World) -> None:
     stripe_id = (await world.register())["stripe_customer_id"]
     command = m.RecordUsage(command_id="u1", readings=[reading("a"), reading("b", 5)])
     assert await world.does(command) == {"recorded": ["a", "b"], "skipped": []}
@@ -81,7 +81,7 @@ async def test_who_has_no_counterpart_in_stripe_is_skipped(world: World) -> None
     }
 
 
-async def test_a_reading_that_is_too_old_for_stripe_is_skipped_with_its_reason(world: World) -> None:
+async def test_a_reading_too_old_for_stripe_is_skipped_with_a_reason(world: World) -> None:
     await world.register()
     old = reading("a", at=datetime(2020, 1, 1, tzinfo=UTC))
     told = await world.does(m.RecordUsage(command_id="u1", readings=[old, reading("b")]))

@@ -110,7 +110,7 @@ async def test_the_next_override_replaces_the_one_before(bound: Bound) -> None:
     assert rows == [{"set_by": "first", "ended_by": "second"}, {"set_by": "second", "ended_by": None}]
 
 
-async def test_an_end_that_is_not_in_the_future_ends_the_override_at_once(bound: Bound) -> None:
+async def test_an_end_in_the_past_ends_the_override_at_once(bound: Bound) -> None:
     await overridden(bound, "given", feature="members", quantity=2)
     ended = await overridden(bound, "ended", feature="members", until=NOON)
 

@@ -66,7 +66,7 @@ async def test_only_what_is_to_end_can_be_reactivated(world: World, make: Any) -
     )
 
 
-async def test_what_ended_in_stripe_before_we_heard_of_it_is_not_reactivated(world: World) -> None:
+async def test_a_subscription_already_ended_in_stripe_stays_ended(world: World) -> None:
     subscription = await bought(world)
     await world.does(wish(world, m.CancelSubscription, subscription, at="period_end"))
     world.stripe.v1.subscriptions.cancel(subscription["stripe_subscription_id"])
@@ -108,7 +108,7 @@ async def test_the_same_command_again_does_nothing_more(world: World) -> None:
     assert (await world.names("subscription")).count("pausedV1") == 1
 
 
-async def test_a_paused_period_of_our_own_is_not_renewed_but_ends_if_asked(world: World) -> None:
+async def test_a_paused_self_managed_period_ends_but_is_not_renewed(world: World) -> None:
     subscription = await free(world, datetime(2026, 1, 31, 9, tzinfo=UTC))
     pause = wish(world, m.PauseSubscription, subscription)
     await world.bound.handle(pause, datetime(2026, 2, 10, tzinfo=UTC))
@@ -142,7 +142,7 @@ async def test_nothing_is_ever_owed_for_a_pause(crew: Crew) -> None:
     assert (await crew.world.subscription())["status"] == theirs.status == "active"
 
 
-async def test_what_stripe_has_paused_when_a_trial_ended_without_a_card_is_resumed(crew: Crew) -> None:
+async def test_a_trial_paused_by_stripe_for_lack_of_a_card_is_resumed(crew: Crew) -> None:
     ending: Any = {"end_behavior": {"missing_payment_method": "pause"}}
     mine = await crew.begins(trial_period_days=5, trial_settings=ending)
     v1 = crew.world.stripe.v1

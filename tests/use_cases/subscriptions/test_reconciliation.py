@@ -20,7 +20,7 @@ async def bought(world: World) -> dict[str, Any]:
     return await world.subscription()
 
 
-async def test_what_was_changed_in_stripe_without_a_word_is_corrected_and_says_why(world: World) -> None:
+async def test_an_unheard_change_in_stripe_is_corrected_with_a_cause(world: World) -> None:
     subscription = await bought(world)
     world.stripe.v1.subscriptions.update(
         subscription["stripe_subscription_id"], {"cancel_at_period_end": True}
@@ -71,7 +71,7 @@ async def test_a_subscription_that_we_never_heard_of_is_taken_in(world: World) -
     assert await world.names("subscription") == ["createdV1", "activatedV1"]
 
 
-async def test_where_nothing_differs_nothing_is_told_or_asked_one_by_one(world: World) -> None:
+async def test_without_differences_nothing_is_emitted_or_fetched(world: World) -> None:
     await bought(world)
     before = len(await world.bound.outbox())
 
@@ -82,7 +82,7 @@ async def test_where_nothing_differs_nothing_is_told_or_asked_one_by_one(world: 
     assert row["synced_at"] == TICK
 
 
-async def test_who_became_overdue_unheard_has_grace_from_when_it_was_found(world: World) -> None:
+async def test_an_unheard_overdue_state_has_grace_from_its_discovery(world: World) -> None:
     subscription = await bought(world)
     stripe_id = subscription["stripe_subscription_id"]
     world.stand_in.account.get("subscription", stripe_id)["status"] = "past_due"

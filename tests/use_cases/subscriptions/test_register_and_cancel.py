@@ -183,7 +183,7 @@ async def test_a_tick_renews_a_free_plan_once_however_late_it_comes(unpaid: Worl
     assert await unpaid.names("entitlement") == ["changedV1", "changedV1"]
 
 
-async def test_a_free_plan_cancelled_at_period_end_keeps_everything_until_then(unpaid: World) -> None:
+async def test_a_free_plan_cancelled_at_period_end_stays_until_then(unpaid: World) -> None:
     subscription = await subscribed_for_free(unpaid)
     await unpaid.does(cancel(unpaid, subscription, "period_end"))
     again = await unpaid.does(cancel(unpaid, subscription, "period_end"))
@@ -257,7 +257,7 @@ async def test_cancelling_at_period_end_is_stripe_s_to_carry_out(world: World) -
     assert (allowed["allowed"], allowed["expires_at"]) == (True, subscription["current_period_end"])
 
 
-async def test_what_ended_in_stripe_before_we_heard_of_it_can_be_cancelled_now(world: World) -> None:
+async def test_a_subscription_ended_in_stripe_can_be_cancelled(world: World) -> None:
     await world.register()
     await world.buys()
     await world.catches_up()
@@ -306,7 +306,7 @@ async def test_a_subscription_that_nobody_made_is_not_found(world: World) -> Non
 # --- Questions ---------------------------------------------------------------------------------------------
 
 
-async def test_of_a_customer_s_subscriptions_the_newest_live_one_is_given(unpaid: World) -> None:
+async def test_a_customers_newest_live_subscription_is_returned(unpaid: World) -> None:
     first = await subscribed_for_free(unpaid)
     await unpaid.does(cancel(unpaid, first))
     assert (await unpaid.subscription())["subscription_id"] == first["subscription_id"]

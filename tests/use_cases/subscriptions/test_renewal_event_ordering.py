@@ -183,9 +183,7 @@ async def test_attempts_that_were_overtaken_are_told_each_once(world: World, ren
         assert (await world.names("subscription")).count("renewedV1") == 1, heard
 
 
-async def test_grace_begins_with_the_first_failure_also_where_only_a_later_one_was_heard_of(
-    world: World, renewal: Renewal
-) -> None:
+async def test_grace_starts_with_the_first_failure_even_if_heard_late(world: World, renewal: Renewal) -> None:
     renewal.reaches(renewal.end + 2 * HOUR)
     renewal.reaches(renewal.end + 4 * DAY)
     late = renewal.of("invoice.payment_failed", 1)
@@ -199,9 +197,7 @@ async def test_grace_begins_with_the_first_failure_also_where_only_a_later_one_w
     assert grace == renewal.end + HOUR + 7 * DAY
 
 
-async def test_grace_is_counted_from_the_payment_that_failed_days_after_it_was_begun(
-    world: World, renewal: Renewal
-) -> None:
+async def test_grace_is_counted_from_a_payment_that_failed_days_later(world: World, renewal: Renewal) -> None:
     # Some payments take days to fail; what was finalized is not late while one is on its way.
     renewal.reaches(renewal.end + 2 * HOUR)
     failed, late = renewal.of("invoice.payment_failed"), renewal.of("customer.subscription.updated", 1)

@@ -67,7 +67,7 @@ async def test_a_scheduled_change_is_taken_back(crew: Crew) -> None:
     assert (await crew.newest_invoice())["total"] == 3000
 
 
-async def test_a_change_now_overtakes_what_was_scheduled_and_may_be_scheduled_again(crew: Crew) -> None:
+async def test_an_immediate_change_replaces_a_scheduled_one(crew: Crew) -> None:
     await crew.begins()
     await crew.world.does(await crew.quantity(1))
     result = await crew.world.does(await crew.quantity(4, when="now"))
@@ -89,7 +89,7 @@ async def test_a_scheduled_change_asked_for_again_is_told_once(crew: Crew) -> No
     assert (await crew.world.names("subscription")).count("changeScheduledV1") == 1
 
 
-async def test_a_change_scheduled_in_a_trial_takes_effect_with_the_first_payment(crew: Crew) -> None:
+async def test_a_change_scheduled_in_a_trial_applies_when_it_ends(crew: Crew) -> None:
     await crew.begins(quantity=8, trial_period_days=14)
     scheduled = await crew.world.does(await crew.quantity(4, when="period_end"))
     assert scheduled["subscription"]["status"] == "trialing"
@@ -117,7 +117,7 @@ async def test_cancelling_at_the_periods_end_drops_what_was_scheduled(crew: Crew
     assert (await crew.world.subscription())["status"] == "canceled"
 
 
-async def test_a_crash_in_the_middle_of_scheduling_is_finished_by_asking_again(crew: Crew) -> None:
+async def test_a_retry_finishes_scheduling_after_a_crash(crew: Crew) -> None:
     await crew.begins()
     command = await crew.quantity(1)
     crew.world.stand_in.goes_away_after(1)

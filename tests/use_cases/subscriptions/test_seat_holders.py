@@ -181,7 +181,7 @@ async def hours(team: Team, member: Customer = ANN) -> Any:
     return entry["quantity"] if entry else None
 
 
-async def test_a_claimed_seat_gives_what_is_for_the_team_and_nothing_of_the_payers_own(team: Team) -> None:
+async def test_a_claimed_seat_gives_only_team_features(team: Team) -> None:
     await team.hears(team.told(), team.seat("seat_1", "pending"), team.seat("seat_1", "claimed"))
     through = {"subscription_id": team.subscription_id, "product": "crew", "through": "seat"}
     assert {key: entry for key, entry in (await team.shop.bucket()).items() if key.startswith("user_")} == {
@@ -229,7 +229,7 @@ async def test_any_order_and_any_repetition_of_the_events_ends_alike(shop: World
     assert gapless(await shop.told("entitlement"), "entitlement", "entitlement_id")
 
 
-async def test_a_revoked_seat_takes_everything_back_even_when_its_claim_is_heard_of_later(team: Team) -> None:
+async def test_a_revoked_seat_gives_nothing_even_if_its_claim_is_late(team: Team) -> None:
     claimed, revoked = team.seat("seat_1", "claimed"), team.seat("seat_1", "revoked")
     await team.hears(team.told(), claimed, revoked)
     assert await hours(team) is None
@@ -279,14 +279,14 @@ async def test_a_suspended_team_loses_everything_and_has_it_back(team: Team) -> 
     assert await hours(team) is None
 
 
-async def test_who_claims_while_the_team_is_suspended_has_it_once_it_is_restored(team: Team) -> None:
+async def test_a_claim_in_a_suspended_team_counts_once_it_is_restored(team: Team) -> None:
     await team.hears(team.told(suspended=True), team.seat("seat_1", "claimed"))
     assert await hours(team) is None
     await team.hears(team.told())
     assert await hours(team) == 10
 
 
-async def test_a_paused_subscription_takes_the_seats_along_before_the_team_says_so(team: Team) -> None:
+async def test_a_paused_subscription_suspends_its_seats_at_once(team: Team) -> None:
     await team.hears(team.told(), team.seat("seat_1", "claimed"))
     about: Any = {"command_id": "pause", "subscription_id": team.subscription_id}
     await team.changes(m.PauseSubscription(**about))
@@ -295,7 +295,7 @@ async def test_a_paused_subscription_takes_the_seats_along_before_the_team_says_
     assert await hours(team) == 10
 
 
-async def test_a_subscription_that_ends_at_a_known_time_says_so_to_its_members(team: Team) -> None:
+async def test_members_see_the_known_end_of_the_subscription(team: Team) -> None:
     await team.hears(team.told(), team.seat("seat_1", "claimed"))
     await team.changes(
         m.CancelSubscription(command_id="end", subscription_id=team.subscription_id, at="period_end")
@@ -337,7 +337,7 @@ async def test_what_changes_nothing_for_the_members_tells_them_nothing(team: Tea
     assert len(await team.shop.told("entitlement")) == before
 
 
-async def test_fewer_seats_than_are_taken_are_refused_by_what_the_newest_event_says(team: Team) -> None:
+async def test_fewer_seats_than_the_newest_event_says_are_rejected(team: Team) -> None:
     old = team.told(seats_in_use=2)
     await team.hears(team.told(seats_in_use=4), old)
     command = m.ChangeQuantity(
@@ -364,7 +364,7 @@ async def test_a_team_larger_than_one_part_is_brought_in_line_whole(
     assert [await hours(team, member) for member in members] == [None] * 7
 
 
-async def test_a_run_that_died_half_way_is_finished_when_the_event_comes_again(
+async def test_a_redelivered_event_finishes_an_interrupted_run(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seat_holders, "HOLDERS_BATCH", 2)
@@ -388,7 +388,7 @@ async def test_a_run_that_died_half_way_is_finished_when_the_event_comes_again(
     assert [await hours(team, member) for member in members] == [None] * 5
 
 
-async def test_claims_and_suspensions_at_the_same_moment_leave_nobody_behind(shop: World) -> None:
+async def test_concurrent_claims_and_suspensions_agree(shop: World) -> None:
     for number in range(5):
         customer = Customer(type="organization", id=f"org-{number}")
         team = Team(shop, await subscribed(shop, customer=customer), team_id=f"team_{number}")

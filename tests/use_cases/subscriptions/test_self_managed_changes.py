@@ -144,7 +144,7 @@ async def test_less_waits_for_the_tick_after_the_end_of_the_period(world: World,
     assert causes == {f"subscriptions.{job} 2026-02-01T00:00:00Z"}
 
 
-async def test_a_tick_that_was_missed_for_months_changes_and_renews_once(world: World) -> None:
+async def test_a_tick_missed_for_months_changes_and_renews_once(world: World) -> None:
     mine = await begin(world, quantity=8)
     await world.does(to_quantity(world, mine, 3))
     await world.bound.tick("apply_changes", datetime(2026, 5, 10, tzinfo=UTC))
@@ -167,7 +167,7 @@ async def test_another_interval_is_counted_from_where_it_begins(world: World) ->
     assert (await world.subscription())["current_period_end"] == "2028-02-01T00:00:00Z"
 
 
-async def test_what_waited_for_an_end_within_a_pause_is_there_when_it_is_resumed(world: World) -> None:
+async def test_a_change_due_during_a_pause_is_applied_on_resume(world: World) -> None:
     mine = await begin(world, quantity=8)
     about = mine["subscription_id"]
     await world.does(to_plan(world, mine, "crew_yearly", quantity=2, when="period_end"))
