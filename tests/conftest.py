@@ -1,4 +1,4 @@
-"""Fixtures every test may use. Servers start only for the tests that ask for them."""
+"""Fixtures for all tests; servers start only for the tests that request them."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ SHARING_THE_SYSTEM = ("tests/flows/", "tests/gateway/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in the order in which all of them take least time together."""
+    """Sort the tests into the order in which the whole run is shortest."""
     items.sort(
         key=lambda item: item.nodeid.startswith(SHARING_THE_SYSTEM) - item.nodeid.startswith(TAKING_LONG)
     )
@@ -141,7 +141,7 @@ def gateway(system: System) -> Iterator[GatewaySystem]:
 
 @pytest.fixture
 async def shop(system: System) -> AsyncIterator[Shop]:
-    """A customer of its own for each test, and everything that the world outside can do."""
+    """A customer of its own for each test, with the client, a browser and Stripe."""
     async with (
         tallystick.connect(system.stack.nats.users["client"]) as billing,
         httpx.AsyncClient(timeout=20) as browser,

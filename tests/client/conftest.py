@@ -20,14 +20,14 @@ async def provisioned(nats_server: servers.NatsServer) -> servers.NatsServer:
 
 @pytest.fixture
 async def client(provisioned: servers.NatsServer) -> AsyncIterator[tallystick.Client]:
-    """A client as another team would have it."""
+    """A client with the rights of another team's service."""
     async with tallystick.connect(provisioned.users["client"], name="test") as client:
         yield client
 
 
 @pytest.fixture
 async def admin(provisioned: servers.NatsServer) -> AsyncIterator[NatsClient]:
-    """A connection that may do everything, standing in for the services."""
+    """A connection with all rights, in place of the services."""
     connection = await nats.connect(provisioned.url, inbox_prefix="_INBOX_admin")
     yield connection
     await connection.close()

@@ -77,7 +77,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def run(provisioned: NatsServer, tmp_path: Path) -> Command:
-    """Runs the client beside the test's own tasks, on an endpoints file as `./dev up` writes it."""
+    """Run the client concurrently with the test, with an endpoints file as `./dev up` writes it."""
     endpoints = tmp_path / "endpoints.json"
     document = {
         "nats": provisioned.users["client"],

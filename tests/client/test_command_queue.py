@@ -1,4 +1,4 @@
-"""Queued commands: on the disk once, in order, many at a time."""
+"""Queued commands: stored once, in order, many at a time."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Dead letters as they are shown: whatever is in them."""
+"""How dead letters are displayed, whatever they contain."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The change feed: delivered, remembered, checked for gaps, over restarts."""
+"""The change feed: delivery, saved positions, gap checks and restarts."""
 
 import asyncio
 import json

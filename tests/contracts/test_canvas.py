@@ -1,4 +1,4 @@
-"""The service canvases say what the code does, and the code does what NATS lets it."""
+"""The service canvases match the code, and the code matches the NATS permissions."""
 
 from pathlib import Path
 

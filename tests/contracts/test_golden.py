@@ -1,4 +1,4 @@
-"""Every message keeps its form: what was written once is still taken and still looks the same."""
+"""Compatibility of every message: the stored examples are still accepted and still look the same."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ FED = {f"feed.{entity}V{version}": model for (entity, version), model in EVENTS.
 
 
 def parsed_and_written(model: type[BaseModel], document: dict[str, Any]) -> Any:
-    """What becomes of a document that is read and written again, with the fields it did not have left out."""
+    """Parse a document and write it again, without the fields that it did not have."""
     return json.loads(model.model_validate_json(json.dumps(document)).model_dump_json(exclude_unset=True))
 
 

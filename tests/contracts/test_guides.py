@@ -1,4 +1,4 @@
-"""What the guides list is what there is: settings, Stripe's event types, files and commands."""
+"""The guides list the settings, Stripe event types, files and commands that exist."""
 
 import re
 from pathlib import Path

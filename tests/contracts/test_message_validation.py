@@ -1,4 +1,4 @@
-"""What no message may carry: typos, NUL, megabytes, huge numbers, and ids that reach somewhere else."""
+"""Messages that are rejected: unknown fields, NUL, large values and ids with special characters."""
 
 import json
 import re
@@ -46,7 +46,7 @@ FREE_OF = {"NUL", "half a character", "a megabyte"}
 
 
 def leaves(document: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every plain value in a document, with the way to it."""
+    """Yield every plain value in a document with its path."""
     if isinstance(document, dict):
         for key, value in document.items():
             if key not in OPAQUE:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the code says, complete, with examples that are some."""
+"""The OpenAPI document matches the code, is complete, and has valid examples."""
 
 import json
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ OPERATIONS = [pytest.param(*one, id=f"{one[0]} {one[1]}") for one in operations(
 
 
 def check(value: Any, schema: dict[str, Any]) -> None:
-    """That a value fits a schema of the document."""
+    """Validate a value against a schema of the document."""
     root = {**schema, "components": DOC["components"]}
     jsonschema.Draft202012Validator(root).validate(value)
 

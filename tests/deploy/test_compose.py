@@ -1,4 +1,4 @@
-"""Holds docker-compose.yml and the Dockerfile against the services, ports, settings, commands there are."""
+"""docker-compose.yml and the Dockerfile, compared with the services, ports, settings and commands."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Who may say and hear what on NATS, each right and each denial tried on a server with `deploy/nats.conf`."""
+"""NATS permissions: each right and each denial is tried on a server with `deploy/nats.conf`."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "c
 
 @pytest.fixture
 def any_server(nats_session: NatsServer) -> NatsServer:
-    """A NATS with the product's users; a refusal does not depend on what streams there are."""
+    """A NATS with the product's users; a denial does not depend on the streams that exist."""
     if not nats_session.has_users:
         pytest.skip("NATS_URL leads to a server whose users' passwords are not set")
     return nats_session
@@ -398,7 +398,7 @@ async def test_the_clock_knows_that_its_tick_is_stored(server: NatsServer) -> No
 
 
 async def test_a_reader_cannot_change_how_a_service_follows_the_feed(server: NatsServer) -> None:
-    """Who may make consumers on a stream may change others' there; services follow a stream of their own."""
+    """A right to create consumers covers all of a stream, so services follow a stream of their own."""
     for user in ("client", "monitor"):
         async with acting_as(server, user) as actor:
             for name in ("CREATE", "DURABLE.CREATE", "DELETE", "MSG.NEXT"):

@@ -1,4 +1,4 @@
-"""Twelve processes spend one balance, and are killed at it: each unit goes once, and nothing is forgotten."""
+"""Twelve processes consume one balance and are killed: each unit is consumed once, and no answer is lost."""
 
 import asyncio
 import multiprocessing

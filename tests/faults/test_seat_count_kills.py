@@ -1,6 +1,6 @@
-"""A change of the number of seats dies between its steps, and is finished by whoever asks again.
+"""A seat count change is killed between its steps, and a retry finishes it.
 
-What holds it at a step is a lock that the test takes in Postgres, so that the moment of the kill is certain.
+A lock that the test takes in Postgres stops the change at a step, so that the moment of the kill is certain.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ ACME = Customer(type="organization", id="acme")
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    """Everything there is to kill."""
+    """A system whose processes the test may kill."""
     with whole_system() as running:
         yield running
 
@@ -103,12 +103,12 @@ async def team_now(billing: tallystick.Client, team: s.TeamSnapshot) -> s.TeamSn
 
 
 async def is_being_changed(billing: tallystick.Client, team: s.TeamSnapshot) -> bool:
-    """Whether a change has been begun and not been ended."""
+    """Return whether a change is pending."""
     return (await team_now(billing, team)).change is not None
 
 
 async def kill(system: System, worker: str, asking: "asyncio.Task[Any]") -> None:
-    """End a worker, and give up waiting for its answer."""
+    """Kill a worker and cancel the pending call."""
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     await asyncio.to_thread(system.stack.kill, worker)
@@ -130,13 +130,13 @@ async def is_clean(system: System) -> bool:
 
 
 async def quantity_of(billing: tallystick.Client, team: s.TeamSnapshot) -> int:
-    """How many seats the subscription has."""
+    """Return the quantity of the subscription."""
     found = await billing.ask(m.GetSubscription(subscription_id=team.subscription_id))
     return found.subscription.items[0].quantity
 
 
 async def totals(billing: tallystick.Client, customer: Customer) -> list[int]:
-    """What the customer was invoiced."""
+    """Return the totals of the customer's invoices."""
     page = await billing.ask(m.ListInvoices(customer=customer))
     return sorted(invoice.total for invoice in page.items)
 
@@ -239,7 +239,7 @@ async def test_a_kill_during_a_seat_hold_changes_and_lifts_the_hold(
 
 
 async def is_intended(system: System, command_id: str) -> bool:
-    """Whether a command's first step is committed."""
+    """Return whether the intent of a command is committed."""
     query = "SELECT 1 FROM subscriptions.inbox WHERE command_id = %s AND intent IS NOT NULL"
     async with await psycopg.AsyncConnection.connect(system.stack.owner_url) as connection:
         return (await connection.execute(query, (command_id,))).rowcount == 1

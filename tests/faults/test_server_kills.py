@@ -1,6 +1,6 @@
-"""Workers, NATS and Postgres die at random moments while customers come and Stripe's webhooks pour in.
+"""Workers, NATS and Postgres are killed at random moments under load.
 
-Afterwards everything that was answered is in effect, once, and the feed tells all of it in order.
+Afterwards every answered command is in effect exactly once, and the feed has all events in order.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ VICTIMS = ("webhooks", "subscriptions", "nats", "postgres")
 
 @pytest.fixture
 def system() -> Iterator[System]:
-    """Everything there is to kill."""
+    """A system whose processes the test may kill."""
     with whole_system() as running:
         yield running
 

@@ -1,6 +1,6 @@
-"""The webhooks worker dies at the worst moments: between commit and answer, and in the middle of a burst.
+"""The webhooks worker is killed between commit and answer, and during a burst of events.
 
-Stripe sends again whatever was not answered with 200; in the end each event is stored and published once.
+Stripe sends again what was not answered with 200; in the end each event is stored and published once.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ RESEND_SECONDS = 0.25
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[tuple[Stack, int]]:
-    """Postgres, NATS and one webhooks worker; its port. Each test knows its events by how their ids begin."""
+    """Postgres, NATS and one webhooks worker; its port. Each test has a prefix for the ids of its events."""
     port = free_port()
     with stack() as running, running.worker("webhooks", {"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}, port=port):
         yield running, port
@@ -143,7 +143,7 @@ async def _waiting_for_the_lock(running: Stack) -> list[int]:
 
 
 async def _stored(running: Stack, beginning: str, at_least: int = 0) -> list[str]:
-    """The events whose ids begin like that, once there are enough."""
+    """Return the stored events with a prefix once there are enough."""
     async with await psycopg.AsyncConnection.connect(running.owner_url) as owner:
         cursor = await owner.execute(
             "SELECT event_id FROM webhooks.stripe_events WHERE starts_with(event_id, %s)", (beginning,)
@@ -153,7 +153,7 @@ async def _stored(running: Stack, beginning: str, at_least: int = 0) -> list[str
 
 
 async def _published(running: Stack, beginning: str, at_least: int) -> list[str]:
-    """Those on the stream, once there are enough; a duplicate would be one too many."""
+    """Return the published events with a prefix once there are enough; a duplicate would be one too many."""
     connection = await nats.connect(running.nats.url, inbox_prefix="_INBOX_admin")
     try:
         jetstream = connection.jetstream()

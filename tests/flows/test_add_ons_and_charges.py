@@ -1,4 +1,4 @@
-"""What customers have beside their plan: add-ons, exceptions, one-off charges, Stripe's portal."""
+"""Add-ons, feature overrides, one-off charges and the billing portal."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def charge(shop: Shop, amount: int, reference: str) -> m.ChargeCustomer:
 
 
 async def collected(shop: Shop) -> list[int]:
-    """What Stripe has really collected from the customer, smallest first."""
+    """Return the amounts that Stripe has collected from the customer, smallest first."""
     theirs = (await shop.billing.ask(m.GetCustomer(customer=shop.acme))).customer.stripe_customer_id
     listed = shop.stripe.v1.charges.list({"customer": str(theirs), "limit": 100}).data
     return sorted(found.amount for found in listed if found.status == "succeeded")

@@ -1,4 +1,4 @@
-"""A team whose pool fills itself up: units used, bought, charged in Stripe and granted once they are paid."""
+"""Auto-recharge of a team's pool: units are consumed, bought, charged in Stripe and granted once paid."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,20 +19,20 @@ HOURS = "mentorship_hours"
 
 
 async def register(shop: Shop, card: str = "pm_card_visa") -> str:
-    """The customer with a saved card; their id in Stripe."""
+    """Register the customer with a saved card; return the Stripe customer id."""
     stripe_id = str((await shop.register()).stripe_customer_id)
     shop.saves_card(stripe_id, card)
     return stripe_id
 
 
 async def collected(shop: Shop, stripe_id: str) -> list[int]:
-    """What Stripe has really collected, the oldest first."""
+    """Return the amounts that Stripe has collected, oldest first."""
     listed = shop.stripe.v1.charges.list({"customer": stripe_id, "limit": 100}).data
     return [found.amount for found in reversed(listed) if found.status == "succeeded"]
 
 
 async def opens_pool(shop: Shop) -> tuple[str, list[Customer]]:
-    """A team that draws on one pool of 20, with three members; its account."""
+    """Open a team of three members with one pool of 20; return its account."""
     command = m.CreateSubscription(
         command_id=fresh_id("create"),
         customer=shop.acme,
@@ -62,12 +62,12 @@ async def opens_pool(shop: Shop) -> tuple[str, list[Customer]]:
 
 
 async def can_draw(shop: Shop, member: Customer) -> bool:
-    """Whether a member is known to draw on something."""
+    """Return whether a member has access to any account."""
     return await shop.rows("consumables.access", "consumer = %s", member.token) > 0
 
 
 async def left(shop: Shop, account: str) -> int | None:
-    """What the bucket says that remains of an account's hours; None where it has none yet."""
+    """Return the remaining hours of an account according to the bucket; None where there is no key."""
     bucket = await shop.billing.connection.jetstream().key_value(BALANCES_BUCKET)
     try:
         entry = await bucket.get(f"{account.replace(':', '_', 1)}.{HOURS}")
@@ -78,7 +78,7 @@ async def left(shop: Shop, account: str) -> int | None:
 
 
 async def has_left(shop: Shop, account: str, quantity: int) -> None:
-    """Wait until so many remain."""
+    """Wait until this many units remain."""
 
     async def has() -> bool:
         return await left(shop, account) == quantity
@@ -100,13 +100,13 @@ async def gives(shop: Shop, account: str, quantity: int) -> None:
 
 
 async def uses(shop: Shop, member: Customer, quantity: int) -> int | None:
-    """A member uses some; what they may still draw."""
+    """Consume units as a member; return what remains for the member."""
     command = c.Consume(command_id=fresh_id("use"), consumer=member, feature=HOURS, quantity=quantity)
     return (await shop.billing.call(command)).remaining
 
 
 async def sets_rule(shop: Shop, account: str, **fields: Any) -> None:
-    """Have an account buy 50 whenever less than 20 remain, unless told otherwise."""
+    """Set a rule for the account: by default, buy 50 below 20."""
     known: dict[str, Any] = {"enabled": True, "threshold": 20, "recharge_quantity": 50} | fields
     await shop.billing.call(
         c.SetAutoRecharge(command_id=fresh_id("rule"), account=account, feature=HOURS, **known)
@@ -114,7 +114,7 @@ async def sets_rule(shop: Shop, account: str, **fields: Any) -> None:
 
 
 async def recharges(shop: Shop, account: str) -> list[tuple[str, int, str | None]]:
-    """Status, quantity and reason of each recharge, the oldest first."""
+    """Return status, quantity and reason of each recharge, oldest first."""
     page = await shop.billing.ask(c.ListRecharges(account=account))
     return [(one.status, one.quantity, one.reason) for one in reversed(page.items)]
 

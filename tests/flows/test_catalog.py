@@ -1,4 +1,4 @@
-"""Catalogs as people apply them, and what Stripe has of them afterwards."""
+"""Applying catalogs, and the products and prices in Stripe afterwards."""
 
 import copy
 from typing import Any
@@ -19,7 +19,7 @@ def applied(document: dict[str, Any]) -> c.ApplyCatalog:
 
 
 def with_wax(name: str = "Sealing wax") -> dict[str, Any]:
-    """The example with one product more: 3.00 a month, or 8.00 for the first ten and 5.00 from there."""
+    """The example with one more product: 3.00 a month, or 8.00 for the first ten and 5.00 for others."""
     document = copy.deepcopy(example_catalog())
     price = {"currency": "eur", "interval": "month"}
     tiers = [{"up_to": 10, "unit_amount": 800}, {"up_to": None, "unit_amount": 500}]

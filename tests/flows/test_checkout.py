@@ -1,4 +1,4 @@
-"""From a checkout page to what the customer may use, and what becomes of pages nobody pays on."""
+"""From the checkout page to the entitlements, and checkout sessions that are never paid."""
 
 from datetime import timedelta
 

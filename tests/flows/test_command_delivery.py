@@ -1,4 +1,4 @@
-"""The same commands by request and through the queue: outcomes, refusals, where an outcome may be sent."""
+"""Commands by request and through the queue: outcomes, rejections and reply subjects."""
 
 import asyncio
 import json

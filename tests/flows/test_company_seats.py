@@ -1,4 +1,4 @@
-"""A company's seats from the first day to the last, with everything that goes on in between."""
+"""The seats of one company from the first day to the last."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def from_file(text: str) -> list[s.SeatToAssign]:
 
 
 async def claims(shop: Shop, token: str | None) -> tuple[s.SeatSnapshot, Customer]:
-    """Somebody new claims a seat; it, and who they are, once they have what it gives."""
+    """Claim a seat as a new member; return both once the member has its entitlements."""
     assert token is not None
     member = Customer(type="user", id=fresh_id("member"))
     claim = s.ClaimSeat(command_id=fresh_id("claim"), token=token, member=member)
@@ -53,12 +53,12 @@ async def claims(shop: Shop, token: str | None) -> tuple[s.SeatSnapshot, Custome
 
 
 async def has_hours(shop: Shop, member: Customer) -> None:
-    """Wait until a member has what the seat gives."""
+    """Wait until a member has the seat's entitlements."""
     await eventually(lambda: shop.bucket(HOURS, member))
 
 
 async def loses_all(shop: Shop, member: Customer) -> None:
-    """Wait until a member has nothing any more."""
+    """Wait until a member has no entitlements left."""
     await eventually(lambda: has_nothing(shop, member))
 
 

@@ -1,4 +1,4 @@
-"""The same wish several times at once, and wishes while Stripe is away: one effect each."""
+"""Concurrent commands, and commands while Stripe is unavailable: each has one effect."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What customers may use, as other services see it: in the bucket, in a local mirror, and on the feed."""
+"""Entitlements as other services see them: in the bucket, in a local mirror, and on the feed."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The ingress dies in the middle of taking a webhook: Stripe sends it again, and it has one effect (19)."""
+"""The ingress is killed while it stores a webhook: Stripe sends it again, and it has one effect."""
 
 import asyncio
 import os
@@ -60,7 +60,7 @@ async def test_killed_while_taking_an_event(shop: Shop, is_committed: bool) -> N
 
 @asynccontextmanager
 async def _no_event_can_be_stored(owner_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
-    """The owner's connection; another one holds the table of events until the block is left."""
+    """Lock the table of events for the block; yields the owner's connection."""
     async with (
         await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner,
         await psycopg.AsyncConnection.connect(owner_url) as holder,

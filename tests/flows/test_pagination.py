@@ -1,4 +1,4 @@
-"""Questions that list: page by page, newest first, and what is wrong with a cursor."""
+"""Pagination: newest first, page by page, and invalid cursors."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What customers pay when they change their minds: stories on test clocks, each with its figures first."""
+"""Amounts of plan changes on test clocks; each test begins with the expected figures."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ def day(month: int, number: int, hour: int = 0, minute: int = 0) -> datetime:
 
 
 async def _creates(shop: Shop, price: str, quantity: int | None = None, **fields: Any) -> str:
-    """A subscription on the saved card; its id."""
+    """Create a subscription on the saved card; return its id."""
     command = m.CreateSubscription(
         command_id=fresh_id("create"),
         customer=shop.acme,

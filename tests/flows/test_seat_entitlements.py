@@ -1,4 +1,4 @@
-"""Seats and subscriptions together: what members have, when it goes, and what counts of seats cost."""
+"""Seats and subscriptions together: entitlements of members, their end, and the cost of seats."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 
 async def seats_somebody(shop: Shop, team: s.TeamSnapshot) -> tuple[str, Customer]:
-    """A seat that is claimed at once; its id and its member, once that has it in the bucket."""
+    """Assign a seat that is claimed at once; return its id and its member once it is in the bucket."""
     member = somebody()
     command = s.AssignSeat(command_id=fresh_id("assign"), team_id=team.team_id, member=member, immediate=True)
     seat = (await shop.billing.call(command)).seat

@@ -1,4 +1,4 @@
-"""Stripe's events: late, twice, in any order, lost, forged, or about somebody nobody knows yet."""
+"""Stripe events: late, repeated, in any order, lost, forged, or about an unknown customer."""
 
 import asyncio
 import json
@@ -297,7 +297,7 @@ async def test_a_first_payment_that_never_comes_expires(shop: Shop) -> None:
 
 
 async def _lost(shop: Shop, happens: Any) -> list[dict[str, Any]]:
-    """Register, have something happen in Stripe of which no webhook arrives, and return its events."""
+    """Register, make a change in Stripe whose webhooks are lost, and return its events."""
     registered = await shop.register()
     stripe_customer_id = str(registered.stripe_customer_id)
     shop.saves_card(stripe_customer_id)

@@ -1,4 +1,4 @@
-"""Under another `SUBJECT_PREFIX` and `WEBHOOK_SUBJECT` everything is heard and told by the new names."""
+"""With another `SUBJECT_PREFIX` and `WEBHOOK_SUBJECT` all messages use the configured names."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -34,7 +34,7 @@ ACME = Customer(type="organization", id="acme")
 
 @pytest.fixture
 async def billing(service_database: str, nats_server: NatsServer) -> AsyncIterator[Client]:
-    """Both workers at work; as the admin of NATS, because `nats.conf` names the usual subjects."""
+    """Run both workers as the NATS admin, because `nats.conf` names the default subjects."""
     await provision_nats(nats_server.url, prefix=PREFIX, webhook_subject=SUBJECT, monitor_url=None)
 
     def settings(service: str) -> Settings:

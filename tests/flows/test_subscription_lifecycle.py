@@ -1,4 +1,4 @@
-"""Whole lives of subscriptions, Stripe on a test clock and our jobs on ticks; their numbers come first."""
+"""Whole lives of subscriptions on a Stripe test clock; each test begins with the expected figures."""
 
 from datetime import UTC, datetime, timedelta
 

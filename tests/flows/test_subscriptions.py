@@ -1,4 +1,4 @@
-"""How subscriptions live and end: free ones, paid ones, and those that began in Stripe."""
+"""Subscriptions from their start to their end: free, paid, and created in Stripe."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Units of a team on a yearly plan: granted every month, to each seat and to the owner, used, and renewed."""
+"""Units of a team on a yearly plan: granted every month to each seat and the owner, consumed and renewed."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ A_MINUTE = timedelta(minutes=1)
 
 
 async def holds(shop: Shop, team_id: str, multiplier: int = 1) -> tuple[str, Customer]:
-    """A new member on a seat of their own; its account, and who they are."""
+    """Assign a seat to a new member; return its account and the member."""
     member = Customer(type="user", id=fresh_id("member"))
     command = s.AssignSeat(
         command_id=fresh_id("assign"),
@@ -30,7 +30,7 @@ async def holds(shop: Shop, team_id: str, multiplier: int = 1) -> tuple[str, Cus
 
 
 async def has(shop: Shop, account: str, *, granted: int, remaining: int) -> None:
-    """Wait until an account was granted so many hours in all, of which so many are left."""
+    """Wait until an account has this many hours granted and this many remaining."""
 
     async def is_so() -> bool:
         found = await shop.billing.ask(c.GetBalance(account=account, feature=HOURS))

@@ -1,4 +1,4 @@
-"""Stripe's events over HTTP and NATS into a running worker: stored once, published once, or refused."""
+"""Stripe events over HTTP and NATS into a running worker: stored once, published once, or rejected."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ TOO_LARGE = 10054
 
 @dataclass(slots=True)
 class Ingress:
-    """A running worker and what can be seen of it."""
+    """A running worker with its HTTP server, streams and tables."""
 
     http: httpx.AsyncClient
     client: Client
@@ -245,7 +245,7 @@ async def test_nats_events_are_verified_at_their_time_of_arrival(ingress: Ingres
 
 
 async def test_nats_events_of_every_size_are_stored_or_rejected(ingress: Ingress) -> None:
-    """What the stream takes is stored where it is an event, else a dead letter; the next one is stored."""
+    """What the stream accepts is stored if it is an event, else a dead letter; the next one is stored."""
     factors = (0.9, 0.99, 1.0, 1.01, 1.05, 1.06, 1.07, 1.1)
     stored, buried = set(), 0
     for number, size in enumerate(
@@ -355,13 +355,13 @@ async def _has(ingress: Ingress, event_id: str) -> bool:
 
 
 async def _when(looking: Any, count: int, *, at_all: bool = False) -> Any:
-    """What was found once there are that many of them."""
+    """Wait until the lookup finds this many, and return them."""
     found = await looking
     return (found or True) if len(found) == count else None
 
 
 async def _post_endlessly(url: str, head: str) -> tuple[bytes, int]:
-    """Post a body until the connection is closed; the status of the answer, and how much was sent."""
+    """Post a body until the connection is closed; return the status of the answer and the bytes sent."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())

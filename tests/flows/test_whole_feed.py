@@ -1,4 +1,4 @@
-"""All that the stories before this one have told, read once more from the beginning by somebody new."""
+"""The whole feed of all tests before, read from the beginning by a new consumer."""
 
 from tests.support.shop import Shop, Told
 

@@ -1,4 +1,4 @@
-"""The operators' side over HTTP: customers, exceptions, events, dead letters, and how all are doing."""
+"""The admin API: customers, feature overrides, events, dead letters and the status of the workers."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Choosing among the plans on the page: each is offered in the way in which it can be had."""
+"""Changing the plan on the page: each price leads to a checkout or to a confirmation."""
 
 import re
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def offered(page: str) -> dict[str, str]:
-    """The prices that can be chosen on the page of plans, and where that leads."""
+    """Return the prices on the page of plans with the target of each."""
     forms = re.findall(
         r'<form method="[a-z]+" action="([^"]*)" class="stacked">(.*?)</form>', page, re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""`./dev token` as somebody at a terminal meets it."""
+"""`./dev token`, run as a program."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def minted(tmp_path: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What the command prints, for a gateway that is said to be at this address."""
+    """Return what the command prints for a gateway at this address."""
     endpoints = tmp_path / "endpoints.json"
     endpoints.write_text(json.dumps({"gateway": url, "gateway_jwt_secret": JWT_SECRET}))
     command = [

@@ -1,4 +1,4 @@
-"""What browsers are shown where no route tells them, and that programs get a problem instead."""
+"""Error pages for browsers and problem details for programs."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""The feed as server-sent events: what is new, what was missed, for the customer and for operators."""
+"""The feed as server-sent events: new and missed events, for customers and operators."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ class Heard:
 
 
 async def hear(response: httpx.Response) -> AsyncIterator[Heard]:
-    """The events of a stream, comments left out."""
+    """Yield the events of a stream without its comments."""
     fields: dict[str, str] = {}
     async for line in response.aiter_lines():
         if line:
@@ -49,7 +49,7 @@ async def hear(response: httpx.Response) -> AsyncIterator[Heard]:
 async def listen(
     http: httpx.AsyncClient, path: str, count: int, shop: Shop | None, **headers: str
 ) -> list[Heard]:
-    """So many events; with a shop, after it has registered its customer once the stream is open."""
+    """Return this many events; a shop registers its customer once the stream is open."""
     heard: list[Heard] = []
     async with asyncio.timeout(PATIENCE_SECONDS), http.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200
@@ -136,7 +136,7 @@ async def _until(lines: AsyncIterator[str], beginning: str) -> AsyncIterator[str
 
 
 async def _place_of(gateway: GatewaySystem, shop: Shop, entity: str) -> int:
-    """Where the newest event of a kind about the shop's customer is in the feed."""
+    """Return the position of the newest event of a kind about the shop's customer."""
     async with gateway.http("organization_operations", ADMIN) as http:
         found = (await http.get(f"/api/v1/admin/customers/{shop.acme.token}/history")).json()["items"]
     return int(next(one["sequence"] for one in found if one["type"].startswith(f"{entity}.")))

@@ -1,4 +1,4 @@
-"""What the pages say: the same in every language, for every refusal, money as people read and type it."""
+"""Texts of the pages: languages, rejections, and amounts as people read and type them."""
 
 from string import Formatter
 

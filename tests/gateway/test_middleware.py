@@ -1,4 +1,4 @@
-"""What is around every request: rates, sizes, headers, and problems that look alike."""
+"""The middleware of every request: rate limits, size limits, headers and problem details."""
 
 import asyncio
 from collections.abc import AsyncIterator

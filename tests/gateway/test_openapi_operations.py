@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete: what each operation takes, what it gives, and what goes wrong."""
+"""The OpenAPI document describes the input, output and errors of each operation."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who may see which page and send which form: every route of the pages, whatever else it checks."""
+"""Access to each page and form by scope."""
 
 import re
 
@@ -23,7 +23,7 @@ LESSER = {READ: "other:read", MANAGE: READ, ADMIN: MANAGE}
 
 
 def needed(method: str, path: str) -> str | None:
-    """The scope a page needs, told from its address; whoever is signed in may sign out."""
+    """Return the scope that a page needs by its path; anyone signed in may sign out."""
     if path == "/sign-out":
         return None
     if path.startswith("/admin"):
@@ -32,7 +32,7 @@ def needed(method: str, path: str) -> str | None:
 
 
 def filled(path: str) -> str:
-    """The path with something in the place of its parameters."""
+    """Return the path with values for its parameters."""
     return re.sub(r"\{[a-z_]+\}", "organization_acme", path)
 
 

@@ -1,4 +1,4 @@
-"""What the pages say: the same in every language, with money, numbers and dates as each writes them."""
+"""Texts of the pages in each language: messages, amounts, numbers and dates."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The pages in a real browser: buying, inviting, claiming, using, changing, failing to pay, and ending."""
+"""The pages in a real browser: checkout, invitations, usage, plan changes and failed payments."""
 
 from collections.abc import AsyncIterator
 
@@ -28,7 +28,7 @@ async def chrome() -> AsyncIterator[Browser]:
 
 
 async def link(gateway: GatewaySystem, customer: Customer, scope: str = MANAGE, **claims: object) -> str:
-    """The link that the host application would send somebody to."""
+    """The link to the page that the host application would offer."""
     page = claims.pop("page", "billing")
     async with httpx.AsyncClient(base_url=gateway.url, headers=bearer(customer, scope, **claims)) as host:
         answer = await host.post("/api/v1/billing/page-link", json={"page": page})
@@ -36,7 +36,7 @@ async def link(gateway: GatewaySystem, customer: Customer, scope: str = MANAGE, 
 
 
 async def buy(page: Page, price: str, quantity: int | None = None, card: str = GOOD_CARD) -> None:
-    """From the billing page without a plan, through the plans, to Stripe's page and back."""
+    """Buy a plan from the billing page by way of the Stripe checkout page."""
     await page.get_by_role("link", name="Choose a plan").click()
     form = page.locator("form").filter(has=page.locator(f'input[value="{price}"]'))
     if quantity is not None:

@@ -1,4 +1,4 @@
-"""Plans over HTTP: what is sold, bought, previewed, changed, ended and begun again."""
+"""Plans over HTTP: listed, bought, previewed, changed, canceled and reactivated."""
 
 import base64
 import hashlib

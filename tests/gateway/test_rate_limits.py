@@ -1,4 +1,4 @@
-"""The sliding window that counts requests, on a clock of the test's own."""
+"""The sliding window of the rate limiter, on a simulated clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Requests that share a question: never an answer older than the request, and nobody left behind."""
+"""Request coalescing: no answer is older than its request, and every waiting request gets one."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 @dataclass(slots=True)
 class Service:
-    """Answers with what it holds at the moment it is asked, once it is let."""
+    """A service that answers with its value at the time of the question, once released."""
 
     value: int = 0
     asked: int = 0

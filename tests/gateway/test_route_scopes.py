@@ -1,4 +1,4 @@
-"""Who may do what: each route of the document refuses nobody's requests, and those without its scope."""
+"""Scopes: each route of the document rejects anonymous requests and those without its scope."""
 
 import re
 from typing import Any
@@ -24,14 +24,14 @@ PROTECTED = [operation for operation in OPERATIONS if operation not in PUBLIC]
 
 
 def needed(method: str, path: str) -> str:
-    """The scope a route needs, told from its address."""
+    """Return the scope that a route needs by its path."""
     if path.startswith("/api/v1/admin/"):
         return ADMIN
     return READ if method == "GET" or (method, path) in READ_WITH_POST else MANAGE
 
 
 def filled(path: str) -> str:
-    """The path with something in the place of its parameters."""
+    """Return the path with values for its parameters."""
     return re.sub(r"\{[a-z_]+\}", "sub_01jk2m3n4p5q6r7s8t9v0w1x2y", path)
 
 

@@ -1,4 +1,4 @@
-"""The pages while a service is away: each shows what there is, and says what cannot be shown."""
+"""The pages while a service is unavailable: they show the rest and name what is missing."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @asynccontextmanager
 async def away(gateway: GatewaySystem, service: str) -> AsyncIterator[None]:
-    """Without a service, which hears and says nothing until this is over."""
+    """Suspend a service for the block."""
     worker = gateway.system.stack.children[service].pid
     os.kill(worker, signal.SIGSTOP)
     try:

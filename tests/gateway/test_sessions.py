@@ -1,4 +1,4 @@
-"""Links, cookies and what keeps other sites from using them."""
+"""Links, session cookies and protection against cross-site requests."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Forms sent twice, from a page out of date, or by somebody who may not: told, and nothing is done."""
+"""Forms sent twice, from a stale page, or without the right: an error is shown and nothing is done."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Teams over HTTP: seats given, claimed, passed on and counted; seen by holders, changed by the manager."""
+"""Teams over HTTP: seats are assigned, claimed, replaced and counted; only the manager may change them."""
 
 from typing import Any
 
@@ -216,7 +216,7 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
 def _wishes(
     team: dict[str, Any], bought: dict[str, Any], add_on: dict[str, Any], seat: dict[str, Any]
 ) -> list[tuple[str, str, Any]]:
-    """What a stranger might try with the ids of what somebody else has."""
+    """Requests that a stranger could try with the ids of another team."""
     accounts = [
         f"customer:organization_{team['customer']['id']}",
         f"team:{team['team_id']}",

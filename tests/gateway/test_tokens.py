@@ -1,4 +1,4 @@
-"""Bearer tokens: what is accepted, from whom, and what is not."""
+"""Bearer tokens: accepted and rejected issuers, keys and claims."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""Units over HTTP: what may be used, using it, how it adds up, and buying more."""
+"""Units over HTTP: balances, consumption, usage and recharges."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

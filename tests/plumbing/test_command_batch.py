@@ -1,4 +1,4 @@
-"""Commands that are handled together: one transaction for those that wait, and each has its own outcome."""
+"""Command batches: waiting commands share one transaction, and each has its own outcome."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ FORBIDDEN, BROKEN, STUCK, DEADLOCKED = 7, 13, 17, 19
 
 
 class Sum(Told):
-    """What all of them make."""
+    """The sum of all numbers."""
 
     total: Count
 
@@ -40,7 +40,7 @@ service = Service("adder", metadata=metadata)
 
 
 class Groups:
-    """The groups in which commands came."""
+    """Records the batches in which commands were handled."""
 
     def __init__(self) -> None:
         self.numbers: list[list[int]] = []
@@ -54,7 +54,7 @@ LOCK_TOTAL = Statement("SELECT total, nextval('adder.readings') FROM adder.sums 
 
 @service.command(Add, together=True, together_max=60, reads=lambda _: [LOCK_TOTAL])
 async def add(work: UnitOfWork, commands: Sequence[Add], groups: Groups) -> list[Sum | Rejected]:
-    """Add each; one number is refused, one breaks whoever meets it, one has to wait."""
+    """Add each number; one number is rejected, one raises an error, one deadlocks."""
     numbers = [command.number for command in commands]
     groups.numbers.append(numbers)
     (locked,) = await work.run(LOCK_TOTAL)
@@ -101,7 +101,7 @@ async def total(adder: Bound) -> int:
 
 
 async def emit(adder: Bound, *commands: tuple[str, int]) -> list[object]:
-    """The sum or the error's code that each command gets, all sent at once."""
+    """Send all commands concurrently; return the sum or the error code of each."""
     sent = [Add(command_id=command_id, number=number) for command_id, number in commands]
     outcomes = await asyncio.gather(*(adder.handle(command) for command in sent))
     return [

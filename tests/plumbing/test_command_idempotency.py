@@ -1,4 +1,4 @@
-"""What every command promises: once in effect, whatever the caller does."""
+"""Idempotency of commands: each takes effect once, whatever the caller does."""
 
 import asyncio
 
@@ -129,7 +129,7 @@ async def test_a_concurrent_external_command_happens_once(counters: Bound, outsi
 
 
 async def test_the_losing_plan_is_rolled_back_and_emits_nothing(database_url: str) -> None:
-    """Both have planned before either has written down what."""
+    """Both plans are made before either intent is stored."""
     service = Service("toy", metadata=toy.Row.metadata)
     both_planned, both_know = asyncio.Barrier(2), asyncio.Barrier(2)
 

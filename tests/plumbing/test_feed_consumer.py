@@ -1,4 +1,4 @@
-"""Listening to other services' entities: any order, any number of times, one transaction with the effect."""
+"""Feed consumers: events in any order, any number of times, in one transaction with their effect."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ SUBJECT = "billing.change_feed.counter.organization_acme.movedV1"
 
 
 class KnownCounter(toy.Row):
-    """What is known of somebody else's counter."""
+    """A copy of a counter of another service."""
 
     __tablename__ = "known_counters"
     counter_id: Mapped[str] = mapped_column(primary_key=True)
@@ -116,13 +116,13 @@ async def test_a_bad_event_does_not_affect_its_batch(service: Service, listening
 
 
 def repeat(work: UnitOfWork, event: toy.CounterEvent, caused_by: str | None = None) -> None:
-    """Tell of a counter what was heard of it."""
+    """Emit an event about the counter of the consumed one."""
     counter = event.counter
     work.emit(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter, caused_by=caused_by)
 
 
 async def hear_traced(listening: Bound, number: int, trace: int | None) -> None:
-    """Hand over an event that belongs to a trace of that number, or none, as a delivery does."""
+    """Deliver an event with the trace of this number, or without one."""
     headers = {} if trace is None else {"traceparent": f"00-{trace:032x}-00f067aa0ba902b7-01"}
     event = moved(f"c{number}", 1, 1).model_copy(update={"caused_by": f"cause-{number}"})
     incoming = Incoming(SUBJECT, headers, event.model_dump_json().encode(), 1, NOON, SERVICE_FEED_STREAM)
@@ -131,7 +131,7 @@ async def hear_traced(listening: Bound, number: int, trace: int | None) -> None:
 
 
 async def traces_told(listening: Bound) -> dict[str, int | None]:
-    """The trace of each message told, by its cause."""
+    """Return the trace of each emitted message by its cause."""
     found = {row["caused_by"]: row["headers"].get("traceparent") for row in await listening.outbox()}
     return {cause: int(trace[3:35], 16) if trace else None for cause, trace in found.items()}
 

@@ -1,4 +1,4 @@
-"""Groups that cannot hold everybody: each owner gets a share, and nobody fills the queue alone."""
+"""Group commit with limited groups: each owner gets a share, and none fills the queue alone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Item = tuple[str, int]
 
 
 class Commits:
-    """The groups that were committed; the first waits until it is let go."""
+    """Records the committed groups; the first one waits until it is released."""
 
     def __init__(self) -> None:
         self.groups: list[list[Item]] = []

@@ -1,4 +1,4 @@
-"""What is published to a bucket again ends with the newest, though the server died in between."""
+"""Republishing to a bucket ends with the newest value, even if the server crashed in between."""
 
 import nats
 from nats.aio.client import Client

@@ -1,4 +1,4 @@
-"""No secret leaves a process in its logs, whatever went wrong and however they are written."""
+"""Logs contain no secrets, whatever the error and the format."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Rows are kept as long as promised, and no longer than that: partitions opened, carried on, dropped."""
+"""Retention: partitions are opened, extended and dropped when their rows have been kept long enough."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,7 @@ INBOX_AND_OUTBOX = ["opened a partition of inbox", "opened a partition of outbox
 
 
 class Calendar:
-    """Tends the toy's partitions on days to come, as the owner."""
+    """Maintains the toy's partitions on later days, as the owner."""
 
     def __init__(self, url: str) -> None:
         self.owner = psycopg.connect(url, autocommit=True)
@@ -32,7 +32,7 @@ class Calendar:
         return row[0]
 
     def tend(self, days: int) -> list[str]:
-        """All that is done so many days after the first partition was opened."""
+        """Run the maintenance as of this many days after the first partition was opened."""
         done: list[str] = []
         on = self.first + timedelta(days=days)
         while (row := self.owner.execute("SELECT toy.tend_partitions_on(%s)", (on,)).fetchone()) and row[0]:
@@ -40,7 +40,7 @@ class Calendar:
         return done
 
     def publish_all(self) -> None:
-        """Let the relay have come to the end."""
+        """Mark all rows of the outbox as published."""
         self.owner.execute("UPDATE toy.relay_position SET published = pg_current_snapshot()")
 
     def count(self, table: str) -> int:

@@ -1,4 +1,4 @@
-"""Provisioning: each service alone with its tables, the audit trail append-only, twice is once."""
+"""Provisioning: each role has its own schema, the audit trail is append-only, twice is once."""
 
 import importlib
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_the_tables_are_those_that_the_code_declares(service_database: str, serv
 
 
 class Hasty(Nats):
-    """A server that acknowledges before it writes to the disk."""
+    """A NATS that acknowledges before it syncs to the disk."""
 
     def _configuration(self) -> Path:
         copy = self.store / "nats.conf"

@@ -1,4 +1,4 @@
-"""How Postgres goes about the statements on every command's way, on tables nobody has ever counted.
+"""Query plans of the statements of every command, on tables without statistics.
 
 A statement is planned once and kept: a plan made for a month's new partition, empty then, is still the plan
 when a million rows are in it.

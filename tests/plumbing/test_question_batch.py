@@ -1,4 +1,4 @@
-"""Questions that are answered together: one reading for those that wait, and each gets its own answer."""
+"""Question batches: waiting questions share one read, and each gets its own answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +32,7 @@ del QUESTIONS["doubler", "double"]
 
 
 class Groups:
-    """The groups in which questions came."""
+    """Records the batches in which questions were answered."""
 
     def __init__(self) -> None:
         self.numbers: list[list[int]] = []
@@ -43,7 +43,7 @@ service = Service("doubler", metadata=service_metadata("doubler"))
 
 @service.question(Double, together=True)
 async def double(work: UnitOfWork, questions: Sequence[Double], groups: Groups) -> list[Doubled | Exception]:
-    """Twice each; one number is refused, one breaks whoever meets it."""
+    """Double each number; one number is rejected, one raises an error."""
     numbers = [question.number for question in questions]
     groups.numbers.append(numbers)
     await work.driver.execute("SELECT 1")
@@ -68,7 +68,7 @@ async def doubler(database_url: str, groups: Groups) -> AsyncIterator[Bound]:
 
 
 async def answers(doubler: Bound, *numbers: int) -> list[object]:
-    """The value or the error's code that each question gets, all asked at once."""
+    """Ask all questions concurrently; return the value or the error code of each."""
     outcomes = await asyncio.gather(*(doubler.handle(Double(number=number)) for number in numbers))
     return [
         outcome.error.code if outcome.error is not None else (outcome.result or {}).get("value")

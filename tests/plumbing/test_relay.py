@@ -1,4 +1,4 @@
-"""The relay: everything committed reaches the stream, once, each entity's changes in sequence."""
+"""The relay: every committed message reaches the stream once, in order for each entity."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ async def messages(connection: Client) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def versions(connection: Client, counter: str) -> list[int]:
-    """The versions of one counter in the order of the feed."""
+    """Return the versions of one counter in the order of the feed."""
     return [
         body["version"] for _, body in await messages(connection) if body["counter"]["counter_id"] == counter
     ]

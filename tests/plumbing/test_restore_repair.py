@@ -1,4 +1,4 @@
-"""A dump restored into another cluster, where transaction ids begin again: nothing is lost or told twice."""
+"""A dump restored into another cluster with lower transaction ids: no event is lost or repeated."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -48,7 +48,7 @@ async def publish(counters: Bound, connection: Client) -> AsyncIterator[Publish]
 
 
 def restore_elsewhere(owner_url: str) -> None:
-    """Leave the tables as a restore does in a cluster that has not come as far as the one of the dump."""
+    """Leave the tables as after a restore into a cluster with lower transaction ids."""
     limit = "(pg_snapshot_xmax({0})::text::bigint + %(n)s)::text"
     moved = f"({limit} || ':' || {limit} || ':')::pg_snapshot"
     with psycopg.connect(owner_url) as owner:

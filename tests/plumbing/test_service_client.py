@@ -1,4 +1,4 @@
-"""One service asking another: its answers, its refusals, and its silence."""
+"""The service client: answers, rejections and timeouts."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,7 +48,7 @@ async def subscriptions(nats_session: NatsServer) -> AsyncIterator[Client]:
 
 
 async def answering(connection: Client, name: str, outcome: object) -> list[Msg]:
-    """Answer every request with this; the list has what was asked."""
+    """Answer every request with this; returns the list of requests."""
     asked: list[Msg] = []
 
     async def answer(message: Msg) -> None:

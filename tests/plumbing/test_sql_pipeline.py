@@ -1,4 +1,4 @@
-"""Statements that make one journey together: values, errors, and what is left of the connection."""
+"""Pipelined statements: values, errors, and the state of the connection afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator

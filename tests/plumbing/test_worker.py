@@ -1,4 +1,4 @@
-"""A worker in front of real NATS: both ways in, what one request leaves behind, and its end."""
+"""A worker with a real NATS: requests, queued commands, traces and shutdown."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ def traced(number: int) -> dict[str, str]:
 
 
 async def test_batched_commands_keep_their_own_trace_and_cause(start: Start, connection: Client) -> None:
-    """The first is handled alone, and has the others wait until all of them are there."""
+    """The first command is handled alone and holds the others until all of them have arrived."""
     service = Service("toy", metadata=toy.Row.metadata)
     groups: list[list[str]] = []
     go_on = asyncio.Event()

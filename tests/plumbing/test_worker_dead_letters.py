@@ -1,4 +1,4 @@
-"""What a worker cannot handle: tried again with pauses, then buried, and no neighbour disturbed; ticks."""
+"""Failing messages and ticks: retried with pauses, then dead-lettered, without delaying others."""
 
 import asyncio
 from datetime import UTC, datetime

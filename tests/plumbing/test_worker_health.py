@@ -1,4 +1,4 @@
-"""What a worker says of itself: ready only when it is, and every metric what happened."""
+"""Health and metrics of a worker."""
 
 import hashlib
 import json
@@ -144,7 +144,7 @@ async def test_messages_are_counted_and_timed_by_outcome(
 
 
 async def _counted(http: httpx.AsyncClient) -> dict[tuple[str, str], float]:
-    """What the worker's metrics say of the toy: by handler and outcome, and how many were timed."""
+    """Return the worker's metrics of the toy by handler and outcome, and the number of timings."""
     metrics = (await http.get("/metrics")).text
     found: dict[tuple[str, str], float] = {}
     for handler, outcome, number in re.findall(

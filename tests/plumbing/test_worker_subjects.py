@@ -1,4 +1,4 @@
-"""A worker goes on after subjects, replies and headers that no library of ours would send."""
+"""A worker survives subjects, replies and headers that no client library would send."""
 
 import pytest
 from nats.aio.client import Client

@@ -1,4 +1,4 @@
-"""The secrets of a sandbox: made once, kept, completed, and for its owner's eyes only."""
+"""The credentials of a sandbox: created once, kept, completed, and readable by the owner only."""
 
 from pathlib import Path
 

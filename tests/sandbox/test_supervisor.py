@@ -1,4 +1,4 @@
-"""The supervisor: what it starts it shows, restarts, and never leaves behind."""
+"""The supervisor shows and restarts its programs, and leaves none of them behind."""
 
 import json
 import os

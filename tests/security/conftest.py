@@ -1,4 +1,4 @@
-"""Fixtures for attempts on the plumbing: the toy service as a worker, and NATS as it is deployed."""
+"""Fixtures for attacks on the plumbing: the toy service as a worker, and NATS as it is deployed."""
 
 import pytest
 

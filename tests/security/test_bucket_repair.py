@@ -1,4 +1,4 @@
-"""What somebody else did to a bucket is found by the audit, and `./dev replay` undoes it from the tables."""
+"""Foreign writes to a bucket are found by the audit, and `./dev replay` repairs it from the tables."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ AUDITED = "subscriptions: the entitlements bucket equals the tables"
 
 
 async def found(shop: Shop) -> Sequence[str]:
-    """What the audit says of the bucket."""
+    """Return the audit's findings about the bucket."""
     stack = shop.system.stack
     violations = await audit(stack.owner_url, stack.nats.users["admin"], prefix="billing")
     return violations[AUDITED]
 
 
 async def is_true(shop: Shop) -> bool:
-    """Whether clients read what the customer's plan gives: 10 products, 10 orders, 1 member, no API."""
+    """Check that clients read the plan's entitlements: 10 products, 10 orders, 1 member, no API."""
     try:
         found = {feature: await shop.bucket(feature) for feature in ("products", "orders", "team_members")}
     except ValueError:

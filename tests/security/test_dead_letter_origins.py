@@ -1,4 +1,4 @@
-"""A dead letter is sent back to a subject of ours, of the service that buried it, and nowhere else."""
+"""A dead letter is retried only on a subject of the service that buried it."""
 
 import importlib
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def admin(nats_server: NatsServer) -> AsyncIterator[tallystick.Client]:
 async def retried(
     admin: tallystick.Client, origin: str, *, buried_by: str = "seats", headers: dict[str, str] | None = None
 ) -> str | None:
-    """Bury a letter and retry it; why it was not sent back, if it was not."""
+    """Bury a letter and retry it; return the reason if it was not sent back."""
     jetstream = admin.connection.jetstream()
     about = {"Billing-Origin-Subject": origin, "Billing-Failed-At": "2026-02-01T00:00:00+00:00"}
     where = f"billing.dead_letters.{buried_by}.some_handler"
@@ -43,7 +43,7 @@ async def retried(
 
 
 async def messages(admin: tallystick.Client) -> dict[str, int]:
-    """How many messages every stream has, but for the dead letters and the schedules."""
+    """Return the number of messages of every stream except dead letters and schedules."""
     streams = await admin.connection.jetstream().streams_info()
     return {
         str(one.config.name): one.state.messages

@@ -1,4 +1,4 @@
-"""What the gateway refuses before it asks anybody: tokens for years, foreign URLs, half-sent bodies."""
+"""Requests that the gateway rejects by itself: tokens valid for years, foreign URLs, incomplete bodies."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What stands in for a service in these tests, and waiting for a condition."""
+"""Stubs in place of a service for tests of the client, and a NATS that can be restarted."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
 
 
 async def answer(service: NatsClient, subject: str, *replies: dict[str, Any] | bytes) -> list[dict[str, Any]]:
-    """Answer requests with these replies in turn, the last one for ever; returns what was asked."""
+    """Answer requests with these replies in turn, repeating the last one; returns the list of requests."""
     asked: list[dict[str, Any]] = []
 
     async def reply(message: Msg) -> None:
@@ -92,7 +92,7 @@ class OwnNats:
         self._child = child
 
     def kill(self) -> None:
-        """Stop it, as a machine that goes down."""
+        """Kill the server without a shutdown."""
         self._child.kill()
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Very many seats whose units of the month are due, written straight into the tables."""
+"""Large numbers of seats whose monthly units are due, written directly into the tables."""
 
 from datetime import datetime
 
@@ -59,7 +59,7 @@ SETTLE = "VACUUM (ANALYZE, FREEZE) consumables.grants, consumables.balances, con
 
 
 def make_seats(owner_url: str, tag: str, count: int, start: datetime) -> None:
-    """So many seats, a thousand a team, whose next units are due a month after `start`."""
+    """Insert seats, a thousand for each team, whose next grant is due a month after `start`."""
     values = {
         "tag": tag,
         "teams": count // TEAM_SEATS,

@@ -14,5 +14,5 @@ def read(name: str) -> dict[str, Any]:
 
 
 def names() -> set[str]:
-    """The messages there is an example of."""
+    """Return the names of all examples."""
     return {path.stem for path in DIRECTORY.glob("*.json")}

@@ -1,4 +1,4 @@
-"""From an example of a message to one that may be wrong in any way, by a generator of random numbers."""
+"""Random mutations of example messages."""
 
 import json
 from copy import deepcopy
@@ -48,7 +48,7 @@ LARGE_BYTES = 700_000
 
 
 def mutated(random: Random, example: dict[str, Any]) -> bytes:
-    """An example's JSON with a few things wrong, often none."""
+    """Return an example's JSON with a few random mutations, often none."""
     document = json.loads(json.dumps(example))
     for _ in range(random.choice((0, 1, 1, 1, 2, 3))):
         _change(random, document)
@@ -98,7 +98,7 @@ def _spoiled(random: Random, body: bytes) -> bytes:
 
 
 def headers(random: Random) -> dict[str, str]:
-    """Headers of a message, some of which mean something to somebody."""
+    """Return random headers, some of which NATS or a worker interprets."""
     known = {
         "traceparent": random.choice(("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "garbage", "")),
         "tracestate": "x" * random.choice((1, 600)),

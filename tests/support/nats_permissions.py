@@ -1,4 +1,4 @@
-"""Acts as a user of `deploy/nats.conf` and tells what the server refuses."""
+"""Connections as the users of `deploy/nats.conf` that record what the server denies."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ _VIOLATION = "permissions violation"
 
 
 class Actor:
-    """A connection whose refusals can be asked for."""
+    """A connection that records permission violations."""
 
     def __init__(self) -> None:
         self.client = Client()
@@ -57,6 +57,6 @@ async def acting_as(server: NatsServer, user: str) -> AsyncIterator[Actor]:
 
 
 async def plain_connection(server: NatsServer, user: str) -> Client:
-    """Connect as a program in any language would; only `client` does without an inbox of its own."""
+    """Connect as any other program would; only `client` has no inbox prefix of its own."""
     inbox = "_INBOX" if user == "client" else f"_INBOX_{user}"
     return await nats.connect(server.users[user], inbox_prefix=inbox)

@@ -1,4 +1,4 @@
-"""The pages as somebody meets them whose browser runs no scripts."""
+"""A visitor of the pages whose browser runs no scripts."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +15,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody with a browser that runs no scripts."""
+    """A visitor with a browser that runs no scripts."""
 
     http: httpx.AsyncClient
 
@@ -37,7 +37,7 @@ class Visitor:
 async def visiting(
     gateway: GatewaySystem, customer: Customer, scope: str = MANAGE, **claims: str
 ) -> AsyncIterator[Visitor]:
-    """Somebody who has come by a link."""
+    """Sign in by a link."""
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30, headers=BROWSER) as http:
         headers = bearer(customer, scope, **claims)
         page = "admin" if scope == ADMIN else "billing"

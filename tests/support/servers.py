@@ -1,6 +1,6 @@
 """Postgres and NATS for tests: the environment's, containers where a Docker engine answers, else embedded.
 
-One of each serves a whole test session. Isolation: a database as good as new, and a NATS without streams.
+One of each serves a whole test session. Isolation: an empty database, and a NATS without streams.
 """
 
 from __future__ import annotations

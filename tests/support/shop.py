@@ -1,4 +1,4 @@
-"""A shop that uses the product as anybody else would: over NATS, the checkout page, and Stripe's own SDK."""
+"""A customer's view of the running product: over NATS, the checkout page, and Stripe's own SDK."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def fresh_id(kind: str) -> str:
 
 @dataclass(slots=True)
 class Told:
-    """What the feed has said so far."""
+    """The events of the feed so far."""
 
     events: list[FeedEvent] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class Told:
         return [event.event for event in self.of(entity)]
 
     def check(self) -> None:
-        """Every entity's versions count from 1 without a gap, and each event carries the whole of it."""
+        """Check that versions count from 1 without a gap and each event has a complete snapshot."""
         last: dict[str, int] = {}
         for event in self.events:
             key = event.entity_key
@@ -68,7 +68,7 @@ class Told:
 
 @dataclass(slots=True)
 class Shop:
-    """One test's customer, and what can be done from outside."""
+    """One test's customer with the client, the browser and Stripe's SDK."""
 
     system: System
     billing: Client
@@ -79,13 +79,13 @@ class Shop:
 
     @property
     def stripe(self) -> stripe.StripeClient:
-        """Stripe's own SDK, for what happens without us."""
+        """Stripe's own SDK, for changes that are made directly in Stripe."""
         return stripe.StripeClient(STRIPE_KEY, base_addresses={"api": self.system.stripe_url})
 
     # -- commands and questions -----------------------------------------------------------------------------
 
     async def refused(self, asked: Command[Any] | Question[Any]) -> tuple[str, Any]:
-        """Code and details of a command or question that is rejected."""
+        """Return code and details of a command or question that is rejected."""
         try:
             if isinstance(asked, Command):
                 await self.billing.call(asked)
@@ -138,7 +138,7 @@ class Shop:
         return await self.billing.ask(m.CheckEntitlement(customer=customer or self.acme, feature=feature))
 
     async def cancel(self, subscription_id: str, at: Any = "now") -> m.SubscriptionSnapshot:
-        """Cancel a subscription; it as it is then."""
+        """Cancel a subscription; return its snapshot."""
         command = m.CancelSubscription(command_id=fresh_id("cancel"), subscription_id=subscription_id, at=at)
         return (await self.billing.call(command)).subscription
 
@@ -166,7 +166,7 @@ class Shop:
     # -- Stripe ---------------------------------------------------------------------------------------------
 
     async def deliveries(self, **knobs: Any) -> dict[str, Any]:
-        """Turn the knobs of the stand-in's deliveries, or only look at them."""
+        """Change or read how the stand-in delivers webhooks."""
         url = f"{self.system.stripe_url}/_sandbox/deliveries"
         answer = await (self.browser.post(url, json=knobs) if knobs else self.browser.get(url))
         assert answer.status_code == 200, answer.text
@@ -192,7 +192,7 @@ class Shop:
         await eventually(nothing_to_do)
 
     def stripe_events(self, stripe_customer_id: str) -> list[dict[str, Any]]:
-        """What Stripe lists about a customer who was made in this test, oldest first."""
+        """Return the Stripe events about a customer created in this test, oldest first."""
         params: Any = {"limit": 100, "created": {"gte": self.begun_at}}
         listed = self.stripe.v1.events.list(params).auto_paging_iter()
         events = [event.to_dict(for_json=True) for event in listed]
@@ -248,7 +248,7 @@ class Shop:
         await self.all_applied()
 
     async def tick(self, service: str, job: str, at: datetime) -> None:
-        """Have a job do all that is due by a moment."""
+        """Run a job for everything that is due by a moment."""
         nats = await connect(self.system.stack.nats.users["clock"])
         try:
             body = json.dumps({"at": at.isoformat()}).encode()
@@ -282,7 +282,7 @@ class Shop:
             yield mirror
 
     async def bucket(self, feature: str, customer: Customer | None = None) -> dict[str, Any] | None:
-        """What the entitlements bucket holds at a customer's feature; None where there is no such key."""
+        """Return the bucket's entry for a customer's feature; None where there is no such key."""
         bucket = await self.billing.connection.jetstream().key_value(ENTITLEMENTS_BUCKET)
         try:
             entry = await bucket.get(entitlement_key((customer or self.acme).token, feature))
@@ -300,7 +300,7 @@ class Shop:
         await eventually(is_gone)
 
     async def rows(self, table: str, where: str = "true", *values: Any) -> int:
-        """How many rows a table has, as the database's owner sees it."""
+        """Count the rows of a table as the database's owner."""
         schema, _, name = table.partition(".")
         query = sql.SQL("SELECT count(*) FROM {} WHERE ").format(sql.Identifier(schema, name))
         async with await psycopg.AsyncConnection.connect(self.system.stack.owner_url) as connection:

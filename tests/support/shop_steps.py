@@ -55,12 +55,12 @@ async def pays_what_is_owed(shop: Shop, customer_id: str) -> None:
 
 
 def somebody() -> Customer:
-    """A user of the host application whom no other test knows."""
+    """A user of the host application that no other test uses."""
     return Customer(type="user", id=fresh_id("member"))
 
 
 async def opens(shop: Shop, seats: int, **fields: Any) -> s.TeamSnapshot:
-    """A team of so many, once it has been opened."""
+    """Subscribe to a team plan with this many seats; return the team once it is open."""
     command = m.CreateSubscription(
         command_id=fresh_id("create"),
         customer=shop.acme,
@@ -111,7 +111,7 @@ async def outcomes(shop: Shop) -> AsyncIterator[tuple[str, list[dict[str, Any]]]
 
 
 async def sent(shop: Shop, way: str, name: str, body: bytes) -> dict[str, Any]:
-    """The outcome of a body that is sent one way or the other."""
+    """Send a body as a request or through the queue and return its outcome."""
     connection = shop.billing.connection.nats
     subject = f"billing.{way}.subscriptions.{name}"
     if way == "requests":

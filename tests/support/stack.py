@@ -40,7 +40,7 @@ TRACED = "tests.support.traced_worker"
 
 @dataclass(slots=True)
 class Stack:
-    """Postgres and NATS with everything that provisioning makes, and what else was started."""
+    """Provisioned Postgres and NATS, and the other processes that were started."""
 
     directory: Path
     postgres: Postgres
@@ -108,7 +108,7 @@ class Stack:
 
     @contextmanager
     def process(self, program: Program) -> Iterator[None]:
-        """A program, running until the block is left."""
+        """Run a program for the block."""
         self.programs[program.name] = program
         self._start(program.name)
         try:

@@ -1,4 +1,4 @@
-"""The gateway by itself, in the test's process and without NATS: for what is decided before it asks."""
+"""The gateway alone, in the test's process and without NATS: for decisions it makes by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ URL = "https://billing.example"
 
 
 def settings(**other: Any) -> GatewaySettings:
-    """Settings of a gateway whose NATS is away."""
+    """Settings of a gateway whose NATS is unreachable."""
     given: dict[str, Any] = {
         "nats_url": SecretStr("nats://gateway:secret@127.0.0.1:1"),
         "gateway_jwt_secret": SecretStr(JWT_SECRET),
@@ -64,7 +64,7 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
 
 @asynccontextmanager
 async def _at_work(application: ASGIApp) -> AsyncIterator[None]:
-    """An application between its start and its end, as a server would have it."""
+    """Run the lifespan of an application around the block."""
     to_it: asyncio.Queue[Message] = asyncio.Queue()
     from_it: asyncio.Queue[Message] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}

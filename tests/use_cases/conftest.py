@@ -1,4 +1,4 @@
-"""The world most tests of handlers begin in; a test file that needs another one opens its own shop."""
+"""Fixtures of most use cases; a module that needs another world opens its own shop."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -50,7 +50,7 @@ async def open_shop(bind: Callable[..., Bound], stand_in: StripeStandIn) -> Asyn
 
 @pytest.fixture
 async def shop(open_shop: OpenShop) -> World:
-    """The subscriptions service with a catalog and nobody who buys."""
+    """The subscriptions service with a catalog and no customer."""
     return await open_shop()
 
 
@@ -63,7 +63,7 @@ async def world(shop: World) -> World:
 
 @pytest.fixture
 async def crew(open_shop: OpenShop) -> Crew:
-    """Somebody who is about to buy a plan for several people."""
+    """A customer on a test clock who is about to buy a plan for several people."""
     return Crew(await open_shop(CREW_CATALOG))
 
 

@@ -1,4 +1,4 @@
-"""What accounts are due, and of what: terms from items, top-ups, rollover, catching up."""
+"""Which grants accounts are due: terms from items, top-ups, rollover and catching up."""
 
 from datetime import UTC, datetime
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What a balance below its threshold leads to; money in cents."""
+"""Decisions about a balance below its threshold; amounts are in cents."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""How units move between their places, and in which order they are drawn on."""
+"""How units move between the states of a balance, and in which order grants are drawn on."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ def grant(
     priority: int = 100,
     age_days: int = 0,
 ) -> Stock:
-    """A grant that nothing was drawn from."""
+    """A grant that is still unused."""
     nowhere = Pool("", "", "consumable", "", False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
     at = NOW - timedelta(days=age_days)
     return Stock(nowhere, name, quantity, 0, 0, 0, quantity or 0, expires_at, priority, at, 1, False, False)
@@ -114,7 +114,7 @@ def test_what_comes_back_to_an_ended_grant_lapses_with_it(ended: bool) -> None:
 
 
 def test_a_lowered_limit_takes_back_what_is_freed_until_it_holds() -> None:
-    """10 of 3 + 7 are in use. Without the 7: seven leave for nothing, the eighth makes room."""
+    """10 of 3 + 7 are in use. Without the 7, seven releases free nothing and the eighth makes room."""
     one = pool(grant("three", 3, age_days=1), grant("seven", 7), kind="limit")
     draw([one], one.stocks, 10, "consumed", WHY)
     three, seven = one.stocks
@@ -147,7 +147,7 @@ def members(*stocks: Stock) -> Pool:
 
 
 def test_used_places_of_an_expired_grant_exceed_the_ceiling() -> None:
-    """10 of 3 + 7 are in use when the 7 expire, none of them free: seven leave for nothing."""
+    """10 of 3 + 7 are in use when the 7 expire: the first seven releases free nothing."""
     one = members(grant("three", 3), grant("seven", 7, expires_at=TOMORROW))
     draw([one], one.stocks, 10, "consumed", WHY)
     seven, three = one.stocks
@@ -163,7 +163,7 @@ def test_used_places_of_an_expired_grant_exceed_the_ceiling() -> None:
 
 
 def test_released_places_of_an_expired_grant_are_free_again() -> None:
-    """The 5 in use of 5 + 10 are those that expire: 5 of the 10 are left, and 10 when all have left."""
+    """5 of 5 + 10 are in use and the 5 expire: 5 of the 10 remain, and 10 after all are released."""
     one = members(grant("ten", 10), grant("five", 5, expires_at=TOMORROW))
     draw([one], one.stocks, 5, "consumed", WHY)
     five = one.stocks[0]
@@ -176,7 +176,7 @@ def test_released_places_of_an_expired_grant_are_free_again() -> None:
 
 
 def test_a_limit_grant_that_lapses_early_lowers_the_ceiling() -> None:
-    """10 of 10 in use, then 5 more that all lapse with a lowering to 3 + 5; without the 5: 7 above."""
+    """10 of 10 are in use, 5 more lapse when the limit is 3 + 5; without the 5, 7 are above."""
     one = members(grant("three", 10))
     draw([one], one.stocks, 10, "consumed", WHY)
     more = members(grant("five", 5, expires_at=TOMORROW)).stocks[0]
@@ -191,7 +191,7 @@ def test_a_limit_grant_that_lapses_early_lowers_the_ceiling() -> None:
 
 
 def test_what_was_used_of_unlimited_places_counts_when_they_end() -> None:
-    """8 in use without bound, beside 10 places: 2 are left when it ends, and 10 when all 8 have left."""
+    """8 of an unlimited grant are in use beside 10: 2 remain when it ends, and 10 after 8 releases."""
     one = members(grant("ten", 10), grant("endless", None, expires_at=TOMORROW))
     draw([one], one.stocks, 8, "consumed", WHY)
     endless = one.stocks[0]

@@ -1,4 +1,4 @@
-"""Cycles of units: counted by the calendar, from where a subscription's time began."""
+"""Grant cycles: calendar months and years counted from the start of a subscription."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The rules about addresses, room, invitations and shares, on their own."""
+"""Rules about email addresses, team capacity, invitations and member shares."""
 
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ def room(
     minimum: int = 1,
     maximum: int | None = 100,
 ) -> Room:
-    """A team with so many seats taken of so many."""
+    """A team with this many of its seats taken."""
     terms = Terms("per_seat", owner_seat, quantity, minimum, maximum, scheduled)
     return Room(terms, holders, changing_to)
 

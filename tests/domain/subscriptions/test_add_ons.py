@@ -1,4 +1,4 @@
-"""What add-ons ask their buyers for."""
+"""The details that add-ons require from a buyer."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

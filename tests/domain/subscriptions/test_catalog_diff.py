@@ -1,4 +1,4 @@
-"""What applying a document changes, and what it may not change."""
+"""The changes that a catalog document makes, and the changes that are not allowed."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +36,7 @@ def plan(document: Any, current: CatalogView, *, in_stripe: bool = False) -> Cat
 
 
 def applied(document: Any, before: CatalogView | None = None, ids: Ids | None = None) -> CatalogView:
-    """The catalog after a document was applied; `ids` are those given by Stripe."""
+    """Return the catalog after a document was applied; `ids` are those given by Stripe."""
     before = before or CatalogView()
     ids = ids or Ids()
     steps = with_counterparts(plan(document, before, in_stripe=bool(ids.products)), ids.products, ids.prices)

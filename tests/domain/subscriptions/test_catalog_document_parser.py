@@ -1,4 +1,4 @@
-"""What a catalog document may say; everything wrong with it is told at once."""
+"""Parsing of a catalog document, which reports all of its errors at once."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a price's money is said in Stripe's terms."""
+"""The parameters of a Stripe price for each pricing model."""
 
 from typing import Any
 

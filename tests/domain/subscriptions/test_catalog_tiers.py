@@ -1,4 +1,4 @@
-"""Tiers cover every quantity exactly once, or the document is refused, naming the tier."""
+"""Tiers cover every quantity exactly once, or the document is rejected with the path of the tier."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Grace: when it begins, that it is given once, and what its end takes away."""
+"""Grace periods: when they start, that there is one per failure, and what their end restricts."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a customer may use, from what they have subscribed to."""
+"""Entitlements of a customer, computed from subscriptions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What a customer may order, and billing periods."""
+"""Rules for orders, and billing periods."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Exceptions for one customer, and what they do to what the customer may use."""
+"""Feature overrides for one customer and their effect on the entitlements."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What becomes of wishes for another plan or quantity, and how scheduled ones take effect."""
+"""Changes of plan and quantity: rejected, immediate, or scheduled, and how scheduled ones take effect."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

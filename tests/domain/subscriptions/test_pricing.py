@@ -1,4 +1,4 @@
-"""What prices ask for, and what a part of a period costs: figures by hand, and what always holds."""
+"""Amounts of prices and of parts of a period: hand-calculated examples and general properties."""
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction

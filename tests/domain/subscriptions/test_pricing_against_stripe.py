@@ -1,4 +1,4 @@
-"""Our arithmetic and the stand-in's, each made by itself, come to the same amounts in Stripe's terms."""
+"""Our price calculation and the one of the Stripe stand-in, written independently, give the same amounts."""
 
 from fractions import Fraction
 from typing import Any
@@ -17,7 +17,7 @@ flat = st.integers(0, 10**7).map(lambda amount: price("flat", unit_amount=amount
 
 
 def in_stripe(wanted: Price) -> dict[str, Any]:
-    """The price object that Stripe would keep; its last tier ends nowhere."""
+    """The price object as Stripe would store it; its last tier has no upper bound."""
     params = stripe_money(wanted, has_seats=True).parameters()
     tiers = [
         {**tier, "up_to": None if tier["up_to"] == UNBOUNDED else tier["up_to"]}

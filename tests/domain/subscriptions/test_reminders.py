@@ -1,4 +1,4 @@
-"""Who is reminded of what, and when."""
+"""Which reminders are sent, and when."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

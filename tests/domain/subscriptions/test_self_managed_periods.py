@@ -1,4 +1,4 @@
-"""Subscriptions on the customer's own period: trial, renewal, pause and end, by the calendar."""
+"""Self-managed billing periods: trial, renewal, pause and end by the calendar."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Stripe's events in any order: which are applied, which are not, and when Stripe is asked."""
+"""Stripe events in any order: which are applied or ignored, and when Stripe is asked."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -120,7 +120,7 @@ def settle(order: list[int], truth: str) -> str:
 
 
 def states(life: list[tuple[int, str, str]], order: list[int], truth: str) -> list[str]:
-    """The states one after the other, with a star once Stripe has told of one that no event had told yet."""
+    """The sequence of states, with a star where a fetched state was ahead of all events."""
     state, memory, known, is_told = "unknown", None, [], False
     for index in order:
         second, kind, status = life[index]

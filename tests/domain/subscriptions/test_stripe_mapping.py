@@ -1,4 +1,4 @@
-"""Reading Stripe's objects, held against Stripe's own published examples."""
+"""Mapping of Stripe objects, checked with the examples that Stripe publishes."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which events tell the way from one state of a subscription to the next."""
+"""Events that are emitted for each transition of a subscription's state."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""How reports on a stored event change its standing, and from when on reconciliation looks."""
+"""Reported outcomes change the status of a stored event; the start of a reconciliation."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import permutations

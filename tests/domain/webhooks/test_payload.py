@@ -1,4 +1,4 @@
-"""What counts as a Stripe event, and what is refused at the edge because it would hurt somebody later."""
+"""Payloads that are accepted as Stripe events, and those that are rejected at the ingress."""
 
 from datetime import UTC, datetime
 from typing import Any

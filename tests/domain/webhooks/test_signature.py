@@ -1,4 +1,4 @@
-"""Signatures: exactly what Stripe signed, within five minutes of its arrival, by any of the secrets."""
+"""Webhook signatures: the exact payload, at most five minutes old, signed with any of the secrets."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Changes of a subscription: prorations, previews that show what is then invoiced, payments that fail."""
+"""Subscription changes: prorations, previews that match the invoices, and failed payments."""
 
 from __future__ import annotations
 

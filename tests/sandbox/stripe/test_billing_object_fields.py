@@ -1,4 +1,4 @@
-"""Billing objects have the fields that Stripe's have in this API version, and their notes stay private."""
+"""Billing objects have the fields of Stripe's objects in this API version, without internal ones."""
 
 from __future__ import annotations
 

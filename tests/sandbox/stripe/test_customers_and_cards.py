@@ -1,4 +1,4 @@
-"""Customers, cards and balances; payments and refunds; cards that fail at once, later, or ask who it is."""
+"""Customers, cards, balances, payments and refunds; cards that fail or need authentication."""
 
 from __future__ import annotations
 

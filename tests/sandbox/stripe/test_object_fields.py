@@ -1,4 +1,4 @@
-"""Objects have the fields that Stripe's have in this API version, neither fewer nor more."""
+"""Objects have exactly the fields of Stripe's objects in this API version."""
 
 from __future__ import annotations
 

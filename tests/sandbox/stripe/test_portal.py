@@ -1,4 +1,4 @@
-"""The billing portal: a customer changes the card, ends the plan, and keeps it after all."""
+"""The billing portal: a customer changes the card, cancels the plan and undoes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method of the API has in common: keys, parameters, idempotency, lists, expansion, errors."""
+"""The protocol of the API: keys, parameters, idempotency, lists, expansion and errors."""
 
 from __future__ import annotations
 

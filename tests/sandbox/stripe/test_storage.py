@@ -1,4 +1,4 @@
-"""The state file: a stand-in that is killed and started again goes on where it was."""
+"""The state file: a stand-in that is killed and restarted keeps its objects."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def started(state: Path, webhook_url: str) -> Iterator[tuple[stripe.StripeClient
 
 
 def answers(url: str) -> bool:
-    """Whether somebody answers there."""
+    """Return whether the URL answers."""
     try:
         return httpx.get(url + "/v1/customers").status_code == 401
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""Stories told by a test clock: trials, renewals, retries, schedules, pauses, metered use."""
+"""Test clocks: trials, renewals, retries, schedules, pauses and metered usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events and their delivery: signed, repeated until accepted, and lost, doubled or shuffled on request."""
+"""Events and their delivery: signed, retried, and dropped, duplicated or shuffled on request."""
 
 from __future__ import annotations
 

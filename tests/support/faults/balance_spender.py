@@ -1,4 +1,4 @@
-"""A process that spends one balance until nothing is left, and writes down every answer it got."""
+"""A process that consumes one balance until nothing is left, and writes down every answer."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ LANES = 4
 
 
 def spend(database_url: str, name: str, answers: Path) -> None:
-    """What the process does; a successor of the same name goes on where the answers end."""
+    """Run the process; a successor of the same name continues after the last answer."""
     asyncio.run(_spend(database_url, name, answers))
 
 

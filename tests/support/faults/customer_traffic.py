@@ -1,4 +1,4 @@
-"""What customers do while servers die: register, buy, cancel, sign up; all answers are remembered."""
+"""Customer traffic while servers are killed: registrations, purchases and cancellations, with all answers."""
 
 import asyncio
 import random
@@ -61,7 +61,7 @@ CATALOG: dict[str, JsonValue] = {
 
 @dataclass(slots=True)
 class Answered:
-    """What the system has said yes to."""
+    """The commands that the system has confirmed."""
 
     registered: set[str] = field(default_factory=set)
     paid: set[str] = field(default_factory=set)
@@ -72,7 +72,7 @@ class Answered:
 
 
 class Traffic:
-    """Customers, each living a short life, as fast as the system lets them."""
+    """Customers with short lives, as fast as the system allows."""
 
     def __init__(self, billing: tallystick.Client, *, seed: int) -> None:
         self._billing = billing

@@ -1,4 +1,4 @@
-"""The fields of Stripe's objects, by name: what the stand-in's must have, neither more nor fewer."""
+"""The field names of Stripe's objects, which the stand-in's must match exactly."""
 
 FIELDS = {
     "billing_portal.configuration": (

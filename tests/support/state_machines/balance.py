@@ -1,4 +1,4 @@
-"""A model of accounts in which every single unit is an object of its own, beside the service."""
+"""A state machine for balances, with a model in which every unit is an object of its own."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -30,7 +30,7 @@ OPEN = """
 
 @dataclass(eq=False, slots=True)
 class Lot:
-    """A grant: its units, each of them somewhere."""
+    """A grant with its units and their places."""
 
     grant_id: str
     account: str
@@ -57,7 +57,7 @@ class Draw:
 
 @dataclass(slots=True)
 class Ceiling:
-    """A limit: what it is, how many are in, and how many places are kept for somebody."""
+    """A limit with its used and reserved places."""
 
     grants: dict[str, tuple[int | None, datetime | None]] = field(default_factory=dict)
     """How many places each gives, or any number, and until when."""
@@ -65,7 +65,7 @@ class Ceiling:
     kept: int = 0
 
     def available(self, now: datetime) -> int | None:
-        """Room for how many more; None: for any number."""
+        """The number of free places; None: unlimited."""
         places = [places for places, ends in self.grants.values() if ends is None or ends > now]
         if None in places:
             return None
@@ -73,7 +73,7 @@ class Ceiling:
 
 
 class Units(RuleBasedStateMachine):
-    """Whatever is done with the units of an owner, a team's pool and a seat."""
+    """Operations on the units of an owner, a team's pool and a seat."""
 
     examples = 0
 
@@ -103,7 +103,7 @@ class Units(RuleBasedStateMachine):
         return Customer(type="user", id=sorted(self.reach)[place % len(self.reach)])
 
     def lapse(self) -> None:
-        """What the clock has ended is gone."""
+        """Remove what has expired by now."""
         for lot in self.lots:
             if lot.expires_at is not None and lot.expires_at <= self.world.now:
                 lot.has_ended = True
@@ -111,12 +111,12 @@ class Units(RuleBasedStateMachine):
                 lot.units = ["gone" if state == "free" else state for state in lot.units]
 
     def free(self, accounts: tuple[str, ...]) -> list[tuple[Lot, int]]:
-        """Every unit that can be drawn from some accounts, in the order in which they go."""
+        """Return every unit that can be drawn from some accounts, in burn order."""
         lots = sorted((lot for lot in self.lots if lot.account in accounts), key=lambda lot: lot.order)
         return [(lot, place) for lot in lots for place, state in enumerate(lot.units) if state == "free"]
 
     def take(self, wish: m.UnitsRequest, state: State) -> Draw | int:
-        """Take units as they are wished for; how many there are where these are too few."""
+        """Take units; return how many are available where these are too few."""
         accounts = (wish.account,) if wish.account is not None else self.reach[wish.consumer.id]
         free = self.free(accounts)
         if len(free) < wish.quantity and not (wish.partial and free):
@@ -163,7 +163,7 @@ class Units(RuleBasedStateMachine):
         wishes=st.lists(st.tuples(PLACES, QUANTITIES, st.booleans(), st.booleans()), min_size=1, max_size=5)
     )
     def consume(self, wishes: list[tuple[int, int, bool, bool]]) -> None:
-        """Some at the same moment; they are decided in the order in which they came."""
+        """Consume several times at once; they are decided in the order of arrival."""
         commands = []
         for place, quantity, is_partial, names_account in wishes:
             who = self.who(place)
@@ -202,7 +202,7 @@ class Units(RuleBasedStateMachine):
     @precondition(lambda self: self.sent)
     @rule(place=PLACES)
     def repeat(self, place: int) -> None:
-        """Whatever was asked before has the same outcome, however much has changed."""
+        """Repeat an earlier command, which must have the same outcome."""
         command, first = self.sent[place % len(self.sent)]
         assert self.run(self.world.outcome(command)).to_json() == first.to_json()
 
@@ -297,7 +297,7 @@ class Units(RuleBasedStateMachine):
         return Customer(type="user", id=self.accounts[0].partition("user_")[2])
 
     def lets_in(self, outcome: Outcome, quantity: int) -> bool:
-        """Whether there is room for so many; the outcome must say the same."""
+        """Compare the outcome with whether there is room for this many."""
         available = self.ceiling.available(self.world.now)
         if available is None or quantity <= available:
             left = None if available is None else available - quantity
@@ -330,7 +330,7 @@ class Units(RuleBasedStateMachine):
     @precondition(lambda self: self.ceiling.grants or self.ceiling.inside)
     @rule(quantity=QUANTITIES, used=st.integers(0, 9), hours=st.sampled_from([0, 1, 2]))
     def keep_places(self, quantity: int, used: int, hours: int) -> None:
-        """Places are kept for somebody, who comes in with as many as are said, or fewer, after some hours."""
+        """Reserve places and commit some or all of them after some hours."""
         command = m.Reserve(
             command_id=self.world.command_id(),
             consumer=self.owner,

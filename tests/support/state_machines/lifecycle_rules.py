@@ -1,4 +1,4 @@
-"""What must hold of a customer's life whatever happened in it; figures are worked out here by hand."""
+"""Invariants of a customer's subscriptions and invoices, with amounts calculated independently."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -72,7 +72,7 @@ FINAL_EVENTS = {"canceledV1", "expiredV1"}
 
 
 def costs(price: str, quantity: int) -> int:
-    """What a whole period comes to, in cents."""
+    """Return the amount of a whole period in cents."""
     if price == "crew_volume":
         return quantity * (1000 if quantity <= 5 else 800 if quantity <= 10 else 500)
     return {"solo_monthly": 4900, "crew_monthly": 1000 * quantity, "crew_yearly": 9999 * quantity}[price]
@@ -85,13 +85,13 @@ TOLD_SINCE = sa.text(
 
 @dataclass(slots=True)
 class Feed:
-    """The change feed, read on from where it was read to."""
+    """The change feed, read on from the last position."""
 
     world: World
     last: int = 0
 
     async def new(self) -> list[tuple[str, dict[str, Any], str]]:
-        """Events since the last look: name, body and entity."""
+        """Return the events since the last call: name, body and entity."""
         values = {"last": self.last, "stream": CHANGE_FEED_STREAM}
         async with self.world.bound.engine.connect() as connection:
             rows = (await connection.execute(TOLD_SINCE, values)).mappings().all()
@@ -124,7 +124,7 @@ class Change:
         at: datetime,
         proration: str | None,
     ) -> "Change":
-        """What happened to one subscription between two looks; nothing is no change either."""
+        """Describe the change of one subscription between two snapshots."""
         assert after is not None
         old, new = before["items"]["data"][0], after["items"]["data"][0]
         is_free_of_charge = before["status"] == "trialing"
@@ -141,7 +141,7 @@ class Change:
 
 @dataclass(slots=True)
 class Ledger:
-    """What a customer was to pay, by what they have had and for how long."""
+    """The amounts a customer owes, from the plans they had and for how long."""
 
     changes: list[Change] = field(default_factory=list)
 
@@ -152,7 +152,7 @@ class Ledger:
         subscriptions: list[dict[str, Any]],
         invoices: list[dict[str, Any]],
     ) -> None:
-        """Every second is charged at what was had then, to within the rounding of each line."""
+        """Check that every second is charged at the plan of that time, up to the rounding of lines."""
         ours = {each["stripe_subscription_id"]: each["subscription_id"] for each in subscriptions}
         periods: dict[tuple[str, datetime], list[dict[str, Any]]] = {}
         for invoice in invoices:
@@ -172,7 +172,7 @@ class Ledger:
                 self._is_conserved(of, end, lines)
 
     def restarts(self, of: str, end: datetime) -> list[datetime]:
-        """When a period was cut short by a new one."""
+        """Return the moments at which a new period cut this one short."""
         found = (each for each in self.changes if (each.subscription_id, each.end) == (of, end))
         return [each.at for each in found if each.is_restart]
 
@@ -200,7 +200,7 @@ class Ledger:
 
 
 def periods_are_paid_once(invoices: list[dict[str, Any]], ledger: Ledger) -> None:
-    """No second of a subscription is in two regular lines, and each such line costs what its price says."""
+    """Check that no second is in two regular lines and each such line costs what its price says."""
     lines: dict[str, list[tuple[datetime, datetime]]] = {}
     for invoice in invoices:
         if invoice["status"] == "void":
@@ -221,7 +221,7 @@ def periods_are_paid_once(invoices: list[dict[str, Any]], ledger: Ledger) -> Non
 
 @dataclass(slots=True)
 class Life:
-    """What was told of a customer, and what Stripe has said."""
+    """The events emitted about a customer, and the events of Stripe."""
 
     versions: dict[str, int] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
@@ -230,14 +230,14 @@ class Life:
     """When Stripe said that the payment of an invoice had failed, by the invoice."""
 
     def hears(self, events: tuple[dict[str, Any], ...]) -> None:
-        """Remember what of an event a rule needs later."""
+        """Record what a later check needs of these Stripe events."""
         for event in events:
             if event["type"] == "invoice.payment_failed":
                 invoice = event["data"]["object"]["id"]
                 self.failed.setdefault(invoice, set()).add(_moment(event["created"]))
 
     def is_told(self, name: str, body: dict[str, Any], entity: str) -> None:
-        """Versions count without a gap, an end is the end, and each payment and failure is told once."""
+        """Check versions, that nothing follows an end, and that each payment and failure is emitted once."""
         snapshot = body[entity]
         of = snapshot.get(f"{entity}_id") or str(snapshot)
         assert body["version"] == snapshot["version"] == self.versions.get(of, 0) + 1, (name, of)
@@ -251,7 +251,7 @@ class Life:
             assert self.told[of, name, attempt] == 1, (name, of, attempt)
 
     async def subscriptions_are_stripes(self, world: World, customer: Customer, stripe_id: str) -> None:
-        """Each Stripe subscription has a row that says what its object says; offline ones have no object."""
+        """Check that each Stripe subscription equals its row; offline ones have no Stripe object."""
         listed = world.stripe.v1.subscriptions.list(
             {"customer": stripe_id, "status": "all", "limit": 100}
         ).data
@@ -269,7 +269,7 @@ class Life:
     def invoices_are_stripes(
         self, client: stripe.StripeClient, stripe_id: str, invoices: list[dict[str, Any]]
     ) -> None:
-        """Our invoices are Stripe's, each is told as it went, and nobody collected more than they say."""
+        """Check that our invoices equal Stripe's, with their events and the collected amounts."""
         listed = client.v1.invoices.list({"customer": stripe_id, "limit": 100}).data
         theirs = {each.id: (each.status, each.total, each.amount_paid, each.attempt_count) for each in listed}
         fields = ("status", "total", "amount_paid", "attempt_count")
@@ -291,7 +291,7 @@ class Life:
     def grace_is_counted_from_failures(
         self, subscriptions: list[dict[str, Any]], invoices: list[dict[str, Any]]
     ) -> None:
-        """Seven days from a payment of this subscription's that failed."""
+        """Check that grace ends seven days after a failed payment of the subscription."""
         for each in subscriptions:
             if each["status"] == "past_due" and each["collection"] == "automatic":
                 own = [
@@ -306,7 +306,7 @@ class Life:
 
 
 def _essence(state: State) -> Any:
-    """What Stripe decides; features, grace and the like are ours."""
+    """Return the part of a state that Stripe decides, without features and grace."""
     period = (state.current_period_start, state.current_period_end)
     return (state.status, what_is_bought(state), period, state.cancel_at_period_end, state.trial_end)
 

@@ -1,4 +1,4 @@
-"""A model of a ceiling that plans, overrides and people set, beside the service."""
+"""A state machine for the ceiling of a limit, set by plans, overrides and manual grants."""
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ PLANS = ("sub_a", "sub_b")
 
 
 class CeilingMachine(RuleBasedStateMachine):
-    """Whatever moves the ceiling of one customer, who comes and goes meanwhile."""
+    """Operations that move the ceiling of one customer while places are taken and released."""
 
     examples = 0
 
@@ -44,7 +44,7 @@ class CeilingMachine(RuleBasedStateMachine):
 
     @property
     def room(self) -> int | None:
-        """For how many there is room; None: any number."""
+        """The number of free places; None: unlimited."""
         plans = [] if self.is_taken_away else list(self.plans.values())
         now = self.world.bound.now
         by_hand = [places for places, ends in self.by_hand if ends is None or ends > now]

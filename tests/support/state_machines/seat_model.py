@@ -1,4 +1,4 @@
-"""What the model of a team knows of a seat, and who plays the service that sells seats."""
+"""The model of a seat, and a stub of subscriptions that sells seats."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Answer = Literal["yes", "no", "silence"]
 
 @dataclass(slots=True)
 class ModelSeat:
-    """A seat as simply as it can be."""
+    """A seat in the model."""
 
     email: str | None
     member: str | None
@@ -29,7 +29,7 @@ class ModelSeat:
 
 @dataclass(slots=True)
 class Subscriptions:
-    """Plays the service that is asked for another number of seats."""
+    """A stub of subscriptions for changes of the number of seats."""
 
     world: SeatWorld
     connection: Client
@@ -37,7 +37,7 @@ class Subscriptions:
     subscription: str = ""
 
     async def listen(self) -> None:
-        """Answer, as it is said to, on the subject of `change_held_quantity`."""
+        """Answer on the subject of `change_held_quantity` as configured."""
         await self.connection.subscribe(
             "billing.requests.subscriptions.change_held_quantity", cb=self._answer
         )
@@ -73,5 +73,5 @@ def changed(told: s.SubscriptionSnapshot, asked: dict[str, Any]) -> s.Subscripti
 
 
 def scheduled(quantity: int) -> s.ScheduledChange:
-    """A number of seats that waits for the period's end."""
+    """A number of seats that is scheduled for the period's end."""
     return s.ScheduledChange(product="team", price="team_monthly", quantity=quantity, at=PERIOD_END)

@@ -1,4 +1,4 @@
-"""A model of a team that is a dictionary and a few numbers, beside the service: both must always agree."""
+"""A state machine for seats, with a model that is a dictionary and a few numbers."""
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -21,7 +21,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class Seats(RuleBasedStateMachine):
-    """Whatever is done with a team's seats, and whatever its subscription tells meanwhile."""
+    """Operations on a team's seats, and events of its subscription."""
 
     def __init__(self, run: Run, world: SeatWorld, subscriptions: Subscriptions) -> None:
         super().__init__()
@@ -38,18 +38,18 @@ class Seats(RuleBasedStateMachine):
 
     @property
     def held(self) -> dict[str, ModelSeat]:
-        """Seats that count."""
+        """The occupied seats."""
         return {seat_id: seat for seat_id, seat in self.seats.items() if seat.status != "revoked"}
 
     @property
     def available(self) -> int:
-        """Seats that can be given away."""
+        """The number of seats that can be assigned."""
         changing = self.changing[1] if self.changing else self.quantity
         scheduled = self.quantity if self.scheduled is None else self.scheduled
         return max(0, min(self.quantity, changing, scheduled) - len(self.held))
 
     def has_seat(self, email: str | None, member: str | None, but: str = "") -> bool:
-        """Whether somebody has a seat, other than one."""
+        """Return whether a member has a seat, other than this one."""
         others = [seat for seat_id, seat in self.held.items() if seat_id != but]
         return any(
             (email is not None and seat.email == email) or (member is not None and seat.member == member)
@@ -57,7 +57,7 @@ class Seats(RuleBasedStateMachine):
         )
 
     def refusal(self, email: str | None, member: str | None) -> str | None:
-        """Why somebody gets no seat."""
+        """Return the code with which an assignment is rejected."""
         if self.has_seat(email, member):
             return "seat_already_assigned"
         return "no_seat_available" if self.available == 0 else None
@@ -72,13 +72,13 @@ class Seats(RuleBasedStateMachine):
         self.seats[seat["seat_id"]].expires_at = self.world.now + WEEK
 
     def kill(self, seat: ModelSeat) -> None:
-        """A seat's token invites nobody any more."""
+        """Mark a seat's token as invalid."""
         if seat.token is not None:
             self.dead.append(seat.token)
         seat.token = seat.expires_at = None
 
     def some(self, place: int) -> str | None:
-        """One of the seats there have been."""
+        """Return one of all seats so far."""
         return list(self.seats)[place % len(self.seats)] if self.seats else None
 
     # -- asking the service ---------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(email=st.none() | EMAILS, member=st.none() | MEMBERS, immediate=st.booleans())
     def assign(self, email: str | None, member: str | None, immediate: bool) -> None:
-        """Somebody is to have a seat."""
+        """Assign a seat."""
         if email is None and member is None:
             return
         command = m.AssignSeat(
@@ -132,7 +132,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(emails=st.lists(EMAILS | st.just("nobody"), min_size=1, max_size=5))
     def assign_many(self, emails: list[str]) -> None:
-        """A file of people is uploaded."""
+        """Assign several seats in one command."""
         seats = [m.SeatToAssign(email=email) for email in emails]
         command = m.AssignSeats(command_id=self.id(), team_id=self.team_id, seats=seats)
         result = self.outcome(command, "team_closed" if self.is_closed else None)
@@ -146,7 +146,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(place=PLACES, member=MEMBERS, email=st.none() | EMAILS)
     def claim(self, place: int, member: str, email: str | None) -> None:
-        """Somebody comes with a token, good or dead."""
+        """Claim a seat with a valid or invalid token."""
         tokens = [seat.token for seat in self.seats.values() if seat.token] + self.dead[-3:]
         token = tokens[place % len(tokens)]
         found = next((item for item in self.held.items() if item[1].token == token), None)
@@ -162,7 +162,7 @@ class Seats(RuleBasedStateMachine):
     def claim_refusal(
         self, found: tuple[str, ModelSeat] | None, member: str, email: str | None
     ) -> str | None:
-        """Why a claim is refused."""
+        """Return the code with which a claim is rejected."""
         if found is None:
             return "invitation_invalid"
         seat_id, seat = found
@@ -175,7 +175,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(place=PLACES)
     def resend(self, place: int) -> None:
-        """An invitation is sent again."""
+        """Resend an invitation."""
         seat_id = self.some(place)
         if seat_id is None:
             return
@@ -186,13 +186,13 @@ class Seats(RuleBasedStateMachine):
             self.invited(seat, result)
 
     def invited(self, seat: ModelSeat, result: dict[str, Any]) -> None:
-        """A seat has a new invitation."""
+        """Record a new invitation of a seat."""
         self.kill(seat)
         seat.token, seat.expires_at = result["invitation_token"], self.world.now + WEEK
 
     @rule(place=PLACES)
     def revoke(self, place: int) -> None:
-        """A seat is taken back, again too."""
+        """Revoke a seat, possibly a second time."""
         seat_id = self.some(place)
         if seat_id is not None:
             self.outcome(m.RevokeSeat(command_id=self.id(), seat_id=seat_id), None)
@@ -201,7 +201,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(place=PLACES, email=st.none() | EMAILS, member=st.none() | MEMBERS)
     def replace(self, place: int, email: str | None, member: str | None) -> None:
-        """A seat is passed on."""
+        """Replace the member of a seat."""
         seat_id = self.some(place)
         if seat_id is None or (email is None and member is None):
             return
@@ -227,7 +227,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(place=PLACES, multiplier=st.integers(1, 3))
     def multiply(self, place: int, multiplier: int) -> None:
-        """A seat gets more."""
+        """Set the multiplier of a seat."""
         seat_id = self.some(place)
         if seat_id is not None:
             seat = self.seats[seat_id]
@@ -238,7 +238,7 @@ class Seats(RuleBasedStateMachine):
 
     @rule(days=st.integers(1, 6), is_ticked=st.booleans())
     def time_passes(self, days: int, is_ticked: bool) -> None:
-        """Days go by, and perhaps a tick forgets what has expired."""
+        """Let days pass, and maybe run the tick that expires invitations."""
         self.world.passes(days=days)
         if is_ticked:
             self.run(self.world.bound.tick("expire_invitations", self.world.now))
@@ -250,7 +250,7 @@ class Seats(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_closed)
     @rule(quantity=QUANTITIES)
     def count_changes_elsewhere(self, quantity: int) -> None:
-        """The subscription has another quantity, whatever is taken."""
+        """Change the quantity of the subscription regardless of the occupied seats."""
         self.quantity, self.scheduled = quantity, None
         items = [team_item(quantity, maximum=MOST_SEATS)]
         self.hears("changed", items=items, scheduled_change=None)
@@ -258,7 +258,7 @@ class Seats(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_closed)
     @rule()
     def renewed(self) -> None:
-        """The period ends, and what was scheduled happens."""
+        """End the period and apply what was scheduled."""
         self.quantity = self.quantity if self.scheduled is None else self.scheduled
         self.scheduled = None
         items = [team_item(self.quantity, maximum=MOST_SEATS)]
@@ -267,14 +267,14 @@ class Seats(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_closed)
     @rule(state=st.sampled_from(["active", "past_due", "restricted", "paused", "unpaid"]))
     def lapses_or_recovers(self, state: str) -> None:
-        """Bills are paid, or not."""
+        """Make the subscription unpaid or active again."""
         is_restricted = state == "restricted"
         self.is_suspended = state in ("restricted", "paused", "unpaid")
         self.hears("updated", status="past_due" if is_restricted else state, restricted=is_restricted)
 
     @rule(back=st.integers(0, 3))
     def an_old_event_comes_again(self, back: int) -> None:
-        """What is known already changes nothing, whatever it says."""
+        """Repeat an old event, which must change nothing."""
         told = self.world.told[self.subscription]
         old = told.model_copy(update={"version": max(1, told.version - back), "status": "active"})
         self.run(self.world.hears(old))
@@ -286,7 +286,7 @@ class Seats(RuleBasedStateMachine):
         answer=st.sampled_from(["yes", "no", "silence"]),
     )
     def change_count(self, quantity: int, when: Literal["now"] | None, answer: Answer) -> None:
-        """Another number of seats is asked for, and granted, refused, or not answered for now."""
+        """Change the number of seats; subscriptions grants, rejects, or does not answer."""
         self.subscriptions.answer = answer
         command = m.ChangeSeatCount(command_id=self.id(), team_id=self.team_id, quantity=quantity, when=when)
         expected = self.count_refusal(quantity)
@@ -300,7 +300,7 @@ class Seats(RuleBasedStateMachine):
             self.granted(quantity, when)
 
     def count_refusal(self, quantity: int) -> str | None:
-        """Why another number of seats is refused before anybody is asked."""
+        """Return the code with which seats itself rejects a number of seats."""
         if self.is_closed:
             return "team_closed"
         if self.changing is not None:
@@ -310,13 +310,13 @@ class Seats(RuleBasedStateMachine):
         return "seats_in_use" if quantity < min(len(self.held), self.quantity) else None
 
     def is_so(self, quantity: int, when: str | None) -> bool:
-        """Whether there are so many seats, or will be."""
+        """Return whether the team has this many seats, or will have them."""
         if self.scheduled is None:
             return quantity == self.quantity
         return quantity == self.scheduled and when != "now"
 
     def granted(self, quantity: int, when: str | None) -> None:
-        """The subscription has said yes."""
+        """Apply a change that subscriptions has granted."""
         if when != "now" and quantity < self.quantity:
             self.scheduled = quantity
         else:
@@ -325,7 +325,7 @@ class Seats(RuleBasedStateMachine):
     @precondition(lambda self: self.changing is not None)
     @rule(answer=st.sampled_from(["yes", "no"]))
     def the_sweep_finishes_the_change(self, answer: Answer) -> None:
-        """What was not answered is asked again."""
+        """Run the sweep, which asks again."""
         assert self.changing is not None
         command, quantity = self.changing
         self.subscriptions.answer = "no" if self.is_closed else answer
@@ -337,7 +337,7 @@ class Seats(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_closed and len(self.seats) > 3)
     @rule()
     def ends(self) -> None:
-        """The subscription ends, and every seat with it."""
+        """End the subscription and with it every seat."""
         self.hears("canceled", status="canceled")
         self.is_closed, self.is_suspended = True, False
         for seat in self.seats.values():

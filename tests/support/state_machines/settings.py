@@ -1,4 +1,4 @@
-"""How far state machines are run: a few known examples in a test run, many new ones when asked for."""
+"""Settings of state machines: a few fixed examples in a test run, many new ones on request."""
 
 import os
 
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 
 def looking(variable: str, few: int, *, steps: int = 25, shrinks: bool = True) -> settings:
-    """The settings of a machine: `few` examples, always the same, or as many new ones as `variable` says."""
+    """Return settings with `few` fixed examples, or as many new ones as the environment variable says."""
     asked = os.environ.get(variable)
     return settings(
         max_examples=int(asked or few),

@@ -1,7 +1,7 @@
-"""One customer's life as a state machine: wishes, Stripe's events in any order, cards, ticks, and time.
+"""A state machine for a customer's subscriptions: commands, Stripe events, cards, ticks and time.
 
-Everything happens on one clock, Stripe's test clock, which is also the time at which our commands come in.
-What must hold is in `lifecycle_rules`.
+Stripe's test clock is also the time at which our commands arrive.
+The invariants are in `lifecycle_rules`.
 """
 
 from collections.abc import Callable
@@ -122,7 +122,7 @@ class Lifecycle(RuleBasedStateMachine):
         which=st.integers(0, 3),
     )
     def wishes(self, wish: Any, price: str, quantity: int, which: int) -> None:
-        """Something is asked of one of the customer's subscriptions."""
+        """Send a command about one of the customer's subscriptions."""
         kind, fields = wish
         subscriptions = self.subscriptions()
         if not subscriptions:
@@ -142,7 +142,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(way=st.sampled_from(WAYS), price=st.sampled_from(PRICES), quantity=st.integers(1, 12))
     def buys(self, way: Any, price: str, quantity: int) -> None:
-        """A checkout that is paid for, or a subscription at once."""
+        """Buy by a checkout, or create a subscription."""
         kind, fields = way
         code = "gift_free" if kind == "free" else price
         item = m.ItemToBuy(price=code, quantity=quantity if code.startswith("crew") else None)
@@ -168,7 +168,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(HAPPENINGS))
     def happens(self, what: Any) -> None:
-        """Days go by, a card is saved, somebody pays what is owed, or a tick comes."""
+        """Let time pass, save a card, pay an open invoice, or run a tick."""
         if isinstance(what, int):
             self.now += what * DAY
             self.stripe.v1.test_helpers.test_clocks.advance(self.clock, {"frozen_time": _seconds(self.now)})
@@ -199,7 +199,7 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: self.new_events())
     @rule(place=st.integers(0, 100), twice=st.booleans(), is_lost=st.booleans())
     def hears(self, place: int, twice: bool, is_lost: bool) -> None:
-        """One of Stripe's events arrives, whichever, or is lost on its way."""
+        """Deliver any of Stripe's pending events, or drop it."""
         event = self.waiting.pop(place % len(self.waiting))
         if is_lost:
             self.dropped.append(event)
@@ -208,7 +208,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(again=st.booleans())
     def hears_all_that_waits(self, again: bool = False) -> None:
-        """All that is on its way arrives; `again`: what was lost is found, too."""
+        """Deliver all pending events; with `again` the dropped ones, too."""
         self.new_events()
         if again:
             self.waiting += self.dropped
@@ -220,13 +220,13 @@ class Lifecycle(RuleBasedStateMachine):
 
     @invariant()
     def what_is_told_is_whole(self) -> None:
-        """Versions without gaps, nothing after an end, nothing told twice that happens once."""
+        """Check the emitted events: versions, ends, and nothing emitted twice."""
         for name, body, entity in self.run(self.feed.new()):
             self.life.is_told(name, body, entity)
 
     @invariant()
     def features_are_those_of_what_runs(self) -> None:
-        """As a flag, and as a sum of limits, counted by hand from the subscriptions as they stand."""
+        """Check the entitlements against the sum of the current subscriptions."""
         expected: dict[str, int] = {}
         for each in self.subscriptions():
             if each["status"] in ("trialing", "active", "past_due") and not each["restricted"]:
@@ -238,7 +238,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert found == expected
 
     def teardown(self) -> None:
-        """Whatever was missed is found, then everything is as Stripe says, and can be ended."""
+        """Reconcile, compare everything with Stripe, and end all subscriptions."""
         self.hears_all_that_waits(again=True)
         self.ticks(*ROUTINE, "sync_stripe")
         self.hears_all_that_waits()
@@ -299,7 +299,7 @@ class Lifecycle(RuleBasedStateMachine):
         return page[0].id if page else None
 
     def new_events(self) -> list[dict[str, Any]]:
-        """What waits to be heard, with what Stripe has told since."""
+        """Return the pending events, with new ones of Stripe."""
         since: dict[str, Any] = {"limit": 100}
         if self.last_event is not None:
             since["ending_before"] = self.last_event

@@ -19,7 +19,7 @@ from tests.support.workers import running
 
 @pytest.fixture
 def outside() -> toy.Outside:
-    """Somebody outside."""
+    """The outside service of the toy."""
     return toy.Outside()
 
 

@@ -1,4 +1,4 @@
-"""A service that counts, small enough to see the plumbing through it."""
+"""A toy service that counts, for tests of the plumbing."""
 
 import sqlalchemy as sa
 from pydantic import Field
@@ -35,7 +35,7 @@ LIMIT = 1_000
 
 
 class Counter(Row):
-    """How far somebody has counted."""
+    """A counter."""
 
     __tablename__ = "counters"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -44,7 +44,7 @@ class Counter(Row):
 
 
 class CounterSnapshot(Told):
-    """A counter as told."""
+    """The snapshot of a counter."""
 
     counter_id: str
     value: Count
@@ -57,38 +57,38 @@ class CounterEvent(Event, service="toy", entity="counter", names=("moved",)):
 
 
 class Increment(Command[CounterSnapshot], service="toy", rejections=("too_much",)):
-    """Count on."""
+    """Increment a counter."""
 
     counter: Text
     by: Count = 1
 
 
 class Charge(Command[CounterSnapshot], service="toy"):
-    """Count on, after somebody outside has agreed."""
+    """Increment a counter after an external call."""
 
     counter: Text
 
 
 class Fill(Command[CounterSnapshot], service="toy", rejections=("too_much",)):
-    """Count far on, with nobody outside to ask."""
+    """Add a large number without an external call."""
 
     counter: Text
 
 
 class GetCounter(Question[CounterSnapshot], service="toy"):
-    """How far?"""
+    """Ask for the value of a counter."""
 
     counter: Text
 
 
 class ChargeIntent(Strict):
-    """What was decided before the call."""
+    """The intent stored before the external call."""
 
     amount: int = Field(ge=0)
 
 
 class Outside:
-    """Somebody outside who can be away, and who remembers idempotency keys as payment providers do."""
+    """An external service that can be unavailable and keeps idempotency keys, as payment providers do."""
 
     def __init__(self) -> None:
         self.charged: dict[str, int] = {}
@@ -115,13 +115,13 @@ ACME = Customer(type="organization", id="acme")
 
 @service.command(Increment)
 async def increment(work: UnitOfWork, command: Increment) -> CounterSnapshot:
-    """Count on."""
+    """Increment a counter."""
     return await _move(work, command.counter, command.by)
 
 
 @service.external_command(Charge)
 async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnapshot:
-    """Count on, after somebody outside has agreed."""
+    """Increment a counter after an external call."""
 
     async def plan(work: UnitOfWork) -> ChargeIntent:
         counter = await work.session.get(Counter, command.counter)
@@ -134,13 +134,13 @@ async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnap
 
 @service.external_command(Fill)
 async def fill(steps: Steps, command: Fill) -> CounterSnapshot:
-    """Count far on, in one step."""
+    """Add a large number in one step."""
     return await steps.record(lambda work: _move(work, command.counter, 600))
 
 
 @service.question(GetCounter)
 async def get_counter(work: UnitOfWork, question: GetCounter) -> CounterSnapshot:
-    """How far?"""
+    """Ask for the value of a counter."""
     counter = await work.session.get(Counter, question.counter)
     if counter is None:
         raise Rejected("not_found", "Nobody has counted that.")

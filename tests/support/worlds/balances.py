@@ -1,4 +1,4 @@
-"""Accounts with units, without any plan behind them: for tests of how units are used."""
+"""Accounts with units but without plans, for tests of consumption."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,25 +37,25 @@ class UnitsWorld:
     told: list[tuple[str, ConsumableEvent]] = field(default_factory=list)
 
     def command_id(self) -> str:
-        """A fresh one."""
+        """Return a fresh command id."""
         self._commands += 1
         return f"command-{self._commands}"
 
     async def outcome(self, message: Command[Any] | Question[Any]) -> Outcome:
-        """What becomes of a message; never a failure."""
+        """Handle a message and return its outcome, which must not be a failure."""
         outcome = await self.bound.handle(message, self.now)
         assert outcome.status != "failed", outcome.error
         return outcome
 
     async def does(self, message: Command[Any] | Question[Any]) -> dict[str, Any]:
-        """The result of what succeeds."""
+        """Handle a command that must succeed and return its result."""
         outcome = await self.outcome(message)
         assert outcome.status == "succeeded", outcome.error
         assert outcome.result is not None
         return outcome.result
 
     async def refuses(self, message: Command[Any] | Question[Any]) -> tuple[str, Any]:
-        """The code and the details of what is refused."""
+        """Handle a command that must be rejected and return code and details."""
         outcome = await self.outcome(message)
         assert outcome.status == "rejected", outcome
         assert outcome.error is not None
@@ -64,18 +64,18 @@ class UnitsWorld:
     async def grant(
         self, quantity: int | None, account: str = OWN, feature: str = HOURS, **fields: Any
     ) -> str:
-        """Give units; the grant's id."""
+        """Grant units and return the grant's id."""
         known = {"account": account, "feature": feature, "quantity": quantity, "reason": "a test"}
         command = m.Grant.model_validate({"command_id": self.command_id(), **known, **fields})
         return str((await self.does(command))["grant"]["grant_id"])
 
     def consume(self, quantity: int = 1, consumer: Customer = ACME, **fields: Any) -> m.Consume:
-        """A command to use units."""
+        """Return a command that consumes units."""
         known: dict[str, Any] = {"command_id": self.command_id(), "feature": HOURS}
         return m.Consume(consumer=consumer, quantity=quantity, **(known | fields))
 
     async def uses(self, quantity: int = 1, consumer: Customer = ACME, **fields: Any) -> int | None:
-        """What remains after somebody has used units."""
+        """Consume units and return what remains."""
         remaining: int | None = (await self.does(self.consume(quantity, consumer, **fields)))["remaining"]
         return remaining
 
@@ -100,7 +100,7 @@ class UnitsWorld:
         return [row["quantity"] for row in rows]
 
     async def events(self) -> list[tuple[str, ConsumableEvent]]:
-        """What was told of balances, by name and body, since the last look."""
+        """Return name and body of each balance event since the last call."""
         all_of_them = [
             (subject.rpartition(".")[2], ConsumableEvent.model_validate(body, strict=False))
             for subject, body in await self.bound.feed()
@@ -111,5 +111,5 @@ class UnitsWorld:
         return new
 
     async def set_up(self) -> None:
-        """Make everybody known."""
+        """Deliver the events that create the customers, the team and the seats."""
         await self.bound.execute(SEED)

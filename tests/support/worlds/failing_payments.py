@@ -40,7 +40,7 @@ class Debtor:
         await self.world.catches_up()
 
     def sets(self, dashboard: str) -> None:
-        """Say in Stripe's dashboard what becomes of who does not pay."""
+        """Set in Stripe's dashboard what happens after failed payments."""
         url = f"{self.world.stand_in.url}/_sandbox/billing_settings"
         answer = httpx.post(url, data={"failed_payments": dashboard}, auth=(SECRET_KEY, ""))
         assert answer.status_code == 200, answer.text
@@ -51,7 +51,7 @@ class Debtor:
         self.stripe.v1.customers.update(self.customer_id, default)
 
     async def reaches(self, moment: datetime) -> None:
-        """Let time pass, hear of it, and compare with Stripe."""
+        """Advance the clock, apply the events, and reconcile with Stripe."""
         params: Any = {"frozen_time": int(moment.timestamp())}
         self.stripe.v1.test_helpers.test_clocks.advance(self.clock, params)
         await self.world.catches_up()

@@ -1,4 +1,4 @@
-"""Subscriptions, teams and seats as others tell of them, for tests of what units they bring."""
+"""Events about subscriptions, teams and seats, for tests of the grants they bring."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ def day(text: str) -> datetime:
 
 
 def gives(code: str = "hours", quantity: int | None = 10, **fields: Any) -> ItemFeature:
-    """What an item gives: of a consumable every month, unless it says otherwise."""
+    """A feature of an item: by default a consumable granted every month."""
     kind = fields.pop("kind", "consumable")
     every = fields.pop("every", "month" if kind == "consumable" else None)
     return ItemFeature(
@@ -57,7 +57,7 @@ def item(*features: ItemFeature, product: str = "plan", quantity: int = 1) -> Su
 
 
 def more(code: str = "hours", quantity: int | None = 20, **fields: Any) -> OverrideSnapshot:
-    """An override that gives: of a consumable, unless it says otherwise."""
+    """An override that adds: by default to a consumable."""
     kind = fields.pop("kind", "consumable")
     return OverrideSnapshot(feature=code, kind=kind, allowed=True, quantity=quantity, until=None)
 
@@ -82,7 +82,7 @@ def team_item(
 
 @dataclass(slots=True)
 class Grants:
-    """The service on a database, and what it is told."""
+    """The service on a database, and the events it receives."""
 
     bound: Bound
     numbers: Iterator[int] = field(default_factory=count)
@@ -93,13 +93,13 @@ class Grants:
     _seats: dict[str, SeatSnapshot] = field(default_factory=dict)
 
     def at(self, text: str) -> None:
-        """When everything that follows happens."""
+        """Set the time of everything that follows."""
         self.bound.now = day(text)
 
     def subscription_event(
         self, *items: SubscriptionItem, subscription_id: str = SUBSCRIPTION, **fields: Any
     ) -> SubscriptionEvent:
-        """The next version of a subscription, with what is said changed."""
+        """Return the next event of a subscription with these changes."""
         before = self._subscriptions.get(subscription_id)
         values: dict[str, Any] = {
             "subscription_id": subscription_id,
@@ -126,18 +126,18 @@ class Grants:
         return SubscriptionEvent(**self._envelope(subscription_id, told.customer), subscription=told)
 
     async def subscribed(self, *items: SubscriptionItem, **fields: Any) -> SubscriptionEvent:
-        """Hear of a subscription; periods are given as text."""
+        """Deliver the next event of a subscription; periods are given as text."""
         event = self.subscription_event(*items, **self._dated(fields))
         await self.hears(event)
         return event
 
     async def renewed(self, start: str, end: str, *items: SubscriptionItem, **fields: Any) -> None:
-        """Hear that the next period has begun."""
+        """Deliver the event that starts the next period."""
         self.at(start)
         await self.subscribed(*items, current_period_start=start, current_period_end=end, **fields)
 
     async def team(self, team_id: str = TEAM, **fields: Any) -> TeamEvent:
-        """Hear of a team."""
+        """Deliver the next event of a team."""
         values: dict[str, Any] = {
             "team_id": team_id,
             "subscription_id": SUBSCRIPTION,
@@ -193,7 +193,7 @@ class Grants:
     async def seat(
         self, number: int = 1, status: str = "claimed", member: Customer | None = ANN, **fields: Any
     ) -> SeatEvent:
-        """Hear of a seat."""
+        """Deliver the next event of a seat."""
         event = self.seat_event(number, status, member, **fields)
         await self.hears(event)
         return event
@@ -215,13 +215,13 @@ class Grants:
         return CustomerEvent(**self._envelope(customer.token, None) | {"customer": told})
 
     async def overridden(self, *overrides: OverrideSnapshot) -> CustomerEvent:
-        """Hear of Acme with just these overrides in force."""
+        """Deliver the next event of Acme with exactly these overrides."""
         event = self.customer_event(*overrides)
         await self.hears(event)
         return event
 
     async def feature(self, code: str = "hours", kind: Any = "consumable") -> None:
-        """Hear of a feature."""
+        """Deliver an event of a feature."""
         told = Feature(
             feature_id=f"feature_{code}",
             version=self._next(code),
@@ -235,7 +235,7 @@ class Grants:
         await self.hears(FeatureEvent(**self._envelope(code, None), feature=told))
 
     async def hears(self, *events: Event) -> None:
-        """Hear events, in this order."""
+        """Deliver events in this order."""
         for event in events:
             await self.bound.hears(event)
 
@@ -250,7 +250,7 @@ class Grants:
         await self.bound.tick("expire_grants", day(text))
 
     async def remaining(self, account: str, feature: str = "hours") -> int | None:
-        """What an account has left; None: unlimited."""
+        """Return what remains in an account; None: unlimited."""
         found = await self.balance(account, feature)
         if found is None:
             return 0
@@ -263,7 +263,7 @@ class Grants:
         return rows[0] if rows else None
 
     async def grants(self, account: str, feature: str = "hours") -> list[tuple[Any, ...]]:
-        """What an account has to draw on: (remaining, expires at, priority), in the order of drawing."""
+        """Return the grants of an account in burn order: (remaining, expires at, priority)."""
         query = """
             SELECT CASE WHEN quantity IS NOT NULL THEN remaining END AS remaining, expires_at, priority
             FROM consumables.grants WHERE account = %s AND feature = %s AND open
@@ -273,12 +273,12 @@ class Grants:
         return [(row["remaining"], row["expires_at"], row["priority"]) for row in rows]
 
     async def access(self, account: str) -> set[str]:
-        """Who may draw on an account."""
+        """Return the customers with access to an account."""
         rows = await self.bound.rows("SELECT consumer FROM consumables.access WHERE account = %s", account)
         return {row["consumer"] for row in rows}
 
     async def told(self) -> list[tuple[str, ConsumableEvent]]:
-        """The events of balances so far: name and event, held against their model."""
+        """Return the balance events so far, validated with their model."""
         found = []
         for subject, body in await self.bound.feed():
             event = ConsumableEvent.model_validate_json(orjson.dumps(body))
@@ -291,7 +291,7 @@ class Grants:
         return [name for name, _ in await self.told()]
 
     async def bucket(self) -> dict[str, dict[str, Any]]:
-        """The bucket, once everything is published."""
+        """Return the bucket once everything is published."""
         rows = await self.bound.outbox("KV_billing_balances")
         return {
             row["subject"].removeprefix("$KV.billing_balances."): orjson.loads(row["payload"]) for row in rows

@@ -85,7 +85,7 @@ class Crew:
         v1.customers.update(self.theirs, settings)
 
     async def reaches(self, moment: datetime) -> None:
-        """Let Stripe's time pass, and hear of all that happened."""
+        """Advance Stripe's clock and apply all events."""
         seconds: Any = {"frozen_time": int(moment.timestamp())}
         self.world.stripe.v1.test_helpers.test_clocks.advance(self.clock, seconds)
         await self.world.catches_up()

@@ -1,4 +1,4 @@
-"""Accounts that buy units by themselves: consumables, and subscriptions with its Stripe, over NATS."""
+"""Accounts with auto-recharge: consumables, and subscriptions with Stripe, over NATS."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +29,7 @@ PRICE = 1500
 
 @dataclass(slots=True)
 class RechargeWorld:
-    """Both services on one database; what one queues for itself is handled when the test says so."""
+    """Both services on one database; queued commands are handled when the test says so."""
 
     bound: Bound
     shop: World
@@ -41,19 +41,19 @@ class RechargeWorld:
     _commands: int = 0
 
     def command_id(self) -> str:
-        """A fresh one."""
+        """Return a fresh command id."""
         self._commands += 1
         return f"consumables-{self._commands}"
 
     async def does(self, message: Command[Any] | Question[Any]) -> dict[str, Any]:
-        """The result of what succeeds."""
+        """Handle a command that must succeed and return its result."""
         outcome = await self.bound.handle(message, self.now)
         assert outcome.status == "succeeded", outcome.error
         assert outcome.result is not None
         return outcome.result
 
     async def refuses(self, message: Command[Any] | Question[Any]) -> str:
-        """The code of what is refused."""
+        """Handle a command that must be rejected and return its code."""
         outcome = await self.bound.handle(message, self.now)
         assert outcome.status == "rejected", outcome
         assert outcome.error is not None
@@ -87,13 +87,13 @@ class RechargeWorld:
             await books.close()
 
     def wants(self, quantity: int, account: str = ACCOUNT) -> m.Consume:
-        """A command that uses units of an account."""
+        """Return a command that consumes units of an account."""
         return m.Consume(
             command_id=self.command_id(), consumer=ACME, feature=FEATURE, quantity=quantity, account=account
         )
 
     async def uses(self, quantity: int, account: str = ACCOUNT) -> int | None:
-        """Use units of an account; what remains."""
+        """Consume units of an account and return what remains."""
         result = await self.does(self.wants(quantity, account))
         left: int | None = result["remaining"]
         return left
@@ -106,12 +106,12 @@ class RechargeWorld:
         return int(row["remaining"])
 
     async def looks(self, account: str = ACCOUNT) -> None:
-        """Find units low, as any commit does that leaves them so."""
+        """Trigger the check for low balances, as any commit does."""
         async with self.bound.runtime.transactions.begin(caused_by="looked", now=self.now) as work:
             await units_are_low(work, [(account, FEATURE)])
 
     async def charges(self) -> int:
-        """Handle what was queued for charging since; how many that were."""
+        """Handle the queued charges and return their number."""
         queued = [
             row["payload"]
             for row in await self.bound.outbox(COMMANDS_STREAM)
@@ -125,7 +125,7 @@ class RechargeWorld:
         return len(new)
 
     async def hears(self) -> None:
-        """Hear all that subscriptions has told since of features and invoices."""
+        """Deliver the new events of subscriptions about features and invoices."""
         feed = await self.shop.bound.feed()
         for subject, body in feed[self.heard :]:
             entity, name = subject.split(".")[2], subject.split(".")[-1].removesuffix("V1")
@@ -147,12 +147,12 @@ class RechargeWorld:
         ]
 
     def paid_amounts(self, stripe_id: str) -> list[int]:
-        """What Stripe has really collected, charge by charge, the oldest first."""
+        """Return the amounts that Stripe has collected, oldest first."""
         listed = self.shop.stripe.v1.charges.list({"customer": stripe_id, "limit": 100}).data
         return [found.amount for found in reversed(listed) if found.status == "succeeded"]
 
     async def with_card(self, card: str = "pm_card_visa") -> str:
-        """Register the customer with a saved card; their id in Stripe."""
+        """Register the customer with a saved card; return the Stripe customer id."""
         stripe_id: str = (await self.shop.register())["stripe_customer_id"]
         self.takes_card(stripe_id, card)
         return stripe_id

@@ -1,4 +1,4 @@
-"""A company with a team, for tests of seats: what its subscription tells, and what is done with its seats."""
+"""A company with a team, for tests of seats: events of its subscription and commands on its seats."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def team_item(
     minimum: int = 1,
     maximum: int | None = 1000,
 ) -> s.SubscriptionItem:
-    """What a subscription to the team plan has on it."""
+    """The item of a subscription to the team plan."""
     rule = SeatRule(strategy=strategy, owner_seat=owner_seat, minimum=minimum, maximum=maximum)
     return s.SubscriptionItem(
         product="team", price="team_monthly", quantity=quantity, seats=rule, features=[]
@@ -39,7 +39,7 @@ def team_item(
 
 @dataclass(slots=True)
 class SeatWorld:
-    """The service on a database, and what its neighbours have told so far."""
+    """The service on a database, and the events of other services so far."""
 
     bound: Bound
     now: datetime = NOON
@@ -47,12 +47,12 @@ class SeatWorld:
     _commands: int = 0
 
     def command_id(self) -> str:
-        """A fresh one."""
+        """Return a fresh command id."""
         self._commands += 1
         return f"command-{self._commands}"
 
     def passes(self, **time: float) -> None:
-        """Let time go by."""
+        """Advance the time."""
         self.now += timedelta(**time)
 
     async def subscribed(
@@ -83,14 +83,14 @@ class SeatWorld:
     async def tells(
         self, event: str = "changed", *, subscription: str = SUBSCRIPTION, **fields: Any
     ) -> s.SubscriptionSnapshot:
-        """The subscription changes and its next event comes."""
+        """Change the subscription and deliver its next event."""
         before = self.told[subscription]
         told = before.model_copy(update={"version": before.version + 1, **fields})
         await self.hears(told, event)
         return told
 
     async def hears(self, told: s.SubscriptionSnapshot, event: str = "changed") -> None:
-        """An event of a subscription comes in, old or new."""
+        """Deliver an event of a subscription, old or new."""
         self.told[told.subscription_id] = told
         self.bound.now = self.now
         await self.bound.hears(
@@ -106,14 +106,14 @@ class SeatWorld:
         )
 
     async def does(self, command: Command[Any]) -> dict[str, Any]:
-        """The result of a command that succeeds."""
+        """Handle a command that must succeed and return its result."""
         outcome = await self.bound.handle(command, self.now)
         assert outcome.status == "succeeded", outcome.error
         assert outcome.result is not None
         return outcome.result
 
     async def refuses(self, command: Command[Any] | Question[Any]) -> tuple[str, Any]:
-        """Code and details of what is refused."""
+        """Handle a command that must be rejected and return code and details."""
         outcome = await self.bound.handle(command, self.now)
         assert outcome.status == "rejected", outcome
         assert outcome.error is not None
@@ -126,7 +126,7 @@ class SeatWorld:
         return outcome.result
 
     async def team(self, **wanted: Any) -> dict[str, Any]:
-        """A team as it is told; by default that of the first subscription."""
+        """Return a team, by default that of the first subscription."""
         question = m.GetTeam(**(wanted or {"subscription_id": SUBSCRIPTION}))
         found: dict[str, Any] = (await self.asks(question))["team"]
         return found

@@ -1,4 +1,4 @@
-"""A shop with a Stripe stand-in, for tests of subscriptions: buying, and events in a chosen order."""
+"""Subscriptions with a Stripe stand-in: purchases, and events in a chosen order."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ CONSUMER = "subscriptions-stripe-events"
 
 @dataclass(slots=True)
 class World:
-    """The service on a database, and Stripe beside it."""
+    """The service on a database, with Stripe."""
 
     bound: Bound
     stand_in: StripeStandIn
@@ -36,23 +36,23 @@ class World:
 
     @property
     def stripe(self) -> stripe.StripeClient:
-        """Stripe's own SDK, for what happens without us."""
+        """Stripe's own SDK, for changes that are made directly in Stripe."""
         return stripe.StripeClient(SECRET_KEY, base_addresses={"api": self.stand_in.url})
 
     def command_id(self) -> str:
-        """A fresh one."""
+        """Return a fresh command id."""
         self._commands += 1
         return f"command-{self._commands}"
 
     async def does(self, command: Command[Any]) -> dict[str, Any]:
-        """The result of a command that succeeds."""
+        """Handle a command that must succeed and return its result."""
         outcome = await self.bound.handle(command, datetime.now(UTC))
         assert outcome.status == "succeeded", outcome.error
         assert outcome.result is not None
         return outcome.result
 
     async def refuses(self, command: Command[Any]) -> tuple[str, Any]:
-        """Code and details of a command that is refused."""
+        """Handle a command that must be rejected and return code and details."""
         outcome = await self.bound.handle(command, datetime.now(UTC))
         assert outcome.status == "rejected", outcome
         assert outcome.error is not None
@@ -94,7 +94,7 @@ class World:
         assert answer.status_code == 303, answer.text
 
     def stripe_events(self) -> list[dict[str, Any]]:
-        """The events that somebody acts on, oldest first, as webhooks would publish them."""
+        """Return the Stripe events that have handlers, oldest first, as webhooks would publish them."""
         answer = httpx.get(
             f"{self.stand_in.url}/v1/events", params={"limit": 100}, auth=(SECRET_KEY, "")
         ).json()
@@ -103,7 +103,7 @@ class World:
         return [event for event in reversed(events) if event["type"] in webhooks.APPLIED_EVENT_TYPES]
 
     def new_events(self) -> list[dict[str, Any]]:
-        """Those that were not applied yet."""
+        """Return the events that were not applied yet."""
         return [event for event in self.stripe_events() if event["id"] not in self._applied]
 
     async def hears(self, *events: dict[str, Any], attempt: int = 1) -> None:
@@ -114,11 +114,11 @@ class World:
             await self.bound.follow(CONSUMER, subject, json.dumps(event).encode(), attempt=attempt)
 
     async def catches_up(self) -> None:
-        """Apply all that Stripe has told since."""
+        """Apply all new events of Stripe."""
         await self.hears(*self.new_events())
 
     def skips_new_events(self) -> None:
-        """Let what Stripe has told since not be new any more, without applying it."""
+        """Mark the new events of Stripe as seen without applying them."""
         self._applied.update(event["id"] for event in self.stripe_events())
 
     async def told(self, entity: str) -> list[tuple[str, dict[str, Any]]]:

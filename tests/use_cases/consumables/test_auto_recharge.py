@@ -1,4 +1,4 @@
-"""The rules of auto-recharge: which are taken, when they buy, and what their cap lets through."""
+"""Auto-recharge rules: validation, thresholds and spending caps."""
 
 from datetime import timedelta
 from typing import Any

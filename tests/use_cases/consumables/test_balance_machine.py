@@ -1,6 +1,6 @@
-"""Any order of granting, using, reserving, refunding, revoking and waiting agrees with a plain model.
+"""Any order of operations on balances agrees with a simple model.
 
-`UNIT_EXAMPLES=500` looks further than a test run does.
+`UNIT_EXAMPLES=500` runs more examples than a test run does.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Renewals of very many seats by a few statements: the same as one after the other."""
+"""Bulk renewal of many seats gives the same result as renewing one after the other."""
 
 import re
 from collections.abc import Callable
@@ -100,10 +100,10 @@ async def test_renewed_at_once_or_one_by_one_is_told_alike(
 
 
 async def nothing(*_: object, **__: object) -> None:
-    """Renews nothing plainly, so that all is left for the other way."""
+    """Stand in for the bulk renewal and renew nothing, so that each allotment is renewed on its own."""
 
 
 def without_names(event: ConsumableEvent, customer: Customer) -> str:
-    """What an event says, but for ids and for whom it is."""
+    """Return an event without ids and customers."""
     text = re.sub(r"(grant|entry|evt|sub)_[0-9a-z]+", r"\1", event.model_dump_json())
     return text.replace(f'"type":"{customer.type}"', "").replace(customer.type, "").replace(customer.id, "")

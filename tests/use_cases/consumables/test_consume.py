@@ -1,4 +1,4 @@
-"""Units as they are used: from which grants, by whom, and what is told of it."""
+"""Consumption: burn order, access, and the emitted events."""
 
 import asyncio
 from datetime import timedelta
@@ -146,7 +146,7 @@ async def test_suspended_accounts_are_not_drawn_on(world: UnitsWorld) -> None:
 
 
 async def test_a_commit_tells_of_a_balance_once_with_all_its_entries(world: UnitsWorld) -> None:
-    """100: 30 and 40 in one commit are one event; 20 leave 10, less than a fifth; then nothing is left."""
+    """Of 100, 30 and 40 in one commit are one event; 20 leave 10, less than a fifth; then nothing is left."""
     await world.grant(100, POOL)
     await world.events()
     first = [world.consume(30, ANN, metadata={"call": "1"}), world.consume(40, BOB)]
@@ -199,7 +199,7 @@ async def test_a_commit_puts_each_balance_in_the_bucket_once(world: UnitsWorld) 
 async def test_a_grant_writes_its_balance_to_the_bucket_once(
     world: UnitsWorld,
 ) -> None:
-    """7 of 3 + 7 places were taken away while 10 were in use: 9 more are 2 that are free."""
+    """7 of 3 + 7 places were revoked while 10 were in use: 9 more leave 2 free."""
     await world.grant(3, feature=MEMBERS)
     more = await world.grant(7, feature=MEMBERS)
     await world.uses(10, feature=MEMBERS)
@@ -325,7 +325,7 @@ async def test_usage_events_stay_within_the_size_limit_of_nats(world: UnitsWorld
 
 
 async def test_what_no_event_could_tell_is_refused_and_has_no_effect(world: UnitsWorld) -> None:
-    """60 grants, and 25 KB to note with the units from each."""
+    """60 grants, and metadata of 25 KB for the units from each."""
     for _ in range(60):
         await world.grant(1)
     code, _ = await world.refuses(world.consume(60, metadata=MUCH_TO_TELL))

@@ -1,4 +1,4 @@
-"""Recharges that are refused, lost, void or told again: each is paid and granted once, or not at all."""
+"""Failed, lost, voided or repeated charges: each recharge is paid and granted once, or not at all."""
 
 from datetime import timedelta
 
@@ -114,7 +114,7 @@ async def test_a_charge_that_was_lost_on_its_way_is_made_later(world: RechargeWo
 
 
 async def test_the_invoice_alone_brings_the_units(world: RechargeWorld) -> None:
-    """The answer to the charge was lost for good: the feed tells that it was paid."""
+    """The answer to the charge is lost: the invoice event says that it was paid."""
     await world.with_card()
     await world.has(1)
     await world.set_rule()
@@ -133,7 +133,7 @@ async def test_the_invoice_alone_brings_the_units(world: RechargeWorld) -> None:
 
 
 async def test_an_invoice_that_was_made_void_fails_what_is_pending(world: RechargeWorld) -> None:
-    """The answer to the charge was lost for good: the feed tells that nothing comes of it."""
+    """The answer to the charge is lost: the invoice event says that it was voided."""
     await world.with_card("pm_card_chargeCustomerFail")
     await world.has(1)
     await world.set_rule()

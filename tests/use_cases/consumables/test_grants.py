@@ -1,4 +1,4 @@
-"""Units that subscriptions bring: when they come, and when they go."""
+"""Grants of subscriptions: when they are made and when they expire."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.support.worlds.grants import (
 
 @pytest.fixture
 def world(bind: Callable[..., Bound]) -> Grants:
-    """Nothing told yet, on 1 January."""
+    """The service on 1 January, before any event."""
     grants = Grants(bind(service))
     grants.at("2026-01-01")
     return grants

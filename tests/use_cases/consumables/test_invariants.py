@@ -1,4 +1,4 @@
-"""The audit of units, on what was done to them and on what nobody may do to them."""
+"""The invariants of consumables on correct and on corrupted data."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -57,7 +57,7 @@ async def live(world: RechargeWorld, nats_session: NatsServer) -> AsyncIterator[
 
 
 async def found(live: Live) -> dict[str, int]:
-    """How often each invariant is broken that needs only the tables."""
+    """Return the number of violations of each invariant that only needs the tables."""
     return {
         one.name: len(violations)
         for one in INVARIANTS

@@ -1,6 +1,6 @@
-"""Any order of plans, overrides, grants, and coming and going agrees with a plain model of a ceiling.
+"""Any order of plans, overrides, grants and use agrees with a simple model of a ceiling.
 
-`UNIT_EXAMPLES=500` looks further than a test run does.
+`UNIT_EXAMPLES=500` runs more examples than a test run does.
 """
 
 import asyncio

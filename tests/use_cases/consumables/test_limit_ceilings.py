@@ -1,4 +1,4 @@
-"""Ceilings that plans set: moved up and down, whatever is in use."""
+"""Limit ceilings of plans: raised and lowered while places are in use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ from tests.support.worlds.grants import (
 
 @pytest.fixture
 def world(bind: Callable[..., Bound]) -> Grants:
-    """Nothing told yet, on 1 January."""
+    """The service on 1 January, before any event."""
     grants = Grants(bind(service))
     grants.at("2026-01-01")
     return grants
@@ -46,7 +46,7 @@ async def test_an_edited_limit_moves_at_once_unlike_units(
 
 
 async def occupied(world: Grants, quantity: int) -> None:
-    """As if so many places were taken."""
+    """Mark this many places as used."""
     await world.bound.rows(
         "UPDATE consumables.grants SET consumed = %s, remaining = remaining - %s, open = remaining > %s"
         " WHERE feature = 'places' RETURNING 1",
@@ -92,7 +92,7 @@ async def test_from_unlimited_places_to_some(world: Grants) -> None:
 
 
 async def test_places_used_without_a_limit_count_under_a_new_ceiling(world: Grants) -> None:
-    """8 in use of no bound, then of 10: 2 are left, and 10 once the 8 have left."""
+    """8 are used without a limit, then the limit is 10: 2 are left, and 10 once the 8 are released."""
     await world.subscribed(item(gives("places", None, kind="limit")), **JANUARY)
     await uses(world, 8)
     await world.subscribed(item(gives("places", 10, kind="limit"), product="smaller"))
@@ -107,7 +107,7 @@ async def test_places_used_without_a_limit_count_under_a_new_ceiling(world: Gran
 
 
 async def test_a_plan_changes_beside_places_without_bound_for_a_while(world: Grants) -> None:
-    """While there is no bound the plan goes from 3 to 10 with 8 in use: 2 are left when that is over."""
+    """The plan goes from 3 to 10 with 8 in use while a grant is unlimited: 2 are left when it ends."""
     await world.feature("places", "limit")
     await world.subscribed(item(gives("places", 3, kind="limit")), **JANUARY)
     await uses(world, 3)
@@ -121,7 +121,7 @@ async def test_a_plan_changes_beside_places_without_bound_for_a_while(world: Gra
 
 
 async def test_a_lapsed_grant_lowers_the_ceiling_again_on_expiry(world: Grants) -> None:
-    """10 of 10 + 5 in use, then of 3 + 5: 2 above. Then of 3: 7 above, and the eighth makes room."""
+    """10 of 10 + 5 are in use. With 3 + 5, 2 are above; with 3, 7, and the eighth release makes room."""
     await world.feature("places", "limit")
     await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
     await uses(world, 10)
@@ -137,7 +137,7 @@ async def test_a_lapsed_grant_lowers_the_ceiling_again_on_expiry(world: Grants) 
 
 
 async def test_revoking_a_plans_grant_takes_its_remainder(world: Grants) -> None:
-    """10, lowered to 3 of which 2 are in use: revoked, 2 are above; 5 by hand then leave 3."""
+    """10 are lowered to 3 with 2 in use; after the revocation 2 are above, and 5 granted manually leave 3."""
     await world.feature("places", "limit")
     await world.subscribed(item(gives("places", 10, kind="limit")), **JANUARY)
     await uses(world, 2)
@@ -156,13 +156,13 @@ async def does(world: Grants, command: Command[Any]) -> dict[str, Any]:
 
 
 async def uses(world: Grants, quantity: int) -> None:
-    """Occupy so many places."""
+    """Consume this many places."""
     command_id = f"consume-{next(world.numbers)}"
     await does(world, m.Consume(command_id=command_id, consumer=ACME, feature="places", quantity=quantity))
 
 
 async def releases(world: Grants, quantity: int) -> int | None:
-    """Free so many places; how many remain."""
+    """Release this many places; return what remains."""
     command_id = f"release-{next(world.numbers)}"
     command = m.Release(command_id=command_id, consumer=ACME, feature="places", quantity=quantity)
     remaining: int | None = (await does(world, command))["remaining"]

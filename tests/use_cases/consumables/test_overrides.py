@@ -1,4 +1,4 @@
-"""What overrides of a customer's features do to the customer's own units."""
+"""Feature overrides and the customer's own units."""
 
 import itertools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.worlds.grants import ACME, JANUARY, OWN, Grants, day, gives, 
 
 @pytest.fixture
 def world(bind: Callable[..., Bound]) -> Grants:
-    """Nothing told yet, on 1 January."""
+    """The service on 1 January, before any event."""
     grants = Grants(bind(service))
     grants.at("2026-01-01")
     return grants
@@ -38,7 +38,7 @@ async def does(world: Grants, command: Command[Any]) -> dict[str, Any]:
 
 
 async def uses(world: Grants, quantity: int, feature: str = "places") -> int | None:
-    """What remains after so many were used."""
+    """Consume units and return what remains."""
     command_id = f"consume-{next(world.numbers)}"
     command = m.Consume(command_id=command_id, consumer=ACME, feature=feature, quantity=quantity)
     remaining: int | None = (await does(world, command))["remaining"]
@@ -46,7 +46,7 @@ async def uses(world: Grants, quantity: int, feature: str = "places") -> int | N
 
 
 async def releases(world: Grants, quantity: int) -> int | None:
-    """What remains after so many places were freed."""
+    """Release places and return what remains."""
     command_id = f"release-{next(world.numbers)}"
     command = m.Release(command_id=command_id, consumer=ACME, feature="places", quantity=quantity)
     remaining: int | None = (await does(world, command))["remaining"]
@@ -60,7 +60,7 @@ async def excess(world: Grants) -> int:
 
 
 async def granted(world: Grants, feature: str = "hours") -> int:
-    """How many units were ever granted."""
+    """Return the total of granted units."""
     found = await world.balance(OWN, feature)
     return int(found["granted"]) if found is not None else 0
 
@@ -69,7 +69,7 @@ async def granted(world: Grants, feature: str = "hours") -> int:
 
 
 async def test_an_overrides_places_come_at_once_and_go_with_it(world: Grants) -> None:
-    """10 + 5, 12 in use; without the 5: 2 above. Two leave for nothing, the third makes room."""
+    """12 of 10 + 5 are in use; without the 5, 2 are above, and the third release makes room."""
     await world.subscribed(places(), **JANUARY)
     await world.overridden(more_places(5))
     assert await world.remaining(OWN, "places") == 15
@@ -92,7 +92,7 @@ async def test_the_next_override_moves_the_ceiling_to_where_it_says(world: Grant
 
 
 async def test_places_without_bound_while_the_override_holds(world: Grants) -> None:
-    """Of 10 there are 3 more in use when the bound is back."""
+    """13 are in use when the limit is 10 again: 3 are above."""
     await world.subscribed(places(), **JANUARY)
     await world.overridden(more_places(None))
     assert await uses(world, 13) is None
@@ -102,7 +102,7 @@ async def test_places_without_bound_while_the_override_holds(world: Grants) -> N
 
 
 async def test_places_taken_away_come_back(world: Grants) -> None:
-    """4 of 10 in use, then nothing is allowed: 4 above. One leaves, then there are 10 again: 7 left."""
+    """4 of 10 are in use, then nothing is allowed: 4 are above. One is released, then 10 are back: 7 left."""
     await world.subscribed(places(), **JANUARY)
     await uses(world, 4)
     await world.overridden(none_of("places", "limit"))
@@ -213,7 +213,7 @@ async def test_units_go_on_by_the_rhythm_of_a_plan_that_has_ended(world: Grants)
 
 
 async def test_a_later_plan_sets_the_cycle_from_the_next_one_on(world: Grants) -> None:
-    """20 that nobody sold, 5 of them used. With the plan 10 more: 25 are left, and 30 in the next month."""
+    """20 without a plan, 5 of them used. With the plan 10 more: 25 are left, and 30 in the next month."""
     await world.overridden(more())
     await uses(world, 5, "hours")
     await world.subscribed(item(gives()), **JANUARY)
@@ -274,7 +274,7 @@ async def test_any_order_of_events_ends_at_the_same_units(world: Grants, order: 
 
 
 async def test_an_override_unsuspends_the_account_of_an_unpaid_plan(world: Grants) -> None:
-    """The plan is unpaid: nothing can be drawn, until an override gives something."""
+    """The plan is unpaid and the account suspended, until an override adds something."""
     await world.subscribed(places(), **JANUARY)
     await world.subscribed(status="unpaid")
     [row] = await world.bound.rows("SELECT suspended FROM consumables.accounts WHERE account = %s", OWN)

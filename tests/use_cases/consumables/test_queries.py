@@ -1,4 +1,4 @@
-"""What is answered about balances, the ledger and recharges: whose, since when, and page by page."""
+"""Queries of balances, the ledger and recharges: filters and pagination."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ def world(units: UnitsWorld) -> UnitsWorld:
 
 
 async def pages(world: UnitsWorld, question: Any) -> list[dict[str, Any]]:
-    """All items, page after page; no page but the last has fewer than were asked for."""
+    """Return all items page by page; only the last page may be shorter."""
     items: list[dict[str, Any]] = []
     cursor = None
     while True:

@@ -1,4 +1,4 @@
-"""Units bought by themselves and by hand, charged in the Stripe stand-in through subscriptions."""
+"""Automatic and manual recharges, charged in the Stripe stand-in through subscriptions."""
 
 import asyncio
 from datetime import timedelta
@@ -45,7 +45,7 @@ async def test_two_who_find_it_low_together_buy_once(world: RechargeWorld) -> No
 
 
 async def test_a_refusal_finds_the_units_low_as_well(world: RechargeWorld) -> None:
-    """5 left, 6 wanted: nothing is used, but more is bought."""
+    """5 are left and 6 are asked for: nothing is consumed, but more is bought."""
     stripe_id = await world.with_card()
     await world.has(5)
     await world.set_rule()
@@ -140,7 +140,7 @@ async def test_the_team_that_pays_is_charged_for_its_pool(world: RechargeWorld) 
 async def test_no_recharge_for_a_revoked_seat_or_closed_team(
     world: RechargeWorld,
 ) -> None:
-    """What comes back to such an account, or lapses there, leaves it low, and nobody could use more."""
+    """Refunds and expiries may leave such an account low, but nobody could use more units."""
     stripe_id = await world.with_card()
     told = Grants(world.bound)
     world.bound.now = world.now

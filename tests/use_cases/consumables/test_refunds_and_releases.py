@@ -1,4 +1,4 @@
-"""Units that come back: limits released, consumptions refunded, reservations that are not used."""
+"""Releases of limits, refunds of consumptions, and reservations."""
 
 import asyncio
 from datetime import timedelta
@@ -58,7 +58,7 @@ async def test_a_full_limit_admits_one_for_each_release(world: UnitsWorld) -> No
 
 
 async def test_what_is_in_use_above_a_lowered_ceiling_is_freed_first(world: UnitsWorld) -> None:
-    """10 in use under 3 + 7: the grant of 7 is revoked; 7 must leave before anybody comes in."""
+    """10 of 3 + 7 are in use and the 7 are revoked: 7 must be released before there is room."""
     await world.grant(3, feature=MEMBERS)
     more = await world.grant(7, feature=MEMBERS)
     await world.uses(10, feature=MEMBERS)
@@ -92,7 +92,7 @@ def at_one(world: UnitsWorld) -> None:
 async def test_used_places_of_an_expired_grant_exceed_the_ceiling(
     world: UnitsWorld, by_the_tick: bool
 ) -> None:
-    """10 of 5 + 7 are in use when the 7 expire, all of them: 5 leave for nothing, and then there is room."""
+    """10 of 5 + 7 are in use when the 7 expire: 5 releases free nothing, and then there is room."""
     await world.grant(7, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
     await world.grant(5, feature=MEMBERS)
     assert await world.uses(10, feature=MEMBERS) == 2
@@ -109,7 +109,7 @@ async def test_used_places_of_an_expired_grant_exceed_the_ceiling(
 
 
 async def test_places_of_an_expired_grant_are_freed_if_there_is_room(world: UnitsWorld) -> None:
-    """The 5 in use are of the 5 that expire. There are 10 more: 5 are left, and 10 when the 5 have left."""
+    """The 5 in use are of the grant that expires. Of 10 more, 5 are left, and 10 once the 5 are released."""
     temporary = await world.grant(5, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
     await world.grant(10, feature=MEMBERS)
     assert await world.uses(5, feature=MEMBERS) == 10
@@ -133,7 +133,7 @@ async def test_reserved_places_count_when_their_grant_expires(world: UnitsWorld)
 
 
 async def test_places_in_use_count_once_unlimited_ends(world: UnitsWorld) -> None:
-    """8 in use for the hour without bound, beside 10: 2 are left after it, and 10 when the 8 have left."""
+    """8 of an unlimited grant are in use beside 10: 2 are left when it expires, and 10 after 8 releases."""
     await world.grant(None, feature=MEMBERS, expires_at=NOON + timedelta(hours=1))
     await world.grant(10, feature=MEMBERS)
     assert await world.uses(8, feature=MEMBERS) is None
@@ -253,7 +253,7 @@ async def test_an_expired_reservation_is_returned_before_the_tick(world: UnitsWo
 async def test_an_expired_reservation_is_returned_among_many_others(
     world: UnitsWorld,
 ) -> None:
-    """More of another account, and overdue for longer, than are looked at in one go."""
+    """Another account has more expired reservations, and older ones, than one query looks at."""
     await world.grant(OVERDUE_MAX + 1)
     await world.grant(5, account=POOL)
     for _ in range(OVERDUE_MAX + 1):
@@ -282,7 +282,7 @@ async def test_what_comes_back_to_an_expired_grant_expires_with_it(world: UnitsW
 
 
 async def test_a_consumption_is_refunded_in_parts_to_its_grants(world: UnitsWorld) -> None:
-    """3 + 4 are drawn from two grants: 5 come back, 4 to the second, 1 to the first; then 2; then none."""
+    """3 + 4 are drawn from two grants: 5 are refunded, 4 to the second, 1 to the first; then 2, then none."""
     first = await world.grant(3, SEAT_OF_ANN, priority=1)
     second = await world.grant(10, POOL)
     command = world.consume(7, ANN)

@@ -1,4 +1,4 @@
-"""Units of teams and seats: whose they are, and what becomes of them with the seat."""
+"""Units of teams and seats: access, and changes with the seat."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -25,7 +25,7 @@ SEAT = "seat:seat_1"
 
 @pytest.fixture
 def world(bind: Callable[..., Bound]) -> Grants:
-    """Nothing told yet, on 1 January."""
+    """The service on 1 January, before any event."""
     grants = Grants(bind(service))
     grants.at("2026-01-01")
     return grants

@@ -1,4 +1,4 @@
-"""Usage asked for by spans of time, and handed to Stripe's meters, each unit once."""
+"""Usage reports by time span, and usage exported to Stripe's meters, each unit once."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def at(day: str, hour: int = 0) -> datetime:
 
 
 async def used(world: RechargeWorld, day: datetime, consumer: str, quantity: int) -> None:
-    """Roll up some more usage of a day, as consuming does."""
+    """Add usage to the rollup of a day, as consumption does."""
     await world.bound.rows(
         """INSERT INTO consumables.usage_days AS old (customer, feature, day, consumer, account, quantity)
            VALUES ('organization_acme', %s, %s, %s, %s, %s)
@@ -106,7 +106,7 @@ async def test_nobody_sees_what_another_pays_for(world: RechargeWorld) -> None:
 
 
 async def test_what_is_used_and_what_is_given_back_is_rolled_up(world: RechargeWorld) -> None:
-    """Two users draw 30 and 40 on the payer's own; 5 of the 40 are refunded."""
+    """Two users consume 30 and 40 of the payer's own units; 5 of the 40 are refunded."""
     await world.has(100)
     anna, bert = (Customer(type="user", id=name) for name in ("anna", "bert"))
     for user in (anna, bert):

@@ -1,4 +1,4 @@
-"""Seats from the invitation to the claim: assigned one by one and many at once, claimed, invited again."""
+"""Seats from the invitation to the claim: single and bulk assignment, claims, and renewed invitations."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ NATS_MAX_PAYLOAD_BYTES = 1_048_576
 
 @pytest.fixture
 def company(bind: Callable[..., Bound]) -> SeatWorld:
-    """Seats, with nobody to ask."""
+    """The seats service without subscriptions to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
     return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 

@@ -1,4 +1,4 @@
-"""Buying more seats or fewer: seats and subscriptions together, over NATS, with Stripe behind."""
+"""Changes of the seat count: seats and subscriptions together, over NATS, with Stripe."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,13 +24,13 @@ from tests.support.worlds.subscriptions import World
 
 @dataclass(slots=True)
 class Company(SeatWorld):
-    """Seats beside the service that sells them."""
+    """The seats service together with subscriptions."""
 
     shop: World = field(kw_only=True)
     heard: dict[str, int] = field(default_factory=dict)
 
     async def catches_up(self) -> None:
-        """Stripe's events reach subscriptions, and what it tells reaches seats, and the other way round."""
+        """Deliver Stripe's events, and the events of subscriptions and seats to each other."""
         await self.shop.catches_up()
         await self._carry(self.shop.bound, self.bound, {"subscription": s.SubscriptionEvent})
         await self._carry(self.shop.bound, self.bound, {"invoice": s.InvoiceEvent})
@@ -54,7 +54,7 @@ class Company(SeatWorld):
         return found
 
     def count(self, quantity: int, team: dict[str, Any], **fields: Any) -> m.ChangeSeatCount:
-        """A command for another number of seats."""
+        """Return a command that changes the number of seats."""
         return m.ChangeSeatCount(
             command_id=self.command_id(), team_id=team["team_id"], quantity=quantity, **fields
         )
@@ -90,7 +90,7 @@ async def own_team(company: Company) -> dict[str, Any]:
 
 
 async def has_seats(company: Company, team: dict[str, Any], claimed: int, pending: int = 0) -> None:
-    """So many seats are claimed, and so many more pending."""
+    """Claim this many seats, and leave this many pending."""
     for number in range(claimed + pending):
         command = await company.assign(f"member{number}@example.com", team_id=team["team_id"])
         invited = await company.does(command)

@@ -1,4 +1,4 @@
-"""The audit of live data says nothing when all is well, and what is wrong when something is."""
+"""The invariants of the service on correct and on corrupted data."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -53,7 +53,7 @@ async def live(company: SeatWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 async def broken(live: Live) -> set[str]:
-    """The names of what does not hold."""
+    """Return the names of the violated invariants."""
     found = set()
     for invariant in invariants.INVARIANTS:
         if await invariant.violations(live):

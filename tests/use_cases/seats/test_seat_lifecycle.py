@@ -1,4 +1,4 @@
-"""Seats that are revoked or passed on; who may act for a team; what there is not; lists."""
+"""Revoking and replacing seats, permissions for a team, missing teams and seats, and listings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.worlds.seats import ACME, SECRET, SeatWorld, user
 
 @pytest.fixture
 def company(bind: Callable[..., Bound]) -> SeatWorld:
-    """Seats, with nobody to ask."""
+    """The seats service without subscriptions to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
     return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 

@@ -1,6 +1,6 @@
-"""Any order of assigning, claiming, revoking, counting, renewing and lapsing agrees with a simple model.
+"""Any order of seat operations agrees with a simple model.
 
-`SEAT_EXAMPLES=500` looks further than a test run does.
+`SEAT_EXAMPLES=500` runs more examples than a test run does.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 @asynccontextmanager
 async def opened(database: str, nats: NatsServer) -> AsyncIterator[Subscriptions]:
-    """The service, and somebody who plays subscriptions."""
+    """The service with a stub of subscriptions."""
     asking = ServiceClient(CommonSettings(nats_url=nats.users["seats"]), "seats")
     world = SeatWorld(Bound(service, database, [Invitations.of(SECRET), asking]))
     # The administrator, who may answer as well as be asked, in the place of the service.
@@ -48,7 +48,7 @@ async def opened(database: str, nats: NatsServer) -> AsyncIterator[Subscriptions
 
 
 async def audited(database: str, nats: NatsServer) -> list[str]:
-    """What the audit finds; nobody has told subscriptions who claimed what."""
+    """Return the violations that the audit finds, without those about the copy in subscriptions."""
     connection = await psycopg.AsyncConnection.connect(database, autocommit=True, row_factory=dict_row)
     client = await connect(nats.url, "audit")
     live = Live(connection, client, Subjects())

@@ -1,4 +1,4 @@
-"""Fewer seats sold by the subscription itself: seats is asked before, and holds to it until told the end."""
+"""Seat quota holds: a lower quantity is agreed with seats before, and held until the change is done."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ from tests.support.worlds.seats import SECRET, SUBSCRIPTION, SeatWorld, team_ite
 
 @pytest.fixture
 def company(bind: Callable[..., Bound]) -> SeatWorld:
-    """Seats, with nobody to ask."""
+    """The seats service without subscriptions to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
     return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 
 
 def hold(quantity: int, held_for: str = "caller-1", command_id: str = "hold-1") -> m.HoldSeatCount:
-    """What subscriptions says before it sells so few."""
+    """Return the hold that subscriptions sends before it lowers the quantity."""
     return m.HoldSeatCount(
         command_id=command_id,
         subscription_id=SUBSCRIPTION,
@@ -32,14 +32,14 @@ def hold(quantity: int, held_for: str = "caller-1", command_id: str = "hold-1") 
 
 
 def release(version: int, held_for: str = "caller-1", command_id: str = "release-1") -> m.ReleaseSeatCount:
-    """What it says afterwards."""
+    """Return the release that subscriptions sends afterwards."""
     return m.ReleaseSeatCount(
         command_id=command_id, subscription_id=SUBSCRIPTION, held_for=held_for, version=version
     )
 
 
 async def seat(company: SeatWorld, number: int) -> m.AssignSeat:
-    """A command that gives somebody a seat."""
+    """Return a command that assigns a seat."""
     team = await company.team()
     return m.AssignSeat(
         command_id=f"seat-{number}", team_id=team["team_id"], member=user(str(number)), immediate=True

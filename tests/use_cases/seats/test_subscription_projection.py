@@ -19,13 +19,13 @@ from tests.support.worlds.seats import ACME, PERIOD_END, SECRET, SUBSCRIPTION, S
 
 @pytest.fixture
 def company(bind: Callable[..., Bound]) -> SeatWorld:
-    """Seats, with nobody to ask."""
+    """The seats service without subscriptions to ask."""
     settings = CommonSettings(nats_url="nats://127.0.0.1:1")
     return SeatWorld(bind(service, Invitations.of(SECRET), ServiceClient(settings, "seats")))
 
 
 def customer_event(version: int, **metadata: str) -> s.CustomerEvent:
-    """Acme as its customer events tell it."""
+    """Return an event about the customer Acme."""
     snapshot = s.CustomerSnapshot(
         type="organization",
         id="acme",

@@ -45,7 +45,7 @@ async def catalog_now(bound: Bound, *, include_archived: bool = False) -> m.Cata
 
 
 def problems_of(outcome: Outcome) -> dict[str, str]:
-    """The problems of a refused document by their paths, in order."""
+    """Return the problems of a rejected document by their paths, in order."""
     assert outcome.error
     assert isinstance(outcome.error.details, list)
     problems = [m.CatalogProblem.model_validate(problem) for problem in outcome.error.details]

@@ -43,7 +43,7 @@ async def applied(bound: Bound, catalog: Any, command_id: str = "apply-1") -> m.
 
 
 async def refused(bound: Bound, catalog: Any, command_id: str = "apply-1") -> list[str]:
-    """The paths that a document is refused for."""
+    """Return the paths of the problems of a rejected document."""
     outcome = await apply(bound, catalog, command_id)
     assert outcome.error, outcome
     assert outcome.error.code == "invalid_catalog"
@@ -72,7 +72,7 @@ async def in_stripe(gateway: StripeGateway, price: m.Price) -> stripe.Price:
 
 
 def counted(stand_in: StripeStandIn) -> tuple[int, int]:
-    """How many products and prices Stripe has."""
+    """Return the number of products and prices in Stripe."""
     return len(stand_in.account.all("product")), len(stand_in.account.all("price"))
 
 

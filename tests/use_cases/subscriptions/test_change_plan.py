@@ -1,4 +1,4 @@
-"""Other plans and quantities at once, and what cannot be, on a test clock of the Stripe stand-in."""
+"""Immediate changes of plan and quantity and their rejections, on a test clock of the Stripe stand-in."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -27,7 +27,7 @@ async def world(shop: World) -> World:
 
 
 async def with_card(world: World, card: str = "pm_card_visa", *, default: bool = True) -> str:
-    """Register the customer with a saved card; their Stripe id."""
+    """Register the customer with a saved card; return the Stripe customer id."""
     stripe_id: str = (await world.register())["stripe_customer_id"]
     method = world.stripe.v1.payment_methods.attach(card, {"customer": stripe_id})
     if default:
@@ -43,7 +43,7 @@ def charge(world: World, amount: int = 7500, **fields: Any) -> m.ChargeCustomer:
 
 
 def paid_amounts(world: World, stripe_id: str) -> list[int]:
-    """What Stripe has really collected from a customer, charge by charge."""
+    """Return the amounts that Stripe has collected from a customer."""
     listed = world.stripe.v1.charges.list({"customer": stripe_id, "limit": 100}).data
     return [found.amount for found in listed if found.status == "succeeded"]
 

@@ -1,4 +1,4 @@
-"""create_subscription: on a saved card, by invoice, in trial, and on the customer's own period."""
+"""create_subscription: on a saved card, by invoice, in trial, and with a self-managed period."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def create(world: World, price: str = "solo_monthly", **fields: Any) -> m.Create
 
 
 async def with_card(world: World, card: str = "pm_card_visa") -> str:
-    """A registered customer who has saved a card; Stripe's id of them."""
+    """Register a customer with a saved card; return the Stripe customer id."""
     customer_id: str = (await world.register())["stripe_customer_id"]
     method = world.stripe.v1.payment_methods.attach(card, {"customer": customer_id})
     settings: Any = {"invoice_settings": {"default_payment_method": method.id}}

@@ -1,4 +1,4 @@
-"""Trials, dunning and reminders, with Stripe on a test clock: nobody waits for a month."""
+"""Trials, dunning and reminders, with Stripe on a test clock."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,7 +48,7 @@ class Clock:
         return self.stripe.v1.subscriptions.create(wanted).id
 
     async def reaches(self, moment: datetime) -> None:
-        """Advance Stripe's time and take in all that it told."""
+        """Advance Stripe's clock and apply all new events."""
         params: Any = {"frozen_time": int(moment.timestamp())}
         self.stripe.v1.test_helpers.test_clocks.advance(self.clock_id, params)
         await self.world.catches_up()

@@ -1,4 +1,4 @@
-"""When retries are used up: canceled or unpaid, as configured, whatever Stripe's dashboard says."""
+"""The end of retries: canceled or unpaid as configured, whatever Stripe's dashboard says."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The audit of live data says nothing when all is well, and what is wrong when something is."""
+"""The invariants of the service on correct and on corrupted data."""
 
 from collections.abc import AsyncIterator
 
@@ -53,7 +53,7 @@ async def live(world: World, nats_server: NatsServer, monkeypatch: pytest.Monkey
 
 
 async def broken(live: Live) -> list[str]:
-    """The names of the invariants that do not hold."""
+    """Return the names of the violated invariants."""
     return [one.name for one in invariants.INVARIANTS if await one.violations(live)]
 
 

@@ -1,7 +1,7 @@
-"""Any order of wishes, Stripe's events and ticks ends where Stripe says, and costs what was had.
+"""Any order of commands, Stripe events and ticks ends in Stripe's state and at the right amounts.
 
-Events are heard in any order, twice, or not at all until somebody looks; time passes on a test clock; cards
-begin and cease to work. `LIFECYCLE_EXAMPLES=500` looks further than a test run does.
+Events arrive in any order, twice, or only with the reconciliation; time passes on a test clock; cards
+start and stop working. `LIFECYCLE_EXAMPLES=500` runs more examples than a test run does.
 """
 
 import asyncio

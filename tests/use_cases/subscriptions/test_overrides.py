@@ -1,4 +1,4 @@
-"""Exceptions for one customer, from the command to the bucket and to their end."""
+"""Feature overrides for one customer, from the command to the bucket and to their end."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

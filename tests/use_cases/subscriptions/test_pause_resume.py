@@ -1,4 +1,4 @@
-"""Reactivating, pausing and resuming, in Stripe and on our own periods."""
+"""Reactivating, pausing and resuming, in Stripe and on self-managed periods."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

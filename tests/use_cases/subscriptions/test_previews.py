@@ -1,4 +1,4 @@
-"""What a change will cost and what comes next to pay, before it happens and as it then happens."""
+"""Previews of changes and of the upcoming invoice, compared with what is then charged."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

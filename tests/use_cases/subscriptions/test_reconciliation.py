@@ -1,4 +1,4 @@
-"""The hourly comparison with Stripe and the weekly clean-up: what no event has told is found all the same."""
+"""The hourly reconciliation with Stripe, which finds what no event reported, and the weekly cleanup."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

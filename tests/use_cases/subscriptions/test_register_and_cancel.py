@@ -1,4 +1,4 @@
-"""Registering, free plans, cancelling and the questions; with and without payments configured."""
+"""Registration, free plans, cancellation and queries, with and without payments configured."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
-"""A renewal that fails, its events in every order: what is known of a payment does not depend on luck.
+"""A failed renewal with its events in every order: the result is always the same.
 
-Stripe's clock has moved on before the first event is heard, so whatever is fetched is newer than the event it
+Stripe's clock has moved on before the first event is applied, so a fetched object is newer than the event it
 is fetched for.
 """
 
@@ -28,7 +28,7 @@ TABLES = ("subscriptions", "invoices", "checkouts", "entitlements", "outbox")
 
 
 class Renewal:
-    """A customer whose card ceases to work, and what Stripe tells of the next month."""
+    """A customer whose card stops working, and Stripe's events of the next month."""
 
     def __init__(self, world: World) -> None:
         self.world, self.stripe = world, world.stripe
@@ -37,7 +37,7 @@ class Renewal:
         self.clock = self.stripe_id = ""
 
     async def begins(self) -> None:
-        """Buy, and hear of that."""
+        """Buy a plan and apply its events."""
         begin = int(datetime(2031, 1, 1, tzinfo=UTC).timestamp())
         self.clock = self.stripe.v1.test_helpers.test_clocks.create({"frozen_time": begin}).id
         theirs = self.stripe.v1.customers.create({"email": "pay@acme.example", "test_clock": self.clock})
@@ -64,17 +64,17 @@ class Renewal:
         return method
 
     def reaches(self, moment: datetime) -> None:
-        """Let time pass, and collect what Stripe tells on the way."""
+        """Advance the clock and collect Stripe's events on the way."""
         self.stripe.v1.test_helpers.test_clocks.advance(self.clock, {"frozen_time": int(moment.timestamp())})
         self.collects()
 
     def collects(self) -> None:
-        """Take what Stripe has told since, without hearing it."""
+        """Collect Stripe's new events without applying them."""
         self.events += self.world.new_events()
         self.world.skips_new_events()
 
     async def starts_over(self) -> None:
-        """Have our tables as they were when the renewal was about to begin."""
+        """Restore the tables to their state before the renewal."""
         await self._each_table("TRUNCATE subscriptions.{} CASCADE")
         await self._each_table(
             "INSERT INTO subscriptions.{0} OVERRIDING SYSTEM VALUE SELECT * FROM saved.{0}"
@@ -120,7 +120,7 @@ async def renewal(world: World) -> Renewal:
 
 
 def orders(events: Sequence[dict[str, Any]], chosen: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Every order of the chosen events, the others strewn in, and some of all heard twice."""
+    """Yield every order of the chosen events with the others mixed in, and some repeated."""
     rest = [event for event in events if event not in chosen]
     found = []
     for seed, order in enumerate(permutations(chosen)):

@@ -1,4 +1,4 @@
-"""Other plans and quantities from the next period on, on a test clock of the Stripe stand-in."""
+"""Scheduled changes of plan and quantity, on a test clock of the Stripe stand-in."""
 
 from datetime import UTC, datetime, timedelta
 

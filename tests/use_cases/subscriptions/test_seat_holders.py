@@ -1,4 +1,4 @@
-"""What a claimed seat gives: in whatever order the events of seats, teams and subscriptions come.
+"""Entitlements of claimed seats, for any order of the events of seats, teams and subscriptions.
 
 The plan gives each seat 10 hours and the flag, and 5 hours to the payer alone. Its sister gives one pool of
 100 hours to the whole team.
@@ -67,7 +67,7 @@ CATALOG: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Team:
-    """A team as the seats service tells of it."""
+    """A team, as the events of the seats service describe it."""
 
     shop: World
     subscription_id: str
@@ -138,12 +138,12 @@ class Team:
         )
 
     async def hears(self, *events: s.SeatEvent | s.TeamEvent) -> None:
-        """Follow these events one after the other."""
+        """Deliver these events one after the other."""
         for event in events:
             await self.shop.bound.hears(event)
 
     async def changes(self, command: Any) -> None:
-        """Change the subscription, and have the service do what it says to itself."""
+        """Change the subscription and handle the commands that the service queues for itself."""
         before = len(await self.shop.reports("refresh_seats"))
         await self.shop.does(command)
         for body in (await self.shop.reports("refresh_seats"))[before:]:
@@ -171,12 +171,12 @@ async def shop(open_shop: OpenShop) -> World:
 
 @pytest.fixture
 async def team(shop: World) -> Team:
-    """A team of five that nobody has told of yet."""
+    """A team of five without any event so far."""
     return Team(shop, await subscribed(shop))
 
 
 async def hours(team: Team, member: Customer = ANN) -> Any:
-    """How many hours a member has; None: not even the feature."""
+    """Return how many hours a member has; None: not entitled."""
     entry = (await team.shop.bucket()).get(f"{member.token}.hours")
     return entry["quantity"] if entry else None
 

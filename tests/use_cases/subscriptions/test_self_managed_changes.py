@@ -1,4 +1,4 @@
-"""Changes of subscriptions that are paid outside or cost nothing: without Stripe, moved by our own ticks."""
+"""Changes of free subscriptions and of those paid outside: without Stripe, on our own ticks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

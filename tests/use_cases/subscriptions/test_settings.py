@@ -1,4 +1,4 @@
-"""What an installation sets in the environment reaches the handlers through the worker's own wiring."""
+"""Settings from the environment reach the handlers through the worker's wiring."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Stripe's events in any order, about customers known and unknown, and the reports of how they went."""
+"""Stripe events in any order, about known and unknown customers, and their reported outcomes."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ async def world(shop: World) -> World:
 
 
 def imagined(stripe_customer_id: str, **fields: Any) -> dict[str, Any]:
-    """A subscription that only its events know: Stripe, when asked, has never heard of it."""
+    """A subscription that exists only in events: Stripe does not have it."""
     return {
         "id": "sub_imagined",
         "object": "subscription",

@@ -1,4 +1,4 @@
-"""The commands and questions of webhooks, on a real database, with the Stripe stand-in outside."""
+"""The commands and questions of webhooks on a real database, with the Stripe stand-in."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
