@@ -31,7 +31,7 @@ os.environ["SSL_CERT_DIR"] = os.devnull
 set_up_logs("tests", style="console", level="info")
 
 TAKING_LONG = ("tests/sandbox/test_up.py", "tests/fuzz/", "tests/faults/")
-"""First, so that nobody waits for one of them alone at the end."""
+"""First, so that no process waits for one of them alone at the end."""
 SHARING_THE_SYSTEM = ("tests/flows/", "tests/gateway/")
 """Last: once they have started it, the whole system takes some of the processors."""
 

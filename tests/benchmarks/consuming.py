@@ -100,7 +100,7 @@ SAMPLE = {
 
 @dataclass(slots=True)
 class Bench:
-    """The service at work, with balances to draw on, and somebody to ask."""
+    """The running service, with balances to draw on and a client."""
 
     running: Stack
     caller: Client

@@ -210,7 +210,7 @@ async def test_the_mirror_is_complete_after_an_outage(own_nats: OwnNats) -> None
         await eventually(lambda: mirror.age_seconds > 1, "the mirror to notice its age")
         own_nats.start()
         admin = await nats.connect(own_nats.server.url("admin"))
-        # Removed without leaving a marker, as happens to markers that are purged while nobody listens.
+        # Removed without a marker, as when markers are purged while no watcher is connected.
         # First of the original: from there the copy may still be fetching what the outage cost it.
         readers = await nats.connect(own_nats.server.url("readers"), inbox_prefix="_INBOX_readers")
         for purging in (admin, readers):

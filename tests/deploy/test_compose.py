@@ -149,7 +149,7 @@ def test_postgres_and_nats_accept_tls_only(services: dict[str, Any]) -> None:
     assert made["command"][:3] == ["python", "deploy/certificates.py", "/certificates"]
     assert (ROOT / "deploy" / "certificates.py").is_file()
     assert made["cap_add"] == ["CHOWN"]
-    # The authority's key is in nobody else's reach.
+    # Only the owner can read the authority's key.
     for name, container in services.items():
         mounted = [one.partition(":")[0] for one in container.get("volumes", [])]
         assert ("certificate_authority" in mounted) == (name == "certificates"), name

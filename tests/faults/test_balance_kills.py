@@ -66,7 +66,7 @@ async def _check(world: UnitsWorld, answers: list[Any]) -> None:
     assert balance["remaining"] < 3
     assert balance["consumed"] == sum(outcome["result"]["consumed"] for outcome in succeeded)
     assert balance["consumed"] == sum(await world.entries("consumed"))
-    # Every answer that anybody got is what is in effect; what remained was told to one of them only.
+    # Every answer is in effect, and each remainder was returned by one command only.
     assert all(stored[answer["command_id"]] == answer for answer in answers)
     remaining = [outcome["result"]["remaining"] for outcome in succeeded]
     assert len(set(remaining)) == len(remaining)

@@ -25,7 +25,7 @@ USES = 45
 VICTIMS = ("consumables", "subscriptions", "nats", "consumables", "postgres", "subscriptions", "consumables")
 PAUSE_SECONDS = (0.5, 3.0)
 CALL_SECONDS = 120.0
-"""Longer than any outage the test makes: whoever keeps asking gets an answer in the end."""
+"""Longer than any outage in the test: a client that keeps asking gets an answer."""
 SETTLED_WITHIN_SECONDS = 120.0
 PRICE = 1500
 QUANTITY = 10

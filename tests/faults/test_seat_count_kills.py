@@ -145,7 +145,7 @@ async def totals(billing: tallystick.Client, customer: Customer) -> list[int]:
 async def test_a_kill_before_asking_subscriptions_changes_once(
     system: System, billing: tallystick.Client
 ) -> None:
-    # Five seats, one taken; to two, at once. Until that is decided nobody gets the third.
+    # Five seats, one taken; lowered to two at once. The third cannot be assigned until that is decided.
     customer = Customer(type="organization", id="before")
     team = await opens(system, billing, customer)
     command = s.ChangeSeatCount(

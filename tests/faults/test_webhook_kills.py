@@ -27,7 +27,7 @@ BURST_EVENTS = 800
 SENDERS = 24
 KILLS = 4
 RESEND_SECONDS = 0.25
-"""Somebody who sends again at once, over and over, takes the processor from the worker that is starting."""
+"""The pause between retries: immediate ones would take the processor from the starting worker."""
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ async def test_a_declined_card_leaves_the_page_open_for_another(shop: Shop) -> N
 
 
 async def test_who_gives_up_may_come_back_to_the_same_page(shop: Shop) -> None:
-    # 15: while a checkout is open the second is refused, and is told where the first one is.
+    # While a checkout is open the second is rejected with the URL of the first.
     await shop.register()
     started = await shop.billing.call(shop.checkout("essential_monthly"))
     left = await shop.page(started.checkout_url, cancel="1")

@@ -33,7 +33,7 @@ async def test_a_queued_command_sends_its_outcome_where_it_is_asked_to(shop: Sho
 
 
 async def test_many_queued_at_once_are_each_carried_out_once(shop: Shop) -> None:
-    # 50 customers, each queued twice: 50 registered, each told once.
+    # 50 customers, each queued twice: 50 registered, with one event each.
     customers = [shop.acme.model_copy(update={"id": f"{shop.acme.id}-{n}"}) for n in range(50)]
     commands: list[Command[Any]] = [
         m.RegisterCustomer(command_id=fresh_id("r"), customer=customer, email="many@acme.example")
@@ -65,7 +65,7 @@ async def test_the_same_id_with_other_content_is_a_conflict(shop: Shop, way: str
         assert refused["status"] == "rejected"
         assert refused["command_id"] == fields["command_id"]
         assert refused["error"]["code"] == "idempotency_conflict"
-    # Whoever asks is not part of the content, nor is the order of the fields.
+    # Neither the requester nor the order of the fields is part of the content.
     same = json.dumps({"requested_by": "somebody", **dict(reversed(fields.items()))}).encode()
     assert await sent(shop, way, "register_customer", same) == first
     # The same id for another kind of command is another command.
@@ -90,7 +90,7 @@ async def test_an_invalid_message_names_each_wrong_field(shop: Shop, way: str) -
 
 
 async def test_a_rejection_is_final(shop: Shop) -> None:
-    # Refused because nobody knew the customer; known since, the same command is still refused.
+    # Rejected because the customer was unknown; the same command is still rejected afterwards.
     command = subscribe_for_free(shop)
     assert (await shop.refused(command))[0] == "not_found"
     await shop.register()
@@ -116,7 +116,7 @@ async def test_an_outcome_is_never_published_as_somebody_elses_message(shop: Sho
 
 
 async def test_what_nobody_handles_becomes_a_dead_letter(shop: Shop) -> None:
-    # A command that does not exist, and a question through the queue; requests find nobody at once.
+    # An unknown command, and a question through the queue; a request has no responder at once.
     connection = shop.billing.connection.nats
     mark = fresh_id("dead").encode()
     for name in ("no_such_command", "get_customer"):

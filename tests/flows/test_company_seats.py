@@ -38,7 +38,7 @@ hal@example.com,viewer
 
 
 def from_file(text: str) -> list[s.SeatToAssign]:
-    """The people in a file that somebody uploaded."""
+    """The people in an uploaded file."""
     return [s.SeatToAssign(email=row["email"], role=row["role"]) for row in csv.DictReader(io.StringIO(text))]
 
 
@@ -84,7 +84,7 @@ async def test_the_whole_life_of_a_companys_seats(shop: Shop) -> None:
     # address, one is there twice). Six claim; the other two are invited again, their first tokens are dead;
     # one of them claims: nine of eleven with the owner. One is replaced. Fewer than the eight taken are
     # refused; one is revoked, seven stay, and from the next month seven are paid: 70.00 after 100.00. The
-    # month after that is not paid for longer than grace: nobody has anything, until it is. In the end all
+    # month after that is not paid until after grace: all access is gone until it is paid. In the end all
     # seven seats are revoked.
     clock = await shop.on_a_clock()
     customer_id = await stripe_customer(shop)

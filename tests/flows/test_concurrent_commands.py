@@ -40,7 +40,7 @@ async def test_one_command_twenty_times_at_once_is_carried_out_once(shop: Shop) 
 
 
 async def test_while_stripe_is_away_nothing_is_lost_or_done_twice(shop: Shop) -> None:
-    # A customer pays, Stripe goes away, another wants to buy and is told to ask again; then it is back.
+    # A customer pays, Stripe goes away, another purchase is unavailable; then Stripe is back.
     registered = await shop.register()
     await shop.all_applied()
     stack = shop.system.stack

@@ -30,7 +30,7 @@ async def test_killed_while_taking_an_event(shop: Shop, is_committed: bool) -> N
             shop.stripe.v1.customers.update(stripe_customer_id, {"email": "after@acme.example"})
             event_id = shop.stripe_events(stripe_customer_id)[-1]["id"]
             await eventually(lambda: _is_waiting(owner))
-            # Frozen with its statement at Postgres: it can neither hear of the commit nor answer.
+            # Frozen with its statement at Postgres: it can neither see the commit nor answer.
             os.kill(stack.children["webhooks"].pid, signal.SIGSTOP)
             if not is_committed:
                 await owner.execute(

@@ -80,7 +80,7 @@ async def is_status(shop: Shop, subscription_id: str, status: str) -> s.TeamSnap
 
 
 async def test_members_lose_access_after_grace_until_it_is_paid(shop: Shop) -> None:
-    # Three seats at 10.00. The second month cannot be charged; a week later nobody has anything, until paid.
+    # Three seats at 10.00. The second month cannot be charged; a week later all access is gone until paid.
     clock = await shop.on_a_clock()
     customer_id = await stripe_customer(shop)
     team = await opens(shop, 3)

@@ -185,7 +185,7 @@ async def test_a_type_that_nobody_acts_on_is_stored_as_ignored(shop: Shop) -> No
 
 
 async def test_events_of_an_unknown_customer_are_applied_later(shop: Shop) -> None:
-    # 21: somebody subscribed in Stripe before anybody told us who that is.
+    # A subscription in Stripe of a customer who is not registered yet.
     theirs = shop.stripe.v1.customers.create({"email": "early@acme.example"})
     shop.saves_card(theirs.id)
     made = _subscribe(shop, theirs.id)

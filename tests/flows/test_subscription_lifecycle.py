@@ -134,7 +134,7 @@ async def test_restricted_and_restored(shop: Shop) -> None:
 
 async def test_a_subscription_paid_outside(shop: Shop) -> None:
     # Essential by the year from 15 March 2031, paid by bank transfer: renewed by ticks, once for two missed
-    # years, paused and resumed, ended when asked. Stripe never hears of it.
+    # years, paused and resumed, ended when asked. Stripe is never called.
     await shop.register()
     customer_id = await stripe_customer(shop)
     begin = datetime(2031, 3, 15, 12, tzinfo=UTC)

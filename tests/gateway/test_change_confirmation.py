@@ -83,7 +83,7 @@ async def test_more_is_offered_at_once_and_less_when_the_period_ends(
         # What is scheduled already and is looked at again stays so.
         if when == "period_end":
             assert (await visitor.form(page, "/billing/change"))["when"] == when
-        # Whoever wants it otherwise says so.
+        # Another time of the change must be chosen explicitly.
         other = await visitor.form(
             "/billing/change?price=studio_monthly&quantity=3&when=now", "/billing/change"
         )

@@ -69,7 +69,7 @@ async def test_a_change_is_heard_and_what_was_missed_comes_first(gateway: Gatewa
         assert first.event == "customer.createdV1"
         assert first.data["customer"]["id"] == shop.acme.id
 
-        # While nobody listens, two changes; a third once somebody does again.
+        # Two changes while no client listens; a third once one does again.
         await shop.register(email="two@acme.example")
         await shop.register(email="three@acme.example")
         missed = await listen(http, OWN, 2, None, **{"Last-Event-ID": str(first.id)})
@@ -122,7 +122,7 @@ async def test_a_member_sees_that_the_team_changed_but_not_what(gateway: Gateway
             heard = [line async for line in _until(lines, "event: change")]
             assert not any("mia@example.com" in line for line in [*heard, await anext(lines)])
             await shop.register(stranger, email="stranger@example.com")
-            # The first that the stranger hears is of themselves: nothing came before it.
+            # The stranger's first event is their own: nothing came before it.
             first = [line async for line in _until(untold.aiter_lines(), "id: ")][-1]
             assert int(first.removeprefix("id: ")) > await _place_of(gateway, shop, "seat")
 

@@ -34,7 +34,7 @@ ON_PAGES = (
     seats.ClaimSeat,
     seats.GetInvitation,
 )
-"""What the pages send; each of their refusals is told to people."""
+"""The messages that pages send; each of their rejections has a text."""
 
 
 def speaking(header: str, cookie: str = "") -> Request:
@@ -49,7 +49,7 @@ def test_every_language_says_the_same_with_the_same_values() -> None:
         texts = words_of(language).texts
         assert texts.keys() == english.keys()
         for key, text in texts.items():
-            # Which form of a plural names its number differs between languages; what else is told does not.
+            # Languages differ in which plural form has the number; all other placeholders are the same.
             values = {name for _, name, _, _ in Formatter().parse(text) if name}
             others = {name for _, name, _, _ in Formatter().parse(english[key]) if name}
             assert values == others, key

@@ -50,7 +50,7 @@ PROMISED = [
     "POST /api/v1/admin/grants",
     "GET /api/v1/admin/feed",
 ]
-"""What others have been told there is; a route of these is never renamed."""
+"""The published routes, which are never renamed."""
 
 
 def test_every_promised_route_is_there() -> None:

@@ -61,7 +61,7 @@ async def test_whoever_lacks_the_scope_is_refused(method: str, path: str) -> Non
 
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
 async def test_whoever_has_the_scope_gets_past(method: str, path: str) -> None:
-    # Past the doorman the request is found wanting, or there is nobody to ask; the caller is not refused.
+    # With the scope the request is invalid or the service unavailable, but not forbidden.
     async with alone() as client:
         headers = bearer("user_7", needed(method, path))
         answer = await client.request(method, filled(path), headers=headers, content=b"{", timeout=30)

@@ -71,7 +71,7 @@ async def test_a_team_that_cannot_be_seen_is_not_taken_for_none(gateway: Gateway
         page = (await visitor.http.get("/billing")).raise_for_status().text
         assert NOT_NOW in section(page, TEAM)
         assert "Change plan" in page
-        # Nobody can tell whether this person manages a team: what may be refused is not offered.
+        # It is unknown whether this person manages a team, so team actions are not offered.
         assert "Change plan" not in (await member.http.get("/billing")).raise_for_status().text
         own = (await holder.http.get("/my")).raise_for_status().text
         assert NOT_NOW in section(own, TEAMS)

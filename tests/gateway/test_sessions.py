@@ -96,7 +96,7 @@ async def test_signing_out_ends_the_session_wherever_its_cookie_is(sessions_serv
     async with with_sessions(sessions_server) as browser, with_sessions(sessions_server) as thief:
         await opened(browser)
         thief.cookies.set(COOKIE, browser.cookies[COOKIE])
-        # Nobody answers the question itself; the session is good.
+        # No service answers the question; the session itself is valid.
         assert (await thief.get("/api/v1/billing/tiers")).status_code == 503
         ended = await browser.post("/session/end", headers={"X-CSRF-Token": csrf_of(browser)})
         assert ended.status_code == 204

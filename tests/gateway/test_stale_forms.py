@@ -120,7 +120,7 @@ async def test_a_stale_cancellation_spares_a_newer_plan(gateway: GatewaySystem, 
         now = await shop.subscription()
         assert (now.subscription_id, now.cancel_at_period_end) == (new.subscription_id, False)
 
-        # And whatever a form says, nobody ends a plan of somebody else's.
+        # And whatever the form contains, it cannot end another customer's plan.
         foreign = await shop.billing.ask(m.GetSubscription(subscription_id=new.subscription_id))
         other = Customer(type="organization", id=fresh_id("other"))
         await shop.register(other, email="other@example.com")

@@ -62,7 +62,7 @@ async def test_seats_from_the_invitation_to_the_end(gateway: GatewaySystem, shop
             claimed = await theirs.post("/api/v1/seats/claim", json=body)
             assert claimed.status_code == 200, claimed.text
             assert claimed.json()["seat"]["member"]["id"] == member.id
-            # Whoever holds a seat sees the team, and can change nothing of it.
+            # A seat holder sees the team and may not change it.
             assert (await theirs.get(TEAM)).json()["team"]["team_id"] == team["team_id"]
             assert (await theirs.get(SEATS)).json()["items"][0]["seat_id"] == seat["seat_id"]
 

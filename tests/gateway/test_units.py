@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 API = "/api/v1/billing"
 HOURS = "mentorship_hours"
 PLAN_HOURS = 5
-"""Of the team's plan, for whoever pays."""
+"""Of the team's plan, for the payer."""
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -47,7 +47,7 @@ async def test_whoever_floods_the_queue_leaves_room_for_the_others() -> None:
     await asyncio.sleep(0)
     commits.go_on.set()
     assert await asyncio.gather(*submitted) == [("first", 0), *loud, *quiet]
-    # One each of three, and the fourth place to whoever came first; then as many as there are of two.
+    # One of each of three owners, and the fourth place to the first; then two of each.
     assert commits.groups[1:] == [
         [("loud", 0), ("ann", 1), ("bob", 1), ("loud", 1)],
         [("loud", 2), ("loud", 3), ("bob", 2), ("loud", 4)],

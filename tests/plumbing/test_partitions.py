@@ -98,7 +98,7 @@ async def test_writers_on_both_sides_of_the_change_are_apart(counters: Bound, ca
              VALUES ('c1', 'increment', '', '{}', now())"""
     with psycopg.connect(counters.owner_url) as writer:
         writer.execute(add)
-        # It has not committed, so nobody could see that its command is known.
+        # It has not committed, so its command is not visible to others.
         with pytest.raises(errors.LockNotAvailable):
             calendar.tend(days=30)
     assert calendar.tend(days=30) == INBOX_AND_OUTBOX

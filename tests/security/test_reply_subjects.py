@@ -45,7 +45,7 @@ DOORS = {
     "ingress": [WEBHOOK_SUBJECT],
     "clock": ["billing.ticks.seats.expire_invitations"],
 }
-"""Subjects that each outsider may publish to, and that somebody answers or acknowledges."""
+"""Subjects that each outsider may publish to, and that are answered or acknowledged."""
 FORGED = {
     "KV-Operation": "DEL",
     "Nats-Rollup": "all",

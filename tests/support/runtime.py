@@ -55,7 +55,7 @@ class Bound:
     _owner: psycopg.AsyncConnection[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        # Nobody is asked about seats unless a test says so.
+        # Seats are not asked unless a test says so.
         self.provided = [TeamRoom(), *self.provided]
         self.url = self.url or role_url(self.owner_url, self.service.name)
         idle = _idle_engines.get(self.url)

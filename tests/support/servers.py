@@ -57,7 +57,7 @@ class PostgresServer:
         return with_database(self.url, name)
 
     def drop_database(self, url: str) -> None:
-        """Remove a database made here, with whoever is still connected to it."""
+        """Drop a database made here and end its connections."""
         name = sql.Identifier(database_name(url))
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 

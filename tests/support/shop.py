@@ -96,7 +96,7 @@ class Shop:
         raise AssertionError(f"{asked!r} was not rejected")
 
     async def register(self, customer: Customer | None = None, **fields: Any) -> m.CustomerSnapshot:
-        """Register a customer, this test's own unless told."""
+        """Register a customer, by default this test's own."""
         command = m.RegisterCustomer(
             command_id=fresh_id("register"),
             customer=customer or self.acme,
@@ -277,7 +277,7 @@ class Shop:
 
     @asynccontextmanager
     async def mirror(self, *customers: Customer) -> AsyncIterator[EntitlementsMirror]:
-        """A local mirror of what these customers, this test's own unless told, may use."""
+        """A local mirror of the entitlements of these customers, by default this test's own."""
         async with self.billing.entitlements(customers or [self.acme]) as mirror:
             yield mirror
 

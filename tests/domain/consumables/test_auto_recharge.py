@@ -69,5 +69,5 @@ def test_spending_counts_from_the_start_of_the_billing_period() -> None:
     assert period_begin(start, end, datetime(2026, 2, 14, 23, tzinfo=UTC)) == start
     # Renewed, but that is not known yet.
     assert period_begin(start, end, datetime(2026, 2, 15, 0, 30, tzinfo=UTC)) == end
-    # Nobody has subscribed: the calendar month.
+    # Without a subscription the period is the calendar month.
     assert period_begin(None, None, datetime(2026, 2, 20, 8, tzinfo=UTC)) == datetime(2026, 2, 1, tzinfo=UTC)

@@ -89,7 +89,7 @@ def test_the_answer_to_many_mistakes_has_a_bounded_size() -> None:
     found = read_document({"products": [{"x" * 100_000: 1} for _ in range(900)]})
     assert isinstance(found, list)
     assert len(found) == PROBLEMS_MAX
-    # Each product lacks code, name and kind and has one unknown field: 3,600 problems, 199 of them told.
+    # Each product lacks code, name and kind and has one unknown field: 3,600 problems, 199 are reported.
     assert found[-1].problem == "and 3401 more problems"
     assert all(len(problem.path) < 100 for problem in found)
 

@@ -18,7 +18,7 @@ from tests.support.sandbox_stripe.stand_in import SECRET_KEY, WEBHOOK_SECRET, Re
 
 
 def free_port() -> int:
-    """A port nobody listens on just now."""
+    """A port that is free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -24,7 +24,7 @@ Result = TypeVar("Result", bound=BaseModel)
 
 CARD = "4242424242424242"
 CALL_SECONDS = 120.0
-"""Longer than any outage the test makes: whoever keeps asking gets an answer in the end."""
+"""Longer than any outage in the test: a client that keeps asking gets an answer."""
 PAGE_SECONDS = 60.0
 
 CATALOG: dict[str, JsonValue] = {

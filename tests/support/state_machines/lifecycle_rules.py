@@ -167,7 +167,7 @@ class Ledger:
             periods.setdefault((of, _moment(body["period"]["end"])), []).append(line)
         ended = {each["subscription_id"]: each["ended_at"] for each in subscriptions}
         for (of, end), lines in periods.items():
-            # Who is ended at once pays no more of what was to be settled with the next invoice.
+            # A subscription that is ended at once has no next invoice for what was to be settled with it.
             if ended[of] is None or _time(ended[of]) >= end:
                 self._is_conserved(of, end, lines)
 

@@ -60,7 +60,7 @@ class Subscriptions:
 
 
 def changed(told: s.SubscriptionSnapshot, asked: dict[str, Any]) -> s.SubscriptionSnapshot:
-    """A subscription after a change of its quantity: more at once, less when the period ends, unless told."""
+    """A subscription after a change of quantity; by default more at once, less at the period's end."""
     quantity, now = asked["quantity"], told.items[0].quantity
     waits = asked.get("when") != "now" and quantity < now
     return told.model_copy(

@@ -114,7 +114,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     # -- wishes ---------------------------------------------------------------------------------------------
 
-    # One rule for all wishes: Hypothesis favours few rules, and would hardly get past the first ones.
+    # One rule for all commands: with many rules Hypothesis would hardly get past the first ones.
     @rule(
         wish=st.sampled_from(WISHES),
         price=st.sampled_from(PRICES),

@@ -60,7 +60,7 @@ class RechargeWorld:
         return outcome.error.code
 
     async def set_rule(self, **fields: Any) -> dict[str, Any]:
-        """Have the account buy 50 whenever less than 20 remain, unless told otherwise."""
+        """Set a rule for the account: by default, buy 50 below 20."""
         known: dict[str, Any] = {
             "account": ACCOUNT,
             "feature": FEATURE,

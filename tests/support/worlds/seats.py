@@ -145,7 +145,7 @@ class SeatWorld:
                 return found
 
     async def assign(self, email: str | None = None, **fields: Any) -> m.AssignSeat:
-        """A command that gives somebody a seat of the first team."""
+        """Return a command that assigns a seat of the first team."""
         team_id = fields.pop("team_id", None) or (await self.team())["team_id"]
         return m.AssignSeat(command_id=self.command_id(), team_id=team_id, email=email, **fields)
 

@@ -11,7 +11,7 @@ from tallystick.messages.catalog import FeatureEvent
 from tests.support.worlds.grants import Grants, item
 from tests.support.worlds.recharges import ACCOUNT, FEATURE, PRICE, RechargeWorld
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

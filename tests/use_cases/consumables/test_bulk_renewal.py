@@ -36,7 +36,7 @@ def test_cycles_begin_when_the_domain_says(postgres: PostgresServer) -> None:
              generate_series(0, 40) AS number
     """
     with psycopg.connect(postgres.url) as connection:
-        # Somebody whose clocks change, so that a slip of the time zone would show.
+        # A time zone with daylight saving, so that a time zone error would show.
         connection.execute("SET TimeZone = 'Europe/Berlin'")
         rows = connection.execute(query, (ANCHORS, list(get_args(Interval)))).fetchall()
     assert len(rows) == 4 * 4 * 41

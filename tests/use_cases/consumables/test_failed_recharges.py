@@ -7,7 +7,7 @@ import pytest
 from tallystick.messages import consumables as m
 from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

@@ -18,7 +18,7 @@ from tests.support.servers import NatsServer
 from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld, recharge_world
 from tests.support.worlds.subscriptions import ACME, World
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

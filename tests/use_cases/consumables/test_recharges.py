@@ -10,7 +10,7 @@ from tallystick.messages.base import Customer
 from tests.support.worlds.grants import ANN, POOL, Grants, gives, item, team_item
 from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

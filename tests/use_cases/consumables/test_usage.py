@@ -16,7 +16,7 @@ from tests.support.servers import NatsServer
 from tests.support.worlds.recharges import ACCOUNT, FEATURE, RechargeWorld, recharge_world
 from tests.support.worlds.subscriptions import ACME, World
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

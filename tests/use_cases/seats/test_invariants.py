@@ -32,7 +32,7 @@ async def company(bind: Callable[..., Bound]) -> SeatWorld:
     await company.does(m.RevokeSeat(command_id=company.command_id(), seat_id=gone["seat_id"]))
     await company.subscribed(2, subscription="sub_closed")
     await company.tells("canceled", subscription="sub_closed", status="canceled")
-    # What subscriptions would have heard.
+    # The copy that subscriptions would have.
     await company.bound.rows(
         """INSERT INTO subscriptions.known_seats (seat_id, version, team_id, member, claimed, multiplier)
             SELECT seat_id, version, team_id, member, true, 1 FROM seats.seats WHERE status = 'claimed'

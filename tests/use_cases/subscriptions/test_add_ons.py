@@ -16,7 +16,7 @@ from tests.support.catalogs import team_catalog
 from tests.support.runtime import NOON, Bound
 from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 DETAILS = {"domain_name": "Shop.example"}
 

@@ -15,7 +15,7 @@ from tests.support.catalogs import example_catalog, team_catalog, tiered_catalog
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

@@ -16,13 +16,13 @@ from tallystick.messages.base import Customer
 from tests.support.runtime import Bound
 from tests.support.worlds.subscriptions import ACME, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet."""
+    """A shop without a registered customer."""
     return shop
 
 
@@ -212,7 +212,7 @@ async def test_what_stripe_refuses_leaves_no_draft_behind(world: World) -> None:
 
     assert code == "invalid_message"
     assert len(world.stripe.v1.invoices.list({"customer": stripe_id}).data) == 1
-    # Its events are heard late, and in any order.
+    # Its events arrive late and in any order.
     await world.hears(*reversed(world.new_events()))
     found = (await world.asks(m.ListInvoices(customer=ACME)))["items"]
     assert sorted(invoice["status"] for invoice in found) == ["paid", "void"]

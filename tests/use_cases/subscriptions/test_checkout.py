@@ -17,13 +17,13 @@ from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
 ANN = Customer(type="user", id="ann")
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet."""
+    """A shop without a registered customer."""
     return shop
 
 
@@ -244,7 +244,7 @@ async def test_a_checkout_starts_a_trial_only_the_first_time(
 
     assert (await with_trial.subscription())["status"] == "active"
 
-    # Whoever sells may give another one, or none from the first.
+    # The seller may give another trial, or none at all.
     for customer, trial, status in ((ACME, True, "trialing"), (ANN, False, "active")):
         mine = await with_trial.subscription(ACME)
         await with_trial.register(customer)

@@ -12,7 +12,7 @@ from tallystick.messages.catalog import ApplyCatalog
 from tests.support.catalogs import team_catalog
 from tests.support.worlds.subscriptions import ACME, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet."""
+    """A shop without a registered customer."""
     return shop
 
 

@@ -10,7 +10,7 @@ from tallystick.messages import subscriptions as m
 from tests.support.catalogs import team_catalog
 from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ FAILS_LATER = "pm_card_chargeCustomerFail"
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet."""
+    """A shop without a registered customer."""
     return shop
 
 

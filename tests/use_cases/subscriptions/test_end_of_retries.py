@@ -5,7 +5,7 @@ import pytest
 from tests.support.worlds.failing_payments import DAY, FEBRUARY, HOUR, JANUARY, LAST_ATTEMPT, begin
 from tests.support.worlds.subscriptions import OpenShop
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

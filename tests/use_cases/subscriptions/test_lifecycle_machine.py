@@ -25,7 +25,7 @@ from tests.support.stripe import SECRET_KEY, StripeStandIn
 from tests.support.worlds.subscriptions import World
 
 pytestmark = [
-    # The SDK's own way of calling httpx.
+    # Raised by how the Stripe SDK calls httpx.
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
     pytest.mark.timeout(3600),
 ]

@@ -15,7 +15,7 @@ from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn
 from tests.support.worlds.subscriptions import ACME, World
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 STRANGER = Customer(type="user", id="7")

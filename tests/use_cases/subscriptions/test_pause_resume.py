@@ -9,7 +9,7 @@ from tallystick.messages import subscriptions as m
 from tests.support.worlds.plan_changes import FEBRUARY, NEW_YEAR, Crew
 from tests.support.worlds.subscriptions import ACME, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

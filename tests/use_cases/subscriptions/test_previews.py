@@ -9,7 +9,7 @@ from tallystick.messages import subscriptions as m
 from tests.support.worlds.plan_changes import FEBRUARY, MIDDLE, Crew, amounts, told_lines
 from tests.support.worlds.subscriptions import ACME
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.worlds.subscriptions import World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 TICK = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.support.worlds.subscriptions import ACME, OpenShop, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 ANN = Customer(type="user", id="ann")
@@ -20,7 +20,7 @@ END_OF_JANUARY = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet."""
+    """A shop without a registered customer."""
     return shop
 
 

@@ -17,7 +17,7 @@ from psycopg import sql
 from tallystick.messages import subscriptions as m
 from tests.support.worlds.subscriptions import ACME, World, gapless
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 BEFORE = ["createdV1", "activatedV1", "cancelScheduledV1", "reactivatedV1"]
@@ -105,7 +105,7 @@ async def failures(world: World) -> list[int]:
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet: the customer comes from a test clock."""
+    """A shop without a registered customer: that one comes with a test clock."""
     return shop
 
 
@@ -157,7 +157,7 @@ async def test_a_failed_renewal_is_the_same_in_every_order(world: World, renewal
 
 
 async def test_attempts_that_were_overtaken_are_told_each_once(world: World, renewal: Renewal) -> None:
-    # Charged in vain on 1, 4 and 9 February, and then paid by hand. Nothing of it was heard at the time.
+    # Failed on 1, 4 and 9 February, then paid manually. No event arrived at the time.
     for at in (2 * HOUR, 4 * DAY, 9 * DAY):
         renewal.reaches(renewal.end + at)
     method = renewal.saves("pm_card_visa")

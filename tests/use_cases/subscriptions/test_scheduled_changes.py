@@ -7,7 +7,7 @@ import pytest
 from tallystick.messages import subscriptions as m
 from tests.support.worlds.plan_changes import FEBRUARY, MIDDLE, Crew, bought
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
@@ -93,7 +93,7 @@ async def test_a_change_scheduled_in_a_trial_applies_when_it_ends(crew: Crew) ->
     await crew.begins(quantity=8, trial_period_days=14)
     scheduled = await crew.world.does(await crew.quantity(4, when="period_end"))
     assert scheduled["subscription"]["status"] == "trialing"
-    # Another wish before the end: what the schedule says of the trial must be said again.
+    # Another change before the end: the schedule must repeat the trial.
     scheduled = await crew.world.does(await crew.quantity(3, when="period_end"))
     assert scheduled["subscription"]["status"] == "trialing"
     await crew.reaches(datetime(2026, 1, 15, 2, tzinfo=UTC))

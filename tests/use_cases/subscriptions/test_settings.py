@@ -15,7 +15,7 @@ from tests.support.stripe import SECRET_KEY, StripeStandIn
 from tests.support.worlds.failing_payments import HOUR, Debtor
 from tests.support.worlds.subscriptions import World
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 ENVIRONMENT = {
@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "STRIPE_TRIAL_DAYS": "11",
     "GRACE_DAYS": "3",
     "DUNNING_END_STATE": "unpaid",
-    # Nobody is called: no team is asked about.
+    # Seats is never called here.
     "NATS_URL": "nats://127.0.0.1:9",
     "DATABASE_URL": "postgresql://127.0.0.1:9/none",
 }

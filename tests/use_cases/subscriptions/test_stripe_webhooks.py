@@ -14,7 +14,7 @@ from tallystick.messages import subscriptions as m
 from tests.support.stripe import SECRET_KEY
 from tests.support.worlds.subscriptions import ACME, CONSUMER, World, gapless, stripe_event
 
-# The SDK's own way of calling httpx.
+# Raised by how the Stripe SDK calls httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 NEW_YEAR = 1767225600
@@ -23,7 +23,7 @@ MONTH = 31 * 86400
 
 @pytest.fixture
 async def world(shop: World) -> World:
-    """Nobody is registered yet."""
+    """A shop without a registered customer."""
     return shop
 
 
@@ -305,7 +305,7 @@ async def test_a_customer_deleted_in_stripe_loses_everything(world: World, last:
     assert (await world.subscription())["status"] == "canceled"
     assert await world.bucket() == {}
     assert {report["status"] for report in await world.reports()} == {"applied"}
-    # Whoever comes back begins anew.
+    # A returning customer starts again.
     assert (await world.register())["stripe_customer_id"] not in (None, stripe_customer_id)
     await world.buys()
     await world.catches_up()
