@@ -358,8 +358,10 @@ async def test_readers_get_and_watch_the_buckets(server: NatsServer, user: str) 
     entry = await watcher.updates(timeout=2)  # type: ignore[no-untyped-call]
     assert entry.key == "user_7.products"
     await watcher.stop()  # type: ignore[no-untyped-call]
+    hasty = await reader.jetstream(timeout=1).key_value("billing_entitlements")
     with pytest.raises(NatsTimeout):
-        await bucket.put("user_7.products", b"a million")
+        await hasty.put("user_7.products", b"a million")
+    assert (await bucket.get("user_7.products")).value == b"ten"
     await reader.close()
 
 

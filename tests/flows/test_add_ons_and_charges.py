@@ -81,23 +81,6 @@ async def test_a_shop_grows_by_add_ons_and_gives_one_back(shop: Shop) -> None:
         await eventually(lambda: told.names("add_on") == expected)
 
 
-async def test_a_card_that_is_declined_leads_to_a_page(shop: Shop) -> None:
-    await shop.register()
-    await shop.buys("essential_monthly")
-    theirs = str((await shop.billing.ask(m.GetCustomer(customer=shop.acme))).customer.stripe_customer_id)
-    shop.saves_card(theirs, "pm_card_chargeCustomerFail")
-
-    started = await shop.billing.call(purchase(shop, "ssl_premium_yearly"))
-    assert (started.add_on, await shop.bucket("premium_ssl")) == (None, None)
-    answer = await shop.page(str(started.checkout_url), card_number=GOOD_CARD)
-    assert answer.status_code == 303
-
-    await eventually(lambda: shop.bucket("premium_ssl"))
-    [add_on] = (await shop.billing.ask(m.ListAddOns(customer=shop.acme))).items
-    assert (add_on.product, add_on.status) == ("ssl_premium", "active")
-    assert await collected(shop) == [4900, 4900]
-
-
 async def test_an_exception_is_in_the_bucket_until_it_ends(shop: Shop) -> None:
     # Essential gives 200 products. 50 more until tomorrow are 250, then 200 again.
     tomorrow = datetime.now(UTC) + timedelta(days=1)

@@ -10,9 +10,9 @@ from nats.js.errors import KeyNotFoundError
 from tallystick.messages import consumables as c
 from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Customer, Money
+from tallystick.messages.base import Customer
 from tallystick.subjects import BALANCES_BUCKET
-from tests.support.shop import FAILS_LATER_CARD, Shop, fresh_id
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 HOURS = "mentorship_hours"
@@ -142,61 +142,6 @@ async def test_a_pool_is_recharged_once_below_its_threshold(shop: Shop) -> None:
         assert (invoice.status, invoice.total) == ("paid", 75_000)
         assert paid["invoice_id"] == invoice.invoice_id
         assert [line.description for line in invoice.lines] == ["50 × Mentorship hours"]
-
-
-async def test_a_cap_cuts_the_second_recharge_and_skips_the_third(shop: Shop) -> None:
-    # 5 × 15.00 = 75.00; of the 25.00 left 1 × 15.00; of the 10.00 left nothing.
-    stripe_id = await register(shop)
-    account, (a, _, _) = await opens_pool(shop)
-    cap = Money(amount=10_000, currency="eur")
-    await sets_rule(shop, account, threshold=3, recharge_quantity=5, max_spend_per_period=cap)
-    await uses(shop, a, 18)
-    await has_left(shop, account, 7)
-    await uses(shop, a, 5)
-    await has_left(shop, account, 3)
-    for _ in range(3):
-        await uses(shop, a, 1)
-    await has_left(shop, account, 0)
-    assert await recharges(shop, account) == [
-        ("paid", 5, None),
-        ("paid", 1, None),
-        ("skipped", 0, "spend_cap_reached"),
-    ]
-    assert await collected(shop, stripe_id) == [7_500, 1_500]
-
-
-async def test_three_declined_recharges_suspend_auto_recharge(shop: Shop) -> None:
-    stripe_id = await register(shop, FAILS_LATER_CARD)
-    account, (a, _, _) = await opens_pool(shop)
-    await sets_rule(shop, account)
-    failed = ("failed", 50, "payment_failed")
-    for tries in (1, 2, 3):
-        await uses(shop, a, 1)
-
-        async def has_failed(tries: int = tries) -> bool:
-            return await recharges(shop, account) == [failed] * tries
-
-        await eventually(has_failed)
-    await uses(shop, a, 1)
-    assert await recharges(shop, account) == [*[failed] * 3, ("skipped", 0, "suspended")]
-    await has_left(shop, account, 16)
-    assert await collected(shop, stripe_id) == []
-
-    shop.saves_card(stripe_id)
-    await sets_rule(shop, account)
-    await uses(shop, a, 1)
-    await has_left(shop, account, 65)
-    await shop.all_applied()
-    assert await collected(shop, stripe_id) == [75_000]
-
-
-async def test_units_bought_by_hand_come_when_they_are_paid(shop: Shop) -> None:
-    stripe_id = await register(shop)
-    account, _ = await opens_pool(shop)
-    command = c.Recharge(command_id=fresh_id("recharge"), account=account, feature=HOURS, quantity=4)
-    assert (await shop.billing.call(command)).recharge.status == "pending"
-    await has_left(shop, account, 24)
-    assert await collected(shop, stripe_id) == [6_000]
 
 
 async def test_what_is_used_reaches_the_meter_that_the_catalog_names(shop: Shop) -> None:

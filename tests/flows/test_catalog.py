@@ -119,7 +119,7 @@ async def test_an_archived_plan_goes_on_for_those_who_have_it(shop: Shop) -> Non
 
 
 async def test_tiers_that_cannot_be_are_refused_by_name(shop: Shop) -> None:
-    # 3: a gap is impossible to write down, an overlap, an unbounded tier too early, a fraction of a cent.
+    # A gap is impossible to write down, an overlap, an unbounded tier too early, a fraction of a cent.
     before = (await shop.billing.ask(c.GetCatalog())).catalog
     for tiers, index in (
         ([{"up_to": 5, "unit_amount": 10}, {"up_to": 5, "unit_amount": 8}], 1),
@@ -140,21 +140,8 @@ async def test_tiers_that_cannot_be_are_refused_by_name(shop: Shop) -> None:
     assert "wax" not in {product.name for product in shop.stripe.v1.products.list({"limit": 100}).data}
 
 
-async def test_the_money_of_a_price_cannot_change(shop: Shop) -> None:
-    document = example_catalog()
-    essential = next(item for item in document["products"] if item["code"] == "essential")
-    essential["prices"][0]["unit_amount"] = 5900
-    code, details = await shop.refused(applied(document))
-    assert code == "price_immutable"
-    assert [(problem["price"], problem["fields"]) for problem in details] == [
-        ("essential_monthly", ["unit_amount"])
-    ]
-    price = shop.stripe.v1.prices.list({"lookup_keys": ["essential_monthly"]}).data[0]
-    assert price.unit_amount == 4900
-
-
 async def test_a_catalog_edit_applies_from_the_next_period(shop: Shop) -> None:
-    # 42: 5 wax now, 7 in the document; at the renewal it is 7.
+    # 5 wax now, 7 in the document; at the renewal it is 7.
     await shop.billing.call(applied(with_wax()))
     clock = await shop.on_a_clock()
     bought = await shop.buys("wax_flat")

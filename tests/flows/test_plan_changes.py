@@ -151,26 +151,6 @@ async def test_up_at_once_and_down_with_the_period(shop: Shop) -> None:
     assert (await _invoices(shop))[0].total == 4900
 
 
-async def test_three_seats_then_one_then_two_then_three_again(shop: Shop) -> None:
-    # 3 × 10.00 in January and, as nothing waits any more, in February.
-    clock = await shop.on_a_clock(since=day(1, 1))
-    async with shop.feed() as told:
-        team = await _creates(shop, "team_monthly", 3, trial_days=0)
-        await shop.all_applied()
-        for seats in (1, 2):
-            waiting = (await _to_quantity(shop, team, seats, when="period_end")).scheduled_change
-            assert waiting is not None
-            assert waiting.quantity == seats
-        assert (await _to_quantity(shop, team, 3, when="period_end")).scheduled_change is None
-        code, _ = await shop.refused(
-            m.CancelScheduledChange(command_id=fresh_id("back"), subscription_id=team)
-        )
-        assert code == "nothing_scheduled"
-        await shop.lives_until(clock, day(2, 1, 2))
-        assert [invoice.total for invoice in await _invoices(shop)] == [3000, 3000]
-        await _told(told, "changeScheduled", "changeScheduled", "updated", "renewed")
-
-
 async def test_an_offline_team_shrinks_with_its_period(shop: Shop) -> None:
     # Paid outside from 1 January on: 5 seats until the tick of 1 February, then 2.
     await shop.register()

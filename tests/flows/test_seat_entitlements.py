@@ -108,36 +108,6 @@ async def test_members_lose_access_after_grace_until_it_is_paid(shop: Shop) -> N
     assert (await team_of(shop, team.subscription_id)).occupied == 2
 
 
-async def test_unpayable_additional_seats_change_nothing(shop: Shop) -> None:
-    # Two seats at 10.00, then five: 30.00 at once, which the first card refuses and the second pays.
-    await shop.on_a_clock()
-    customer_id = await stripe_customer(shop)
-    team = await opens(shop, 2)
-    shop.saves_card(customer_id, FAILS_LATER_CARD)
-    command = s.ChangeSeatCount(
-        command_id=fresh_id("five"), team_id=team.team_id, quantity=5, when="now", proration="invoice"
-    )
-    code, _ = await shop.refused(command)
-    assert code == "payment_failed"
-    after = await team_of(shop, team.subscription_id)
-    assert after.refused_change is not None
-    assert (after.quantity, after.change, after.refused_change.code) == (2, None, "payment_failed")
-    assert (await shop.subscription()).items[0].quantity == 2
-
-    shop.saves_card(customer_id)
-    again = command.model_copy(update={"command_id": fresh_id("again")})
-    grown = (await shop.billing.call(again)).team
-    assert (grown.quantity, grown.capacity, grown.change, grown.refused_change) == (5, 6, None, None)
-    assert (await shop.subscription()).items[0].quantity == 5
-    await shop.all_applied()
-
-    async def is_invoiced_once() -> bool:
-        page = await shop.billing.ask(m.ListInvoices(customer=shop.acme))
-        return sorted(one.total for one in page.items if one.status == "paid") == [2000, 3000]
-
-    await eventually(is_invoiced_once)
-
-
 async def test_fewer_seats_than_are_taken_are_refused_whoever_is_asked(shop: Shop) -> None:
     # Four seats, three taken beside the owner's free one: three are the fewest.
     await shop.register()

@@ -176,7 +176,7 @@ async def test_a_subscription_paid_outside(shop: Shop) -> None:
 
 
 async def test_thinking_better_of_it(shop: Shop) -> None:
-    # 12: cancelled for the period's end and reactivated: the next month comes and is paid, 49.00 twice.
+    # Cancelled for the period's end and reactivated: the next month comes and is paid, 49.00 twice.
     clock = await shop.on_a_clock()
     async with shop.feed() as told:
         begun = (await shop.billing.call(create(shop))).subscription

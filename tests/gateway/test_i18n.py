@@ -1,18 +1,25 @@
 """Texts of the pages: languages, rejections, and amounts as people read and type them."""
 
+import re
+from datetime import UTC, datetime
+from pathlib import Path
 from string import Formatter
 
 import pytest
 from starlette.requests import Request
 
+from services.gateway.pages.error_messages import in_words
 from services.gateway.pages.forms import amount
-from services.gateway.pages.i18n import LANGUAGES, words_for, words_of
+from services.gateway.pages.i18n import LANGUAGES, Words, words_for, words_of
 from services.gateway.pages.price_text import as_typed, cost_of
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import COMMON_REJECTIONS, Money
 from tallystick.messages.catalog import Price
 
+PAGES = Path("services/gateway/pages")
+EN, DE = words_of("en"), words_of("de")
+NBSP = "\xa0"
 ON_PAGES = (
     subscriptions.StartCheckout,
     subscriptions.CreateSubscription,
@@ -25,6 +32,7 @@ ON_PAGES = (
     subscriptions.PurchaseAddOn,
     subscriptions.CancelAddOn,
     consumables.SetAutoRecharge,
+    seats.AssignSeat,
     seats.AssignSeats,
     seats.ResendInvitation,
     seats.RevokeSeat,
@@ -181,3 +189,50 @@ TIERS: list[dict[str, int | None]] = [
 )
 def test_a_price_is_told_for_the_seats_it_is_for(asked: Price, quantity: int | None, told: str) -> None:
     assert cost_of(asked, words_of("en"), quantity) == told
+
+
+def test_whatever_a_template_says_is_there() -> None:
+    templates = "\n".join(path.read_text() for path in PAGES.glob("templates/**/*.html"))
+    said = set(re.findall(r"""say\("([a-z_.]+)"[,)]""", templates))
+    assert len(said) > 80
+    assert {
+        key for key in said if not any(known == key or known.startswith(f"{key}.") for known in EN.texts)
+    } == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "amount", "currency", "shown"),
+    [
+        (EN, 4900, "eur", "€49.00"),
+        (DE, 4900, "eur", f"49,00{NBSP}€"),
+        (EN, 123456789, "usd", "$1,234,567.89"),
+        (DE, 123456789, "usd", f"1.234.567,89{NBSP}$"),
+        (EN, 500, "jpy", "¥500"),
+        (DE, 500, "jpy", f"500{NBSP}¥"),
+        (EN, 1500, "kwd", f"KWD{NBSP}1.500"),
+        (DE, 1500, "kwd", f"1,500{NBSP}KWD"),
+        (EN, -1500, "eur", "-€15.00"),
+        (DE, 0, "eur", f"0,00{NBSP}€"),
+    ],
+)
+def test_money_has_the_digits_of_its_currency(words: Words, amount: int, currency: str, shown: str) -> None:
+    assert words.money(amount, currency) == shown
+
+
+def test_dates_and_numbers_follow_the_language() -> None:
+    moment = datetime(2026, 12, 6, 23, 30, tzinfo=UTC)
+    assert (EN.date(moment), DE.date(moment)) == ("December 6, 2026", "6. Dezember 2026")
+    assert (EN.number(3000), DE.number(3000)) == ("3,000", "3.000")
+    assert EN.say("team.available", count=1) == "One is free."
+    assert DE.say("team.available", count=0) == "0 sind frei."
+
+
+def test_a_refusal_is_told_in_words_with_its_facts() -> None:
+    refused = ProblemError("seats_in_use", "7 seats are in use.", {"occupied": 7})
+    assert in_words(refused, EN) == "7 seats are taken. Please take back some of them first."
+    assert in_words(refused, DE) == "7 Plätze sind belegt. Bitte entziehen Sie zuerst einige."
+    assert in_words(ProblemError("brand_new", "The service's own words."), DE) == "The service's own words."
+    assert (
+        in_words(ProblemError("brand_new"), EN)
+        == "That was not possible. Please try again, or ask us for help."
+    )

@@ -1,5 +1,6 @@
 """The pages while a service is unavailable: they show the rest and name what is missing."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -52,7 +53,9 @@ async def test_a_form_gets_a_page_even_when_its_own_is_unavailable(
     async with visiting(gateway, shop.acme) as visitor:
         form = await visitor.form("/billing/cancel", "/billing/cancel")
         async with away(gateway, "subscriptions"):
-            answers = [await visitor.http.get("/billing/plans"), await visitor.send("/billing/cancel", form)]
+            answers = await asyncio.gather(
+                visitor.http.get("/billing/plans"), visitor.send("/billing/cancel", form)
+            )
     for answer in answers:
         assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
         assert "Please try again in a moment" in answer.text
@@ -68,10 +71,12 @@ async def test_a_team_that_cannot_be_seen_is_not_taken_for_none(gateway: Gateway
         visiting(gateway, person, READ) as holder,
         away(gateway, "seats"),
     ):
-        page = (await visitor.http.get("/billing")).raise_for_status().text
+        pages = await asyncio.gather(
+            visitor.http.get("/billing"), member.http.get("/billing"), holder.http.get("/my")
+        )
+        page, as_member, own = (answer.raise_for_status().text for answer in pages)
         assert NOT_NOW in section(page, TEAM)
         assert "Change plan" in page
         # It is unknown whether this person manages a team, so team actions are not offered.
-        assert "Change plan" not in (await member.http.get("/billing")).raise_for_status().text
-        own = (await holder.http.get("/my")).raise_for_status().text
+        assert "Change plan" not in as_member
         assert NOT_NOW in section(own, TEAMS)
