@@ -1,4 +1,4 @@
-"""Fixtures every test may use. Servers start only for the tests that ask for them."""
+"""Fixtures for all tests; servers start only for the tests that request them."""
 
 import asyncio
 import os
@@ -12,12 +12,12 @@ import tallystick
 from shared.messaging.service import Service
 from shared.observability.logging_setup import set_up_logs
 from tallystick.messages.catalog import ApplyCatalog, GetCatalog
-from tests.flows.shop import Shop, fresh_id
 from tests.support import servers
 from tests.support.catalogs import example_catalog
 from tests.support.databases import KeptDatabases
 from tests.support.gateway import GatewaySystem, gateway_before
 from tests.support.runtime import Bound, make_template
+from tests.support.shop import Shop, fresh_id
 from tests.support.stack import System, whole_system
 from tests.support.stripe import StripeStandIn, stripe_stand_in
 
@@ -31,13 +31,13 @@ os.environ["SSL_CERT_DIR"] = os.devnull
 set_up_logs("tests", style="console", level="info")
 
 TAKING_LONG = ("tests/sandbox/test_up.py", "tests/fuzz/", "tests/faults/")
-"""First, so that nobody waits for one of them alone at the end."""
+"""First, so that no process waits for one of them alone at the end."""
 SHARING_THE_SYSTEM = ("tests/flows/", "tests/gateway/")
 """Last: once they have started it, the whole system takes some of the processors."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in the order in which all of them take least time together."""
+    """Sort the tests into the order in which the whole run is shortest."""
     items.sort(
         key=lambda item: item.nodeid.startswith(SHARING_THE_SYSTEM) - item.nodeid.startswith(TAKING_LONG)
     )
@@ -141,7 +141,7 @@ def gateway(system: System) -> Iterator[GatewaySystem]:
 
 @pytest.fixture
 async def shop(system: System) -> AsyncIterator[Shop]:
-    """A customer of its own for each test, and everything that the world outside can do."""
+    """A customer of its own for each test, with the client, a browser and Stripe."""
     async with (
         tallystick.connect(system.stack.nats.users["client"]) as billing,
         httpx.AsyncClient(timeout=20) as browser,

@@ -1,4 +1,4 @@
-"""How many seats a second are given away: one by one on one team, against Postgres alone; in batches.
+"""Seats assigned per second: one by one on one team, compared with Postgres alone, and in batches.
 
 The floor is `pgbench` with 16 clients and prepared statements on tables of the same form: each transaction
 finds and locks the team, looks for the address, writes the seat, the team, the inbox row and two events.
@@ -124,7 +124,7 @@ async def _measure(running: Stack) -> dict[str, Any]:
 
 
 async def _assigned_a_second(caller: Client, numbers: "itertools.count[int]", seconds: float) -> float:
-    """Seats given away one by one, with so many requests in flight all the time."""
+    """Return seats assigned per second one by one, with a constant number of requests in flight."""
     assigned, until = 0, time.perf_counter() + seconds
 
     async def assign() -> None:
@@ -142,7 +142,7 @@ async def _assigned_a_second(caller: Client, numbers: "itertools.count[int]", se
 
 
 async def _batched_a_second(caller: Client) -> float:
-    """Seats given away in batches, a few of which are under way at a time."""
+    """Return seats assigned per second in batches, a few of which are in flight."""
     places = asyncio.Semaphore(BATCHES_IN_FLIGHT)
 
     async def assign(batch: int) -> None:
@@ -167,7 +167,7 @@ def _check(answer: bytes) -> dict[str, Any]:
 
 
 def _floor(owner_url: str) -> float:
-    """Transactions a second that `pgbench` makes on its own hot team."""
+    """Return transactions per second of `pgbench` on a hot team of its own."""
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "assign.sql"
         script.write_text(FLOOR_TRANSACTION)

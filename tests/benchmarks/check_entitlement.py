@@ -1,4 +1,4 @@
-"""How many `check_entitlement` requests a second one worker answers, against echoes of the same requests.
+"""`check_entitlement` requests per second of one worker, compared with echoes of the same requests.
 
 The floor is an echo through FastStream, as the other consumers use it; beside it a bare echo of nats-py.
 """
@@ -98,7 +98,7 @@ def _questions() -> list[bytes]:
 
 
 async def _check_answers(connection: Client, bodies: Sequence[bytes]) -> None:
-    """Fast is not enough."""
+    """Check that the answers are right."""
     for body in bodies[:100]:
         answer = json.loads((await connection.request(CHECK, body, timeout=TIMEOUT_SECONDS)).data)
         wanted = int(json.loads(body)["feature"].removeprefix("feature_"))
@@ -107,7 +107,7 @@ async def _check_answers(connection: Client, bodies: Sequence[bytes]) -> None:
 
 
 async def _rate(connection: Client, subject: str, bodies: Sequence[bytes], seconds: float) -> float:
-    """Answers a second, with so many requests in flight all the time."""
+    """Return answers per second with a constant number of requests in flight."""
     answered, until = 0, time.perf_counter() + seconds
 
     async def ask(first: int) -> None:

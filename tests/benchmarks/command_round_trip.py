@@ -1,4 +1,4 @@
-"""How long one caller waits for a command on an idle system, against a bare round trip and a bare commit."""
+"""Latency of a command on an idle system, compared with a bare round trip and a bare commit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How many consumptions a second of one balance, asked for one at a time by 64 callers."""
+"""Consumptions per second of one balance, one at a time by each of 64 callers."""
 
 from statistics import median
 from typing import Any

@@ -1,4 +1,4 @@
-"""How long one caller waits for a consumption on an idle system, against bare round trip and commit."""
+"""Latency of a consumption on an idle system, compared with a bare round trip and a bare commit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How many consumptions a second of one balance, a hundred in a message."""
+"""Consumptions per second of one balance, a hundred in each message."""
 
 from statistics import median
 from typing import Any

@@ -1,4 +1,4 @@
-"""How much slower consuming is with five million entries in the ledger than with none."""
+"""Consumption with five million entries in the ledger, compared with an empty ledger."""
 
 import os
 from statistics import median

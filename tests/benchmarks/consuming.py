@@ -1,4 +1,4 @@
-"""What the benchmarks of consuming share: accounts to draw on, callers, and the floors."""
+"""Shared parts of the consumption benchmarks: balances, callers and floors."""
 
 import asyncio
 import json
@@ -100,7 +100,7 @@ SAMPLE = {
 
 @dataclass(slots=True)
 class Bench:
-    """The service at work, with balances to draw on, and somebody to ask."""
+    """The running service, with balances to draw on and a client."""
 
     running: Stack
     caller: Client
@@ -108,7 +108,7 @@ class Bench:
     numbers: Iterator[int]
 
     async def rate(self, body: Callable[[int], bytes], subject: str, seconds: float = ROUND_SECONDS) -> float:
-        """Answers a second to so many callers, each with one question at a time."""
+        """Return answers per second to this many callers, each with one request at a time."""
         answered, until = 0, time.perf_counter() + seconds
 
         async def ask() -> None:
@@ -129,12 +129,12 @@ class Bench:
         return pgbench(self.running.owner_url, script, seconds)
 
     def one(self, number: int) -> bytes:
-        """A consumption of one unit, from any of the balances."""
+        """Return a consumption of one unit from a random balance."""
         return one(number, self.balances)
 
 
 def one(number: int, balances: int) -> bytes:
-    """A consumption of one unit, from one of so many balances."""
+    """Return a consumption of one unit from one of the balances."""
     consumer = random.randint(1, balances) if balances > 1 else 1
     return orjson.dumps(
         {
@@ -163,7 +163,7 @@ def pgbench(owner_url: str, script: str, seconds: float) -> float:
 
 @contextmanager
 def balances_filled(balances: int) -> Iterator[Stack]:
-    """The service on so many balances with more units than anybody uses."""
+    """Run the service on this many balances with more units than are used."""
     with stack() as running, running.worker("consumables"):
         with psycopg.connect(running.owner_url) as connection:
             connection.execute(FILL.format(balances=balances))

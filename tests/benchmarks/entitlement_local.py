@@ -1,4 +1,4 @@
-"""How many entitlement checks a second one process answers from its local mirror of the bucket."""
+"""Entitlement checks per second of one process from its local mirror of the bucket."""
 
 import asyncio
 import json

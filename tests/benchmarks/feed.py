@@ -1,4 +1,4 @@
-"""How fast committed events reach whoever follows the feed, and how late they are at half that rate."""
+"""How fast committed events reach the feed's consumers, and their delay at half that rate."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Commits events into a service's outbox, as fast as that goes or at a given rate; a process of its own."""
+"""A process that commits events into a service's outbox, as fast as possible or at a given rate."""
 
 import json
 import sys

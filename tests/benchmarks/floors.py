@@ -1,4 +1,4 @@
-"""The floors: what the servers themselves take, measured in the same run as what is built on them."""
+"""The floors: the time of the servers themselves, measured in the same run as the product."""
 
 import asyncio
 import sys

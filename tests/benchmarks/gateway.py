@@ -1,4 +1,4 @@
-"""What the gateway takes on top: its routes against a bare FastAPI route that makes one NATS round trip.
+"""The overhead of the gateway: its routes compared with a bare FastAPI route with one NATS round trip.
 
 The floor asks the bare echo, validates nothing, checks nobody, and returns what it got.
 """

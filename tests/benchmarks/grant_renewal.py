@@ -1,4 +1,4 @@
-"""How fast one tick renews the units of very many seats, with ledger, events and bucket."""
+"""Rate at which one tick renews the units of many seats, with ledger, events and bucket."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from tests.benchmarks.grant_renewal_seats import make_seats
 from tests.benchmarks.ticking import tick_until_done
+from tests.support.due_seat_grants import make_seats
 from tests.support.stack import stack
 
 FEW, MANY = 10_000, 100_000
@@ -57,7 +57,7 @@ def run() -> dict[str, Any]:
 
 
 def _floor(owner_url: str) -> float:
-    """Grants a second if one were no more than a balance's update and a row of the weight of an event."""
+    """Return grants per second if each were one update of a balance and one row of the size of an event."""
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute(
             "CREATE TABLE floor_balances (account text PRIMARY KEY, remaining bigint, version bigint)"

@@ -1,4 +1,4 @@
-"""How fast one tick renews very many offline subscriptions, with an event each that the relay publishes."""
+"""Rate at which one tick renews many offline subscriptions, with one published event each."""
 
 import asyncio
 import time
@@ -73,7 +73,7 @@ def run() -> dict[str, Any]:
 
 
 async def _make(running: Stack) -> None:
-    """One offline subscription through the front door, and its like for everybody else."""
+    """Create one offline subscription by a command, and copies of it in the tables."""
     customer = Customer(type="user", id="template")
     async with tallystick.connect(running.nats.users["client"]) as billing:
         await billing.call(ApplyCatalog(command_id="catalog", catalog=example_catalog()))
@@ -92,7 +92,7 @@ async def _make(running: Stack) -> None:
 
 
 def _floor(owner_url: str) -> float:
-    """Rows a second of an update and an event each, in batches, with nothing to think about."""
+    """Return rows per second of one update and one event each, in batches and without any logic."""
     payload = b"x" * 1_500
     with psycopg.connect(owner_url, autocommit=True, prepare_threshold=0) as connection:
         connection.execute("CREATE TABLE floor_renewal (id text PRIMARY KEY, version bigint, body text)")

@@ -1,4 +1,4 @@
-"""One tick for very many rows: how long its job works on them, and how large its worker grows."""
+"""One tick for many rows: the duration of its job and the memory of its worker."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What one tick took."""
+    """Duration and memory of one tick."""
 
     seconds: float
     peak_mib: float

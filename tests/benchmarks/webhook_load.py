@@ -92,7 +92,7 @@ def request(path: str, secret: str, number: int) -> bytes:
 
 @dataclass(slots=True)
 class Tally:
-    """What the connections saw."""
+    """Results of all connections."""
 
     requests: Iterator[bytes]
     until: float

@@ -7,9 +7,8 @@ import pytest
 from nats.aio.client import Client as NatsClient
 
 import tallystick
-from sandbox.managed_process import Child
-from sandbox.nats import Nats
 from tests.support import servers
+from tests.support.client import OwnNats
 
 
 @pytest.fixture
@@ -21,37 +20,17 @@ async def provisioned(nats_server: servers.NatsServer) -> servers.NatsServer:
 
 @pytest.fixture
 async def client(provisioned: servers.NatsServer) -> AsyncIterator[tallystick.Client]:
-    """A client as another team would have it."""
+    """A client with the rights of another team's service."""
     async with tallystick.connect(provisioned.users["client"], name="test") as client:
         yield client
 
 
 @pytest.fixture
 async def admin(provisioned: servers.NatsServer) -> AsyncIterator[NatsClient]:
-    """A connection that may do everything, standing in for the services."""
+    """A connection with all rights, in place of the services."""
     connection = await nats.connect(provisioned.url, inbox_prefix="_INBOX_admin")
     yield connection
     await connection.close()
-
-
-class OwnNats:
-    """A NATS that the test may kill and start again."""
-
-    def __init__(self, server: Nats, child: Child) -> None:
-        self.server = server
-        self._child = child
-
-    def kill(self) -> None:
-        """Stop it, as a machine that goes down."""
-        self._child.kill()
-
-    def start(self) -> None:
-        """Start it again on the same files."""
-        self._child = self.server.start(self.server.store.parent / "log")
-
-    def end(self) -> None:
-        """Stop what the test left running."""
-        self._child.stop()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Dead letters as they are shown: whatever is in them."""
+"""How dead letters are displayed, whatever they contain."""
 
 import json
 from typing import Any
@@ -33,5 +33,5 @@ def test_json_is_shown_as_json(body: bytes) -> None:
         (b"", ""),
     ],
 )
-def test_what_could_not_be_written_as_json_again_is_shown_as_text(body: bytes, text: str) -> None:
+def test_a_body_that_is_no_json_is_shown_as_text(body: bytes, text: str) -> None:
     assert shown(body) == text

@@ -12,8 +12,7 @@ from nats.aio.client import Client as NatsClient
 
 import tallystick
 from tallystick.messages.base import Customer
-from tests.client.conftest import OwnNats
-from tests.client.helpers import eventually
+from tests.support.client import OwnNats, eventually
 from tests.support.servers import described
 
 ACME = Customer(type="organization", id="acme")
@@ -44,7 +43,7 @@ async def test_the_mirror_is_full_once_entered(client: tallystick.Client, admin:
         assert last.quantity == 2_499
 
 
-async def test_a_bucket_that_is_being_written_while_the_mirror_fills_arrives_completely(
+async def test_writes_during_the_initial_fill_all_reach_the_mirror(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
     writing = asyncio.gather(
@@ -140,7 +139,7 @@ async def test_of_a_value_that_cannot_be_read_the_one_before_is_kept(
         assert mirror.problems == {}
 
 
-async def test_what_cannot_be_read_from_the_beginning_allows_nothing_and_is_named(
+async def test_an_unreadable_entry_allows_nothing_and_is_named(
     client: tallystick.Client, admin: NatsClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "tallystick")  # the command line, in the same process, has it quieter
@@ -194,7 +193,7 @@ async def test_a_quiet_mirror_stays_fresh_and_says_so(client: tallystick.Client)
         assert mirror.pending == 0
 
 
-async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(own_nats: OwnNats) -> None:
+async def test_the_mirror_is_complete_after_an_outage(own_nats: OwnNats) -> None:
     await described(own_nats.server).provision()
     admin = await nats.connect(own_nats.server.url("admin"))
     await put(admin, "user_1.exports")
@@ -211,7 +210,7 @@ async def test_after_an_outage_nothing_is_missing_and_nothing_deleted_is_left(ow
         await eventually(lambda: mirror.age_seconds > 1, "the mirror to notice its age")
         own_nats.start()
         admin = await nats.connect(own_nats.server.url("admin"))
-        # Removed without leaving a marker, as happens to markers that are purged while nobody listens.
+        # Removed without a marker, as when markers are purged while no watcher is connected.
         # First of the original: from there the copy may still be fetching what the outage cost it.
         readers = await nats.connect(own_nats.server.url("readers"), inbox_prefix="_INBOX_readers")
         for purging in (admin, readers):

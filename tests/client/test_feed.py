@@ -1,4 +1,4 @@
-"""The change feed: delivered, remembered, checked for gaps, over restarts."""
+"""The change feed: delivery, saved positions, gap checks and restarts."""
 
 import asyncio
 import json
@@ -13,9 +13,8 @@ import tallystick
 from tallystick.client.feed import ACK_WAIT_SECONDS
 from tallystick.client.feed_events import FeedEvent
 from tallystick.messages.subscriptions import SubscriptionEvent
-from tests.client.conftest import OwnNats
-from tests.client.helpers import emit, eventually, subscription_event
 from tests.support import waiting
+from tests.support.client import OwnNats, emit, eventually, subscription_event
 from tests.support.servers import NatsServer, described
 
 
@@ -54,7 +53,7 @@ async def test_an_event_arrives_parsed_with_its_place(client: tallystick.Client,
     assert event.model.subscription.status == "active"
 
 
-async def test_an_entity_this_version_does_not_know_arrives_without_a_model(
+async def test_an_unknown_entity_arrives_without_a_model(
     client: tallystick.Client, admin: NatsClient
 ) -> None:
     async with client.events() as feed:
@@ -186,7 +185,7 @@ async def test_gaps_are_natural_where_events_are_chosen_by_name(
     assert [event.gap for event in events] == [None, None]
 
 
-async def test_events_handed_out_slowly_are_given_back_before_they_expire(
+async def test_slowly_consumed_events_are_returned_before_they_expire(
     client: tallystick.Client, admin: NatsClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()

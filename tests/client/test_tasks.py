@@ -1,4 +1,4 @@
-"""Ending what runs in the background, also where the cancellation gets lost."""
+"""Cancelling background tasks, even where a cancellation gets lost."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ async def asks_for_ever(answers: list[asyncio.Future[None]]) -> None:
 
 
 async def goes_on_once(cancelled: list[int]) -> None:
-    """Overhear the first cancellation."""
+    """Ignore the first cancellation."""
     while True:
         try:
             await asyncio.sleep(60)
@@ -31,7 +31,7 @@ async def breaks() -> None:
     raise ValueError("broken")
 
 
-async def test_a_task_that_overhears_its_cancellation_is_cancelled_again(
+async def test_a_task_that_ignores_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tasks, "CANCELLED_AGAIN_SECONDS", 0.05)

@@ -16,7 +16,7 @@ STOP = re.compile(r"^\d+\. \[`(?P<shown>[^`]+)`\]\(\.\./\.\./(?P<path>[^)]+)\) \
 
 
 class Most(NamedTuple):
-    """What a reader of one way is asked to do at most."""
+    """The most files and visits that one way may need."""
 
     files: int
     opened_again: int

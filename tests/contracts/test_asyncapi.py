@@ -1,4 +1,4 @@
-"""The AsyncAPI document: whole, true to the messages, and the one that is stored."""
+"""The AsyncAPI document is complete, matches the messages, and equals the stored file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT202012
 from tallystick.asyncapi import document, rendered
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
 from tallystick.subjects import Subjects
-from tests.contracts import golden
+from tests.support import golden
 
 STORED = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 DOCUMENT = document()
@@ -23,7 +23,7 @@ REGISTRY: Registry[Any] = Registry().with_resource(
 
 
 def at(reference: str) -> Any:
-    """What a reference within the document leads to."""
+    """Resolve a reference within the document."""
     found: Any = DOCUMENT
     for step in reference.removeprefix("#/").split("/"):
         found = found[step.replace("~1", "/").replace("~0", "~")]
@@ -44,7 +44,7 @@ def references(part: Any) -> Iterator[str]:
 
 
 def problems(message: str, body: Any) -> list[str]:
-    """What the document's schema for a message finds wrong with a body."""
+    """Return the errors of a body against the document's schema for a message."""
     payload = at(f"#/components/messages/{message}")["payload"]
     schema = {"$ref": f"urn:asyncapi{payload['$ref']}"}
     return [error.message for error in Draft202012Validator(schema, registry=REGISTRY).iter_errors(body)]

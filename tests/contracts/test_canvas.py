@@ -1,4 +1,4 @@
-"""The service canvases say what the code does, and the code does what NATS lets it."""
+"""The service canvases match the code, and the code matches the NATS permissions."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_service_may_send_the_commands_it_sends(service: Service) -> None:
     assert sent <= set(canvas.service_subjects(service.name))
 
 
-def test_a_canvas_shows_commands_questions_jobs_streams_and_tables() -> None:
+def test_a_canvas_lists_messages_jobs_streams_and_tables() -> None:
     page = canvas.canvas(webhooks)
     ingress = "BILLING_WEBHOOKS | `tunnel.incoming-webhook-events.stripe` | `nats_ingress`"
     for line in (

@@ -1,4 +1,4 @@
-"""Every message keeps its form: what was written once is still taken and still looks the same."""
+"""Compatibility of every message: the stored examples are still accepted and still look the same."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from tallystick.messages import COMMANDS, EVENTS, QUESTIONS
 from tallystick.messages.base import Request
 from tallystick.subjects import Subjects
-from tests.contracts import golden
+from tests.support import golden
 
 ASKED: dict[str, type[Request[Any]]] = {
     f"{service}.{name}": model for (service, name), model in (COMMANDS | QUESTIONS).items()
@@ -18,11 +18,11 @@ FED = {f"feed.{entity}V{version}": model for (entity, version), model in EVENTS.
 
 
 def parsed_and_written(model: type[BaseModel], document: dict[str, Any]) -> Any:
-    """What becomes of a document that is read and written again, with the fields it did not have left out."""
+    """Parse a document and write it again, without the fields that it did not have."""
     return json.loads(model.model_validate_json(json.dumps(document)).model_dump_json(exclude_unset=True))
 
 
-def test_every_message_has_an_example_and_every_example_a_message() -> None:
+def test_messages_and_examples_match_one_to_one() -> None:
     assert golden.names() == set(ASKED) | set(FED)
 
 

@@ -1,4 +1,4 @@
-"""What the guides list is what there is: settings, Stripe's event types, files and commands."""
+"""The guides list the settings, Stripe event types, files and commands that exist."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_every_setting_is_listed_and_no_other() -> None:
     }
 
 
-def test_every_stripe_event_that_is_applied_is_listed_and_no_other() -> None:
+def test_the_guide_lists_exactly_the_applied_stripe_events() -> None:
     listed = re.findall(r"^[a-z_]+(?:\.[a-z_]+)+$", (GUIDES / "stripe.md").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(APPLIED_EVENT_TYPES)
 

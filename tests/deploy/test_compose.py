@@ -1,4 +1,4 @@
-"""Holds docker-compose.yml and the Dockerfile against the services, ports, settings, commands there are."""
+"""docker-compose.yml and the Dockerfile, compared with the services, ports, settings and commands."""
 
 import importlib.util
 import os
@@ -62,9 +62,7 @@ def test_a_worker_runs_its_own_module_as_itself(services: dict[str, Any], worker
 
 
 @pytest.mark.parametrize("worker", WORKERS)
-def test_a_worker_waits_for_provisioning_and_stops_in_its_own_time(
-    services: dict[str, Any], worker: str
-) -> None:
+def test_a_worker_waits_for_provisioning_and_stops_gracefully(services: dict[str, Any], worker: str) -> None:
     container = services[worker]
     assert container["depends_on"] == {"provision": {"condition": "service_completed_successfully"}}
     assert container["restart"] == "unless-stopped"
@@ -117,7 +115,7 @@ def nats_configuration() -> str:
     return (ROOT / "deploy" / "nats.conf").read_text()
 
 
-def test_the_file_of_passwords_that_the_guide_makes_has_all_that_must_be_set(tmp_path: Path) -> None:
+def test_the_guides_password_file_sets_every_required_variable(tmp_path: Path) -> None:
     guide = (ROOT / "deploy" / "README.md").read_text()
     script = guide.partition("```sh\n")[2].partition("```")[0]
     (tmp_path / "openssl").write_text("#!/bin/sh\necho 0123456789abcdef\n")
@@ -146,12 +144,12 @@ def test_what_is_mounted_exists_and_is_used(services: dict[str, Any]) -> None:
         assert used or (configuration == "nats.conf" and included)
 
 
-def test_postgres_and_nats_speak_tls_alone_with_certificates_made_before(services: dict[str, Any]) -> None:
+def test_postgres_and_nats_accept_tls_only(services: dict[str, Any]) -> None:
     made = services["certificates"]
     assert made["command"][:3] == ["python", "deploy/certificates.py", "/certificates"]
     assert (ROOT / "deploy" / "certificates.py").is_file()
     assert made["cap_add"] == ["CHOWN"]
-    # The authority's key is in nobody else's reach.
+    # Only the owner can read the authority's key.
     for name, container in services.items():
         mounted = [one.partition(":")[0] for one in container.get("volumes", [])]
         assert ("certificate_authority" in mounted) == (name == "certificates"), name

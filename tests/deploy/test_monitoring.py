@@ -1,4 +1,4 @@
-"""Holds the alert rules and the dashboard against the metrics and workers that exist."""
+"""The alert rules and the dashboard, compared with the existing metrics and workers."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Who may say and hear what on NATS, each right and each denial tried on a server with `deploy/nats.conf`."""
+"""NATS permissions: each right and each denial is tried on a server with `deploy/nats.conf`."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from sandbox.nats import DEPLOY_CONFIGURATION, users
 from services.gateway.dead_letters import INTERNAL_COMMANDS
 from shared.operations.jetstream_layout import load_layout
-from tests.deploy.nats_users import acting_as, plain_connection
+from tests.support.nats_permissions import acting_as, plain_connection
 from tests.support.servers import NatsServer
 from tests.support.waiting import eventually
 
@@ -40,7 +40,7 @@ BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "c
 
 @pytest.fixture
 def any_server(nats_session: NatsServer) -> NatsServer:
-    """A NATS with the product's users; a refusal does not depend on what streams there are."""
+    """A NATS with the product's users; a denial does not depend on the streams that exist."""
     if not nats_session.has_users:
         pytest.skip("NATS_URL leads to a server whose users' passwords are not set")
     return nats_session
@@ -90,9 +90,7 @@ async def test_requests_are_heard_by_the_service_they_are_for_alone(
 
 
 @pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
-async def test_commands_ticks_webhooks_and_stripe_events_are_not_overheard(
-    any_server: NatsServer, user: str
-) -> None:
+async def test_nobody_else_reads_commands_ticks_or_webhooks(any_server: NatsServer, user: str) -> None:
     async with acting_as(any_server, user) as actor:
         for subject in ("commands", "ticks", "schedules", "stripe_events", "dead_letters"):
             assert not await actor.may_subscribe(f"billing.{subject}.>"), subject
@@ -125,9 +123,7 @@ def test_every_provisioned_consumer_has_an_owner_here() -> None:
 
 
 @pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
-async def test_a_consumer_is_pulled_and_acknowledged_by_its_owner_alone(
-    any_server: NatsServer, user: str
-) -> None:
+async def test_only_its_owner_pulls_and_acknowledges_a_consumer(any_server: NatsServer, user: str) -> None:
     async with acting_as(any_server, user) as actor:
         for (stream, consumer), owner in CONSUMER_OWNERS.items():
             own = user == owner
@@ -136,9 +132,7 @@ async def test_a_consumer_is_pulled_and_acknowledged_by_its_owner_alone(
 
 
 @pytest.mark.parametrize("user", EVERYBODY_BUT_ADMIN)
-async def test_streams_and_private_consumers_are_changed_by_admin_alone(
-    any_server: NatsServer, user: str
-) -> None:
+async def test_only_admin_changes_streams_and_private_consumers(any_server: NatsServer, user: str) -> None:
     async with acting_as(any_server, user) as actor:
         for stream in ("BILLING_COMMANDS", "BILLING_CHANGE_FEED", "KV_billing_entitlements"):
             for verb in ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE"):
@@ -241,7 +235,7 @@ async def test_webhooks_come_from_the_ingress_alone(any_server: NatsServer) -> N
             assert await actor.may_publish(WEBHOOK_SUBJECT) == (user == "ingress"), user
 
 
-async def test_ticks_come_from_the_clock_alone_and_schedules_from_nobody(any_server: NatsServer) -> None:
+async def test_only_the_clock_sends_ticks_and_nobody_schedules(any_server: NatsServer) -> None:
     for user in EVERYBODY_BUT_ADMIN:
         async with acting_as(any_server, user) as actor:
             assert await actor.may_publish("billing.ticks.webhooks.reconcile") == (user == "clock"), user
@@ -271,7 +265,7 @@ def test_the_gateway_knows_which_commands_it_may_not_send_back() -> None:
     assert set(INTERNAL_COMMANDS) == set(re.findall(r'"billing\.commands\.(\w+\.\w+)"', denied))
 
 
-async def test_the_gateway_asks_and_sends_back_commands_but_speaks_for_no_service(
+async def test_the_gateway_may_ask_and_retry_but_not_answer(
     any_server: NatsServer,
 ) -> None:
     async with acting_as(any_server, "gateway") as actor:
@@ -364,8 +358,10 @@ async def test_readers_get_and_watch_the_buckets(server: NatsServer, user: str) 
     entry = await watcher.updates(timeout=2)  # type: ignore[no-untyped-call]
     assert entry.key == "user_7.products"
     await watcher.stop()  # type: ignore[no-untyped-call]
+    hasty = await reader.jetstream(timeout=1).key_value("billing_entitlements")
     with pytest.raises(NatsTimeout):
-        await bucket.put("user_7.products", b"a million")
+        await hasty.put("user_7.products", b"a million")
+    assert (await bucket.get("user_7.products")).value == b"ten"
     await reader.close()
 
 
@@ -404,7 +400,7 @@ async def test_the_clock_knows_that_its_tick_is_stored(server: NatsServer) -> No
 
 
 async def test_a_reader_cannot_change_how_a_service_follows_the_feed(server: NatsServer) -> None:
-    """Who may make consumers on a stream may change others' there; services follow a stream of their own."""
+    """A right to create consumers covers all of a stream, so services follow a stream of their own."""
     for user in ("client", "monitor"):
         async with acting_as(server, user) as actor:
             for name in ("CREATE", "DURABLE.CREATE", "DELETE", "MSG.NEXT"):

@@ -1,4 +1,4 @@
-"""Workers and servers die while accounts use units up and buy more; nobody pays twice, nor for nothing."""
+"""Workers and servers are killed during recharges: each charge has exactly one grant, and the reverse."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ USES = 45
 VICTIMS = ("consumables", "subscriptions", "nats", "consumables", "postgres", "subscriptions", "consumables")
 PAUSE_SECONDS = (0.5, 3.0)
 CALL_SECONDS = 120.0
-"""Longer than any outage the test makes: whoever keeps asking gets an answer in the end."""
+"""Longer than any outage in the test: a client that keeps asking gets an answer."""
 SETTLED_WITHIN_SECONDS = 120.0
 PRICE = 1500
 QUANTITY = 10
@@ -53,14 +53,14 @@ CATALOG: dict[str, Any] = {
 
 @pytest.fixture
 def system() -> Iterator[System]:
-    """Everything there is to kill."""
+    """A system whose processes the test may kill."""
     with whole_system() as running:
         yield running
 
 
 @dataclass(slots=True)
 class Buyer:
-    """A customer who uses units up, one after the other."""
+    """A customer who consumes units one at a time."""
 
     billing: tallystick.Client
     customer: Customer
@@ -69,11 +69,11 @@ class Buyer:
 
     @property
     def account(self) -> str:
-        """Their own."""
+        """The customer's own account."""
         return f"customer:{self.customer.token}"
 
     async def prepare(self, client: stripe.StripeClient) -> None:
-        """Subscribe, save a card, and have units bought whenever less than five are left."""
+        """Subscribe, save a card, and set a rule that recharges below five units."""
         name = self.customer.id
         register = m.RegisterCustomer(
             command_id=f"register {name}", customer=self.customer, email="a@example.com"
@@ -101,7 +101,7 @@ class Buyer:
         )
 
     async def live(self) -> None:
-        """Use units one by one; each is asked for until there is an answer."""
+        """Consume units one by one; each command is retried until it has an answer."""
         tries = 0
         while self.used < USES:
             tries += 1
@@ -119,12 +119,12 @@ class Buyer:
                 self.used += 1
 
     async def recharges(self) -> list[c.RechargeSnapshot]:
-        """All of them."""
+        """Return all recharges of the account."""
         question = c.ListRecharges(account=self.account, limit=200)
         return (await self.billing.ask(question, deadline_seconds=CALL_SECONDS)).items
 
     async def is_settled(self) -> bool:
-        """Whether nothing is being bought any more."""
+        """Return whether no recharge is pending."""
         return all(one.status == "paid" for one in await self.recharges())
 
     async def _has_units(self) -> bool:
@@ -133,7 +133,7 @@ class Buyer:
 
 
 @pytest.mark.timeout(420)
-async def test_whatever_dies_each_recharge_is_paid_once_and_granted_once(system: System) -> None:
+async def test_after_any_kill_each_recharge_is_paid_and_granted_once(system: System) -> None:
     client = stripe.StripeClient(STRIPE_KEY, base_addresses={"api": system.stripe_url})
     running = system.stack
     async with tallystick.connect(running.nats.users["client"]) as billing:

@@ -1,4 +1,4 @@
-"""Catalogs as people apply them, and what Stripe has of them afterwards."""
+"""Applying catalogs, and the products and prices in Stripe afterwards."""
 
 import copy
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from tallystick.messages import catalog as c
 from tallystick.messages import subscriptions as m
 from tallystick.subjects import CATALOG_TOKEN
-from tests.flows.shop import Shop, fresh_id
 from tests.support.catalogs import example_catalog
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 NOTHING = c.CatalogChanges()
@@ -19,7 +19,7 @@ def applied(document: dict[str, Any]) -> c.ApplyCatalog:
 
 
 def with_wax(name: str = "Sealing wax") -> dict[str, Any]:
-    """The example with one product more: 3.00 a month, or 8.00 for the first ten and 5.00 from there."""
+    """The example with one more product: 3.00 a month, or 8.00 for the first ten and 5.00 for others."""
     document = copy.deepcopy(example_catalog())
     price = {"currency": "eur", "interval": "month"}
     tiers = [{"up_to": 10, "unit_amount": 800}, {"up_to": None, "unit_amount": 500}]
@@ -39,7 +39,7 @@ def with_wax(name: str = "Sealing wax") -> dict[str, Any]:
     return document
 
 
-async def test_the_example_is_in_stripe_and_applying_it_again_changes_nothing(shop: Shop) -> None:
+async def test_applying_the_example_again_changes_nothing_in_stripe(shop: Shop) -> None:
     found = (await shop.billing.ask(c.GetCatalog())).catalog
     document = example_catalog()
     assert [product.code for product in found.products] == [item["code"] for item in document["products"]]
@@ -119,7 +119,7 @@ async def test_an_archived_plan_goes_on_for_those_who_have_it(shop: Shop) -> Non
 
 
 async def test_tiers_that_cannot_be_are_refused_by_name(shop: Shop) -> None:
-    # 3: a gap is impossible to write down, an overlap, an unbounded tier too early, a fraction of a cent.
+    # A gap is impossible to write down, an overlap, an unbounded tier too early, a fraction of a cent.
     before = (await shop.billing.ask(c.GetCatalog())).catalog
     for tiers, index in (
         ([{"up_to": 5, "unit_amount": 10}, {"up_to": 5, "unit_amount": 8}], 1),
@@ -140,21 +140,8 @@ async def test_tiers_that_cannot_be_are_refused_by_name(shop: Shop) -> None:
     assert "wax" not in {product.name for product in shop.stripe.v1.products.list({"limit": 100}).data}
 
 
-async def test_the_money_of_a_price_cannot_change(shop: Shop) -> None:
-    document = example_catalog()
-    essential = next(item for item in document["products"] if item["code"] == "essential")
-    essential["prices"][0]["unit_amount"] = 5900
-    code, details = await shop.refused(applied(document))
-    assert code == "price_immutable"
-    assert [(problem["price"], problem["fields"]) for problem in details] == [
-        ("essential_monthly", ["unit_amount"])
-    ]
-    price = shop.stripe.v1.prices.list({"lookup_keys": ["essential_monthly"]}).data[0]
-    assert price.unit_amount == 4900
-
-
-async def test_an_edit_reaches_a_running_subscription_with_its_next_period(shop: Shop) -> None:
-    # 42: 5 wax now, 7 in the document; at the renewal it is 7.
+async def test_a_catalog_edit_applies_from_the_next_period(shop: Shop) -> None:
+    # 5 wax now, 7 in the document; at the renewal it is 7.
     await shop.billing.call(applied(with_wax()))
     clock = await shop.on_a_clock()
     bought = await shop.buys("wax_flat")

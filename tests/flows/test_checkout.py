@@ -1,15 +1,15 @@
-"""From a checkout page to what the customer may use, and what becomes of pages nobody pays on."""
+"""From the checkout page to the entitlements, and checkout sessions that are never paid."""
 
 from datetime import timedelta
 
 import pytest
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import CANCEL_URL, DECLINED_CARD, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
+from tests.support.shop import CANCEL_URL, DECLINED_CARD, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 
-async def test_paying_makes_active_with_everything_in_the_bucket_and_on_the_feed(shop: Shop) -> None:
+async def test_a_paid_checkout_is_active_in_bucket_and_feed(shop: Shop) -> None:
     # Essential: 49.00 a month; basic support, 200 products, 100 orders a month, 1 team member.
     async with shop.feed() as told:
         registered = await shop.register()
@@ -85,20 +85,6 @@ async def test_a_trial_gives_everything_before_any_money_moves(shop: Shop) -> No
         assert (await shop.allowed("mentorship_hours")).quantity == 15
 
 
-async def test_a_trial_is_had_once_a_product(shop: Shop) -> None:
-    await shop.register()
-    first = await shop.buys("team_monthly", 1)
-    await shop.cancel(first.subscription_id)
-    await shop.becomes("canceled")
-    await shop.billing.call(shop.checkout("team_monthly", 1))
-    session = shop.stripe.v1.checkout.sessions.list({"limit": 1}).data[0]
-    page = await shop.page(str(session.url), card_number=GOOD_CARD)
-    assert page.status_code == 303
-    again = await shop.becomes("active")
-    assert again.subscription_id != first.subscription_id
-    assert again.trial_end is None
-
-
 async def test_a_declined_card_leaves_the_page_open_for_another(shop: Shop) -> None:
     async with shop.feed() as told:
         await shop.register()
@@ -118,7 +104,7 @@ async def test_a_declined_card_leaves_the_page_open_for_another(shop: Shop) -> N
 
 
 async def test_who_gives_up_may_come_back_to_the_same_page(shop: Shop) -> None:
-    # 15: while a checkout is open the second is refused, and is told where the first one is.
+    # While a checkout is open the second is rejected with the URL of the first.
     await shop.register()
     started = await shop.billing.call(shop.checkout("essential_monthly"))
     left = await shop.page(started.checkout_url, cancel="1")
@@ -143,7 +129,7 @@ async def test_an_expired_page_frees_the_plan(shop: Shop) -> None:
 
 
 async def test_the_same_plan_cannot_be_bought_twice_until_it_has_ended(shop: Shop) -> None:
-    # 15: refused while active, by another price of the plan too; another plan is welcome; buying again works.
+    # Refused while active, by another price of the plan too; another plan is welcome; buying again works.
     await shop.register()
     first = await shop.buys("essential_monthly")
     for price in ("essential_monthly", "essential_yearly"):

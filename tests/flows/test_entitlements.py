@@ -1,11 +1,11 @@
-"""What customers may use, as other services see it: in the bucket, in a local mirror, and on the feed."""
+"""Entitlements as other services see them: in the bucket, in a local mirror, and on the feed."""
 
 from functools import partial
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, Told, fresh_id
-from tests.flows.test_subscriptions import subscribe_for_free
+from tests.support.shop import Shop, Told, fresh_id
+from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
 
 FRESH_WITHIN_SECONDS = 1.0

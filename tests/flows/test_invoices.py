@@ -3,7 +3,7 @@
 from typing import Any
 
 from tallystick.messages import subscriptions as m
-from tests.flows.shop import GOOD_CARD, Shop
+from tests.support.shop import GOOD_CARD, Shop
 from tests.support.waiting import eventually
 
 

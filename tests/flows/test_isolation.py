@@ -1,4 +1,4 @@
-"""What is malformed, huge or hostile is its sender's problem alone (46)."""
+"""Malformed, huge or hostile messages affect only their sender."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ from sandbox.stripe.deliveries import signature
 from tallystick.messages import catalog as c
 from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks as w
-from tests.flows.shop import Shop, fresh_id
-from tests.flows.test_ways_in import WAYS
+from tests.support.shop import Shop, fresh_id
+from tests.support.shop_steps import WAYS
 from tests.support.stack import WEBHOOK_SECRET
 from tests.support.waiting import eventually
 
@@ -87,9 +87,10 @@ BAD += [("create_subscription", name, _order(items)) for name, items in BAD_ORDE
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_bad_messages_are_refused_and_their_neighbours_do_not_wait(shop: Shop, way: str) -> None:
+async def test_bad_messages_do_not_delay_their_neighbours(shop: Shop, way: str) -> None:
     # Five times all of them, pouring in while a customer registers, subscribes and cancels.
     await shop.register()
+    await shop.all_applied()
     tables = ("subscriptions.inbox", "subscriptions.customers", "webhooks.inbox")
     before = [await shop.rows(table) for table in tables]
     refusals = asyncio.create_task(_pour(shop, way))
@@ -110,7 +111,7 @@ async def test_bad_messages_are_refused_and_their_neighbours_do_not_wait(shop: S
 
 
 @pytest.mark.parametrize("way", ["http", "nats"])
-async def test_bad_webhooks_are_refused_and_their_neighbours_are_stored(shop: Shop, way: str) -> None:
+async def test_bad_webhooks_do_not_keep_others_from_being_stored(shop: Shop, way: str) -> None:
     stored = await shop.rows("webhooks.stripe_events")
     told = await shop.rows("webhooks.outbox")
     neighbours = [_event() for _ in range(len(BAD_EVENTS))]
@@ -126,7 +127,7 @@ async def test_bad_webhooks_are_refused_and_their_neighbours_are_stored(shop: Sh
     await _nothing_is_left(shop, "BILLING_WEBHOOKS", "webhooks-ingress")
 
 
-async def test_an_event_that_cannot_be_applied_is_kept_and_holds_up_nobody(shop: Shop) -> None:
+async def test_an_event_that_cannot_be_applied_delays_nobody(shop: Shop) -> None:
     # Signed by Stripe's own secret, for a customer we know, and not what a subscription looks like.
     registered = await shop.register()
     base = {"id": "sub_broken", "object": "subscription", "customer": registered.stripe_customer_id}
@@ -215,7 +216,7 @@ BAD_EVENTS = {
 
 
 async def _pour(shop: Shop, way: str) -> list[tuple[str, str]]:
-    """Send all that is bad, again and again; name and error code of each."""
+    """Send all bad messages repeatedly; return name and error code of each."""
     if way == "requests":
         return [pair for _ in range(ROUNDS) for pair in await asyncio.gather(*map(_asker(shop), BAD))]
     connection = shop.billing.connection.nats
@@ -246,7 +247,7 @@ def _asker(shop: Shop) -> Any:
 
 
 async def _hand_in(shop: Shop, way: str, payload: bytes, status: int) -> None:
-    """Give a payload to the ingress, signed as Stripe signs."""
+    """Post a payload with a Stripe signature to the ingress."""
     header = signature(WEBHOOK_SECRET, payload.decode(), int(time.time()))
     if way == "http":
         assert await shop.posts(payload, **{"Stripe-Signature": header}) == status, payload[:100]
@@ -264,7 +265,7 @@ async def _stored(shop: Shop, event_id: str) -> w.StoredEventWithPayload:
 
 
 async def _nothing_is_left(shop: Shop, stream: str, consumer: str) -> None:
-    """Every message was settled with its first delivery: none waits, none is tried again."""
+    """Check that every message was settled at its first delivery and none is pending."""
     monitor = await nats.connect(shop.system.stack.nats.users["monitor"])
 
     async def settled() -> bool:

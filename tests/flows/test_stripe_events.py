@@ -1,4 +1,4 @@
-"""Stripe's events: late, twice, in any order, lost, forged, or about somebody nobody knows yet."""
+"""Stripe events: late, repeated, in any order, lost, forged, or about an unknown customer."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import pytest
 from sandbox.stripe.deliveries import signature
 from tallystick.messages import subscriptions as m
 from tallystick.messages import webhooks as w
-from tests.flows.shop import GOOD_CARD, Shop, fresh_id
+from tests.support.shop import GOOD_CARD, Shop, fresh_id
 from tests.support.stack import WEBHOOK_SECRET
 from tests.support.waiting import eventually
 
@@ -44,7 +44,7 @@ async def test_events_out_of_order_and_doubled_lead_to_the_same_end(shop: Shop, 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["as it was", "the other way round"])
 async def test_created_and_updated_of_one_second_end_active(shop: Shop, order: tuple[int, int]) -> None:
-    # 18: created (incomplete) and updated (active) in the same second.
+    # Created (incomplete) and updated (active) in the same second.
     events = await _lost(shop, _pays_an_incomplete_subscription)
     created = next(event for event in events if event["type"] == "customer.subscription.created")
     updated = next(event for event in reversed(events) if event["type"] == "customer.subscription.updated")
@@ -65,7 +65,7 @@ async def test_created_and_updated_of_one_second_end_active(shop: Shop, order: t
 
 @pytest.mark.parametrize("gap_seconds", [0, 5])
 async def test_deleted_before_updated_stays_ended(shop: Shop, gap_seconds: int) -> None:
-    # 18: in the same second as well as where the late update has the later time stamp.
+    # In the same second as well as where the late update has the later time stamp.
     events = await _lost(shop, _begins_and_ends)
     created = next(event for event in events if event["type"] == "customer.subscription.created")
     deleted = next(event for event in events if event["type"] == "customer.subscription.deleted")
@@ -87,7 +87,7 @@ async def test_deleted_before_updated_stays_ended(shop: Shop, gap_seconds: int) 
 
 
 async def test_a_forged_or_stale_webhook_leaves_nothing_behind(shop: Shop) -> None:
-    # 17: one byte changed, a signature 6 minutes old, no header, another secret, a broken header.
+    # One byte changed, a signature 6 minutes old, no header, another secret, a broken header.
     event = {**_customer_updated("cus_forged"), "id": fresh_id("evt").replace("-", "_")}
     payload = json.dumps(event)
     now = int(time.time())
@@ -109,7 +109,7 @@ async def test_a_forged_or_stale_webhook_leaves_nothing_behind(shop: Shop) -> No
 
 
 async def test_the_same_event_ten_times_is_one_event(shop: Shop) -> None:
-    # 17: five at once, five after one another.
+    # Five at once, five after one another.
     events = await _lost(shop, _begins_and_ends)
     created = next(event for event in events if event["type"] == "customer.subscription.created")
     async with shop.feed() as told:
@@ -127,7 +127,7 @@ async def test_the_same_event_ten_times_is_one_event(shop: Shop) -> None:
 
 
 async def test_what_was_lost_for_two_days_is_found(shop: Shop) -> None:
-    # 20: a subscription began two days ago, and not one of its events arrived.
+    # A subscription began two days ago, and not one of its events arrived.
     two_days_ago = datetime.now(UTC) - timedelta(days=2)
     then = int(two_days_ago.timestamp())
     clock = shop.stripe.v1.test_helpers.test_clocks.create({"frozen_time": then})
@@ -174,7 +174,7 @@ async def test_the_hourly_tick_finds_what_was_lost(shop: Shop) -> None:
 
 
 async def test_a_type_that_nobody_acts_on_is_stored_as_ignored(shop: Shop) -> None:
-    # 20: types of today and of tomorrow.
+    # Types of today and of tomorrow.
     for event_type in ("product.created", "something.entirely.new"):
         event = {**_customer_updated("cus_any"), "type": event_type, "id": fresh_id("evt").replace("-", "_")}
         assert await shop.posts(event) == 200
@@ -184,8 +184,8 @@ async def test_a_type_that_nobody_acts_on_is_stored_as_ignored(shop: Shop) -> No
         assert page.items[0].event_id == event["id"]
 
 
-async def test_events_of_an_unknown_customer_wait_and_then_apply_by_themselves(shop: Shop) -> None:
-    # 21: somebody subscribed in Stripe before anybody told us who that is.
+async def test_events_of_an_unknown_customer_are_applied_later(shop: Shop) -> None:
+    # A subscription in Stripe of a customer who is not registered yet.
     theirs = shop.stripe.v1.customers.create({"email": "early@acme.example"})
     shop.saves_card(theirs.id)
     made = _subscribe(shop, theirs.id)
@@ -297,7 +297,7 @@ async def test_a_first_payment_that_never_comes_expires(shop: Shop) -> None:
 
 
 async def _lost(shop: Shop, happens: Any) -> list[dict[str, Any]]:
-    """Register, have something happen in Stripe of which no webhook arrives, and return its events."""
+    """Register, make a change in Stripe whose webhooks are lost, and return its events."""
     registered = await shop.register()
     stripe_customer_id = str(registered.stripe_customer_id)
     shop.saves_card(stripe_customer_id)

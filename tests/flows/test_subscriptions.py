@@ -1,24 +1,17 @@
-"""How subscriptions live and end: free ones, paid ones, and those that began in Stripe."""
+"""Subscriptions from their start to their end: free, paid, and created in Stripe."""
 
 from datetime import datetime
 from typing import Any
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import FAILS_LATER_CARD, Shop, Told, fresh_id
+from tests.support.shop import Shop, Told, fresh_id
+from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
 
 
-def subscribe_for_free(shop: Shop, price: str = "starter_free", **fields: Any) -> m.CreateSubscription:
-    """A command that subscribes the test's customer to a free price."""
-    customer = fields.pop("customer", shop.acme)
-    return m.CreateSubscription(
-        command_id=fresh_id("free"), customer=customer, items=[m.ItemToBuy(price=price)], **fields
-    )
-
-
 async def test_cancelled_at_period_end_everything_stays_until_then(shop: Shop) -> None:
-    # 12: bought for a month, cancelled at once for its end; on the last day all is there, after it nothing.
+    # Bought for a month, cancelled at once for its end; on the last day all is there, after it nothing.
     clock = await shop.on_a_clock()
     async with shop.feed() as told, shop.mirror() as mirror:
         bought = await shop.buys("essential_monthly")
@@ -116,7 +109,7 @@ async def test_the_life_of_a_free_plan(shop: Shop) -> None:
 
 
 async def test_two_subscriptions_add_up(shop: Shop) -> None:
-    # 16: Starter (10 products, 10 orders, 1 member) and Essential (200, 100, 1, basic support).
+    # Starter (10 products, 10 orders, 1 member) and Essential (200, 100, 1, basic support).
     await shop.register()
     free = (await shop.billing.call(subscribe_for_free(shop))).subscription
     paid = await shop.buys("essential_monthly")
@@ -185,63 +178,6 @@ async def test_a_renewal_is_told_and_paid_once(shop: Shop) -> None:
         assert [(invoice.status, invoice.amount_paid) for invoice in page.items] == [("paid", 4900)] * 2
         assert {invoice.subscription_id for invoice in page.items} == {bought.subscription_id}
         assert page.items[0].created_at > page.items[1].created_at
-
-
-async def test_a_failed_renewal_is_overdue_until_it_is_paid(shop: Shop) -> None:
-    # The card of the second month fails: past_due, features stay, and paying brings everything back.
-    clock = await shop.on_a_clock()
-    customer = (await shop.billing.ask(m.GetCustomer(customer=shop.acme))).customer
-    async with shop.feed() as told:
-        bought = await shop.buys("essential_monthly")
-        failing = shop.stripe.v1.payment_methods.attach(
-            FAILS_LATER_CARD, {"customer": str(customer.stripe_customer_id)}
-        )
-        shop.stripe.v1.subscriptions.update(
-            str(bought.stripe_subscription_id), {"default_payment_method": failing.id}
-        )
-        shop.advance(clock, bought.current_period_end)
-        await shop.becomes("past_due")
-        await eventually(lambda: "paymentFailed" in told.names("invoice"))
-        failures = [event.snapshot for event in told.of("invoice") if event.event == "paymentFailed"]
-        assert [failure["attempt_count"] for failure in failures] == [1]
-        assert (await shop.allowed("products")).allowed
-        good = shop.stripe.v1.payment_methods.attach(
-            "pm_card_visa", {"customer": str(customer.stripe_customer_id)}
-        )
-        owed = shop.stripe.v1.invoices.list(
-            {"customer": str(customer.stripe_customer_id), "status": "open"}
-        ).data[0]
-        shop.stripe.v1.invoices.pay(owed.id, {"payment_method": good.id})
-        await shop.becomes("active")
-        await shop.all_applied()
-        await eventually(lambda: "recovered" in told.names("subscription"))
-        assert told.names("subscription").count("pastDue") == 1
-        assert told.names("subscription").count("recovered") == 1
-
-
-async def test_a_trial_without_a_card_expires(shop: Shop) -> None:
-    # Made in Stripe to end with its trial: nothing is charged, and what it gave is gone.
-    clock = await shop.on_a_clock()
-    customer = (await shop.billing.ask(m.GetCustomer(customer=shop.acme))).customer
-    price = shop.stripe.v1.prices.list({"lookup_keys": ["essential_monthly"]}).data[0]
-    theirs = str(customer.stripe_customer_id)
-    shop.stripe.v1.customers.update(theirs, {"invoice_settings": {"default_payment_method": ""}})
-    for method in shop.stripe.v1.customers.payment_methods.list(theirs).data:
-        shop.stripe.v1.payment_methods.detach(method.id)
-    shop.stripe.v1.subscriptions.create(
-        {
-            "customer": theirs,
-            "items": [{"price": price.id}],
-            "trial_period_days": 7,
-            "trial_settings": {"end_behavior": {"missing_payment_method": "cancel"}},
-        }
-    )
-    trialing = await eventually(lambda: _taken_in(shop, "trialing"))
-    assert (await shop.allowed("products")).allowed
-    shop.advance(clock, trialing.trial_end)
-    ended = await shop.becomes("expired")
-    assert ended.ended_at == trialing.trial_end
-    assert not (await shop.allowed("products")).allowed
 
 
 async def test_a_customer_changes_in_stripe_and_here(shop: Shop) -> None:

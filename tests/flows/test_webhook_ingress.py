@@ -1,4 +1,4 @@
-"""Stripe's events over HTTP and NATS into a running worker: stored once, published once, or refused."""
+"""Stripe events over HTTP and NATS into a running worker: stored once, published once, or rejected."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ TOO_LARGE = 10054
 
 @dataclass(slots=True)
 class Ingress:
-    """A running worker and what can be seen of it."""
+    """A running worker with its HTTP server, streams and tables."""
 
     http: httpx.AsyncClient
     client: Client
@@ -136,7 +136,7 @@ async def test_a_signed_event_is_stored_and_published_as_it_came(ingress: Ingres
     assert message.headers["Nats-Msg-Id"] == "evt_1"
 
 
-async def test_a_changed_byte_and_an_old_early_or_missing_signature_store_nothing(ingress: Ingress) -> None:
+async def test_a_bad_signature_stores_nothing(ingress: Ingress) -> None:
     payload = body(stripe_event("evt_1"))
     changed = payload.replace(b'"active"', b'"activf"')
     refusals = [
@@ -154,7 +154,7 @@ async def test_a_changed_byte_and_an_old_early_or_missing_signature_store_nothin
     assert await ingress.stored() == {}
 
 
-async def test_the_same_event_ten_times_five_at_once_is_stored_and_published_once(ingress: Ingress) -> None:
+async def test_a_repeated_event_is_stored_and_published_once(ingress: Ingress) -> None:
     payload = body(stripe_event("evt_1"))
     answers = [await ingress.post(payload) for _ in range(5)]
     answers += await asyncio.gather(*(ingress.post(payload) for _ in range(5)))
@@ -204,7 +204,7 @@ async def test_without_a_secret_the_ingress_says_so(start: Callable[..., Any]) -
     assert "STRIPE_WEBHOOK_SECRET" in answer.json()["error"]["message"]
 
 
-async def test_what_cannot_be_stored_is_answered_with_503_and_taken_later(ingress: Ingress) -> None:
+async def test_a_webhook_that_cannot_be_stored_gets_503(ingress: Ingress) -> None:
     payload = body(stripe_event("evt_1"))
     async with await psycopg.AsyncConnection.connect(ingress.owner_url, autocommit=True) as owner:
         await owner.execute("ALTER TABLE webhooks.stripe_events RENAME TO gone")
@@ -220,7 +220,7 @@ async def test_what_cannot_be_stored_is_answered_with_503_and_taken_later(ingres
     assert sorted(await ingress.stored()) == ["evt_1", "evt_2"]
 
 
-async def test_events_over_nats_are_checked_by_the_time_they_were_taken_in(ingress: Ingress) -> None:
+async def test_nats_events_are_verified_at_their_time_of_arrival(ingress: Ingress) -> None:
     jetstream = ingress.client.jetstream()
     good, old, early = (body(stripe_event(f"evt_{name}")) for name in ("good", "old", "early"))
     sent = [
@@ -244,8 +244,8 @@ async def test_events_over_nats_are_checked_by_the_time_they_were_taken_in(ingre
     await eventually(lambda: _when(ingress.messages(WEBHOOKS_STREAM), 0, at_all=True))
 
 
-async def test_events_over_nats_of_every_size_are_stored_buried_or_refused(ingress: Ingress) -> None:
-    """What the stream takes is stored where it is an event, else a dead letter; the next one is stored."""
+async def test_nats_events_of_every_size_are_stored_or_rejected(ingress: Ingress) -> None:
+    """What the stream accepts is stored if it is an event, else a dead letter; the next one is stored."""
     factors = (0.9, 0.99, 1.0, 1.01, 1.05, 1.06, 1.07, 1.1)
     stored, buried = set(), 0
     for number, size in enumerate(
@@ -276,7 +276,7 @@ async def test_events_over_nats_of_every_size_are_stored_buried_or_refused(ingre
     await eventually(all_settled)
 
 
-async def test_an_ingress_that_has_verified_may_send_without_a_signature(start: Callable[..., Any]) -> None:
+async def test_a_trusted_ingress_may_omit_the_signature(start: Callable[..., Any]) -> None:
     ingress: Ingress = await start(webhook_ingress_verified=True, stripe_webhook_secret=None)
     await ingress.client.jetstream().publish(SUBJECT, body(stripe_event("evt_1")))
     assert await eventually(ingress.stored) == {"evt_1": "received"}
@@ -315,7 +315,7 @@ async def test_events_that_never_arrived_are_found_by_reconciliation(
     assert again["result"] == {"listed": 120, "ingested": 0}
 
 
-async def test_the_hourly_tick_reconciles_and_remembers_how_far_it_came(
+async def test_the_hourly_tick_reconciles_and_stores_its_position(
     ingress: Ingress, stand_in: StripeStandIn
 ) -> None:
     # Missed for two days, which on a test clock are over already.
@@ -339,7 +339,7 @@ async def test_the_hourly_tick_reconciles_and_remembers_how_far_it_came(
     assert until <= datetime.now(UTC)
 
 
-async def test_while_stripe_is_away_reconciliation_may_be_asked_for_again(
+async def test_reconciliation_can_be_retried_while_stripe_is_away(
     ingress: Ingress, stand_in: StripeStandIn
 ) -> None:
     stand_in.goes_away_after(0)
@@ -355,13 +355,13 @@ async def _has(ingress: Ingress, event_id: str) -> bool:
 
 
 async def _when(looking: Any, count: int, *, at_all: bool = False) -> Any:
-    """What was found once there are that many of them."""
+    """Wait until the lookup finds this many, and return them."""
     found = await looking
     return (found or True) if len(found) == count else None
 
 
 async def _post_endlessly(url: str, head: str) -> tuple[bytes, int]:
-    """Post a body until the connection is closed; the status of the answer, and how much was sent."""
+    """Post a body until the connection is closed; return the status of the answer and the bytes sent."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())

@@ -1,6 +1,6 @@
-"""All that the stories before this one have told, read once more from the beginning by somebody new."""
+"""The whole feed of all tests before, read from the beginning by a new consumer."""
 
-from tests.flows.shop import Shop, Told
+from tests.support.shop import Shop, Told
 
 TELLERS = {"billing_team": "seats", "seat": "seats", "consumable": "consumables", "recharge": "consumables"}
 """The services that tell of entities; of all others it is subscriptions."""

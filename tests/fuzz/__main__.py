@@ -1,4 +1,4 @@
-"""`./dev fuzz`: a system of its own, attempted for an hour or as long as is said."""
+"""`./dev fuzz`: random input to a system of its own, for an hour unless told otherwise."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ HOUR_SECONDS = 3_600.0
 
 
 def main() -> None:
-    """Fuzz, tell what was found; the exit code is 1 where anything was."""
+    """Run the fuzzer and print its findings; the exit code is 1 where there are any."""
     parser = argparse.ArgumentParser(prog="./dev fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=HOUR_SECONDS)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="makes the same attempts again")

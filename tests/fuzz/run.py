@@ -1,4 +1,4 @@
-"""Attempts on a running system for a while, and what must hold meanwhile and afterwards."""
+"""Random input to a running system, and the checks during and after it."""
 
 import asyncio
 import json
@@ -26,9 +26,9 @@ from shared.persistence.migrations import ROOT
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Customer
 from tallystick.messages.catalog import GetCatalog
-from tests.contracts import golden
-from tests.fuzz.mutations import STRANGE, headers, mutated
+from tests.support import golden
 from tests.support.gateway import ADMIN, MANAGE, READ, GatewaySystem, bearer
+from tests.support.mutations import STRANGE, headers, mutated
 from tests.support.stack import WEBHOOK_SUBJECT
 
 OPENAPI = ROOT / "docs" / "openapi.json"
@@ -52,19 +52,19 @@ INTERNAL |= {"hold_seat_count", "release_seat_count", "charge_recharge"}
 
 @dataclass(slots=True)
 class Findings:
-    """What was tried and what did not hold."""
+    """The number of attempts and the checks that failed."""
 
     attempts: int = 0
     problems: list[str] = field(default_factory=list)
 
     def hold(self, holds: bool, what: str) -> None:
-        """Note what does not hold."""
+        """Record a finding unless the condition holds."""
         if not holds:
             self.problems.append(what[:2_000])
 
 
 async def fuzz(gateway: GatewaySystem, seconds: float, seed: int) -> Findings:
-    """Make attempts for so long; the same seed makes the same ones, as far as answers allow."""
+    """Send random input for some seconds; the same seed gives the same input as far as answers allow."""
     findings = Findings()
     stack = gateway.system.stack
     marks = {name: stack.log(name).stat().st_size for name in stack.health_ports}
@@ -163,7 +163,7 @@ async def _queue(connection: Client, random: Random) -> None:
 
 
 async def _publish(connections: dict[str, Client], random: Random) -> None:
-    """Publish anything anywhere; what a user may not, the server refuses."""
+    """Publish random input on random subjects; the server rejects what a user may not publish."""
     user = random.choice(sorted(connections))
     subject = random.choice(
         (
@@ -224,7 +224,7 @@ async def _webhook(findings: Findings, http: httpx.AsyncClient, url: str, random
 
 
 async def _adds_up(findings: Findings, gateway: GatewaySystem) -> None:
-    """`./dev audit` finds nothing."""
+    """Check that `./dev audit` finds nothing."""
     stack = gateway.system.stack
     environment = {**os.environ, "DATABASE_URL": stack.owner_url, "NATS_URL": stack.nats.url}
     audit = await asyncio.create_subprocess_exec(
@@ -235,7 +235,7 @@ async def _adds_up(findings: Findings, gateway: GatewaySystem) -> None:
 
 
 async def _all_is_well(findings: Findings, gateway: GatewaySystem) -> None:
-    """Every worker lives and is ready, and still does its work."""
+    """Check that every worker is alive, ready and still works."""
     async with httpx.AsyncClient(timeout=10) as http:
         for service, port in gateway.system.stack.health_ports.items():
             for path in ("live", "ready"):

@@ -1,4 +1,4 @@
-"""A minute of attempts, the same ones each time."""
+"""A minute of fuzzing with a fixed seed."""
 
 import asyncio
 

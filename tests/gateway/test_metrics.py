@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY
 
-from tests.gateway.alone import alone
+from tests.support.standalone_gateway import alone
 
 
 def requests(method: str, route: str, status: str) -> float:

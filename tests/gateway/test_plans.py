@@ -1,4 +1,4 @@
-"""Plans over HTTP: what is sold, bought, previewed, changed, ended and begun again."""
+"""Plans over HTTP: listed, bought, previewed, changed, canceled and reactivated."""
 
 import base64
 import hashlib
@@ -8,8 +8,8 @@ import pytest
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import GatewaySystem
+from tests.support.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 API = "/api/v1/billing"
@@ -56,9 +56,7 @@ async def test_a_plan_from_the_checkout_to_its_end(gateway: GatewaySystem, shop:
         assert portal.status_code == 201 and portal.json()["portal_url"].startswith("http")
 
 
-async def test_the_commands_id_is_made_from_customer_and_idempotency_key(
-    gateway: GatewaySystem, shop: Shop
-) -> None:
+async def test_a_command_id_combines_customer_and_idempotency_key(gateway: GatewaySystem, shop: Shop) -> None:
     await shop.register()
     items = [m.ItemToBuy(price="essential_monthly")]
     command_id = fresh_id("plan")

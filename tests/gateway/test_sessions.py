@@ -1,4 +1,4 @@
-"""Links, cookies and what keeps other sites from using them."""
+"""Links, session cookies and protection against cross-site requests."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from services.gateway.auth.principal import Caller, scopes_of
 from services.gateway.auth.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions
 from services.gateway.auth.tokens import InvalidToken
 from tallystick.messages.base import Customer
-from tests.gateway.alone import URL, alone, settings, with_sessions
 from tests.support.gateway import ADMIN, READ, bearer
 from tests.support.servers import NatsServer
+from tests.support.standalone_gateway import URL, alone, settings, with_sessions
 
 LINK = "/api/v1/billing/page-link"
 ACME = Customer(type="organization", id="acme")
@@ -40,7 +40,7 @@ def csrf_of(client: httpx.AsyncClient) -> str:
     return caller.csrf
 
 
-async def test_a_link_begins_a_session_in_a_cookie_that_scripts_cannot_read(
+async def test_a_link_starts_a_session_in_an_http_only_cookie(
     sessions_server: NatsServer,
 ) -> None:
     async with with_sessions(sessions_server) as client:
@@ -96,7 +96,7 @@ async def test_signing_out_ends_the_session_wherever_its_cookie_is(sessions_serv
     async with with_sessions(sessions_server) as browser, with_sessions(sessions_server) as thief:
         await opened(browser)
         thief.cookies.set(COOKIE, browser.cookies[COOKIE])
-        # Nobody answers the question itself; the session is good.
+        # No service answers the question; the session itself is valid.
         assert (await thief.get("/api/v1/billing/tiers")).status_code == 503
         ended = await browser.post("/session/end", headers={"X-CSRF-Token": csrf_of(browser)})
         assert ended.status_code == 204
@@ -148,7 +148,7 @@ async def test_a_link_that_is_none_begins_nothing(token: str) -> None:
     assert "set-cookie" not in answer.headers
 
 
-async def test_links_and_sessions_are_not_taken_for_one_another_nor_for_bearer_tokens(
+async def test_links_sessions_and_bearer_tokens_do_not_mix(
     sessions_server: NatsServer,
 ) -> None:
     sessions = Sessions.of(settings())

@@ -1,4 +1,4 @@
-"""Forms sent twice, from a page out of date, or by somebody who may not: told, and nothing is done."""
+"""Forms sent twice, from a stale page, or without the right: an error is shown and nothing is done."""
 
 import re
 
@@ -9,9 +9,9 @@ from tallystick.client import QuestionRejected
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
-from tests.gateway.visiting import BROWSER, Visitor, visiting
 from tests.support.gateway import GatewaySystem
+from tests.support.page_visitor import BROWSER, Visitor, visiting
+from tests.support.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -107,9 +107,7 @@ async def test_a_seat_count_from_an_old_page_changes_nothing(gateway: GatewaySys
         assert (await shop.subscription()).items[0].quantity == 9
 
 
-async def test_a_cancellation_from_an_old_page_spares_the_plan_bought_since(
-    gateway: GatewaySystem, shop: Shop
-) -> None:
+async def test_a_stale_cancellation_spares_a_newer_plan(gateway: GatewaySystem, shop: Shop) -> None:
     await shop.register()
     old = await shop.buys("essential_monthly")
     async with visiting(gateway, shop.acme) as visitor:
@@ -122,7 +120,7 @@ async def test_a_cancellation_from_an_old_page_spares_the_plan_bought_since(
         now = await shop.subscription()
         assert (now.subscription_id, now.cancel_at_period_end) == (new.subscription_id, False)
 
-        # And whatever a form says, nobody ends a plan of somebody else's.
+        # And whatever the form contains, it cannot end another customer's plan.
         foreign = await shop.billing.ask(m.GetSubscription(subscription_id=new.subscription_id))
         other = Customer(type="organization", id=fresh_id("other"))
         await shop.register(other, email="other@example.com")

@@ -1,4 +1,4 @@
-"""Teams over HTTP: seats given, claimed, passed on and counted; seen by holders, changed by the manager."""
+"""Teams over HTTP: seats are assigned, claimed, replaced and counted; only the manager may change them."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.gateway import READ, GatewaySystem
+from tests.support.shop import CANCEL_URL, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
 TEAM, SEATS = "/api/v1/billing/team", "/api/v1/billing/team/seats"
@@ -62,7 +62,7 @@ async def test_seats_from_the_invitation_to_the_end(gateway: GatewaySystem, shop
             claimed = await theirs.post("/api/v1/seats/claim", json=body)
             assert claimed.status_code == 200, claimed.text
             assert claimed.json()["seat"]["member"]["id"] == member.id
-            # Whoever holds a seat sees the team, and can change nothing of it.
+            # A seat holder sees the team and may not change it.
             assert (await theirs.get(TEAM)).json()["team"]["team_id"] == team["team_id"]
             assert (await theirs.get(SEATS)).json()["items"][0]["seat_id"] == seat["seat_id"]
 
@@ -216,7 +216,7 @@ async def test_a_customer_sees_only_itself(gateway: GatewaySystem, shop: Shop) -
 def _wishes(
     team: dict[str, Any], bought: dict[str, Any], add_on: dict[str, Any], seat: dict[str, Any]
 ) -> list[tuple[str, str, Any]]:
-    """What a stranger might try with the ids of what somebody else has."""
+    """Requests that a stranger could try with the ids of another team."""
     accounts = [
         f"customer:organization_{team['customer']['id']}",
         f"team:{team['team_id']}",

@@ -1,4 +1,4 @@
-"""Bearer tokens: what is accepted, from whom, and what is not."""
+"""Bearer tokens: accepted and rejected issuers, keys and claims."""
 
 import hmac
 import json
@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from services.gateway.auth.tokens import InvalidToken, KeysUnavailable, TokenVerifier
 from services.gateway.settings import GatewaySettings
 from tallystick.messages.base import Customer
-from tests.gateway.alone import settings
 from tests.support.gateway import JWT_SECRET, SESSION_SECRET, token
+from tests.support.standalone_gateway import settings
 
 ACME = Customer(type="organization", id="acme")
 SEVEN = Customer(type="user", id="7")

@@ -1,4 +1,4 @@
-"""Units over HTTP: what may be used, using it, how it adds up, and buying more."""
+"""Units over HTTP: balances, consumption, usage and recharges."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from tallystick.messages.base import Customer
-from tests.flows.shop import Shop, fresh_id
 from tests.support.gateway import ADMIN, READ, GatewaySystem
+from tests.support.shop import Shop, fresh_id
 from tests.support.waiting import eventually
 
 API = "/api/v1/billing"
 HOURS = "mentorship_hours"
 PLAN_HOURS = 5
-"""Of the team's plan, for whoever pays."""
+"""Of the team's plan, for the payer."""
 
 pytestmark = pytest.mark.timeout(180)
 

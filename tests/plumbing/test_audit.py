@@ -1,4 +1,4 @@
-"""The audit says nothing when all is well, and names what is wrong when something is."""
+"""The audit finds nothing in correct data, and reports each violation by name."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -23,17 +23,17 @@ from shared.operations.audit import (
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from tallystick.subjects import Subjects
-from tests.plumbing.toy import Charge, Increment, Outside
 from tests.support.raw_nats import publish_raw
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy.service import Charge, Increment, Outside
 
 FEED = "BILLING_CHANGE_FEED"
 
 
 @pytest.fixture
 async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
-    """The toy, with two counters that have moved three times and one command done outside; all of it told."""
+    """The toy with two counters that moved three times and one external command; all events are published."""
     client = await connect(nats_server.url, "audit")
     await apply_layout(client, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
     for number in range(6):
@@ -59,12 +59,12 @@ INVARIANTS: list[Callable[[str], Invariant]] = [
 
 
 def own_headers(message: RawStreamMsg) -> dict[str, str]:
-    """A message's headers without those that mean something to JetStream."""
+    """Return a message's headers without those that JetStream interprets."""
     return {name: value for name, value in (message.headers or {}).items() if not name.startswith("Nats-")}
 
 
 async def found(live: Live) -> dict[str, list[str]]:
-    """The violations by the invariant's name; those that hold are left out."""
+    """Return the violations by the name of the invariant."""
     live.read = None
     all_of_them = [invariant("toy") for invariant in INVARIANTS]
     violations: dict[str, Any] = {one.name: list(await one.violations(live)) for one in all_of_them}
@@ -96,7 +96,7 @@ async def test_a_version_that_is_missing_is_found(live: Live, counters: Bound, v
 
 @pytest.mark.parametrize("sequence", [4, 6])
 async def test_what_the_feed_does_not_tell_is_found(live: Live, sequence: int) -> None:
-    """In between, and at the end."""
+    """An event is missing in the middle, and another at the end."""
     await live.nats.jetstream().delete_msg(FEED, sequence)
     [(name, [said])] = (await found(live)).items()
     assert name == "the feed tells all of each entity's changes in sequence"
@@ -192,7 +192,7 @@ async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
     ]
 
 
-async def test_what_may_be_older_than_the_outbox_is_not_taken_for_forged(live: Live, counters: Bound) -> None:
+async def test_messages_older_than_the_outbox_are_not_called_forged(live: Live, counters: Bound) -> None:
     await counters.execute("DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = 1")
     assert len(await TheFeedIsOurs().violations(live)) == 1
     live.read = None

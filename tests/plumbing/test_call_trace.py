@@ -1,4 +1,4 @@
-"""What counts as a stop of a way, and when a reader has to open a file again."""
+"""The call trace of a message: its stops, and when a reader opens a file again."""
 
 from tests.support.call_trace import Call, Trace
 

@@ -1,4 +1,4 @@
-"""Groups that cannot hold everybody: each owner gets a share, and nobody fills the queue alone."""
+"""Group commit with limited groups: each owner gets a share, and none fills the queue alone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Item = tuple[str, int]
 
 
 class Commits:
-    """The groups that were committed; the first waits until it is let go."""
+    """Records the committed groups; the first one waits until it is released."""
 
     def __init__(self) -> None:
         self.groups: list[list[Item]] = []
@@ -47,7 +47,7 @@ async def test_whoever_floods_the_queue_leaves_room_for_the_others() -> None:
     await asyncio.sleep(0)
     commits.go_on.set()
     assert await asyncio.gather(*submitted) == [("first", 0), *loud, *quiet]
-    # One each of three, and the fourth place to whoever came first; then as many as there are of two.
+    # One of each of three owners, and the fourth place to the first; then two of each.
     assert commits.groups[1:] == [
         [("loud", 0), ("ann", 1), ("bob", 1), ("loud", 1)],
         [("loud", 2), ("loud", 3), ("bob", 2), ("loud", 4)],

@@ -1,4 +1,4 @@
-"""A database that goes from one test to the next shows nothing of the one before."""
+"""A database that is reused by the next test has nothing left of the one before."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Rows are kept as long as promised, and no longer than that: partitions opened, carried on, dropped."""
+"""Retention: partitions are opened, extended and dropped when their rows have been kept long enough."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -11,14 +11,14 @@ from psycopg import errors
 from shared.persistence.database import make_engine
 from shared.persistence.migrations import service_names
 from shared.persistence.partitions import tend_partitions
-from tests.plumbing import toy
 from tests.support.runtime import NOON, Bound, role_url
+from tests.support.toy import service as toy
 
 INBOX_AND_OUTBOX = ["opened a partition of inbox", "opened a partition of outbox"]
 
 
 class Calendar:
-    """Tends the toy's partitions on days to come, as the owner."""
+    """Maintains the toy's partitions on later days, as the owner."""
 
     def __init__(self, url: str) -> None:
         self.owner = psycopg.connect(url, autocommit=True)
@@ -32,7 +32,7 @@ class Calendar:
         return row[0]
 
     def tend(self, days: int) -> list[str]:
-        """All that is done so many days after the first partition was opened."""
+        """Run the maintenance as of this many days after the first partition was opened."""
         done: list[str] = []
         on = self.first + timedelta(days=days)
         while (row := self.owner.execute("SELECT toy.tend_partitions_on(%s)", (on,)).fetchone()) and row[0]:
@@ -40,7 +40,7 @@ class Calendar:
         return done
 
     def publish_all(self) -> None:
-        """Let the relay have come to the end."""
+        """Mark all rows of the outbox as published."""
         self.owner.execute("UPDATE toy.relay_position SET published = pg_current_snapshot()")
 
     def count(self, table: str) -> int:
@@ -98,7 +98,7 @@ async def test_writers_on_both_sides_of_the_change_are_apart(counters: Bound, ca
              VALUES ('c1', 'increment', '', '{}', now())"""
     with psycopg.connect(counters.owner_url) as writer:
         writer.execute(add)
-        # It has not committed, so nobody could see that its command is known.
+        # It has not committed, so its command is not visible to others.
         with pytest.raises(errors.LockNotAvailable):
             calendar.tend(days=30)
     assert calendar.tend(days=30) == INBOX_AND_OUTBOX
@@ -107,7 +107,7 @@ async def test_writers_on_both_sides_of_the_change_are_apart(counters: Bound, ca
     assert conflict.error.code == "idempotency_conflict"
 
 
-async def test_rows_are_kept_for_thirty_days_after_their_partition_was_closed(
+async def test_rows_are_kept_thirty_days_after_their_partition_closed(
     counters: Bound, calendar: Calendar
 ) -> None:
     await counters.handle(toy.Increment(command_id="c1", counter="n"))

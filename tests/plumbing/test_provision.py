@@ -1,4 +1,4 @@
-"""Provisioning: each service alone with its tables, the audit trail append-only, twice is once."""
+"""Provisioning: each role has its own schema, the audit trail is append-only, twice is once."""
 
 import importlib
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_the_tables_are_those_that_the_code_declares(service_database: str, serv
 
 
 class Hasty(Nats):
-    """A server that acknowledges before it writes to the disk."""
+    """A NATS that acknowledges before it syncs to the disk."""
 
     def _configuration(self) -> Path:
         copy = self.store / "nats.conf"
@@ -110,7 +110,7 @@ class Hasty(Nats):
         return copy
 
 
-async def test_nothing_is_provisioned_where_nats_acknowledges_before_it_writes() -> None:
+async def test_provisioning_needs_a_nats_that_syncs_before_it_acks() -> None:
     passwords = {user: f"test-{user}" for user in users()}
     with scratch_directory("nats") as directory:
         hasty = Hasty(directory / "store", free_port(), free_port(), passwords)

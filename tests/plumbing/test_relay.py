@@ -1,4 +1,4 @@
-"""The relay: everything committed reaches the stream, once, each entity's changes in sequence."""
+"""The relay: every committed message reaches the stream once, in order for each entity."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from shared.tuning import DATABASE_CONNECTIONS, MESSAGE_MAX_BYTES
 from tallystick.tasks import end
-from tests.plumbing.toy import Increment
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy.service import Increment
 from tests.support.waiting import eventually
 
 FEED = "BILLING_CHANGE_FEED"
@@ -64,7 +64,7 @@ async def messages(connection: Client) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def versions(connection: Client, counter: str) -> list[int]:
-    """The versions of one counter in the order of the feed."""
+    """Return the versions of one counter in the order of the feed."""
     return [
         body["version"] for _, body in await messages(connection) if body["counter"]["counter_id"] == counter
     ]
@@ -90,7 +90,7 @@ async def test_publishes_what_is_committed_with_cloudevents_headers(
     assert headers["content-type"] == "application/json"
 
 
-async def test_a_transaction_that_commits_late_is_neither_lost_nor_overtaken(
+async def test_a_late_commit_is_neither_lost_nor_overtaken(
     counters: Bound, connection: Client, publish: Callable[[], Any]
 ) -> None:
     slow = await psycopg.AsyncConnection.connect(counters.owner_url)
@@ -110,7 +110,7 @@ async def test_a_transaction_that_commits_late_is_neither_lost_nor_overtaken(
     assert await versions(connection, "late") == [1]
 
 
-async def test_a_change_is_not_overtaken_by_the_next_one_with_an_older_transaction_id(
+async def test_an_older_transaction_id_does_not_overtake_a_change(
     counters: Bound, connection: Client, publish: Callable[[], Any]
 ) -> None:
     second = await psycopg.AsyncConnection.connect(counters.owner_url)
@@ -176,7 +176,7 @@ async def test_a_window_larger_than_memory_allows_goes_in_parts(
     assert await versions(connection, "x") == list(range(1, 12))
 
 
-async def test_parts_that_another_relay_left_are_finished_by_whoever_leads_again(
+async def test_a_new_leader_finishes_a_partly_published_window(
     counters: Bound,
     connection: Client,
     relay: Relay,
@@ -237,7 +237,7 @@ async def test_two_relays_and_many_writers_lose_nothing(
         assert await versions(connection, f"c{counter}") == list(range(1, 51))
 
 
-async def test_a_replay_that_begins_while_a_window_is_published_begins_with_it(
+async def test_a_replay_during_publishing_starts_with_that_window(
     counters: Bound, connection: Client, publish: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):

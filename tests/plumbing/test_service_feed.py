@@ -1,4 +1,4 @@
-"""The stream that services follow: a copy of the feed, in its order, whatever happens to the feed."""
+"""The service feed: a copy of the change feed in the same order, whatever happens to the change feed."""
 
 from collections.abc import AsyncIterator
 
@@ -38,7 +38,7 @@ async def emit(connection: Client, entity: str, *numbers: int) -> None:
 
 
 async def followed(jetstream: JetStreamContext, count: int) -> list[bytes]:
-    """The next that subscriptions has not taken yet."""
+    """Return the next messages that subscriptions has not consumed."""
     pull = await jetstream.pull_subscribe("", durable="subscriptions-feed", stream=SERVICE_FEED_STREAM)
     taken: list[bytes] = []
     while len(taken) < count:
@@ -50,7 +50,7 @@ async def followed(jetstream: JetStreamContext, count: int) -> list[bytes]:
 
 
 async def nothing_more(jetstream: JetStreamContext) -> bool:
-    """Whether subscriptions has taken all there is for it."""
+    """Return whether subscriptions has consumed all messages."""
     pull = await jetstream.pull_subscribe("", durable="subscriptions-feed", stream=SERVICE_FEED_STREAM)
     try:
         await pull.fetch(1, timeout=0.5)
@@ -61,7 +61,7 @@ async def nothing_more(jetstream: JetStreamContext) -> bool:
     return False
 
 
-async def test_batches_arrive_in_order_and_what_nobody_follows_is_not_copied(connection: Client) -> None:
+async def test_batches_keep_their_order_and_only_followed_events(connection: Client) -> None:
     jetstream = connection.jetstream()
     await emit(connection, "consumable", 1, 2, 3)
     await emit(connection, "seat", *range(1, 101))

@@ -1,4 +1,4 @@
-"""A worker in front of real NATS: both ways in, what one request leaves behind, and its end."""
+"""A worker with a real NATS: requests, queued commands, traces and shutdown."""
 
 import asyncio
 import json
@@ -18,17 +18,15 @@ from shared.operations.provision import LAYOUT_PATH
 from shared.persistence.unit_of_work import UnitOfWork
 from shared.runtime import worker as worker_module
 from shared.settings import Settings
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 from tests.support.workers import is_ready, running
 
 
-async def test_a_request_is_answered_after_its_commit_and_its_event_is_on_the_feed(
-    start: Start, connection: Client
-) -> None:
+async def test_a_request_is_answered_after_its_commit(start: Start, connection: Client) -> None:
     async with start(toy.service):
         feed = await connection.jetstream().subscribe("billing.change_feed.>", ordered_consumer=True)
         answer = await request(connection, "increment", {"command_id": "a", "counter": "x", "by": 2})
@@ -58,10 +56,8 @@ def traced(number: int) -> dict[str, str]:
     return {"traceparent": f"00-{number:032x}-00f067aa0ba902b7-01"}
 
 
-async def test_of_commands_handled_together_each_has_its_own_trace_and_cause(
-    start: Start, connection: Client
-) -> None:
-    """The first is handled alone, and has the others wait until all of them are there."""
+async def test_batched_commands_keep_their_own_trace_and_cause(start: Start, connection: Client) -> None:
+    """The first command is handled alone and holds the others until all of them have arrived."""
     service = Service("toy", metadata=toy.Row.metadata)
     groups: list[list[str]] = []
     go_on = asyncio.Event()
@@ -102,9 +98,7 @@ async def test_of_commands_handled_together_each_has_its_own_trace_and_cause(
     assert traces == {"first": 1, "second": 2, "third": None, "fourth": 4, "queued": 5}
 
 
-async def test_a_queued_command_is_the_same_command_and_its_outcome_goes_where_it_asks(
-    start: Start, connection: Client
-) -> None:
+async def test_a_queued_command_sends_its_outcome_where_asked(start: Start, connection: Client) -> None:
     async with start(toy.service):
         replies = await connection.subscribe("_INBOX.mine")
         body = json.dumps({"command_id": "a", "counter": "x"}).encode()
@@ -132,9 +126,7 @@ async def test_an_answer_too_large_for_a_message_is_refused_at_once(start: Start
         assert (refused["status"], refused["error"]["code"]) == ("rejected", "invalid_message")
 
 
-async def test_nobody_has_an_outcome_published_where_only_the_service_may_publish(
-    start: Start, connection: Client
-) -> None:
+async def test_an_outcome_never_goes_to_a_service_owned_subject(start: Start, connection: Client) -> None:
     async with start(toy.service):
         elsewhere = await connection.subscribe("somewhere.else")
         replies = await connection.subscribe("_INBOX.mine")
@@ -152,7 +144,7 @@ async def _is_acknowledged(connection: Client) -> bool:
 
 
 @pytest.mark.parametrize("subject", ["_INBOX.two words", "_INBOX", "_INBOX.", "_INBOX..", "_INBOX.*", ""])
-async def test_an_outcome_that_cannot_be_sent_where_it_is_wanted_changes_nothing_else(
+async def test_an_undeliverable_outcome_changes_nothing_else(
     start: Start, connection: Client, subject: str
 ) -> None:
     async with start(toy.service):
@@ -169,7 +161,7 @@ async def test_an_outcome_that_cannot_be_sent_where_it_is_wanted_changes_nothing
         assert (await request(connection, "get_counter", {"counter": "x"}))["result"]["value"] == 1
 
 
-async def test_a_worker_tends_its_partitions_and_closes_what_it_was_provided_with(
+async def test_a_worker_maintains_partitions_and_closes_resources(
     counters: Bound, nats_server: NatsServer, connection: Client
 ) -> None:
     await counters.execute("CREATE TABLE toy.tended (at timestamptz)")
@@ -192,7 +184,7 @@ async def test_a_worker_tends_its_partitions_and_closes_what_it_was_provided_wit
     assert line.closed
 
 
-async def test_a_call_outside_that_a_crash_cut_off_is_finished_by_the_sweep(
+async def test_the_sweep_finishes_an_external_call_cut_off_by_a_crash(
     start: Start, connection: Client, outside: toy.Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "EXTERNAL_SWEEP_SECONDS", 0.1)
@@ -242,7 +234,7 @@ async def _not_ready(http: httpx.AsyncClient) -> httpx.Response | None:
     return answer if answer.status_code == 503 else None
 
 
-async def test_commands_that_wait_for_somebody_outside_are_bounded_and_keep_no_question_waiting(
+async def test_waiting_external_commands_do_not_delay_questions(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_server, "REQUESTS_AT_ONCE", 2)

@@ -1,4 +1,4 @@
-"""What a worker cannot handle: tried again with pauses, then buried, and no neighbour disturbed; ticks."""
+"""Failing messages and ticks: retried with pauses, then dead-lettered, without delaying others."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -13,14 +13,12 @@ from shared.messaging import redelivery
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start
 from tests.support.waiting import eventually
 
 
-async def test_a_queued_body_that_is_no_command_becomes_a_dead_letter_at_once(
-    start: Start, connection: Client
-) -> None:
+async def test_an_invalid_queued_body_is_dead_lettered_at_once(start: Start, connection: Client) -> None:
     async with start(toy.service):
         jetstream = connection.jetstream()
         await jetstream.publish("billing.commands.toy.increment", b"nonsense", headers={"Mine": "kept"})
@@ -63,7 +61,7 @@ async def test_commands_of_a_batch_become_dead_letters_like_any_others(
         assert (letter.headers or {})["Mine"] == "kept"
 
 
-async def test_a_tick_of_a_schedule_becomes_a_dead_letter_like_any_other(
+async def test_a_failing_tick_is_dead_lettered(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redelivery, "DELIVERIES_MAX", 1)
@@ -84,7 +82,7 @@ async def test_a_tick_of_a_schedule_becomes_a_dead_letter_like_any_other(
         await eventually(buried)
 
 
-async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neighbours_pass(
+async def test_a_failing_message_is_retried_and_then_dead_lettered(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redelivery, "RETRY_DELAYS_SECONDS", (0.05, 0.1))
@@ -120,7 +118,7 @@ async def test_a_failing_message_is_retried_with_pauses_then_buried_and_its_neig
         assert dict(letter.headers or {})["Billing-Origin-Subject"] == "things.bad"
 
 
-async def test_who_waits_for_somebody_outside_is_tried_for_longer_but_not_for_ever(
+async def test_unavailable_dependencies_are_retried_for_longer(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redelivery, "RETRY_DELAYS_SECONDS", (0.05,))
@@ -145,7 +143,7 @@ async def test_who_waits_for_somebody_outside_is_tried_for_longer_but_not_for_ev
     assert tries == [1, 2, 3, 4]
 
 
-async def test_what_takes_longer_than_the_server_waits_is_not_given_to_somebody_else(
+async def test_a_slow_message_is_not_redelivered_while_in_progress(
     start: Start, connection: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redelivery, "PROGRESS_SECONDS", 0.1)

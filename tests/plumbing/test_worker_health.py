@@ -1,4 +1,4 @@
-"""What a worker says of itself: ready only when it is, and every metric what happened."""
+"""Health and metrics of a worker."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from shared.errors import Rejected
 from shared.messaging import redelivery
 from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 from tests.support.workers import is_ready
 
@@ -49,7 +49,7 @@ async def test_ready_tells_the_truth(
 
 
 @pytest.mark.parametrize("which", ["requests", "answers"])
-async def test_a_worker_whose_connection_is_closed_for_good_opens_another(
+async def test_a_worker_replaces_a_connection_closed_for_good(
     start: Start, connection: Client, which: str
 ) -> None:
     async with start(toy.service) as (worker, http):
@@ -61,7 +61,7 @@ async def test_a_worker_whose_connection_is_closed_for_good_opens_another(
         assert answered["status"] == "succeeded"
 
 
-async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
+async def test_messages_are_counted_and_timed_by_outcome(
     start: Start, connection: Client, outside: toy.Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redelivery, "DELIVERIES_MAX", 2)
@@ -144,7 +144,7 @@ async def test_whatever_is_handled_is_counted_and_timed_by_what_became_of_it(
 
 
 async def _counted(http: httpx.AsyncClient) -> dict[tuple[str, str], float]:
-    """What the worker's metrics say of the toy: by handler and outcome, and how many were timed."""
+    """Return the worker's metrics of the toy by handler and outcome, and the number of timings."""
     metrics = (await http.get("/metrics")).text
     found: dict[tuple[str, str], float] = {}
     for handler, outcome, number in re.findall(
@@ -164,7 +164,7 @@ async def _counted(http: httpx.AsyncClient) -> dict[tuple[str, str], float]:
     return found
 
 
-async def test_a_message_waits_out_an_outage_of_the_database_without_losing_a_delivery(
+async def test_a_database_outage_uses_up_no_delivery(
     start: Start, connection: Client, counters: Bound
 ) -> None:
     async with start(toy.service):
@@ -211,9 +211,7 @@ async def _end_connections_for_good(owner_url: str) -> None:
         )
 
 
-async def test_how_long_committed_messages_wait_is_told_by_a_worker_that_does_not_publish(
-    start: Start, counters: Bound
-) -> None:
+async def test_a_worker_that_does_not_publish_reports_the_outbox_lag(start: Start, counters: Bound) -> None:
     async with await psycopg.AsyncConnection.connect(counters.owner_url, autocommit=True) as leader:
         number = int.from_bytes(hashlib.sha256(b"relay toy").digest()[:8], signed=True)
         await leader.execute("SELECT pg_advisory_lock(%s)", (number,))

@@ -1,12 +1,12 @@
-"""A worker goes on after subjects, replies and headers that no library of ours would send."""
+"""A worker survives subjects, replies and headers that no client library would send."""
 
 import pytest
 from nats.aio.client import Client
 
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
 from tests.support.raw_nats import publish_raw
 from tests.support.servers import NatsServer
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 
 QUEUED = b"billing.commands.toy."
@@ -36,10 +36,14 @@ async def test_a_message_in_odd_bytes_stops_nobody(
         jetstream = connection.jetstream()
         await jetstream.publish("billing.commands.toy.increment", b'{"command_id": "queued", "counter": "a"}')
 
+        async def both_have_counted() -> bool:
+            counted = await request(connection, "get_counter", {"counter": "a"})
+            return bool(counted["result"]["value"] == 2)
+
         async def all_are_handled() -> bool:
             info = await jetstream.consumer_info("BILLING_COMMANDS", "toy-commands")
             return (info.num_pending, info.num_ack_pending) == (0, 0)
 
+        await eventually(both_have_counted)
         await eventually(all_are_handled)
-        counted = await request(connection, "get_counter", {"counter": "a"})
-        assert counted["result"]["value"] == 2
+        assert await both_have_counted()

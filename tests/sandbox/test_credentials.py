@@ -1,4 +1,4 @@
-"""The secrets of a sandbox: made once, kept, completed, and for its owner's eyes only."""
+"""The credentials of a sandbox: created once, kept, completed, and readable by the owner only."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def test_secrets_are_made_once_and_stay(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_new_service_gets_a_password_and_the_others_keep_theirs(tmp_path: Path) -> None:
+def test_a_new_service_gets_a_password_and_others_keep_theirs(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
     first = load_or_create(path, ["webhooks"], ["client"])
     second = load_or_create(path, ["webhooks", "seats"], ["client", "seats"])

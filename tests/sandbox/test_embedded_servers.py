@@ -1,4 +1,4 @@
-"""The embedded Postgres and NATS keep what was committed: over a stop, a crash, a killed supervisor."""
+"""The embedded Postgres and NATS keep committed data over a stop, a crash and a killed supervisor."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The supervisor: what it starts it shows, restarts, and never leaves behind."""
+"""The supervisor shows and restarts its programs, and leaves none of them behind."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_a_program_that_dies_is_restarted_and_said_so(
     assert "worker restarted" in said
 
 
-def test_a_program_that_keeps_dying_is_restarted_ever_more_slowly(
+def test_a_crashing_program_is_restarted_ever_more_slowly(
     supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supervisor.start(lambda: program("worker", "raise SystemExit(3)"), shown=False)

@@ -1,4 +1,4 @@
-"""`./dev up` as a newcomer meets it: everything there, said so, kept over a restart, and gone at the end."""
+"""`./dev up`: everything starts, is announced, keeps its data over a restart, and stops at the end."""
 
 import json
 import os
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 class RunningSandbox:
-    """A `./dev up` and what it has said so far."""
+    """A running `./dev up` and its output so far."""
 
     def __init__(self, directory: Path, base_port: int) -> None:
         self.directory = directory

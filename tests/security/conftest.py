@@ -1,9 +1,9 @@
-"""Fixtures for attempts on the plumbing: the toy service as a worker, and NATS as it is deployed."""
+"""Fixtures for attacks on the plumbing: the toy service as a worker, and NATS as it is deployed."""
 
 import pytest
 
-from tests.plumbing.conftest import connection, counters, outside, start
 from tests.support.servers import NatsServer
+from tests.support.toy.fixtures import connection, counters, outside, start
 
 __all__ = ["connection", "counters", "deployed", "outside", "start"]
 

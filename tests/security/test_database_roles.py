@@ -1,4 +1,4 @@
-"""A service's role cannot change or remove evidence, nor take all connections; the locks are documented."""
+"""A service's role cannot change append-only rows or use up all connections; locks are documented."""
 
 import re
 from contextlib import ExitStack

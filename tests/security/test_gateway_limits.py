@@ -1,4 +1,4 @@
-"""What the gateway refuses before it asks anybody: tokens for years, foreign URLs, half-sent bodies."""
+"""Requests that the gateway rejects by itself: tokens valid for years, foreign URLs, incomplete bodies."""
 
 import asyncio
 import time
@@ -13,8 +13,8 @@ from services.gateway.auth.tokens import LIFETIME_MAX_SECONDS, InvalidToken, Tok
 from services.gateway.problem_details import ProblemError
 from services.gateway.return_urls import check_return_urls
 from tallystick.messages.base import Customer
-from tests.gateway.alone import alone, settings
 from tests.support.gateway import bearer, token
+from tests.support.standalone_gateway import alone, settings
 
 ACME = Customer(type="organization", id="acme")
 HOST = Caller(ACME, None, scopes_of("billing:manage"), time.time() + 60)

@@ -1,4 +1,4 @@
-"""Addresses of the invited, half hidden from whoever has nothing but the link."""
+"""Email addresses of invitations are masked for anyone who only has the link."""
 
 import pytest
 

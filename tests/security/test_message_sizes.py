@@ -1,4 +1,4 @@
-"""Messages around every limit, on every way in: none stops a worker, and none keeps the next one waiting."""
+"""Messages around every size limit, on every way in: none stops a worker or delays the next one."""
 
 import json
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from shared.runtime.worker import Worker
 from shared.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
-from tests.plumbing import toy
-from tests.plumbing.toy_worker import Start, request
+from tests.support.toy import service as toy
+from tests.support.toy.worker import Start, request
 from tests.support.waiting import eventually
 
 MAX_PAYLOAD = 1_048_576
@@ -32,13 +32,13 @@ FACTORS = (0.9, 0.99, 1.0, 1.01, 1.1)
 
 
 def sizes(*limits: int) -> list[int]:
-    """Sizes from 0.9 to 1.1 times each limit, and those beside it."""
+    """Return sizes from 0.9 to 1.1 times each limit and the sizes next to it."""
     around = {int(limit * factor) for limit in limits for factor in FACTORS}
     return sorted(around | {limit + beside for limit in limits for beside in (-1, 1)})
 
 
 def headers_of(size: int) -> dict[str, str]:
-    """A few headers that take so many bytes together."""
+    """Return a few headers that take this many bytes together."""
     return {f"Large-{number}": "x" * (size // 4) for number in range(4)} if size else {}
 
 
@@ -56,7 +56,7 @@ async def send(connection: Client, subject: str, size: int, headers_size: int) -
 
 
 async def is_well(http: httpx.AsyncClient, connection: Client, command_id: str) -> None:
-    """The worker lives, is ready, and handles the next command both ways."""
+    """Check that the worker is ready and handles the next command on both ways in."""
     assert (await http.get("/live")).status_code == 200
     assert (await http.get("/ready")).json()["problems"] == {}
     body = {"command_id": command_id, "counter": command_id}
@@ -76,7 +76,7 @@ async def dead_letters(connection: Client) -> int:
 
 
 def follower(handled: list[int]) -> Service:
-    """The toy, which also follows a stream and can do nothing with what comes."""
+    """The toy with a consumer that fails on every message."""
     service = Service("toy", metadata=toy.Row.metadata)
     service.command(toy.Increment)(toy.increment)
 
@@ -103,7 +103,7 @@ def follower(handled: list[int]) -> Service:
         ("things.large", (MESSAGE_MAX_BYTES, THINGS_MAX)),
     ],
 )
-async def test_whatever_a_stream_takes_is_buried_and_the_next_is_handled(
+async def test_messages_of_every_size_are_buried_and_the_next_handled(
     start: Start, connection: Client, subject: str, limits: tuple[int, ...], headers_size: int
 ) -> None:
     service = follower([])

@@ -1,4 +1,4 @@
-"""Nobody has NATS, JetStream or a worker write in their place, by a reply or by a consumer's delivery."""
+"""Reply subjects and consumer deliveries cannot be used to write where the sender may not."""
 
 import contextlib
 import itertools
@@ -45,7 +45,7 @@ DOORS = {
     "ingress": [WEBHOOK_SUBJECT],
     "clock": ["billing.ticks.seats.expire_invitations"],
 }
-"""Subjects that each outsider may publish to, and that somebody answers or acknowledges."""
+"""Subjects that each outsider may publish to, and that are answered or acknowledged."""
 FORGED = {
     "KV-Operation": "DEL",
     "Nats-Rollup": "all",
@@ -58,7 +58,7 @@ READ = ["BILLING_CHANGE_FEED", "KV_billing_entitlements", "KV_billing_balances"]
 
 @pytest.fixture
 async def admin(deployed: NatsServer) -> AsyncIterator[Client]:
-    """The administrator, who sees what became of it, with one event and one entitlement already there."""
+    """The administrator's connection, with one event and one entitlement in place."""
     client = await nats.connect(deployed.url, inbox_prefix=b"_INBOX_admin")
     await client.jetstream().publish("billing.change_feed.customer.user_7.createdV1", b'{"version": 1}')
     await client.jetstream().publish("$KV.billing_entitlements.user_7.orders", b'{"allowed": true}')
@@ -72,7 +72,7 @@ async def admin(deployed: NatsServer) -> AsyncIterator[Client]:
 
 
 async def written(admin: Client) -> dict[str, dict[str, int]]:
-    """How much each stream holds of each subject, but for what the doors themselves lead to."""
+    """Return the number of messages by stream and subject, without the subjects that outsiders may write."""
     layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject=WEBHOOK_SUBJECT)
     found = {}
     for name in layout.streams:
@@ -85,7 +85,7 @@ async def written(admin: Client) -> dict[str, dict[str, int]]:
 
 @contextlib.asynccontextmanager
 async def as_outsider(server: NatsServer, user: str) -> AsyncIterator[Client]:
-    """A raw connection, that notes no refusal and tries on."""
+    """A raw connection that ignores rejections."""
 
     async def ignore(error: Exception) -> None:
         return
@@ -194,7 +194,7 @@ async def test_no_stream_is_made_changed_or_emptied(deployed: NatsServer, admin:
 async def test_an_outsider_hears_no_answer_but_its_own(
     deployed: NatsServer, bind: Callable[..., Bound]
 ) -> None:
-    """Whoever may subscribe to an inbox hears what its own requests are answered, and nothing else."""
+    """A user that may subscribe to an inbox receives only the answers to its own requests."""
     bound = bind(webhooks)
     async with answering(bound.runtime, deployed), contextlib.AsyncExitStack() as stack:
         heard: list[str] = []

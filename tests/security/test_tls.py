@@ -87,7 +87,7 @@ def encrypted(certificates: Path) -> Iterator[NatsServer]:
 
 @pytest.fixture
 def trusted(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our authority is the one that clients trust."""
+    """Make clients trust the test's authority."""
     monkeypatch.setenv("NATS_CA_FILE", str(certificates / "clients" / "ca.pem"))
 
 
@@ -133,7 +133,7 @@ async def test_without_tls_nobody_connects(encrypted: NatsServer) -> None:
 async def test_no_password_is_sent_to_a_server_that_offers_no_tls(
     certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody in between can take `tls_required` out of what the server says first."""
+    """An attacker in between can remove `tls_required` from the server's first message."""
     monkeypatch.setenv("NATS_CA_FILE", str(certificates / "clients" / "ca.pem"))
     heard = bytearray()
 

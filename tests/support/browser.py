@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# It is to talk to our own pages and to nobody else, and runs as root in containers.
+# It only opens our own pages, and runs as root in containers.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -46,7 +46,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 async def open_page(running: Browser, **context: Any) -> Page:
-    """A page with a profile of its own: nobody is signed in."""
+    """A page with a profile of its own, not signed in."""
     page = await (await running.new_context(**context)).new_page()
     page.set_default_timeout(PATIENCE_MS)
     return page

@@ -1,4 +1,4 @@
-"""Which files a message goes through, measured in real workers: for the architecture guide.
+"""The files that a message goes through, measured in real workers, for the architecture guide.
 
 `python -m tests.support.call_trace WAY…` prints ways: the files in the order in which a reader comes to
 them, with the functions that are entered there.
@@ -29,9 +29,9 @@ from tallystick.messages import seats as s
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import ApplyCatalog
 from tallystick.subjects import ENTITLEMENTS_BUCKET
-from tests.flows.shop import Shop, fresh_id
 from tests.support.catalogs import example_catalog
 from tests.support.servers import scratch_directory
+from tests.support.shop import Shop, fresh_id
 from tests.support.stack import System, whole_system
 from tests.support.waiting import eventually
 
@@ -105,7 +105,7 @@ class Leg(NamedTuple):
 
 @dataclass(slots=True)
 class Tracer:
-    """A system whose workers record, with somebody who uses it."""
+    """A system whose workers record, with a customer who uses it."""
 
     shop: Shop
     directory: Path
@@ -149,7 +149,7 @@ def traced_system() -> Iterator[tuple[System, Path]]:
 
 @asynccontextmanager
 async def tracer(system: System, directory: Path) -> AsyncIterator[Tracer]:
-    """Somebody new who uses a system with workers that can record."""
+    """A new customer of a system with workers that can record."""
     async with (
         tallystick.connect(system.stack.nats.users["client"]) as billing,
         httpx.AsyncClient(timeout=20) as browser,

@@ -1,6 +1,6 @@
 """Databases that go from test to test, because making one takes longer than most tests.
 
-After a test a database is made as it was when it was new; where that cannot be, it is thrown away.
+After a test a database is reset to its initial state, or dropped where that is not possible.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class KeptDatabases:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[str]:
-        """The owner's URL of a database that is as the template is."""
+        """Yield the owner's URL of a database that equals the template."""
         kept = self._idle.pop() if self._idle else self._new()
         try:
             yield kept.url
@@ -83,7 +83,7 @@ class KeptDatabases:
             return _Kept(url, _shape(owner))
 
     def _is_new_again(self, kept: _Kept) -> bool:
-        """Whether nothing of the test is left; False where its tables are not those of the template."""
+        """Reset the database; return False where its tables differ from the template's."""
         assert self._refill is not None
         with psycopg.connect(kept.url, autocommit=True) as owner:
             owner.execute(_END_SESSIONS)

@@ -1,4 +1,4 @@
-"""The whole system with the gateway in front, and callers whom a host application vouches for."""
+"""The whole system with the gateway in front, and bearer tokens of a host application."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ def bearer(*arguments: Any, **claims: Any) -> dict[str, str]:
 
 
 def gateway_settings(public_url: str = "") -> dict[str, str]:
-    """What a gateway of tests is told; it counts requests, but lets a great many through."""
+    """Settings of a gateway for tests, with rate limits that are never reached."""
     return {
         "GATEWAY_JWT_SECRET": JWT_SECRET,
         "GATEWAY_SESSION_SECRET": SESSION_SECRET,

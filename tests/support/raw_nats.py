@@ -1,4 +1,4 @@
-"""Bytes to NATS as no client library would send them."""
+"""Raw bytes to NATS, as no client library would send them."""
 
 import asyncio
 import json

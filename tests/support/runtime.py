@@ -1,4 +1,4 @@
-"""Services bound to a real database, without NATS in front: for tests of handlers."""
+"""Services bound to a real database, without NATS in front: for tests of use cases."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def role_url(owner_url: str, service: str) -> str:
 
 @dataclass(slots=True)
 class Bound:
-    """A service at work on a database; `now` is the time at which everything comes in."""
+    """A service bound to a database; `now` is the time at which messages arrive."""
 
     service: Service
     owner_url: str
@@ -55,7 +55,7 @@ class Bound:
     _owner: psycopg.AsyncConnection[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        # Nobody is asked about seats unless a test says so.
+        # Seats are not asked unless a test says so.
         self.provided = [SeatQuota(), *self.provided]
         self.url = self.url or role_url(self.owner_url, self.service.name)
         idle = _idle_engines.get(self.url)
@@ -69,11 +69,11 @@ class Bound:
         )
 
     async def handle(self, message: Command[Any] | Question[Any], now: datetime | None = None) -> Outcome:
-        """What becomes of a command or question."""
+        """Handle a command or question and return its outcome."""
         return await self.handle_body(message.name, message.model_dump_json().encode(), now)
 
     async def handle_body(self, name: str, body: bytes, now: datetime | None = None) -> Outcome:
-        """The same for a body of bytes, which may be anything."""
+        """Handle a raw body, which may be invalid."""
         return await self.runtime.request(self.service.handlers[name], body, now or self.now)
 
     async def tick(self, job: str, at: datetime) -> None:
@@ -91,13 +91,13 @@ class Bound:
         attempt: int = 1,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Hand a message to the follower of a durable consumer; raises what the follower raises."""
+        """Deliver a message to the handler of a durable consumer; raises what the handler raises."""
         follower = next(one for one in self.service.stream_consumers if one.consumer == consumer)
         incoming = Incoming(subject, headers or {}, body, attempt, self.now, follower.stream)
         await self.runtime.follow(follower, incoming)
 
     async def hears(self, event: Event, name: str = "changed") -> None:
-        """Hand an event of the feed to its listener; raises what the listener raises."""
+        """Deliver an event of the feed to its handler; raises what the handler raises."""
         token = event.customer.token if event.customer else CATALOG_TOKEN
         subject = Subjects().event(event.entity, token, name, event.schema_version)
         body = event.model_dump_json().encode()
@@ -115,7 +115,7 @@ class Bound:
         ]
 
     async def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """Whatever the owner of the database sees."""
+        """Run a query as the owner of the database."""
         return await (await (await self._as_owner()).execute(query, values)).fetchall()
 
     async def execute(self, script: str) -> None:

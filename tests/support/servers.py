@@ -1,6 +1,6 @@
 """Postgres and NATS for tests: the environment's, containers where a Docker engine answers, else embedded.
 
-One of each serves a whole test session. Isolation: a database as good as new, and a NATS without streams.
+One of each serves a whole test session. Isolation: an empty database, and a NATS without streams.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PostgresServer:
         return with_database(self.url, name)
 
     def drop_database(self, url: str) -> None:
-        """Remove a database made here, with whoever is still connected to it."""
+        """Drop a database made here and end its connections."""
         name = sql.Identifier(database_name(url))
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 

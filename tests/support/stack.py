@@ -28,7 +28,7 @@ WEBHOOK_SECRET = "whsec_of_the_stack"
 STRIPE_KEY = "sk_test_of_the_stack"
 INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
 READY_SECONDS = 50.0
-"""Less than a test may take, so that a worker which does not come is told of with the end of its log."""
+"""Less than a test's timeout, so that a worker that does not start is reported with its log."""
 RESTART_TRIES = 10
 DEPLOYED_ACK_WAIT_SECONDS = 60.0
 ACK_WAIT_SECONDS = PROGRESS_SECONDS + 2.0
@@ -40,7 +40,7 @@ TRACED = "tests.support.traced_worker"
 
 @dataclass(slots=True)
 class Stack:
-    """Postgres and NATS with everything that provisioning makes, and what else was started."""
+    """Provisioned Postgres and NATS, and the other processes that were started."""
 
     directory: Path
     postgres: Postgres
@@ -108,7 +108,7 @@ class Stack:
 
     @contextmanager
     def process(self, program: Program) -> Iterator[None]:
-        """A program, running until the block is left."""
+        """Run a program for the block."""
         self.programs[program.name] = program
         self._start(program.name)
         try:

@@ -22,7 +22,7 @@ START_TIMEOUT_SECONDS = 10
 
 @dataclass(slots=True)
 class StripeStandIn:
-    """A running stand-in; `account` is what it keeps, for a look behind the scenes."""
+    """A running stand-in; `account` holds its objects."""
 
     url: str
     account: Account
@@ -36,17 +36,17 @@ class StripeStandIn:
         self.writes_left = writes
 
     def comes_back(self) -> None:
-        """Be there again."""
+        """Answer again."""
         self.writes_left = None
 
     def forget_everything(self) -> None:
-        """Be there, and empty."""
+        """Answer again, and delete all objects."""
         self.comes_back()
         httpx.delete(f"{self.url}/_sandbox/state").raise_for_status()
         self.forget_writes()
 
     def forget_writes(self) -> None:
-        """Count writes from here."""
+        """Reset the recorded writes."""
         self.writes.clear()
 
     def _takes(self, method: str, path: str) -> bool:

@@ -223,7 +223,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 @dataclass(slots=True)
 class Control:
-    """Begins recordings and writes them down when it is told to."""
+    """Starts and writes recordings on request."""
 
     service: str
     directory: Path

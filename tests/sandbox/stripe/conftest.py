@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.sandbox.stripe.stand_in import Receiver, StandIn
+from tests.support.sandbox_stripe.stand_in import Receiver, StandIn
 
 
 @pytest.fixture(scope="session")
@@ -27,14 +27,14 @@ def stand_in(shared_stand_in: StandIn) -> StandIn:
 
 @pytest.fixture
 def browser() -> Iterator[httpx.Client]:
-    """What a customer opens the hosted pages with; it does not follow redirects, to look at them."""
+    """An HTTP client for the hosted pages; it does not follow redirects."""
     with httpx.Client() as client:
         yield client
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A webhook endpoint that remembers what it got."""
+    """A webhook endpoint that records its deliveries."""
     running = Receiver()
     yield running
     running.stop()

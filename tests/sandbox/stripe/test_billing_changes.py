@@ -1,4 +1,4 @@
-"""Changes of a subscription: prorations, previews that show what is then invoiced, payments that fail."""
+"""Subscription changes: prorations, previews that match the invoices, and failed payments."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import stripe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 TIERS: tuple[tuple[int | str, int], ...] = ((5, 1000), (10, 800), ("inf", 500))
 HALF = "2026-01-16T12:00:00"
@@ -164,7 +164,7 @@ def test_a_pending_update_is_applied_when_it_is_paid(world: World) -> None:
     assert "customer.subscription.pending_update_applied" in world.told("customer.subscription")
 
 
-def test_a_pending_update_that_is_not_paid_is_forgotten_after_23_hours(world: World) -> None:
+def test_an_unpaid_pending_update_expires_after_23_hours(world: World) -> None:
     subscription = world.subscribe((world.price(1000), 3))
     world.use_card("pm_card_chargeCustomerFail")
     world.advance(HALF)
@@ -220,7 +220,7 @@ def test_an_item_can_be_added_and_the_bill_follows(world: World) -> None:
     assert len(world.v1.subscription_items.list({"subscription": subscription.id}).data) == 2
 
 
-def test_prices_of_different_intervals_or_twice_the_same_are_refused(world: World) -> None:
+def test_mixed_intervals_and_repeated_prices_are_rejected(world: World) -> None:
     price = world.price(1000)
     with pytest.raises(stripe.InvalidRequestError, match="interval"):
         world.subscribe((price, 1), (world.price(1000, "year"), 1))
@@ -258,7 +258,7 @@ def test_a_new_subscription_can_be_previewed(world: World) -> None:
     assert (found.total, world.amounts(found)) == (7400, [5000, 2400])
 
 
-def test_cancelling_at_a_moment_within_the_period_credits_the_rest(world: World) -> None:
+def test_cancelling_within_the_period_credits_the_rest(world: World) -> None:
     subscription = world.subscribe((world.price(1000), 2))
     world.v1.subscriptions.update(subscription.id, {"cancel_at": at(HALF)})
     world.advance(HALF)

@@ -15,8 +15,8 @@ from sandbox.stripe.prices import create_price
 from sandbox.stripe.resources import register
 from sandbox.stripe.server import make_account
 from sandbox.stripe.subscriptions import create_subscription
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_the_hosted_page_shows_the_invoice_and_takes_a_card(served: StandIn, bro
     ("currency", "amount", "shown"),
     [("jpy", 500, "3 × Team (at ¥500 / month)"), ("kwd", 1500, "3 × Team (at KWD 1.500 / month)")],
 )
-def test_currencies_without_cents_or_with_mills_are_billed_in_their_own_units(
+def test_zero_and_three_decimal_currencies_are_billed(
     served: StandIn, currency: str, amount: int, shown: str
 ) -> None:
     world = World(served)
@@ -164,7 +164,7 @@ def test_a_customer_keeps_one_currency(world: World) -> None:
         world.subscribe((world.price(1000, currency="usd"), 1))
 
 
-def test_a_paused_subscription_is_credited_and_resumed_within_its_cycle(world: World) -> None:
+def test_a_pause_is_credited_and_resumed_within_the_cycle(world: World) -> None:
     subscription = world.subscribe((world.price(3100), 1))
     world.advance("2026-01-11")
     paused = world.v1.subscriptions.pause(subscription.id)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import stripe
 
-from tests.sandbox.stripe.billing_world import World, at, running
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.billing_world import World, at, running
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_events_of_a_first_payment_come_in_order(world: World) -> None:
     assert {event.created for event in (created, updated)} == {at("2026-01-01")}
 
 
-def test_a_declined_first_payment_leaves_it_incomplete_until_it_is_paid(served: StandIn) -> None:
+def test_a_declined_first_payment_leaves_it_incomplete(served: StandIn) -> None:
     world = World(served, card="pm_card_chargeCustomerFail")
     subscription = world.subscribe((world.price(), 1))
 
@@ -138,7 +138,7 @@ def test_default_incomplete_waits_for_its_payment_intent(served: StandIn) -> Non
     assert after.default_payment_method is not None
 
 
-def test_a_payment_that_wants_authentication_waits_for_the_customer(served: StandIn) -> None:
+def test_a_payment_needing_authentication_waits(served: StandIn) -> None:
     world = World(served, card="pm_card_authenticationRequired")
     subscription = world.subscribe((world.price(), 1), expand=["latest_invoice.payments"])
 
@@ -189,7 +189,7 @@ def test_a_future_anchor_bills_a_stub_first(world: World) -> None:
     assert world.subscription(subscription)["items"].data[0].current_period_end == at("2026-02-17")
 
 
-def test_cancel_at_period_end_keeps_it_until_then_and_can_be_taken_back(world: World) -> None:
+def test_cancel_at_period_end_can_be_undone(world: World) -> None:
     subscription = world.subscribe((world.price(), 1))
     canceling = world.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     assert (canceling.status, canceling.cancel_at) == ("active", at("2026-02-01"))
@@ -273,7 +273,7 @@ def test_lists_filter_by_price_and_status(world: World) -> None:
     assert listed(status="canceled") == []
 
 
-def test_what_would_change_the_bill_and_is_not_known_here_is_refused(world: World) -> None:
+def test_unsupported_billing_parameters_are_rejected(world: World) -> None:
     price = world.price(1000)
     for wish in (
         {"default_tax_rates": ["txr_1"]},

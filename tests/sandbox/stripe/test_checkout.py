@@ -8,7 +8,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 SUCCESS = "https://shop.example/ok?session={CHECKOUT_SESSION_ID}"
 CANCEL = "https://shop.example/no"
@@ -88,7 +88,7 @@ def test_events_come_in_stripes_order(stand_in: StandIn, browser: httpx.Client) 
 
 @pytest.mark.parametrize("fields", [{"card_number": DECLINED}, {"card_number": NO_FUNDS}, {"decline": "1"},
                                     {"card_number": FAILS_LATER}, {"card_number": "1234"}, {}])  # fmt: skip
-def test_a_decline_shows_the_page_again_and_leaves_the_session_open(
+def test_a_decline_leaves_the_session_open(
     stand_in: StandIn, browser: httpx.Client, fields: dict[str, str]
 ) -> None:
     session = a_session(stand_in, customer_email="ann@example.com")
@@ -108,9 +108,7 @@ def test_giving_up_goes_back_to_the_shop(stand_in: StandIn, browser: httpx.Clien
 
 
 @pytest.mark.parametrize("number", [ASKS_ONCE, ASKS_ALWAYS])
-def test_authentication_is_a_step_that_can_fail_and_be_tried_again(
-    stand_in: StandIn, browser: httpx.Client, number: str
-) -> None:
+def test_failed_authentication_can_be_retried(stand_in: StandIn, browser: httpx.Client, number: str) -> None:
     session = a_session(stand_in, customer_email="ann@example.com")
     step = browser.post(str(session.url), data={"card_number": number})
     assert step.status_code == 200
@@ -122,9 +120,7 @@ def test_authentication_is_a_step_that_can_fail_and_be_tried_again(
     assert again(stand_in, session, "subscription").subscription.status == "active"
 
 
-def test_a_trial_costs_nothing_today_even_with_a_card_that_fails_later(
-    stand_in: StandIn, browser: httpx.Client
-) -> None:
+def test_a_trial_is_free_even_with_a_card_that_fails_later(stand_in: StandIn, browser: httpx.Client) -> None:
     session = a_session(stand_in, subscription_data={"trial_period_days": 14})
     assert session.amount_total == 0
     assert "Free for 14 days" in browser.get(str(session.url)).text

@@ -1,4 +1,4 @@
-"""Customers, cards and balances; payments and refunds; cards that fail at once, later, or ask who it is."""
+"""Customers, cards, balances, payments and refunds; cards that fail or need authentication."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 def a_customer_with(stand_in: StandIn, token: str) -> tuple[str, str]:
@@ -117,7 +117,7 @@ def test_a_payment_waits_for_authentication(
     assert stand_in.api.payment_intents.retrieve(intent.id).status == status
 
 
-def test_a_card_that_wants_authentication_is_declined_when_nobody_is_there(stand_in: StandIn) -> None:
+def test_off_session_authentication_is_declined(stand_in: StandIn) -> None:
     customer_id, card_id = a_customer_with(stand_in, "pm_card_authenticationRequired")
     with pytest.raises(stripe.CardError) as caught:
         stand_in.api.payment_intents.create(

@@ -1,4 +1,4 @@
-"""The billing portal: a customer changes the card, ends the plan, and keeps it after all."""
+"""The billing portal: a customer changes the card, cancels the plan and undoes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_page_shows_plan_card_and_invoices(
         assert words in page
 
 
-def test_a_plan_is_canceled_at_the_periods_end_and_kept_after_all(
+def test_the_portal_cancels_at_period_end_and_undoes_it(
     stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
 ) -> None:
     url = open_portal(stand_in, subscription)

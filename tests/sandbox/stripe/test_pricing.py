@@ -43,7 +43,7 @@ def test_graduated_makes_one_line_for_each_tier_reached() -> None:
     ]
 
 
-def test_flat_amounts_are_lines_of_their_own_and_come_once_for_each_tier_reached() -> None:
+def test_each_reached_tier_adds_its_flat_amount_as_a_line() -> None:
     price = tiered("graduated", tier(5, 100, flat=700), tier(None, 50, flat=300))
 
     assert [part.amount for part in pricing.parts(price, 5)] == [500, 700]
@@ -58,7 +58,7 @@ def test_volume_flat_amount_is_that_of_the_one_tier() -> None:
     assert pricing.total(tiered("volume", tier(5, 100, flat=700), tier(None, 50, flat=300)), 6) == 600
 
 
-def test_decimal_unit_amounts_are_multiplied_before_they_are_rounded() -> None:
+def test_decimal_unit_amounts_are_rounded_after_multiplying() -> None:
     price = {"billing_scheme": "per_unit", "unit_amount": None, "unit_amount_decimal": "0.05"}
 
     assert pricing.round_minor(pricing.total(price, 9)) == 0

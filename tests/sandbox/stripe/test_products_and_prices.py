@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import StandIn
+from tests.support.sandbox_stripe.stand_in import StandIn
 
 
 def test_a_recurring_price_of_a_new_product(stand_in: StandIn) -> None:
@@ -71,7 +71,7 @@ def test_a_lookup_key_belongs_to_one_price_and_can_be_moved(stand_in: StandIn) -
     assert stand_in.api.prices.retrieve(old.id).lookup_key is None
 
 
-def test_archived_prices_are_filtered_and_their_money_cannot_change(stand_in: StandIn) -> None:
+def test_archived_prices_are_filtered_and_immutable(stand_in: StandIn) -> None:
     product = stand_in.api.products.create({"name": "Team"})
     price = stand_in.api.prices.create({"currency": "eur", "product": product.id, "unit_amount": 100})
     assert stand_in.api.prices.update(price.id, {"active": False}).active is False

@@ -48,7 +48,7 @@ VOLUME = price(0) | {
 }
 
 
-def test_half_of_a_31_day_month_credits_half_of_the_old_and_charges_half_of_the_new() -> None:
+def test_a_change_at_half_of_a_31_day_month_prorates_halves() -> None:
     lines = proration.between([item(VOLUME, 3)], [item(VOLUME, 8)], at("2026-01-16T12:00:00"))
 
     assert amounts(lines) == [-1500, 3200]

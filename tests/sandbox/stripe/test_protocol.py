@@ -1,4 +1,4 @@
-"""What every method of the API has in common: keys, parameters, idempotency, lists, expansion, errors."""
+"""The protocol of the API: keys, parameters, idempotency, lists, expansion and errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.stripe.stand_in import SECRET_KEY, StandIn
+from tests.support.sandbox_stripe.stand_in import SECRET_KEY, StandIn
 
 
 def test_a_wrong_key_is_refused_without_being_shown(stand_in: StandIn) -> None:

@@ -1,4 +1,4 @@
-"""Events and their delivery: signed, repeated until accepted, and lost, doubled or shuffled on request."""
+"""Events and their delivery: signed, retried, and dropped, duplicated or shuffled on request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sandbox.stripe.stand_in import WEBHOOK_SECRET, Receiver, StandIn, eventually
+from tests.support.sandbox_stripe.stand_in import WEBHOOK_SECRET, Receiver, StandIn, eventually
 
 
 @pytest.fixture

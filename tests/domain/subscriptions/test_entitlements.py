@@ -1,0 +1,109 @@
+"""Entitlements of a customer, computed from subscriptions."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from services.subscriptions.domain.entitlements import compute_entitlements
+from tallystick.messages.catalog import OwnerSeat, SeatRule
+from tallystick.messages.subscriptions import Status
+from tests.support.subscription_values import FEBRUARY, gives, subscribed
+
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_any_one_source_is_enough_for_a_flag() -> None:
+    found = compute_entitlements(
+        {
+            "sub_a": subscribed(gives("api", "flag"), product="pro"),
+            "sub_b": subscribed(gives("api", "flag"), product="lab"),
+        }
+    )
+
+    assert (found["api"].allowed, found["api"].quantity) == (True, None)
+    assert [(s.subscription_id, s.product, s.through) for s in found["api"].sources] == [
+        ("sub_a", "pro", "owner"),
+        ("sub_b", "lab", "owner"),
+    ]
+
+
+def test_limits_and_units_of_two_subscriptions_add_up() -> None:
+    found = compute_entitlements(
+        {
+            "sub_a": subscribed(gives("members", "limit", 10), gives("hours", "consumable", 5)),
+            "sub_b": subscribed(gives("members", "limit", 3), gives("hours", "consumable", 7)),
+        }
+    )
+
+    assert (found["members"].quantity, found["hours"].quantity) == (13, 12)
+
+
+def test_unlimited_stays_unlimited() -> None:
+    found = compute_entitlements(
+        {
+            "sub_a": subscribed(gives("members", "limit", 10)),
+            "sub_b": subscribed(gives("members", "limit", None)),
+        }
+    )
+
+    assert (found["members"].allowed, found["members"].quantity) == (True, None)
+
+
+def test_a_limit_of_nothing_allows_nothing() -> None:
+    found = compute_entitlements({"sub_a": subscribed(gives("members", "limit", 0))})
+
+    assert (found["members"].allowed, found["members"].quantity) == (False, 0)
+
+
+def test_what_is_bought_three_times_is_had_three_times() -> None:
+    found = compute_entitlements({"sub_a": subscribed(gives("mailboxes", "limit", 5), quantity=3)})
+
+    assert found["mailboxes"].quantity == 15
+
+
+@pytest.mark.parametrize(
+    ("status", "grants"),
+    [
+        ("trialing", True),
+        ("active", True),
+        ("past_due", True),
+        ("incomplete", False),
+        ("unpaid", False),
+        ("paused", False),
+        ("canceled", False),
+        ("expired", False),
+    ],
+)
+def test_only_some_statuses_grant(status: Status, grants: bool) -> None:
+    assert (
+        "api" in compute_entitlements({"sub_a": subscribed(gives("api", "flag"), status=status)})
+    ) is grants
+
+
+@pytest.mark.parametrize(("owner_seat", "hours"), [("free", 15), ("billed", 15), ("none", 5)])
+def test_the_payer_needs_a_seat_to_share_team_features(owner_seat: OwnerSeat, hours: int) -> None:
+    # Ten hours for each seat, five for the payer alone; four seats bought.
+    team = subscribed(
+        gives("hours", "consumable", 10, team=True),
+        gives("hours", "consumable", 5),
+        quantity=4,
+        seats=SeatRule(strategy="per_seat", owner_seat=owner_seat),
+    )
+
+    found = compute_entitlements({"sub_a": team})
+
+    assert found["hours"].quantity == hours
+    assert len(found["hours"].sources) == 1
+
+
+def test_an_end_is_known_only_when_every_source_ends() -> None:
+    ending = replace(subscribed(gives("api", "flag")), cancel_at_period_end=True)
+    later = replace(ending, current_period_end=MARCH)
+
+    assert compute_entitlements({"sub_a": ending})["api"].expires_at == FEBRUARY
+    assert compute_entitlements({"sub_a": ending, "sub_b": later})["api"].expires_at == MARCH
+    assert (
+        compute_entitlements({"sub_a": ending, "sub_b": subscribed(gives("api", "flag"))})["api"].expires_at
+        is None
+    )

@@ -1,0 +1,90 @@
+"""Changing the plan on the page: each price leads to a checkout or to a confirmation."""
+
+import re
+
+import pytest
+
+from tests.support.gateway import GatewaySystem
+from tests.support.page_visitor import visiting
+from tests.support.shop import GOOD_CARD, Shop
+from tests.support.waiting import eventually
+
+PLANS = "/billing/plans"
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def offered(page: str) -> dict[str, str]:
+    """Return the prices on the page of plans with the target of each."""
+    forms = re.findall(
+        r'<form method="[a-z]+" action="([^"]*)" class="stacked">(.*?)</form>', page, re.DOTALL
+    )
+    return {re.findall(r'name="price" value="([^"]*)"', form)[0]: action for action, form in forms}
+
+
+async def test_changing_from_a_free_plan_to_paid_plans(gateway: GatewaySystem, shop: Shop) -> None:
+    # Starter, with 10 products, is free; Essential has 200 on top, and can be changed for what costs too.
+    await shop.register()
+    async with visiting(gateway, shop.acme) as visitor:
+        form = await visitor.form(PLANS, "/billing/checkout")
+        free = await visitor.send("/billing/checkout", form | {"price": "starter_free"})
+        assert free.headers["location"] == "/billing?done=bought"
+        await shop.becomes("active")
+
+        ways = offered((await visitor.http.get(PLANS)).text)
+        assert "starter_free" not in ways
+        assert set(ways.values()) == {"/billing/checkout"}
+        form = await visitor.form(PLANS, ways["essential_monthly"])
+        bought = await visitor.send("/billing/checkout", form | {"price": "essential_monthly"})
+        assert bought.status_code == 303
+        await shop.page(bought.headers["location"], card_number=GOOD_CARD)
+
+        async def has_both() -> bool:
+            return (await shop.allowed("products")).quantity == 210
+
+        await eventually(has_both)
+
+        ways = offered((await visitor.http.get(PLANS)).text)
+        assert ways["professional_monthly"] == "/billing/change"
+        assert set(ways.values()) == {"/billing/change"} and "starter_free" not in ways
+
+
+async def test_a_payment_method_can_be_changed_whatever_it_pays_for(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    # The plan is free, but an add-on was paid for: without a plan, and beside a free one.
+    await shop.register()
+    async with visiting(gateway, shop.acme) as visitor:
+        for _ in range(2):
+            form = await visitor.form("/billing", "/billing/portal")
+            opened = await visitor.send("/billing/portal", form)
+            assert opened.headers["location"].startswith(shop.system.stripe_url)
+            form = await visitor.form(PLANS, "/billing/checkout")
+            await visitor.send("/billing/checkout", form | {"price": "starter_free"})
+
+
+@pytest.mark.parametrize(
+    ("price", "when"),
+    [("business_monthly", "now"), ("essential_monthly", "period_end")],
+    ids=["more", "less"],
+)
+async def test_more_is_offered_at_once_and_less_when_the_period_ends(
+    gateway: GatewaySystem, shop: Shop, price: str, when: str
+) -> None:
+    await shop.register()
+    await shop.buys("professional_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        page = f"/billing/change?price={price}"
+        form = await visitor.form(page, "/billing/change")
+        assert form["when"] == when
+        changed = await visitor.send("/billing/change", form)
+        done = "changed" if when == "now" else "change_scheduled"
+        assert changed.headers["location"] == f"/billing?done={done}#plan"
+        # What is scheduled already and is looked at again stays so.
+        if when == "period_end":
+            assert (await visitor.form(page, "/billing/change"))["when"] == when
+        # Another time of the change must be chosen explicitly.
+        other = await visitor.form(
+            "/billing/change?price=studio_monthly&quantity=3&when=now", "/billing/change"
+        )
+        assert other["when"] == "now"

@@ -1,0 +1,177 @@
+"""A company with a team, for tests of seats: events of its subscription and commands on its seats."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tallystick.messages import seats as m
+from tallystick.messages import subscriptions as s
+from tallystick.messages.base import Command, Customer, Question
+from tallystick.messages.catalog import OwnerSeat, SeatRule, SeatStrategy
+from tests.support.runtime import NOON, Bound
+
+ACME = Customer(type="organization", id="acme")
+SUBSCRIPTION = "sub_acme"
+SECRET = "the-secret-from-which-tokens-are-made"
+PERIOD_START = datetime(2026, 1, 1, tzinfo=UTC)
+PERIOD_END = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def user(name: str) -> Customer:
+    """A user of the host application."""
+    return Customer(type="user", id=name)
+
+
+def team_item(
+    quantity: int,
+    *,
+    owner_seat: OwnerSeat = "free",
+    strategy: SeatStrategy = "per_seat",
+    minimum: int = 1,
+    maximum: int | None = 1000,
+) -> s.SubscriptionItem:
+    """The item of a subscription to the team plan."""
+    rule = SeatRule(strategy=strategy, owner_seat=owner_seat, minimum=minimum, maximum=maximum)
+    return s.SubscriptionItem(
+        product="team", price="team_monthly", quantity=quantity, seats=rule, features=[]
+    )
+
+
+@dataclass(slots=True)
+class SeatWorld:
+    """The service on a database, and the events of other services so far."""
+
+    bound: Bound
+    now: datetime = NOON
+    told: dict[str, s.SubscriptionSnapshot] = field(default_factory=dict)
+    _commands: int = 0
+
+    def command_id(self) -> str:
+        """Return a fresh command id."""
+        self._commands += 1
+        return f"command-{self._commands}"
+
+    def passes(self, **time: float) -> None:
+        """Advance the time."""
+        self.now += timedelta(**time)
+
+    async def subscribed(
+        self, quantity: int = 5, *, customer: Customer = ACME, subscription: str = SUBSCRIPTION, **rule: Any
+    ) -> dict[str, Any]:
+        """The team of a subscription that has just begun."""
+        told = s.SubscriptionSnapshot(
+            subscription_id=subscription,
+            version=1,
+            customer=customer,
+            status="active",
+            collection="automatic",
+            items=[team_item(quantity, **rule)],
+            current_period_start=PERIOD_START,
+            current_period_end=PERIOD_END,
+            trial_end=None,
+            cancel_at_period_end=False,
+            canceled_at=None,
+            ended_at=None,
+            grace_until=None,
+            scheduled_change=None,
+            stripe_subscription_id="sub_1P",
+            created_at=PERIOD_START,
+        )
+        await self.hears(told, "created")
+        return await self.team(subscription_id=subscription)
+
+    async def tells(
+        self, event: str = "changed", *, subscription: str = SUBSCRIPTION, **fields: Any
+    ) -> s.SubscriptionSnapshot:
+        """Change the subscription and deliver its next event."""
+        before = self.told[subscription]
+        told = before.model_copy(update={"version": before.version + 1, **fields})
+        await self.hears(told, event)
+        return told
+
+    async def hears(self, told: s.SubscriptionSnapshot, event: str = "changed") -> None:
+        """Deliver an event of a subscription, old or new."""
+        self.told[told.subscription_id] = told
+        self.bound.now = self.now
+        await self.bound.hears(
+            s.SubscriptionEvent(
+                event_id=f"evt_{told.subscription_id}_{told.version}",
+                occurred_at=self.now,
+                version=told.version,
+                caused_by=f"cause-{told.version}",
+                customer=told.customer,
+                subscription=told,
+            ),
+            event,
+        )
+
+    async def does(self, command: Command[Any]) -> dict[str, Any]:
+        """Handle a command that must succeed and return its result."""
+        outcome = await self.bound.handle(command, self.now)
+        assert outcome.status == "succeeded", outcome.error
+        assert outcome.result is not None
+        return outcome.result
+
+    async def refuses(self, command: Command[Any] | Question[Any]) -> tuple[str, Any]:
+        """Handle a command that must be rejected and return code and details."""
+        outcome = await self.bound.handle(command, self.now)
+        assert outcome.status == "rejected", outcome
+        assert outcome.error is not None
+        return outcome.error.code, outcome.error.details
+
+    async def asks(self, question: Question[Any]) -> dict[str, Any]:
+        """The answer to a question that has one."""
+        outcome = await self.bound.handle(question, self.now)
+        assert outcome.result is not None, outcome
+        return outcome.result
+
+    async def team(self, **wanted: Any) -> dict[str, Any]:
+        """Return a team, by default that of the first subscription."""
+        question = m.GetTeam(**(wanted or {"subscription_id": SUBSCRIPTION}))
+        found: dict[str, Any] = (await self.asks(question))["team"]
+        return found
+
+    async def seats(self, status: m.SeatStatus | None = None) -> list[dict[str, Any]]:
+        """All seats of the first team, newest first."""
+        team = await self.team()
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            question = m.ListSeats(team_id=team["team_id"], status=status, limit=200, cursor=cursor)
+            page = await self.asks(question)
+            found += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+    async def assign(self, email: str | None = None, **fields: Any) -> m.AssignSeat:
+        """Return a command that assigns a seat of the first team."""
+        team_id = fields.pop("team_id", None) or (await self.team())["team_id"]
+        return m.AssignSeat(command_id=self.command_id(), team_id=team_id, email=email, **fields)
+
+    async def invites(self, email: str, **fields: Any) -> dict[str, Any]:
+        """A seat and the token of its invitation."""
+        return await self.does(await self.assign(email, **fields))
+
+    def claim(self, token: str, member: str, email: str | None = None) -> m.ClaimSeat:
+        """A command by which a user takes the seat."""
+        return m.ClaimSeat(command_id=self.command_id(), token=token, member=user(member), email=email)
+
+    async def has(self, email: str, member: str, **fields: Any) -> dict[str, Any]:
+        """A seat that is claimed."""
+        invited = await self.invites(email, **fields)
+        seat: dict[str, Any] = (await self.does(self.claim(invited["invitation_token"], member)))["seat"]
+        return seat
+
+    async def events(self, entity: str) -> list[tuple[str, dict[str, Any]]]:
+        """The events of an entity on the feed so far: name and snapshot."""
+        feed = await self.bound.feed()
+        return [
+            (subject.split(".")[-1], body[entity])
+            for subject, body in feed
+            if subject.split(".")[2] == entity
+        ]
+
+    async def names(self, entity: str) -> list[str]:
+        """The names of an entity's events."""
+        return [name for name, _ in await self.events(entity)]
