@@ -13,7 +13,7 @@ from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import ServiceClient
 from tallystick.client import TallystickError
 from tallystick.messages import consumables, seats, subscriptions, webhooks
-from tallystick.messages.base import Customer, Question, Told
+from tallystick.messages.base import Customer, Question, TolerantModel
 from tallystick.subjects import (
     COMMANDS_STREAM,
     DEAD_LETTERS_STREAM,
@@ -36,7 +36,7 @@ HEALTH_QUESTIONS: dict[str, Question[Any]] = {
 """A cheap question for each service; a rejection counts as an answer too."""
 
 
-class ServiceHealth(Told):
+class ServiceHealth(TolerantModel):
     """Whether a service answers."""
 
     service: str
@@ -45,7 +45,7 @@ class ServiceHealth(Told):
     problem: str | None = None
 
 
-class ConsumerLag(Told):
+class ConsumerLag(TolerantModel):
     """The lag of one of a service's consumers."""
 
     service: str
@@ -56,7 +56,7 @@ class ConsumerLag(Told):
     redelivered: int = Field(description="Messages in progress that were delivered before.")
 
 
-class Workers(Told):
+class Workers(TolerantModel):
     """The health and lag of all services."""
 
     services: list[ServiceHealth]

@@ -104,7 +104,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class Told(BaseModel):
+class TolerantModel(BaseModel):
     """Outgoing message, or part of one: consumers ignore fields they do not know."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
@@ -203,7 +203,7 @@ class Question(Request[Result], Generic[Result]):
     registry = QUESTIONS
 
 
-class Event(Told):
+class Event(TolerantModel):
     """Change of an entity, with the entity's complete snapshot under the entity's name."""
 
     event_id: str = Field(description="Unique id; also the CloudEvents id and the JetStream message id.")
@@ -248,7 +248,7 @@ COMMON_REJECTIONS = ("invalid_message", "idempotency_conflict", "not_found", "pa
 """Codes that any command may be rejected with."""
 
 
-class ErrorBody(Told):
+class ErrorBody(TolerantModel):
     """Reason why a command or question did not succeed: `code` for programs, `message` for people."""
 
     code: str = Field(description="Error code.")
@@ -258,7 +258,7 @@ class ErrorBody(Told):
     )
 
 
-class Outcome(Told):
+class Outcome(TolerantModel):
     """Outcome of a command or question."""
 
     command_id: str | None = Field(default=None, description="Command id; absent for questions.")

@@ -31,7 +31,7 @@ from tallystick.messages.base import (
     Strict,
     StripeId,
     Text,
-    Told,
+    TolerantModel,
 )
 
 SERVICE = "subscriptions"
@@ -69,7 +69,7 @@ SeatCount = Annotated[int, Field(ge=1, le=SEATS_MAX)]
 TrialDays = Annotated[int, Field(ge=0, le=TRIAL_MAX_DAYS)]
 
 
-class Tier(Told):
+class Tier(TolerantModel):
     """Tier of a `volume` or `graduated` price; it begins after the previous tier."""
 
     up_to: PositiveCount | None = Field(description="Last quantity in this tier; null in the last tier.")
@@ -79,7 +79,7 @@ class Tier(Told):
     )
 
 
-class SeatRule(Told):
+class SeatRule(TolerantModel):
     """Seat settings of a product with a team: unit strategy and number of seats."""
 
     strategy: SeatStrategy = Field(
@@ -93,7 +93,7 @@ class SeatRule(Told):
     maximum: SeatCount | None = Field(default=None, description="Maximum number of seats; null: no limit.")
 
 
-class ProductFeature(Told):
+class ProductFeature(TolerantModel):
     """Feature that a product includes, with defaults filled in."""
 
     feature: Code = Field(description="Feature code.")
@@ -107,7 +107,7 @@ class ProductFeature(Told):
     )
 
 
-class Feature(Told):
+class Feature(TolerantModel):
     """Snapshot of a feature."""
 
     feature_id: str
@@ -125,7 +125,7 @@ class Feature(Told):
     archived: bool = Field(description="No longer in the catalog; kept for existing subscriptions.")
 
 
-class Product(Told):
+class Product(TolerantModel):
     """Snapshot of a product."""
 
     product_id: str
@@ -145,7 +145,7 @@ class Product(Told):
     )
 
 
-class Price(Told):
+class Price(TolerantModel):
     """Snapshot of a price. Its amounts never change."""
 
     price_id: str
@@ -272,14 +272,14 @@ class CatalogDocument(Strict):
     products: Annotated[list[ProductEntry], Field(max_length=PRODUCTS_MAX)]
 
 
-class CatalogProblem(Told):
+class CatalogProblem(TolerantModel):
     """Problem in a catalog document."""
 
     path: str = Field(description="Path of the value, such as `products[0].prices[1].tiers[2].unit_amount`.")
     problem: str = Field(description="Description of the problem.")
 
 
-class CodeChanges(Told):
+class CodeChanges(TolerantModel):
     """Codes that applying a document created, updated or archived, in the document's order."""
 
     created: list[Code] = Field(default=[])
@@ -287,7 +287,7 @@ class CodeChanges(Told):
     archived: list[Code] = Field(default=[])
 
 
-class CatalogChanges(Told):
+class CatalogChanges(TolerantModel):
     """Changes made by applying a document; all empty when nothing changed."""
 
     products: CodeChanges = CodeChanges()
@@ -295,7 +295,7 @@ class CatalogChanges(Told):
     features: CodeChanges = CodeChanges()
 
 
-class CatalogApplied(Told):
+class CatalogApplied(TolerantModel):
     """Result of `apply_catalog`."""
 
     changes: CatalogChanges
@@ -307,7 +307,7 @@ class ProductWithPrices(Product):
     prices: list[Price]
 
 
-class Catalog(Told):
+class Catalog(TolerantModel):
     """Current catalog, in the order of its document."""
 
     revision: Count = Field(description="Number of applied documents that changed the catalog; 0: none yet.")
@@ -315,7 +315,7 @@ class Catalog(Told):
     products: list[ProductWithPrices]
 
 
-class CatalogFound(Told):
+class CatalogFound(TolerantModel):
     """Answer to `get_catalog`."""
 
     catalog: Catalog

@@ -12,7 +12,7 @@ from tallystick.messages.base import (
     Question,
     StripeId,
     Text,
-    Told,
+    TolerantModel,
 )
 
 SERVICE = "webhooks"
@@ -48,7 +48,7 @@ APPLIED_EVENT_TYPES = frozenset(
 """Stripe event types that a service applies; all others are stored as `ignored`."""
 
 
-class StoredEvent(Told):
+class StoredEvent(TolerantModel):
     """Stored Stripe event with its processing status."""
 
     event_id: str = Field(description="Stripe event id, `evt_…`.")
@@ -66,33 +66,33 @@ class StoredEventWithPayload(StoredEvent):
     payload: dict[str, JsonValue] = Field(description="Payload as sent by Stripe.")
 
 
-class EventFound(Told):
+class EventFound(TolerantModel):
     """Answer to `get_event`."""
 
     event: StoredEventWithPayload
 
 
-class EventPage(Told):
+class EventPage(TolerantModel):
     """Page of stored events, newest first."""
 
     items: list[StoredEvent]
     next_cursor: str | None = None
 
 
-class ReplayResult(Told):
+class ReplayResult(TolerantModel):
     """Result of a replay."""
 
     replayed: Count = Field(description="Number of events published again.")
 
 
-class ReconcileResult(Told):
+class ReconcileResult(TolerantModel):
     """Result of a comparison with the events listed by Stripe."""
 
     listed: Count = Field(description="Number of events listed by Stripe.")
     ingested: Count = Field(description="Number of these that had not been received before.")
 
 
-class OutcomeRecorded(Told):
+class OutcomeRecorded(TolerantModel):
     """New status of a stored event."""
 
     event_id: str

@@ -4,7 +4,7 @@ from functools import partial
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.support.shop import Shop, Told, fresh_id
+from tests.support.shop import Shop, TolerantModel, fresh_id
 from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
 
@@ -77,7 +77,7 @@ async def test_bucket_mirror_question_and_feed_agree(shop: Shop) -> None:
             assert sources == [paid.subscription_id]
 
 
-def _is_told(told: Told, feature: str, snapshot: dict[str, object]) -> bool:
+def _is_told(told: TolerantModel, feature: str, snapshot: dict[str, object]) -> bool:
     of_feature = [event.snapshot for event in told.of("entitlement") if event.snapshot["feature"] == feature]
     return of_feature[-1] == snapshot
 

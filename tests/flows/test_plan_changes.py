@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.messages import subscriptions as m
-from tests.support.shop import FAILS_LATER_CARD, GOOD_CARD, Shop, Told, fresh_id
+from tests.support.shop import FAILS_LATER_CARD, GOOD_CARD, Shop, TolerantModel, fresh_id
 from tests.support.waiting import eventually
 
 
@@ -53,7 +53,7 @@ def _lines(lines: list[m.InvoiceLine]) -> list[tuple[str | None, int, Any]]:
     return sorted((line.description, line.amount, line.period.start.isoformat()) for line in lines)
 
 
-async def _told(told: Told, *names: str) -> None:
+async def _told(told: TolerantModel, *names: str) -> None:
     await eventually(lambda: told.names("subscription")[-len(names) :] == list(names))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
-from tests.support.shop import Shop, Told, fresh_id
+from tests.support.shop import Shop, TolerantModel, fresh_id
 from tests.support.shop_steps import subscribe_for_free
 from tests.support.waiting import eventually
 
@@ -212,7 +212,7 @@ async def test_a_stripe_customer_has_one_counterpart(shop: Shop) -> None:
     assert (await shop.refused(missing))[0] == "not_found"
 
 
-def _taken_away(told: Told) -> set[Any]:
+def _taken_away(told: TolerantModel) -> set[Any]:
     snapshots = [event.snapshot for event in told.of("entitlement")]
     return {snapshot["feature"] for snapshot in snapshots if not snapshot["allowed"]}
 

@@ -1,6 +1,6 @@
 """The whole feed of all tests before, read from the beginning by a new consumer."""
 
-from tests.support.shop import Shop, Told
+from tests.support.shop import Shop, TolerantModel
 
 TELLERS = {"billing_team": "seats", "seat": "seats", "consumable": "consumables", "recharge": "consumables"}
 """The services that tell of entities; of all others it is subscriptions."""
@@ -9,7 +9,7 @@ TELLERS = {"billing_team": "seats", "seat": "seats", "consumable": "consumables"
 async def test_every_entity_is_told_without_a_gap(shop: Shop) -> None:
     # Also alone: registering and the example catalog's products, prices and features are on the feed.
     await shop.register()
-    told = Told()
+    told = TolerantModel()
     async with shop.billing.events(start="all", repeated="yield", on_gap="raise") as feed:
         async for event in feed:
             told.events.append(event)

@@ -14,13 +14,13 @@ from shared.persistence.inbox import fingerprint
 from shared.persistence.plumbing_tables import service_metadata
 from shared.persistence.sql_pipeline import Statement
 from shared.persistence.unit_of_work import UnitOfWork
-from tallystick.messages.base import COMMANDS, Command, Count, Told
+from tallystick.messages.base import COMMANDS, Command, Count, TolerantModel
 from tests.support.runtime import Bound
 
 FORBIDDEN, BROKEN, STUCK, DEADLOCKED = 7, 13, 17, 19
 
 
-class Sum(Told):
+class Sum(TolerantModel):
     """The sum of all numbers."""
 
     total: Count

@@ -9,13 +9,13 @@ from shared.errors import Rejected
 from shared.messaging.service import Service
 from shared.persistence.plumbing_tables import service_metadata
 from shared.persistence.unit_of_work import UnitOfWork
-from tallystick.messages.base import QUESTIONS, Count, Question, Told
+from tallystick.messages.base import QUESTIONS, Count, Question, TolerantModel
 from tests.support.runtime import Bound
 
 FORBIDDEN, BROKEN = 7, 13
 
 
-class Doubled(Told):
+class Doubled(TolerantModel):
     """Twice as many."""
 
     value: Count

@@ -39,7 +39,7 @@ def fresh_id(kind: str) -> str:
 
 
 @dataclass(slots=True)
-class Told:
+class TolerantModel:
     """The events of the feed so far."""
 
     events: list[FeedEvent] = field(default_factory=list)
@@ -259,9 +259,9 @@ class Shop:
     # -- what others see ------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def feed(self, customer: Customer | str | None = None) -> AsyncIterator[Told]:
+    async def feed(self, customer: Customer | str | None = None) -> AsyncIterator[TolerantModel]:
         """The change feed of one customer from its beginning; checked for completeness at the end."""
-        told = Told()
+        told = TolerantModel()
         reader = asyncio.create_task(self._read(told, customer or self.acme))
         try:
             yield told
@@ -270,7 +270,7 @@ class Shop:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _read(self, told: Told, customer: Customer | str) -> None:
+    async def _read(self, told: TolerantModel, customer: Customer | str) -> None:
         async with self.billing.events(customer=customer, start="all", repeated="yield") as feed:
             async for event in feed:
                 told.events.append(event)

@@ -17,7 +17,7 @@ from services.gateway.return_urls import check_return_urls
 from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import ServiceClient
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Code, EntityId, Told, Url
+from tallystick.messages.base import Code, EntityId, TolerantModel, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
 from tallystick.messages.subscriptions.add_ons import Details
 
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1/billing", tags=["add-ons"])
 PAGE_MAX = 200
 
 
-class AddOns(Told):
+class AddOns(TolerantModel):
     """Add-ons that a customer can buy."""
 
     addons: list[ProductWithPrices]

@@ -14,13 +14,13 @@ from services.gateway.openapi.responses import POST_CODES, STRIPE_PAGE_CODES, pr
 from services.gateway.return_urls import check_return_urls
 from services.gateway.schemas import Body, Cursor, Limit, set_fields
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Code, EntityId, Told, Url
+from tallystick.messages.base import Code, EntityId, TolerantModel, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
 
 router = APIRouter(prefix="/api/v1/billing", tags=["plans"])
 
 
-class Tiers(Told):
+class Tiers(TolerantModel):
     """Plans that a customer can choose."""
 
     tiers: list[ProductWithPrices] = Field(description="The plans for sale, with their listed prices.")

@@ -14,7 +14,7 @@ from services.gateway.openapi.responses import Responses, problem_responses
 from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import json_response
 from tallystick.messages import seats as m
-from tallystick.messages.base import EntityId, Told
+from tallystick.messages.base import EntityId, TolerantModel
 from tallystick.messages.seats.types import ASSIGN_MAX_SEATS, Address, Member, Multiplier, SeatStatus
 
 router = APIRouter(prefix="/api/v1/billing/team/seats", tags=["seats"])
@@ -40,7 +40,7 @@ class AssignSeatsBody(Body, title="ManySeats"):
     seats: Annotated[list[m.SeatToAssign], Field(min_length=1, max_length=ASSIGN_MAX_SEATS)]
 
 
-class AssignSeatsResult(Told, title="AssignedAndNot"):
+class AssignSeatsResult(TolerantModel, title="AssignedAndNot"):
     """The assigned seats, and the errors of those that were not assigned."""
 
     data: list[m.AssignedSeat]

@@ -13,7 +13,7 @@ from services.gateway.dependencies import StateDep
 from services.gateway.openapi.responses import POST_CODES, problem_responses
 from services.gateway.problem_details import ProblemError
 from services.gateway.schemas import Body
-from tallystick.messages.base import Instant, Told
+from tallystick.messages.base import Instant, TolerantModel
 
 router = APIRouter(tags=["sessions"])
 
@@ -24,7 +24,7 @@ class PageLinkBody(Body, title="WantedPage"):
     page: Literal["billing", "my", "admin"] = "billing"
 
 
-class PageLink(Told):
+class PageLink(TolerantModel):
     """A link that the person's browser must open before it expires."""
 
     url: str

@@ -8,14 +8,14 @@ of every tier where only the reached one counts (`volume`), and of a single tier
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from tallystick.messages.base import Told
+from tallystick.messages.base import TolerantModel
 from tallystick.messages.catalog import Price, Tier
 
 UNBOUNDED = "inf"
 """Stripe's value for an unbounded tier in requests; in responses it is null."""
 
 
-class StripeMoney(Told):
+class StripeMoney(TolerantModel):
     """The money of a price, as Stripe stores it; amounts in minor units."""
 
     currency: str

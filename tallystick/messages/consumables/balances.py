@@ -15,12 +15,12 @@ from tallystick.messages.base import (
     Page,
     PositiveCount,
     Question,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.consumables.types import SERVICE, Account, CountedKind, EntryKind, Priority
 
 
-class GrantSource(Told):
+class GrantSource(TolerantModel):
     """Origin of a grant."""
 
     kind: Literal["subscription", "recharge", "manual", "rollover"]
@@ -30,7 +30,7 @@ class GrantSource(Told):
     reason: str | None = Field(default=None, description="Of manual grants.")
 
 
-class GrantSnapshot(Told):
+class GrantSnapshot(TolerantModel):
     """Units granted to an account, and how many are left."""
 
     grant_id: EntityId
@@ -48,7 +48,7 @@ class GrantSnapshot(Told):
     created_at: Instant
 
 
-class BalanceSnapshot(Told):
+class BalanceSnapshot(TolerantModel):
     """Balance of an account for one feature. granted = consumed + reserved + expired + remaining."""
 
     consumable_id: str = Field(description="Key in the bucket, such as `team_team_01h….mentorship_hours`.")
@@ -63,7 +63,7 @@ class BalanceSnapshot(Told):
     remaining: Count | None = Field(description="Units that may be drawn; null: unlimited.")
 
 
-class Entry(Told):
+class Entry(TolerantModel):
     """Ledger entry: one movement of units."""
 
     entry_id: EntityId
@@ -79,14 +79,14 @@ class Entry(Told):
     occurred_at: Instant
 
 
-class BucketBalance(Told):
+class BucketBalance(TolerantModel):
     """Value of a key in the bucket `billing_balances`."""
 
     remaining: Count | None = Field(description="Units that may be drawn; null: unlimited.")
     version: PositiveCount
 
 
-class Balance(Told):
+class Balance(TolerantModel):
     """Answer to `get_balance`: the balance of one account, or of all accounts a consumer may draw from."""
 
     granted: Count | None = Field(description="Granted units; null while a grant is unlimited.")
@@ -99,14 +99,14 @@ class Balance(Told):
     )
 
 
-class BalancePage(Told):
+class BalancePage(TolerantModel):
     """Page of balances, by account and feature."""
 
     items: list[BalanceSnapshot]
     next_cursor: str | None = None
 
 
-class EntryPage(Told):
+class EntryPage(TolerantModel):
     """Page of ledger entries, newest first."""
 
     items: list[Entry]

@@ -15,7 +15,7 @@ from tallystick.messages.base import (
     Metadata,
     Outcome,
     Strict,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.consumables.types import (
     ITEMS_MAX,
@@ -30,7 +30,7 @@ DRAWING = ("insufficient_balance", "no_account", "unknown_feature", "account_sus
 available units."""
 
 
-class Drawn(Told):
+class Drawn(TolerantModel):
     """Units drawn from one grant."""
 
     account: Account
@@ -38,7 +38,7 @@ class Drawn(Told):
     quantity: Count
 
 
-class Consumed(Told):
+class Consumed(TolerantModel):
     """Result of a consumption."""
 
     consumed: Count
@@ -67,7 +67,7 @@ class Consume(UnitsRequest, Command[Consumed], service=SERVICE, rejections=DRAWI
     """Consume units, all or nothing unless `partial`; for a limit, occupy units."""
 
 
-class ConsumedMany(Told):
+class ConsumedMany(TolerantModel):
     """Outcome of each item, in order."""
 
     outcomes: list[Outcome]
@@ -88,7 +88,7 @@ class ConsumeMany(Command[ConsumedMany], service=SERVICE):
         return self
 
 
-class Left(Told):
+class Left(TolerantModel):
     """Units left after a change."""
 
     remaining: Count | None = Field(description="Units that may be drawn now; null: unlimited.")
@@ -110,7 +110,7 @@ class Release(
     account: Account | None = None
 
 
-class Reserved(Told):
+class Reserved(TolerantModel):
     """Result of a reservation."""
 
     reservation_id: EntityId
@@ -125,7 +125,7 @@ class Reserve(UnitsRequest, Command[Reserved], service=SERVICE, rejections=DRAWI
     ttl_seconds: Annotated[int, Field(ge=1, le=RESERVATION_MAX_SECONDS)]
 
 
-class Settled(Told):
+class Settled(TolerantModel):
     """Result of committing a reservation."""
 
     consumed: Count
@@ -152,7 +152,7 @@ class ReleaseReservation(Command[Left], service=SERVICE, rejections=("reservatio
     reservation_id: EntityId
 
 
-class Refunded(Told):
+class Refunded(TolerantModel):
     """Result of a refund."""
 
     refunded: Count

@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from tallystick.messages.base import Code, Command, EntityId, Instant, Text, Told
+from tallystick.messages.base import Code, Command, EntityId, Instant, Text, TolerantModel
 from tallystick.messages.consumables.balances import GrantSnapshot
 from tallystick.messages.consumables.types import PRIORITY_DEFAULT, SERVICE, Account, Priority, Units
 
 
-class Granted(Told):
+class Granted(TolerantModel):
     """Grant after the command."""
 
     grant: GrantSnapshot

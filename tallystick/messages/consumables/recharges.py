@@ -15,12 +15,12 @@ from tallystick.messages.base import (
     Page,
     PositiveCount,
     Question,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.consumables.types import SERVICE, Account, Units
 
 
-class AutoRechargeSnapshot(Told):
+class AutoRechargeSnapshot(TolerantModel):
     """Auto-recharge settings of an account for a feature."""
 
     account: Account
@@ -35,13 +35,13 @@ class AutoRechargeSnapshot(Told):
     suspended: bool = Field(description="Suspended until it is set again.")
 
 
-class AutoRecharge(Told):
+class AutoRecharge(TolerantModel):
     """Auto-recharge settings after the command, or as queried."""
 
     auto_recharge: AutoRechargeSnapshot
 
 
-class RechargeSnapshot(Told):
+class RechargeSnapshot(TolerantModel):
     """Snapshot of a recharge."""
 
     recharge_id: EntityId
@@ -60,13 +60,13 @@ class RechargeSnapshot(Told):
     created_at: Instant
 
 
-class RechargeFound(Told):
+class RechargeFound(TolerantModel):
     """A recharge; its units are granted once it is paid."""
 
     recharge: RechargeSnapshot
 
 
-class RechargePage(Told):
+class RechargePage(TolerantModel):
     """Page of recharges, newest first."""
 
     items: list[RechargeSnapshot]

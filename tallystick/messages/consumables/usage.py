@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from tallystick.messages.base import Code, Count, Customer, Instant, Question, Told
+from tallystick.messages.base import Code, Count, Customer, Instant, Question, TolerantModel
 from tallystick.messages.consumables.types import SERVICE
 
 
-class UsageBucket(Told):
+class UsageBucket(TolerantModel):
     """Usage in one interval."""
 
     start: Instant = Field(description="UTC midnight; weeks begin on Monday.")
@@ -17,7 +17,7 @@ class UsageBucket(Told):
     quantity: Count
 
 
-class UsageReport(Told):
+class UsageReport(TolerantModel):
     """Usage by interval, oldest first; intervals without usage are left out."""
 
     items: list[UsageBucket]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tallystick.messages.base import Command, Count, Customer, EntityId, Strict, Told
+from tallystick.messages.base import Command, Count, Customer, EntityId, Strict, TolerantModel
 from tallystick.messages.seats.snapshots import SeatSnapshot, TeamSnapshot
 from tallystick.messages.seats.types import (
     ASSIGN_MAX_SEATS,
@@ -36,7 +36,7 @@ class SeatToAssign(Strict):
     metadata: SeatMetadata = Field(default_factory=dict, description="At most 10 keys and 1 KB.")
 
 
-class SeatAssigned(Told):
+class SeatAssigned(TolerantModel):
     """Seat with its invitation token."""
 
     seat: SeatSnapshot
@@ -49,7 +49,7 @@ class AssignedSeat(SeatAssigned):
     index: Count = Field(description="Index in the command, from 0.")
 
 
-class SeatError(Told):
+class SeatError(TolerantModel):
     """Reason why a seat of a batch was not assigned."""
 
     index: Count = Field(description="Index in the command, from 0.")
@@ -57,34 +57,34 @@ class SeatError(Told):
     message: str
 
 
-class SeatsAssigned(Told):
+class SeatsAssigned(TolerantModel):
     """Result of each seat in a batch."""
 
     assigned: list[AssignedSeat]
     errors: list[SeatError]
 
 
-class SeatClaimed(Told):
+class SeatClaimed(TolerantModel):
     """Claimed seat with its team."""
 
     seat: SeatSnapshot
     team: TeamSnapshot
 
 
-class SeatFound(Told):
+class SeatFound(TolerantModel):
     """Seat after the command."""
 
     seat: SeatSnapshot
 
 
-class SeatReplaced(Told):
+class SeatReplaced(TolerantModel):
     """Seat with its new holder, who gets an invitation if only an email address is known."""
 
     seat: SeatSnapshot
     invitation_token: str | None = Field(default=None, description=TOKEN)
 
 
-class InvitationResent(Told):
+class InvitationResent(TolerantModel):
     """Seat with its new invitation; the previous one is invalid."""
 
     seat: SeatSnapshot

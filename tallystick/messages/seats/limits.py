@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from tallystick.messages.base import Command, CommandId, Count, EntityId, Told
+from tallystick.messages.base import Command, CommandId, Count, EntityId, TolerantModel
 from tallystick.messages.seats.types import SERVICE
 from tallystick.messages.subscriptions.types import When
 
 
-class SeatCountHeld(Told):
+class SeatCountHeld(TolerantModel):
     """Team whose number of seats is held."""
 
     team_id: EntityId | None = Field(description="Team; null: the subscription has no team.")

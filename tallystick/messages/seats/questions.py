@@ -12,7 +12,7 @@ from tallystick.messages.base import (
     Page,
     PositiveCount,
     Question,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.seats.snapshots import SeatSnapshot, TeamSnapshot
 from tallystick.messages.seats.teams import TeamFound
@@ -22,14 +22,14 @@ from tallystick.messages.subscriptions.invoices import Span
 from tallystick.messages.subscriptions.types import Proration, Quantity, When
 
 
-class SeatPage(Told):
+class SeatPage(TolerantModel):
     """Page of seats, newest first."""
 
     items: list[SeatSnapshot]
     next_cursor: str | None = None
 
 
-class Invitation(Told):
+class Invitation(TolerantModel):
     """Invitation, as shown to the holder of its token."""
 
     seat_id: EntityId
@@ -42,20 +42,20 @@ class Invitation(Told):
     expires_at: Instant
 
 
-class InvitationFound(Told):
+class InvitationFound(TolerantModel):
     """Answer to `get_invitation`."""
 
     invitation: Invitation
 
 
-class Membership(Told):
+class Membership(TolerantModel):
     """Claimed seat with its team."""
 
     seat: SeatSnapshot
     team: TeamSnapshot
 
 
-class MembershipPage(Told):
+class MembershipPage(TolerantModel):
     """Page of memberships, newest first."""
 
     items: list[Membership]
@@ -68,7 +68,7 @@ class SeatChangePreview(ChangePreview):
     quantity: PositiveCount
 
 
-class MemberPayment(Told):
+class MemberPayment(TolerantModel):
     """Cost of one seat in the current period."""
 
     holder: Holder
@@ -79,7 +79,7 @@ class MemberPayment(Told):
     amount: Amount = Field(description="Amount in the currency's minor unit.")
 
 
-class PaymentsOfMembers(Told):
+class PaymentsOfMembers(TolerantModel):
     """Cost of each seat in the current period; over all pages the amounts add up to `total`."""
 
     team_id: EntityId

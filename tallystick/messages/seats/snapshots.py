@@ -9,14 +9,14 @@ from tallystick.messages.base import (
     Event,
     Instant,
     PositiveCount,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.catalog import OwnerSeat, SeatStrategy
 from tallystick.messages.seats.types import SERVICE, Member, Multiplier, SeatStatus, TeamStatus
 from tallystick.messages.subscriptions.types import When
 
 
-class CountChange(Told):
+class CountChange(TolerantModel):
     """Change of the number of seats that is in progress."""
 
     quantity: Count = Field(
@@ -26,7 +26,7 @@ class CountChange(Told):
     requested_at: Instant
 
 
-class RefusedChange(Told):
+class RefusedChange(TolerantModel):
     """Last change of the number of seats that was rejected, with the reason."""
 
     quantity: PositiveCount
@@ -35,7 +35,7 @@ class RefusedChange(Told):
     at: Instant
 
 
-class TeamSnapshot(Told):
+class TeamSnapshot(TolerantModel):
     """Snapshot of a billing team."""
 
     team_id: EntityId
@@ -69,7 +69,7 @@ class TeamSnapshot(Told):
     closed_at: Instant | None
 
 
-class SeatSnapshot(Told):
+class SeatSnapshot(TolerantModel):
     """Snapshot of a seat. It never contains an invitation token."""
 
     seat_id: EntityId

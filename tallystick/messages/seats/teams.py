@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tallystick.messages.base import Command, Customer, EntityId, Told
+from tallystick.messages.base import Command, Customer, EntityId, TolerantModel
 from tallystick.messages.seats.assignment import ACTING_AS
 from tallystick.messages.seats.snapshots import TeamSnapshot
 from tallystick.messages.seats.types import SERVICE, Member
@@ -19,7 +19,7 @@ SUBSCRIPTION_REJECTIONS = (
 )
 
 
-class TeamFound(Told):
+class TeamFound(TolerantModel):
     """A team after the command, or as queried."""
 
     team: TeamSnapshot

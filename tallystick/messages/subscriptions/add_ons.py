@@ -15,7 +15,7 @@ from tallystick.messages.base import (
     PositiveCount,
     Question,
     Text,
-    Told,
+    TolerantModel,
     Url,
 )
 from tallystick.messages.catalog import DETAILS_MAX
@@ -35,7 +35,7 @@ Details = Annotated[
 """Details of the buyer, by the codes the product requires."""
 
 
-class AddOnSnapshot(Told):
+class AddOnSnapshot(TolerantModel):
     """Snapshot of an add-on; its price and features belong to its own subscription."""
 
     add_on_id: EntityId
@@ -52,13 +52,13 @@ class AddOnSnapshot(Told):
     created_at: Instant
 
 
-class AddOnFound(Told):
+class AddOnFound(TolerantModel):
     """Add-on after the command."""
 
     add_on: AddOnSnapshot
 
 
-class AddOnPurchased(Told):
+class AddOnPurchased(TolerantModel):
     """The add-on if a saved card paid for it, else the checkout page."""
 
     add_on: AddOnSnapshot | None = None
@@ -71,7 +71,7 @@ class AddOnPurchased(Told):
         return {name: value for name, value in serialize(self).items() if value is not None}
 
 
-class AddOnPage(Told):
+class AddOnPage(TolerantModel):
     """Page of add-ons, newest first."""
 
     items: list[AddOnSnapshot]

@@ -12,7 +12,7 @@ from tallystick.messages.base import (
     Instant,
     Money,
     Question,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.subscriptions.invoices import InvoiceLine
 from tallystick.messages.subscriptions.subscriptions import (
@@ -26,7 +26,7 @@ WHEN = "Absent: upgrades apply now and downgrades at the end of the period; in a
 PRORATION = "How a change now is charged; a change at the end of the period is never prorated."
 
 
-class SubscriptionChanged(Told):
+class SubscriptionChanged(TolerantModel):
     """Subscription after the change, or with the scheduled change."""
 
     subscription: SubscriptionSnapshot
@@ -35,7 +35,7 @@ class SubscriptionChanged(Told):
     )
 
 
-class ChangePreview(Told):
+class ChangePreview(TolerantModel):
     """Cost of a change. Nothing has been changed."""
 
     due_now: Money = Field(description="Amount charged immediately.")
@@ -49,7 +49,7 @@ class ChangePreview(Told):
     )
 
 
-class ComingInvoice(Told):
+class ComingInvoice(TolerantModel):
     """Next invoice if nothing changes."""
 
     subscription_id: EntityId | None
@@ -60,7 +60,7 @@ class ComingInvoice(Told):
     lines: list[InvoiceLine]
 
 
-class ComingInvoiceFound(Told):
+class ComingInvoiceFound(TolerantModel):
     """Answer to `upcoming_invoice`."""
 
     invoice: ComingInvoice

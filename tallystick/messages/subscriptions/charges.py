@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tallystick.messages.base import Command, Currency, Customer, Strict, Text, Told
+from tallystick.messages.base import Command, Currency, Customer, Strict, Text, TolerantModel
 from tallystick.messages.subscriptions.invoices import InvoiceSnapshot
 from tallystick.messages.subscriptions.types import SERVICE
 
@@ -21,7 +21,7 @@ class Charge(Strict):
     currency: Currency = Field(description="Lower-case ISO 4217 code.")
 
 
-class InvoiceFound(Told):
+class InvoiceFound(TolerantModel):
     """Invoice of the charge."""
 
     invoice: InvoiceSnapshot

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tallystick.messages.base import Code, Command, Customer, EntityId, Instant, Strict, Told, Url
+from tallystick.messages.base import Code, Command, Customer, EntityId, Instant, Strict, TolerantModel, Url
 from tallystick.messages.catalog import TrialDays
 from tallystick.messages.subscriptions.subscriptions import SubscriptionFound
 from tallystick.messages.subscriptions.types import ITEMS_MAX, SERVICE, Collection, Quantity
 
 
-class CheckoutStarted(Told):
+class CheckoutStarted(TolerantModel):
     """Checkout page to redirect the customer to, with its expiry."""
 
     checkout_url: str

@@ -19,13 +19,13 @@ from tallystick.messages.base import (
     Question,
     StripeId,
     Text,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.catalog import FeatureKind
 from tallystick.messages.subscriptions.types import SERVICE
 
 
-class OverrideSnapshot(Told):
+class OverrideSnapshot(TolerantModel):
     """Override that is in force for a customer."""
 
     feature: Code
@@ -58,7 +58,7 @@ class CustomerSnapshot(Customer):
     )
 
 
-class CustomerFound(Told):
+class CustomerFound(TolerantModel):
     """Customer after the command, or as queried."""
 
     customer: CustomerSnapshot
@@ -87,7 +87,7 @@ class GetCustomer(Question[CustomerFound], service=SERVICE, rejections=("not_fou
     customer: Customer
 
 
-class CustomerPage(Told):
+class CustomerPage(TolerantModel):
     """Page of customers, newest first."""
 
     items: list[CustomerSnapshot]

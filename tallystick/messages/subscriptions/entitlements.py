@@ -12,12 +12,12 @@ from tallystick.messages.base import (
     Page,
     PositiveCount,
     Question,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.subscriptions.types import SERVICE, Through
 
 
-class EntitlementSource(Told):
+class EntitlementSource(TolerantModel):
     """Source of an entitlement."""
 
     subscription_id: EntityId | None = Field(description="Subscription; null for an override.")
@@ -25,7 +25,7 @@ class EntitlementSource(Told):
     through: Through
 
 
-class Allowance(Told):
+class Allowance(TolerantModel):
     """Answer to `check_entitlement`."""
 
     allowed: bool
@@ -51,7 +51,7 @@ class BucketEntry(Allowance):
     version: PositiveCount
 
 
-class EntitlementPage(Told):
+class EntitlementPage(TolerantModel):
     """Page of entitlements, by feature."""
 
     items: list[EntitlementSnapshot]

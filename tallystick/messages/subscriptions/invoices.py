@@ -14,19 +14,19 @@ from tallystick.messages.base import (
     Page,
     PositiveCount,
     Question,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.subscriptions.types import SERVICE, InvoiceStatus
 
 
-class Span(Told):
+class Span(TolerantModel):
     """Time interval: `start` is included, `end` is not."""
 
     start: Instant
     end: Instant
 
 
-class InvoiceLine(Told):
+class InvoiceLine(TolerantModel):
     """Line of an invoice, with Stripe's description."""
 
     description: str | None
@@ -39,7 +39,7 @@ class InvoiceLine(Told):
     price: Code | None = Field(description="Price code; null if the line has no price of the catalog.")
 
 
-class InvoiceSnapshot(Told):
+class InvoiceSnapshot(TolerantModel):
     """Snapshot of a Stripe invoice. Amounts are in the minor unit of `currency`."""
 
     invoice_id: EntityId
@@ -61,7 +61,7 @@ class InvoiceSnapshot(Told):
     created_at: Instant
 
 
-class InvoicePage(Told):
+class InvoicePage(TolerantModel):
     """Page of invoices, newest first."""
 
     items: list[InvoiceSnapshot]

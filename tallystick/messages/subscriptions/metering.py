@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from tallystick.messages.base import Command, Customer, Instant, PositiveCount, Strict, Told
+from tallystick.messages.base import Command, Customer, Instant, PositiveCount, Strict, TolerantModel
 from tallystick.messages.catalog import MeterName
 from tallystick.messages.subscriptions.types import SERVICE
 
@@ -25,14 +25,14 @@ class Reading(Strict):
     at: Instant = Field(description="Day of the usage.")
 
 
-class ReadingSkipped(Told):
+class ReadingSkipped(TolerantModel):
     """Reading that was not recorded."""
 
     identifier: str
     reason: str = Field(description="`no_stripe_customer`, or Stripe's error.")
 
 
-class UsageRecorded(Told):
+class UsageRecorded(TolerantModel):
     """Result of `record_usage`."""
 
     recorded: list[str] = Field(description="Identifiers of the recorded readings.")

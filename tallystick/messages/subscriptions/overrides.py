@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tallystick.messages.base import Code, Command, Customer, Instant, Text, Told
+from tallystick.messages.base import Code, Command, Customer, Instant, Text, TolerantModel
 from tallystick.messages.catalog import Units
 from tallystick.messages.subscriptions.entitlements import EntitlementSnapshot
 from tallystick.messages.subscriptions.types import SERVICE
 
 
-class EntitlementFound(Told):
+class EntitlementFound(TolerantModel):
     """Entitlement of a customer to a feature."""
 
     entitlement: EntitlementSnapshot

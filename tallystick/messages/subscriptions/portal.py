@@ -1,10 +1,10 @@
 """Stripe's customer portal."""
 
-from tallystick.messages.base import Command, Customer, Told, Url
+from tallystick.messages.base import Command, Customer, TolerantModel, Url
 from tallystick.messages.subscriptions.types import SERVICE
 
 
-class PortalOpened(Told):
+class PortalOpened(TolerantModel):
     """Portal page to redirect the customer to within a few minutes."""
 
     portal_url: str

@@ -16,7 +16,7 @@ from tallystick.messages.base import (
     PositiveCount,
     Question,
     Text,
-    Told,
+    TolerantModel,
 )
 from tallystick.messages.catalog import FeatureKind, ProductFeature, SeatRule
 from tallystick.messages.subscriptions.types import SERVICE, Collection, Status
@@ -28,7 +28,7 @@ class ItemFeature(ProductFeature):
     kind: FeatureKind
 
 
-class SubscriptionItem(Told):
+class SubscriptionItem(TolerantModel):
     """Item of a subscription, with a copy of the catalog data that other services need."""
 
     product: Code | None = Field(description="Product code; null: the Stripe price is not in the catalog.")
@@ -39,7 +39,7 @@ class SubscriptionItem(Told):
     stripe_price_id: str | None = Field(default=None, description="Stripe price id; null for free prices.")
 
 
-class ScheduledChange(Told):
+class ScheduledChange(TolerantModel):
     """Change scheduled for the end of the period."""
 
     product: Code
@@ -48,7 +48,7 @@ class ScheduledChange(Told):
     at: Instant
 
 
-class SubscriptionSnapshot(Told):
+class SubscriptionSnapshot(TolerantModel):
     """Snapshot of a subscription."""
 
     subscription_id: EntityId
@@ -76,13 +76,13 @@ class SubscriptionSnapshot(Told):
     created_at: Instant
 
 
-class SubscriptionFound(Told):
+class SubscriptionFound(TolerantModel):
     """Subscription after the command, or as queried."""
 
     subscription: SubscriptionSnapshot
 
 
-class SubscriptionPage(Told):
+class SubscriptionPage(TolerantModel):
     """Page of subscriptions, newest first."""
 
     items: list[SubscriptionSnapshot]

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from tallystick.messages.base import Command, EntityId, Text, Told
+from tallystick.messages.base import Command, EntityId, Text, TolerantModel
 from tallystick.messages.subscriptions.types import SERVICE
 
 
-class SeatsRefreshed(Told):
+class SeatsRefreshed(TolerantModel):
     """Subscription whose seat holders' entitlements were refreshed."""
 
     subscription_id: EntityId

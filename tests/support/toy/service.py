@@ -20,7 +20,7 @@ from tallystick.messages.base import (
     Question,
     Strict,
     Text,
-    Told,
+    TolerantModel,
 )
 
 
@@ -43,7 +43,7 @@ class Counter(Row):
     version: Mapped[int]
 
 
-class CounterSnapshot(Told):
+class CounterSnapshot(TolerantModel):
     """The snapshot of a counter."""
 
     counter_id: str

@@ -12,7 +12,7 @@ from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Customer, Email, Instant, Metadata, StripeId, Text, Told
+from tallystick.messages.base import Customer, Email, Instant, Metadata, StripeId, Text, TolerantModel
 
 router = APIRouter(prefix="/api/v1/admin/customers", tags=["admin: customers"])
 
@@ -47,7 +47,7 @@ class RegisterCustomerBody(Body, title="Registration"):
     )
 
 
-class HistoryEvent(Told, title="ToldEvent"):
+class HistoryEvent(TolerantModel, title="ToldEvent"):
     """One event of the feed."""
 
     sequence: int = Field(description="Its sequence number in the feed.")
@@ -56,7 +56,7 @@ class HistoryEvent(Told, title="ToldEvent"):
     body: dict[str, JsonValue]
 
 
-class History(Told):
+class History(TolerantModel):
     """The latest events about a customer, newest first."""
 
     items: list[HistoryEvent]

@@ -11,14 +11,14 @@ from services.gateway.dead_letters import read_dead_letter, read_dead_letters, r
 from services.gateway.dependencies import StateDep
 from services.gateway.openapi.responses import POST_CODES, problem_responses
 from tallystick.client.dead_letters import DeadLetter
-from tallystick.messages.base import Told
+from tallystick.messages.base import TolerantModel
 
 router = APIRouter(prefix="/api/v1/admin/dead-letters", tags=["admin: dead letters"])
 
 Number = Annotated[int, Path(ge=1, le=2**63 - 1, description="The dead letter's number, from the list.")]
 
 
-class DeadLetterView(Told, title="Letter"):
+class DeadLetterView(TolerantModel, title="Letter"):
     """A message that failed permanently."""
 
     number: int
@@ -47,20 +47,20 @@ class DeadLetterView(Told, title="Letter"):
         )
 
 
-class DeadLetterFound(Told, title="LetterFound"):
+class DeadLetterFound(TolerantModel, title="LetterFound"):
     """One dead letter."""
 
     dead_letter: DeadLetterView
 
 
-class DeadLetterPage(Told, title="LetterPage"):
+class DeadLetterPage(TolerantModel, title="LetterPage"):
     """Dead letters, newest first."""
 
     items: list[DeadLetterView]
     next_before: int | None = Field(description="The `before` of the next page; null if there is none.")
 
 
-class DeadLetterRetried(Told, title="Retried"):
+class DeadLetterRetried(TolerantModel, title="Retried"):
     """A dead letter whose message was published again."""
 
     number: int

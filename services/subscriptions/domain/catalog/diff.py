@@ -13,7 +13,7 @@ from services.subscriptions.domain.catalog.desired_state import (
     desired_price,
     desired_product,
 )
-from tallystick.messages.base import Told
+from tallystick.messages.base import TolerantModel
 from tallystick.messages.catalog import (
     CatalogChanges,
     CatalogDocument,
@@ -27,7 +27,7 @@ Entity = TypeVar("Entity", Feature, Product, Price)
 Change = Literal["created", "updated", "archived"]
 
 
-class Planned(Told, Generic[Entity]):
+class Planned(TolerantModel, Generic[Entity]):
     """One entity that changes, in its new state."""
 
     change: Change
@@ -38,7 +38,7 @@ class Planned(Told, Generic[Entity]):
     """The Stripe object that the document names for it, if it has none yet."""
 
 
-class CatalogPlan(Told):
+class CatalogPlan(TolerantModel):
     """Everything that applying a document will change; the intent of the command."""
 
     features: list[Planned[Feature]]
@@ -85,7 +85,7 @@ def with_stripe_ids(plan: CatalogPlan, products: Mapping[str, str], prices: Mapp
     return plan.model_copy(update=update)
 
 
-class DesiredEntity(Told, Generic[Entity]):
+class DesiredEntity(TolerantModel, Generic[Entity]):
     """An entity as an entry of the document asks for it."""
 
     path: str
@@ -93,7 +93,7 @@ class DesiredEntity(Told, Generic[Entity]):
     adopt: str | None = None
 
 
-class DesiredCatalog(Told):
+class DesiredCatalog(TolerantModel):
     """Everything a document asks for, in its order."""
 
     features: list[DesiredEntity[Feature]]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog.diff import DesiredCatalog, DesiredEntity, Entity
-from tallystick.messages.base import Told
+from tallystick.messages.base import TolerantModel
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 
 MONEY_FIELDS = ("product", "model", "currency", "interval", "unit_amount", "base_amount", "tiers")
@@ -13,7 +13,7 @@ FREE_FIELDS = ("product", "model", "interval")
 """The immutable fields of a free price, which has no money fields."""
 
 
-class ImmutablePrice(Told):
+class ImmutablePrice(TolerantModel):
     """A price whose immutable fields a document would change."""
 
     path: str
