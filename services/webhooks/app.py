@@ -15,9 +15,9 @@ from services.webhooks.reconciliation import reconcile
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.replay import replay
 from services.webhooks.service import service
+from services.webhooks.settings import WebhooksSettings
 from shared.messaging.service_runtime import Runtime
 from shared.runtime.worker import run
-from shared.settings import Settings
 from tallystick.subjects import Subjects
 
 __all__ = ["HANDLERS", "provide", "service"]
@@ -32,21 +32,21 @@ HANDLERS = (
 """Importing these modules registers the commands, questions, events and jobs of this worker."""
 
 
-def provide(settings: Settings) -> list[Any]:
+def provide(settings: WebhooksSettings) -> list[Any]:
     """What the handlers need beside their transaction."""
     ingest = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
     ingress = NatsIngress(ingest, verifier(settings), is_verified=settings.webhook_ingress_verified)
     return [ingest, ingress, StripeEventList(_secret(settings.stripe_secret_key), settings.stripe_api_base)]
 
 
-def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
+def routes(runtime: Runtime, settings: WebhooksSettings) -> list[BaseRoute]:
     """The route that Stripe posts to."""
     ingest: EventWriter = runtime.provided[EventWriter]
     ingest.wake_relay = runtime.transactions.wake_relay
     return [Route(PATH, StripeIngress(verifier(settings), ingest), methods=["POST"])]
 
 
-def verifier(settings: Settings) -> Verifier | None:
+def verifier(settings: WebhooksSettings) -> Verifier | None:
     """Checks signatures; None where no secret is set."""
     found = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
     return found if found.keys else None
@@ -57,4 +57,4 @@ def _secret(setting: SecretStr | None) -> str | None:
 
 
 if __name__ == "__main__":
-    run(service, provide=provide, routes=routes)
+    run(service, WebhooksSettings(), provide=provide, routes=routes)

@@ -24,6 +24,7 @@ from shared.persistence.migrations import ROOT, migrate, service_names
 from shared.persistence.partitions import PARTITIONS_TABLE, TEND_FUNCTION
 from shared.settings import Settings, sqlalchemy_url
 from shared.tuning import DATABASE_CONNECTIONS_PER_WORKER, WORKER_REPLICAS_DEFAULT
+from tallystick.subjects import DEFAULT_WEBHOOK_SUBJECT
 
 log = structlog.get_logger()
 
@@ -45,6 +46,12 @@ REPLICAS = "WORKER_REPLICAS"
 """The environment variable: of one service, as many workers as may run at a time."""
 WORKER_REPLICAS_MAX = 1_000
 """Beyond it Postgres wants a pooler in front, and no limit of connections means anything."""
+
+
+class ProvisionSettings(Settings):
+    """The settings of provisioning; a field's name in capitals is its environment variable."""
+
+    webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT
 
 
 def role_name(service: str) -> str:
@@ -186,7 +193,7 @@ def _replicas(setting: str | None) -> int:
 
 def main() -> None:
     """Provision what the environment names."""
-    settings = Settings()
+    settings = ProvisionSettings()
     set_up_logs("provision", style=settings.log_format, level=settings.log_level)
     missing = [
         password_variable(service)

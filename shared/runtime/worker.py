@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -45,15 +45,18 @@ from tallystick.tasks import end
 
 log = structlog.get_logger()
 
+OwnSettings = TypeVar("OwnSettings", bound=Settings)
+"""A service's settings: `shared.settings.Settings`, or its own class that extends it."""
+
 
 @dataclass(slots=True)
-class Worker:
+class Worker(Generic[OwnSettings]):
     """One service at work."""
 
     service: Service
-    settings: Settings
-    provide: Callable[[Settings], list[Any]]
-    routes: Callable[[Runtime, Settings], list[BaseRoute]]
+    settings: OwnSettings
+    provide: Callable[[OwnSettings], list[Any]]
+    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]]
     engine: AsyncEngine = field(init=False)
     health: Health = field(init=False)
     relay: Relay = field(init=False)
@@ -199,10 +202,10 @@ class Worker:
 
 def run(
     service: Service,
+    settings: OwnSettings,
     *,
-    provide: Callable[[Settings], list[Any]] = lambda _: [],
-    routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
+    provide: Callable[[OwnSettings], list[Any]] = lambda _: [],
+    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]] = lambda _, __: [],
 ) -> None:
     """Run a service's worker until it is told to stop: what `python -m services.<name>.app` does."""
-    settings = Settings()
     serve(service.name, settings, lambda: Worker(service, settings, provide, routes).application())

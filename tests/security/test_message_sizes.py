@@ -16,6 +16,7 @@ from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.worker import Worker
+from shared.settings import Settings
 from shared.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
@@ -185,7 +186,7 @@ async def test_a_worker_that_sends_too_much_comes_back(start: Start, connection:
         await is_well(http, connection, "after it")
 
 
-def connection_of(worker: Worker) -> Client:
+def connection_of(worker: Worker[Settings]) -> Client:
     """The connection over which the worker consumes."""
     connection: Client = worker.consumers.broker.config.connection_state.connection
     return connection
