@@ -53,8 +53,8 @@ EXTERNAL_SWEEP_BATCH = 50
 RELAY_BATCH_MESSAGES = 1_000
 """Messages in one atomic batch: the most that the server takes."""
 RELAY_FLUSH_MESSAGES = 100
-"""So many messages of a batch are written at a time: about 3 ms in which nobody else in the process is heard,
-and after which the server has something to do."""
+"""Messages of a batch written without a pause: about 3 ms in which no other task of the process runs. After
+that they are sent, and the server can begin."""
 RELAY_WINDOW_ROWS = 5_000
 """Outbox rows held in memory at a time: about 10 MB of typical events."""
 RELAY_POLL_SECONDS = 0.1
