@@ -17,17 +17,17 @@ from shared.errors import Rejected, Unavailable
 from shared.observability.tracing import handling, passed_on
 from shared.persistence.database import is_conflict
 from shared.persistence.inbox import Decided, Inbox, Known, fingerprint, idempotency_conflict, outcome_json
-from shared.persistence.sql_pipeline import Bound
+from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import Traces, UnitOfWork
 from shared.tuning import DATABASE_CONFLICT_TRIES
 from tallystick.messages.base import Command
 
 Begin = Callable[[str, datetime], AbstractAsyncContextManager[UnitOfWork]]
 Call = Callable[[UnitOfWork, list[Any]], Awaitable[Sequence[Any]]]
-Reads = Callable[[Sequence[Any]], Sequence[Bound]]
+Reads = Callable[[Sequence[Any]], Sequence[BoundStatement]]
 
 
-def nothing(_: Sequence[Any]) -> Sequence[Bound]:
+def nothing(_: Sequence[Any]) -> Sequence[BoundStatement]:
     """What a handler reads first that does not say it."""
     return ()
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from shared.clock import utc_now
 from shared.errors import Rejected, Unavailable
 from shared.persistence.inbox import AlreadyDecided, Inbox, Stored, outcome_of, rejected, succeeded
-from shared.persistence.sql_pipeline import Bound
+from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.base import Command, Outcome
 
@@ -61,7 +61,7 @@ class Steps:
         self.received_at = stored.received_at
         return model.model_validate_json(orjson.dumps(stored.intent))
 
-    async def record(self, save: Callable[[UnitOfWork], Awaitable[Result]], *first: Bound) -> Result:
+    async def record(self, save: Callable[[UnitOfWork], Awaitable[Result]], *first: BoundStatement) -> Result:
         """Write the result and the command's outcome in one transaction.
 
         `first` are the statements that `save` runs first; they go along with the search for the command.

@@ -12,7 +12,7 @@ from psycopg.types.numeric import Int8
 
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.tuning import MESSAGE_MAX_BYTES
 from tallystick.message_size import message_size
 
@@ -57,7 +57,9 @@ class OutboxMessage:
         return (self.message_id, self.stream, self.subject, headers, self.payload, *about)
 
 
-def adding(schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime) -> Bound:
+def adding(
+    schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime
+) -> BoundStatement:
     """The statement that writes messages, in their order.
 
     Raises Rejected where one is larger than a message may be: in a group each is then tried by itself.

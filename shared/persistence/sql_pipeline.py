@@ -41,10 +41,10 @@ class Statement:
 
     def __call__(self, *values: Any) -> "Bound":
         """With its values: strings, whole numbers, moments, bytes, None, and lists of strings or bytes."""
-        return Bound(self, values)
+        return BoundStatement(self, values)
 
 
-class Bound(NamedTuple):
+class BoundStatement(NamedTuple):
     """A statement and its values."""
 
     statement: Statement
@@ -71,7 +71,7 @@ ROLLBACK = Statement("ROLLBACK")()
 STILL_PREPARED = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'tallystick%'"
 
 
-async def send(driver: Driver, *bound: Bound) -> list[Answered]:
+async def send(driver: Driver, *bound: BoundStatement) -> list[Answered]:
     """Run statements in their order, in the connection's transaction; begins one where there has to be one.
 
     Raises the error of the first that fails, as psycopg would; those after it are not run.
@@ -104,7 +104,7 @@ async def _look_what_is_prepared(driver: Driver) -> None:
     _prepared[driver] = {row[0].encode() for row in await cursor.fetchall()}
 
 
-def _exchange(driver: Driver, bound: Sequence[Bound]) -> PQGen[list[PGresult]]:
+def _exchange(driver: Driver, bound: Sequence[BoundStatement]) -> PQGen[list[PGresult]]:
     """Send everything, then read everything; a generator of the kind that psycopg waits for."""
     connection, known = driver.pgconn, _prepared[driver]
     # Before anything is sent: what cannot be written must not leave half a message behind.

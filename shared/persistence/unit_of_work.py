@@ -20,7 +20,7 @@ from shared.ids import new_id
 from shared.observability.tracing import outgoing_headers
 from shared.persistence import outbox
 from shared.persistence.outbox import OutboxMessage
-from shared.persistence.sql_pipeline import COMMIT, Answered, Bound, Driver, roll_back, send
+from shared.persistence.sql_pipeline import COMMIT, Answered, BoundStatement, Driver, roll_back, send
 from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
     CATALOG_TOKEN,
@@ -70,11 +70,11 @@ class UnitOfWork:
     """The command id, Stripe event id or tick behind the work."""
     subjects: Subjects
     outbox: list[OutboxMessage] = field(default_factory=list)
-    last: list[Bound] = field(default_factory=list)
+    last: list[BoundStatement] = field(default_factory=list)
     """Statements that nothing else waits for: sent at the end, with the outbox and the commit."""
-    claims: list[Bound] = field(default_factory=list)
+    claims: list[BoundStatement] = field(default_factory=list)
     """Sent after those: they add rows that must be new for any of this to count."""
-    ahead: list[Bound] = field(default_factory=list)
+    ahead: list[BoundStatement] = field(default_factory=list)
     """Statements that are sure to be run together: sent along with whatever is run before them."""
     traces: Traces = field(default_factory=dict)
     """Of several causes handled together, the headers of each one's trace, where it has another than most."""
@@ -91,7 +91,7 @@ class UnitOfWork:
             self._session = self.connected.session()
         return self._session
 
-    async def run(self, *statements: Bound) -> list[Answered]:
+    async def run(self, *statements: BoundStatement) -> list[Answered]:
         """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
         if not self.ahead:
             return await send(self.driver, *statements)

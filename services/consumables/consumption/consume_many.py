@@ -6,7 +6,7 @@ from services.consumables.consumption import consume
 from services.consumables.service import service
 from shared.messaging.command_batch import Answer, BatchedCommand, decide_in
 from shared.persistence.inbox import Inbox
-from shared.persistence.sql_pipeline import Bound
+from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
@@ -14,7 +14,7 @@ MESSAGES_AT_ONCE = 8
 """Messages of up to 500 items in one transaction; more would make whoever needs the same balances wait."""
 
 
-def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
+def reading(messages: Sequence[m.ConsumeMany]) -> Sequence[BoundStatement]:
     """What is read first for the items of all messages."""
     return consume.reading([item for message in messages for item in message.items])
 

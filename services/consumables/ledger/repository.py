@@ -21,7 +21,7 @@ from services.consumables.domain.balance import (
     give_back,
 )
 from services.consumables.ledger.event_encoding import EventEncoder
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 
 _BALANCE = """
@@ -152,7 +152,7 @@ def loading(
     grant_ids: Iterable[str] = (),
     in_use: bool = False,
     lock: bool = True,
-) -> tuple[Bound, Bound]:
+) -> tuple[BoundStatement, BoundStatement]:
     """The statements that `load` runs first."""
     wished = [request._asdict() for request in dict.fromkeys(wanted)]
     by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]

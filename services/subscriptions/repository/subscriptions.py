@@ -23,7 +23,7 @@ from services.subscriptions.tables.subscriptions import (
     ParkedEventRow,
     SubscriptionRow,
 )
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.subscriptions import Allowance, CustomerSnapshot
 
@@ -56,7 +56,7 @@ async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None
     return found
 
 
-def adding_customer(customer: CustomerSnapshot) -> Bound:
+def adding_customer(customer: CustomerSnapshot) -> BoundStatement:
     """The statement that writes a customer nobody has heard of, and changes nothing when they are there.
 
     Most registrations are first ones and somebody waits for them: this takes the connection's short way.
