@@ -12,7 +12,7 @@ import structlog
 
 from shared.errors import ConcurrentDuplicate, NotYetKnown, Rejected, Unavailable
 from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, nothing
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.message_parsing import command_id_of, parse
 from shared.observability.tracing import outgoing_headers
 from shared.persistence.database import is_away, is_conflict
@@ -216,7 +216,7 @@ class Dispatcher:
             return outcome
 
     async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        steps = Steps(command, now, self.inbox, self.transactions)
+        steps = ExternalCommandSteps(command, now, self.inbox, self.transactions)
         try:
             result = await self._call(handler, steps, command)
             if steps.outcome is None:

@@ -25,7 +25,7 @@ Result = TypeVar("Result", bound=BaseModel)
 
 
 @dataclass(slots=True)
-class Steps:
+class ExternalCommandSteps:
     """The steps of one external command."""
 
     command: Command[Any]

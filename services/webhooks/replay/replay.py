@@ -10,7 +10,7 @@ from services.webhooks.event_store.repository import Place, lock_replay, replay_
 from services.webhooks.service import service
 from services.webhooks.tables import StripeEvent
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant
@@ -40,7 +40,7 @@ class ReplayPlan(BaseModel):
 
 
 @service.external_command(m.Replay)
-async def replay(steps: Steps, command: m.Replay) -> m.ReplayResult:
+async def replay(steps: ExternalCommandSteps, command: m.Replay) -> m.ReplayResult:
     """Publish stored events again."""
     plan = await steps.intend(lambda work: plan_replay(work, command), ReplayPlan)
     return m.ReplayResult(replayed=await publish_again(steps, plan))
@@ -59,7 +59,7 @@ async def plan_replay(work: UnitOfWork, command: m.Replay) -> ReplayPlan:
     return ReplayPlan(event_ids=command.event_ids, since=command.since, until=until, types=command.types)
 
 
-async def publish_again(steps: Steps, plan: ReplayPlan) -> int:
+async def publish_again(steps: ExternalCommandSteps, plan: ReplayPlan) -> int:
     """Publish all that the plan names; how many. Goes on where an earlier run was interrupted."""
     while True:
         replayed, is_done = await _one_batch(steps, plan)
@@ -67,7 +67,7 @@ async def publish_again(steps: Steps, plan: ReplayPlan) -> int:
             return replayed
 
 
-async def _one_batch(steps: Steps, plan: ReplayPlan) -> tuple[int, bool]:
+async def _one_batch(steps: ExternalCommandSteps, plan: ReplayPlan) -> tuple[int, bool]:
     command_id = steps.command.command_id
     mark = hashlib.sha256(command_id.encode()).hexdigest()[:MARK_CHARACTERS]
     async with steps.transactions.begin(caused_by=command_id, now=steps.received_at) as work:
