@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.operations.audit import Live
+from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import bucket_values, lasting
 from tallystick.messages.consumables import BucketBalance
 from tallystick.subjects import BALANCES_BUCKET
@@ -92,7 +92,7 @@ class Agreeing:
     said: str
     """A row in words."""
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """The rows in words."""
         return [self.said.format(**row) for row in await live.rows(SCHEMA, self.query)]
 
@@ -103,11 +103,11 @@ class TheBucketIsWhatTheTablesSay:
 
     name: str = "the balances bucket equals the tables"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Keys that still differ after everything committed has had the time to be published."""
         return await lasting(lambda: self._differences(live))
 
-    async def _differences(self, live: Live) -> list[str]:
+    async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await live.rows(
             SCHEMA,
             """SELECT replace(account, ':', '_') || '.' || feature AS key, version,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.operations.audit import Live
+from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import lasting
 
 SCHEMA = "seats"
@@ -18,7 +18,7 @@ class OccupiedIsNeverAboveCapacity:
 
     name: str = "occupied seats are never above capacity"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Teams with more."""
         rows = await live.rows(
             SCHEMA,
@@ -36,7 +36,7 @@ class SeatsAreCounted:
 
     name: str = "teams count their seats"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Teams that count others, and closed ones with seats."""
         rows = await live.rows(
             SCHEMA,
@@ -58,11 +58,11 @@ class MembershipsEqualClaimedSeats:
 
     name: str = "memberships equal claimed seats"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Seats about which both differ after what is committed has had the time to be heard."""
         return await lasting(lambda: self._differences(live))
 
-    async def _differences(self, live: Live) -> list[str]:
+    async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await live.rows(
             SCHEMA,
             """SELECT seat_id, own.member AS ours, known.member AS theirs
@@ -81,7 +81,7 @@ class EveryTeamHasOneManager:
 
     name: str = "every team has exactly one billing manager"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Teams whose manager is nobody, and subscriptions with two teams."""
         managers = await live.rows(
             SCHEMA,
@@ -104,7 +104,7 @@ class TokensAreNowhere:
 
     name: str = "no invitation's token is kept in clear"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Rows that hold a token of an open invitation, or a token in the field where one is withheld."""
         told = await live.rows(
             SCHEMA,
@@ -134,7 +134,7 @@ class RowsAreAtTheirLastVersion:
 
     name: str = "rows are at the version that was told last"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Rows whose version is not that of their last event."""
         found = []
         for (entity, table), key in _KEYS.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.operations.audit import PENDING_MAX_SECONDS, Live
+from shared.operations.audit import PENDING_MAX_SECONDS, LiveSystem
 from shared.operations.stored_messages import stored_messages
 from tallystick.client.entitlements import is_deletion
 from tallystick.subjects import kv_subject
@@ -29,7 +29,7 @@ async def lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
     return found
 
 
-async def bucket_values(live: Live, bucket: str, model: type[BaseModel]) -> dict[str, Any]:
+async def bucket_values(live: LiveSystem, bucket: str, model: type[BaseModel]) -> dict[str, Any]:
     """A bucket's keys and values; one that does not read as `model` is given as bytes."""
     found: dict[str, Any] = {}
     async for batch in stored_messages(live.nats, f"KV_{bucket}", newest_only=True):

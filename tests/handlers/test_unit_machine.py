@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from services.consumables.app import service
 from services.consumables.invariants import INVARIANTS, Agreeing
-from shared.operations.audit import Live, VersionsHaveNoGaps
+from shared.operations.audit import LiveSystem, VersionsHaveNoGaps
 from tallystick.subjects import Subjects
 from tests.handlers.unit_machine import Units
 from tests.handlers.units_world import UnitsWorld
@@ -39,7 +39,7 @@ async def audited(database: str) -> list[str]:
     """What the audit finds in the tables."""
     connection = await psycopg.AsyncConnection.connect(database, autocommit=True, row_factory=dict_row)
     nobody: Any = None
-    live = Live(connection, nobody, Subjects())
+    live = LiveSystem(connection, nobody, Subjects())
     checked = [one for one in INVARIANTS if isinstance(one, Agreeing)]
     assert checked
     found = [wrong for one in checked for wrong in await one.violations(live)]

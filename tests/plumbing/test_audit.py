@@ -15,7 +15,7 @@ from shared.operations.audit import (
     EveryCommandHasItsOutcome,
     EveryEventIsPublished,
     Invariant,
-    Live,
+    LiveSystem,
     TheFeedIsOurs,
     TheFeedTellsAllInOrder,
     VersionsHaveNoGaps,
@@ -32,7 +32,7 @@ FEED = "BILLING_CHANGE_FEED"
 
 
 @pytest.fixture
-async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
+async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[LiveSystem]:
     """The toy, with two counters that have moved three times and one command done outside; all of it told."""
     client = await connect(nats_server.url, "audit")
     await apply_layout(client, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
@@ -46,7 +46,7 @@ async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
     async with await psycopg.AsyncConnection.connect(
         counters.owner_url, autocommit=True, row_factory=dict_row
     ) as owner:
-        yield Live(owner, client, Subjects(), ["toy"])
+        yield LiveSystem(owner, client, Subjects(), ["toy"])
     await client.close()
 
 
@@ -63,7 +63,7 @@ def own_headers(message: RawStreamMsg) -> dict[str, str]:
     return {name: value for name, value in (message.headers or {}).items() if not name.startswith("Nats-")}
 
 
-async def found(live: Live) -> dict[str, list[str]]:
+async def found(live: LiveSystem) -> dict[str, list[str]]:
     """The violations by the invariant's name; those that hold are left out."""
     live.read = None
     all_of_them = [invariant("toy") for invariant in INVARIANTS]
@@ -71,11 +71,11 @@ async def found(live: Live) -> dict[str, list[str]]:
     return {name: said for name, said in violations.items() if said}
 
 
-async def test_nothing_is_found_where_all_is_well(live: Live) -> None:
+async def test_nothing_is_found_where_all_is_well(live: LiveSystem) -> None:
     assert await found(live) == {}
 
 
-async def test_what_waits_too_long_is_found(live: Live, counters: Bound) -> None:
+async def test_what_waits_too_long_is_found(live: LiveSystem, counters: Bound) -> None:
     await counters.handle(Increment(command_id="more", counter="c0"))
     assert await found(live) == {}
     await counters.execute(
@@ -87,7 +87,7 @@ async def test_what_waits_too_long_is_found(live: Live, counters: Bound) -> None
 
 
 @pytest.mark.parametrize("version", [1, 2])
-async def test_a_version_that_is_missing_is_found(live: Live, counters: Bound, version: int) -> None:
+async def test_a_version_that_is_missing_is_found(live: LiveSystem, counters: Bound, version: int) -> None:
     await counters.execute(f"DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = {version}")
     [(name, [said])] = (await found(live)).items()
     assert name == "versions count from 1 without gaps"
@@ -95,7 +95,7 @@ async def test_a_version_that_is_missing_is_found(live: Live, counters: Bound, v
 
 
 @pytest.mark.parametrize("sequence", [4, 6])
-async def test_what_the_feed_does_not_tell_is_found(live: Live, sequence: int) -> None:
+async def test_what_the_feed_does_not_tell_is_found(live: LiveSystem, sequence: int) -> None:
     """In between, and at the end."""
     await live.nats.jetstream().delete_msg(FEED, sequence)
     [(name, [said])] = (await found(live)).items()
@@ -103,7 +103,7 @@ async def test_what_the_feed_does_not_tell_is_found(live: Live, sequence: int) -
     assert said.startswith("counter c1 at version 3: the feed tells [1, ")
 
 
-async def test_what_the_feed_tells_in_another_order_is_found(live: Live) -> None:
+async def test_what_the_feed_tells_in_another_order_is_found(live: LiveSystem) -> None:
     jetstream = live.nats.jetstream()
     second = await jetstream.get_msg(FEED, 4)
     await jetstream.delete_msg(FEED, 4)
@@ -112,7 +112,7 @@ async def test_what_the_feed_tells_in_another_order_is_found(live: Live) -> None
 
 
 async def test_a_command_left_without_its_outcome_is_found(
-    live: Live, counters: Bound, outside: Outside
+    live: LiveSystem, counters: Bound, outside: Outside
 ) -> None:
     outside.away = True
     await counters.handle(Charge(command_id="cut-off", counter="c0"))
@@ -153,7 +153,7 @@ ODD_MESSAGES = [
 
 @pytest.mark.parametrize(("subject", "headers", "body"), ODD_MESSAGES, ids=repr)
 async def test_what_is_no_event_is_found_and_the_rest_is_read(
-    live: Live, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
+    live: LiveSystem, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
 ) -> None:
     await publish_raw(nats_server.url, (subject, b"", headers, body))
     [said] = await TheFeedIsOurs().violations(live)
@@ -163,7 +163,7 @@ async def test_what_is_no_event_is_found_and_the_rest_is_read(
     assert await found(live) == {}
 
 
-async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
+async def test_an_event_that_no_service_wrote_is_found(live: LiveSystem) -> None:
     jetstream = live.nats.jetstream()
     true = await jetstream.get_msg(FEED, 2)
     body, headers = true.data or b"", own_headers(true)
@@ -192,7 +192,9 @@ async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
     ]
 
 
-async def test_what_may_be_older_than_the_outbox_is_not_taken_for_forged(live: Live, counters: Bound) -> None:
+async def test_what_may_be_older_than_the_outbox_is_not_taken_for_forged(
+    live: LiveSystem, counters: Bound
+) -> None:
     await counters.execute("DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = 1")
     assert len(await TheFeedIsOurs().violations(live)) == 1
     live.read = None
