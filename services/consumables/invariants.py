@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.operations.audit import LiveSystem
-from shared.operations.audit_helpers import bucket_values, lasting
+from shared.operations.audit_helpers import bucket_values, lasting_violations
 from tallystick.messages.consumables import BucketBalance
 from tallystick.subjects import BALANCES_BUCKET
 
@@ -105,7 +105,7 @@ class TheBucketIsWhatTheTablesSay:
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Keys that still differ after everything committed has had the time to be published."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
     async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await live.rows(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.operations.audit import LiveSystem
-from shared.operations.audit_helpers import lasting
+from shared.operations.audit_helpers import lasting_violations
 
 SCHEMA = "seats"
 
@@ -60,7 +60,7 @@ class MembershipsEqualClaimedSeats:
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Seats about which both differ after what is committed has had the time to be heard."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
     async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await live.rows(

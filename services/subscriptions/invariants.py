@@ -11,7 +11,7 @@ from services.subscriptions.snapshots import allowance_of_row, state_of_row
 from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow
 from shared.operations.audit import LiveSystem
-from shared.operations.audit_helpers import bucket_values, lasting
+from shared.operations.audit_helpers import bucket_values, lasting_violations
 from tallystick.messages.subscriptions import Allowance, BucketEntry
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 
@@ -35,7 +35,7 @@ class TheBucketIsWhatTheTablesSay:
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Keys that still differ after everything committed has had the time to be published."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
     async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await _entitlements(live)
@@ -62,7 +62,7 @@ class EntitlementsFollowSubscriptions:
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Entitlements that a computation from the subscriptions does not confirm."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
     async def _differences(self, live: LiveSystem) -> list[str]:
         states: dict[str, dict[str, State]] = {}

@@ -17,7 +17,7 @@ RETRY_SECONDS = 0.5
 """Between two looks: on a running system, what is read first may have changed before the rest is read."""
 
 
-async def lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+async def lasting_violations(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
     """What is found again and again, for as long as a commit may take to be published."""
     found = await look()
     for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
