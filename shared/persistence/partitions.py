@@ -31,7 +31,7 @@ CARRIED_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetentionPolicy:
     """How long a table's rows are kept, and what is done before a partition goes.
 
     The statements are SQL in which `{schema}` and `{partition}` are replaced.
@@ -49,7 +49,7 @@ class Kept:
     """Run once, in the transaction that drops the partition, before anybody has to wait."""
 
 
-def kept_in_partitions(kept: Kept) -> dict[str, Any]:
+def kept_in_partitions(kept: RetentionPolicy) -> dict[str, Any]:
     """The keyword arguments of a table that is kept in partitions; it also needs `generation_column`."""
     return {"info": {"kept": kept}, "postgresql_partition_by": f"LIST ({GENERATION})"}
 
@@ -164,7 +164,7 @@ def install(connection: sa.Connection, metadata: sa.MetaData) -> None:
     )
 
 
-def _tended(schema: str, table: str, kept: Kept) -> str:
+def _tended(schema: str, table: str, kept: RetentionPolicy) -> str:
     # What takes long is done before the lock: nobody writes to an older partition any more.
     def run(statement: str, then: str = "") -> str:
         quoted = statement.format(schema=schema, partition="$partition").replace("'", "''")

@@ -22,7 +22,7 @@ from sqlalchemy.types import UserDefinedType
 
 from shared.persistence.partitions import (
     CARRIED_ROWS,
-    Kept,
+    RetentionPolicy,
     generation_column,
     kept_in_partitions,
     open_on_creation,
@@ -74,7 +74,7 @@ TYPES: dict[Any, Any] = {
 """How Python's types are kept in Postgres; the `type_annotation_map` of every service's rows."""
 
 
-INBOX_KEPT = Kept(
+INBOX_KEPT = RetentionPolicy(
     INBOX_KEPT_DAYS,
     # A command that is not finished may have moved money.
     may_go="SELECT NOT EXISTS (SELECT FROM {partition} WHERE outcome IS NULL)",
@@ -84,7 +84,7 @@ _IS_NEWEST = """NOT EXISTS (
     SELECT FROM {schema}.outbox AS newer
     WHERE newer.subject = old.subject AND starts_with(newer.stream, 'KV_') AND newer.id > old.id)"""
 
-OUTBOX_KEPT = Kept(
+OUTBOX_KEPT = RetentionPolicy(
     OUTBOX_KEPT_DAYS,
     may_go="""
         SELECT NOT EXISTS (

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.consumables.tables.base import Row
-from shared.persistence.partitions import Kept, kept_in_partitions
+from shared.persistence.partitions import RetentionPolicy, kept_in_partitions
 
 LEDGER_KEPT_DAYS = 400
 """Entries are listed for a year and a month: long enough to compare a month with the one a year before."""
@@ -136,7 +136,7 @@ class GrantRow(Row):
     limit also what has an end to come, which lowers the ceiling even when all of it is in use."""
 
 
-LEDGER_KEPT = Kept(
+LEDGER_KEPT = RetentionPolicy(
     LEDGER_KEPT_DAYS,
     # The sums stay: what was granted is still consumed, reserved, expired or remaining.
     closing="""
