@@ -49,7 +49,7 @@ class RetentionPolicy:
     """Run once, in the transaction that drops the partition, before anybody has to wait."""
 
 
-def kept_in_partitions(kept: RetentionPolicy) -> dict[str, Any]:
+def partitioned_by_generation(kept: RetentionPolicy) -> dict[str, Any]:
     """The keyword arguments of a table that is kept in partitions; it also needs `generation_column`."""
     return {"info": {"kept": kept}, "postgresql_partition_by": f"LIST ({GENERATION})"}
 

@@ -24,8 +24,8 @@ from shared.persistence.partitions import (
     CARRIED_ROWS,
     RetentionPolicy,
     generation_column,
-    kept_in_partitions,
     open_on_creation,
+    partitioned_by_generation,
     partitions_table,
 )
 from shared.tuning import INBOX_KEPT_DAYS, OUTBOX_KEPT_DAYS
@@ -131,7 +131,7 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("outcome", JSON),
         Index("ix_inbox_unfinished", "received_at", postgresql_where=text("outcome IS NULL")),
         comment="Every command, what it asked for and what became of it; the key of idempotency.",
-        **kept_in_partitions(INBOX_KEPT),
+        **partitioned_by_generation(INBOX_KEPT),
     )
     Table(
         "outbox",
@@ -162,7 +162,7 @@ def add_plumbing(metadata: MetaData) -> None:
         ),
         Index("ix_outbox_bucket", "subject", "id", postgresql_where=text("starts_with(stream, 'KV_')")),
         comment="Every message this service has published or is about to; append-only, the audit trail.",
-        **kept_in_partitions(OUTBOX_KEPT),
+        **partitioned_by_generation(OUTBOX_KEPT),
     )
     Table(
         "relay_position",

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.consumables.tables.base import Row
-from shared.persistence.partitions import RetentionPolicy, kept_in_partitions
+from shared.persistence.partitions import RetentionPolicy, partitioned_by_generation
 
 LEDGER_KEPT_DAYS = 400
 """Entries are listed for a year and a month: long enough to compare a month with the one a year before."""
@@ -155,7 +155,7 @@ class EntryRow(Row):
         Index("ix_entries_account", "account", "occurred_at", "entry_id"),
         {
             "comment": "The ledger: every unit that moved, from where to where, who moved it and why.",
-            **kept_in_partitions(LEDGER_KEPT),
+            **partitioned_by_generation(LEDGER_KEPT),
         },
     )
 
