@@ -107,7 +107,7 @@ def open_first(connection: sa.Connection, schema: str, table: str) -> None:
     connection.exec_driver_sql(f"DO $do$ DECLARE {today} BEGIN {_open(schema, table)} END $do$")
 
 
-def store_rows(connection: sa.Connection, schema: str, table: str, parameters: str) -> None:
+def set_storage_parameters(connection: sa.Connection, schema: str, table: str, parameters: str) -> None:
     """Set the storage parameters of a table's partitions, of those to come too."""
     names = connection.exec_driver_sql(
         f"SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = '{schema}.{table}'::regclass"  # noqa: S608 - our own names
