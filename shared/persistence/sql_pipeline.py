@@ -39,7 +39,7 @@ class Statement:
         """Under which it is prepared: the same text, the same name."""
         return b"tallystick_" + hashlib.sha256(self.text.encode()).hexdigest()[:32].encode()
 
-    def __call__(self, *values: Any) -> "Bound":
+    def __call__(self, *values: Any) -> "BoundStatement":
         """With its values: strings, whole numbers, moments, bytes, None, and lists of strings or bytes."""
         return BoundStatement(self, values)
 
