@@ -125,7 +125,7 @@ def add_seats(work: UnitOfWork, seats: Sequence[Seat]) -> None:
         }
         for seat in seats
     ]
-    work.last.append(ADD_SEATS(orjson.dumps(rows).decode()))
+    work.deferred.append(ADD_SEATS(orjson.dumps(rows).decode()))
 
 
 async def find_team(

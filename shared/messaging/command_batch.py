@@ -83,7 +83,7 @@ class CommandBatch:
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
             work.traces = traces
-            work.ahead = list(self.reads([asked.command for asked in group]))
+            work.prefetched = list(self.reads([asked.command for asked in group]))
             return await decide_in(work, self.inbox, group, self.call)
 
 
@@ -101,7 +101,7 @@ async def decide_in(
         if asked.command.command_id not in known:
             new.setdefault(asked.command.command_id, number)
     if len(new) < len(group):
-        work.forget_ahead()  # that was for all of them
+        work.forget_prefetched()  # that was for all of them
     answers = await _decide(work, inbox, group, prints, list(new.values()), call) if new else {}
     told = []
     for asked, own in zip(group, prints, strict=True):

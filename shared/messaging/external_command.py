@@ -67,7 +67,7 @@ class ExternalCommandSteps:
         `first` are the statements that `save` runs first; they go along with the search for the command.
         """
         async with self._begin(utc_now()) as work:
-            work.ahead = list(first)
+            work.prefetched = list(first)
             stored = await self._find(work, lock=self.intended)
             result = await save(work)
             self.outcome = succeeded(self.command, result)

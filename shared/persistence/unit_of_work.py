@@ -37,7 +37,7 @@ KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class PooledConnection:
     """A connection out of the pool, for one transaction.
 
     SQLAlchemy's own object for it is only made where a session is wanted: it takes as long as a statement.
@@ -61,7 +61,7 @@ class Connected:
 class UnitOfWork:
     """A transaction in progress."""
 
-    connected: Connected
+    connection: PooledConnection
     driver: Driver
     """The connection below SQLAlchemy, in the same transaction."""
     now: datetime
@@ -70,15 +70,15 @@ class UnitOfWork:
     """The command id, Stripe event id or tick behind the work."""
     subjects: Subjects
     outbox: list[OutboxMessage] = field(default_factory=list)
-    last: list[BoundStatement] = field(default_factory=list)
+    deferred: list[BoundStatement] = field(default_factory=list)
     """Statements that nothing else waits for: sent at the end, with the outbox and the commit."""
     claims: list[BoundStatement] = field(default_factory=list)
     """Sent after those: they add rows that must be new for any of this to count."""
-    ahead: list[BoundStatement] = field(default_factory=list)
+    prefetched: list[BoundStatement] = field(default_factory=list)
     """Statements that are sure to be run together: sent along with whatever is run before them."""
     traces: Traces = field(default_factory=dict)
     """Of several causes handled together, the headers of each one's trace, where it has another than most."""
-    _read_ahead: list[Answered] | None = None
+    _prefetched_results: list[Answered] | None = None
     """What came of those, once they are sent."""
     _trace: dict[str, str] | None = None
     """The headers of the trace that all of it belongs to, once asked for."""
@@ -88,26 +88,26 @@ class UnitOfWork:
     def session(self) -> AsyncSession:
         """SQLAlchemy's session in this transaction; made when a handler first wants it."""
         if self._session is None:
-            self._session = self.connected.session()
+            self._session = self.connection.session()
         return self._session
 
     async def run(self, *statements: BoundStatement) -> list[Answered]:
         """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
-        if not self.ahead:
+        if not self.prefetched:
             return await send(self.driver, *statements)
-        if self._read_ahead is None:
-            answers = await send(self.driver, *statements, *self.ahead)
-            self._read_ahead = answers[len(statements) :]
+        if self._prefetched_results is None:
+            answers = await send(self.driver, *statements, *self.prefetched)
+            self._prefetched_results = answers[len(statements) :]
             return answers[: len(statements)]
-        if list(statements) != self.ahead:
+        if list(statements) != self.prefetched:
             return await send(self.driver, *statements)
-        answers = self._read_ahead
-        self.forget_ahead()
+        answers = self._prefetched_results
+        self.forget_prefetched()
         return answers
 
-    def forget_ahead(self) -> None:
+    def forget_prefetched(self) -> None:
         """Have what was sent ahead run anew, should it be run after all."""
-        self.ahead, self._read_ahead = [], None
+        self.prefetched, self._prefetched_results = [], None
 
     async def flush(self) -> None:
         """Write what the session holds and has not written yet."""
@@ -121,9 +121,9 @@ class UnitOfWork:
             self._session.expunge_all()
         await roll_back(self.driver)
         self.outbox.clear()
-        self.last.clear()
+        self.deferred.clear()
         self.claims.clear()
-        self.forget_ahead()
+        self.forget_prefetched()
 
     def emit(
         self,
@@ -235,9 +235,9 @@ class Transactions:
     @asynccontextmanager
     async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[UnitOfWork]:
         """One transaction: committed when the block is left, rolled back when it raises."""
-        async with self._connected() as connected:
-            driver = connected.driver
-            work = UnitOfWork(connected, driver, now=now, caused_by=caused_by, subjects=self.subjects)
+        async with self._checked_out() as connection:
+            driver = connection.driver
+            work = UnitOfWork(connection, driver, now=now, caused_by=caused_by, subjects=self.subjects)
             yield work
             await work.flush()
             await self._end(work)
@@ -248,7 +248,7 @@ class Transactions:
         # The outbox after all changes: by then every row lock is held, so its ids follow their order.
         told = [outbox.adding(self.schema, work.outbox, work.caused_by, work.now)] if work.outbox else []
         try:
-            await work.run(*work.last, *told, *work.claims, COMMIT)
+            await work.run(*work.deferred, *told, *work.claims, COMMIT)
         except UniqueViolation as error:
             if work.claims and (error.diag.table_name or "").startswith(CLAIMED_IN):
                 raise ConcurrentDuplicate from error
@@ -257,31 +257,31 @@ class Transactions:
     @asynccontextmanager
     async def read(self, *, asked: str, now: datetime) -> AsyncIterator[UnitOfWork]:
         """For questions: each statement sees what is committed when it runs, and nothing is written."""
-        async with self._connected() as connected:
-            driver = connected.driver
+        async with self._checked_out() as connection:
+            driver = connection.driver
             await driver.set_autocommit(True)
             try:
-                yield UnitOfWork(connected, driver, now=now, caused_by=asked, subjects=self.subjects)
+                yield UnitOfWork(connection, driver, now=now, caused_by=asked, subjects=self.subjects)
             finally:
                 if not driver.closed:
                     await driver.set_autocommit(False)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connected]:
-        connected = Connected(self.engine, await self.engine.raw_connection())
-        driver = connected.driver
+    async def _checked_out(self) -> AsyncIterator[PooledConnection]:
+        connection = PooledConnection(self.engine, await self.engine.raw_connection())
+        driver = connection.driver
         try:
-            yield connected
+            yield connection
         except BaseException:
             if driver.closed:
                 # What else lies in the pool is as dead as this connection.
-                connected.pooled.invalidate()
+                connection.pooled.invalidate()
                 await self.engine.dispose()
             else:
                 await roll_back(driver)
             raise
         finally:
-            connected.pooled.close()
+            connection.pooled.close()
 
 
 def _identity(event: type[Event], snapshot: BaseModel) -> str:

@@ -81,7 +81,7 @@ async def write(
     changed = [balance for balance in batch.balances.values() if balance.is_changed]
     if changed:
         _encode(batch.encoder, changed, revoked, is_watched=is_watched)
-        work.last.extend(_statements(work, changed, batch.encoder.entries))
+        work.deferred.extend(_statements(work, changed, batch.encoder.entries))
 
 
 def _encode(

@@ -19,6 +19,6 @@ async def write_and_recharge(
     ]
     if low:
         # The rules look at the balances as they are now.
-        await work.run(*work.last)
-        work.last.clear()
+        await work.run(*work.deferred)
+        work.deferred.clear()
         await units_are_low(work, low)
