@@ -14,9 +14,16 @@ import orjson
 from pydantic import BaseModel
 
 from shared.errors import Rejected, Unavailable
-from shared.observability.tracing import handling, passed_on
+from shared.observability.tracing import handling, trace_headers
 from shared.persistence.database import is_conflict
-from shared.persistence.inbox import Decided, Inbox, Known, fingerprint, idempotency_conflict, outcome_json
+from shared.persistence.inbox import (
+    DecidedCommand,
+    Inbox,
+    KnownCommand,
+    fingerprint,
+    idempotency_conflict,
+    outcome_json,
+)
 from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import Traces, UnitOfWork
 from shared.tuning import DATABASE_CONFLICT_TRIES
@@ -27,7 +34,7 @@ Call = Callable[[UnitOfWork, list[Any]], Awaitable[Sequence[Any]]]
 Reads = Callable[[Sequence[Any]], Sequence[BoundStatement]]
 
 
-def nothing(_: Sequence[Any]) -> Sequence[BoundStatement]:
+def no_statements(_: Sequence[Any]) -> Sequence[BoundStatement]:
     """What a handler reads first that does not say it."""
     return ()
 
@@ -51,7 +58,7 @@ class Answer:
     body: bytes
 
 
-Answered = Answer | Exception
+AnswerOrError = Answer | Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,12 @@ class CommandBatch:
     inbox: Inbox
     begin: Begin
     call: Call
-    reads: Reads = nothing
+    reads: Reads = no_statements
     """What `call` runs first for these commands, so that it is on the way with the search for them."""
 
-    async def handle(self, group: Sequence[BatchedCommand]) -> Sequence[Answered]:
+    async def handle(self, group: Sequence[BatchedCommand]) -> Sequence[AnswerOrError]:
         """An answer for each, once all of them are committed; raises when nobody can tell."""
-        traces = {asked.command.command_id: passed_on(asked.headers) for asked in group}
+        traces = {asked.command.command_id: trace_headers(asked.headers) for asked in group}
         traced = next((cause for cause, trace in traces.items() if trace), None)
         with handling(self.name, traces.pop(traced) if traced else None):
             for _ in range(DATABASE_CONFLICT_TRIES - 1):
@@ -78,18 +85,18 @@ class CommandBatch:
                         raise
             return await self._handle(group, traces)
 
-    async def _handle(self, group: Sequence[BatchedCommand], traces: Traces) -> Sequence[Answered]:
+    async def _handle(self, group: Sequence[BatchedCommand], traces: Traces) -> Sequence[AnswerOrError]:
         # The last to come in was not there before the moment it came.
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
             work.traces = traces
             work.prefetched = list(self.reads([asked.command for asked in group]))
-            return await decide_in(work, self.inbox, group, self.call)
+            return await decide_batch(work, self.inbox, group, self.call)
 
 
-async def decide_in(
+async def decide_batch(
     work: UnitOfWork, inbox: Inbox, group: Sequence[BatchedCommand], call: Call
-) -> list[Answered]:
+) -> list[AnswerOrError]:
     """An answer for each, within a transaction: those that are new are handed to `call`.
 
     They are stored when the unit of work ends; it raises ConcurrentDuplicate when another worker was first.
@@ -121,28 +128,28 @@ async def _decide(
     prints: Sequence[bytes],
     new: Sequence[int],
     call: Call,
-) -> dict[str, Answered]:
+) -> dict[str, AnswerOrError]:
     """Hand the new ones to the handler, and store what became of them."""
     results = await call(work, [group[number].command for number in new])
-    answers: dict[str, Answered] = {}
+    answers: dict[str, AnswerOrError] = {}
     decided = []
     for number, result in zip(new, results, strict=True):
         asked = group[number]
         answer = _answer(asked.command.command_id, result)
         answers[asked.command.command_id] = answer
         if isinstance(answer, Answer):
-            decided.append(Decided(asked.command, prints[number], asked.body, answer.body))
+            decided.append(DecidedCommand(asked.command, prints[number], asked.body, answer.body))
     inbox.settle_many(work, decided)
     return answers
 
 
-def _again(known: Known) -> Answered:
+def _again(known: KnownCommand) -> AnswerOrError:
     if known.outcome is None:
         return Unavailable("the same command is being handled elsewhere")
     return Answer(orjson.loads(known.outcome)["status"], known.outcome)
 
 
-def _answer(command_id: str, result: BaseModel | bytes | Exception) -> Answered:
+def _answer(command_id: str, result: BaseModel | bytes | Exception) -> AnswerOrError:
     if isinstance(result, Exception) and not isinstance(result, Rejected):
         return result
     status = "rejected" if isinstance(result, Rejected) else "succeeded"

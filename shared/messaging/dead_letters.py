@@ -5,7 +5,7 @@ import re
 from faststream.nats import NatsBroker
 
 from shared.clock import utc_now
-from shared.messaging.redelivery import BuryDeadLetter, Incoming
+from shared.messaging.redelivery import Incoming, StoreDeadLetter
 from shared.tuning import (
     DEAD_LETTER_HEADERS_MAX_BYTES,
     MESSAGE_MAX_BYTES,
@@ -22,7 +22,7 @@ HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What NATS clients accept as a header's name. A raw connection can send others."""
 
 
-def bury_in(broker: NatsBroker, subjects: Subjects, service: str) -> BuryDeadLetter:
+def dead_letter_store(broker: NatsBroker, subjects: Subjects, service: str) -> StoreDeadLetter:
     """A function that stores a dead letter of `service` and waits until it is on disk."""
 
     async def bury(incoming: Incoming, handler: str, error: str) -> None:

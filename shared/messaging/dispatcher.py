@@ -11,12 +11,12 @@ from typing import Any, Literal, get_type_hints
 import structlog
 
 from shared.errors import ConcurrentDuplicate, NotYetKnown, Rejected, Unavailable
-from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, nothing
+from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, no_statements
 from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.message_parsing import command_id_of, parse
 from shared.observability.tracing import outgoing_headers
-from shared.persistence.database import is_away, is_conflict
-from shared.persistence.group_commit import GroupCommit, nobody
+from shared.persistence.database import is_conflict, is_database_away
+from shared.persistence.group_commit import GroupCommit, no_owner
 from shared.persistence.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.tuning import (
@@ -45,9 +45,9 @@ class Handler:
     """Whether those that wait at the same moment share one transaction, or one reading."""
     together_max: int = GROUP_COMMIT_MAX_ITEMS
     """How many share one at most."""
-    owner: Callable[[Any], Hashable] = nobody
+    owner: Callable[[Any], Hashable] = no_owner
     """Whose a command is, where so many come that they have to take turns."""
-    reads: Reads = nothing
+    reads: Reads = no_statements
     """What the function runs first for commands that are handled together."""
     reveal: Callable[..., Outcome] | None = None
     """Adds to an outcome, on its way to the caller, what must not be stored with it."""
@@ -83,7 +83,7 @@ class Dispatcher:
         if isinstance(error, Unavailable):
             log.warning("unavailable", reason=str(error), **about)
             problem = str(error) or AWAY
-        elif is_away(error):
+        elif is_database_away(error):
             log.warning("database away", error=str(error), **about)
             problem = AWAY
         else:
@@ -247,7 +247,7 @@ class Dispatcher:
         self,
         handler: Handler,
         commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
-        owner: Callable[[Any], Hashable] = nobody,
+        owner: Callable[[Any], Hashable] = no_owner,
     ) -> GroupCommit[Any, Any]:
         service = handler.message.service
         group: GroupCommit[Any, Any] = GroupCommit(
@@ -284,7 +284,7 @@ def _is_ours(error: Exception) -> bool:
     """Whether one of a group may be to blame for an error, and not the database that is away."""
     if isinstance(error, ConcurrentDuplicate):
         return True  # one of them may use another's id
-    return not is_away(error) and not isinstance(error, Unavailable)
+    return not is_database_away(error) and not isinstance(error, Unavailable)
 
 
 def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from shared.clock import utc_now
 from shared.errors import Rejected, Unavailable
-from shared.persistence.inbox import AlreadyDecided, Inbox, Stored, outcome_of, rejected, succeeded
+from shared.persistence.inbox import AlreadyDecided, Inbox, InboxRow, outcome_of, rejected, succeeded
 from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.base import Command, Outcome
@@ -87,13 +87,13 @@ class ExternalCommandSteps:
             return rejected(self.command.command_id, conflict)
         return outcome
 
-    async def _find(self, work: UnitOfWork, *, lock: bool = False) -> Stored | None:
+    async def _find(self, work: UnitOfWork, *, lock: bool = False) -> InboxRow | None:
         stored = await self.inbox.find(work, self.command, lock=lock)
         if stored is not None and stored.outcome is not None:
             raise AlreadyDecided(outcome_of(stored))
         return stored
 
-    async def _settle(self, work: UnitOfWork, stored: Stored | None, outcome: Outcome) -> None:
+    async def _settle(self, work: UnitOfWork, stored: InboxRow | None, outcome: Outcome) -> None:
         if stored is None:
             self.inbox.settle(work, self.command, outcome)
         else:

@@ -20,8 +20,8 @@ from sqlalchemy.orm import DeclarativeBase
 from shared.messaging.dispatcher import injected
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.messaging.service import EventHandler, Service
-from shared.observability.tracing import handling, passed_on
-from shared.persistence.database import is_away, is_conflict
+from shared.observability.tracing import handling, trace_headers
+from shared.persistence.database import is_conflict, is_database_away
 from shared.persistence.group_commit import GroupCommit
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.tuning import DATABASE_CONFLICT_TRIES
@@ -96,7 +96,7 @@ class FeedConsumer:
             raise Undeliverable(f"not a {event_handler.event.__name__}: {error.errors()[:3]}") from error
         name = self.subjects.parse_event(incoming.subject).event
         at = max(incoming.published_at, event.occurred_at)
-        return ReceivedEvent(event, name, at, passed_on(incoming.headers))
+        return ReceivedEvent(event, name, at, trace_headers(incoming.headers))
 
     async def _handle(self, event_handler: EventHandler, received: ReceivedEvent) -> None:
         named = self.provided | {EventName: EventName(received.name)}
@@ -114,7 +114,7 @@ class FeedConsumer:
                 partial(self._handle_together, event_handler),
                 service=self.service.name,
                 name=event_handler.name,
-                isolates=lambda error: not is_away(error),
+                isolates=lambda error: not is_database_away(error),
             )
         return self.groups[event_handler.name]
 

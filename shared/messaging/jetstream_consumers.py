@@ -21,7 +21,7 @@ from shared.clock import utc_now
 from shared.messaging.answers import Answers
 from shared.messaging.redelivery import Delivery, Handle, Incoming, Undeliverable
 from shared.messaging.service_runtime import Runtime
-from shared.tuning import CLOSED_PAUSE_SECONDS, PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
+from shared.tuning import PULL_BATCH_MESSAGES, PULL_RETRY_SECONDS, PULL_TIMEOUT_SECONDS
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
 
 
@@ -48,7 +48,7 @@ class PausingPull:
         try:
             messages: list[Msg] = await self._subscription.fetch(batch=batch, timeout=timeout)
         except (ConnectionClosedError, ServiceUnavailableError):
-            await asyncio.sleep(CLOSED_PAUSE_SECONDS)
+            await asyncio.sleep(PULL_RETRY_SECONDS)
             raise
         return messages
 

@@ -17,7 +17,7 @@ from faststream.nats import NatsMessage
 from shared.errors import Rejected, Unavailable
 from shared.observability.metrics import DURATION, HANDLED
 from shared.observability.tracing import handling
-from shared.persistence.database import is_away
+from shared.persistence.database import is_database_away
 from shared.tuning import (
     DELIVERIES_MAX,
     DELIVERIES_WITHOUT_END_MAX,
@@ -70,7 +70,7 @@ class Undeliverable(Exception):
 
 Handle = Callable[[Incoming], Awaitable[str | None]]
 """Handles a message; says what became of it where that is not simply that it succeeded."""
-BuryDeadLetter = Callable[[Incoming, str, str], Awaitable[None]]
+StoreDeadLetter = Callable[[Incoming, str, str], Awaitable[None]]
 """Publishes a dead letter: the message, the handler's name, the error."""
 
 
@@ -79,7 +79,7 @@ class Delivery:
     """Runs handlers over messages for one service."""
 
     service: str
-    bury: BuryDeadLetter
+    bury: StoreDeadLetter
 
     async def deliver(
         self,
@@ -141,7 +141,7 @@ async def _handle_once_possible(incoming: Incoming, handle: Handle) -> str | Non
         try:
             return await handle(incoming)
         except Exception as error:
-            if not is_away(error):
+            if not is_database_away(error):
                 raise
             log.warning("database away, message held", subject=incoming.subject)
             await asyncio.sleep(OUTAGE_RETRY_SECONDS)

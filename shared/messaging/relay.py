@@ -226,7 +226,7 @@ class Due(NamedTuple):
     part_after_id: int
 
 
-async def waits_seconds(connection: AsyncConnection, schema: str) -> float:
+async def outbox_lag_seconds(connection: AsyncConnection, schema: str) -> float:
     """How long the oldest committed message waits for its publication, whoever leads; 0 where none does."""
     return await connection.scalar(sa.text(WAITS_SECONDS.format(schema=schema))) or 0.0
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
-from shared.messaging.command_batch import Reads, nothing
+from shared.messaging.command_batch import Reads, no_statements
 from shared.messaging.dispatcher import Handler
-from shared.persistence.group_commit import nobody
+from shared.persistence.group_commit import no_owner
 from shared.tuning import GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages.base import Command, Event, Outcome, Question
 
@@ -82,8 +82,8 @@ class Service:
         *,
         together: bool = False,
         together_max: int = GROUP_COMMIT_MAX_ITEMS,
-        owner: Callable[[Any], Hashable] = nobody,
-        reads: Reads = nothing,
+        owner: Callable[[Any], Hashable] = no_owner,
+        reads: Reads = no_statements,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
         """Handle a command in one transaction: `async (work, command, *provided) -> result`.

@@ -38,14 +38,14 @@ def handling(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
         yield
 
 
-def for_anybody() -> Context:
+def context_without_trace() -> Context:
     """The context of a task that works for many: without the trace of whoever happened to start it."""
     copied = copy_context()
     copied.run(tracing_context.attach, tracing_context.Context())
     return copied
 
 
-def passed_on(headers: Mapping[str, str] | None) -> dict[str, str]:
+def trace_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """The trace context in a message's headers, as headers; empty where there is none."""
     passed: dict[str, str] = {}
     if headers:

@@ -114,7 +114,7 @@ class VersionsHaveNoGaps:
 
 
 @dataclass(frozen=True, slots=True)
-class TheFeedTellsAllInOrder:
+class FeedHasEveryVersionInOrder:
     """Each entity's changes are on the feed, all of them, in sequence."""
 
     schema: str
@@ -145,7 +145,7 @@ class TheFeedTellsAllInOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class TheFeedIsOurs:
+class FeedHasOnlyOutboxMessages:
     """Every message on the feed is in the outbox of a service, just as it is."""
 
     name: str = "every message on the feed was written by a service"
@@ -176,11 +176,11 @@ class EveryCommandHasItsOutcome:
 
 def invariants() -> list[tuple[str, Invariant]]:
     """All invariants, with the service each belongs to."""
-    found: list[tuple[str, Invariant]] = [("change feed", TheFeedIsOurs())]
+    found: list[tuple[str, Invariant]] = [("change feed", FeedHasOnlyOutboxMessages())]
     for service in service_names():
         found.append((service, EveryEventIsPublished(service)))
         found.append((service, VersionsHaveNoGaps(service)))
-        found.append((service, TheFeedTellsAllInOrder(service)))
+        found.append((service, FeedHasEveryVersionInOrder(service)))
         found.append((service, EveryCommandHasItsOutcome(service)))
         if (ROOT / "services" / service / "invariants.py").exists():
             own = importlib.import_module(f"services.{service}.invariants").INVARIANTS

@@ -19,7 +19,7 @@ from psycopg import sql
 from shared.messaging.nats_connection import as_user, connect
 from shared.observability.logging_setup import set_up_logs
 from shared.operations.jetstream_layout import Layout, apply_copies, apply_layout, load_layout
-from shared.operations.restore_repair import put_right
+from shared.operations.restore_repair import renumber_after_restore
 from shared.persistence.migrations import ROOT, migrate, service_names
 from shared.persistence.partitions import PARTITIONS_TABLE, TEND_FUNCTION
 from shared.settings import Settings, sqlalchemy_url
@@ -80,7 +80,7 @@ def provision_database(
             with psycopg.connect(database_url) as connection:
                 _grant(connection, service)
                 _restrict(connection, service)
-                if put_right(connection, service):
+                if renumber_after_restore(connection, service):
                     log.warning("restored from a dump: transaction ids numbered anew", service=service)
             log.info("schema ready", service=service, role=role_name(service))
     finally:

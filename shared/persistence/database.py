@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.errors import ConcurrentDuplicate
-from shared.persistence.sql_pipeline import psycopg_rolls_back
+from shared.persistence.sql_pipeline import forget_prepared
 from shared.settings import sqlalchemy_url
 from shared.tuning import (
     DATABASE_CONNECT_TIMEOUT_SECONDS,
@@ -61,10 +61,10 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
 def _rolls_back(connection: sa.Connection) -> None:
     driver = connection.connection.driver_connection
     if isinstance(driver, psycopg.AsyncConnection):
-        psycopg_rolls_back(driver)
+        forget_prepared(driver)
 
 
-def is_away(error: BaseException) -> bool:
+def is_database_away(error: BaseException) -> bool:
     """Whether an error says that the database cannot be used just now.
 
     Rather than that we used it wrongly.

@@ -13,14 +13,14 @@ from typing import Generic, TypeVar
 
 from shared.errors import Unavailable
 from shared.observability.metrics import GROUP_SIZE
-from shared.observability.tracing import for_anybody
+from shared.observability.tracing import context_without_trace
 from shared.tuning import GROUP_COMMIT_MAX_ITEMS, GROUP_COMMIT_MAX_WAITING
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-def nobody(_: object) -> None:
+def no_owner(_: object) -> None:
     """The owner of items that are all alike."""
 
 
@@ -44,7 +44,7 @@ class GroupCommit(Generic[Item, Answer]):
         isolates: Callable[[Exception], bool],
         max_items: int = GROUP_COMMIT_MAX_ITEMS,
         max_waiting: int = GROUP_COMMIT_MAX_WAITING,
-        owner: Callable[[Item], Hashable] = nobody,
+        owner: Callable[[Item], Hashable] = no_owner,
     ) -> None:
         self._commit = commit
         self._isolates = isolates
@@ -80,7 +80,7 @@ class GroupCommit(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None:
-            self._running = asyncio.create_task(self._run(), context=for_anybody())
+            self._running = asyncio.create_task(self._run(), context=context_without_trace())
         return future
 
     async def close(self) -> None:

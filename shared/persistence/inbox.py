@@ -23,7 +23,7 @@ NOT_CONTENT = {"command_id", "requested_by"}
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class InboxRow:
     """A command that came in before."""
 
     fingerprint: bytes
@@ -35,7 +35,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownCommand:
     """A command that came in before; the outcome as it was written, None while it has none."""
 
     fingerprint: bytes
@@ -43,7 +43,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedCommand:
     """A command and what became of it, both as JSON."""
 
     command: Command[Any]
@@ -90,7 +90,7 @@ class Inbox:
 
     schema: str
 
-    async def find(self, work: UnitOfWork, command: Command[Any], *, lock: bool = False) -> Stored | None:
+    async def find(self, work: UnitOfWork, command: Command[Any], *, lock: bool = False) -> InboxRow | None:
         """The row of a command that came in before.
 
         Raises Rejected `idempotency_conflict` when it came with other content.
@@ -102,7 +102,7 @@ class Inbox:
         row = found.rows[0]
         if row[0] != fingerprint(command):
             raise idempotency_conflict(command.command_id)
-        return Stored(*row)
+        return InboxRow(*row)
 
     async def add(self, work: UnitOfWork, command: Command[Any], *, intent: BaseModel) -> bool:
         """Write a command's row before its outcome; False when another handling of it has written one."""
@@ -117,14 +117,15 @@ class Inbox:
         """
         work.claims.append(self._sql(ADD)(*_row(work, command, None, outcome)))
 
-    async def find_many(self, work: UnitOfWork, command_ids: Sequence[str]) -> dict[str, Known]:
+    async def find_many(self, work: UnitOfWork, command_ids: Sequence[str]) -> dict[str, KnownCommand]:
         """Those of many commands that came in before, by their ids."""
         (found,) = await work.run(self._sql(FIND_MANY)(orjson.dumps(command_ids).decode()))
         return {
-            row[0]: Known(bytes(row[1]), None if row[2] is None else row[2].encode()) for row in found.rows
+            row[0]: KnownCommand(bytes(row[1]), None if row[2] is None else row[2].encode())
+            for row in found.rows
         }
 
-    def settle_many(self, work: UnitOfWork, decided: Sequence[Decided]) -> None:
+    def settle_many(self, work: UnitOfWork, decided: Sequence[DecidedCommand]) -> None:
         """Store new commands with their outcomes when the work ends; the same as `settle` for several."""
         if not decided:
             return
@@ -162,7 +163,7 @@ def _row(
     )
 
 
-def _kept(decided: Decided) -> str:
+def _kept(decided: DecidedCommand) -> str:
     secrets = decided.command.secrets
     if secrets:
         return decided.command.model_dump_json(exclude=set(secrets))
@@ -179,7 +180,7 @@ def outcome_json(command_id: str, result: "BaseModel | bytes | Rejected") -> byt
     return b'{"command_id":%b,"status":"succeeded","result":%b}' % (identity, written)
 
 
-def outcome_of(stored: Stored) -> Outcome:
+def outcome_of(stored: InboxRow) -> Outcome:
     """The outcome of a stored command; raises Unavailable while it has none."""
     if stored.outcome is None:
         raise Unavailable("the same command is being handled elsewhere")

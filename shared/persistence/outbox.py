@@ -57,7 +57,7 @@ class OutboxMessage:
         return (self.message_id, self.stream, self.subject, headers, self.payload, *about)
 
 
-def adding(
+def insert_statement(
     schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime
 ) -> BoundStatement:
     """The statement that writes messages, in their order.

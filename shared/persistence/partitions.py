@@ -79,21 +79,21 @@ def open_on_creation(metadata: sa.MetaData) -> None:
     @event.listens_for(metadata, "after_create")
     def created(metadata: sa.MetaData, connection: sa.Connection, **_: Any) -> None:
         schema = str(metadata.schema)
-        for table in kept_tables(metadata):
+        for table in partitioned_tables(metadata):
             known = sa.text(f"SELECT 1 FROM {schema}.{PARTITIONS_TABLE} WHERE table_name = :name")  # noqa: S608
             if connection.scalar(known, {"name": table.name}) is None:
                 open_first(connection, schema, table.name)
         install(connection, metadata)
 
 
-def kept_tables(metadata: sa.MetaData) -> list[sa.Table]:
+def partitioned_tables(metadata: sa.MetaData) -> list[sa.Table]:
     """The tables that are kept in partitions."""
     return [table for table in metadata.sorted_tables if "kept" in table.info]
 
 
 def is_partition(name: str | None, metadata: sa.MetaData) -> bool:
     """Whether a table found in the schema is a partition of one of these tables."""
-    return any(_is_partition_of(name or "", table.name) for table in kept_tables(metadata))
+    return any(_is_partition_of(name or "", table.name) for table in partitioned_tables(metadata))
 
 
 def _is_partition_of(name: str, table: str) -> bool:
@@ -137,7 +137,9 @@ def install(connection: sa.Connection, metadata: sa.MetaData) -> None:
     a time. What a service may call knows no other day than today.
     """
     schema = str(metadata.schema)
-    tables = "".join(_tended(schema, table.name, table.info["kept"]) for table in kept_tables(metadata))
+    tables = "".join(
+        _tended(schema, table.name, table.info["kept"]) for table in partitioned_tables(metadata)
+    )
     on_a_day, today = f"{schema}.{TEND_FUNCTION}_on(today date)", f"{schema}.{TEND_FUNCTION}()"
     connection.exec_driver_sql(
         f"""
@@ -203,7 +205,7 @@ def _tended(schema: str, table: str, kept: RetentionPolicy) -> str:
     """  # noqa: S608 - our own names
 
 
-async def tend_partitions(engine: AsyncEngine, schema: str) -> list[str]:
+async def maintain_partitions(engine: AsyncEngine, schema: str) -> list[str]:
     """Open and drop what is due, one change a transaction; what was done."""
     done: list[str] = []
     while True:

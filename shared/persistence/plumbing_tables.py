@@ -74,7 +74,7 @@ TYPES: dict[Any, Any] = {
 """How Python's types are kept in Postgres; the `type_annotation_map` of every service's rows."""
 
 
-INBOX_KEPT = RetentionPolicy(
+INBOX_RETENTION = RetentionPolicy(
     INBOX_KEPT_DAYS,
     # A command that is not finished may have moved money.
     may_go="SELECT NOT EXISTS (SELECT FROM {partition} WHERE outcome IS NULL)",
@@ -84,7 +84,7 @@ _IS_NEWEST = """NOT EXISTS (
     SELECT FROM {schema}.outbox AS newer
     WHERE newer.subject = old.subject AND starts_with(newer.stream, 'KV_') AND newer.id > old.id)"""
 
-OUTBOX_KEPT = RetentionPolicy(
+OUTBOX_RETENTION = RetentionPolicy(
     OUTBOX_KEPT_DAYS,
     may_go="""
         SELECT NOT EXISTS (
@@ -131,7 +131,7 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("outcome", JSON),
         Index("ix_inbox_unfinished", "received_at", postgresql_where=text("outcome IS NULL")),
         comment="Every command, what it asked for and what became of it; the key of idempotency.",
-        **partitioned_by_generation(INBOX_KEPT),
+        **partitioned_by_generation(INBOX_RETENTION),
     )
     Table(
         "outbox",
@@ -162,7 +162,7 @@ def add_plumbing(metadata: MetaData) -> None:
         ),
         Index("ix_outbox_bucket", "subject", "id", postgresql_where=text("starts_with(stream, 'KV_')")),
         comment="Every message this service has published or is about to; append-only, the audit trail.",
-        **partitioned_by_generation(OUTBOX_KEPT),
+        **partitioned_by_generation(OUTBOX_RETENTION),
     )
     Table(
         "relay_position",

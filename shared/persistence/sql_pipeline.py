@@ -51,7 +51,7 @@ class BoundStatement(NamedTuple):
     values: tuple[Any, ...]
 
 
-class Answered(NamedTuple):
+class StatementResult(NamedTuple):
     """What became of a statement."""
 
     rows: list[tuple[Any, ...]]
@@ -71,7 +71,7 @@ ROLLBACK = Statement("ROLLBACK")()
 STILL_PREPARED = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'tallystick%'"
 
 
-async def send(driver: Driver, *bound: BoundStatement) -> list[Answered]:
+async def send(driver: Driver, *bound: BoundStatement) -> list[StatementResult]:
     """Run statements in their order, in the connection's transaction; begins one where there has to be one.
 
     Raises the error of the first that fails, as psycopg would; those after it are not run.
@@ -94,7 +94,7 @@ async def roll_back(driver: Driver) -> None:
         await send(driver, ROLLBACK)
 
 
-def psycopg_rolls_back(driver: Driver) -> None:
+def forget_prepared(driver: Driver) -> None:
     """Say that psycopg's own `rollback` is used: it may have the server forget all that is prepared."""
     _prepared.pop(driver, None)
 
@@ -159,10 +159,10 @@ def _written(driver: Driver, value: Any) -> tuple[Any, Format]:
     return (value.isoformat() if isinstance(value, datetime) else str(value)).encode(), Format.TEXT
 
 
-def _answered(driver: Driver, result: PGresult) -> Answered:
+def _answered(driver: Driver, result: PGresult) -> StatementResult:
     rows: list[tuple[Any, ...]] = []
     if result.status == ExecStatus.TUPLES_OK and result.ntuples:
         loading = Transformer(driver)
         loading.set_pgresult(result)
         rows = loading.load_rows(0, result.ntuples, tuple)
-    return Answered(rows, result.command_tuples or 0)
+    return StatementResult(rows, result.command_tuples or 0)

@@ -20,7 +20,7 @@ from shared.ids import new_id
 from shared.observability.tracing import outgoing_headers
 from shared.persistence import outbox
 from shared.persistence.outbox import OutboxMessage
-from shared.persistence.sql_pipeline import COMMIT, Answered, BoundStatement, Driver, roll_back, send
+from shared.persistence.sql_pipeline import COMMIT, BoundStatement, Driver, StatementResult, roll_back, send
 from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
     CATALOG_TOKEN,
@@ -78,7 +78,7 @@ class UnitOfWork:
     """Statements that are sure to be run together: sent along with whatever is run before them."""
     traces: Traces = field(default_factory=dict)
     """Of several causes handled together, the headers of each one's trace, where it has another than most."""
-    _prefetched_results: list[Answered] | None = None
+    _prefetched_results: list[StatementResult] | None = None
     """What came of those, once they are sent."""
     _trace: dict[str, str] | None = None
     """The headers of the trace that all of it belongs to, once asked for."""
@@ -91,7 +91,7 @@ class UnitOfWork:
             self._session = self.connection.session()
         return self._session
 
-    async def run(self, *statements: BoundStatement) -> list[Answered]:
+    async def run(self, *statements: BoundStatement) -> list[StatementResult]:
         """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
         if not self.prefetched:
             return await send(self.driver, *statements)
@@ -246,7 +246,11 @@ class Transactions:
 
     async def _end(self, work: UnitOfWork) -> None:
         # The outbox after all changes: by then every row lock is held, so its ids follow their order.
-        told = [outbox.adding(self.schema, work.outbox, work.caused_by, work.now)] if work.outbox else []
+        told = (
+            [outbox.insert_statement(self.schema, work.outbox, work.caused_by, work.now)]
+            if work.outbox
+            else []
+        )
         try:
             await work.run(*work.deferred, *told, *work.claims, COMMIT)
         except UniqueViolation as error:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from shared.messaging.jetstream_consumers import Durable, JetStreamConsumers
-from shared.messaging.relay import Relay, waits_seconds
+from shared.messaging.relay import Relay, outbox_lag_seconds
 from shared.messaging.request_server import RequestServer
 from shared.observability.metrics import CONSUMER_LAG, OUTBOX_LAG
 from shared.settings import CommonSettings
@@ -50,7 +50,7 @@ class Health:
     async def _check_database(self) -> str | None:
         # Asked of the tables: a relay that cannot lead, or waits for NATS, has nothing to say of them.
         async with self.engine.connect() as connection:
-            OUTBOX_LAG.labels(self.service).set(await waits_seconds(connection, self.relay.schema))
+            OUTBOX_LAG.labels(self.service).set(await outbox_lag_seconds(connection, self.relay.schema))
         return None
 
     async def _check_nats(self) -> str | None:

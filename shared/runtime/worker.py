@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 
 from shared.clock import utc_now
 from shared.messaging.answers import Answers
-from shared.messaging.dead_letters import bury_in
+from shared.messaging.dead_letters import dead_letter_store
 from shared.messaging.jetstream_consumers import JetStreamConsumers
 from shared.messaging.nats_connection import as_user, connect, inbox_prefix, make_broker
 from shared.messaging.redelivery import Delivery
@@ -29,7 +29,7 @@ from shared.messaging.service import Service
 from shared.messaging.service_runtime import Runtime
 from shared.observability.metrics import UNFINISHED
 from shared.persistence.database import make_engine
-from shared.persistence.partitions import tend_partitions
+from shared.persistence.partitions import maintain_partitions
 from shared.runtime.health import Health, health_routes
 from shared.runtime.process import serve
 from shared.settings import Settings
@@ -37,7 +37,7 @@ from shared.tuning import (
     EXTERNAL_SWEEP_BATCH,
     EXTERNAL_SWEEP_SECONDS,
     EXTERNAL_UNFINISHED_AFTER_SECONDS,
-    PARTITIONS_TENDED_SECONDS,
+    PARTITION_MAINTENANCE_SECONDS,
     START_RETRY_SECONDS,
 )
 from tallystick.subjects import Subjects
@@ -96,7 +96,7 @@ class Worker(Generic[OwnSettings]):
         name = self.service.name
         nats_url = self.settings.nats_url.get_secret_value()
         broker = make_broker(nats_url, name, self._on_closed)
-        delivery = Delivery(name, bury_in(broker, self.requests.subjects, name))
+        delivery = Delivery(name, dead_letter_store(broker, self.requests.subjects, name))
         consumers = JetStreamConsumers(broker, self.runtime, delivery, inbox_prefix(nats_url), self.answers)
         consumers.subscribe()
         return consumers
@@ -193,11 +193,11 @@ class Worker(Generic[OwnSettings]):
         """Have old rows dropped and new partitions opened when they are due."""
         while True:
             try:
-                for change in await tend_partitions(self.engine, self.service.schema):
+                for change in await maintain_partitions(self.engine, self.service.schema):
                     log.info("partitions tended", change=change)
             except Exception as error:  # noqa: BLE001 - whatever stands in the way, there is time
                 log.warning("partitions not tended", error=str(error))
-            await asyncio.sleep(PARTITIONS_TENDED_SECONDS)
+            await asyncio.sleep(PARTITION_MAINTENANCE_SECONDS)
 
 
 def run(

@@ -14,10 +14,10 @@ from shared.messaging.relay import SETTINGS, Relay
 from shared.operations.audit import (
     EveryCommandHasItsOutcome,
     EveryEventIsPublished,
+    FeedHasEveryVersionInOrder,
+    FeedHasOnlyOutboxMessages,
     Invariant,
     LiveSystem,
-    TheFeedIsOurs,
-    TheFeedTellsAllInOrder,
     VersionsHaveNoGaps,
 )
 from shared.operations.jetstream_layout import apply_layout, load_layout
@@ -53,7 +53,7 @@ async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[LiveSy
 INVARIANTS: list[Callable[[str], Invariant]] = [
     EveryEventIsPublished,
     VersionsHaveNoGaps,
-    TheFeedTellsAllInOrder,
+    FeedHasEveryVersionInOrder,
     EveryCommandHasItsOutcome,
 ]
 
@@ -156,7 +156,7 @@ async def test_what_is_no_event_is_found_and_the_rest_is_read(
     live: LiveSystem, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
 ) -> None:
     await publish_raw(nats_server.url, (subject, b"", headers, body))
-    [said] = await TheFeedIsOurs().violations(live)
+    [said] = await FeedHasOnlyOutboxMessages().violations(live)
     assert said.startswith("message 8 on 'billing.change_feed.")
     assert said.endswith(" is no event")
     assert (await live.feed()).versions == {"counter": {"c0": [1, 2, 3, 4], "c1": [1, 2, 3]}}
@@ -169,7 +169,9 @@ async def test_an_event_that_no_service_wrote_is_found(live: LiveSystem) -> None
     body, headers = true.data or b"", own_headers(true)
     assert b'"value":1' in body
     await jetstream.publish(SUBJECT.decode(), body, headers=headers)
-    assert await TheFeedIsOurs().violations(live) == [], "the relay, too, publishes twice after a crash"
+    assert await FeedHasOnlyOutboxMessages().violations(live) == [], (
+        "the relay, too, publishes twice after a crash"
+    )
     forged = [
         (SUBJECT.decode(), body.replace(b'"value":1', b'"value":9'), headers),
         (SUBJECT.decode(), body.replace(b'"version":1', b'"version":7'), headers),
@@ -182,7 +184,7 @@ async def test_an_event_that_no_service_wrote_is_found(live: LiveSystem) -> None
         await jetstream.publish(subject, changed, headers=its_headers)
     live.read = None
     theirs = "'billing.change_feed.counter.organization_acme.movedV1'"
-    assert await TheFeedIsOurs().violations(live) == [
+    assert await FeedHasOnlyOutboxMessages().violations(live) == [
         f"message 9 on {theirs} is not as the outbox has it",
         f"message 10 on {theirs} is in no outbox",
         f"message 11 on {theirs} is in no outbox",
@@ -196,11 +198,11 @@ async def test_what_may_be_older_than_the_outbox_is_not_taken_for_forged(
     live: LiveSystem, counters: Bound
 ) -> None:
     await counters.execute("DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = 1")
-    assert len(await TheFeedIsOurs().violations(live)) == 1
+    assert len(await FeedHasOnlyOutboxMessages().violations(live)) == 1
     live.read = None
     await counters.execute(
         "INSERT INTO toy.partitions (table_name, generation, opened_at, dropped_at)"
         " VALUES ('outbox', '2026-01-01', '2026-01-01', now());"
         "UPDATE toy.partitions SET opened_at = now() + interval '1 minute' WHERE dropped_at IS NULL"
     )
-    assert await TheFeedIsOurs().violations(live) == []
+    assert await FeedHasOnlyOutboxMessages().violations(live) == []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.consumables.consumption import consume
 from services.consumables.service import service
-from shared.messaging.command_batch import Answer, BatchedCommand, decide_in
+from shared.messaging.command_batch import Answer, BatchedCommand, decide_batch
 from shared.persistence.inbox import Inbox
 from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import UnitOfWork
@@ -33,7 +33,7 @@ async def consume_many(
         work.traces |= dict.fromkeys(
             (item.command_id for item in command.items), work.trace(command.command_id)
         )
-    answers = iter(await decide_in(work, inbox, asked, consume.consume))
+    answers = iter(await decide_batch(work, inbox, asked, consume.consume))
     return [_outcomes([next(answers) for _ in command.items]) for command in commands]
 
 

@@ -136,7 +136,7 @@ class GrantRow(Row):
     limit also what has an end to come, which lowers the ceiling even when all of it is in use."""
 
 
-LEDGER_KEPT = RetentionPolicy(
+LEDGER_RETENTION = RetentionPolicy(
     LEDGER_KEPT_DAYS,
     # The sums stay: what was granted is still consumed, reserved, expired or remaining.
     closing="""
@@ -155,7 +155,7 @@ class EntryRow(Row):
         Index("ix_entries_account", "account", "occurred_at", "entry_id"),
         {
             "comment": "The ledger: every unit that moved, from where to where, who moved it and why.",
-            **partitioned_by_generation(LEDGER_KEPT),
+            **partitioned_by_generation(LEDGER_RETENTION),
         },
     )
 
