@@ -21,7 +21,7 @@ from shared.observability.logging_setup import set_up_logs
 from shared.operations.jetstream_layout import Layout, apply_copies, apply_layout, load_layout
 from shared.operations.restore_repair import renumber_after_restore
 from shared.persistence.migrations import ROOT, migrate, service_names
-from shared.persistence.partitions import PARTITIONS_TABLE, TEND_FUNCTION
+from shared.persistence.partitions import MAINTENANCE_FUNCTION, PARTITIONS_TABLE
 from shared.settings import Settings, sqlalchemy_url
 from shared.tuning import DATABASE_CONNECTIONS_PER_WORKER, WORKER_REPLICAS_DEFAULT
 from tallystick.subjects import DEFAULT_WEBHOOK_SUBJECT
@@ -113,7 +113,7 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         *(f"REVOKE UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in APPEND_ONLY_TABLES),
         *(f"REVOKE INSERT, UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in READ_ONLY_TABLES),
-        f"GRANT EXECUTE ON FUNCTION {{schema}}.{TEND_FUNCTION}() TO {{role}}",
+        f"GRANT EXECUTE ON FUNCTION {{schema}}.{MAINTENANCE_FUNCTION}() TO {{role}}",
     ]
     for statement in statements:
         connection.execute(sql.SQL(statement).format(schema=schema, role=role))
