@@ -1,7 +1,7 @@
-"""Commands of one kind handled together: those that wait at one moment share a transaction.
+"""Commands of one kind handled together: those that wait at the same moment share a transaction.
 
-Each has an outcome of its own, stored and found again like any other. What came before, or comes twice in one
-group, is answered from the inbox; only what is new is handed to the handler.
+Each command has its own outcome in the inbox. A command that was handled before, or is twice in one group, is
+answered from the inbox; only new commands are passed to the handler.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,24 +35,24 @@ Reads = Callable[[Sequence[Any]], Sequence[BoundStatement]]
 
 
 def no_statements(_: Sequence[Any]) -> Sequence[BoundStatement]:
-    """What a handler reads first that does not say it."""
+    """Return no statements: the default for a handler that prefetches nothing."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class BatchedCommand:
-    """A command as it came in."""
+    """A command as it was received."""
 
     command: Command[Any]
     body: bytes
     now: datetime
     headers: Mapping[str, str] | None = None
-    """Of the message; a trace goes on from there."""
+    """The headers of the message, with its trace context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A command's outcome, written already."""
+    """A command's outcome, encoded as JSON."""
 
     status: str
     body: bytes
@@ -63,17 +63,20 @@ AnswerOrError = Answer | Exception
 
 @dataclass(frozen=True, slots=True)
 class CommandBatch:
-    """Handles groups of one kind of command."""
+    """Handles groups of commands of one kind."""
 
     name: str
     inbox: Inbox
     begin: Begin
     call: Call
     reads: Reads = no_statements
-    """What `call` runs first for these commands, so that it is on the way with the search for them."""
+    """The statements that `call` runs first for these commands; sent along with the search in the inbox."""
 
     async def handle(self, group: Sequence[BatchedCommand]) -> Sequence[AnswerOrError]:
-        """An answer for each, once all of them are committed; raises when nobody can tell."""
+        """Handle a group in one transaction and return an answer for each command once it is committed.
+
+        Raises when the transaction failed or its outcome is unknown.
+        """
         traces = {asked.command.command_id: trace_headers(asked.headers) for asked in group}
         traced = next((cause for cause, trace in traces.items() if trace), None)
         with handling(self.name, traces.pop(traced) if traced else None):
@@ -86,7 +89,7 @@ class CommandBatch:
             return await self._handle(group, traces)
 
     async def _handle(self, group: Sequence[BatchedCommand], traces: Traces) -> Sequence[AnswerOrError]:
-        # The last to come in was not there before the moment it came.
+        # The latest moment of receipt: no command may be handled at a moment before it was received.
         now = max(asked.now for asked in group)
         async with self.begin(group[0].command.command_id, now) as work:
             work.traces = traces
@@ -97,59 +100,61 @@ class CommandBatch:
 async def decide_batch(
     work: UnitOfWork, inbox: Inbox, group: Sequence[BatchedCommand], call: Call
 ) -> list[AnswerOrError]:
-    """An answer for each, within a transaction: those that are new are handed to `call`.
+    """Decide a group of commands in a transaction, passing the new ones to `call`; return their answers.
 
-    They are stored when the unit of work ends; it raises ConcurrentDuplicate when another worker was first.
+    Outcomes are stored at the end of the transaction, which raises ConcurrentDuplicate when another worker
+    was first.
     """
     known = await inbox.find_many(work, [asked.command.command_id for asked in group])
-    prints = [fingerprint(asked.command) for asked in group]
+    fingerprints = [fingerprint(asked.command) for asked in group]
     new: dict[str, int] = {}
     for number, asked in enumerate(group):
         if asked.command.command_id not in known:
             new.setdefault(asked.command.command_id, number)
     if len(new) < len(group):
-        work.forget_prefetched()  # that was for all of them
-    answers = await _decide(work, inbox, group, prints, list(new.values()), call) if new else {}
-    told = []
-    for asked, own in zip(group, prints, strict=True):
+        work.forget_prefetched()  # it was for all commands, and not all are new
+    answers = await _decide_new(work, inbox, group, fingerprints, list(new.values()), call) if new else {}
+    all_answers = []
+    for asked, own in zip(group, fingerprints, strict=True):
         command_id = asked.command.command_id
-        first = known[command_id].fingerprint if command_id in known else prints[new[command_id]]
+        first = known[command_id].fingerprint if command_id in known else fingerprints[new[command_id]]
         if own != first:
-            told.append(_answer(command_id, idempotency_conflict(command_id)))
+            all_answers.append(_new_answer(command_id, idempotency_conflict(command_id)))
         else:
-            told.append(_again(known[command_id]) if command_id in known else answers[command_id])
-    return told
+            stored = known.get(command_id)
+            all_answers.append(_stored_answer(stored) if stored else answers[command_id])
+    return all_answers
 
 
-async def _decide(
+async def _decide_new(
     work: UnitOfWork,
     inbox: Inbox,
     group: Sequence[BatchedCommand],
-    prints: Sequence[bytes],
+    fingerprints: Sequence[bytes],
     new: Sequence[int],
     call: Call,
 ) -> dict[str, AnswerOrError]:
-    """Hand the new ones to the handler, and store what became of them."""
+    """Pass the new commands to the handler and store their outcomes."""
     results = await call(work, [group[number].command for number in new])
     answers: dict[str, AnswerOrError] = {}
     decided = []
     for number, result in zip(new, results, strict=True):
         asked = group[number]
-        answer = _answer(asked.command.command_id, result)
+        answer = _new_answer(asked.command.command_id, result)
         answers[asked.command.command_id] = answer
         if isinstance(answer, Answer):
-            decided.append(DecidedCommand(asked.command, prints[number], asked.body, answer.body))
+            decided.append(DecidedCommand(asked.command, fingerprints[number], asked.body, answer.body))
     inbox.settle_many(work, decided)
     return answers
 
 
-def _again(known: KnownCommand) -> AnswerOrError:
+def _stored_answer(known: KnownCommand) -> AnswerOrError:
     if known.outcome is None:
         return Unavailable("the same command is being handled elsewhere")
     return Answer(orjson.loads(known.outcome)["status"], known.outcome)
 
 
-def _answer(command_id: str, result: BaseModel | bytes | Exception) -> AnswerOrError:
+def _new_answer(command_id: str, result: BaseModel | bytes | Exception) -> AnswerOrError:
     if isinstance(result, Exception) and not isinstance(result, Rejected):
         return result
     status = "rejected" if isinstance(result, Rejected) else "succeeded"

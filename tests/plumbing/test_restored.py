@@ -123,7 +123,7 @@ async def test_nothing_is_published_before_it_is_put_right(counters: Bound, conn
 
     relay = Relay(schema="toy", database_url=counters.owner_url, connect_nats=never)
     with pytest.raises(PositionAhead, match=r"python -m shared\.operations\.provision"):
-        await relay._lead()
+        await relay._publish_as_leader()
     with psycopg.connect(counters.owner_url) as owner:
         assert is_outbox_ahead(owner, "toy")
     assert await told(connection) == 0
