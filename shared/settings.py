@@ -1,25 +1,25 @@
-"""What a worker is told from outside, all of it from environment variables."""
+"""The settings that every worker has, read from environment variables.
 
-from typing import Annotated, Literal
+What one service needs beside them is in `services/<name>/settings.py`.
+"""
+
+from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tallystick.subjects import DEFAULT_PREFIX, DEFAULT_WEBHOOK_SUBJECT
+from tallystick.subjects import DEFAULT_PREFIX
 
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
 class CommonSettings(BaseSettings):
-    """What every worker is told; the names in capitals are the environment variables."""
+    """The settings of every worker; a field's name in capitals is its environment variable."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     nats_url: SecretStr = Field(
         description="nats:// or tls://user:password@host:port, several separated by commas"
-    )
-    dunning_end_state: Literal["canceled", "unpaid"] | None = Field(
-        default=None, description="When retries are used up; without it, Stripe's dashboard decides."
     )
     subject_prefix: Prefix = DEFAULT_PREFIX
     health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics listen.")
@@ -33,31 +33,13 @@ class CommonSettings(BaseSettings):
 
 
 class Settings(CommonSettings):
-    """What a worker with tables is told."""
+    """The settings of a worker with tables, and of the operators' programs."""
 
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
-    stripe_secret_key: SecretStr | None = Field(default=None, description="Without it, payments are off.")
-    stripe_publishable_key: str | None = Field(default=None)
-    stripe_webhook_secret: SecretStr | None = Field(default=None, description="Signs Stripe's webhooks.")
-    stripe_api_base: str = Field(default="https://api.stripe.com", description="Another one for tests.")
-    stripe_trial_days: int | None = Field(default=None, ge=0, le=730)
-    grace_days: int = Field(default=7, ge=0, le=90, description="Before an overdue customer is restricted.")
-    invitation_secret: SecretStr | None = Field(
-        default=None, description="32 characters or more; tokens of invitations are derived from it."
-    )
-    webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT
-    webhook_ingress_verified: bool = Field(
-        default=False, description="True where the NATS ingress has checked Stripe's signature already."
-    )
-
-    @property
-    def payments_configured(self) -> bool:
-        """Whether Stripe can be called at all."""
-        return self.stripe_secret_key is not None and bool(self.stripe_secret_key.get_secret_value())
 
 
 def sqlalchemy_url(database_url: str) -> str:
-    """The same database for SQLAlchemy with psycopg 3, whatever common scheme the URL came with."""
+    """Rewrite a database URL for SQLAlchemy with psycopg 3; raises ValueError for what is no URL."""
     _, separator, rest = database_url.partition("://")
     if not separator:
         raise ValueError("DATABASE_URL must look like postgresql://user:password@host:port/database")

@@ -26,7 +26,7 @@ DATABASE_CONFLICT_TRIES = 4
 PULL_BATCH_MESSAGES = 32
 """Messages a worker takes from JetStream at a time; they are handled concurrently, then the next are taken.
 None wait in memory, where a worker that stops would leave them until their `ack_wait` is over."""
-CLOSED_PAUSE_SECONDS = 1.0
+PULL_RETRY_SECONDS = 1.0
 """Pause of a pull loop whose connection is closed or whose stream does not answer. FastStream asks again at
 once, which keeps the whole process from doing anything else."""
 PULL_TIMEOUT_SECONDS = 5.0
@@ -53,8 +53,8 @@ EXTERNAL_SWEEP_BATCH = 50
 RELAY_BATCH_MESSAGES = 1_000
 """Messages in one atomic batch: the most that the server takes."""
 RELAY_FLUSH_MESSAGES = 100
-"""So many messages of a batch are written at a time: about 3 ms in which nobody else in the process is heard,
-and after which the server has something to do."""
+"""Messages of a batch written without a pause: about 3 ms in which no other task of the process runs. After
+that they are sent, and the server can begin."""
 RELAY_WINDOW_ROWS = 5_000
 """Outbox rows held in memory at a time: about 10 MB of typical events."""
 RELAY_POLL_SECONDS = 0.1
@@ -98,5 +98,5 @@ INBOX_KEPT_DAYS = 35
 outbox, so that a queued command that is published again from there is still known."""
 OUTBOX_KEPT_DAYS = 31
 """Longer than the streams keep messages (`max_age` in streams.yaml), so that the tables can rebuild them."""
-PARTITIONS_TENDED_SECONDS = 3_600
+PARTITION_MAINTENANCE_SECONDS = 3_600
 """How often a worker looks whether a partition is due; a day late would do no harm."""

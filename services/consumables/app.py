@@ -48,4 +48,4 @@ def provide(settings: Settings) -> list[Any]:
 
 
 if __name__ == "__main__":
-    run(service, provide=provide)
+    run(service, Settings(), provide=provide)

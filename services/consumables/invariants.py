@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.operations.audit import Live
-from shared.operations.audit_helpers import bucket_values, lasting
+from shared.operations.audit import LiveSystem
+from shared.operations.audit_helpers import bucket_values, lasting_violations
 from tallystick.messages.consumables import BucketBalance
 from tallystick.subjects import BALANCES_BUCKET
 
@@ -92,7 +92,7 @@ class QueryInvariant:
     template: str
     """The format string that describes a row."""
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return a description of each violating row."""
         return [self.template.format(**row) for row in await live.rows(SCHEMA, self.query)]
 
@@ -103,11 +103,11 @@ class BalancesBucketMatchesTables:
 
     name: str = "the balances bucket equals the tables"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the keys that still differ after committed messages have had time to be published."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
-    async def _differences(self, live: Live) -> list[str]:
+    async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await live.rows(
             SCHEMA,
             """SELECT replace(account, ':', '_') || '.' || feature AS key, version,

@@ -9,10 +9,10 @@ from services.seats.invitations.tokens import Invitations
 from services.seats.projections import subscription_projection
 from services.seats.seat_count import change_seat_count, seat_quota_hold
 from services.seats.service import service
+from services.seats.settings import SeatsSettings
 from services.seats.teams import transfer_billing_manager
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.worker import run
-from shared.settings import Settings
 
 __all__ = ["HANDLERS", "provide", "service"]
 
@@ -29,7 +29,7 @@ HANDLERS = (
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
-def provide(settings: Settings) -> list[Any]:
+def provide(settings: SeatsSettings) -> list[Any]:
     """Build the objects that are injected into handlers."""
     secret = settings.invitation_secret
     return [
@@ -39,4 +39,4 @@ def provide(settings: Settings) -> list[Any]:
 
 
 if __name__ == "__main__":
-    run(service, provide=provide)
+    run(service, SeatsSettings(), provide=provide)

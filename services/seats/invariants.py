@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.operations.audit import Live
-from shared.operations.audit_helpers import lasting
+from shared.operations.audit import LiveSystem
+from shared.operations.audit_helpers import lasting_violations
 
 SCHEMA = "seats"
 
@@ -18,7 +18,7 @@ class OccupiedIsNeverAboveCapacity:
 
     name: str = "occupied seats are never above capacity"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the teams with more."""
         rows = await live.rows(
             SCHEMA,
@@ -36,7 +36,7 @@ class SeatsAreCounted:
 
     name: str = "teams count their seats"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the teams with other counts, and closed teams with seats."""
         rows = await live.rows(
             SCHEMA,
@@ -58,11 +58,11 @@ class MembershipsEqualClaimedSeats:
 
     name: str = "memberships equal claimed seats"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the seats whose holders differ even after events have had time to arrive."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
-    async def _differences(self, live: Live) -> list[str]:
+    async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await live.rows(
             SCHEMA,
             """SELECT seat_id, own.member AS ours, known.member AS theirs
@@ -81,7 +81,7 @@ class EveryTeamHasOneManager:
 
     name: str = "every team has exactly one billing manager"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the teams with an invalid manager, and subscriptions with two teams."""
         managers = await live.rows(
             SCHEMA,
@@ -104,7 +104,7 @@ class InvitationTokensAreNotStored:
 
     name: str = "no invitation's token is kept in clear"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the rows with the token of an open invitation, or with any token in a withheld field."""
         told = await live.rows(
             SCHEMA,
@@ -134,7 +134,7 @@ class RowsAreAtTheirLastVersion:
 
     name: str = "rows are at the version that was told last"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return the rows with another version."""
         found = []
         for (entity, table), key in _KEYS.items():

@@ -125,7 +125,7 @@ def insert_seats(work: UnitOfWork, seats: Sequence[Seat]) -> None:
         }
         for seat in seats
     ]
-    work.last.append(INSERT_SEATS(orjson.dumps(rows).decode()))
+    work.deferred.append(INSERT_SEATS(orjson.dumps(rows).decode()))
 
 
 async def find_team(

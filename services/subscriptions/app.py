@@ -21,12 +21,12 @@ from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from services.subscriptions.overrides import set_override
 from services.subscriptions.reconciliation import jobs
 from services.subscriptions.service import service
+from services.subscriptions.settings import SubscriptionsSettings
 from services.subscriptions.stripe import meters
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks import consumer
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.worker import run
-from shared.settings import Settings
 
 __all__ = ["HANDLERS", "provide", "service"]
 
@@ -59,7 +59,7 @@ HANDLERS = (
 """Importing these modules registers the commands, questions, events and jobs of this worker."""
 
 
-def provide(settings: Settings) -> list[Any]:
+def provide(settings: SubscriptionsSettings) -> list[Any]:
     """Create the dependencies that handlers can ask for as parameters."""
     key = settings.stripe_secret_key
     client = ServiceClient(settings, service.name)
@@ -73,4 +73,4 @@ def provide(settings: Settings) -> list[Any]:
 
 
 if __name__ == "__main__":
-    run(service, provide=provide)
+    run(service, SubscriptionsSettings(), provide=provide)

@@ -10,8 +10,8 @@ from services.subscriptions.repository.overrides import override_from_row
 from services.subscriptions.snapshots import allowance_from_row, state_from_row
 from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow
-from shared.operations.audit import Live
-from shared.operations.audit_helpers import bucket_values, lasting
+from shared.operations.audit import LiveSystem
+from shared.operations.audit_helpers import bucket_values, lasting_violations
 from tallystick.messages.subscriptions import Allowance, BucketEntry
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 
@@ -33,11 +33,11 @@ class BucketMatchesTables:
 
     name: str = "the entitlements bucket equals the tables"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return keys that still differ after everything committed had time to be published."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
-    async def _differences(self, live: Live) -> list[str]:
+    async def _differences(self, live: LiveSystem) -> list[str]:
         rows = await _entitlements(live)
         wanted = {
             entitlement_key(row.customer, row.feature): BucketEntry(
@@ -60,11 +60,11 @@ class EntitlementsMatchSources:
 
     name: str = "entitlements are what subscriptions, seats and overrides give"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return stored entitlements that differ from the computed ones."""
-        return await lasting(lambda: self._differences(live))
+        return await lasting_violations(lambda: self._differences(live))
 
-    async def _differences(self, live: Live) -> list[str]:
+    async def _differences(self, live: LiveSystem) -> list[str]:
         states: dict[str, dict[str, State]] = {}
         for row in await live.rows(SCHEMA, "SELECT * FROM {schema}.subscriptions WHERE ended_at IS NULL"):
             subscription = SubscriptionRow(**row)
@@ -96,7 +96,7 @@ class RowsMatchLastEvents:
 
     name: str = "rows are at the version that was told last"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Return rows whose version is not that of their last event."""
         found = []
         for (entity, table), key in _KEYS.items():
@@ -131,12 +131,12 @@ def _is_right(row: EntitlementRow | None, wanted: Allowance | None) -> bool:
     return row.granted == (wanted is not None) and allowance_from_row(row) == (wanted or NO_ALLOWANCE)
 
 
-async def _entitlements(live: Live) -> list[EntitlementRow]:
+async def _entitlements(live: LiveSystem) -> list[EntitlementRow]:
     rows = await live.rows(SCHEMA, "SELECT * FROM {schema}.entitlements")
     return [EntitlementRow(**row) for row in rows]
 
 
-async def _seats(live: Live, states: dict[str, State]) -> dict[str, list[HeldSeat]]:
+async def _seats(live: LiveSystem, states: dict[str, State]) -> dict[str, list[HeldSeat]]:
     """Load the seats that grant anything, by member token."""
     rows = await live.rows(
         SCHEMA,

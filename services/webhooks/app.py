@@ -15,9 +15,9 @@ from services.webhooks.reconciliation import reconcile
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.replay import replay
 from services.webhooks.service import service
+from services.webhooks.settings import WebhooksSettings
 from shared.messaging.service_runtime import Runtime
 from shared.runtime.worker import run
-from shared.settings import Settings
 from tallystick.subjects import Subjects
 
 __all__ = ["HANDLERS", "provide", "service"]
@@ -32,7 +32,7 @@ HANDLERS = (
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
-def provide(settings: Settings) -> list[Any]:
+def provide(settings: WebhooksSettings) -> list[Any]:
     """Build the objects that are injected into handlers."""
     event_writer = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
     ingress = NatsIngress(
@@ -45,14 +45,14 @@ def provide(settings: Settings) -> list[Any]:
     ]
 
 
-def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
+def routes(runtime: Runtime, settings: WebhooksSettings) -> list[BaseRoute]:
     """Build the route that Stripe posts to."""
     event_writer: EventWriter = runtime.provided[EventWriter]
     event_writer.wake_relay = runtime.transactions.wake_relay
     return [Route(PATH, HttpIngress(signature_verifier(settings), event_writer), methods=["POST"])]
 
 
-def signature_verifier(settings: Settings) -> Verifier | None:
+def signature_verifier(settings: WebhooksSettings) -> Verifier | None:
     """Build the verifier of Stripe signatures; None if no secret is set."""
     verifier = Verifier.of(_secret(settings.stripe_webhook_secret) or "")
     return verifier if verifier.keys else None
@@ -63,4 +63,4 @@ def _secret(setting: SecretStr | None) -> str | None:
 
 
 if __name__ == "__main__":
-    run(service, provide=provide, routes=routes)
+    run(service, WebhooksSettings(), provide=provide, routes=routes)

@@ -1,1 +1,1 @@
-"""What carries messages: consumers, requests and answers, handling a message once, the relay."""
+"""Messaging over NATS: consumers, requests and answers, the dispatcher, dead letters and the relay."""

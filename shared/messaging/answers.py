@@ -1,8 +1,8 @@
-"""Answers to requests and to queued commands, sent to inboxes and nowhere else.
+"""Answers to requests and to queued commands, sent to inboxes only.
 
-Who asks names the subject of the answer. A worker that published there with its own rights would write
-events, buckets or commands for anybody who asks for it. So an answer goes to an inbox alone, over a
-connection whose user may publish to nothing else, and carries none of the request's headers.
+The caller chooses the subject of the answer. A worker that published there with its own permissions could be
+made to write events, buckets or commands. So an answer is sent only to an inbox, over a connection whose user
+may publish nowhere else, and without the headers of the request.
 """
 
 import re
@@ -18,8 +18,8 @@ from tallystick.message_size import message_size
 log = structlog.get_logger()
 
 INBOX = re.compile(r"(?:_INBOX(?:_[A-Za-z0-9-]+)*|_R_)(?:\.[^\s.*>]+)+")
-"""`_INBOX.…` of a plain client, `_INBOX_<user>.…` of a named one, and `_R_.…`, which NATS makes of either
-where the request comes from another account."""
+"""`_INBOX.…` of a plain client, `_INBOX_<user>.…` of a named user, and `_R_.…`, into which NATS maps both
+for a request from another account."""
 SUBJECT_SHOWN_CHARACTERS = 200
 
 
@@ -30,20 +30,20 @@ def is_inbox(subject: str) -> bool:
 
 @dataclass(slots=True)
 class Answers:
-    """Sends answers for one worker."""
+    """Sends the answers of one worker."""
 
     connection: Client | None = None
 
     @property
     def is_connected(self) -> bool:
-        """Whether answers reach NATS."""
+        """Whether the connection for answers is open."""
         return self.connection is not None and self.connection.is_connected
 
     async def send(self, subject: str, body: bytes, *, too_large: Callable[[], bytes]) -> None:
-        """Send an answer; `too_large` makes the one to send in place of a body that no message can hold.
+        """Send an answer, or the answer that `too_large` builds if the body does not fit into a message.
 
-        An answer that cannot be sent is logged: who asked asks again with the same id and gets the stored
-        outcome.
+        An answer that cannot be sent is logged. The caller retries with the same command id and gets the
+        stored outcome.
         """
         about = subject[:SUBJECT_SHOWN_CHARACTERS]
         if not is_inbox(subject):
@@ -61,7 +61,7 @@ class Answers:
             log.warning("answer not sent", subject=about, error=str(error) or type(error).__name__)
 
     async def close(self) -> None:
-        """Close the connection, after what was sent has left."""
+        """Flush and close the connection."""
         if self.connection is not None:
             await self.connection.close()
             self.connection = None

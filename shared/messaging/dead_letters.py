@@ -1,11 +1,11 @@
-"""Dead letters: messages that no retry can help, kept with the reason until an operator looks at them."""
+"""Dead letters: messages that cannot be handled, stored with the reason until an operator looks at them."""
 
 import re
 
 from faststream.nats import NatsBroker
 
 from shared.clock import utc_now
-from shared.messaging.redelivery import BuryDeadLetter, Incoming
+from shared.messaging.redelivery import Incoming, StoreDeadLetter
 from shared.tuning import (
     DEAD_LETTER_HEADERS_MAX_BYTES,
     MESSAGE_MAX_BYTES,
@@ -16,16 +16,16 @@ from tallystick.message_size import headers_size, message_size
 from tallystick.subjects import DEAD_LETTERS_STREAM, Subjects
 
 JETSTREAM_PREFIX = "nats-"
-"""Headers with this prefix have a meaning to JetStream. A message from a batch or from a schedule brings some
-along, and a dead letter with them would be refused."""
+"""The prefix of headers that JetStream interprets. Messages from a batch or a schedule have such headers, and
+JetStream would reject a dead letter that has them."""
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""What NATS clients accept as a header's name. A raw connection can send others."""
+"""Names of headers that NATS clients accept; a raw connection can send others."""
 
 
-def bury_in(broker: NatsBroker, subjects: Subjects, service: str) -> BuryDeadLetter:
-    """A function that stores a dead letter of `service` and waits until it is on disk."""
+def dead_letter_store(broker: NatsBroker, subjects: Subjects, service: str) -> StoreDeadLetter:
+    """Return a function that stores a dead letter of `service` and waits until it is on disk."""
 
-    async def bury(incoming: Incoming, handler: str, error: str) -> None:
+    async def store(incoming: Incoming, handler: str, error: str) -> None:
         headers, body = dead_letter(incoming, service, handler, error)
         await broker.publish(
             body,
@@ -35,14 +35,14 @@ def bury_in(broker: NatsBroker, subjects: Subjects, service: str) -> BuryDeadLet
             timeout=RELAY_PUBLISH_TIMEOUT_SECONDS,
         )
 
-    return bury
+    return store
 
 
 def dead_letter(incoming: Incoming, service: str, handler: str, error: str) -> tuple[dict[str, str], bytes]:
-    """The headers and body of a dead letter, no larger together than `MESSAGE_MAX_BYTES`.
+    """Build the headers and the body of a dead letter, together at most `MESSAGE_MAX_BYTES`.
 
-    A message that is too large to be kept whole is cut: `Billing-Truncated` then says how many bytes its body
-    had, `Billing-Dropped-Headers` how many of its headers are missing.
+    A message that is too large is cut: `Billing-Truncated` is then the length of its body in bytes, and
+    `Billing-Dropped-Headers` the number of headers that are missing.
     """
     headers, dropped = _kept_headers(incoming.headers)
     headers |= {
@@ -63,17 +63,17 @@ def dead_letter(incoming: Incoming, service: str, handler: str, error: str) -> t
 
 
 def _kept_headers(headers: dict[str, str]) -> tuple[dict[str, str], int]:
-    """The headers to keep of a message, as many as fit, and how many of them did not."""
+    """Return the headers to keep, as many as fit, and the number of dropped ones."""
     kept: dict[str, str] = {}
     dropped = 0
     size = 0
     for name, value in headers.items():
         if name.lower().startswith((JETSTREAM_PREFIX, ORIGIN_PREFIX.lower())):
             continue
-        with_it = size + headers_size({name: value})
-        if with_it > DEAD_LETTER_HEADERS_MAX_BYTES or not HEADER_NAME.fullmatch(name):
+        new_size = size + headers_size({name: value})
+        if new_size > DEAD_LETTER_HEADERS_MAX_BYTES or not HEADER_NAME.fullmatch(name):
             dropped += 1
         else:
             kept[name] = value
-            size = with_it
+            size = new_size
     return kept, dropped

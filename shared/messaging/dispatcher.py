@@ -1,4 +1,7 @@
-"""From a body of bytes to an outcome: the same way for every command and question, however it came in."""
+"""The dispatcher: parses a body, runs the handler once and returns its outcome.
+
+Every command and question goes through it, whether it is a request or comes from the queue.
+"""
 
 import asyncio
 import inspect
@@ -11,12 +14,12 @@ from typing import Any, Literal, get_type_hints
 import structlog
 
 from shared.errors import ConcurrentDuplicate, NotYetKnown, Rejected, Unavailable
-from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, nothing
-from shared.messaging.external_command import Steps
+from shared.messaging.command_batch import Answer, BatchedCommand, CommandBatch, Reads, no_statements
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.message_parsing import command_id_of, parse
 from shared.observability.tracing import outgoing_headers
-from shared.persistence.database import is_away, is_conflict
-from shared.persistence.group_commit import GroupCommit, nobody
+from shared.persistence.database import is_conflict, is_database_away
+from shared.persistence.group_commit import GroupCommit, no_owner
 from shared.persistence.inbox import AlreadyDecided, Inbox, failed, outcome_of, rejected, succeeded
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.tuning import (
@@ -36,54 +39,54 @@ BROKEN = "The service met an unexpected error, which is logged. Ask again with t
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function and what it handles."""
+    """A handler function, the message it handles, and how."""
 
     kind: Literal["command", "external_command", "question"]
     message: type[Command[Any]] | type[Question[Any]]
     function: Callable[..., Awaitable[Any]]
     together: bool = False
-    """Whether those that wait at the same moment share one transaction, or one reading."""
+    """Whether messages that wait at the same moment share one transaction."""
     together_max: int = GROUP_COMMIT_MAX_ITEMS
-    """How many share one at most."""
-    owner: Callable[[Any], Hashable] = nobody
-    """Whose a command is, where so many come that they have to take turns."""
-    reads: Reads = nothing
-    """What the function runs first for commands that are handled together."""
+    """How many messages share a transaction at most."""
+    owner: Callable[[Any], Hashable] = no_owner
+    """Returns the owner of a command: with a full queue, owners take turns."""
+    reads: Reads = no_statements
+    """Returns the statements that the function runs first for a group of commands."""
     reveal: Callable[..., Outcome] | None = None
-    """Adds to an outcome, on its way to the caller, what must not be stored with it."""
+    """Adds fields to an outcome before it is sent that must not be stored with it."""
 
     @property
     def name(self) -> str:
-        """The name under which it is asked for."""
+        """The name of the command or question."""
         return self.message.name
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """Handles bodies for one service."""
+    """Handles the commands and questions of one service."""
 
     transactions: Transactions
     inbox: Inbox
     provided: dict[type[Any], Any]
     groups: dict[str, GroupCommit[Any, Any]] = field(default_factory=dict)
-    """By name, the commands that are handled and the questions that are answered together."""
+    """The groups of commands and questions that are handled together, by their names."""
 
     async def dispatch(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
-        """What becomes of a command or question that came in as `body` at `now`; never raises."""
+        """Handle a command or question received as `body` at `now` and return its outcome; never raises."""
         try:
             return await self.attempt(handler, body, now)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it
-            return self._untold(handler, body, error)
+        except Exception as error:  # noqa: BLE001 - the caller gets an outcome after any error
+            return self._failure_outcome(handler, body, error)
 
-    def _untold(self, handler: Handler, body: bytes, error: BaseException) -> Outcome:
-        """What the caller hears without an outcome: that the body was wrong, or that nobody can tell."""
-        about = _about(handler, body)
+    def _failure_outcome(self, handler: Handler, body: bytes, error: BaseException) -> Outcome:
+        """Log an error and return the outcome to send: a rejection of the body, or `failed`."""
+        about = _log_fields(handler, body)
         if isinstance(error, Rejected):
             return rejected(about["command_id"], error)
         if isinstance(error, Unavailable):
             log.warning("unavailable", reason=str(error), **about)
             problem = str(error) or AWAY
-        elif is_away(error):
+        elif is_database_away(error):
             log.warning("database away", error=str(error), **about)
             problem = AWAY
         else:
@@ -92,60 +95,65 @@ class Dispatcher:
         return failed(None if handler.kind == "question" else about["command_id"], problem)
 
     async def attempt(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
-        """The same; raises when nobody can tell: Unavailable, the database's errors, the handler's own."""
+        """Handle a command or question and return its outcome.
+
+        Raises when the outcome is unknown: Unavailable, errors of the database, errors of the handler.
+        """
         try:
             message = parse(handler.message, body)
         except Rejected as rejection:
             return rejected(None if handler.kind == "question" else command_id_of(body), rejection)
-        way = self._ways()[handler.kind]
+        handle = self._handle_function(handler)
         for _ in range(DATABASE_CONFLICT_TRIES - 1):
             try:
-                return self._revealed(handler, message, await way(handler, message, now))
+                return self._with_revealed(handler, message, await handle(handler, message, now))
             except Exception as error:
                 if not is_conflict(error):
                     raise
-        return self._revealed(handler, message, await way(handler, message, now))
+        return self._with_revealed(handler, message, await handle(handler, message, now))
 
-    def _revealed(self, handler: Handler, message: Any, outcome: Outcome) -> Outcome:
+    def _with_revealed(self, handler: Handler, message: Any, outcome: Outcome) -> Outcome:
         if handler.reveal is None:
             return outcome
         return handler.reveal(message, outcome, *injected(handler.reveal, self.provided))
 
-    def _ways(self) -> dict[str, Callable[[Handler, Any, datetime], Awaitable[Outcome]]]:
-        return {"command": self._plain, "external_command": self._external, "question": self._question}
+    def _handle_function(self, handler: Handler) -> Callable[[Handler, Any, datetime], Awaitable[Outcome]]:
+        if handler.kind == "question":
+            return self._answer_question
+        return self._handle_external if handler.kind == "external_command" else self._handle_command
 
     def submit(
         self, handler: Handler, body: bytes, now: datetime, headers: Mapping[str, str] | None = None
     ) -> "asyncio.Future[Answer]":
-        """Put a command that is handled together with others in its group; the answer comes later.
+        """Add a command to the group with which it is handled; return a future of its answer.
 
-        Raises Rejected when the body is no such command, and Unavailable when too many wait.
+        Raises Rejected when the body is malformed, and Unavailable when the queue is full.
         """
         command: Command[Any] = parse(handler.message, body)  # type: ignore[arg-type] # only commands come here
-        return self._commands(handler).put(BatchedCommand(command, body, now, headers))
+        return self._command_group(handler).put(BatchedCommand(command, body, now, headers))
 
-    def unanswered(self, handler: Handler, body: bytes, error: BaseException) -> Answer:
-        """What the caller of a command is told that got no outcome."""
-        outcome = self._untold(handler, body, error)
+    def failure_answer(self, handler: Handler, body: bytes, error: BaseException) -> Answer:
+        """Build the answer to a command whose handling raised `error`."""
+        outcome = self._failure_outcome(handler, body, error)
         return Answer(outcome.status, outcome.to_json())
 
     def too_large(self, handler: Handler, body: bytes) -> Outcome:
-        """What the caller hears whose answer does not fit a message: a question must ask for less."""
+        """Build the outcome for an answer that is larger than a message may be."""
         if handler.kind == "question":
             return rejected(None, Rejected("invalid_message", TOO_LARGE))
         return failed(command_id_of(body), TOO_LARGE)
 
     async def close(self) -> None:
-        """Wait until every group is answered."""
+        """Wait until every waiting command and question is answered."""
         for group in self.groups.values():
             await group.close()
 
-    async def _grouped(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+    async def _handle_in_group(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
         asked = BatchedCommand(command, command.model_dump_json().encode(), now, outgoing_headers())
-        answer: Answer = await self._commands(handler).submit(asked)
+        answer: Answer = await self._command_group(handler).submit(asked)
         return Outcome.model_validate_json(answer.body)
 
-    def _commands(self, handler: Handler) -> GroupCommit[Any, Any]:
+    def _command_group(self, handler: Handler) -> GroupCommit[Any, Any]:
         group = self.groups.get(handler.name)
         if group is None:
             together = CommandBatch(
@@ -158,37 +166,37 @@ class Dispatcher:
             group = self._new_group(handler, together.handle, lambda asked: handler.owner(asked.command))
         return group
 
-    async def _plain(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+    async def _handle_command(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
         if handler.together:
-            return await self._grouped(handler, command, now)
+            return await self._handle_in_group(handler, command, now)
 
         async def handle(work: UnitOfWork) -> Outcome:
             return succeeded(command, await self._call(handler, work, command))
 
         try:
-            return await self._once_known(command, now, handle)
+            return await self._handle_once_known(command, now, handle)
         except Rejected as rejection:
             return await self._refuse(command, now, rejection)
         except ConcurrentDuplicate:
             raise
         except Exception:
-            # It may have failed over what its own first handling has done.
+            # The error may come from effects of the first handling of the same command.
             async with self.transactions.read(asked=command.command_id, now=now) as work:
                 stored = await self.inbox.find(work, command)
             if stored is None:
                 raise
             return outcome_of(stored)
 
-    async def _once_known(
+    async def _handle_once_known(
         self, command: Command[Any], now: datetime, handle: Callable[[UnitOfWork], Awaitable[Outcome]]
     ) -> Outcome:
-        """Handle a command, again and again for a while where it may only have come too early."""
+        """Handle a command; after NotYetKnown retry it for PROJECTION_LAG_SECONDS."""
         for _ in range(int(PROJECTION_LAG_SECONDS / PROJECTION_RETRY_SECONDS)):
             try:
-                return await self._once(command, now, handle)
+                return await self._handle_once(command, now, handle)
             except NotYetKnown:
                 await asyncio.sleep(PROJECTION_RETRY_SECONDS)
-        return await self._once(command, now, handle)
+        return await self._handle_once(command, now, handle)
 
     async def _refuse(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
         outcome = rejected(command.command_id, rejection)
@@ -199,14 +207,14 @@ class Dispatcher:
             return outcome
 
         try:
-            return await self._once(command, now, refuse)
+            return await self._handle_once(command, now, refuse)
         except Rejected as conflict:
             return rejected(command.command_id, conflict)
 
-    async def _once(
+    async def _handle_once(
         self, command: Command[Any], now: datetime, handle: Callable[[UnitOfWork], Awaitable[Outcome]]
     ) -> Outcome:
-        """The outcome that a command has, or gets from `handle` and keeps."""
+        """Return the stored outcome of a command, or call `handle` and store its outcome."""
         async with self._begin(command, now) as work:
             stored = await self.inbox.find(work, command)
             if stored is not None:
@@ -215,12 +223,12 @@ class Dispatcher:
             self.inbox.settle(work, command, outcome)
             return outcome
 
-    async def _external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
-        steps = Steps(command, now, self.inbox, self.transactions)
+    async def _handle_external(self, handler: Handler, command: Command[Any], now: datetime) -> Outcome:
+        steps = ExternalCommandSteps(command, now, self.inbox, self.transactions)
         try:
             result = await self._call(handler, steps, command)
             if steps.outcome is None:
-                await steps.record(lambda _: _already(result))
+                await steps.record(lambda _: _return(result))
         except AlreadyDecided as decided:
             return decided.outcome
         except Rejected as rejection:
@@ -229,10 +237,10 @@ class Dispatcher:
             return await steps.reject(rejection)
         return steps.outcome or succeeded(command, result)
 
-    async def _question(self, handler: Handler, question: Question[Any], now: datetime) -> Outcome:
+    async def _answer_question(self, handler: Handler, question: Question[Any], now: datetime) -> Outcome:
         try:
             if handler.together:
-                result = await self._group(handler).submit((question, now))
+                result = await self._question_group(handler).submit((question, now))
             else:
                 async with self.transactions.read(asked=handler.name, now=now) as work:
                     result = await self._call(handler, work, question)
@@ -240,31 +248,33 @@ class Dispatcher:
             return rejected(None, rejection)
         return Outcome.model_construct(status="succeeded", result=result.model_dump(mode="json"))
 
-    def _group(self, handler: Handler) -> GroupCommit[Any, Any]:
-        return self.groups.get(handler.name) or self._new_group(handler, partial(self._answer, handler))
+    def _question_group(self, handler: Handler) -> GroupCommit[Any, Any]:
+        return self.groups.get(handler.name) or self._new_group(
+            handler, partial(self._answer_together, handler)
+        )
 
     def _new_group(
         self,
         handler: Handler,
         commit: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
-        owner: Callable[[Any], Hashable] = nobody,
+        owner: Callable[[Any], Hashable] = no_owner,
     ) -> GroupCommit[Any, Any]:
         service = handler.message.service
         group: GroupCommit[Any, Any] = GroupCommit(
             commit,
             service=service,
             name=handler.name,
-            isolates=_is_ours,
+            isolates=_is_isolated,
             max_items=handler.together_max,
             owner=owner,
         )
         self.groups[handler.name] = group
         return group
 
-    async def _answer(
+    async def _answer_together(
         self, handler: Handler, asked: Sequence[tuple[Question[Any], datetime]]
     ) -> Sequence[Any]:
-        # Whoever waited longest was asked first; the others lose nothing by being told of that moment.
+        # One moment for all: that of the question that has waited longest.
         async with self.transactions.read(asked=handler.name, now=asked[0][1]) as work:
             answers: Sequence[Any] = await self._call(handler, work, [question for question, _ in asked])
         return answers
@@ -276,27 +286,27 @@ class Dispatcher:
         return self.transactions.begin(caused_by=command.command_id, now=now)
 
 
-def _about(handler: Handler, body: bytes) -> dict[str, str | None]:
+def _log_fields(handler: Handler, body: bytes) -> dict[str, str | None]:
     return {"handler": handler.name, "command_id": command_id_of(body)}
 
 
-def _is_ours(error: Exception) -> bool:
-    """Whether one of a group may be to blame for an error, and not the database that is away."""
+def _is_isolated(error: Exception) -> bool:
+    """Whether an error may come from one item of a group, rather than from a database that is away."""
     if isinstance(error, ConcurrentDuplicate):
-        return True  # one of them may use another's id
-    return not is_away(error) and not isinstance(error, Unavailable)
+        return True  # one command of the group was handled elsewhere
+    return not is_database_away(error) and not isinstance(error, Unavailable)
 
 
 def injected(function: Callable[..., Any], provided: dict[type[Any], Any]) -> list[Any]:
-    """The arguments after a handler's first two, found by their types among what the service provides."""
-    return [provided[wanted] for wanted in _wanted(function)]
+    """Return the arguments after a handler's first two, looked up by type in what the service provides."""
+    return [provided[wanted] for wanted in _parameter_types(function)]
 
 
 @cache
-def _wanted(function: Callable[..., Any]) -> tuple[type[Any], ...]:
+def _parameter_types(function: Callable[..., Any]) -> tuple[type[Any], ...]:
     hints = get_type_hints(function)
     return tuple(hints[name] for name in list(inspect.signature(function).parameters)[2:])
 
 
-async def _already(result: Any) -> Any:
+async def _return(result: Any) -> Any:
     return result

@@ -1,8 +1,8 @@
-"""Following the entities of other services on the feed: from a message to an effect, in one transaction.
+"""The feed consumer: applies events of other services, each in one transaction.
 
 Events come from `BILLING_SERVICE_FEED` through the durable consumer `<service>-feed`, more than once and in
-any order. A listener keeps what it knows of an entity with `keep_newest`, which tells by the version what is
-old.
+any order. An event handler stores the newest version of an entity with `keep_newest`, which ignores older
+versions.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,8 +20,8 @@ from sqlalchemy.orm import DeclarativeBase
 from shared.messaging.dispatcher import injected
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.messaging.service import EventHandler, Service
-from shared.observability.tracing import handling, passed_on
-from shared.persistence.database import is_away, is_conflict
+from shared.observability.tracing import handling, trace_headers
+from shared.persistence.database import is_conflict, is_database_away
 from shared.persistence.group_commit import GroupCommit
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.tuning import DATABASE_CONFLICT_TRIES
@@ -29,47 +29,47 @@ from tallystick.messages.base import Event
 from tallystick.subjects import Subjects
 
 EventName = NewType("EventName", str)
-"""How the entity changed (`claimed`); a listener to single events that wants to know has such a parameter."""
+"""The name of the change (`claimed`), for a handler of single events that has a parameter of this type."""
 Begin = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
-"""Opens one more transaction for the same event."""
+"""Opens another transaction for the same event."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An event of the feed and when it was told."""
+    """An event of the feed and when it was published."""
 
     event: Event
     name: str
     at: datetime
     trace: dict[str, str] = field(default_factory=dict)
-    """The headers of the trace that it belongs to."""
+    """The headers of its trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedConsumer:
-    """Hands the events of the feed to a service's listeners."""
+    """Passes the events of the feed to a service's event handlers."""
 
     service: Service
     transactions: Transactions
     provided: dict[type[Any], Any]
     subjects: Subjects
     groups: dict[str, GroupCommit[ReceivedEvent, None]] = field(default_factory=dict)
-    """By listener, those who take several events in one transaction."""
+    """The groups of event handlers that take several events in one transaction, by name."""
 
     def handler_name(self, incoming: Incoming) -> str:
-        """Who takes a message, for metrics and dead letters."""
+        """Return the name of a message's event handler, for metrics and dead letters."""
         event_handler = self._event_handler(incoming)
         return event_handler.name if event_handler else "nobody"
 
-    async def hear(self, incoming: Incoming) -> None:
-        """Deal with one message of the feed; what nobody here listens to is passed over.
+    async def consume(self, incoming: Incoming) -> None:
+        """Apply one message of the feed; a message without an event handler is ignored.
 
-        Raises Undeliverable where the body is not what its subject says.
+        Raises Undeliverable when the body does not match its subject.
         """
         event_handler = self._event_handler(incoming)
         if event_handler is None:
             return
-        received = self._read(event_handler, incoming)
+        received = self._parse(event_handler, incoming)
         if event_handler.kind == "together":
             await self._group(event_handler).submit(received)
             return
@@ -89,14 +89,14 @@ class FeedConsumer:
             return None
         return self.service.event_handlers.get((subject.entity, subject.schema))
 
-    def _read(self, event_handler: EventHandler, incoming: Incoming) -> ReceivedEvent:
+    def _parse(self, event_handler: EventHandler, incoming: Incoming) -> ReceivedEvent:
         try:
             event = event_handler.event.model_validate_json(incoming.body)
         except ValidationError as error:
             raise Undeliverable(f"not a {event_handler.event.__name__}: {error.errors()[:3]}") from error
         name = self.subjects.parse_event(incoming.subject).event
         at = max(incoming.published_at, event.occurred_at)
-        return ReceivedEvent(event, name, at, passed_on(incoming.headers))
+        return ReceivedEvent(event, name, at, trace_headers(incoming.headers))
 
     async def _handle(self, event_handler: EventHandler, received: ReceivedEvent) -> None:
         named = self.provided | {EventName: EventName(received.name)}
@@ -114,7 +114,7 @@ class FeedConsumer:
                 partial(self._handle_together, event_handler),
                 service=self.service.name,
                 name=event_handler.name,
-                isolates=lambda error: not is_away(error),
+                isolates=lambda error: not is_database_away(error),
             )
         return self.groups[event_handler.name]
 
@@ -138,7 +138,7 @@ class FeedConsumer:
 
 
 async def keep_newest(work: UnitOfWork, table: type[DeclarativeBase], **values: Any) -> bool:
-    """Write what an event says of an entity, unless as much or more is known; whether it was news.
+    """Upsert an entity unless the stored version is as new; return whether a row was written.
 
     The table has the entity's id as its primary key and a column `version`; `values` hold both.
     """
@@ -148,9 +148,9 @@ async def keep_newest(work: UnitOfWork, table: type[DeclarativeBase], **values: 
 async def keep_newest_of(
     work: UnitOfWork, table: type[DeclarativeBase], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The same for several entities, or versions of one, in one statement; those rows that were news.
+    """Upsert several entities, or versions of one, in one statement; return the rows that were written.
 
-    Rows are locked in the order of their keys, so that two batches cannot wait for each other.
+    Rows are locked in the order of their keys, so that two batches cannot deadlock.
     """
     keys = [column.name for column in table.__table__.primary_key]
 
@@ -166,10 +166,10 @@ async def keep_newest_of(
     mapped = cast(sa.Table, table.__table__)
     statement = insert(mapped).values([newest[key] for key in sorted(newest)])
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    known = mapped.c
-    news = await work.session.execute(
+    columns = mapped.c
+    written = await work.session.execute(
         statement.on_conflict_do_update(
-            index_elements=keys, set_=changed, where=known.version < statement.excluded.version
-        ).returning(*(known[key] for key in keys))
+            index_elements=keys, set_=changed, where=columns.version < statement.excluded.version
+        ).returning(*(columns[key] for key in keys))
     )
-    return [newest[tuple(row)] for row in news.all()]
+    return [newest[tuple(row)] for row in written.all()]

@@ -1,4 +1,4 @@
-"""Publishing outbox rows to JetStream: many as one atomic batch, which costs the server one disk sync."""
+"""Publishing outbox rows to JetStream, many as one atomic batch, which costs the server one disk sync."""
 
 import asyncio
 import json
@@ -8,16 +8,15 @@ from typing import Any, NamedTuple
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
-from nats.protocol.command import hpub_cmd
 
 from shared.ids import new_id
 from shared.tuning import RELAY_BATCH_MESSAGES, RELAY_FLUSH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
 
 BUCKET_PREFIX = "KV_"
-"""How the names of the streams begin that are buckets."""
+"""The prefix of the names of streams that are key-value buckets."""
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
 DUPLICATE_IN_BATCH = 10201
-"""JetStream's error code for a batch with a message id that the stream has seen already."""
+"""JetStream's error code for a batch with a message id that the stream has already."""
 
 
 class Message(NamedTuple):
@@ -31,7 +30,7 @@ class Message(NamedTuple):
 
 
 async def publish_all(connection: Client, messages: Sequence[Message]) -> None:
-    """Publish all of them, in their order within each stream, and wait until the server has them on disk."""
+    """Publish messages in their order within each stream, and wait until the server has them on disk."""
     jetstream = connection.jetstream(timeout=RELAY_PUBLISH_TIMEOUT_SECONDS)
     by_stream: dict[str, list[Message]] = {}
     for message in messages:
@@ -47,17 +46,18 @@ async def _publish_batch(connection: Client, jetstream: JetStreamContext, batch:
 
 
 async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> bool:
-    """False when the server refused the batch because it has some of its messages already."""
+    """Publish an atomic batch; return False where the server refused it as a duplicate in part."""
     batch_id = new_id("batch")
     for sequence, message in enumerate(batch, 1):
-        headers = _identified(message) | {
+        headers = _with_message_id(message) | {
             "Nats-Batch-Id": batch_id,
             "Nats-Batch-Sequence": str(sequence),
         }
         if sequence < len(batch):
-            await _write(connection, message.subject, message.payload, headers)
+            await connection.publish(message.subject, message.payload, headers=headers)
             if sequence % RELAY_FLUSH_MESSAGES == 0:
-                await _flush(connection)
+                # nats-py buffers: its flusher, and all other tasks, run only when this one yields.
+                await asyncio.sleep(0)
             continue
         headers["Nats-Batch-Commit"] = "1"
         reply = await connection.request(
@@ -72,39 +72,18 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
     return True
 
 
-async def _write(connection: Client, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-    """Write a message that is followed by another one, whose sending sends this one too.
-
-    `Client.publish` goes through a dozen headers letter by letter, which was a quarter of all that a busy
-    worker did. What it would refuse, or mend, is left to it.
-    """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    is_plain = max(lines.count("\r"), lines.count("\n")) == len(headers) and len(subject.split()) == 1
-    if is_plain and len(payload) <= connection.max_payload and not connection.is_closed:
-        block = f"NATS/1.0\r\n{lines}\r\n".encode()
-        await connection._send_command(hpub_cmd(subject, "", block, payload))
-    else:
-        await connection.publish(subject, payload, headers=headers)
-
-
-async def _flush(connection: Client) -> None:
-    """Let the server begin with what is written, and others in this process have their turn."""
-    await connection._flush_pending()
-    await asyncio.sleep(0)
-
-
 async def _publish_singly(jetstream: JetStreamContext, batch: Sequence[Message]) -> None:
     for message in batch:
-        headers = _identified(message)
+        headers = _with_message_id(message)
         await jetstream.publish(message.subject, message.payload, stream=message.stream, headers=headers)
 
 
-def _identified(message: Message) -> dict[str, str]:
-    """A message's headers, with the id by which a stream tells that it has it already.
+def _with_message_id(message: Message) -> dict[str, str]:
+    """Add the id by which a stream recognises a duplicate; messages to buckets have none.
 
-    A bucket keeps the newest of each key. A server that starts again knows only that one by its id, would
-    take an older one once more and refuse the newest. So what is published again there is taken again, all of
-    it and in its order, and ends with the newest.
+    After a restart a server remembers only the newest id of each key. It would store an older value that is
+    published again and drop the newest as a duplicate. Without ids it stores all of them again, in their
+    order, and the bucket ends with the newest.
     """
     if message.stream.startswith(BUCKET_PREFIX):
         return message.headers

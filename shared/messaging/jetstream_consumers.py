@@ -1,7 +1,7 @@
-"""Where a service's handlers are connected to JetStream: queued commands, ticks and followed streams.
+"""Subscribes a service's handlers to JetStream: queued commands, ticks, the service feed and other streams.
 
-The only module that knows FastStream's subscribers. Bodies stay bytes up to our own strict parsing, so that
-every wrong one gets the same clear answer.
+The only module that uses FastStream's subscribers. Bodies stay bytes until the strict parsing of
+`shared.messaging.message_parsing`, so that every malformed body gets the same answer.
 """
 
 import asyncio
@@ -21,46 +21,46 @@ from shared.clock import utc_now
 from shared.messaging.answers import Answers
 from shared.messaging.redelivery import Delivery, Handle, Incoming, Undeliverable
 from shared.messaging.service_runtime import Runtime
-from shared.tuning import CLOSED_PAUSE_SECONDS, PULL_BATCH_MESSAGES, PULL_TIMEOUT_SECONDS
+from shared.tuning import PULL_BATCH_MESSAGES, PULL_RETRY_SECONDS, PULL_TIMEOUT_SECONDS
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
 
 
 @dataclass(frozen=True, slots=True)
 class Durable:
-    """A durable consumer that a worker depends on."""
+    """A durable consumer that a worker needs."""
 
     stream: str
     name: str
 
 
 class PausingPull:
-    """A pull subscription that pauses where it cannot ask.
+    """A pull subscription that pauses after a failed pull.
 
-    FastStream's pull loop ignores a closed connection and a stream that does not answer, and asks again at
-    once. Nothing in that loop waits then, so that no other task of the process would ever run again.
+    FastStream's pull loop ignores a closed connection and a stream that does not answer, and pulls again at
+    once without awaiting anything, so that no other task of the process would run again.
     """
 
     def __init__(self, subscription: Any) -> None:
         self._subscription = subscription
 
     async def fetch(self, *, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109 - FastStream's call
-        """The next messages, as the subscription has them."""
+        """Fetch the next messages."""
         try:
             messages: list[Msg] = await self._subscription.fetch(batch=batch, timeout=timeout)
         except (ConnectionClosedError, ServiceUnavailableError):
-            await asyncio.sleep(CLOSED_PAUSE_SECONDS)
+            await asyncio.sleep(PULL_RETRY_SECONDS)
             raise
         return messages
 
     async def unsubscribe(self) -> None:
-        """Take no more messages; a closed connection has forgotten the subscription already."""
+        """Unsubscribe, unless the connection is closed."""
         with suppress(ConnectionClosedError):
             await self._subscription.unsubscribe()
 
 
 @dataclass(frozen=True, slots=True)
 class JetStreamConsumers:
-    """Connects one service's handlers to a broker."""
+    """Subscribes one service's handlers to a broker."""
 
     broker: NatsBroker
     runtime: Runtime
@@ -68,34 +68,34 @@ class JetStreamConsumers:
     inbox_prefix: str
     answers: Answers
     durables: list[Durable] = field(default_factory=list)
-    """The durable consumers that the service depends on."""
+    """The durable consumers that the service needs."""
 
     def subscribe(self) -> None:
-        """Connect every handler that does not answer requests."""
+        """Subscribe to queued commands, ticks, the service feed and the followed streams."""
         service = self.runtime.service
         if any(handler.kind != "question" for handler in service.handlers.values()):
             commands = Durable(COMMANDS_STREAM, f"{service.name}-commands")
-            self._consume(commands, _last_token, self._queued)
+            self._consume(commands, _last_token, self._handle_command)
         if service.jobs:
             ticks = Durable(TICKS_STREAM, f"{service.name}-ticks")
-            self._consume(ticks, _last_token, self._tick)
+            self._consume(ticks, _last_token, self._handle_tick)
         if service.event_handlers:
             feed = Durable(SERVICE_FEED_STREAM, f"{service.name}-feed")
             feed_consumer = self.runtime.feed_consumer
-            self._consume(feed, feed_consumer.handler_name, feed_consumer.hear)
+            self._consume(feed, feed_consumer.handler_name, feed_consumer.consume)
         for stream_consumer in service.stream_consumers:
             followed = Durable(stream_consumer.stream, stream_consumer.consumer)
             follow = partial(self.runtime.follow, stream_consumer)
-            self._consume(followed, partial(_always, stream_consumer.name), follow)
+            self._consume(followed, partial(_fixed_name, stream_consumer.name), follow)
 
     async def start(self) -> None:
-        """Connect to NATS and begin to consume."""
+        """Connect to NATS and start consuming."""
         await self.broker.start()
         for subscriber in self.broker.subscribers:
             subscriber.subscription = PausingPull(subscriber.subscription)  # type: ignore[attr-defined]
 
     async def stop(self) -> None:
-        """Stop consuming, each subscriber by itself, so that one that fails keeps no other running."""
+        """Stop every subscriber, also if stopping another one fails, and then the broker."""
         for subscriber in self.broker.subscribers:
             with suppress(Exception):
                 await subscriber.stop()
@@ -111,16 +111,16 @@ class JetStreamConsumers:
             durable=durable.name,
             stream=JStream(durable.stream, declare=False),
             pull_sub=PullSub(batch_size=PULL_BATCH_MESSAGES, timeout=PULL_TIMEOUT_SECONDS),
-            # Not taken from the connection: without it replies would come to the inbox everybody may read.
+            # FastStream does not take it from the connection: replies would go to the shared `_INBOX`.
             inbox_prefix=self.inbox_prefix.encode() + b".",
-            decoder=_as_it_is,
+            decoder=_undecoded,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
             title=durable.name,
         )(consume)
         self.durables.append(durable)
 
-    async def _queued(self, incoming: Incoming) -> str:
+    async def _handle_command(self, incoming: Incoming) -> str:
         handler = self.runtime.service.handlers.get(_last_token(incoming))
         if handler is None or handler.kind == "question":
             raise Undeliverable(f"nobody handles commands on {incoming.subject}")
@@ -136,15 +136,15 @@ class JetStreamConsumers:
             raise Undeliverable(f"invalid_message: {outcome.error.details}")
         return outcome.status
 
-    async def _tick(self, incoming: Incoming) -> None:
+    async def _handle_tick(self, incoming: Incoming) -> None:
         job = self.runtime.service.jobs.get(_last_token(incoming))
         if job is None:
             raise Undeliverable(f"nobody has the job of {incoming.subject}")
         await self.runtime.tick(job, incoming)
 
 
-async def _as_it_is(message: NatsMessage) -> NatsMessage:
-    """A decoder that leaves the message as it is."""
+async def _undecoded(message: NatsMessage) -> NatsMessage:
+    """Return the message as it is; FastStream's default decoder would parse JSON."""
     return message
 
 
@@ -152,5 +152,5 @@ def _last_token(incoming: Incoming) -> str:
     return incoming.subject.rpartition(".")[2]
 
 
-def _always(name: str, _: Incoming) -> str:
+def _fixed_name(name: str, _: Incoming) -> str:
     return name

@@ -12,12 +12,12 @@ from tallystick.messages.base import CommandId
 Model = TypeVar("Model", bound=BaseModel)
 
 SHOWN_PROBLEMS_MAX = 50
-"""Fields named in one `invalid_message`; a body with more wrong has a bug that the first ones show."""
+"""How many wrong fields one `invalid_message` names at most."""
 COMMAND_ID: TypeAdapter[str] = TypeAdapter(CommandId)
 
 
 def parse(model: type[Model], body: bytes) -> Model:
-    """Parse a body; raises Rejected `invalid_message`, which names each wrong field."""
+    """Parse a body strictly; raises Rejected `invalid_message`, which names each wrong field."""
     if len(body) > PAYLOAD_MAX_BYTES:
         raise invalid_message([{"field": "", "problem": f"larger than {PAYLOAD_MAX_BYTES} bytes"}])
     try:
@@ -31,7 +31,7 @@ def parse(model: type[Model], body: bytes) -> Model:
 
 
 def command_id_of(body: bytes) -> str | None:
-    """Find the command id in a body that may be anything, so that even a rejection can name it."""
+    """Extract the command id from a body that may be malformed; None if it has none."""
     try:
         return COMMAND_ID.validate_python(json.loads(body)["command_id"], strict=True)
     except (ValueError, TypeError, KeyError, RecursionError):

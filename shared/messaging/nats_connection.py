@@ -1,4 +1,4 @@
-"""Connections to NATS with every option that matters set on purpose."""
+"""Connections to NATS, with the options for reconnects, pings, TLS and inboxes."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
@@ -18,18 +18,18 @@ RECONNECT_FOR_EVER = -1
 RECONNECT_WAIT_SECONDS = 1
 CONNECT_TIMEOUT_SECONDS = 5
 PING_INTERVAL_SECONDS = 10
-"""A server that is gone without a word is noticed after two missed pings."""
+"""A server that has vanished is noticed after two missed pings."""
 PINGS_OUTSTANDING_MAX = 2
 PENDING_MAX_BYTES = 16 * 1024 * 1024
-"""Written but not yet sent; a relay's largest batch fits several times."""
+"""Limit of the buffer of unsent bytes; the relay's largest batch fits several times."""
 
 
 OnClosed = Callable[[], Awaitable[None]]
-"""Called when a connection is closed for good: by us, or by a server that refused what was sent over it."""
+"""Called when a connection is closed for good: by the worker, or by a server that rejected a message."""
 
 
 class Broker(NatsBroker):
-    """FastStream's broker on a client that no message can stop."""
+    """FastStream's broker on a client whose read loop survives every malformed message."""
 
     async def _connect(self) -> Client:
         connection = AnyMessageClient()
@@ -40,7 +40,7 @@ class Broker(NatsBroker):
 
 
 def make_broker(nats_url: str, name: str, on_closed: OnClosed | None = None) -> NatsBroker:
-    """FastStream's broker: endless reconnects, manual acknowledgement, a private inbox."""
+    """Create FastStream's broker: endless reconnects, manual acknowledgement, a private inbox."""
     return Broker(
         nats_url.split(","),
         name=name,
@@ -61,7 +61,7 @@ def make_broker(nats_url: str, name: str, on_closed: OnClosed | None = None) -> 
 
 
 async def connect(nats_url: str, name: str, on_closed: OnClosed | None = None) -> Client:
-    """A plain nats-py connection with the same options, for the relay and for provisioning."""
+    """Open a nats-py connection with the same options, for the relay, requests and provisioning."""
     connection = AnyMessageClient()
     await connection.connect(
         nats_url.split(","),
@@ -81,16 +81,16 @@ async def connect(nats_url: str, name: str, on_closed: OnClosed | None = None) -
 
 
 def inbox_prefix(nats_url: str) -> str:
-    """The user's own inbox: replies to it can be read by nobody else."""
+    """Return the prefix of the user's own inbox, to which no other user may subscribe."""
     user = urlsplit(nats_url.split(",")[0]).username
     return f"_INBOX_{user}" if user else "_INBOX"
 
 
 def as_user(nats_url: str, user: str, other: str) -> str:
-    """The URL of another user with the same password; of any other user than `user` the URL as it is.
+    """Replace the user `user` of a URL by `other`, with the same password; other users' URLs are unchanged.
 
-    A service has one password and three users: `seats` consumes and asks, `seats_relay` publishes what it
-    tells, `seats_answers` sends answers.
+    A service has one password and three users: `seats` consumes and sends requests, `seats_relay` publishes
+    the outbox, `seats_answers` sends answers.
     """
     servers = []
     for server in nats_url.split(","):

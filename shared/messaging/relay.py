@@ -1,10 +1,10 @@
 """The relay: publishes committed outbox rows to JetStream, one relay at a time for each service.
 
-Identity numbers commit out of order in Postgres, so "everything after the last id" would lose rows; and
-holding back everything above the oldest running transaction would let a later change of an entity overtake an
-earlier one. So the position is a snapshot: what is published next is exactly what was not visible in the last
-snapshot and is visible now, in the order of ids. A change can only be visible when the one before it is,
-because both were made under the same row lock.
+Identity numbers commit out of order in Postgres. Publishing "everything after the last id" would lose rows,
+and publishing only what is older than the oldest running transaction would let a later change of an entity
+overtake an earlier one. So the position is a snapshot: the next rows to publish are those that were not
+visible in the last snapshot and are visible now, in the order of ids. A change is visible only if the
+entity's previous change is, because both were made under the same row lock.
 """
 
 import asyncio
@@ -52,15 +52,15 @@ _DUE = """
          ) AS due
     ORDER BY due.id
 """
-# Not by the primary key's index, which would be read from its beginning.
+# `id + 0` avoids the primary key's index, which would be read from its beginning.
 DUE = _DUE.replace("{which}", "AND position.part_of IS NULL ORDER BY id + 0")
-# What is left of a snapshot lies behind the last id: by that index, else all of it is sorted for each part.
+# The rest of a snapshot lies after the last id: `ORDER BY id` uses the index and avoids a sort for each part.
 DUE_IN_PARTS = _DUE.replace(
     "{which}",
     "AND pg_visible_in_snapshot(xid, position.part_of) AND id > position.part_after_id ORDER BY id",
 )
 
-# Each change of the position holds only where it still is what was read: a replay may have set it back.
+# The position changes only if it still is what was read, because a replay may have reset it.
 ADVANCE = """
     UPDATE {schema}.relay_position
     SET published = $1::text::pg_snapshot, part_of = NULL, part_after_id = 0
@@ -92,15 +92,15 @@ IS_AHEAD = """
 """
 
 START_OVER = "UPDATE {schema}.relay_position SET published = '3:3:', part_of = NULL, part_after_id = 0"
-"""The snapshot in which no transaction is visible yet."""
+"""Resets the position to the snapshot in which no transaction is visible."""
 
 
 class PositionAhead(Exception):
-    """The database was restored from another cluster's dump: transaction ids mean something else here."""
+    """The database was restored from another cluster's dump, so the position's transaction ids are wrong."""
 
 
 class Relay:
-    """Publishes one service's outbox until it is stopped, whatever goes away in between."""
+    """Publishes one service's outbox until it is cancelled; reconnects after every failure."""
 
     def __init__(
         self, *, schema: str, database_url: str, connect_nats: Callable[[], Awaitable[Client]]
@@ -108,21 +108,18 @@ class Relay:
         self.schema = schema
         self._database_url = database_url
         self._connect_nats = connect_nats
-        self._awake = asyncio.Event()
+        self.work_available = asyncio.Event()
+        """Set after a commit that wrote to the outbox, so that the relay does not wait for its next poll."""
         self._parts_may_be_open = True
         self.problem: str | None = None
-        """Why nothing is published just now, if that is so."""
+        """Why nothing is published at the moment; None while the relay works."""
         self._published = OUTBOX_PUBLISHED.labels(schema)
 
-    def wake(self) -> None:
-        """Say that there is something to publish."""
-        self._awake.set()
-
     async def run(self) -> None:
-        """Publish for ever; ends by cancellation."""
+        """Publish until cancelled."""
         while True:
             try:
-                await self._lead()
+                await self._publish_as_leader()
             except (psycopg.Error, OSError, TimeoutError, PositionAhead) as error:
                 self.problem = str(error) or type(error).__name__
                 log.warning("relay interrupted", schema=self.schema, error=self.problem)
@@ -131,18 +128,18 @@ class Relay:
                 log.exception("relay broke", schema=self.schema)
             await asyncio.sleep(RELAY_RETRY_SECONDS)
 
-    async def _lead(self) -> None:
-        """Publish as long as both connections hold and the lock is ours."""
+    async def _publish_as_leader(self) -> None:
+        """Publish while both connections are open and this relay holds the lock."""
         database = await psycopg.AsyncConnection.connect(
             self._database_url, autocommit=True, application_name=f"{self.schema}-relay"
         )
         async with database:
             set_json_loads(orjson.loads, database)
             await database.execute(SETTINGS)
-            if not await self._lock(database):
+            if not await self._try_lock(database):
                 return
             await self._refuse_foreign_position(database)
-            self._parts_may_be_open = True  # whoever led before may have left some
+            self._parts_may_be_open = True  # the previous relay may have left some
             connection = await self._connect_nats()
             try:
                 await self._publish_for_ever(database, connection)
@@ -151,17 +148,17 @@ class Relay:
 
     async def _publish_for_ever(self, database: Driver, connection: Client) -> None:
         while True:
-            self._awake.clear()
+            self.work_available.clear()
             published = await self.publish_due(database, connection)
             self.problem = None
             if not published:
-                await self._rest()
+                await self._wait_for_work()
             if published < RELAY_GATHER_ROWS:
                 await asyncio.sleep(RELAY_GATHER_SECONDS)
 
     async def publish_due(self, database: Driver, connection: Client) -> int:
-        """Publish the next rows that are safe to publish; how many there were."""
-        rows = await self._next(database)
+        """Publish the next rows that are safe to publish; return their number."""
+        rows = await self._next_rows(database)
         if not rows:
             return 0
         last = Due(*rows[-1])
@@ -175,7 +172,7 @@ class Relay:
             await send(database, self._sql(ADVANCE)(*read))
         return len(rows)
 
-    async def _next(self, database: Driver) -> list[tuple[Any, ...]]:
+    async def _next_rows(self, database: Driver) -> list[tuple[Any, ...]]:
         if self._parts_may_be_open:
             if rows := await self._select(database, DUE_IN_PARTS):
                 return rows
@@ -190,7 +187,7 @@ class Relay:
     def _sql(self, text: str) -> Statement:
         return in_schema(self.schema, text)
 
-    async def _lock(self, database: Driver) -> bool:
+    async def _try_lock(self, database: Driver) -> bool:
         number = int.from_bytes(hashlib.sha256(f"relay {self.schema}".encode()).digest()[:8], signed=True)
         cursor = await database.execute("SELECT pg_try_advisory_lock(%s)", (number,))
         row = await cursor.fetchone()
@@ -205,15 +202,15 @@ class Relay:
                 "a dump. Stop the workers and run `python -m shared.operations.provision`, which mends that."
             )
 
-    async def _rest(self) -> None:
+    async def _wait_for_work(self) -> None:
         try:
-            await asyncio.wait_for(self._awake.wait(), RELAY_POLL_SECONDS)
+            await asyncio.wait_for(self.work_available.wait(), RELAY_POLL_SECONDS)
         except TimeoutError:
             return
 
 
 class Due(NamedTuple):
-    """A row of the outbox that is to be published: its message, and the position from which it was found."""
+    """A row of the outbox to publish: its message, and the position at which it was read."""
 
     message_id: str
     stream: str
@@ -226,15 +223,15 @@ class Due(NamedTuple):
     part_after_id: int
 
 
-async def waits_seconds(connection: AsyncConnection, schema: str) -> float:
-    """How long the oldest committed message waits for its publication, whoever leads; 0 where none does."""
+async def outbox_lag_seconds(connection: AsyncConnection, schema: str) -> float:
+    """Return the age of the oldest committed message that is not published; 0 if there is none."""
     return await connection.scalar(sa.text(WAITS_SECONDS.format(schema=schema))) or 0.0
 
 
 async def start_over(database: psycopg.AsyncConnection[Any], schema: str) -> None:
-    """Have a service's whole outbox published again: the first step of rebuilding a lost stream.
+    """Reset the relay's position, so that a service's whole outbox is published again.
 
-    What a stream still remembers as published (its `duplicate_window`) it ignores; older events come twice,
-    which consumers tell by their version.
+    The first step of rebuilding a lost stream. A stream ignores messages within its `duplicate_window`; older
+    events come twice, which consumers detect by their version.
     """
     await database.execute(START_OVER.format(schema=schema))

@@ -1,7 +1,7 @@
-"""Requests and their replies, over a plain NATS subscription.
+"""The request server: receives requests over plain NATS subscriptions and sends the replies.
 
-Somebody waits for each of them, so they do without the framework's consume scope, which costs more than the
-round trip itself. What does not wait for an answer comes through `shared.messaging.jetstream_consumers`.
+It does without FastStream, whose consume scope costs more than the round trip itself. Messages without a
+waiting caller come through `shared.messaging.jetstream_consumers`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tallystick.subjects import Subjects
 
 @dataclass(slots=True)
 class PendingCommand:
-    """A command that is handled together with others."""
+    """A received command that is handled together with others."""
 
     handler: Handler
     message: Msg
@@ -38,7 +38,7 @@ class PendingCommand:
 
 @dataclass(slots=True)
 class RequestServer:
-    """Answers the requests to one service; any number of its workers share them."""
+    """Answers the requests to one service; all its workers share the load."""
 
     runtime: Runtime
     subjects: Subjects
@@ -46,12 +46,12 @@ class RequestServer:
     connection: Client | None = None
     subscriptions: list[Subscription] = field(default_factory=list)
     answering: set[asyncio.Task[None]] = field(default_factory=set)
-    decided: list["PendingCommand"] = field(default_factory=list)
-    """Commands handled together whose answers are not sent yet."""
+    answered: list["PendingCommand"] = field(default_factory=list)
+    """Commands handled together whose replies are not sent yet."""
 
     @property
-    def is_heard(self) -> bool:
-        """Whether NATS can bring requests."""
+    def is_connected(self) -> bool:
+        """Whether the connection for requests is open."""
         return self.connection is not None and self.connection.is_connected
 
     async def start(self, connection: Client) -> None:
@@ -62,13 +62,13 @@ class RequestServer:
         for handler in service.handlers.values():
             subject = self.subjects.request(service.name, handler.name)
             together = handler.kind == "command" and handler.together and handler.reveal is None
-            take = self._grouping(handler) if together else self._taking(handler)
-            subscription = await connection.subscribe(subject, queue=service.name, cb=take)
+            callback = self._grouped_callback(handler) if together else self._single_callback(handler)
+            subscription = await connection.subscribe(subject, queue=service.name, cb=callback)
             self.subscriptions.append(subscription)
-        await connection.flush()  # from here on the server knows of all of them
+        await connection.flush()  # the server has all subscriptions after this
 
     async def stop(self) -> None:
-        """Take no more requests, and answer those that were taken."""
+        """Stop receiving requests, and answer those that were received."""
         if self.connection is None:
             return
         for subscription in self.subscriptions:
@@ -77,68 +77,68 @@ class RequestServer:
         await self.runtime.dispatcher.close()
         if self.answering:
             await asyncio.wait(self.answering, timeout=GRACEFUL_STOP_SECONDS)
-        await self.lose()
+        await self.close_connection()
 
-    async def lose(self) -> None:
-        """Let go of the connection; requests that were taken are answered over the next one."""
+    async def close_connection(self) -> None:
+        """Close the connection; pending requests are answered over the next one."""
         if self.connection is not None:
             await self.connection.close()
             self.connection = None
 
-    def _taking(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
-        # For each kind: those that wait for somebody outside keep no question from its answer.
-        places = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    def _single_callback(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
+        # A limit for each kind: commands that wait for an external system do not delay questions.
+        slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
         def done(task: asyncio.Task[None]) -> None:
             self.answering.discard(task)
-            places.release()
+            slots.release()
 
-        async def take(message: Msg) -> None:
-            # Beyond the limit requests wait in the subscription, and with them whoever asks too fast.
-            await places.acquire()
+        async def receive(message: Msg) -> None:
+            # Beyond the limit requests wait in the subscription, and their callers with them.
+            await slots.acquire()
             task = asyncio.create_task(self._answer(handler, message))
             self.answering.add(task)
             task.add_done_callback(done)
 
-        return take
+        return receive
 
-    def _grouping(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
-        """For commands handled together: no task and no place for each, their group bounds how many wait."""
+    def _grouped_callback(self, handler: Handler) -> Callable[[Msg], Awaitable[None]]:
+        """Return a callback for commands handled together, without tasks: their group limits the queue."""
         dispatcher = self.runtime.dispatcher
 
-        async def take(message: Msg) -> None:
-            taken = PendingCommand(handler, message, time.perf_counter())
+        async def receive(message: Msg) -> None:
+            pending = PendingCommand(handler, message, time.perf_counter())
             try:
-                taken.answer = dispatcher.submit(handler, message.data, utc_now(), message.headers)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller hears of it
-                taken.answer = asyncio.get_running_loop().create_future()
-                taken.answer.set_exception(error)
-            taken.answer.add_done_callback(lambda _: self._send_soon(taken))
+                pending.answer = dispatcher.submit(handler, message.data, utc_now(), message.headers)
+            except Exception as error:  # noqa: BLE001 - the caller gets an answer after any error
+                pending.answer = asyncio.get_running_loop().create_future()
+                pending.answer.set_exception(error)
+            pending.answer.add_done_callback(lambda _: self._send_soon(pending))
 
-        return take
+        return receive
 
-    def _send_soon(self, taken: "PendingCommand") -> None:
-        self.decided.append(taken)
-        if len(self.decided) == 1:
-            # Those of one group are decided in the same turn of the loop, and sent by one task.
-            task = asyncio.create_task(self._send_decided())
+    def _send_soon(self, pending: "PendingCommand") -> None:
+        self.answered.append(pending)
+        if len(self.answered) == 1:
+            # A group's answers arrive in the same iteration of the event loop: one task sends them all.
+            task = asyncio.create_task(self._send_answers())
             self.answering.add(task)
             task.add_done_callback(self.answering.discard)
 
-    async def _send_decided(self) -> None:
-        sent, self.decided = self.decided, []
+    async def _send_answers(self) -> None:
+        sent, self.answered = self.answered, []
         service = self.runtime.service.name
-        for taken in sent:
-            answer = self._answer_to(taken)
-            await self._reply(taken.message, taken.handler, answer.body)
-            HANDLED.labels(service, taken.handler.name, answer.status).inc()
-            DURATION.labels(service, taken.handler.name).observe(time.perf_counter() - taken.started)
+        for pending in sent:
+            answer = self._answer_to(pending)
+            await self._reply(pending.message, pending.handler, answer.body)
+            HANDLED.labels(service, pending.handler.name, answer.status).inc()
+            DURATION.labels(service, pending.handler.name).observe(time.perf_counter() - pending.started)
 
-    def _answer_to(self, taken: "PendingCommand") -> Answer:
-        error = taken.answer.exception()
+    def _answer_to(self, pending: "PendingCommand") -> Answer:
+        error = pending.answer.exception()
         if error is None:
-            return taken.answer.result()
-        return self.runtime.dispatcher.unanswered(taken.handler, taken.message.data, error)
+            return pending.answer.result()
+        return self.runtime.dispatcher.failure_answer(pending.handler, pending.message.data, error)
 
     async def _answer(self, handler: Handler, message: Msg) -> None:
         service = self.runtime.service.name

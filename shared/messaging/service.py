@@ -1,7 +1,6 @@
-"""What a service is made of: its tables, and the handlers it registers by decorator.
+"""A service: its tables, and the handlers it registers by decorator.
 
-A service's `handlers` read as a table of contents of its commands, questions, followed events and jobs;
-how they are connected to NATS and Postgres is `shared.runtime.worker`'s business.
+`shared.runtime.worker` connects the registered handlers to NATS and Postgres.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -11,9 +10,9 @@ from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 
-from shared.messaging.command_batch import Reads, nothing
+from shared.messaging.command_batch import Reads, no_statements
 from shared.messaging.dispatcher import Handler
-from shared.persistence.group_commit import nobody
+from shared.persistence.group_commit import no_owner
 from shared.tuning import GROUP_COMMIT_MAX_ITEMS
 from tallystick.messages.base import Command, Event, Outcome, Question
 
@@ -27,37 +26,37 @@ class StreamConsumer:
     consumer: str
     stream: str
     name: str
-    """In metrics and dead letters."""
+    """The name in metrics and dead letters."""
     function: Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class EventHandler:
-    """A function that takes note of the entities of one kind, which another service tells of."""
+    """A function that handles the events of one entity of another service."""
 
     event: type[Event]
     name: str
-    """In metrics and dead letters."""
+    """The name in metrics and dead letters."""
     kind: Literal["single", "together", "in_parts"]
     function: Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A function that does all that is due by the moment a tick carries."""
+    """A function that does everything that is due at the moment of a tick."""
 
     name: str
     function: Callable[..., Awaitable[None]]
 
 
 def tick_cause(service: str, job: str, at: datetime) -> str:
-    """The `caused_by` of what a job changes: `consumables.renew_grants 2026-01-31T00:00:00Z`."""
+    """Build the `caused_by` of a job's changes: `consumables.renew_grants 2026-01-31T00:00:00Z`."""
     return f"{service}.{job} {at.isoformat().replace('+00:00', 'Z')}"
 
 
 @dataclass(slots=True)
 class Service:
-    """One service's name, tables and handlers."""
+    """The name, tables and handlers of one service."""
 
     name: str
     metadata: sa.MetaData
@@ -69,11 +68,11 @@ class Service:
 
     @property
     def schema(self) -> str:
-        """The Postgres schema that only this service may touch."""
+        """The Postgres schema, which no other service may use."""
         return self.metadata.schema or self.name
 
     def table(self, name: str) -> sa.Table:
-        """One of this service's tables."""
+        """Return one of this service's tables by its name."""
         return self.metadata.tables[f"{self.schema}.{name}"]
 
     def command(
@@ -82,21 +81,22 @@ class Service:
         *,
         together: bool = False,
         together_max: int = GROUP_COMMIT_MAX_ITEMS,
-        owner: Callable[[Any], Hashable] = nobody,
-        reads: Reads = nothing,
+        owner: Callable[[Any], Hashable] = no_owner,
+        reads: Reads = no_statements,
         reveal: Callable[..., Outcome] | None = None,
     ) -> Callable[[Function], Function]:
-        """Handle a command in one transaction: `async (work, command, *provided) -> result`.
+        """Register a handler that runs in one transaction: `async (work, command, *provided) -> result`.
 
-        With `together`, for what comes thousands of times a second: those that wait at one moment come as one
-        list, none of them handled before, `async (work, commands, *provided) -> [result or Rejected, …]`, in
-        the same order, at most `together_max` of them. A result may be JSON written already. What is refused
-        has no effect only if the handler gave it none. Where more come than fit, `owner(command)` says who
-        takes turns. `reads(commands)` are the statements that the handler runs first, which saves a journey:
-        they go to Postgres with the search for the commands, and what is read is used if none was known.
+        With `together`, for commands that come thousands of times a second, commands that wait at the same
+        moment are passed as one list of at most `together_max`, none of them handled before:
+        `async (work, commands, *provided) -> [result or Rejected, …]`, in the same order. A result may be
+        JSON as bytes. The handler must not apply anything of a command that it rejects. `owner(command)`
+        makes owners take turns when the queue is full. `reads(commands)` are the statements that the handler
+        runs first: they are sent in the same round trip as the search in the inbox, and their results are
+        used if all commands are new.
 
-        `reveal(command, outcome, *provided) -> outcome` adds what is shown to the caller and never stored. It
-        is called for every repetition of the command too, and must say the same each time.
+        `reveal(command, outcome, *provided) -> outcome` adds fields that are sent to the caller and never
+        stored. It is called for repetitions of the command too and must return the same each time.
         """
         return self._register(
             "command",
@@ -109,24 +109,25 @@ class Service:
         )
 
     def external_command(self, message: type[Command[Any]]) -> Callable[[Function], Function]:
-        """Handle a command that calls somebody outside: `async (steps, command, *provided) -> result`."""
+        """Register a handler that calls another system: `async (steps, command, *provided) -> result`."""
         return self._register("external_command", message)
 
     def question(
         self, message: type[Question[Any]], *, together: bool = False
     ) -> Callable[[Function], Function]:
-        """Answer a question: `async (work, question, *provided) -> result`.
+        """Register a handler that answers a question: `async (work, question, *provided) -> result`.
 
-        With `together`, for what is asked thousands of times a second: those that wait at one moment come
-        as one list, `async (work, questions, *provided) -> [result or exception, …]`, in the same order.
+        With `together`, for questions that come thousands of times a second, questions that wait at the same
+        moment are passed as one list, `async (work, questions, *provided) -> [result or exception, …]`, and
+        answered in the same order.
         """
         return self._register("question", message, together=together)
 
     def follow(self, consumer: str, *, stream: str, name: str) -> Callable[[Function], Function]:
-        """Handle the messages of a stream's durable consumer; metrics and dead letters carry `name`.
+        """Register a handler of a durable consumer: `async (transactions, incoming, *provided) -> None`.
 
-        The function is `async (transactions, incoming, *provided) -> None`. It raises Undeliverable for a
-        message that can never be handled; any other error is tried again with growing delay.
+        `name` is its name in metrics and dead letters. The handler raises Undeliverable for a message that
+        can never be handled; after any other error the message is retried with a growing delay.
         """
 
         def register(function: Function) -> Function:
@@ -138,13 +139,13 @@ class Service:
     def event(
         self, event: type[Event], *, name: str, together: bool = False, in_parts: bool = False
     ) -> Callable[[Function], Function]:
-        """Take note of an entity on the feed, in one transaction: `async (work, event, *provided) -> None`.
+        """Register a handler of events, in one transaction: `async (work, event, *provided) -> None`.
 
         Events come more than once and in any order (`shared.messaging.feed_consumer.keep_newest`). With
-        `together` those that wait at one moment come as one list, `async (work, events, *provided)`, and
-        share the transaction. With `in_parts`, for what is too much for one transaction, the function opens
-        them itself, `async (begin, event, *provided)`, and must stand to be called again after any of them.
-        Metrics and dead letters carry `name`.
+        `together`, events that wait at the same moment are passed as one list and share the transaction:
+        `async (work, events, *provided)`. With `in_parts`, for work that is too much for one transaction, the
+        handler opens transactions itself, `async (begin, event, *provided)`, and must be repeatable after any
+        of them. `name` is its name in metrics and dead letters.
         """
         kind: Literal["single", "together", "in_parts"] = "single"
         if together or in_parts:
@@ -160,7 +161,7 @@ class Service:
         return register
 
     def job(self, name: str) -> Callable[[Function], Function]:
-        """Do what is due when a tick comes: `async (transactions, at, *provided) -> None`."""
+        """Register a job that runs at a tick: `async (transactions, at, *provided) -> None`."""
 
         def register(function: Function) -> Function:
             self.jobs[name] = Job(name, function)

@@ -1,8 +1,8 @@
-"""Requests to other services over NATS, and waiting for their answers.
+"""A client for synchronous requests to other services over NATS.
 
-Use it where a use case cannot go on without the other service. A command gets an id made from the id
-of the command being handled, so that sending it again, even after a crash, changes nothing. A command that
-can wait goes through the outbox (`UnitOfWork.send`); state of other services comes with the change feed.
+For use cases that cannot continue without the other service. A command gets an id derived from the id of the
+command being handled, so that sending it again, even after a crash, changes nothing. A command that can wait
+goes through the outbox (`UnitOfWork.send`); state of other services comes from the change feed.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Result = TypeVar("Result", bound=BaseModel)
 
 
 class ServiceClient:
-    """One service's way of asking the others; connects when it is first used."""
+    """Sends one service's requests to other services; connects at the first request."""
 
     def __init__(self, settings: CommonSettings, service: str) -> None:
         self._nats_url = settings.nats_url.get_secret_value()
@@ -38,10 +38,10 @@ class ServiceClient:
         self._connecting = asyncio.Lock()
 
     async def ask(self, message: Request[Result], *, timeout_seconds: float = ASK_TIMEOUT_SECONDS) -> Result:
-        """What the other service answers to a command or question.
+        """Send a command or question to its service and return the result.
 
-        Raises Rejected with the other's reason, and Unavailable when it did not answer in time or could not
-        tell: a command may have been carried out all the same, and is to be asked again with the same id.
+        Raises Rejected with the other service's error, and Unavailable when there is no answer in time or the
+        outcome is `failed`. A command may have taken effect then; retry it with the same id.
         """
         outcome = await self._outcome(message, timeout_seconds)
         if outcome.status == "rejected" and outcome.error is not None:
@@ -56,7 +56,7 @@ class ServiceClient:
         return found
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -66,7 +66,7 @@ class ServiceClient:
         body = message.model_dump_json(exclude_unset=True).encode()
         try:
             async with asyncio.timeout(timeout_seconds):
-                connection = await self._connected()
+                connection = await self._open_connection()
                 reply = await connection.request(
                     subject, body, timeout=timeout_seconds, headers=outgoing_headers() or None
                 )
@@ -78,7 +78,7 @@ class ServiceClient:
         except ValidationError as error:
             raise Unavailable(f"{message.service} answers with what is no outcome") from error
 
-    async def _connected(self) -> Client:
+    async def _open_connection(self) -> Client:
         async with self._connecting:
             if self._connection is None or self._connection.is_closed:
                 self._connection = await connect(self._nats_url, f"{self._service}-asking")

@@ -1,6 +1,6 @@
-"""A service's handlers bound to a database: everything a worker does except hearing from NATS.
+"""A service's handlers bound to a database: a worker without its NATS consumers.
 
-Tests of handlers use it as it is; the worker puts NATS in front of it.
+Tests of handlers use it directly; the worker connects it to NATS.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ from tallystick.subjects import Subjects
 
 
 class Tick(BaseModel):
-    """The body of a tick; without `at` the moment at which JetStream stored it counts."""
+    """The body of a tick; without `at` its moment is when JetStream stored the message."""
 
     at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One service, ready to handle what comes in."""
+    """One service, ready to handle messages."""
 
     service: Service
     transactions: Transactions
@@ -50,7 +50,7 @@ class Runtime:
         provided: list[Any],
         wake_relay: Callable[[], None],
     ) -> "Runtime":
-        """Bind a service's handlers to a database and to what they need beside it."""
+        """Bind a service's handlers to a database and to the objects they get as arguments."""
         transactions = Transactions(engine, service.schema, subjects, wake_relay)
         by_type = {type(instance): instance for instance in provided}
         inbox = Inbox(service.schema)
@@ -59,11 +59,11 @@ class Runtime:
         return cls(service, transactions, dispatcher, by_type, feed_consumer)
 
     async def request(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
-        """What becomes of a command or question."""
+        """Handle a command or question and return its outcome; never raises."""
         return await self.dispatcher.dispatch(handler, body, now)
 
     async def command(self, handler: Handler, body: bytes, now: datetime) -> Outcome:
-        """The same for a queued command: raises when nobody can tell, so that it is tried again."""
+        """Handle a queued command; raises when the outcome is unknown, so that the message is retried."""
         return await self.dispatcher.attempt(handler, body, now)
 
     async def follow(self, stream_consumer: StreamConsumer, incoming: Incoming) -> None:
@@ -72,7 +72,7 @@ class Runtime:
         await stream_consumer.function(self.transactions, incoming, *extra)
 
     async def tick(self, job: Job, incoming: Incoming) -> None:
-        """Do what is due by the moment that a tick carries."""
+        """Run a job for the moment of a tick."""
         try:
             tick = Tick.model_validate_json(incoming.body or b"{}")
         except ValidationError as error:
@@ -83,10 +83,7 @@ class Runtime:
         await job.function(self.transactions, at, *injected(job.function, self.provided))
 
     async def unfinished(self, before: datetime, limit: int) -> list[tuple[Handler, bytes]]:
-        """External commands that came in before a moment and have no outcome.
-
-        Their worker died in between.
-        """
+        """Find external commands received before a moment without an outcome, because their worker died."""
         table = self.service.table("inbox")
         query = (
             sa.select(table.c.name, table.c.body)
@@ -103,10 +100,7 @@ class Runtime:
         ]
 
     async def finish(self, handler: Handler, body: bytes, now: datetime) -> None:
-        """Carry an unfinished external command to its outcome.
-
-        Raises Unavailable when that is not possible yet.
-        """
+        """Handle an unfinished external command again; raises Unavailable when it still has no outcome."""
         outcome = await self.dispatcher.dispatch(handler, body, now)
         if outcome.status == "failed":
             raise Unavailable(f"{handler.name} {outcome.command_id} is still unfinished")

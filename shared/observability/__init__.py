@@ -1,1 +1,1 @@
-"""What operators see of a worker: metrics, traces and logs."""
+"""Metrics, traces and logs of a worker."""

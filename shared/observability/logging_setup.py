@@ -1,4 +1,4 @@
-"""Structured logs without secrets: JSON for machines, or coloured lines for a terminal."""
+"""Structured logs without secrets: JSON, or coloured lines for a terminal."""
 
 import logging
 import re
@@ -11,14 +11,14 @@ SECRET_NAMES = re.compile(r"(secret|password|token|authorization|signature|api_k
 SECRET_VALUES = re.compile(
     r"(sk_(live|test)_|rk_(live|test)_|whsec_)[A-Za-z0-9_]+|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
 )
-"""Stripe's keys and signing secrets, and credentials inside URLs, wherever they turn up."""
+"""Stripe's keys and signing secrets, and credentials inside URLs, anywhere in a value."""
 HIDDEN = "[hidden]"
 
 
 def set_up_logs(service: str, *, style: str, level: str) -> None:
-    """Configure structlog, and the standard library's logs of others, for one process."""
+    """Configure structlog, and the standard library's logging that other packages use, for one process."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    # Plain, not the rich one that shows every local variable, secrets among them.
+    # Plain tracebacks: rich ones show every local variable, which may be a secret.
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer = console if style == "console" else structlog.processors.JSONRenderer()
     processors: list[Any] = [
@@ -26,7 +26,7 @@ def set_up_logs(service: str, *, style: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Tracebacks become text first, so that what looks like a secret in them is hidden as well.
+    # Tracebacks become text first, so that secrets in them are hidden as well.
     ending: list[Any] = [structlog.processors.format_exc_info, hide_secrets, renderer]
     structlog.configure(
         processors=[*processors, *ending],
@@ -42,7 +42,7 @@ def set_up_logs(service: str, *, style: str, level: str) -> None:
 
 
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    """A structlog processor: nothing that looks like a secret leaves the process."""
+    """Replace everything that looks like a secret; a structlog processor."""
     return {name: HIDDEN if SECRET_NAMES.search(name) else _hidden(value) for name, value in event.items()}
 
 
@@ -53,7 +53,7 @@ def _hidden(value: Any) -> Any:
         return hide_secrets(None, "", {str(name): one for name, one in value.items()})
     if isinstance(value, list | tuple | set | frozenset):
         return [_hidden(one) for one in value]
-    # As whoever writes the line would, only without what must not be in it.
+    # Any other value as the renderer would write it.
     return value if value is None or isinstance(value, int | float) else SECRET_VALUES.sub(HIDDEN, str(value))
 
 

@@ -1,4 +1,4 @@
-"""What a worker counts and times, for Prometheus."""
+"""The Prometheus metrics of a worker."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

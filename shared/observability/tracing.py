@@ -1,7 +1,7 @@
 """OpenTelemetry traces that follow a message from the request to the event it caused.
 
 The trace context travels in the W3C header `traceparent`, through the outbox too. Without an OTLP endpoint
-nothing is recorded or sent, but the context is still passed on.
+nothing is recorded or sent, but the context is still propagated.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,32 +29,32 @@ def set_up_tracing(service: str, endpoint: str | None) -> None:
 
 @contextmanager
 def handling(name: str, headers: Mapping[str, str] | None) -> Iterator[None]:
-    """A span around the handling of a message, child of the one in its headers."""
+    """Open a span around the handling of a message, as a child of the span in its headers."""
     if not headers and not isinstance(trace.get_tracer_provider(), TracerProvider):
-        yield  # nobody records, and there is nothing to pass on
+        yield  # nothing is recorded, and there is no context to propagate
         return
     context = propagate.extract(headers or {})
     with _tracer.start_as_current_span(name, context=context, kind=trace.SpanKind.CONSUMER):
         yield
 
 
-def for_anybody() -> Context:
-    """The context of a task that works for many: without the trace of whoever happened to start it."""
+def context_without_trace() -> Context:
+    """Copy the context without its trace, for a task that works for several callers."""
     copied = copy_context()
     copied.run(tracing_context.attach, tracing_context.Context())
     return copied
 
 
-def passed_on(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The trace context in a message's headers, as headers; empty where there is none."""
-    passed: dict[str, str] = {}
+def trace_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Extract the trace context of a message's headers as headers; empty if there is none."""
+    extracted: dict[str, str] = {}
     if headers:
-        propagate.inject(passed, propagate.extract(headers))
-    return passed
+        propagate.inject(extracted, propagate.extract(headers))
+    return extracted
 
 
 def outgoing_headers() -> dict[str, str]:
-    """The current trace context as headers; empty where there is none."""
+    """Return the current trace context as headers; empty if there is none."""
     headers: dict[str, str] = {}
     propagate.inject(headers)
     return headers

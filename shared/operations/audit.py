@@ -31,7 +31,7 @@ SHOWN_VIOLATIONS = 20
 
 
 @dataclass(slots=True)
-class Live:
+class LiveSystem:
     """The running system, as its owner sees it."""
 
     database: psycopg.AsyncConnection[dict[str, Any]]
@@ -61,7 +61,7 @@ class Invariant(Protocol):
         """What holds, in a few words."""
         ...
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Where it does not hold; empty when all is well."""
         ...
 
@@ -73,7 +73,7 @@ class EveryEventIsPublished:
     schema: str
     name: str = "committed messages are published"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Rows that no snapshot of the relay's has covered for too long."""
         rows = await live.rows(
             self.schema,
@@ -97,7 +97,7 @@ class VersionsHaveNoGaps:
     schema: str
     name: str = "versions count from 1 without gaps"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Entities whose number of events is not their last version."""
         rows = await live.rows(
             self.schema,
@@ -114,13 +114,13 @@ class VersionsHaveNoGaps:
 
 
 @dataclass(frozen=True, slots=True)
-class TheFeedTellsAllInOrder:
+class FeedHasEveryVersionInOrder:
     """Each entity's changes are on the feed, all of them, in sequence."""
 
     schema: str
     name: str = "the feed tells all of each entity's changes in sequence"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Entities whose versions on the feed are not those of the outbox, in their order."""
         feed = await live.feed()
         rows = await live.rows(
@@ -145,12 +145,12 @@ class TheFeedTellsAllInOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class TheFeedIsOurs:
+class FeedHasOnlyOutboxMessages:
     """Every message on the feed is in the outbox of a service, just as it is."""
 
     name: str = "every message on the feed was written by a service"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Messages that are in no outbox, or not as they are there."""
         return (await live.feed()).not_ours
 
@@ -162,7 +162,7 @@ class EveryCommandHasItsOutcome:
     schema: str
     name: str = "no command is left without its outcome"
 
-    async def violations(self, live: Live) -> Sequence[str]:
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
         """Commands that were taken up long ago and are neither done nor refused."""
         rows = await live.rows(
             self.schema,
@@ -176,11 +176,11 @@ class EveryCommandHasItsOutcome:
 
 def invariants() -> list[tuple[str, Invariant]]:
     """All invariants, with the service each belongs to."""
-    found: list[tuple[str, Invariant]] = [("change feed", TheFeedIsOurs())]
+    found: list[tuple[str, Invariant]] = [("change feed", FeedHasOnlyOutboxMessages())]
     for service in service_names():
         found.append((service, EveryEventIsPublished(service)))
         found.append((service, VersionsHaveNoGaps(service)))
-        found.append((service, TheFeedTellsAllInOrder(service)))
+        found.append((service, FeedHasEveryVersionInOrder(service)))
         found.append((service, EveryCommandHasItsOutcome(service)))
         if (ROOT / "services" / service / "invariants.py").exists():
             own = importlib.import_module(f"services.{service}.invariants").INVARIANTS
@@ -193,7 +193,7 @@ async def audit(database_url: str, nats_url: str, *, prefix: str) -> dict[str, l
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row)
     nats = await connect(nats_url, "audit")
     try:
-        live = Live(connection, nats, Subjects(prefix), service_names())
+        live = LiveSystem(connection, nats, Subjects(prefix), service_names())
         return {f"{service}: {one.name}": list(await one.violations(live)) for service, one in invariants()}
     finally:
         await nats.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.operations.audit import PENDING_MAX_SECONDS, Live
+from shared.operations.audit import PENDING_MAX_SECONDS, LiveSystem
 from shared.operations.stored_messages import stored_messages
 from tallystick.client.entitlements import is_deletion
 from tallystick.subjects import kv_subject
@@ -17,7 +17,7 @@ RETRY_SECONDS = 0.5
 """Between two looks: on a running system, what is read first may have changed before the rest is read."""
 
 
-async def lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+async def lasting_violations(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
     """What is found again and again, for as long as a commit may take to be published."""
     found = await look()
     for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
@@ -29,7 +29,7 @@ async def lasting(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
     return found
 
 
-async def bucket_values(live: Live, bucket: str, model: type[BaseModel]) -> dict[str, Any]:
+async def bucket_values(live: LiveSystem, bucket: str, model: type[BaseModel]) -> dict[str, Any]:
     """A bucket's keys and values; one that does not read as `model` is given as bytes."""
     found: dict[str, Any] = {}
     async for batch in stored_messages(live.nats, f"KV_{bucket}", newest_only=True):

@@ -22,10 +22,9 @@ from shared.operations.jetstream_layout import Layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
 from shared.persistence.migrations import ROOT
 from shared.persistence.plumbing_tables import service_metadata
-from shared.settings import Settings
 from tallystick.messages import EVENTS
 from tallystick.messages.base import Command
-from tallystick.subjects import DEFAULT_PREFIX, TICKS_STREAM, Subjects
+from tallystick.subjects import DEFAULT_PREFIX, DEFAULT_WEBHOOK_SUBJECT, TICKS_STREAM, Subjects
 
 BEGIN = "<!-- canvas: made from the code by `python -m shared.operations.canvas`; edit that, not this -->"
 END = "<!-- end of the canvas -->"
@@ -34,7 +33,6 @@ PLUMBING = frozenset(table.name for table in service_metadata("any").tables.valu
 """The tables that every service has."""
 
 SUBJECTS = Subjects(DEFAULT_PREFIX)
-WEBHOOK_SUBJECT: str = Settings.model_fields["webhook_subject"].default
 IN_STEPS = "↗"
 LEGEND = f"{IN_STEPS} in steps, each committed, because it calls somebody outside or takes long."
 
@@ -66,7 +64,7 @@ def rendered(service: Service, text: str) -> str:
 
 def canvas(service: Service) -> str:
     """One service on one page, as Markdown."""
-    layout = load_layout(LAYOUT_PATH, prefix=DEFAULT_PREFIX, webhook_subject=WEBHOOK_SUBJECT)
+    layout = load_layout(LAYOUT_PATH, prefix=DEFAULT_PREFIX, webhook_subject=DEFAULT_WEBHOOK_SUBJECT)
     parts = [
         ("Commands it takes", ("command", "what it does", "refuses with"), _commands(service)),
         ("Questions it answers", ("question", "answer"), _questions(service)),

@@ -19,11 +19,12 @@ from psycopg import sql
 from shared.messaging.nats_connection import as_user, connect
 from shared.observability.logging_setup import set_up_logs
 from shared.operations.jetstream_layout import Layout, apply_copies, apply_layout, load_layout
-from shared.operations.restore_repair import put_right
+from shared.operations.restore_repair import renumber_after_restore
 from shared.persistence.migrations import ROOT, migrate, service_names
-from shared.persistence.partitions import PARTITIONS_TABLE, TEND_FUNCTION
+from shared.persistence.partitions import MAINTENANCE_FUNCTION, PARTITIONS_TABLE
 from shared.settings import Settings, sqlalchemy_url
 from shared.tuning import DATABASE_CONNECTIONS_PER_WORKER, WORKER_REPLICAS_DEFAULT
+from tallystick.subjects import DEFAULT_WEBHOOK_SUBJECT
 
 log = structlog.get_logger()
 
@@ -45,6 +46,12 @@ REPLICAS = "WORKER_REPLICAS"
 """The environment variable: of one service, as many workers as may run at a time."""
 WORKER_REPLICAS_MAX = 1_000
 """Beyond it Postgres wants a pooler in front, and no limit of connections means anything."""
+
+
+class ProvisionSettings(Settings):
+    """The settings of provisioning; a field's name in capitals is its environment variable."""
+
+    webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT
 
 
 def role_name(service: str) -> str:
@@ -73,7 +80,7 @@ def provision_database(
             with psycopg.connect(database_url) as connection:
                 _grant(connection, service)
                 _restrict(connection, service)
-                if put_right(connection, service):
+                if renumber_after_restore(connection, service):
                     log.warning("restored from a dump: transaction ids numbered anew", service=service)
             log.info("schema ready", service=service, role=role_name(service))
     finally:
@@ -106,7 +113,7 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         *(f"REVOKE UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in APPEND_ONLY_TABLES),
         *(f"REVOKE INSERT, UPDATE, DELETE ON {{schema}}.{table} FROM {{role}}" for table in READ_ONLY_TABLES),
-        f"GRANT EXECUTE ON FUNCTION {{schema}}.{TEND_FUNCTION}() TO {{role}}",
+        f"GRANT EXECUTE ON FUNCTION {{schema}}.{MAINTENANCE_FUNCTION}() TO {{role}}",
     ]
     for statement in statements:
         connection.execute(sql.SQL(statement).format(schema=schema, role=role))
@@ -186,7 +193,7 @@ def _replicas(setting: str | None) -> int:
 
 def main() -> None:
     """Provision what the environment names."""
-    settings = Settings()
+    settings = ProvisionSettings()
     set_up_logs("provision", style=settings.log_format, level=settings.log_level)
     missing = [
         password_variable(service)

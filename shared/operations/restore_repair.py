@@ -32,13 +32,13 @@ RENUMBER = """
 RESET = "UPDATE {schema}.relay_position SET published = {position}, part_of = NULL, part_after_id = 0"
 
 
-def is_ahead(connection: psycopg.Connection[Any], schema: str) -> bool:
+def is_outbox_ahead(connection: psycopg.Connection[Any], schema: str) -> bool:
     """Whether a service's outbox speaks of transactions that this cluster has not come to yet."""
     found = connection.execute(sql.SQL(AHEAD).format(schema=sql.Identifier(schema))).fetchone()
     return bool(found and found[0])
 
 
-def put_right(connection: psycopg.Connection[Any], schema: str) -> bool:
+def renumber_after_restore(connection: psycopg.Connection[Any], schema: str) -> bool:
     """Number what is published and what is due anew, if that is needed; whether it was.
 
     What had been published when the dump was made is not published again. To be called by the owner, before
@@ -46,7 +46,7 @@ def put_right(connection: psycopg.Connection[Any], schema: str) -> bool:
     """
     named = {"schema": sql.Identifier(schema)}
     connection.execute(sql.SQL("LOCK TABLE {schema}.outbox, {schema}.relay_position").format(**named))
-    if not is_ahead(connection, schema):
+    if not is_outbox_ahead(connection, schema):
         return False
     published, due = sql.Literal(PUBLISHED_XID), sql.Literal(DUE_XID)
     connection.execute(sql.SQL(RENUMBER).format(published=published, due=due, **named))

@@ -1,1 +1,1 @@
-"""What is kept in Postgres: the unit of work with its inbox and outbox, and how statements travel."""
+"""Postgres access: the unit of work with inbox and outbox, partitions, migrations and pipelined SQL."""

@@ -1,4 +1,4 @@
-"""Where a listing goes on: the sort key of the last item shown, as one text that callers hand back unread."""
+"""Cursors of listings: the sort key of the last item shown, encoded as an opaque string."""
 
 import base64
 import binascii
@@ -9,12 +9,12 @@ from shared.errors import Rejected, invalid_message
 
 
 def encode_cursor(*key: str) -> str:
-    """A cursor that stands after the item with this sort key."""
+    """Encode the cursor that points after the item with this sort key."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, parts: int) -> Sequence[str]:
-    """The sort key in a cursor; raises Rejected `invalid_message` for one that no page of this list gave."""
+    """Decode a cursor into a sort key of `parts` strings; raises Rejected `invalid_message` if it is none."""
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, RecursionError):
@@ -25,7 +25,7 @@ def decode_cursor(cursor: str, parts: int) -> Sequence[str]:
 
 
 def _is_plain(part: object) -> bool:
-    # No NUL, no half of a character: what Postgres could not be asked for.
+    # Postgres accepts no NUL and no lone surrogate in text.
     return isinstance(part, str) and part.isprintable()
 
 

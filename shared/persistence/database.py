@@ -1,4 +1,4 @@
-"""How a worker reaches Postgres: one pool of connections, and what counts as the database being away."""
+"""A worker's connection pool to Postgres, and the errors that mean the database is away or may be retried."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.errors import ConcurrentDuplicate
-from shared.persistence.sql_pipeline import psycopg_rolls_back
+from shared.persistence.sql_pipeline import forget_prepared
 from shared.settings import sqlalchemy_url
 from shared.tuning import (
     DATABASE_CONNECT_TIMEOUT_SECONDS,
@@ -20,26 +20,26 @@ from shared.tuning import (
 )
 
 PLANNING = "-c random_page_cost=1.1 -c enable_seqscan=off"
-"""A page out of order costs as much as the next one, in memory and on flash; and no table is read whole.
+"""Planner settings: random pages cost about as much as sequential ones, and no table is scanned whole.
 
-A statement is planned once and kept. Left to itself, Postgres reads all of a table that was empty when the
-statement was planned, until somebody counts again: 6 ms for every command while a new inbox grows.
+Prepared statements keep their plan. By default Postgres would go on scanning a table that was empty when the
+statement was planned, until the next ANALYZE: 6 ms for every command while a new inbox grows.
 """
 RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
-"""Serialization failure and deadlock: the same transaction succeeds when tried again."""
+"""Serialization failure and deadlock: the same transaction succeeds when it is retried."""
 
 
 def make_engine(database_url: str, application: str) -> AsyncEngine:
-    """The worker's engine; `application` names it in `pg_stat_activity`."""
+    """Create the worker's engine; `application` is its name in `pg_stat_activity`."""
     engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=DATABASE_CONNECTIONS,
         max_overflow=0,
         pool_use_lifo=True,  # the connection used last is the warm one
         pool_timeout=DATABASE_POOL_TIMEOUT_SECONDS,
-        # A connection that died with the server is found out before a transaction is trusted to it.
+        # Without a ping: a dead connection fails its first statement, and the whole pool is then disposed.
         pool_pre_ping=False,
-        # Every transaction is ended by whoever began it.
+        # Every transaction is committed or rolled back by the code that began it.
         pool_reset_on_return=None,
         isolation_level="READ COMMITTED",
         json_serializer=_dump_json,
@@ -54,21 +54,18 @@ def make_engine(database_url: str, application: str) -> AsyncEngine:
             ),
         },
     )
-    sa.event.listen(engine.sync_engine, "rollback", _rolls_back)
+    sa.event.listen(engine.sync_engine, "rollback", _on_rollback)
     return engine
 
 
-def _rolls_back(connection: sa.Connection) -> None:
+def _on_rollback(connection: sa.Connection) -> None:
     driver = connection.connection.driver_connection
     if isinstance(driver, psycopg.AsyncConnection):
-        psycopg_rolls_back(driver)
+        forget_prepared(driver)
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether an error says that the database cannot be used just now.
-
-    Rather than that we used it wrongly.
-    """
+def is_database_away(error: BaseException) -> bool:
+    """Whether an error means that the database cannot be reached, not that it was used wrongly."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(error, PoolTimeoutError | InterfaceError | psycopg.InterfaceError):
@@ -77,11 +74,11 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether the same transaction may simply be tried again."""
+    """Whether the same transaction may be retried: a deadlock, a serialization failure or a duplicate."""
     if isinstance(error, ConcurrentDuplicate):
         return True
-    behind = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(behind, psycopg.Error) and behind.sqlstate in RETRIED_SQLSTATES
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in RETRIED_SQLSTATES
 
 
 def _dump_json(value: Any) -> str:

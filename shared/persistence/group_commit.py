@@ -1,8 +1,8 @@
-"""Group commit: items that arrive together are committed together, and each gets an answer of its own.
+"""Group commit: items that arrive together are committed together, and each gets its own answer.
 
-A lone item goes at once. What arrives during a commit makes up the next one, so groups grow with the load by
-themselves. When a group fails as a whole it is cut in halves, down to single items: a poisonous item is found
-and takes no neighbour with it.
+A single item is committed at once. Items that arrive during a commit form the next group, so groups grow
+with the load. A group that fails as a whole is halved, down to single items, so that a bad item is isolated
+and the others succeed.
 """
 
 import asyncio
@@ -13,26 +13,26 @@ from typing import Generic, TypeVar
 
 from shared.errors import Unavailable
 from shared.observability.metrics import GROUP_SIZE
-from shared.observability.tracing import for_anybody
+from shared.observability.tracing import context_without_trace
 from shared.tuning import GROUP_COMMIT_MAX_ITEMS, GROUP_COMMIT_MAX_WAITING
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-def nobody(_: object) -> None:
-    """The owner of items that are all alike."""
+def no_owner(_: object) -> None:
+    """Return None: the items of this group have no owners, and the limits for each owner do not apply."""
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Collects items and has `commit` deal with many at once.
+    """Collects items and calls `commit` with many at once.
 
     `commit` takes the items in the order of their arrival and returns one answer, or one exception, for each;
-    when it raises, none of them has taken effect. With `isolates(error)` true the group is halved and tried
-    again; otherwise (the database is away) everybody in it gets the error.
+    when it raises, none of them has taken effect. If `isolates(error)` is true, the group is halved and tried
+    again; otherwise (the database is away) every item gets the error.
 
-    With `owner`, nobody who submits faster than groups are committed keeps the others waiting: a group that
-    cannot hold all takes as many items of each owner, and none may have more than half of those that wait.
+    `owner` keeps the queue fair: a group that cannot hold all waiting items takes the same number of each
+    owner, and one owner may have at most half of the places in the queue.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class GroupCommit(Generic[Item, Answer]):
         isolates: Callable[[Exception], bool],
         max_items: int = GROUP_COMMIT_MAX_ITEMS,
         max_waiting: int = GROUP_COMMIT_MAX_WAITING,
-        owner: Callable[[Item], Hashable] = nobody,
+        owner: Callable[[Item], Hashable] = no_owner,
     ) -> None:
         self._commit = commit
         self._isolates = isolates
@@ -53,24 +53,24 @@ class GroupCommit(Generic[Item, Answer]):
         self._owner = owner
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._owned: Counter[Hashable] = Counter()
-        """How many of those that wait each owner has."""
+        """The number of waiting items of each owner."""
         self._running: asyncio.Task[None] | None = None
         self._size = GROUP_SIZE.labels(service, name)
 
     @property
     def waiting(self) -> int:
-        """How many wait for the next group."""
+        """The number of items that wait for the next group."""
         return len(self._waiting)
 
     async def submit(self, item: Item) -> Answer:
-        """The answer to `item`, once its group is committed.
+        """Submit an item and return its answer once its group is committed.
 
-        Raises what `commit` answered or raised for it, or Unavailable when too many wait already.
+        Raises the exception that `commit` returned or raised for it, and Unavailable when the queue is full.
         """
         return await self.put(item)
 
     def put(self, item: Item) -> "asyncio.Future[Answer]":
-        """The same without waiting: the answer comes to the future, Unavailable is raised at once."""
+        """Submit an item and return a future of its answer; raises Unavailable when the queue is full."""
         if len(self._waiting) >= self._max_waiting:
             raise Unavailable(f"{self._max_waiting} others are waiting already; try again in a moment")
         owner = self._owner(item)
@@ -80,11 +80,11 @@ class GroupCommit(Generic[Item, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._running is None:
-            self._running = asyncio.create_task(self._run(), context=for_anybody())
+            self._running = asyncio.create_task(self._run(), context=context_without_trace())
         return future
 
     async def close(self) -> None:
-        """Wait until everything submitted so far is answered."""
+        """Wait until every submitted item is answered."""
         if self._running is not None:
             with suppress(asyncio.CancelledError):
                 await self._running
@@ -114,7 +114,7 @@ class GroupCommit(Generic[Item, Answer]):
                 group.append(waiting)
             else:
                 later.append(waiting)
-        # Places that are left go to whoever came first.
+        # Remaining places are filled in the order of arrival.
         more = self._max_items - len(group)
         taken.update(self._owner(item) for item, _ in later[:more])
         group += later[:more]
@@ -125,7 +125,7 @@ class GroupCommit(Generic[Item, Answer]):
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._commit([item for item, _ in group])
-        except Exception as error:  # noqa: BLE001 - goes to whoever submitted the item
+        except Exception as error:  # noqa: BLE001 - becomes the answer of the items
             if len(group) == 1 or not self._isolates(error):
                 for _, future in group:
                     _answer(future, error)
@@ -139,7 +139,7 @@ class GroupCommit(Generic[Item, Answer]):
 
 
 def _answer(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
-    if future.done():  # The one who asked has gone away.
+    if future.done():  # The caller was cancelled.
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)

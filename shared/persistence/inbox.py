@@ -1,7 +1,7 @@
-"""The inbox: each command once, with what it asked for and what became of it.
+"""The inbox: one row for each command, with its content and its outcome; it makes commands idempotent.
 
-A row is written in the transaction of the command's effect. For commands that call somebody outside, it is
-written before the call, with the intent, and finished after it.
+The row is written in the transaction of the command's effect. For external commands it is written before the
+external call, with the intent, and gets its outcome after the call.
 """
 
 import hashlib
@@ -18,33 +18,33 @@ from shared.persistence.sql_pipeline import Statement, in_schema
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.base import Command, ErrorBody, Outcome
 
-NOT_CONTENT = {"command_id", "requested_by"}
-"""Fields that do not make a command another command."""
+FINGERPRINT_EXCLUDES = {"command_id", "requested_by"}
+"""Fields that may differ between two sendings of the same command."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A command that came in before."""
+class InboxRow:
+    """The stored row of a command that was received before."""
 
     fingerprint: bytes
     received_at: datetime
     intent: Any
-    """As JSON says it; None where the command has none."""
+    """Decoded JSON; None for a command without an intent."""
     outcome: Any
-    """As JSON says it; None while the command has none."""
+    """Decoded JSON; None while the command has no outcome."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A command that came in before; the outcome as it was written, None while it has none."""
+class KnownCommand:
+    """A command that was received before; `outcome` is JSON as stored, None while there is none."""
 
     fingerprint: bytes
     outcome: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """A command and what became of it, both as JSON."""
+class DecidedCommand:
+    """A command that is to be stored with its outcome; `body` and `outcome` are JSON."""
 
     command: Command[Any]
     fingerprint: bytes
@@ -53,7 +53,7 @@ class Decided:
 
 
 class AlreadyDecided(Exception):
-    """Another handling of the same command was first; carries the outcome that counts."""
+    """The command has an outcome already, from another handling; carries that outcome."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__("the command has its outcome already")
@@ -62,8 +62,8 @@ class AlreadyDecided(Exception):
 
 FIND = "SELECT fingerprint, received_at, intent, outcome FROM {schema}.inbox WHERE command_id = $1"
 FIND_AND_LOCK = FIND + " FOR UPDATE"
-# Whoever has looked for a command before, and found none, keeps the youngest partition from changing until
-# the end (`shared.persistence.partitions`): there its primary key lets one handling in.
+# A transaction that searched for the command holds a lock that keeps the newest partition the newest
+# (`shared.persistence.partitions`), so the primary key of that partition rejects a second handling.
 ADD = """
     INSERT INTO {schema}.inbox (command_id, name, fingerprint, body, received_at, intent, outcome)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -73,8 +73,8 @@ FIND_MANY = """
     SELECT command_id, fingerprint, outcome::text FROM {schema}.inbox
     WHERE command_id = ANY (ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))
 """
-# As one JSON parameter: arrays and placeholders cost eight times as much. In one order, so that two who
-# settle the same commands wait for each other and not in a circle.
+# One JSON parameter: arrays and placeholders cost eight times as much. Sorted by id, so that two transactions
+# which store the same commands cannot deadlock.
 ADD_MANY = """
     INSERT INTO {schema}.inbox (command_id, name, fingerprint, body, received_at, outcome)
     SELECT id, name, decode(print, 'hex'), body::json, $1::timestamptz, outcome::json
@@ -86,46 +86,47 @@ FINISH = "UPDATE {schema}.inbox SET outcome = $1 WHERE command_id = $2"
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """Reads and writes one service's inbox, past SQLAlchemy: it is on the way of every command."""
+    """Reads and writes one service's inbox, without SQLAlchemy because every command goes through it."""
 
     schema: str
 
-    async def find(self, work: UnitOfWork, command: Command[Any], *, lock: bool = False) -> Stored | None:
-        """The row of a command that came in before.
+    async def find(self, work: UnitOfWork, command: Command[Any], *, lock: bool = False) -> InboxRow | None:
+        """Find the row of a command that was received before; None for a new one.
 
-        Raises Rejected `idempotency_conflict` when it came with other content.
+        Raises Rejected `idempotency_conflict` when it was received with other content.
         """
-        finding = self._sql(FIND_AND_LOCK if lock else FIND)
-        (found,) = await work.run(finding(command.command_id))
+        select = self._sql(FIND_AND_LOCK if lock else FIND)
+        (found,) = await work.run(select(command.command_id))
         if not found.rows:
             return None
         row = found.rows[0]
         if row[0] != fingerprint(command):
             raise idempotency_conflict(command.command_id)
-        return Stored(*row)
+        return InboxRow(*row)
 
     async def add(self, work: UnitOfWork, command: Command[Any], *, intent: BaseModel) -> bool:
-        """Write a command's row before its outcome; False when another handling of it has written one."""
-        adding = self._sql(ADD_UNLESS_KNOWN)
-        (added,) = await work.run(adding(*_row(work, command, intent, None)))
-        return added.changed == 1
+        """Insert a command's row before its outcome is known; False if another handling inserted it."""
+        insert = self._sql(ADD_UNLESS_KNOWN)
+        (inserted,) = await work.run(insert(*_insert_values(work, command, intent, None)))
+        return inserted.changed == 1
 
     def settle(self, work: UnitOfWork, command: Command[Any], outcome: Outcome) -> None:
-        """Store a new command with its outcome when the work ends; the command was looked for before.
+        """Store a new command with its outcome at the end of the transaction; `find` must have been called.
 
-        The end of the work raises ConcurrentDuplicate, which undoes it, when another handling was first.
+        If another handling was first, the end of the transaction raises ConcurrentDuplicate and rolls back.
         """
-        work.claims.append(self._sql(ADD)(*_row(work, command, None, outcome)))
+        work.claims.append(self._sql(ADD)(*_insert_values(work, command, None, outcome)))
 
-    async def find_many(self, work: UnitOfWork, command_ids: Sequence[str]) -> dict[str, Known]:
-        """Those of many commands that came in before, by their ids."""
+    async def find_many(self, work: UnitOfWork, command_ids: Sequence[str]) -> dict[str, KnownCommand]:
+        """Find the commands that were received before, by command id."""
         (found,) = await work.run(self._sql(FIND_MANY)(orjson.dumps(command_ids).decode()))
         return {
-            row[0]: Known(bytes(row[1]), None if row[2] is None else row[2].encode()) for row in found.rows
+            row[0]: KnownCommand(bytes(row[1]), None if row[2] is None else row[2].encode())
+            for row in found.rows
         }
 
-    def settle_many(self, work: UnitOfWork, decided: Sequence[Decided]) -> None:
-        """Store new commands with their outcomes when the work ends; the same as `settle` for several."""
+    def settle_many(self, work: UnitOfWork, decided: Sequence[DecidedCommand]) -> None:
+        """Store new commands with their outcomes at the end of the transaction, as `settle` does for one."""
         if not decided:
             return
         rows = [
@@ -133,7 +134,7 @@ class Inbox:
                 "id": one.command.command_id,
                 "name": one.command.name,
                 "print": one.fingerprint.hex(),
-                "body": _kept(one),
+                "body": _stored_body(one),
                 "outcome": one.outcome.decode(),
             }
             for one in decided
@@ -141,14 +142,14 @@ class Inbox:
         work.claims.append(self._sql(ADD_MANY)(work.now, orjson.dumps(rows).decode()))
 
     async def finish(self, work: UnitOfWork, command: Command[Any], outcome: Outcome) -> None:
-        """Write the outcome of a command whose row is there, locked by this work."""
+        """Write the outcome of a command whose row exists and is locked by this transaction."""
         await work.run(self._sql(FINISH)(outcome.model_dump_json(), command.command_id))
 
     def _sql(self, text: str) -> Statement:
         return in_schema(self.schema, text)
 
 
-def _row(
+def _insert_values(
     work: UnitOfWork, command: Command[Any], intent: BaseModel | None, outcome: Outcome | None
 ) -> tuple[Any, ...]:
     return (
@@ -162,7 +163,7 @@ def _row(
     )
 
 
-def _kept(decided: Decided) -> str:
+def _stored_body(decided: DecidedCommand) -> str:
     secrets = decided.command.secrets
     if secrets:
         return decided.command.model_dump_json(exclude=set(secrets))
@@ -170,44 +171,44 @@ def _kept(decided: Decided) -> str:
 
 
 def outcome_json(command_id: str, result: "BaseModel | bytes | Rejected") -> bytes:
-    """A final outcome as it is stored and sent; a result may have been written already."""
+    """Encode a final outcome as JSON; a result given as bytes is JSON already."""
     identity = orjson.dumps(command_id)
     if isinstance(result, Rejected):
         error = result.error.model_dump_json().encode()
         return b'{"command_id":%b,"status":"rejected","error":%b}' % (identity, error)
-    written = result if isinstance(result, bytes) else result.model_dump_json().encode()
-    return b'{"command_id":%b,"status":"succeeded","result":%b}' % (identity, written)
+    encoded = result if isinstance(result, bytes) else result.model_dump_json().encode()
+    return b'{"command_id":%b,"status":"succeeded","result":%b}' % (identity, encoded)
 
 
-def outcome_of(stored: Stored) -> Outcome:
-    """The outcome of a stored command; raises Unavailable while it has none."""
+def outcome_of(stored: InboxRow) -> Outcome:
+    """Return the outcome of a stored command; raises Unavailable while it has none."""
     if stored.outcome is None:
         raise Unavailable("the same command is being handled elsewhere")
     return Outcome.model_validate(stored.outcome)
 
 
 def succeeded(command: Command[Any], result: BaseModel) -> Outcome:
-    """The outcome of a command that took effect."""
-    # Not checked again: it was made by one of our models.
+    """Build the outcome of a command that took effect."""
+    # Not validated again: the result is one of our models.
     return Outcome.model_construct(
         command_id=command.command_id, status="succeeded", result=result.model_dump(mode="json")
     )
 
 
 def rejected(command_id: str | None, rejection: Rejected) -> Outcome:
-    """The outcome of a command or question that was refused."""
+    """Build the outcome of a command or question that was rejected."""
     return Outcome(command_id=command_id, status="rejected", error=rejection.error)
 
 
 def failed(command_id: str | None, message: str) -> Outcome:
-    """What a caller hears when we cannot tell; may be asked again with the same id."""
+    """Build the outcome `failed`: it is unknown what happened, and the caller may retry with the same id."""
     return Outcome(
         command_id=command_id, status="failed", error=ErrorBody(code="unavailable", message=message)
     )
 
 
 def idempotency_conflict(command_id: str) -> Rejected:
-    """The rejection of a command id that was used before with other content."""
+    """Build the rejection of a command id that was used before with other content."""
     return Rejected(
         "idempotency_conflict",
         "This command_id was used before with other content. Choose a new one for a new command.",
@@ -216,6 +217,6 @@ def idempotency_conflict(command_id: str) -> Rejected:
 
 
 def fingerprint(command: Command[Any]) -> bytes:
-    """Return 32 bytes that are equal only for the same command with the same content."""
-    content = {"name": command.name, "fields": command.model_dump(exclude=NOT_CONTENT)}
+    """Hash a command's name and content (32 bytes), without the fields in FINGERPRINT_EXCLUDES."""
+    content = {"name": command.name, "fields": command.model_dump(exclude=FINGERPRINT_EXCLUDES)}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()

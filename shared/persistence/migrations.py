@@ -1,7 +1,4 @@
-"""Alembic, once for all services: each has its own history in its own schema.
-
-Run by the owner of the database.
-"""
+"""Alembic for all services: each has its own history in its own schema, applied by the database's owner."""
 
 from pathlib import Path
 
@@ -16,12 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def service_names() -> list[str]:
-    """The services that have tables: those with migrations."""
+    """List the services that have tables, which are those with migrations."""
     return sorted(path.parts[-3] for path in (ROOT / "services").glob("*/migrations/env.py"))
 
 
 def migrate(engine: sa.Engine, service: str) -> None:
-    """Bring one service's schema up to date."""
+    """Upgrade one service's schema to its newest migration."""
     config = alembic_config(service)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -29,7 +26,7 @@ def migrate(engine: sa.Engine, service: str) -> None:
 
 
 def alembic_config(service: str) -> Config:
-    """Alembic's configuration for one service's `migrations` folder."""
+    """Build Alembic's configuration for one service's `migrations` folder."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "services" / service / "migrations"))
     config.set_main_option("version_locations", str(ROOT / "services" / service / "migrations" / "versions"))
@@ -38,7 +35,7 @@ def alembic_config(service: str) -> Config:
 
 
 def run(metadata: sa.MetaData) -> None:
-    """What a service's `migrations/env.py` does: run its history in its own schema."""
+    """Run a service's migrations in its own schema; called by its `migrations/env.py`."""
     connection = context.config.attributes["connection"]
     context.configure(
         connection=connection,
@@ -55,7 +52,7 @@ def run(metadata: sa.MetaData) -> None:
 
 
 def _is_declared(name: str | None, kind: str, metadata: sa.MetaData) -> bool:
-    """Whether something found in the database is to be compared with the rows' declarations."""
+    """Whether autogenerate compares an object found in the database with the declared tables."""
     if kind == "schema":
         return name == metadata.schema
     return kind != "table" or not is_partition(name, metadata)

@@ -1,4 +1,4 @@
-"""Writing the outbox: among the last statements of a work, on the way with its commit."""
+"""The INSERT that writes a transaction's messages to the outbox, sent together with the commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from psycopg.types.numeric import Int8
 
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.tuning import MESSAGE_MAX_BYTES
 from tallystick.message_size import message_size
 
 FEW_ROWS = 8
-"""Up to here each row's values are sent as they are; beyond, a list for each column, which costs more to
-begin with and a quarter for each row."""
+"""Up to this many rows each value is a parameter. Beyond it each column is an array parameter, which costs
+more to set up and a quarter as much for each row."""
 
 ADD = """
     INSERT INTO {schema}.outbox
@@ -36,7 +36,7 @@ COLUMNS = """unnest(
 
 @dataclass(slots=True)
 class OutboxMessage:
-    """A message that is published once the work is committed."""
+    """A message to publish once the transaction is committed."""
 
     stream: str
     subject: str
@@ -47,38 +47,40 @@ class OutboxMessage:
     entity_id: str | None = None
     version: int | None = None
     caused_by: str | None = None
-    """Where it is not what the whole work is caused by: one of several commands handled together."""
+    """The message's own cause, where several commands share the transaction; None means the transaction's."""
 
     def values(self) -> tuple[Any, ...]:
-        """What is stored of it, in the order of the columns in `ADD`."""
+        """Return the values to insert, in the order of the columns in `ADD`."""
         headers = orjson.dumps(self.headers).decode()
         version = None if self.version is None else Int8(self.version)
         about = (self.entity, self.entity_id, version, self.caused_by)
         return (self.message_id, self.stream, self.subject, headers, self.payload, *about)
 
 
-def adding(schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime) -> Bound:
-    """The statement that writes messages, in their order.
+def insert_statement(
+    schema: str, messages: Sequence[OutboxMessage], caused_by: str, occurred_at: datetime
+) -> BoundStatement:
+    """Build the statement that inserts messages in their order.
 
-    Raises Rejected where one is larger than a message may be: in a group each is then tried by itself.
+    Raises Rejected `invalid_message` for a message that is too large; a group is then retried one by one.
     """
     if any(message_size(message.payload, message.headers) > MESSAGE_MAX_BYTES for message in messages):
-        told = f"What this changes cannot be told in one event of {MESSAGE_MAX_BYTES} bytes."
-        raise Rejected("invalid_message", f"{told} Ask for less at a time.")
+        problem = f"What this changes cannot be problem in one event of {MESSAGE_MAX_BYTES} bytes."
+        raise Rejected("invalid_message", f"{problem} Ask for less at a time.")
     rows = [message.values() for message in messages]
     if len(rows) <= FEW_ROWS:
-        return _add_few(schema, len(rows))(caused_by, occurred_at, *chain.from_iterable(rows))
+        return _insert_few(schema, len(rows))(caused_by, occurred_at, *chain.from_iterable(rows))
     columns = [list(column) for column in zip(*rows, strict=True)]
-    return _add_many(schema)(caused_by, occurred_at, *columns)
+    return _insert_many(schema)(caused_by, occurred_at, *columns)
 
 
 @cache
-def _add_few(schema: str, rows: int) -> Statement:
+def _insert_few(schema: str, rows: int) -> Statement:
     places = count(3)
     values = ", ".join(f"({', '.join(f'${next(places)}::{kind}' for kind in TYPES)})" for _ in range(rows))
     return Statement(ADD.format(schema=schema, rows=f"(VALUES {values})"))
 
 
 @cache
-def _add_many(schema: str) -> Statement:
+def _insert_many(schema: str) -> Statement:
     return Statement(ADD.format(schema=schema, rows=COLUMNS))

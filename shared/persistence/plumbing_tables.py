@@ -1,4 +1,4 @@
-"""The tables that every service has in its own schema: inbox, outbox and the relay's position."""
+"""The tables that every service has in its own schema: inbox, outbox and relay position."""
 
 from datetime import datetime
 from typing import Any
@@ -22,10 +22,10 @@ from sqlalchemy.types import UserDefinedType
 
 from shared.persistence.partitions import (
     CARRIED_ROWS,
-    Kept,
+    RetentionPolicy,
     generation_column,
-    kept_in_partitions,
     open_on_creation,
+    partitioned_by_generation,
     partitions_table,
 )
 from shared.tuning import INBOX_KEPT_DAYS, OUTBOX_KEPT_DAYS
@@ -50,7 +50,7 @@ class Xid8(UserDefinedType[int]):
 
 
 class Snapshot(UserDefinedType[str]):
-    """Postgres' snapshot: which transactions were finished at a moment."""
+    """Postgres' snapshot: which transactions were finished at one moment."""
 
     cache_ok = True
 
@@ -59,7 +59,7 @@ class Snapshot(UserDefinedType[str]):
         return "pg_snapshot"
 
 
-# So that reflection, with which Alembic compares, knows them too.
+# For reflection, which Alembic uses to compare the schema.
 ischema_names["xid8"] = Xid8
 ischema_names["pg_snapshot"] = Snapshot
 
@@ -71,12 +71,12 @@ TYPES: dict[Any, Any] = {
     int: BigInteger,
     bytes: LargeBinary,
 }
-"""How Python's types are kept in Postgres; the `type_annotation_map` of every service's rows."""
+"""Column types for Python types: the `type_annotation_map` of every service's row classes."""
 
 
-INBOX_KEPT = Kept(
+INBOX_RETENTION = RetentionPolicy(
     INBOX_KEPT_DAYS,
-    # A command that is not finished may have moved money.
+    # An external command without an outcome may have moved money.
     may_go="SELECT NOT EXISTS (SELECT FROM {partition} WHERE outcome IS NULL)",
 )
 
@@ -84,21 +84,21 @@ _IS_NEWEST = """NOT EXISTS (
     SELECT FROM {schema}.outbox AS newer
     WHERE newer.subject = old.subject AND starts_with(newer.stream, 'KV_') AND newer.id > old.id)"""
 
-OUTBOX_KEPT = Kept(
+OUTBOX_RETENTION = RetentionPolicy(
     OUTBOX_KEPT_DAYS,
     may_go="""
         SELECT NOT EXISTS (
             SELECT FROM {partition} AS outbox, {schema}.relay_position AS position
             WHERE outbox.xid >= pg_snapshot_xmin(position.published)
               AND NOT pg_visible_in_snapshot(outbox.xid, position.published))""",
-    # A bucket's keys live longer than that, and a lost bucket is made anew from the outbox.
+    # Keys of buckets live longer than the outbox's rows, and a lost bucket is rebuilt from the outbox.
     outliving=f"""
         SELECT array_agg(id) FROM (
             SELECT DISTINCT ON (subject) id FROM {{partition}} AS old
             WHERE starts_with(stream, 'KV_') AND NOT headers ? 'KV-Operation' AND {_IS_NEWEST}
             ORDER BY subject, id DESC LIMIT {CARRIED_ROWS}) AS newest""",  # noqa: S608 - our own names
-    # Looked at again while writers are locked out: no newer value of a key can be under way by then, so that
-    # an old one never overwrites it.
+    # `newest` is checked again while writers are locked out: then no newer value of a key can be in a running
+    # transaction, so an old value never overwrites a newer one.
     carry=f"""
         INSERT INTO {{schema}}.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
         SELECT message_id, stream, subject, headers, payload, caused_by, occurred_at
@@ -107,14 +107,14 @@ OUTBOX_KEPT = Kept(
 
 
 def service_metadata(schema: str) -> MetaData:
-    """The metadata of one service's tables, all in `schema`, with the plumbing's tables among them."""
+    """Create the metadata of one service's tables in `schema`, with the plumbing's tables declared."""
     metadata = MetaData(schema=schema, naming_convention=NAMING)
     add_plumbing(metadata)
     return metadata
 
 
 def add_plumbing(metadata: MetaData) -> None:
-    """Declare inbox, outbox and the relay's position in `metadata`."""
+    """Declare inbox, outbox and relay position in `metadata`."""
     partitions_table(metadata)
     open_on_creation(metadata)
     Table(
@@ -127,11 +127,11 @@ def add_plumbing(metadata: MetaData) -> None:
         Column("body", JSON, nullable=False),
         Column("received_at", DateTime(timezone=True), nullable=False),
         Column("intent", JSON),
-        # As JSON text, not JSONB: an outcome asked for again is the same to the byte.
+        # JSON, not JSONB: a repeated command gets the same outcome byte for byte.
         Column("outcome", JSON),
         Index("ix_inbox_unfinished", "received_at", postgresql_where=text("outcome IS NULL")),
         comment="Every command, what it asked for and what became of it; the key of idempotency.",
-        **kept_in_partitions(INBOX_KEPT),
+        **partitioned_by_generation(INBOX_RETENTION),
     )
     Table(
         "outbox",
@@ -162,7 +162,7 @@ def add_plumbing(metadata: MetaData) -> None:
         ),
         Index("ix_outbox_bucket", "subject", "id", postgresql_where=text("starts_with(stream, 'KV_')")),
         comment="Every message this service has published or is about to; append-only, the audit trail.",
-        **kept_in_partitions(OUTBOX_KEPT),
+        **partitioned_by_generation(OUTBOX_RETENTION),
     )
     Table(
         "relay_position",

@@ -1,8 +1,8 @@
-"""Statements sent together and answered together: one journey to Postgres for several, each prepared once.
+"""Pipelined SQL: several statements in one round trip to Postgres, each prepared once for a connection.
 
-A worker that has one caller waiting spends more on asking Postgres than Postgres spends on answering. This is
-psycopg's own connection, waiting and conversions, without a cursor for each statement and a journey for each
-cursor.
+With one caller waiting, a worker spends more time on sending a statement than Postgres spends on running it.
+This uses psycopg's connection, waiting and type conversions, without a cursor and a round trip for each
+statement.
 """
 
 import hashlib
@@ -22,46 +22,47 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import WAIT_R, WAIT_RW
 
 Driver = psycopg.AsyncConnection[tuple[Any, ...]]
-"""A connection below SQLAlchemy."""
+"""A psycopg connection, below SQLAlchemy."""
 
 _prepared: "WeakKeyDictionary[Driver, set[bytes]]" = WeakKeyDictionary()
-"""The names of the statements that each connection has prepared; unknown of one that is not in here."""
+"""The names of the statements that each connection has prepared. A connection that is missing here has to be
+asked first."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL with Postgres' own placeholders, `$1` and on; called with their values it can be sent."""
+    """SQL with Postgres' own placeholders, `$1`, `$2`, …; call it with values to bind them."""
 
     text: str
 
     @cached_property
     def name(self) -> bytes:
-        """Under which it is prepared: the same text, the same name."""
+        """The name of the prepared statement, derived from its text."""
         return b"tallystick_" + hashlib.sha256(self.text.encode()).hexdigest()[:32].encode()
 
-    def __call__(self, *values: Any) -> "Bound":
-        """With its values: strings, whole numbers, moments, bytes, None, and lists of strings or bytes."""
-        return Bound(self, values)
+    def __call__(self, *values: Any) -> "BoundStatement":
+        """Bind values: str, int, datetime, bytes, None, and lists of str or bytes."""
+        return BoundStatement(self, values)
 
 
-class Bound(NamedTuple):
+class BoundStatement(NamedTuple):
     """A statement and its values."""
 
     statement: Statement
     values: tuple[Any, ...]
 
 
-class Answered(NamedTuple):
-    """What became of a statement."""
+class StatementResult(NamedTuple):
+    """The result of one statement."""
 
     rows: list[tuple[Any, ...]]
     changed: int
-    """How many rows it changed, or read."""
+    """How many rows it changed or returned."""
 
 
 @cache
 def in_schema(schema: str, text: str) -> Statement:
-    """A statement in which `{schema}` stands for one service's schema."""
+    """Return a statement with `{schema}` replaced by a service's schema."""
     return Statement(text.format(schema=schema))
 
 
@@ -71,48 +72,48 @@ ROLLBACK = Statement("ROLLBACK")()
 STILL_PREPARED = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'tallystick%'"
 
 
-async def send(driver: Driver, *bound: Bound) -> list[Answered]:
-    """Run statements in their order, in the connection's transaction; begins one where there has to be one.
+async def send(driver: Driver, *bound: BoundStatement) -> list[StatementResult]:
+    """Run statements in their order in the connection's transaction, which is begun if there is none.
 
-    Raises the error of the first that fails, as psycopg would; those after it are not run.
+    Raises the error of the first statement that fails, as psycopg would; later ones are not run.
     """
     if driver not in _prepared:
-        await _look_what_is_prepared(driver)
+        await _load_prepared(driver)
     async with driver.lock:
         begins = driver.pgconn.transaction_status == TransactionStatus.IDLE and not driver.autocommit
         try:
             results = await driver.wait(_exchange(driver, [BEGIN, *bound] if begins else bound))
         finally:
             if driver.pgconn.pipeline_status != PipelineStatus.OFF:
-                driver.pgconn.finish()  # nobody can tell what else would come
-    return [_answered(driver, result) for result in (results[1:] if begins else results)]
+                driver.pgconn.finish()  # results of the broken pipeline may still arrive
+    return [_statement_result(driver, result) for result in (results[1:] if begins else results)]
 
 
 async def roll_back(driver: Driver) -> None:
-    """Undo the connection's transaction, if there is one."""
+    """Roll back the connection's transaction, if there is one."""
     if driver.pgconn.transaction_status != TransactionStatus.IDLE:
         await send(driver, ROLLBACK)
 
 
-def psycopg_rolls_back(driver: Driver) -> None:
-    """Say that psycopg's own `rollback` is used: it may have the server forget all that is prepared."""
+def forget_prepared(driver: Driver) -> None:
+    """Forget a connection's prepared statements, because psycopg's own `rollback` may deallocate them."""
     _prepared.pop(driver, None)
 
 
-async def _look_what_is_prepared(driver: Driver) -> None:
+async def _load_prepared(driver: Driver) -> None:
     cursor = await driver.execute(STILL_PREPARED, prepare=False)
     _prepared[driver] = {row[0].encode() for row in await cursor.fetchall()}
 
 
-def _exchange(driver: Driver, bound: Sequence[Bound]) -> PQGen[list[PGresult]]:
-    """Send everything, then read everything; a generator of the kind that psycopg waits for."""
+def _exchange(driver: Driver, bound: Sequence[BoundStatement]) -> PQGen[list[PGresult]]:
+    """Send all statements, then read all results; a generator for psycopg's `wait`."""
     connection, known = driver.pgconn, _prepared[driver]
-    # Before anything is sent: what cannot be written must not leave half a message behind.
-    written = [[_written(driver, value) for value in values] for _, values in bound]
+    # Encoded before anything is sent: a value that cannot be encoded must not leave half a message behind.
+    encoded = [[_encoded(driver, value) for value in values] for _, values in bound]
     results_of: list[bytes | None] = []
-    """What the results are of, as they come: a preparation under this name, or a statement."""
+    """For each result in order: the name of a statement that was prepared, or None for one that was run."""
     connection.enter_pipeline_mode()
-    for (statement, _), parameters in zip(bound, written, strict=True):
+    for (statement, _), parameters in zip(bound, encoded, strict=True):
         if statement.name not in known and statement.name not in results_of:
             connection.send_prepare(statement.name, statement.text.encode())
             results_of.append(statement.name)
@@ -134,7 +135,7 @@ def _exchange(driver: Driver, bound: Sequence[Bound]) -> PQGen[list[PGresult]]:
 
 
 def _results(connection: PGconn) -> PQGen[list[PGresult]]:
-    """What comes back, up to the end of the pipeline; after an error, one for each that was not run."""
+    """Read results up to the end of the pipeline; after an error there is one for each statement not run."""
     results: list[PGresult] = []
     while True:
         while connection.is_busy():
@@ -148,21 +149,21 @@ def _results(connection: PGconn) -> PQGen[list[PGresult]]:
         results.append(result)
 
 
-def _written(driver: Driver, value: Any) -> tuple[Any, Format]:
-    """A value as Postgres reads it; as text it takes any type that the statement says."""
+def _encoded(driver: Driver, value: Any) -> tuple[Any, Format]:
+    """Encode a value for Postgres; as text it takes the type that the statement gives it."""
     if isinstance(value, list):
         dumping = Transformer(driver)
-        (written,) = dumping.dump_sequence([value], [PyFormat.BINARY])
-        return written, dumping.formats[0] if dumping.formats else Format.TEXT
+        (encoded,) = dumping.dump_sequence([value], [PyFormat.BINARY])
+        return encoded, dumping.formats[0] if dumping.formats else Format.TEXT
     if value is None or isinstance(value, bytes):
         return value, Format.BINARY
     return (value.isoformat() if isinstance(value, datetime) else str(value)).encode(), Format.TEXT
 
 
-def _answered(driver: Driver, result: PGresult) -> Answered:
+def _statement_result(driver: Driver, result: PGresult) -> StatementResult:
     rows: list[tuple[Any, ...]] = []
     if result.status == ExecStatus.TUPLES_OK and result.ntuples:
         loading = Transformer(driver)
         loading.set_pgresult(result)
         rows = loading.load_rows(0, result.ntuples, tuple)
-    return Answered(rows, result.command_tuples or 0)
+    return StatementResult(rows, result.command_tuples or 0)

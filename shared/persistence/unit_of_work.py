@@ -1,7 +1,7 @@
-"""One transaction and all that is written in it: rows, and the messages that tell of them.
+"""The unit of work: one transaction with the rows it changes and the messages it emits.
 
-Handlers change rows through `session` and speak through `tell`, `put` and `send`. They never commit: the
-boundary that opened the work does, and only then does anybody hear of it.
+Handlers change rows through `session` and `run`, and emit messages with `emit`, `put` and `send`. They never
+commit: the code that opened the transaction does, and messages are published only after that.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ from shared.ids import new_id
 from shared.observability.tracing import outgoing_headers
 from shared.persistence import outbox
 from shared.persistence.outbox import OutboxMessage
-from shared.persistence.sql_pipeline import COMMIT, Answered, Bound, Driver, roll_back, send
+from shared.persistence.sql_pipeline import COMMIT, BoundStatement, Driver, StatementResult, roll_back, send
 from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
     CATALOG_TOKEN,
@@ -31,16 +31,16 @@ from tallystick.subjects import (
 )
 
 CLAIMED_IN = "inbox"
-"""How the names of the tables begin in which claims add rows."""
+"""The prefix of the names of the tables into which claims insert: the inbox and its partitions."""
 Traces = dict[str, dict[str, str]]
 KV_DELETE_HEADERS = {"KV-Operation": "DEL"}
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """A connection out of the pool, for one transaction.
+class PooledConnection:
+    """A connection from the pool, checked out for one transaction.
 
-    SQLAlchemy's own object for it is only made where a session is wanted: it takes as long as a statement.
+    SQLAlchemy's `Connection` is created only with a session, because that takes as long as a statement.
     """
 
     engine: AsyncEngine
@@ -48,11 +48,11 @@ class Connected:
 
     @property
     def driver(self) -> Driver:
-        """The connection below SQLAlchemy."""
+        """The psycopg connection below SQLAlchemy."""
         return cast(Driver, self.pooled.driver_connection)
 
     def session(self) -> AsyncSession:
-        """A session of SQLAlchemy's on it."""
+        """Create a SQLAlchemy session on this connection."""
         connection = sa.Connection(self.engine.sync_engine, self.pooled)
         return AsyncSession(AsyncConnection(self.engine, connection), expire_on_commit=False)
 
@@ -61,69 +61,70 @@ class Connected:
 class UnitOfWork:
     """A transaction in progress."""
 
-    connected: Connected
+    connection: PooledConnection
     driver: Driver
-    """The connection below SQLAlchemy, in the same transaction."""
+    """The psycopg connection below SQLAlchemy, in the same transaction."""
     now: datetime
-    """When the message behind the work came in; aware UTC. Nothing in a handler reads the clock."""
+    """When the message came in, in UTC; handlers use it instead of the clock."""
     caused_by: str
-    """The command id, Stripe event id or tick behind the work."""
+    """The command id, Stripe event id or tick that caused the transaction."""
     subjects: Subjects
     outbox: list[OutboxMessage] = field(default_factory=list)
-    last: list[Bound] = field(default_factory=list)
-    """Statements that nothing else waits for: sent at the end, with the outbox and the commit."""
-    claims: list[Bound] = field(default_factory=list)
-    """Sent after those: they add rows that must be new for any of this to count."""
-    ahead: list[Bound] = field(default_factory=list)
-    """Statements that are sure to be run together: sent along with whatever is run before them."""
+    deferred: list[BoundStatement] = field(default_factory=list)
+    """Statements whose results are not needed: sent at the end, with the outbox and the commit."""
+    claims: list[BoundStatement] = field(default_factory=list)
+    """Inserts into the inbox, sent after the deferred statements: if such a row exists already, the
+    transaction is rolled back."""
+    prefetched: list[BoundStatement] = field(default_factory=list)
+    """Statements that will be run together later: sent in the same round trip as the first `run`."""
     traces: Traces = field(default_factory=dict)
-    """Of several causes handled together, the headers of each one's trace, where it has another than most."""
-    _read_ahead: list[Answered] | None = None
-    """What came of those, once they are sent."""
+    """The trace headers of each cause, where commands of several traces share the transaction."""
+    _prefetched_results: list[StatementResult] | None = None
+    """The results of the prefetched statements, once they are sent."""
     _trace: dict[str, str] | None = None
-    """The headers of the trace that all of it belongs to, once asked for."""
+    """The headers of the current trace; cached at the first use."""
     _session: AsyncSession | None = None
 
     @property
     def session(self) -> AsyncSession:
-        """SQLAlchemy's session in this transaction; made when a handler first wants it."""
+        """SQLAlchemy's session in this transaction, created at the first use."""
         if self._session is None:
-            self._session = self.connected.session()
+            self._session = self.connection.session()
         return self._session
 
-    async def run(self, *statements: Bound) -> list[Answered]:
-        """Run statements in one journey to Postgres: a fraction of what a session's take, and no objects."""
-        if not self.ahead:
+    async def run(self, *statements: BoundStatement) -> list[StatementResult]:
+        """Run statements in one round trip to Postgres; faster than the session, and returns plain rows."""
+        if not self.prefetched:
             return await send(self.driver, *statements)
-        if self._read_ahead is None:
-            answers = await send(self.driver, *statements, *self.ahead)
-            self._read_ahead = answers[len(statements) :]
+        if self._prefetched_results is None:
+            answers = await send(self.driver, *statements, *self.prefetched)
+            self._prefetched_results = answers[len(statements) :]
             return answers[: len(statements)]
-        if list(statements) != self.ahead:
+        if list(statements) != self.prefetched:
             return await send(self.driver, *statements)
-        answers = self._read_ahead
-        self.forget_ahead()
+        answers = self._prefetched_results
+        self.forget_prefetched()
         return answers
 
-    def forget_ahead(self) -> None:
-        """Have what was sent ahead run anew, should it be run after all."""
-        self.ahead, self._read_ahead = [], None
+    def forget_prefetched(self) -> None:
+        """Discard the prefetched results, so that these statements are run anew."""
+        self.prefetched, self._prefetched_results = [], None
 
     async def flush(self) -> None:
-        """Write what the session holds and has not written yet."""
+        """Flush the session, if there is one with pending changes."""
         session = self._session
         if session is not None and (session.new or session.dirty or session.deleted):
             await session.flush()
 
     async def undo(self) -> None:
-        """Undo everything done so far; the work goes on in a new transaction."""
+        """Roll back everything so far; later statements run in a new transaction."""
         if self._session is not None:
             self._session.expunge_all()
         await roll_back(self.driver)
         self.outbox.clear()
-        self.last.clear()
+        self.deferred.clear()
         self.claims.clear()
-        self.forget_ahead()
+        self.forget_prefetched()
 
     def emit(
         self,
@@ -137,7 +138,7 @@ class UnitOfWork:
     ) -> str:
         """Put an event on the change feed; `snapshot` is the entity under its own name.
 
-        `caused_by` names one of several commands that are handled together. Returns the event's id.
+        `caused_by` is set where several commands share the transaction. Returns the event's id.
         """
         if name not in event.names:
             raise ValueError(f"{event.__name__} has no event {name!r}")
@@ -174,17 +175,17 @@ class UnitOfWork:
         return event_id
 
     def put(self, bucket: str, key: str, value: BaseModel | bytes) -> None:
-        """Set a key of a JetStream bucket once this work is committed."""
+        """Set a key of a JetStream bucket once this transaction is committed."""
         payload = value if isinstance(value, bytes) else value.model_dump_json().encode()
         self._add(stream=f"KV_{bucket}", subject=kv_subject(bucket, key), payload=payload, headers={})
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete a key of a JetStream bucket once this work is committed."""
+        """Delete a key of a JetStream bucket once this transaction is committed."""
         headers = dict(KV_DELETE_HEADERS)
         self._add(stream=f"KV_{bucket}", subject=kv_subject(bucket, key), payload=b"", headers=headers)
 
     def send(self, command: Command[Any]) -> None:
-        """Queue a command for another service once this work is committed."""
+        """Send a command to another service's queue once this transaction is committed."""
         self._add(
             stream=COMMANDS_STREAM,
             subject=self.subjects.command(command.service, command.name),
@@ -201,7 +202,7 @@ class UnitOfWork:
         message_id: str = "",
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Publish anything else to a stream once this work is committed."""
+        """Publish any other message to a stream once this transaction is committed."""
         self._add(
             stream=stream,
             subject=subject,
@@ -211,7 +212,7 @@ class UnitOfWork:
         )
 
     def trace(self, cause: str | None = None) -> dict[str, str]:
-        """The headers of the trace that a message belongs to: its cause's, where that has one of its own."""
+        """Return the trace headers for a message: those of its cause, else those of the current trace."""
         if cause in self.traces:
             return self.traces[cause]
         if self._trace is None:
@@ -225,7 +226,7 @@ class UnitOfWork:
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """Opens transactions for one service; its outbox rows are written last, in the order they were added."""
+    """Opens transactions for one service; outbox rows are written last, in the order they were added."""
 
     engine: AsyncEngine
     schema: str
@@ -234,21 +235,23 @@ class Transactions:
 
     @asynccontextmanager
     async def begin(self, *, caused_by: str, now: datetime) -> AsyncIterator[UnitOfWork]:
-        """One transaction: committed when the block is left, rolled back when it raises."""
-        async with self._connected() as connected:
-            driver = connected.driver
-            work = UnitOfWork(connected, driver, now=now, caused_by=caused_by, subjects=self.subjects)
+        """Open a transaction that is committed at the end of the block and rolled back if it raises."""
+        async with self._checked_out() as connection:
+            driver = connection.driver
+            work = UnitOfWork(connection, driver, now=now, caused_by=caused_by, subjects=self.subjects)
             yield work
             await work.flush()
-            await self._end(work)
+            await self._commit(work)
         if work.outbox:
             self.wake_relay()
 
-    async def _end(self, work: UnitOfWork) -> None:
-        # The outbox after all changes: by then every row lock is held, so its ids follow their order.
-        told = [outbox.adding(self.schema, work.outbox, work.caused_by, work.now)] if work.outbox else []
+    async def _commit(self, work: UnitOfWork) -> None:
+        # The outbox comes after all changes: every row lock is held by then, so its ids follow their order.
+        statements = list(work.deferred)
+        if work.outbox:
+            statements.append(outbox.insert_statement(self.schema, work.outbox, work.caused_by, work.now))
         try:
-            await work.run(*work.last, *told, *work.claims, COMMIT)
+            await work.run(*statements, *work.claims, COMMIT)
         except UniqueViolation as error:
             if work.claims and (error.diag.table_name or "").startswith(CLAIMED_IN):
                 raise ConcurrentDuplicate from error
@@ -256,36 +259,36 @@ class Transactions:
 
     @asynccontextmanager
     async def read(self, *, asked: str, now: datetime) -> AsyncIterator[UnitOfWork]:
-        """For questions: each statement sees what is committed when it runs, and nothing is written."""
-        async with self._connected() as connected:
-            driver = connected.driver
+        """Open a unit of work for a question: autocommit, without messages."""
+        async with self._checked_out() as connection:
+            driver = connection.driver
             await driver.set_autocommit(True)
             try:
-                yield UnitOfWork(connected, driver, now=now, caused_by=asked, subjects=self.subjects)
+                yield UnitOfWork(connection, driver, now=now, caused_by=asked, subjects=self.subjects)
             finally:
                 if not driver.closed:
                     await driver.set_autocommit(False)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connected]:
-        connected = Connected(self.engine, await self.engine.raw_connection())
-        driver = connected.driver
+    async def _checked_out(self) -> AsyncIterator[PooledConnection]:
+        connection = PooledConnection(self.engine, await self.engine.raw_connection())
+        driver = connection.driver
         try:
-            yield connected
+            yield connection
         except BaseException:
             if driver.closed:
-                # What else lies in the pool is as dead as this connection.
-                connected.pooled.invalidate()
+                # The other pooled connections are most likely dead too.
+                connection.pooled.invalidate()
                 await self.engine.dispose()
             else:
                 await roll_back(driver)
             raise
         finally:
-            connected.pooled.close()
+            connection.pooled.close()
 
 
 def _identity(event: type[Event], snapshot: BaseModel) -> str:
-    """The same as `entity_id` says of the snapshot's JSON."""
+    """Return what `entity_id` returns for the snapshot's JSON."""
     parts = (getattr(snapshot, name) for name in event.identity)
     return ".".join(part.token if isinstance(part, Customer) else part for part in parts)
 

@@ -1,4 +1,4 @@
-"""Health endpoints that tell the truth: ready means that work arriving now would be done."""
+"""Health endpoints: a worker is ready when it can handle the messages that arrive."""
 
 import asyncio
 import hmac
@@ -12,19 +12,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from shared.messaging.jetstream_consumers import Durable, JetStreamConsumers
-from shared.messaging.relay import Relay, waits_seconds
+from shared.messaging.relay import Relay, outbox_lag_seconds
 from shared.messaging.request_server import RequestServer
 from shared.observability.metrics import CONSUMER_LAG, OUTBOX_LAG
 from shared.settings import CommonSettings
 from shared.tuning import READY_CHECK_TIMEOUT_SECONDS
 
 FindProblems = Callable[[], Awaitable[dict[str, str]]]
-"""Tells everything that keeps a worker from working, by what it concerns."""
+"""Returns the problems that keep a worker from working, by component."""
 
 
 @dataclass(slots=True)
 class Health:
-    """What one worker needs in order to work."""
+    """Checks everything that one worker needs."""
 
     service: str
     engine: AsyncEngine
@@ -34,7 +34,7 @@ class Health:
     started: bool = False
 
     async def problems(self) -> dict[str, str]:
-        """Everything that keeps the worker from working, by what it concerns; empty when it is ready."""
+        """Find the problems that keep the worker from working, by component; empty when it is ready."""
         checks = {"database": self._check_database(), "nats": self._check_nats()}
         checks |= {
             f"consumer {durable.name}": self._check_durable(durable) for durable in self.consumers.durables
@@ -48,13 +48,13 @@ class Health:
         return problems
 
     async def _check_database(self) -> str | None:
-        # Asked of the tables: a relay that cannot lead, or waits for NATS, has nothing to say of them.
+        # The lag is read from the tables, because a relay that has no lock or no NATS does not know it.
         async with self.engine.connect() as connection:
-            OUTBOX_LAG.labels(self.service).set(await waits_seconds(connection, self.relay.schema))
+            OUTBOX_LAG.labels(self.service).set(await outbox_lag_seconds(connection, self.relay.schema))
         return None
 
     async def _check_nats(self) -> str | None:
-        if self.started and not self.requests.is_heard:
+        if self.started and not self.requests.is_connected:
             return "brings no requests"
         if self.started and not self.requests.answers.is_connected:
             return "takes no answers"
@@ -64,7 +64,7 @@ class Health:
     async def _check_durable(self, durable: Durable) -> str | None:
         if not self.started:
             return None
-        # Asked of the server each time: a deleted consumer is silence to whoever pulls from it.
+        # The server is asked each time, because a pull does not report that its consumer was deleted.
         stream = self.consumers.broker.config.connection_state.stream
         info = await stream.consumer_info(durable.stream, durable.name)
         pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
@@ -75,10 +75,10 @@ class Health:
 def health_routes(
     find_problems: FindProblems, settings: CommonSettings, *, is_public: bool = False
 ) -> list[BaseRoute]:
-    """`/live` (the process runs), `/ready` (nothing keeps it from its work) and `/metrics`.
+    """Build the routes `/live` (the process runs), `/ready` (it can work) and `/metrics`.
 
-    Metrics are for those who know METRICS_TOKEN, where one is set; without one, for whoever reaches the port,
-    unless it `is_public`.
+    `/metrics` requires METRICS_TOKEN if one is set. Without a token it is open, unless the port `is_public`:
+    then there is no such route.
     """
     token = settings.metrics_token
 
@@ -93,7 +93,7 @@ def health_routes(
     async def metrics(request: HttpRequest) -> Response:
         if token is not None and not _is_bearer(request, token.get_secret_value()):
             return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
-        await find_problems()  # also measures how far consumers and outbox are behind
+        await find_problems()  # also updates the lag of consumers and outbox
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     routes: list[BaseRoute] = [Route("/live", live), Route("/ready", ready)]
@@ -110,5 +110,5 @@ def _is_bearer(request: HttpRequest, token: str) -> bool:
 async def _within_timeout(check: Awaitable[str | None]) -> str | None:
     try:
         return await asyncio.wait_for(check, READY_CHECK_TIMEOUT_SECONDS)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the problem
+    except Exception as error:  # noqa: BLE001 - any error is the problem to report
         return str(error) or type(error).__name__

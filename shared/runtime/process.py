@@ -1,4 +1,4 @@
-"""A worker's process: logs, traces, the garbage collector and one HTTP server, the same for all of them."""
+"""The process of a worker: logs, traces, garbage collector and HTTP server, the same for all workers."""
 
 import gc
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from shared.tuning import GC_ALLOCATIONS, GRACEFUL_STOP_SECONDS
 
 
 def serve(name: str, settings: CommonSettings, make_application: Callable[[], ASGIApp]) -> None:
-    """Run an ASGI application as the worker of that name until it is told to stop."""
+    """Run an ASGI application as the worker `name` until it is signalled to stop."""
     gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
     set_up_logs(name, style=settings.log_format, level=settings.log_level)
     set_up_tracing(name, settings.otel_exporter_otlp_endpoint)

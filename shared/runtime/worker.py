@@ -1,7 +1,4 @@
-"""A worker process: one service's handlers, its relay and its sweep.
-
-Behind one small HTTP server for health and metrics.
-"""
+"""A worker: one service's handlers, its relay and its sweep, with an HTTP server for health and metrics."""
 
 import asyncio
 import contextlib
@@ -10,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,7 +16,7 @@ from starlette.routing import BaseRoute
 
 from shared.clock import utc_now
 from shared.messaging.answers import Answers
-from shared.messaging.dead_letters import bury_in
+from shared.messaging.dead_letters import dead_letter_store
 from shared.messaging.jetstream_consumers import JetStreamConsumers
 from shared.messaging.nats_connection import as_user, connect, inbox_prefix, make_broker
 from shared.messaging.redelivery import Delivery
@@ -29,7 +26,7 @@ from shared.messaging.service import Service
 from shared.messaging.service_runtime import Runtime
 from shared.observability.metrics import UNFINISHED
 from shared.persistence.database import make_engine
-from shared.persistence.partitions import tend_partitions
+from shared.persistence.partitions import maintain_partitions
 from shared.runtime.health import Health, health_routes
 from shared.runtime.process import serve
 from shared.settings import Settings
@@ -37,7 +34,7 @@ from shared.tuning import (
     EXTERNAL_SWEEP_BATCH,
     EXTERNAL_SWEEP_SECONDS,
     EXTERNAL_UNFINISHED_AFTER_SECONDS,
-    PARTITIONS_TENDED_SECONDS,
+    PARTITION_MAINTENANCE_SECONDS,
     START_RETRY_SECONDS,
 )
 from tallystick.subjects import Subjects
@@ -45,15 +42,18 @@ from tallystick.tasks import end
 
 log = structlog.get_logger()
 
+OwnSettings = TypeVar("OwnSettings", bound=Settings)
+"""A service's settings: `shared.settings.Settings`, or its own class that extends it."""
+
 
 @dataclass(slots=True)
-class Worker:
-    """One service at work."""
+class Worker(Generic[OwnSettings]):
+    """One service's handlers, consumers, relay and periodic tasks."""
 
     service: Service
-    settings: Settings
-    provide: Callable[[Settings], list[Any]]
-    routes: Callable[[Runtime, Settings], list[BaseRoute]]
+    settings: OwnSettings
+    provide: Callable[[OwnSettings], list[Any]]
+    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]]
     engine: AsyncEngine = field(init=False)
     health: Health = field(init=False)
     relay: Relay = field(init=False)
@@ -81,7 +81,7 @@ class Worker:
             self.engine,
             subjects=subjects,
             provided=self.provide(self.settings),
-            wake_relay=self.relay.wake,
+            wake_relay=self.relay.work_available.set,
         )
         self.answers = Answers()
         self.requests = RequestServer(self.runtime, subjects, self.answers)
@@ -89,19 +89,19 @@ class Worker:
         self.health = Health(name, self.engine, self.consumers, self.relay, self.requests)
 
     def _consumers(self) -> JetStreamConsumers:
-        """The service's consumers on a connection of their own, not started yet."""
+        """Create the service's consumers on a connection of their own, not started yet."""
         name = self.service.name
         nats_url = self.settings.nats_url.get_secret_value()
         broker = make_broker(nats_url, name, self._on_closed)
-        delivery = Delivery(name, bury_in(broker, self.requests.subjects, name))
+        delivery = Delivery(name, dead_letter_store(broker, self.requests.subjects, name))
         consumers = JetStreamConsumers(broker, self.runtime, delivery, inbox_prefix(nats_url), self.answers)
         consumers.subscribe()
         return consumers
 
     def application(self) -> Starlette:
-        """The worker as an ASGI application; its lifespan is the worker's life."""
+        """Build the ASGI application whose lifespan runs the worker."""
         own = self.routes(self.runtime, self.settings)
-        # What has routes of its own is reached from outside.
+        # A worker with its own routes is reachable from outside.
         health = health_routes(self.health.problems, self.settings, is_public=bool(own))
         return Starlette(routes=[*own, *health], lifespan=self._lifespan)
 
@@ -111,7 +111,7 @@ class Worker:
             asyncio.create_task(self._consume()),
             asyncio.create_task(self.relay.run()),
             asyncio.create_task(self._sweep()),
-            asyncio.create_task(self._tend_partitions()),
+            asyncio.create_task(self._maintain_partitions()),
         ]
         try:
             yield
@@ -127,10 +127,10 @@ class Worker:
             await self.engine.dispose()
 
     async def _consume(self) -> None:
-        """Consume and answer for ever; over new connections where NATS has closed one for good.
+        """Consume and answer until cancelled, over new connections after NATS has closed one for good.
 
-        A connection that is only lost comes back by itself. A server closes one when it refuses what came
-        over it, a message above its limits for example, and clients do not open such a connection again.
+        The client reconnects a lost connection. A server closes one for good when it rejects a message, for
+        example one above its limits, and the client does not reconnect then.
         """
         while True:
             self.closed.clear()
@@ -138,13 +138,13 @@ class Worker:
             await self.closed.wait()
             log.error("NATS closed a connection, opening new ones")
             self.health.started = False
-            await self._let_go()
+            await self._close_connections()
             self.health.consumers = self.consumers = self._consumers()
-            await asyncio.sleep(START_RETRY_SECONDS)  # a message that closes each connection is no load
+            await asyncio.sleep(START_RETRY_SECONDS)  # in case a message closes every new connection
 
-    async def _let_go(self) -> None:
-        """Close what is left of the connections, whatever state they are in."""
-        for close in (self.consumers.stop, self.requests.lose, self.answers.close):
+    async def _close_connections(self) -> None:
+        """Close the connections that are still open, ignoring errors."""
+        for close in (self.consumers.stop, self.requests.close_connection, self.answers.close):
             with contextlib.suppress(Exception):
                 await close()
 
@@ -157,13 +157,13 @@ class Worker:
                 self.answers.connection = await connect(answers_url, f"{name}-answers", self._on_closed)
                 await self.consumers.start()
                 await self.requests.start(await connect(nats_url, f"{name}-requests", self._on_closed))
-            except Exception as error:  # noqa: BLE001 - whatever is missing may come
+            except Exception as error:  # noqa: BLE001 - retried until everything is there
                 log.warning("cannot start consuming yet", error=str(error) or type(error).__name__)
-                await self._let_go()
+                await self._close_connections()
                 await asyncio.sleep(START_RETRY_SECONDS)
-                self.closed.clear()  # by ourselves
+                self.closed.clear()  # set by closing them here
             else:
-                # All that is loaded now stays: the collector need not look at it again and again.
+                # Everything loaded by now stays loaded: exclude it from garbage collection.
                 gc.collect()
                 gc.freeze()
                 self.health.started = True
@@ -186,23 +186,23 @@ class Worker:
                 for handler, body in found:
                     await self.runtime.request(handler, body, now)
 
-    async def _tend_partitions(self) -> None:
-        """Have old rows dropped and new partitions opened when they are due."""
+    async def _maintain_partitions(self) -> None:
+        """Drop old partitions and open new ones when they are due."""
         while True:
             try:
-                for change in await tend_partitions(self.engine, self.service.schema):
+                for change in await maintain_partitions(self.engine, self.service.schema):
                     log.info("partitions tended", change=change)
-            except Exception as error:  # noqa: BLE001 - whatever stands in the way, there is time
+            except Exception as error:  # noqa: BLE001 - retried an hour later, which is early enough
                 log.warning("partitions not tended", error=str(error))
-            await asyncio.sleep(PARTITIONS_TENDED_SECONDS)
+            await asyncio.sleep(PARTITION_MAINTENANCE_SECONDS)
 
 
 def run(
     service: Service,
+    settings: OwnSettings,
     *,
-    provide: Callable[[Settings], list[Any]] = lambda _: [],
-    routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
+    provide: Callable[[OwnSettings], list[Any]] = lambda _: [],
+    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]] = lambda _, __: [],
 ) -> None:
-    """Run a service's worker until it is told to stop: what `python -m services.<name>.app` does."""
-    settings = Settings()
+    """Run a service's worker until it is signalled to stop; called by `python -m services.<name>.app`."""
     serve(service.name, settings, lambda: Worker(service, settings, provide, routes).application())

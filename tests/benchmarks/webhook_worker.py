@@ -6,9 +6,9 @@ from starlette.routing import BaseRoute, Route
 
 from services.webhooks import app
 from services.webhooks.service import service
+from services.webhooks.settings import WebhooksSettings
 from shared.messaging.service_runtime import Runtime
 from shared.runtime.worker import run
-from shared.settings import Settings
 
 FLOOR = "/floor"
 
@@ -19,10 +19,10 @@ async def floor(request: Request) -> Response:
     return Response()
 
 
-def routes(runtime: Runtime, settings: Settings) -> list[BaseRoute]:
+def routes(runtime: Runtime, settings: WebhooksSettings) -> list[BaseRoute]:
     """The worker's own and the floor."""
     return [*app.routes(runtime, settings), Route(FLOOR, floor, methods=["POST"])]
 
 
 if __name__ == "__main__":
-    run(service, provide=app.provide, routes=routes)
+    run(service, WebhooksSettings(), provide=app.provide, routes=routes)

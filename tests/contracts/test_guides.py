@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.nats import password_variable, users
-from services.gateway.settings import GatewaySettings
 from shared.operations import provision
 from shared.persistence.migrations import ROOT, service_names
-from shared.settings import Settings
 from tallystick.client.tls import CA_FILE_VARIABLE
 from tallystick.messages.webhooks import APPLIED_EVENT_TYPES
+from tests.support.settings import setting_names
 
 GUIDES = ROOT / "docs" / "guides"
 PAGES = [
@@ -35,8 +34,7 @@ def test_every_setting_is_listed_and_no_other() -> None:
     server = set(re.findall(r"\$(NATS_\w+)", configuration))
     assert {password_variable(user) for user in users()} <= server
     roles = {provision.password_variable(service) for service in service_names()}
-    settings = {name.upper() for name in {**Settings.model_fields, **GatewaySettings.model_fields}}
-    assert listed_settings() == settings | roles | server | {
+    assert listed_settings() == setting_names() | roles | server | {
         "NATS_MONITOR_URL",
         provision.REPLICAS,
         CA_FILE_VARIABLE,

@@ -14,8 +14,7 @@ import yaml
 from sandbox.nats import password_variable, users
 from sandbox.postgres import deployed_settings
 from sandbox.workers import services_with_tables, worker_names
-from services.gateway.settings import GatewaySettings
-from shared.settings import Settings
+from tests.support.settings import setting_names
 
 ROOT = Path(__file__).parents[2]
 INFRASTRUCTURE = {"postgres", "nats", "provision", "certificates"}
@@ -37,10 +36,6 @@ def services() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def dockerfile() -> str:
     return (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-
-
-def known_settings() -> set[str]:
-    return {name.upper() for name in {**Settings.model_fields, **GatewaySettings.model_fields}}
 
 
 def test_there_is_a_container_for_each_worker_and_no_other(services: dict[str, Any]) -> None:
@@ -74,7 +69,7 @@ def test_containers_are_given_only_settings_that_exist(services: dict[str, Any])
     for name in [*WORKERS, "provision"]:
         given = set(services[name]["environment"])
         passwords = {f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD" for service in services_with_tables()}
-        allowed = known_settings() | (PROVISIONING_SETTINGS | passwords if name == "provision" else set())
+        allowed = setting_names() | (PROVISIONING_SETTINGS | passwords if name == "provision" else set())
         assert given <= allowed | CONNECTION_SETTINGS, name
 
 
@@ -219,7 +214,7 @@ def test_the_image_is_healthy_when_the_worker_is_ready(dockerfile: str) -> None:
     port = given["HEALTH_PORT"]
     assert given["HEALTH_HOST"] == "0.0.0.0"
     assert f"EXPOSE {port}" in dockerfile
-    assert {"HEALTH_HOST", "HEALTH_PORT", "LOG_FORMAT"} <= known_settings()
+    assert {"HEALTH_HOST", "HEALTH_PORT", "LOG_FORMAT"} <= setting_names()
 
 
 def test_the_ingress_of_webhooks_is_reachable(services: dict[str, Any], dockerfile: str) -> None:

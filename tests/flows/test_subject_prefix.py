@@ -2,19 +2,21 @@
 
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from services.subscriptions import app as subscriptions
+from services.subscriptions.settings import SubscriptionsSettings
 from services.subscriptions.stripe.client import StripeGateway
 from services.webhooks import app as webhooks
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service as webhooks_service
+from services.webhooks.settings import WebhooksSettings
 from shared.messaging.service_client import ServiceClient
 from shared.operations.provision import provision_nats
-from shared.settings import Settings
 from tallystick.client import Client, connect
 from tallystick.messages import catalog
 from tallystick.messages import subscriptions as m
@@ -37,21 +39,23 @@ async def billing(service_database: str, nats_server: NatsServer) -> AsyncIterat
     """Run both workers as the NATS admin, because `nats.conf` names the default subjects."""
     await provision_nats(nats_server.url, prefix=PREFIX, webhook_subject=SUBJECT, monitor_url=None)
 
-    def settings(service: str) -> Settings:
-        return Settings(
-            database_url=SecretStr(role_url(service_database, service)),
-            nats_url=SecretStr(nats_server.url),
-            subject_prefix=PREFIX,
-            webhook_subject=SUBJECT,
-            stripe_webhook_secret=SecretStr(WEBHOOK_SECRET),
-        )
+    def worker_settings(service: str) -> dict[str, Any]:
+        return {
+            "database_url": SecretStr(role_url(service_database, service)),
+            "nats_url": SecretStr(nats_server.url),
+            "subject_prefix": PREFIX,
+        }
 
+    webhooks_settings = WebhooksSettings(
+        **worker_settings("webhooks"), stripe_webhook_secret=SecretStr(WEBHOOK_SECRET)
+    )
+    subscriptions_settings = SubscriptionsSettings(**worker_settings("subscriptions"))
     async with (
-        running(webhooks_service, settings("webhooks"), provide=webhooks.provide, routes=webhooks.routes) as (
+        running(webhooks_service, webhooks_settings, provide=webhooks.provide, routes=webhooks.routes) as (
             intake,
             _,
         ),
-        running(subscriptions.service, settings("subscriptions"), provide=subscriptions.provide) as (
+        running(subscriptions.service, subscriptions_settings, provide=subscriptions.provide) as (
             at_work,
             _,
         ),

@@ -22,8 +22,8 @@ from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress.http_ingress import PATH
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
+from services.webhooks.settings import WebhooksSettings
 from shared.operations.provision import provision_nats
-from shared.settings import Settings
 from tallystick.message_size import message_size
 from tallystick.subjects import DEAD_LETTERS_STREAM, STRIPE_EVENTS_STREAM, WEBHOOKS_STREAM
 from tests.support.runtime import role_url
@@ -95,7 +95,7 @@ async def start(
     started: list[Any] = []
 
     async def start_worker(**changes: Any) -> Ingress:
-        settings = Settings(
+        settings = WebhooksSettings(
             database_url=SecretStr(role_url(service_database, "webhooks")),
             nats_url=SecretStr(nats_server.users["webhooks"]),
             **{

@@ -14,10 +14,10 @@ from shared.messaging.relay import SETTINGS, Relay
 from shared.operations.audit import (
     EveryCommandHasItsOutcome,
     EveryEventIsPublished,
+    FeedHasEveryVersionInOrder,
+    FeedHasOnlyOutboxMessages,
     Invariant,
-    Live,
-    TheFeedIsOurs,
-    TheFeedTellsAllInOrder,
+    LiveSystem,
     VersionsHaveNoGaps,
 )
 from shared.operations.jetstream_layout import apply_layout, load_layout
@@ -32,7 +32,7 @@ FEED = "BILLING_CHANGE_FEED"
 
 
 @pytest.fixture
-async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
+async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[LiveSystem]:
     """The toy with two counters that moved three times and one external command; all events are published."""
     client = await connect(nats_server.url, "audit")
     await apply_layout(client, load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks"))
@@ -46,14 +46,14 @@ async def live(counters: Bound, nats_server: NatsServer) -> AsyncIterator[Live]:
     async with await psycopg.AsyncConnection.connect(
         counters.owner_url, autocommit=True, row_factory=dict_row
     ) as owner:
-        yield Live(owner, client, Subjects(), ["toy"])
+        yield LiveSystem(owner, client, Subjects(), ["toy"])
     await client.close()
 
 
 INVARIANTS: list[Callable[[str], Invariant]] = [
     EveryEventIsPublished,
     VersionsHaveNoGaps,
-    TheFeedTellsAllInOrder,
+    FeedHasEveryVersionInOrder,
     EveryCommandHasItsOutcome,
 ]
 
@@ -63,7 +63,7 @@ def own_headers(message: RawStreamMsg) -> dict[str, str]:
     return {name: value for name, value in (message.headers or {}).items() if not name.startswith("Nats-")}
 
 
-async def found(live: Live) -> dict[str, list[str]]:
+async def found(live: LiveSystem) -> dict[str, list[str]]:
     """Return the violations by the name of the invariant."""
     live.read = None
     all_of_them = [invariant("toy") for invariant in INVARIANTS]
@@ -71,11 +71,11 @@ async def found(live: Live) -> dict[str, list[str]]:
     return {name: said for name, said in violations.items() if said}
 
 
-async def test_nothing_is_found_where_all_is_well(live: Live) -> None:
+async def test_nothing_is_found_where_all_is_well(live: LiveSystem) -> None:
     assert await found(live) == {}
 
 
-async def test_what_waits_too_long_is_found(live: Live, counters: Bound) -> None:
+async def test_what_waits_too_long_is_found(live: LiveSystem, counters: Bound) -> None:
     await counters.handle(Increment(command_id="more", counter="c0"))
     assert await found(live) == {}
     await counters.execute(
@@ -87,7 +87,7 @@ async def test_what_waits_too_long_is_found(live: Live, counters: Bound) -> None
 
 
 @pytest.mark.parametrize("version", [1, 2])
-async def test_a_version_that_is_missing_is_found(live: Live, counters: Bound, version: int) -> None:
+async def test_a_version_that_is_missing_is_found(live: LiveSystem, counters: Bound, version: int) -> None:
     await counters.execute(f"DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = {version}")
     [(name, [said])] = (await found(live)).items()
     assert name == "versions count from 1 without gaps"
@@ -95,7 +95,7 @@ async def test_a_version_that_is_missing_is_found(live: Live, counters: Bound, v
 
 
 @pytest.mark.parametrize("sequence", [4, 6])
-async def test_what_the_feed_does_not_tell_is_found(live: Live, sequence: int) -> None:
+async def test_what_the_feed_does_not_tell_is_found(live: LiveSystem, sequence: int) -> None:
     """An event is missing in the middle, and another at the end."""
     await live.nats.jetstream().delete_msg(FEED, sequence)
     [(name, [said])] = (await found(live)).items()
@@ -103,7 +103,7 @@ async def test_what_the_feed_does_not_tell_is_found(live: Live, sequence: int) -
     assert said.startswith("counter c1 at version 3: the feed tells [1, ")
 
 
-async def test_what_the_feed_tells_in_another_order_is_found(live: Live) -> None:
+async def test_what_the_feed_tells_in_another_order_is_found(live: LiveSystem) -> None:
     jetstream = live.nats.jetstream()
     second = await jetstream.get_msg(FEED, 4)
     await jetstream.delete_msg(FEED, 4)
@@ -112,7 +112,7 @@ async def test_what_the_feed_tells_in_another_order_is_found(live: Live) -> None
 
 
 async def test_a_command_left_without_its_outcome_is_found(
-    live: Live, counters: Bound, outside: Outside
+    live: LiveSystem, counters: Bound, outside: Outside
 ) -> None:
     outside.away = True
     await counters.handle(Charge(command_id="cut-off", counter="c0"))
@@ -153,23 +153,25 @@ ODD_MESSAGES = [
 
 @pytest.mark.parametrize(("subject", "headers", "body"), ODD_MESSAGES, ids=repr)
 async def test_what_is_no_event_is_found_and_the_rest_is_read(
-    live: Live, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
+    live: LiveSystem, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
 ) -> None:
     await publish_raw(nats_server.url, (subject, b"", headers, body))
-    [said] = await TheFeedIsOurs().violations(live)
+    [said] = await FeedHasOnlyOutboxMessages().violations(live)
     assert said.startswith("message 8 on 'billing.change_feed.")
     assert said.endswith(" is no event")
     assert (await live.feed()).versions == {"counter": {"c0": [1, 2, 3, 4], "c1": [1, 2, 3]}}
     assert await found(live) == {}
 
 
-async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
+async def test_an_event_that_no_service_wrote_is_found(live: LiveSystem) -> None:
     jetstream = live.nats.jetstream()
     true = await jetstream.get_msg(FEED, 2)
     body, headers = true.data or b"", own_headers(true)
     assert b'"value":1' in body
     await jetstream.publish(SUBJECT.decode(), body, headers=headers)
-    assert await TheFeedIsOurs().violations(live) == [], "the relay, too, publishes twice after a crash"
+    assert await FeedHasOnlyOutboxMessages().violations(live) == [], (
+        "the relay, too, publishes twice after a crash"
+    )
     forged = [
         (SUBJECT.decode(), body.replace(b'"value":1', b'"value":9'), headers),
         (SUBJECT.decode(), body.replace(b'"version":1', b'"version":7'), headers),
@@ -182,7 +184,7 @@ async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
         await jetstream.publish(subject, changed, headers=its_headers)
     live.read = None
     theirs = "'billing.change_feed.counter.organization_acme.movedV1'"
-    assert await TheFeedIsOurs().violations(live) == [
+    assert await FeedHasOnlyOutboxMessages().violations(live) == [
         f"message 9 on {theirs} is not as the outbox has it",
         f"message 10 on {theirs} is in no outbox",
         f"message 11 on {theirs} is in no outbox",
@@ -192,13 +194,15 @@ async def test_an_event_that_no_service_wrote_is_found(live: Live) -> None:
     ]
 
 
-async def test_messages_older_than_the_outbox_are_not_called_forged(live: Live, counters: Bound) -> None:
+async def test_messages_older_than_the_outbox_are_not_called_forged(
+    live: LiveSystem, counters: Bound
+) -> None:
     await counters.execute("DELETE FROM toy.outbox WHERE entity_id = 'c1' AND version = 1")
-    assert len(await TheFeedIsOurs().violations(live)) == 1
+    assert len(await FeedHasOnlyOutboxMessages().violations(live)) == 1
     live.read = None
     await counters.execute(
         "INSERT INTO toy.partitions (table_name, generation, opened_at, dropped_at)"
         " VALUES ('outbox', '2026-01-01', '2026-01-01', now());"
         "UPDATE toy.partitions SET opened_at = now() + interval '1 minute' WHERE dropped_at IS NULL"
     )
-    assert await TheFeedIsOurs().violations(live) == []
+    assert await FeedHasOnlyOutboxMessages().violations(live) == []

@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service import Service
 from shared.persistence.unit_of_work import UnitOfWork
 from tests.support.runtime import Bound
@@ -134,7 +134,7 @@ async def test_the_losing_plan_is_rolled_back_and_emits_nothing(database_url: st
     both_planned, both_know = asyncio.Barrier(2), asyncio.Barrier(2)
 
     @service.external_command(Charge)
-    async def charge(steps: Steps, command: Charge) -> toy.CounterSnapshot:
+    async def charge(steps: ExternalCommandSteps, command: Charge) -> toy.CounterSnapshot:
         async def plan(work: UnitOfWork) -> toy.ChargeIntent:
             counter = toy.CounterSnapshot(counter_id="x", value=1)
             work.emit(toy.CounterEvent, "moved", customer=toy.ACME, version=1, counter=counter)

@@ -127,7 +127,7 @@ async def hear_traced(listening: Bound, number: int, trace: int | None) -> None:
     event = moved(f"c{number}", 1, 1).model_copy(update={"caused_by": f"cause-{number}"})
     incoming = Incoming(SUBJECT, headers, event.model_dump_json().encode(), 1, NOON, SERVICE_FEED_STREAM)
     with handling("delivery", headers):
-        await listening.runtime.feed_consumer.hear(incoming)
+        await listening.runtime.feed_consumer.consume(incoming)
 
 
 async def traces_told(listening: Bound) -> dict[str, int | None]:
@@ -209,10 +209,10 @@ async def test_invalid_bodies_are_undeliverable_and_others_skipped(
 
     feed_consumer = listening.runtime.feed_consumer
     with pytest.raises(Undeliverable, match="CounterEvent"):
-        await feed_consumer.hear(incoming(SUBJECT, b"{}"))
-    await feed_consumer.hear(incoming(SUBJECT.replace("V1", "V2"), b"{}"))
-    await feed_consumer.hear(incoming(SUBJECT.replace("counter", "sheep"), b"{}"))
-    await feed_consumer.hear(incoming("something.else", b"{}"))
+        await feed_consumer.consume(incoming(SUBJECT, b"{}"))
+    await feed_consumer.consume(incoming(SUBJECT.replace("V1", "V2"), b"{}"))
+    await feed_consumer.consume(incoming(SUBJECT.replace("counter", "sheep"), b"{}"))
+    await feed_consumer.consume(incoming("something.else", b"{}"))
 
 
 def test_one_listener_for_each_kind_of_entity(service: Service) -> None:

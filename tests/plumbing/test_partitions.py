@@ -10,7 +10,7 @@ from psycopg import errors
 
 from shared.persistence.database import make_engine
 from shared.persistence.migrations import service_names
-from shared.persistence.partitions import tend_partitions
+from shared.persistence.partitions import maintain_partitions
 from tests.support.runtime import NOON, Bound, role_url
 from tests.support.toy import service as toy
 
@@ -203,6 +203,6 @@ def test_a_service_opens_and_drops_nothing_by_itself(service_database: str) -> N
 async def test_a_service_may_have_its_partitions_tended(service_database: str, service: str) -> None:
     engine = make_engine(role_url(service_database, service), "test")
     try:
-        assert await tend_partitions(engine, service) == []
+        assert await maintain_partitions(engine, service) == []
     finally:
         await engine.dispose()

@@ -12,7 +12,7 @@ from shared.messaging import relay as relay_module
 from shared.messaging.relay import SETTINGS, PositionAhead, Relay
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
-from shared.operations.restore_repair import is_ahead, put_right
+from shared.operations.restore_repair import is_outbox_ahead, renumber_after_restore
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 from tests.support.toy.service import Increment
@@ -62,7 +62,7 @@ def restore_elsewhere(owner_url: str) -> None:
 
 def restored(owner_url: str) -> bool:
     with psycopg.connect(owner_url) as owner:
-        return put_right(owner, "toy")
+        return renumber_after_restore(owner, "toy")
 
 
 async def told(connection: Client) -> int:
@@ -121,7 +121,7 @@ async def test_nothing_is_published_before_it_is_put_right(counters: Bound, conn
 
     relay = Relay(schema="toy", database_url=counters.owner_url, connect_nats=never)
     with pytest.raises(PositionAhead, match=r"python -m shared\.operations\.provision"):
-        await relay._lead()
+        await relay._publish_as_leader()
     with psycopg.connect(counters.owner_url) as owner:
-        assert is_ahead(owner, "toy")
+        assert is_outbox_ahead(owner, "toy")
     assert await told(connection) == 0

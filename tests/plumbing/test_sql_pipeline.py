@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8
 
 from shared.persistence.database import make_engine
-from shared.persistence.sql_pipeline import COMMIT, Driver, Statement, psycopg_rolls_back, roll_back, send
+from shared.persistence.sql_pipeline import COMMIT, Driver, Statement, forget_prepared, roll_back, send
 from tests.support.waiting import eventually
 
 ADD = Statement("INSERT INTO things (id, at, body) VALUES ($1, $2, $3)")
@@ -82,7 +82,7 @@ async def test_what_is_prepared_outlives_a_rollback(driver: Driver) -> None:
 async def test_psycopg_may_have_the_server_forget(driver: Driver) -> None:
     await send(driver, COUNT())
     await driver.execute("SELECT 1", prepare=True)
-    psycopg_rolls_back(driver)
+    forget_prepared(driver)
     await driver.rollback()
     assert (await send(driver, COUNT()))[0].rows == [(0,)]
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
 from shared.messaging import request_server
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service import Service
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
@@ -244,7 +244,7 @@ async def test_waiting_external_commands_do_not_delay_questions(
     go_on = asyncio.Event()
 
     @service.external_command(toy.Charge)
-    async def charge(steps: Steps, command: toy.Charge) -> toy.CounterSnapshot:
+    async def charge(steps: ExternalCommandSteps, command: toy.Charge) -> toy.CounterSnapshot:
         waiting.append(command.command_id)
         await go_on.wait()
         return toy.CounterSnapshot(counter_id="x", value=1)

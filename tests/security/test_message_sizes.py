@@ -16,6 +16,7 @@ from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.messaging.service import Service
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from shared.runtime.worker import Worker
+from shared.settings import Settings
 from shared.tuning import DEAD_LETTER_HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES
 from tallystick.client.dead_letters import DROPPED_HEADERS_HEADER, TRUNCATED_HEADER
 from tallystick.message_size import message_size
@@ -185,7 +186,7 @@ async def test_a_worker_that_sends_too_much_comes_back(start: Start, connection:
         await is_well(http, connection, "after it")
 
 
-def connection_of(worker: Worker) -> Client:
+def connection_of(worker: Worker[Settings]) -> Client:
     """The connection over which the worker consumes."""
     connection: Client = worker.consumers.broker.config.connection_state.connection
     return connection
@@ -196,7 +197,7 @@ def incoming(body: bytes, headers: dict[str, str]) -> Incoming:
     return Incoming("billing.commands.toy.big", headers, body, 1, datetime(2026, 1, 1, tzinfo=UTC), "S")
 
 
-@pytest.mark.parametrize("make_headers", [dict, lambda: {"Kept": "x" * 30_000}])
+@pytest.mark.parametrize("make_headers", [dict, lambda: {"RetentionPolicy": "x" * 30_000}])
 @pytest.mark.parametrize("size", sizes(MESSAGE_MAX_BYTES, MAX_PAYLOAD))
 def test_a_dead_letter_is_never_larger_than_a_message_may_be(
     size: int, make_headers: Callable[[], dict[str, str]]
@@ -212,8 +213,8 @@ def test_a_dead_letter_is_never_larger_than_a_message_may_be(
 
 def test_headers_that_do_not_fit_a_dead_letter_are_counted() -> None:
     too_large = "x" * DEAD_LETTER_HEADERS_MAX_BYTES
-    given = {"Kept": "x", "Too-Large": too_large, "no header": "x", "Small": "y"}
+    given = {"RetentionPolicy": "x", "Too-Large": too_large, "no header": "x", "Small": "y"}
     headers, body = dead_letter(incoming(b"body", given), "toy", "big", "an error")
-    assert (headers["Kept"], headers["Small"], body) == ("x", "y", b"body")
+    assert (headers["RetentionPolicy"], headers["Small"], body) == ("x", "y", b"body")
     assert headers[DROPPED_HEADERS_HEADER] == "2"
     assert not {"Too-Large", "no header"} & headers.keys()

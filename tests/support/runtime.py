@@ -101,7 +101,9 @@ class Bound:
         token = event.customer.token if event.customer else CATALOG_TOKEN
         subject = Subjects().event(event.entity, token, name, event.schema_version)
         body = event.model_dump_json().encode()
-        await self.runtime.feed_consumer.hear(Incoming(subject, {}, body, 1, self.now, SERVICE_FEED_STREAM))
+        await self.runtime.feed_consumer.consume(
+            Incoming(subject, {}, body, 1, self.now, SERVICE_FEED_STREAM)
+        )
 
     async def outbox(self, stream: str | None = None) -> list[dict[str, Any]]:
         """The outbox rows so far, in their order; `payload` as bytes."""

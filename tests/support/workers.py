@@ -15,20 +15,19 @@ from starlette.routing import BaseRoute
 from sandbox.ports import free_port
 from shared.messaging.service import Service
 from shared.messaging.service_runtime import Runtime
-from shared.runtime.worker import Worker
-from shared.settings import Settings
+from shared.runtime.worker import OwnSettings, Worker
 from tests.support.waiting import eventually
 
 
 @asynccontextmanager
 async def running(
     service: Service,
-    settings: Settings,
+    settings: OwnSettings,
     *,
-    provide: Callable[[Settings], list[Any]] = lambda _: [],
-    routes: Callable[[Runtime, Settings], list[BaseRoute]] = lambda _, __: [],
+    provide: Callable[[OwnSettings], list[Any]] = lambda _: [],
+    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]] = lambda _, __: [],
     ready: bool = True,
-) -> AsyncIterator[tuple[Worker, httpx.AsyncClient]]:
+) -> AsyncIterator[tuple[Worker[OwnSettings], httpx.AsyncClient]]:
     """A worker, ready, and an HTTP client to it."""
     worker = Worker(service, settings, provide, routes)
     port = free_port()

@@ -11,7 +11,7 @@ from services.consumables.ledger.repository import DrawRequest, LedgerBatch, loa
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
-from shared.persistence.sql_pipeline import Bound
+from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
@@ -28,7 +28,7 @@ def draw_request(request: m.UnitsRequest) -> DrawRequest:
     return DrawRequest(request.consumer.token, request.feature, request.account)
 
 
-def preload_statements(requests: Sequence[m.UnitsRequest]) -> Sequence[Bound]:
+def preload_statements(requests: Sequence[m.UnitsRequest]) -> Sequence[BoundStatement]:
     """Return the statements that load the balances of commands, to run with the first query of a commit."""
     return load_statements(draw_request(request) for request in requests)
 

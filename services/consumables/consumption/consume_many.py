@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from services.consumables.consumption import consume
 from services.consumables.service import service
-from shared.messaging.command_batch import Answer, BatchedCommand, decide_in
+from shared.messaging.command_batch import Answer, BatchedCommand, decide_batch
 from shared.persistence.inbox import Inbox
-from shared.persistence.sql_pipeline import Bound
+from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 
@@ -14,7 +14,7 @@ MESSAGES_MAX = 8
 """Messages of up to 500 items in one transaction; more would block others with the same balances too long."""
 
 
-def preload_statements(messages: Sequence[m.ConsumeMany]) -> Sequence[Bound]:
+def preload_statements(messages: Sequence[m.ConsumeMany]) -> Sequence[BoundStatement]:
     """Return the statements that load the balances of all messages' items."""
     return consume.preload_statements([item for message in messages for item in message.items])
 
@@ -33,7 +33,7 @@ async def consume_many(
         work.traces |= dict.fromkeys(
             (item.command_id for item in command.items), work.trace(command.command_id)
         )
-    answers = iter(await decide_in(work, inbox, items, consume.consume))
+    answers = iter(await decide_batch(work, inbox, items, consume.consume))
     return [_outcomes([next(answers) for _ in command.items]) for command in commands]
 
 

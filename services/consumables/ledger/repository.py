@@ -21,7 +21,7 @@ from services.consumables.domain.balance import (
     give_back,
 )
 from services.consumables.ledger.event_encoding import EventEncoder
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 
 _BALANCE_COLUMNS = """
@@ -153,7 +153,7 @@ def load_statements(
     grant_ids: Iterable[str] = (),
     in_use: bool = False,
     lock: bool = True,
-) -> tuple[Bound, Bound]:
+) -> tuple[BoundStatement, BoundStatement]:
     """Return the statements that `load` runs first."""
     requested = [request._asdict() for request in dict.fromkeys(requests)]
     by_name = [{"account": account, "feature": feature} for account, feature in dict.fromkeys(named)]

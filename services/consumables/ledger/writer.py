@@ -8,7 +8,7 @@ import orjson
 from services.consumables.domain.balance import Balance, Grant
 from services.consumables.ledger.event_encoding import EventEncoder
 from services.consumables.ledger.repository import LedgerBatch
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.consumables import GrantSnapshot
 
@@ -81,7 +81,7 @@ async def write(
     changed = [balance for balance in batch.balances.values() if balance.is_changed]
     if changed:
         _encode(batch.encoder, changed, revoked, emit_levels=emit_levels)
-        work.last.extend(_statements(work, changed, batch.encoder.entries))
+        work.deferred.extend(_statements(work, changed, batch.encoder.entries))
 
 
 def _encode(
@@ -97,7 +97,7 @@ def _encode(
 
 def _statements(
     work: UnitOfWork, changed: Sequence[Balance], entries: Sequence[dict[str, Any]]
-) -> list[Bound]:
+) -> list[BoundStatement]:
     grants = [grant for balance in changed for grant in balance.grants]
     changes = {
         "balances": [_balance_row(balance) for balance in changed],

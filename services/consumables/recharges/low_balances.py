@@ -19,6 +19,6 @@ async def write_and_recharge(
     ]
     if low:
         # The auto-recharge queries the balances, so they are written first.
-        await work.run(*work.last)
-        work.last.clear()
+        await work.run(*work.deferred)
+        work.deferred.clear()
         await recharge_low_balances(work, low)

@@ -21,7 +21,7 @@ from services.consumables.tables.ledger import AutoRechargeRow, RechargeRow
 from services.consumables.tables.projections import KnownFeatureRow
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service import tick_cause
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -57,7 +57,9 @@ class Payment:
 
 
 @service.external_command(m.ChargeRecharge)
-async def charge_recharge(steps: Steps, command: m.ChargeRecharge, client: ServiceClient) -> m.RechargeFound:
+async def charge_recharge(
+    steps: ExternalCommandSteps, command: m.ChargeRecharge, client: ServiceClient
+) -> m.RechargeFound:
     """Charge the paying customer and record the outcome; a recharge that is not pending stays as it is."""
     intent = await steps.intend(lambda work: _plan(work, command), ChargeIntent)
     payment = await _charge(command, intent, client) if intent.is_due else None

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.consumables.tables.base import Row
-from shared.persistence.partitions import Kept, kept_in_partitions
+from shared.persistence.partitions import RetentionPolicy, partitioned_by_generation
 
 LEDGER_KEPT_DAYS = 400
 """Ledger entries are kept for a year and a month, so that a month can be compared with the year before."""
@@ -138,7 +138,7 @@ class GrantRow(Row):
     is open until then, as its end lowers the ceiling even if all its units are in use."""
 
 
-LEDGER_KEPT = Kept(
+LEDGER_RETENTION = RetentionPolicy(
     LEDGER_KEPT_DAYS,
     # The sums are kept, as balances still contain the units of dropped entries.
     closing="""
@@ -157,7 +157,7 @@ class EntryRow(Row):
         Index("ix_entries_account", "account", "occurred_at", "entry_id"),
         {
             "comment": "The ledger: every unit that moved, from where to where, who moved it and why.",
-            **kept_in_partitions(LEDGER_KEPT),
+            **partitioned_by_generation(LEDGER_RETENTION),
         },
     )
 

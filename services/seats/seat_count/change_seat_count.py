@@ -19,7 +19,7 @@ from services.seats.snapshots import capacity_of, team_snapshot, terms_of_team
 from services.seats.state_changes import emit_team
 from services.seats.tables import TeamRow
 from shared.errors import Rejected, Unavailable
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
@@ -41,7 +41,7 @@ class SeatCountIntent(BaseModel):
 class SeatCountChange:
     """One change of a team's number of seats."""
 
-    steps: Steps
+    steps: ExternalCommandSteps
     command: SeatCountCommand
     client: ServiceClient
 
@@ -133,14 +133,16 @@ class SeatCountChange:
 
 
 @service.external_command(m.ChangeSeatCount)
-async def change_seat_count(steps: Steps, command: m.ChangeSeatCount, client: ServiceClient) -> m.TeamFound:
+async def change_seat_count(
+    steps: ExternalCommandSteps, command: m.ChangeSeatCount, client: ServiceClient
+) -> m.TeamFound:
     """Purchase more seats or fewer; raises as `SeatCountChange.run`."""
     return await SeatCountChange(steps, command, client).run()
 
 
 @service.external_command(m.RemoveUnusedSeats)
 async def remove_unused_seats(
-    steps: Steps, command: m.RemoveUnusedSeats, client: ServiceClient
+    steps: ExternalCommandSteps, command: m.RemoveUnusedSeats, client: ServiceClient
 ) -> m.TeamFound:
     """Reduce the seats to those that are occupied; raises as `SeatCountChange.run`."""
     return await SeatCountChange(steps, command, client).run()

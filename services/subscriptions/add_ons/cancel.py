@@ -14,7 +14,7 @@ from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -28,7 +28,9 @@ class AddOnCancellationIntent(MutationIntent):
 
 
 @service.external_command(m.CancelAddOn)
-async def cancel_add_on(steps: Steps, command: m.CancelAddOn, stripe: StripeGateway) -> m.AddOnFound:
+async def cancel_add_on(
+    steps: ExternalCommandSteps, command: m.CancelAddOn, stripe: StripeGateway
+) -> m.AddOnFound:
     """Cancel an add-on, now or when its period ends."""
     return await AddOnCancellation(steps, stripe, command).run()
 

@@ -23,14 +23,16 @@ from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import Price
 
 
 @service.external_command(m.PurchaseAddOn)
-async def purchase_add_on(steps: Steps, command: m.PurchaseAddOn, stripe: StripeGateway) -> m.AddOnPurchased:
+async def purchase_add_on(
+    steps: ExternalCommandSteps, command: m.PurchaseAddOn, stripe: StripeGateway
+) -> m.AddOnPurchased:
     """Store the details, buy in Stripe, and write the result; a free add-on needs no Stripe."""
     intent = await steps.intend(lambda work: plan_purchase(work, command, stripe), PurchaseIntent)
     if intent.stripe_price_id is None:

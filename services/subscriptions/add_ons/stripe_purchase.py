@@ -15,7 +15,7 @@ from services.subscriptions.domain.stripe_objects import (
 )
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from tallystick.messages import subscriptions as m
 
 RECENT_SUBSCRIPTIONS = 100
@@ -47,7 +47,7 @@ class StripePurchase:
 
 
 async def purchase_in_stripe(
-    gateway: StripeGateway, command: m.PurchaseAddOn, intent: PurchaseIntent, steps: Steps
+    gateway: StripeGateway, command: m.PurchaseAddOn, intent: PurchaseIntent, steps: ExternalCommandSteps
 ) -> StripePurchase:
     """Charge the saved card; without one, or if it is declined, open a checkout page."""
     stripe_customer_id = intent.stripe_customer_id

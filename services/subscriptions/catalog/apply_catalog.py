@@ -17,13 +17,15 @@ from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from shared.errors import Rejected, Unavailable
 from shared.ids import new_id
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import catalog as m
 
 
 @service.external_command(m.ApplyCatalog)
-async def apply_catalog(steps: Steps, command: m.ApplyCatalog, gateway: StripeGateway) -> m.CatalogApplied:
+async def apply_catalog(
+    steps: ExternalCommandSteps, command: m.ApplyCatalog, gateway: StripeGateway
+) -> m.CatalogApplied:
     """Plan the difference, apply it in Stripe, and only then write it."""
     plan = await steps.intend(
         lambda work: plan_catalog(work, command, in_stripe=gateway.configured), CatalogPlan

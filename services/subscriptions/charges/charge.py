@@ -16,13 +16,15 @@ from services.subscriptions.state_changes import change_invoice
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import InvoiceRow
 from shared.ids import new_id
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
 @service.external_command(m.ChargeCustomer)
-async def charge_customer(steps: Steps, command: m.ChargeCustomer, stripe: StripeGateway) -> m.InvoiceFound:
+async def charge_customer(
+    steps: ExternalCommandSteps, command: m.ChargeCustomer, stripe: StripeGateway
+) -> m.InvoiceFound:
     """Plan the charge, make it in Stripe, and write the invoice."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_charge(work, command), ChargeIntent)

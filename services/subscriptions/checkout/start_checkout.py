@@ -31,7 +31,7 @@ from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
 from services.subscriptions.tables.subscriptions import CheckoutRow, CustomerRow
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -51,7 +51,7 @@ class Trials:
 
 @service.external_command(m.StartCheckout)
 async def start_checkout(
-    steps: Steps, command: m.StartCheckout, stripe: StripeGateway, trials: Trials
+    steps: ExternalCommandSteps, command: m.StartCheckout, stripe: StripeGateway, trials: Trials
 ) -> m.CheckoutStarted:
     """Reserve the plan, open Stripe's page, and record it; a rejection by Stripe releases the plan."""
     stripe.require()

@@ -6,7 +6,7 @@ from services.subscriptions.rejections import require_customer
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -20,7 +20,9 @@ class PortalIntent(BaseModel):
 
 
 @service.external_command(m.OpenPortal)
-async def open_portal(steps: Steps, command: m.OpenPortal, stripe: StripeGateway) -> m.PortalOpened:
+async def open_portal(
+    steps: ExternalCommandSteps, command: m.OpenPortal, stripe: StripeGateway
+) -> m.PortalOpened:
     """Open Stripe's billing portal for a customer."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_portal(work, command), PortalIntent)

@@ -25,7 +25,7 @@ from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow
 from shared.errors import Rejected
 from shared.ids import new_id
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -56,7 +56,7 @@ NO_COUNTERPART = StripeCounterpart(stripe_customer_id=None)
 
 @service.external_command(m.RegisterCustomer)
 async def register_customer(
-    steps: Steps, command: m.RegisterCustomer, stripe: StripeGateway
+    steps: ExternalCommandSteps, command: m.RegisterCustomer, stripe: StripeGateway
 ) -> m.CustomerFound:
     """Plan the change in Stripe, make it, and write the customer."""
     new = new_customer(command, steps.received_at)

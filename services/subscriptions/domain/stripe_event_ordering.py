@@ -31,7 +31,7 @@ class AppliedState:
     event_at: datetime | None
     event_rank: int
     """The highest rank of the applied events of that second."""
-    is_ahead: bool
+    is_outbox_ahead: bool
     """Whether the state was fetched from Stripe and so may be newer than any event received."""
 
 
@@ -66,7 +66,7 @@ def choose_action(seen: AppliedState | None, arrived: ArrivedEvent) -> EventActi
         return EventAction.IGNORE
     if arrived.is_same:
         return EventAction.APPLY
-    if seen.is_ahead or arrived.event_at == seen.event_at:
+    if seen.is_outbox_ahead or arrived.event_at == seen.event_at:
         return EventAction.FETCH
     return EventAction.APPLY
 
@@ -77,7 +77,7 @@ def remains_ahead(seen: AppliedState | None, arrived: ArrivedEvent) -> bool:
     A later event with the same state is taken for the one that led to it. An event of the same second may be
     older and have the same state by chance.
     """
-    if seen is None or not seen.is_ahead or not arrived.is_same:
+    if seen is None or not seen.is_outbox_ahead or not arrived.is_same:
         return False
     return arrived.event_at == seen.event_at and arrived.rank <= seen.event_rank
 

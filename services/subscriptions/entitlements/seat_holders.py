@@ -21,7 +21,7 @@ from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.tables.seat_holders import KnownSeatRow, KnownTeamRow
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.feed_consumer import Begin, keep_newest, keep_newest_of
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.seats import SeatEvent, TeamEvent
@@ -80,7 +80,7 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
 
 
 @service.external_command(RefreshSeats)
-async def refresh_seats(steps: Steps, command: RefreshSeats) -> SeatsRefreshed:
+async def refresh_seats(steps: ExternalCommandSteps, command: RefreshSeats) -> SeatsRefreshed:
     """Refresh the entitlements of seat holders after a change of their subscription.
 
     It runs in batches, and from the beginning after a crash.

@@ -18,14 +18,14 @@ from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import release_schedule
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
 
 @service.external_command(m.CancelSubscription)
 async def cancel_subscription(
-    steps: Steps, command: m.CancelSubscription, stripe: StripeGateway
+    steps: ExternalCommandSteps, command: m.CancelSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
     """Cancel a subscription, now or when its period ends."""
     return await Cancellation(steps, stripe, command).run()

@@ -39,7 +39,7 @@ from services.subscriptions.stripe.subscription_updates import (
 )
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected, Unavailable
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -60,7 +60,7 @@ class ChangeIntent(MutationIntent):
 
 @service.external_command(m.ChangePlan)
 async def change_plan(
-    steps: Steps, command: m.ChangePlan, stripe: StripeGateway, quota: SeatQuota
+    steps: ExternalCommandSteps, command: m.ChangePlan, stripe: StripeGateway, quota: SeatQuota
 ) -> m.SubscriptionChanged:
     """Change the price of a subscription."""
     return await PlanOrQuantityChange(steps, stripe, command, quota).run()
@@ -68,7 +68,7 @@ async def change_plan(
 
 @service.external_command(m.ChangeQuantity)
 async def change_quantity(
-    steps: Steps, command: m.ChangeQuantity, stripe: StripeGateway, quota: SeatQuota
+    steps: ExternalCommandSteps, command: m.ChangeQuantity, stripe: StripeGateway, quota: SeatQuota
 ) -> m.SubscriptionChanged:
     """Change the quantity of a subscription."""
     return await PlanOrQuantityChange(steps, stripe, command, quota).run()
@@ -76,7 +76,7 @@ async def change_quantity(
 
 @service.external_command(m.ChangeHeldQuantity)
 async def change_held_quantity(
-    steps: Steps, command: m.ChangeHeldQuantity, stripe: StripeGateway, quota: SeatQuota
+    steps: ExternalCommandSteps, command: m.ChangeHeldQuantity, stripe: StripeGateway, quota: SeatQuota
 ) -> m.SubscriptionChanged:
     """Change the quantity to a number of seats that `seats` holds already."""
     return await PlanOrQuantityChange(steps, stripe, command, quota).run()
@@ -301,7 +301,7 @@ async def _change_self_managed(work: UnitOfWork, row: SubscriptionRow, change: P
 
 @service.external_command(m.CancelScheduledChange)
 async def cancel_scheduled_change(
-    steps: Steps, command: m.CancelScheduledChange, stripe: StripeGateway
+    steps: ExternalCommandSteps, command: m.CancelScheduledChange, stripe: StripeGateway
 ) -> m.SubscriptionFound:
     """Cancel the change that is scheduled for the end of the period."""
     return await ScheduledChangeCancellation(steps, stripe, command).run()

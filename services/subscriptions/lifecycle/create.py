@@ -36,7 +36,7 @@ from services.subscriptions.state_changes import change_subscription, emit_custo
 from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -57,7 +57,7 @@ class CreationIntent(CheckoutIntent):
 class SubscriptionCreation:
     """The creation of one subscription."""
 
-    steps: Steps
+    steps: ExternalCommandSteps
     command: m.CreateSubscription
     stripe: StripeGateway
     trials: Trials
@@ -175,7 +175,7 @@ class SubscriptionCreation:
 
 @service.external_command(m.CreateSubscription)
 async def create_subscription(
-    steps: Steps, command: m.CreateSubscription, stripe: StripeGateway, trials: Trials
+    steps: ExternalCommandSteps, command: m.CreateSubscription, stripe: StripeGateway, trials: Trials
 ) -> m.SubscriptionFound:
     """Create a subscription: in Stripe, unless it is free or paid outside."""
     return await SubscriptionCreation(steps, command, stripe, trials).run()

@@ -21,7 +21,7 @@ from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -38,7 +38,7 @@ _STRIPE_PARAMS: dict[type[PauseCommand], dict[str, Any]] = {
 
 @service.external_command(m.ReactivateSubscription)
 async def reactivate_subscription(
-    steps: Steps, command: m.ReactivateSubscription, stripe: StripeGateway
+    steps: ExternalCommandSteps, command: m.ReactivateSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
     """Revoke a cancellation at the end of the period."""
     return await PauseOrResume(steps, stripe, command).run()
@@ -46,7 +46,7 @@ async def reactivate_subscription(
 
 @service.external_command(m.PauseSubscription)
 async def pause_subscription(
-    steps: Steps, command: m.PauseSubscription, stripe: StripeGateway
+    steps: ExternalCommandSteps, command: m.PauseSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
     """Stop collecting payments and granting features until the subscription is resumed."""
     return await PauseOrResume(steps, stripe, command).run()
@@ -54,7 +54,7 @@ async def pause_subscription(
 
 @service.external_command(m.ResumeSubscription)
 async def resume_subscription(
-    steps: Steps, command: m.ResumeSubscription, stripe: StripeGateway
+    steps: ExternalCommandSteps, command: m.ResumeSubscription, stripe: StripeGateway
 ) -> m.SubscriptionFound:
     """Collect payments and grant features again."""
     return await PauseOrResume(steps, stripe, command).run()

@@ -18,7 +18,7 @@ from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected, Unavailable
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.subscriptions import FINAL_STATUSES
 
@@ -45,7 +45,7 @@ Result = TypeVar("Result", bound=BaseModel)
 class StripeMutation(ABC, Generic[Intent, Result]):
     """One command that changes a subscription, in Stripe first if it is billed there."""
 
-    steps: Steps
+    steps: ExternalCommandSteps
     stripe: StripeGateway
 
     intent_model: ClassVar[type[BaseModel]] = MutationIntent

@@ -28,7 +28,7 @@ async def load_catalog(work: UnitOfWork) -> CatalogView:
     await work.flush()
     found = await (await work.driver.execute(FIND_REVISION)).fetchone()
     revision = found[0] if found else 0
-    pool = work.connected.engine.pool
+    pool = work.connection.engine.pool
     cached = _cache.get(pool)
     if cached is None or cached.revision != revision:
         cached = _cache[pool] = await _read_catalog(work.session, revision)

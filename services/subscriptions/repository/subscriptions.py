@@ -23,7 +23,7 @@ from services.subscriptions.tables.subscriptions import (
     ParkedEventRow,
     SubscriptionRow,
 )
-from shared.persistence.sql_pipeline import Bound, Statement
+from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.subscriptions import FINAL_STATUSES, Allowance, CustomerSnapshot
 
@@ -58,7 +58,7 @@ async def lock_customer(session: AsyncSession, token: str) -> CustomerRow | None
     return found
 
 
-def insert_customer(customer: CustomerSnapshot) -> Bound:
+def insert_customer(customer: CustomerSnapshot) -> BoundStatement:
     """Build the statement that inserts a new customer and does nothing if they exist.
 
     Most registrations are of new customers, and a caller waits for them, so this statement bypasses the

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import CustomerRow
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 
@@ -35,7 +35,9 @@ class MeteringIntent(BaseModel):
 
 
 @service.external_command(m.RecordUsage)
-async def record_usage(steps: Steps, command: m.RecordUsage, stripe: StripeGateway) -> m.UsageRecorded:
+async def record_usage(
+    steps: ExternalCommandSteps, command: m.RecordUsage, stripe: StripeGateway
+) -> m.UsageRecorded:
     """Find the Stripe customers, add the readings, and return which were recorded."""
     stripe.require()
     intent = await steps.intend(lambda work: plan_readings(work, command), MeteringIntent)

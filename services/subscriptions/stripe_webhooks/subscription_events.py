@@ -41,21 +41,21 @@ async def apply_subscription(context: EventContext) -> None:
     if row is None:
         state = await _with_grace(context, None, subscription, state)
         row = await new_stripe_subscription(work, customer, subscription)
-        _record_event(row, event, is_ahead=False)
+        _record_event(row, event, is_outbox_ahead=False)
         await change_subscription(work, row, state, is_new=True)
         return
     applied, arrived = _applied_state(row), _arrived_event(event, state, state_from_row(row))
-    verdict, is_ahead = choose_action(applied, arrived), remains_ahead(applied, arrived)
+    verdict, is_outbox_ahead = choose_action(applied, arrived), remains_ahead(applied, arrived)
     if verdict is EventAction.FETCH:
         answer = context.fetched.subscription(subscription.stripe_subscription_id, row.stripe_revision)
         if answer is None:
             verdict = choose_action_without_stripe(applied, arrived)
         else:
-            verdict, is_ahead = EventAction.APPLY, answer != subscription
+            verdict, is_outbox_ahead = EventAction.APPLY, answer != subscription
             subscription, state = answer, await _state_after(context, before, answer)
     if verdict is EventAction.APPLY:
         state = await _with_grace(context, row, subscription, state)
-        _record_event(row, event, is_ahead=is_ahead)
+        _record_event(row, event, is_outbox_ahead=is_outbox_ahead)
         await change_subscription(work, row, state)
         if event.type == TRIAL_ENDS_SOON:
             await emit_trial_ending(work, row, event.created)
@@ -96,7 +96,7 @@ def _applied_state(row: SubscriptionRow) -> AppliedState:
         event_id=row.stripe_event_id,
         event_at=row.stripe_event_at,
         event_rank=row.stripe_event_rank,
-        is_ahead=row.stripe_is_ahead,
+        is_outbox_ahead=row.stripe_is_ahead,
     )
 
 
@@ -110,9 +110,9 @@ def _arrived_event(event: StripeEvent, state: State, present: State) -> ArrivedE
     )
 
 
-def _record_event(row: SubscriptionRow, event: StripeEvent, *, is_ahead: bool) -> None:
+def _record_event(row: SubscriptionRow, event: StripeEvent, *, is_outbox_ahead: bool) -> None:
     """Record the newest applied Stripe event in the row."""
-    row.stripe_is_ahead = is_ahead
+    row.stripe_is_ahead = is_outbox_ahead
     row.stripe_revision += 1
     rank = rank_of(event.type)
     if row.stripe_event_at is None or event.created >= row.stripe_event_at:

@@ -11,7 +11,7 @@ from services.webhooks.domain.stripe_event import IncomingEvent
 from shared.errors import Unavailable
 from shared.observability.tracing import handling, outgoing_headers
 from shared.persistence.group_commit import GroupCommit
-from shared.persistence.sql_pipeline import Bound, Driver, Statement, send
+from shared.persistence.sql_pipeline import BoundStatement, Driver, Statement, send
 from shared.tuning import DATABASE_CONNECT_TIMEOUT_SECONDS
 from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
 
@@ -94,7 +94,7 @@ class EventWriter:
                     return [_pop_new(new, event.event_id) for event in events]
         raise AssertionError("the last try returns or raises")
 
-    def _insert_statement(self, events: Sequence[IncomingEvent]) -> Bound:
+    def _insert_statement(self, events: Sequence[IncomingEvent]) -> BoundStatement:
         # Sorted by id, so that two replicas that insert the same events cannot deadlock.
         first = {event.event_id: event for event in reversed(events)}
         unique = [first[event_id] for event_id in sorted(first)]
@@ -111,7 +111,7 @@ class EventWriter:
             orjson.dumps(headers).decode(),
         )
 
-    async def _store(self, insert: Bound) -> set[str]:
+    async def _store(self, insert: BoundStatement) -> set[str]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
         (stored,) = await send(self._connection, insert)

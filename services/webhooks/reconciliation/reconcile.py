@@ -12,7 +12,7 @@ from services.webhooks.ingress.payload import read_event
 from services.webhooks.reconciliation.stripe_event_list import StripeEventList
 from services.webhooks.service import service
 from shared.clock import utc_now
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions
 from tallystick.messages import webhooks as m
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 @service.external_command(m.Reconcile)
 async def reconcile(
-    steps: Steps, command: m.Reconcile, events: StripeEventList, event_writer: EventWriter
+    steps: ExternalCommandSteps, command: m.Reconcile, events: StripeEventList, event_writer: EventWriter
 ) -> m.ReconcileResult:
     """Store the events that Stripe lists and that never arrived.
 

@@ -15,7 +15,7 @@ from services.webhooks.event_store.repository import (
 from services.webhooks.service import service
 from services.webhooks.tables import StripeEvent
 from shared.errors import Rejected
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Instant
@@ -45,7 +45,7 @@ class ReplayPlan(BaseModel):
 
 
 @service.external_command(m.Replay)
-async def replay(steps: Steps, command: m.Replay) -> m.ReplayResult:
+async def replay(steps: ExternalCommandSteps, command: m.Replay) -> m.ReplayResult:
     """Publish stored events again; raise Rejected `not_found` if one of the given ids is not stored."""
     plan = await steps.intend(lambda work: plan_replay(work, command), ReplayPlan)
     return m.ReplayResult(replayed=await republish(steps, plan))
@@ -64,7 +64,7 @@ async def plan_replay(work: UnitOfWork, command: m.Replay) -> ReplayPlan:
     return ReplayPlan(event_ids=command.event_ids, since=command.since, until=until, types=command.types)
 
 
-async def republish(steps: Steps, plan: ReplayPlan) -> int:
+async def republish(steps: ExternalCommandSteps, plan: ReplayPlan) -> int:
     """Publish the events of a plan from where an earlier run stopped; return how many in total."""
     while True:
         replayed, is_done = await _republish_batch(steps, plan)
@@ -72,7 +72,7 @@ async def republish(steps: Steps, plan: ReplayPlan) -> int:
             return replayed
 
 
-async def _republish_batch(steps: Steps, plan: ReplayPlan) -> tuple[int, bool]:
+async def _republish_batch(steps: ExternalCommandSteps, plan: ReplayPlan) -> tuple[int, bool]:
     command_id = steps.command.command_id
     message_id_suffix = hashlib.sha256(command_id.encode()).hexdigest()[:SUFFIX_CHARACTERS]
     async with steps.transactions.begin(caused_by=command_id, now=steps.received_at) as work:

@@ -21,10 +21,10 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def seen(
-    at: datetime = NOON, *, rank: int = 1, is_final: bool = False, is_ahead: bool = False
+    at: datetime = NOON, *, rank: int = 1, is_final: bool = False, is_outbox_ahead: bool = False
 ) -> AppliedState:
     return AppliedState(
-        is_final=is_final, event_id="evt_seen", event_at=at, event_rank=rank, is_ahead=is_ahead
+        is_final=is_final, event_id="evt_seen", event_at=at, event_rank=rank, is_outbox_ahead=is_outbox_ahead
     )
 
 
@@ -71,14 +71,14 @@ def test_nothing_is_applied_after_the_end() -> None:
 def test_a_fetched_state_is_not_overwritten_by_an_older_event() -> None:
     later = NOON + timedelta(seconds=5)
 
-    assert choose_action(seen(is_ahead=True), arrived(later)) is EventAction.FETCH
-    assert choose_action(seen(is_ahead=True), arrived(later, is_same=True)) is EventAction.APPLY
-    assert not remains_ahead(seen(is_ahead=True), arrived(later, is_same=True))
+    assert choose_action(seen(is_outbox_ahead=True), arrived(later)) is EventAction.FETCH
+    assert choose_action(seen(is_outbox_ahead=True), arrived(later, is_same=True)) is EventAction.APPLY
+    assert not remains_ahead(seen(is_outbox_ahead=True), arrived(later, is_same=True))
 
 
 def test_same_second_events_do_not_claim_a_fetched_state() -> None:
-    assert remains_ahead(seen(is_ahead=True), arrived(is_same=True))
-    assert not remains_ahead(seen(is_ahead=True, rank=0), arrived(is_same=True))
+    assert remains_ahead(seen(is_outbox_ahead=True), arrived(is_same=True))
+    assert not remains_ahead(seen(is_outbox_ahead=True, rank=0), arrived(is_same=True))
     assert not remains_ahead(seen(), arrived(is_same=True))
 
 

@@ -5,7 +5,7 @@ from pydantic import Field
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.errors import Rejected, Unavailable
-from shared.messaging.external_command import Steps
+from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service import Service
 from shared.persistence.plumbing_tables import TYPES, service_metadata
 from shared.persistence.unit_of_work import UnitOfWork
@@ -120,7 +120,7 @@ async def increment(work: UnitOfWork, command: Increment) -> CounterSnapshot:
 
 
 @service.external_command(Charge)
-async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnapshot:
+async def charge(steps: ExternalCommandSteps, command: Charge, outside: Outside) -> CounterSnapshot:
     """Increment a counter after an external call."""
 
     async def plan(work: UnitOfWork) -> ChargeIntent:
@@ -133,7 +133,7 @@ async def charge(steps: Steps, command: Charge, outside: Outside) -> CounterSnap
 
 
 @service.external_command(Fill)
-async def fill(steps: Steps, command: Fill) -> CounterSnapshot:
+async def fill(steps: ExternalCommandSteps, command: Fill) -> CounterSnapshot:
     """Add a large number in one step."""
     return await steps.record(lambda work: _move(work, command.counter, 600))
 

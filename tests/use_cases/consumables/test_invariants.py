@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from services.consumables.invariants import INVARIANTS, BalancesBucketMatchesTables, QueryInvariant
 from shared.operations import audit_helpers
-from shared.operations.audit import Live
+from shared.operations.audit import LiveSystem
 from tallystick.messages import consumables as m
 from tallystick.subjects import BALANCES_BUCKET, Subjects, kv_subject
 from tests.support.runtime import Bound
@@ -46,17 +46,17 @@ async def world(
 
 
 @pytest.fixture
-async def live(world: RechargeWorld, nats_session: NatsServer) -> AsyncIterator[Live]:
+async def live(world: RechargeWorld, nats_session: NatsServer) -> AsyncIterator[LiveSystem]:
     database = await psycopg.AsyncConnection.connect(
         world.bound.owner_url, autocommit=True, row_factory=dict_row
     )
     connection = await nats.connect(nats_session.url)
-    yield Live(database, connection, Subjects())
+    yield LiveSystem(database, connection, Subjects())
     await connection.close()
     await database.close()
 
 
-async def found(live: Live) -> dict[str, int]:
+async def found(live: LiveSystem) -> dict[str, int]:
     """Return the number of violations of each invariant that only needs the tables."""
     return {
         one.name: len(violations)
@@ -65,7 +65,7 @@ async def found(live: Live) -> dict[str, int]:
     }
 
 
-async def test_all_units_are_accounted_for(world: RechargeWorld, live: Live) -> None:
+async def test_all_units_are_accounted_for(world: RechargeWorld, live: LiveSystem) -> None:
     # 100 − 60 + 5 − 30 = 15 is below 20: 50 were bought.
     assert await world.remaining() == 65
     assert await found(live) == {}
@@ -132,7 +132,7 @@ async def test_all_units_are_accounted_for(world: RechargeWorld, live: Live) -> 
     ],
 )
 async def test_what_does_not_add_up_is_found(
-    world: RechargeWorld, live: Live, statement: str, broken: set[str]
+    world: RechargeWorld, live: LiveSystem, statement: str, broken: set[str]
 ) -> None:
     for part in statement.split(";"):
         await live.database.execute(part.encode())
@@ -140,7 +140,7 @@ async def test_what_does_not_add_up_is_found(
 
 
 async def test_a_bucket_that_differs_is_found(
-    world: RechargeWorld, live: Live, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    world: RechargeWorld, live: LiveSystem, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is wrong here stays wrong: one second look is enough.
     monkeypatch.setattr(audit_helpers, "PENDING_MAX_SECONDS", audit_helpers.RETRY_SECONDS)
@@ -161,7 +161,7 @@ async def test_a_bucket_that_differs_is_found(
         assert len(await invariant.violations(live)) == 1, wrong
 
 
-async def test_units_still_add_up_when_the_old_ledger_is_gone(world: RechargeWorld, live: Live) -> None:
+async def test_units_still_add_up_when_the_old_ledger_is_gone(world: RechargeWorld, live: LiveSystem) -> None:
     opened = await live.rows("consumables", "SELECT min(generation) AS day FROM {schema}.partitions")
     first = opened[0]["day"]
 

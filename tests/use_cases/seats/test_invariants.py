@@ -12,7 +12,7 @@ from services.seats.app import service
 from services.seats.invitations.tokens import Invitations
 from shared.messaging.service_client import ServiceClient
 from shared.operations import audit_helpers
-from shared.operations.audit import Live
+from shared.operations.audit import LiveSystem
 from shared.settings import CommonSettings
 from tallystick.messages import seats as m
 from tallystick.subjects import Subjects
@@ -42,17 +42,17 @@ async def company(bind: Callable[..., Bound]) -> SeatWorld:
 
 
 @pytest.fixture
-async def live(company: SeatWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
+async def live(company: SeatWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveSystem]:
     # What is wrong in these tests stays wrong: one second look is enough.
     monkeypatch.setattr(audit_helpers, "PENDING_MAX_SECONDS", audit_helpers.RETRY_SECONDS)
     database = await psycopg.AsyncConnection.connect(
         company.bound.owner_url, autocommit=True, row_factory=dict_row
     )
-    yield Live(database, Client(), Subjects())
+    yield LiveSystem(database, Client(), Subjects())
     await database.close()
 
 
-async def broken(live: Live) -> set[str]:
+async def broken(live: LiveSystem) -> set[str]:
     """Return the names of the violated invariants."""
     found = set()
     for invariant in invariants.INVARIANTS:
@@ -61,7 +61,7 @@ async def broken(live: Live) -> set[str]:
     return found
 
 
-async def test_all_is_well_with_what_the_service_does(live: Live) -> None:
+async def test_all_is_well_with_what_the_service_does(live: LiveSystem) -> None:
     assert await broken(live) == set()
 
 
@@ -95,7 +95,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_damage_is_found(live: Live, damage: str) -> None:
+async def test_damage_is_found(live: LiveSystem, damage: str) -> None:
     for statement in damage.split(";"):
         await live.database.execute(statement.encode())
     assert await broken(live) == DAMAGE[damage]

@@ -19,7 +19,7 @@ from services.seats.invariants import INVARIANTS, MembershipsEqualClaimedSeats
 from services.seats.invitations.tokens import Invitations
 from shared.messaging.nats_connection import connect
 from shared.messaging.service_client import ServiceClient
-from shared.operations.audit import Live, VersionsHaveNoGaps
+from shared.operations.audit import LiveSystem, VersionsHaveNoGaps
 from shared.settings import CommonSettings
 from tallystick.subjects import Subjects
 from tests.support.runtime import Bound
@@ -51,7 +51,7 @@ async def audited(database: str, nats: NatsServer) -> list[str]:
     """Return the violations that the audit finds, without those about the copy in subscriptions."""
     connection = await psycopg.AsyncConnection.connect(database, autocommit=True, row_factory=dict_row)
     client = await connect(nats.url, "audit")
-    live = Live(connection, client, Subjects())
+    live = LiveSystem(connection, client, Subjects())
     checked = [one for one in INVARIANTS if not isinstance(one, MembershipsEqualClaimedSeats)]
     found = [wrong for one in [*checked, VersionsHaveNoGaps("seats")] for wrong in await one.violations(live)]
     await client.close()

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.subscriptions import app
+from services.subscriptions.settings import SubscriptionsSettings
 from services.subscriptions.stripe.client import StripeGateway
-from shared.settings import Settings
 from tallystick.messages import catalog
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
@@ -36,7 +36,7 @@ async def world(
     """The handlers with all that the worker gives them in this environment."""
     for name, value in {**ENVIRONMENT, "STRIPE_API_BASE": stand_in.url}.items():
         monkeypatch.setenv(name, value)
-    provided = app.provide(Settings())
+    provided = app.provide(SubscriptionsSettings())
     gateway = next(each for each in provided if isinstance(each, StripeGateway))
     world = World(bind(app.service, *provided), stand_in, gateway)
     await world.does(catalog.ApplyCatalog(command_id=world.command_id(), catalog=team_catalog()))

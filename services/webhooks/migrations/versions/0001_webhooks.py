@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from shared.persistence.migrations import create_plumbing_tables
-from shared.persistence.partitions import store_rows
+from shared.persistence.partitions import set_storage_parameters
 
 revision = "0001"
 down_revision = None
@@ -26,7 +26,7 @@ def upgrade() -> None:
     _create_stripe_events()
     # Payloads of a few KB stay in the row as they are: compressing them costs more than storing them.
     op.execute(f"ALTER TABLE {SCHEMA}.stripe_events SET (toast_tuple_target = {ROW_MAX_BYTES})")
-    store_rows(op.get_bind(), SCHEMA, "outbox", f"toast_tuple_target = {ROW_MAX_BYTES}")
+    set_storage_parameters(op.get_bind(), SCHEMA, "outbox", f"toast_tuple_target = {ROW_MAX_BYTES}")
     op.create_table(
         "replays",
         sa.Column("command_id", sa.Text, nullable=False),

@@ -1,0 +1,21 @@
+"""The settings of the subscriptions worker: Stripe, trials and dunning."""
+
+from pydantic import Field, SecretStr
+
+from services.subscriptions.domain.dunning import GRACE_DAYS, EndState
+from shared.settings import Settings
+
+
+class SubscriptionsSettings(Settings):
+    """The subscriptions worker's settings; a field's name in capitals is its environment variable."""
+
+    stripe_secret_key: SecretStr | None = Field(default=None, description="Without it, payments are off.")
+    stripe_publishable_key: str | None = Field(default=None)
+    stripe_api_base: str = Field(default="https://api.stripe.com", description="Another one for tests.")
+    stripe_trial_days: int | None = Field(default=None, ge=0, le=730)
+    grace_days: int = Field(
+        default=GRACE_DAYS, ge=0, le=90, description="Before an overdue customer is restricted."
+    )
+    dunning_end_state: EndState | None = Field(
+        default=None, description="When retries are used up; without it, Stripe's dashboard decides."
+    )

@@ -1,0 +1,22 @@
+"""All settings of all workers and of provisioning."""
+
+from services.gateway.settings import GatewaySettings
+from services.seats.settings import SeatsSettings
+from services.subscriptions.settings import SubscriptionsSettings
+from services.webhooks.settings import WebhooksSettings
+from shared.operations.provision import ProvisionSettings
+from shared.settings import Settings
+
+CLASSES = (
+    Settings,
+    ProvisionSettings,
+    SeatsSettings,
+    SubscriptionsSettings,
+    WebhooksSettings,
+    GatewaySettings,
+)
+
+
+def setting_names() -> set[str]:
+    """The environment variables that are read as settings."""
+    return {name.upper() for settings in CLASSES for name in settings.model_fields}
