@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from starlette.applications import Starlette
+
 from services.consumables.consumption import (
     consume,
     consume_many,
@@ -17,10 +19,11 @@ from services.consumables.recharges import payment, purchase
 from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.worker import run
+from shared.runtime.process import serve
+from shared.runtime.worker import make_worker
 from shared.settings import Settings
 
-__all__ = ["HANDLERS", "provide", "service"]
+__all__ = ["HANDLERS", "application", "provide", "service"]
 
 HANDLERS = (
     consume,
@@ -47,5 +50,10 @@ def provide(settings: Settings) -> list[Any]:
     return [ServiceClient(settings, service.name)]
 
 
+def application() -> Starlette:
+    """Build the worker: `uvicorn --factory services.consumables.app:application` runs it, too."""
+    return make_worker(service, Settings(), provide=provide)
+
+
 if __name__ == "__main__":
-    run(service, Settings(), provide=provide)
+    serve(application(), Settings())

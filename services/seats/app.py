@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from starlette.applications import Starlette
+
 from services.seats import queries
 from services.seats.assignments import assign, seat_lifecycle
 from services.seats.invitations import expiry
@@ -12,9 +14,10 @@ from services.seats.service import service
 from services.seats.settings import SeatsSettings
 from services.seats.teams import transfer_billing_manager
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.worker import run
+from shared.runtime.process import serve
+from shared.runtime.worker import make_worker
 
-__all__ = ["HANDLERS", "provide", "service"]
+__all__ = ["HANDLERS", "application", "provide", "service"]
 
 HANDLERS = (
     queries,
@@ -38,5 +41,10 @@ def provide(settings: SeatsSettings) -> list[Any]:
     ]
 
 
+def application() -> Starlette:
+    """Build the worker: `uvicorn --factory services.seats.app:application` runs it, too."""
+    return make_worker(service, SeatsSettings(), provide=provide)
+
+
 if __name__ == "__main__":
-    run(service, SeatsSettings(), provide=provide)
+    serve(application(), SeatsSettings())

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from starlette.applications import Starlette
+
 from services.subscriptions import queries, reactions
 from services.subscriptions.add_ons import cancel as add_ons_cancel
 from services.subscriptions.add_ons import purchase
@@ -26,9 +28,10 @@ from services.subscriptions.stripe import meters
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe_webhooks import consumer
 from shared.messaging.service_client import ServiceClient
-from shared.runtime.worker import run
+from shared.runtime.process import serve
+from shared.runtime.worker import make_worker
 
-__all__ = ["HANDLERS", "provide", "service"]
+__all__ = ["HANDLERS", "application", "provide", "service"]
 
 HANDLERS = (
     reactions,
@@ -72,5 +75,10 @@ def provide(settings: SubscriptionsSettings) -> list[Any]:
     ]
 
 
+def application() -> Starlette:
+    """Build the worker: `uvicorn --factory services.subscriptions.app:application` runs it, too."""
+    return make_worker(service, SubscriptionsSettings(), provide=provide)
+
+
 if __name__ == "__main__":
-    run(service, SubscriptionsSettings(), provide=provide)
+    serve(application(), SubscriptionsSettings())

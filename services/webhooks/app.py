@@ -3,7 +3,8 @@
 from typing import Any
 
 from pydantic import SecretStr
-from starlette.routing import BaseRoute, Route
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from services.webhooks.event_store import outcomes, queries
 from services.webhooks.event_store.event_writer import EventWriter
@@ -17,10 +18,11 @@ from services.webhooks.replay import replay
 from services.webhooks.service import service
 from services.webhooks.settings import WebhooksSettings
 from shared.messaging.service_runtime import Runtime
-from shared.runtime.worker import run
+from shared.runtime.process import serve
+from shared.runtime.worker import make_worker
 from tallystick.subjects import Subjects
 
-__all__ = ["HANDLERS", "provide", "service"]
+__all__ = ["HANDLERS", "application", "provide", "service"]
 
 HANDLERS = (
     outcomes,
@@ -45,7 +47,7 @@ def provide(settings: WebhooksSettings) -> list[Any]:
     ]
 
 
-def routes(runtime: Runtime, settings: WebhooksSettings) -> list[BaseRoute]:
+def routes(runtime: Runtime, settings: WebhooksSettings) -> list[Route]:
     """Build the route that Stripe posts to."""
     event_writer: EventWriter = runtime.provided[EventWriter]
     event_writer.wake_relay = runtime.transactions.wake_relay
@@ -62,5 +64,10 @@ def _secret(setting: SecretStr | None) -> str | None:
     return setting.get_secret_value() if setting else None
 
 
+def application() -> Starlette:
+    """Build the worker: `uvicorn --factory services.webhooks.app:application` runs it, too."""
+    return make_worker(service, WebhooksSettings(), provide=provide, routes=routes)
+
+
 if __name__ == "__main__":
-    run(service, WebhooksSettings(), provide=provide, routes=routes)
+    serve(application(), WebhooksSettings())

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from shared.messaging.jetstream_consumers import Durable, JetStreamConsumers
 from shared.messaging.relay import Relay, outbox_lag_seconds
@@ -74,7 +74,7 @@ class Health:
 
 def health_routes(
     find_problems: FindProblems, settings: CommonSettings, *, is_public: bool = False
-) -> list[BaseRoute]:
+) -> list[Route]:
     """Build the routes `/live` (the process runs), `/ready` (it can work) and `/metrics`.
 
     `/metrics` requires METRICS_TOKEN if one is set. Without a token it is open, unless the port `is_public`:
@@ -96,7 +96,7 @@ def health_routes(
         await find_problems()  # also updates the lag of consumers and outbox
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    routes: list[BaseRoute] = [Route("/live", live), Route("/ready", ready)]
+    routes = [Route("/live", live), Route("/ready", ready)]
     if token is not None or not is_public:
         routes.append(Route("/metrics", metrics))
     return routes

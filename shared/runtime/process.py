@@ -1,7 +1,6 @@
 """The process of a worker: logs, traces, garbage collector and HTTP server, the same for all workers."""
 
 import gc
-from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,13 +11,17 @@ from shared.settings import CommonSettings
 from shared.tuning import GC_ALLOCATIONS, GRACEFUL_STOP_SECONDS
 
 
-def serve(name: str, settings: CommonSettings, make_application: Callable[[], ASGIApp]) -> None:
-    """Run an ASGI application as the worker `name` until it is signalled to stop."""
+def prepare(name: str, settings: CommonSettings) -> None:
+    """Set up logs, traces and the garbage collector of the worker `name`, before its application is built."""
     gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
     set_up_logs(name, style=settings.log_format, level=settings.log_level)
     set_up_tracing(name, settings.otel_exporter_otlp_endpoint)
+
+
+def serve(application: ASGIApp, settings: CommonSettings) -> None:
+    """Serve an ASGI application on HEALTH_HOST and HEALTH_PORT until the process is signalled to stop."""
     uvicorn.run(
-        make_application(),
+        application,
         host=settings.health_host,
         port=settings.health_port,
         loop="uvloop",

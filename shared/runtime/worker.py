@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from shared.clock import utc_now
 from shared.messaging.answers import Answers
@@ -28,7 +28,7 @@ from shared.observability.metrics import UNFINISHED
 from shared.persistence.database import make_engine
 from shared.persistence.partitions import maintain_partitions
 from shared.runtime.health import Health, health_routes
-from shared.runtime.process import serve
+from shared.runtime.process import prepare
 from shared.settings import Settings
 from shared.tuning import (
     EXTERNAL_SWEEP_BATCH,
@@ -53,7 +53,7 @@ class Worker(Generic[OwnSettings]):
     service: Service
     settings: OwnSettings
     provide: Callable[[OwnSettings], list[Any]]
-    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]]
+    routes: Callable[[Runtime, OwnSettings], list[Route]]
     engine: AsyncEngine = field(init=False)
     health: Health = field(init=False)
     relay: Relay = field(init=False)
@@ -102,8 +102,8 @@ class Worker(Generic[OwnSettings]):
         """Build the ASGI application whose lifespan runs the worker."""
         own = self.routes(self.runtime, self.settings)
         # A worker with its own routes is reachable from outside.
-        health = health_routes(self.health.problems, self.settings, is_public=bool(own))
-        return Starlette(routes=[*own, *health], lifespan=self._lifespan)
+        routes = [*own, *health_routes(self.health.problems, self.settings, is_public=bool(own))]
+        return Starlette(routes=routes, lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -197,12 +197,13 @@ class Worker(Generic[OwnSettings]):
             await asyncio.sleep(PARTITION_MAINTENANCE_SECONDS)
 
 
-def run(
+def make_worker(
     service: Service,
     settings: OwnSettings,
     *,
     provide: Callable[[OwnSettings], list[Any]] = lambda _: [],
-    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]] = lambda _, __: [],
-) -> None:
-    """Run a service's worker until it is signalled to stop; called by `python -m services.<name>.app`."""
-    serve(service.name, settings, lambda: Worker(service, settings, provide, routes).application())
+    routes: Callable[[Runtime, OwnSettings], list[Route]] = lambda _, __: [],
+) -> Starlette:
+    """Build a service's worker, with the logs and traces of its process."""
+    prepare(service.name, settings)
+    return Worker(service, settings, provide, routes).application()

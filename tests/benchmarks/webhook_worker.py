@@ -2,13 +2,14 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from services.webhooks import app
 from services.webhooks.service import service
 from services.webhooks.settings import WebhooksSettings
 from shared.messaging.service_runtime import Runtime
-from shared.runtime.worker import run
+from shared.runtime.process import serve
+from shared.runtime.worker import make_worker
 
 FLOOR = "/floor"
 
@@ -19,10 +20,11 @@ async def floor(request: Request) -> Response:
     return Response()
 
 
-def routes(runtime: Runtime, settings: WebhooksSettings) -> list[BaseRoute]:
+def routes(runtime: Runtime, settings: WebhooksSettings) -> list[Route]:
     """The worker's own and the floor."""
     return [*app.routes(runtime, settings), Route(FLOOR, floor, methods=["POST"])]
 
 
 if __name__ == "__main__":
-    run(service, WebhooksSettings(), provide=app.provide, routes=routes)
+    worker = make_worker(service, WebhooksSettings(), provide=app.provide, routes=routes)
+    serve(worker, WebhooksSettings())

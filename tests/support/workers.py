@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import uvicorn
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 
 from sandbox.ports import free_port
 from shared.messaging.service import Service
@@ -25,7 +25,7 @@ async def running(
     settings: OwnSettings,
     *,
     provide: Callable[[OwnSettings], list[Any]] = lambda _: [],
-    routes: Callable[[Runtime, OwnSettings], list[BaseRoute]] = lambda _, __: [],
+    routes: Callable[[Runtime, OwnSettings], list[Route]] = lambda _, __: [],
     ready: bool = True,
 ) -> AsyncIterator[tuple[Worker[OwnSettings], httpx.AsyncClient]]:
     """A worker, ready, and an HTTP client to it."""
