@@ -1,10 +1,10 @@
-"""Makes an authority of one's own and a certificate for each server: TLS for Postgres and NATS.
+"""Creates a certificate authority and a certificate for each server: TLS for Postgres and NATS.
 
     python deploy/certificates.py DIRECTORY --server postgres:999 --server nats
 
 Writes `authority/ca.key` and `ca.pem`, `<server>/server.key` and `server.pem` for each server, and
-`clients/ca.pem`, which is all that a client needs. A server's key belongs to the user id after the colon.
-What is there already stays, unless it ends soon, is for other names, or is not of this authority.
+`clients/ca.pem`, which is all that a client needs. A server's key is owned by the user id after the colon.
+Existing files are kept, unless a certificate expires soon, is for other names, or is of another authority.
 """
 
 import argparse
@@ -21,19 +21,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS = 3_650
-"""A new authority has to reach every client, so it lasts for ten years."""
+"""A new authority has to be distributed to every client, so it lasts for ten years."""
 SERVER_DAYS = 365
 RENEWED_BEFORE = timedelta(days=60)
-"""This runs at each deployment, and two months leave time for one."""
-CLOCKS_DIFFER = timedelta(hours=1)
-"""A certificate counts from a little before it was made, for machines whose clocks are behind."""
+"""How long before its expiry a certificate is renewed; the script runs at each deployment."""
+CLOCK_SKEW = timedelta(hours=1)
+"""A certificate is valid from a little before its creation, for machines whose clocks are behind."""
 LOCAL_NAMES = ("localhost", "127.0.0.1")
-"""By which the ports that compose publishes on this machine are reached."""
+"""Names of the ports that docker-compose publishes on this machine."""
 KEY_MODE, PUBLIC_MODE = 0o600, 0o644
 
 
 def main() -> None:
-    """Make what is missing or ends soon."""
+    """Create the certificates that are missing or expire soon."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,11 +45,11 @@ def main() -> None:
 
 
 def make(directory: Path, servers: list[str], *, now: datetime | None = None) -> list[str]:
-    """Make what is missing or ends soon; a line for each certificate."""
+    """Create the certificates that are missing or expire soon; return a line of text for each."""
     now = now or datetime.now(UTC)
-    key, authority, said = _authority(directory / "authority", now)
+    key, authority, line = _authority(directory / "authority", now)
     _write(directory / "clients" / "ca.pem", _pem(authority), PUBLIC_MODE)
-    lines = [said]
+    lines = [line]
     for server in servers:
         host, _, owner = server.partition(":")
         lines.append(_server(directory / host, host, int(owner) if owner else None, key, authority, now))
@@ -61,7 +61,7 @@ def _authority(directory: Path, now: datetime) -> tuple[ec.EllipticCurvePrivateK
     if key_file.exists() and certificate_file.exists():
         key = serialization.load_pem_private_key(key_file.read_bytes(), None)
         certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-        if isinstance(key, ec.EllipticCurvePrivateKey) and _lasts(certificate, now):
+        if isinstance(key, ec.EllipticCurvePrivateKey) and _lasts_long_enough(certificate, now):
             return key, certificate, f"authority: kept until {certificate.not_valid_after_utc:%Y-%m-%d}"
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Tallystick {now:%Y-%m-%d}")])
@@ -69,7 +69,7 @@ def _authority(directory: Path, now: datetime) -> tuple[ec.EllipticCurvePrivateK
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
     certificate = builder.sign(key, hashes.SHA256())
-    _write(key_file, _private(key), KEY_MODE)
+    _write(key_file, _private_pem(key), KEY_MODE)
     _write(certificate_file, _pem(certificate), PUBLIC_MODE)
     return key, certificate, f"authority: made, until {certificate.not_valid_after_utc:%Y-%m-%d}"
 
@@ -86,7 +86,11 @@ def _server(
     certificate_file, key_file = directory / "server.pem", directory / "server.key"
     if certificate_file.exists() and key_file.exists():
         kept = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-        if _lasts(kept, now) and _is_of(kept, authority) and _names(kept) == names:
+        if (
+            _lasts_long_enough(kept, now)
+            and _is_issued_by(kept, authority)
+            and _alternative_names(kept) == names
+        ):
             return f"{host}: kept until {kept.not_valid_after_utc:%Y-%m-%d}"
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
@@ -99,7 +103,7 @@ def _server(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
     )
     certificate = builder.sign(authority_key, hashes.SHA256())
-    _write(key_file, _private(key), KEY_MODE, owner)
+    _write(key_file, _private_pem(key), KEY_MODE, owner)
     _write(certificate_file, _pem(certificate), PUBLIC_MODE)
     return f"{host}: made, until {certificate.not_valid_after_utc:%Y-%m-%d}; restart {host}"
 
@@ -113,7 +117,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCKS_DIFFER)
+        .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -140,15 +144,15 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
+def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
     return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
-def _lasts(certificate: x509.Certificate, now: datetime) -> bool:
+def _lasts_long_enough(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_after_utc > now + RENEWED_BEFORE
 
 
-def _is_of(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
@@ -156,7 +160,7 @@ def _is_of(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     return True
 
 
-def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -169,7 +173,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int, owner: int | None = None) -> None:
-    """Write a file in one step, so that a server that starts meanwhile finds the old one or the new one."""
+    """Write a file atomically, so that a server that starts meanwhile reads the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The workers' plumbing: transactions with inbox and outbox, the relay, consumers, ticks, health.
+"""The workers' plumbing: transactions with inbox and outbox, the relay, consumers, ticks and health.
 
-Not a word of billing in here: what a message means is the services' business.
+It knows nothing about billing; the services give messages their meaning.
 """

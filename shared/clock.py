@@ -1,8 +1,8 @@
-"""The one place where workers read the time; from here on it travels with the message."""
+"""The clock: read when a message is received, and passed on to handlers as `now`."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """Return the current time in UTC, timezone-aware."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The errors of use cases: a command is rejected for good, or cannot be decided now."""
+"""The errors of use cases: a command is rejected, or its outcome is unknown for now."""
 
 from pydantic import JsonValue
 
@@ -6,7 +6,7 @@ from tallystick.messages.base import ErrorBody
 
 
 class Rejected(Exception):
-    """The command or question is rejected; final, and stored as the outcome of a command."""
+    """The command or question is rejected; the rejection is final and stored as a command's outcome."""
 
     def __init__(self, code: str, message: str = "", details: JsonValue = None) -> None:
         super().__init__(f"{code}: {message}")
@@ -14,27 +14,27 @@ class Rejected(Exception):
 
 
 class NotYetKnown(Rejected):
-    """A rejection that may be too early: an event that is on its way could make the command possible.
+    """A rejection that may be premature: an event that is not applied yet could make the command possible.
 
-    The command is tried again in new transactions for PROJECTION_LAG_SECONDS before the rejection counts.
+    The command is retried in new transactions for PROJECTION_LAG_SECONDS before the rejection is final.
     """
 
     @classmethod
     def of(cls, rejection: Rejected) -> "NotYetKnown":
-        """The same rejection, to be tried again."""
+        """Convert a rejection into one that is retried."""
         error = rejection.error
         return cls(error.code, error.message, error.details)
 
 
 class Unavailable(Exception):
-    """The outcome cannot be known now, because the database or a provider is away.
+    """The outcome is unknown for now, because the database or an external provider is away.
 
-    Nothing is stored; the command may be sent again with the same id.
+    Nothing is stored; the command may be retried with the same id.
     """
 
 
 class ConcurrentDuplicate(Unavailable):
-    """Another worker handled the same command at the same time; a retry finds its outcome."""
+    """Another worker handled the same command at the same time; a retry returns its outcome."""
 
     def __init__(self) -> None:
         super().__init__("the same command is being handled elsewhere")

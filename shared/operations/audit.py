@@ -1,7 +1,7 @@
-"""Checks live data against the invariants of the services. Run as `python -m shared.operations.audit`.
+"""The audit: checks live data against invariants. Run as `python -m shared.operations.audit`.
 
-Each invariant is a small class with a sentence for a name. The plumbing's are here; a service adds its own in
-`services/<name>/invariants.py`, in a tuple called INVARIANTS.
+Each invariant is a small class. The plumbing's are here; a service has its own in the tuple INVARIANTS of
+`services/<name>/invariants.py`.
 """
 
 import asyncio
@@ -23,58 +23,58 @@ from shared.settings import Settings
 from tallystick.subjects import Subjects
 
 PENDING_MAX_SECONDS = 10
-"""How long a committed event may wait for its publication before something is wrong."""
+"""How long a committed event may wait for its publication before it is a violation."""
 UNFINISHED_MAX_SECONDS = 600
-"""How long an external command may be without its outcome: several rounds of the sweep."""
+"""How long an external command may be without an outcome: several rounds of the sweep."""
 SHOWN_VIOLATIONS = 20
-"""Of one invariant; more of the same teach nothing. The queries' LIMIT is the same number."""
+"""Violations of one invariant that are printed. The queries' LIMIT is the same number."""
 
 
 @dataclass(slots=True)
 class LiveSystem:
-    """The running system, as its owner sees it."""
+    """The running system: connections as the database's owner and as NATS' admin."""
 
     database: psycopg.AsyncConnection[dict[str, Any]]
     nats: Client
     subjects: Subjects
     schemas: Sequence[str] = ()
-    """Those of the services: their outboxes hold all that may be on the feed."""
-    read: FeedContents | None = None
-    """What is on the change feed; filled when first needed."""
+    """The schemas of the services, whose outboxes hold every message that may be on the feed."""
+    contents: FeedContents | None = None
+    """The contents of the change feed; read at the first use."""
 
     async def feed(self) -> FeedContents:
-        """What is on the change feed, held against the outboxes; read once."""
-        if self.read is None:
-            self.read = await read_feed(self.nats, self.database, self.subjects, self.schemas)
-        return self.read
+        """Read the change feed and compare it with the outboxes; read once."""
+        if self.contents is None:
+            self.contents = await read_feed(self.nats, self.database, self.subjects, self.schemas)
+        return self.contents
 
     async def rows(self, schema: str, query: str, *values: Any) -> list[dict[str, Any]]:
-        """The rows of a query about one service's tables; the query names them as `{schema}.table`."""
+        """Run a query on one service's tables, which it names as `{schema}.table`."""
         return await (await self.database.execute(query.format(schema=schema), values)).fetchall()
 
 
 class Invariant(Protocol):
-    """Something that always holds."""
+    """A condition that always holds."""
 
     @property
     def name(self) -> str:
-        """What holds, in a few words."""
+        """The condition, in a few words."""
         ...
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Where it does not hold; empty when all is well."""
+        """Find where it does not hold; empty when there is no violation."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EveryEventIsPublished:
-    """What is committed is on its way within seconds."""
+    """Committed messages are published within seconds."""
 
     schema: str
     name: str = "committed messages are published"
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Rows that no snapshot of the relay's has covered for too long."""
+        """Find rows that the relay has not published in time."""
         rows = await live.rows(
             self.schema,
             """SELECT outbox.id, outbox.subject, outbox.recorded_at
@@ -92,13 +92,13 @@ class EveryEventIsPublished:
 
 @dataclass(frozen=True, slots=True)
 class VersionsHaveNoGaps:
-    """The versions of an entity count from 1, each once; or from where the kept rows begin."""
+    """The versions of an entity count from 1 without gaps, or from the oldest row that is kept."""
 
     schema: str
     name: str = "versions count from 1 without gaps"
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Entities whose number of events is not their last version."""
+        """Find entities whose number of events does not match their versions."""
         rows = await live.rows(
             self.schema,
             """SELECT entity, entity_id, count(*) AS events, min(version) AS first,
@@ -109,19 +109,19 @@ class VersionsHaveNoGaps:
                     WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
                 LIMIT 20""",
         )
-        said = "{entity} {entity_id}: {events} events, versions {first} to {last}"
-        return [said.format(**row) for row in rows]
+        violation = "{entity} {entity_id}: {events} events, versions {first} to {last}"
+        return [violation.format(**row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class FeedHasEveryVersionInOrder:
-    """Each entity's changes are on the feed, all of them, in sequence."""
+    """All versions of each entity are on the feed, in order."""
 
     schema: str
     name: str = "the feed tells all of each entity's changes in sequence"
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Entities whose versions on the feed are not those of the outbox, in their order."""
+        """Find entities whose versions on the feed differ from those in the outbox."""
         feed = await live.feed()
         rows = await live.rows(
             self.schema,
@@ -132,38 +132,38 @@ class FeedHasEveryVersionInOrder:
         )
         found = []
         for row in rows:
-            told = feed.versions.get(row["entity"], {}).get(row["entity_id"], [])
-            # What the stream dropped by age is missing at the beginning; what it has twice comes later.
+            published = feed.versions.get(row["entity"], {}).get(row["entity_id"], [])
+            # Messages dropped by age are missing at the beginning; duplicates come later.
             newest: list[int] = []
-            for version in told:
+            for version in published:
                 if not newest or version > newest[-1]:
                     newest.append(version)
             if not newest or newest != list(range(newest[0], row["last"] + 1)):
-                said = "{entity} {entity_id} at version {last}: the feed tells {told}"
-                found.append(said.format(told=told[-10:], **row))
+                violation = "{entity} {entity_id} at version {last}: the feed tells {published}"
+                found.append(violation.format(published=published[-10:], **row))
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class FeedHasOnlyOutboxMessages:
-    """Every message on the feed is in the outbox of a service, just as it is."""
+    """Every message on the feed is in the outbox of a service, with the same contents."""
 
     name: str = "every message on the feed was written by a service"
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Messages that are in no outbox, or not as they are there."""
+        """Find messages that are in no outbox, or differ from their row there."""
         return (await live.feed()).not_ours
 
 
 @dataclass(frozen=True, slots=True)
 class EveryCommandHasItsOutcome:
-    """A command that was taken up is finished."""
+    """Every command that was started has an outcome."""
 
     schema: str
     name: str = "no command is left without its outcome"
 
     async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Commands that were taken up long ago and are neither done nor refused."""
+        """Find commands that were received long ago and have no outcome."""
         rows = await live.rows(
             self.schema,
             """SELECT command_id, name, received_at FROM {schema}.inbox
@@ -175,7 +175,7 @@ class EveryCommandHasItsOutcome:
 
 
 def invariants() -> list[tuple[str, Invariant]]:
-    """All invariants, with the service each belongs to."""
+    """List all invariants, each with its service."""
     found: list[tuple[str, Invariant]] = [("change feed", FeedHasOnlyOutboxMessages())]
     for service in service_names():
         found.append((service, EveryEventIsPublished(service)))
@@ -189,7 +189,7 @@ def invariants() -> list[tuple[str, Invariant]]:
 
 
 async def audit(database_url: str, nats_url: str, *, prefix: str) -> dict[str, list[str]]:
-    """The violations by invariant; all lists are empty when all is well."""
+    """Check all invariants and return the violations by invariant."""
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row)
     nats = await connect(nats_url, "audit")
     try:
@@ -201,7 +201,7 @@ async def audit(database_url: str, nats_url: str, *, prefix: str) -> dict[str, l
 
 
 def main() -> None:
-    """Audit what the environment names, print what was found, exit with 1 if anything is wrong."""
+    """Audit the installation that the environment names; exit with 1 if there are violations."""
     settings = Settings()
     found = asyncio.run(
         audit(

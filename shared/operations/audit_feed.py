@@ -1,4 +1,4 @@
-"""What the audit reads from the change feed: the versions of each entity, and messages that are not ours."""
+"""Reads the change feed for the audit: the versions of each entity, and messages that are in no outbox."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from tallystick.messages.base import entity_id
 from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
 
 NOT_OURS_MAX = 20
-"""Messages that are named; more of the same teach nothing."""
+"""How many foreign messages are listed."""
 SUBJECT_SHOWN_CHARACTERS = 200
 VERSION_MAX = 2**63 - 1
-"""Postgres' bigint."""
+"""The largest bigint of Postgres."""
 
-_WRITTEN = """
+_OUTBOX_ROWS = """
     SELECT entity, entity_id, version, subject, headers, payload FROM {schema}.outbox
     WHERE (entity, entity_id, version) IN (
         SELECT * FROM unnest(%(entities)s::text[], %(ids)s::text[], %(versions)s::bigint[]))
@@ -32,7 +32,7 @@ _KEPT_SINCE = """
 
 
 class FeedMessage(NamedTuple):
-    """What a message of the feed tells of."""
+    """The entity and version that a message of the feed is about."""
 
     entity: str
     entity_id: str
@@ -41,12 +41,12 @@ class FeedMessage(NamedTuple):
 
 @dataclass(slots=True)
 class FeedContents:
-    """What is on the change feed."""
+    """The contents of the change feed."""
 
     versions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
-    """In their order, by entity and its id."""
+    """Versions in the order of the feed, by entity and its id."""
     not_ours: list[str] = field(default_factory=list)
-    """Messages that no service has written, and why that is known."""
+    """Descriptions of the messages that no service has written."""
 
 
 async def read_feed(
@@ -55,33 +55,33 @@ async def read_feed(
     subjects: Subjects,
     schemas: Sequence[str],
 ) -> FeedContents:
-    """Read the whole feed and hold each message against the outboxes of the services."""
+    """Read the whole feed and compare each message with the outboxes of the services."""
     contents = FeedContents()
     kept_since = await _kept_since(database, schemas)
     async for batch in stored_messages(connection, CHANGE_FEED_STREAM):
-        told = {message.metadata.sequence.stream: _told(message, subjects) for message in batch}
-        for one in told.values():
+        parsed = {message.metadata.sequence.stream: _parse(message, subjects) for message in batch}
+        for one in parsed.values():
             if one is not None:
                 contents.versions.setdefault(one.entity, {}).setdefault(one.entity_id, []).append(one.version)
-        written = await _written(database, schemas, [one for one in told.values() if one is not None])
+        rows = await _outbox_rows(database, schemas, [one for one in parsed.values() if one is not None])
         for message in batch:
-            one = told[message.metadata.sequence.stream]
-            problem = "is no event" if one is None else _problem(message, written.get(one), kept_since)
+            one = parsed[message.metadata.sequence.stream]
+            problem = "is no event" if one is None else _problem(message, rows.get(one), kept_since)
             if problem is not None and len(contents.not_ours) < NOT_OURS_MAX:
                 where = f"{message.subject!r:.{SUBJECT_SHOWN_CHARACTERS}}"
                 contents.not_ours.append(f"message {message.metadata.sequence.stream} on {where} {problem}")
     return contents
 
 
-def _told(message: Msg, subjects: Subjects) -> FeedMessage | None:
-    """What a message tells of; None where it is no event at all."""
+def _parse(message: Msg, subjects: Subjects) -> FeedMessage | None:
+    """Parse a message of the feed; None if it is no event."""
     try:
         entity = subjects.parse_event(message.subject).entity
         event = orjson.loads(message.data)
         identified, version = entity_id(entity, event[entity]), event["version"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    # What Postgres cannot compare is in no outbox either.
+    # Values that Postgres cannot represent are in no outbox.
     if identified is None or "\0" in entity + identified or type(version) is not int:
         return None
     if not 0 < version <= VERSION_MAX:
@@ -90,7 +90,7 @@ def _told(message: Msg, subjects: Subjects) -> FeedMessage | None:
 
 
 def _problem(message: Msg, rows: list[dict[str, Any]] | None, kept_since: datetime | None) -> str | None:
-    """Why a message cannot be a service's; None where it may be."""
+    """Say why a message was not published by a service; None if it may have been."""
     if not rows:
         is_older = kept_since is not None and message.metadata.timestamp < kept_since
         return None if is_older else "is in no outbox"
@@ -102,14 +102,14 @@ def _problem(message: Msg, rows: list[dict[str, Any]] | None, kept_since: dateti
     return "is not as the outbox has it"
 
 
-async def _written(
-    database: psycopg.AsyncConnection[dict[str, Any]], schemas: Sequence[str], told: list[FeedMessage]
+async def _outbox_rows(
+    database: psycopg.AsyncConnection[dict[str, Any]], schemas: Sequence[str], messages: list[FeedMessage]
 ) -> dict[FeedMessage, list[dict[str, Any]]]:
-    """The outbox rows that tell of the same: one, unless two services claim an entity."""
-    if not told or not schemas:
+    """Find the outbox rows of messages: one each, unless two services claim the same entity."""
+    if not messages or not schemas:
         return {}
-    query = " UNION ALL ".join(_WRITTEN.format(schema=schema) for schema in schemas)
-    entities, ids, versions = (list(column) for column in zip(*told, strict=True))
+    query = " UNION ALL ".join(_OUTBOX_ROWS.format(schema=schema) for schema in schemas)
+    entities, ids, versions = (list(column) for column in zip(*messages, strict=True))
     cursor = await database.execute(query, {"entities": entities, "ids": ids, "versions": versions})
     rows: dict[FeedMessage, list[dict[str, Any]]] = {}
     for row in await cursor.fetchall():
@@ -120,7 +120,7 @@ async def _written(
 async def _kept_since(
     database: psycopg.AsyncConnection[dict[str, Any]], schemas: Sequence[str]
 ) -> datetime | None:
-    """What was stored before this may have been in a partition of an outbox that is dropped."""
+    """Return the time before which messages may have been in a dropped partition of an outbox."""
     if not schemas:
         return None
     query = " UNION ALL ".join(_KEPT_SINCE.format(schema=schema) for schema in schemas)

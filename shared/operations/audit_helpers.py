@@ -1,4 +1,4 @@
-"""What services' invariants read with: a bucket's values, and differences that last on a running system."""
+"""Helpers for services' invariants: a bucket's values, and violations that persist on a running system."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,25 +12,25 @@ from tallystick.client.entitlements import is_deletion
 from tallystick.subjects import kv_subject
 
 SHOWN_BYTES = 200
-"""Of a value that no service has written; it may have a megabyte."""
+"""How much of a malformed value is shown."""
 RETRY_SECONDS = 0.5
-"""Between two looks: on a running system, what is read first may have changed before the rest is read."""
+"""Pause between two checks: on a running system, data may change between two reads of one check."""
 
 
-async def lasting_violations(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-    """What is found again and again, for as long as a commit may take to be published."""
-    found = await look()
+async def lasting_violations(check: Callable[[], Awaitable[list[str]]]) -> list[str]:
+    """Repeat a check while a commit may still be unpublished; return the violations of every repetition."""
+    found = await check()
     for _ in range(int(PENDING_MAX_SECONDS / RETRY_SECONDS)):
         if not found:
             break
         await asyncio.sleep(RETRY_SECONDS)
-        again = set(await look())
-        found = [violation for violation in found if violation in again]
+        repeated = set(await check())
+        found = [violation for violation in found if violation in repeated]
     return found
 
 
 async def bucket_values(live: LiveSystem, bucket: str, model: type[BaseModel]) -> dict[str, Any]:
-    """A bucket's keys and values; one that does not read as `model` is given as bytes."""
+    """Read a bucket's keys and values; a value that is no valid `model` is returned as bytes."""
     found: dict[str, Any] = {}
     async for batch in stored_messages(live.nats, f"KV_{bucket}", newest_only=True):
         for message in batch:

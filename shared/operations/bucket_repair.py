@@ -1,4 +1,4 @@
-"""Removes from the buckets what no service has put there; `./dev replay` puts back what they have."""
+"""Removes keys from the buckets that no service has put there; `./dev replay` restores the services' keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from tallystick.subjects import BALANCES_BUCKET, ENTITLEMENTS_BUCKET
 
 BUCKETS = (ENTITLEMENTS_BUCKET, BALANCES_BUCKET)
 EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence"
-"""The server refuses a message whose subject has had another one since."""
+"""With this header the server rejects a message if its subject has a newer one."""
 NEWEST = """
     SELECT DISTINCT ON (subject) subject, headers ? 'KV-Operation' AS deleted FROM {schema}.outbox
     WHERE starts_with(stream, 'KV_') AND subject = ANY(%(subjects)s::text[])
@@ -26,21 +26,21 @@ NEWEST = """
 
 @dataclass(slots=True)
 class Removed:
-    """Subjects of keys that no service has put, or has deleted since."""
+    """The subjects of keys that no service has put, or that a service has deleted."""
 
     removed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    """Changed while we looked, or not to be named by any client."""
+    """Keys that changed meanwhile, or whose names are not valid for a client."""
 
 
 async def remove_foreign_keys(
     connection: Client, database: psycopg.AsyncConnection[dict[str, Any]], schemas: Sequence[str]
 ) -> Removed:
-    """Delete the keys that the outboxes do not have; the owner of the database and `admin` may do this."""
+    """Delete the keys that are in no outbox; needs the owner of the database and the NATS user `admin`."""
     found = Removed()
     for bucket in BUCKETS:
         async for batch in stored_messages(connection, f"KV_{bucket}", newest_only=True):
-            # Looked up after they were read: what a service puts is in its outbox before it is here.
+            # Looked up after reading: a key of a service is in its outbox before it is in the bucket.
             ours = await _put_by_a_service(database, schemas, [message.subject for message in batch])
             for message in batch:
                 if message.subject not in ours and not is_deletion(message):

@@ -1,7 +1,7 @@
-"""Service canvases: what a service takes, tells, follows and owns, read off its code into its README.md.
+"""Service canvases: the commands, events, streams and tables of a service, generated into its README.md.
 
-Run as `python -m shared.operations.canvas`; with `--check` nothing is written, and an old README
-is an error. The text outside of the marked section is people's.
+Run as `python -m shared.operations.canvas`; with `--check` nothing is written, and an outdated README is an
+error. Text outside of the marked section is written by hand.
 """
 
 import argparse
@@ -38,7 +38,7 @@ LEGEND = f"{IN_STEPS} in steps, each committed, because it calls somebody outsid
 
 
 def services() -> list[Service]:
-    """Every service with handlers, all of them registered; the gateway has none, it asks the others."""
+    """Import every service, which registers its handlers; the gateway is none, because it has no handlers."""
     found = []
     for path in sorted((ROOT / "services").glob("*/app.py")):
         worker = importlib.import_module(f"services.{path.parent.name}.app")
@@ -48,12 +48,12 @@ def services() -> list[Service]:
 
 
 def readme(service: Service) -> Path:
-    """Where a service's canvas is kept."""
+    """Return the path of the README with a service's canvas."""
     return ROOT / "services" / service.name / "README.md"
 
 
 def rendered(service: Service, text: str) -> str:
-    """`text`, a README, with the service's canvas in its marked section; at its end where it has none."""
+    """Replace the marked section of a README by the service's canvas; append it if there is no section."""
     section = f"{BEGIN}\n{canvas(service)}\n{END}"
     if BEGIN not in text:
         return f"{text.rstrip()}\n\n{section}\n"
@@ -63,7 +63,7 @@ def rendered(service: Service, text: str) -> str:
 
 
 def canvas(service: Service) -> str:
-    """One service on one page, as Markdown."""
+    """Build the canvas of one service as Markdown."""
     layout = load_layout(LAYOUT_PATH, prefix=DEFAULT_PREFIX, webhook_subject=DEFAULT_WEBHOOK_SUBJECT)
     parts = [
         ("Commands it takes", ("command", "what it does", "refuses with"), _commands(service)),
@@ -109,7 +109,7 @@ def _events(service: Service) -> list[Sequence[str]]:
 
 
 def _other_subjects(service: Service) -> list[Sequence[str]]:
-    """What NATS lets the service publish beside events, queued commands and answers."""
+    """List the subjects that the service may publish to beside events, queued commands and answers."""
     ours = (f"{DEFAULT_PREFIX}.", "$KV.")
     shown_elsewhere = (f"{DEFAULT_PREFIX}.change_feed.", f"{DEFAULT_PREFIX}.commands.")
     allowed = service_subjects(service.name)
@@ -121,7 +121,7 @@ def _other_subjects(service: Service) -> list[Sequence[str]]:
 
 
 def service_subjects(service: str) -> list[str]:
-    """What `nats.conf` allows a service to publish: its relay, then itself."""
+    """List the subjects that `nats.conf` allows a service to publish to: its relay's, then its own."""
     configuration = PERMISSIONS_PATH.read_text()
     return [
         subject
@@ -131,7 +131,7 @@ def service_subjects(service: str) -> list[str]:
 
 
 def permitted_subjects(configuration: str, user: str) -> list[str]:
-    """What `nats.conf` allows a user to publish, in its order."""
+    """List the subjects that `nats.conf` allows a user to publish to, in its order."""
     found = re.search(rf"user: {user},.*?publish: \{{\s*allow: \[(.*?)\]", configuration, re.DOTALL)
     return re.findall(r'^[^#"]*"([^"]+)"', found.group(1), re.MULTILINE) if found else []
 
@@ -144,29 +144,29 @@ def _sent(service: Service) -> list[Sequence[str]]:
 
 
 def sent_commands(service: Service) -> Iterator[tuple[type[Command[Any]], str]]:
-    """The commands that a service queues for others, and the files that do so: every `work.send(Command(…))`.
+    """Find the commands that a service sends with `work.send(Command(…))`, and the files that do so.
 
-    Raises ValueError where what is sent cannot be told from the call itself.
+    Raises ValueError for a call that does not name the command.
     """
     folder = ROOT / "services" / service.name
     for path in sorted(folder.rglob("*.py")):
-        for call in _sendings(ast.parse(path.read_text())):
+        for call in _send_calls(ast.parse(path.read_text())):
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             argument = call.args[0] if call.args else None
-            sent = _named(module, argument.func) if isinstance(argument, ast.Call) else None
+            sent = _resolved(module, argument.func) if isinstance(argument, ast.Call) else None
             if not (inspect.isclass(sent) and issubclass(sent, Command)):
                 raise ValueError(f"{path}:{call.lineno}: name the command in the call of work.send")
             yield sent, str(path.relative_to(folder))
 
 
-def _sendings(tree: ast.Module) -> Iterator[ast.Call]:
+def _send_calls(tree: ast.Module) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "work.send":
             yield node
 
 
-def _named(module: ModuleType, expression: ast.expr) -> Any:
-    """What a name, with or without dots, stands for in a module."""
+def _resolved(module: ModuleType, expression: ast.expr) -> Any:
+    """Resolve a name, with or without dots, in a module."""
     found: Any = module
     for part in ast.unparse(expression).split("."):
         found = getattr(found, part, None)
@@ -220,7 +220,7 @@ def _tables(service: Service) -> list[Sequence[str]]:
 
 
 def _mapped(service: Service) -> Iterator[tuple[type[Any], sa.Table]]:
-    """A service's row classes, each with its table."""
+    """Find a service's row classes, each with its table."""
     for name, module in sorted(sys.modules.items()):
         if not name.startswith(f"services.{service.name}."):
             continue
@@ -240,7 +240,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Bring every canvas up to date, or say which are not."""
+    """Update every canvas, or with `--check` fail if one is outdated."""
     parser = argparse.ArgumentParser(prog="canvas", description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="change nothing; fail if a canvas is out of date"

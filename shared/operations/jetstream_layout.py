@@ -1,6 +1,6 @@
-"""Makes JetStream look as `deploy/streams.yaml` says: streams, buckets, durable consumers and tick schedules.
+"""Applies `deploy/streams.yaml` to JetStream: streams, buckets, durable consumers and tick schedules.
 
-Applied by provisioning alone. Workers declare nothing, so that no two of them can disagree.
+Only provisioning applies it. Workers declare nothing, so that two of them cannot disagree.
 """
 
 from dataclasses import dataclass
@@ -35,25 +35,26 @@ COPIED_FIELDS = (
     "max_msgs_per_subject",
     "allow_direct",
 )
-"""What a copy has of its original's configuration."""
+"""The fields of the original's configuration that a copy has too."""
 COPY_API = "$JS.BILLING.API"
 COPY_DELIVERY = "copies"
-"""Where the account READERS finds the originals, and where they are delivered (`deploy/nats.conf`)."""
+"""The API prefix by which the account READERS reaches the originals, and the subject of their delivery
+(`deploy/nats.conf`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The contents of `streams.yaml`, with the settings filled in and the defaults joined."""
+    """The contents of `streams.yaml`, with settings filled in and defaults merged."""
 
     streams: dict[str, dict[str, Any]]
     consumers: dict[str, tuple[str, dict[str, Any]]]
     schedules: dict[str, dict[str, str]]
     copies: tuple[str, ...]
-    """The streams that readers have copies of, in an account of their own."""
+    """The streams of which the account of the readers has copies."""
 
 
 def load_layout(path: Path, *, prefix: str, webhook_subject: str) -> Layout:
-    """Read a layout file; `prefix` and `webhook_subject` take the place of their names in braces."""
+    """Read a layout file, replacing `{prefix}` and `{webhook_subject}`."""
     text = path.read_text().replace("{prefix}", prefix).replace("{webhook_subject}", webhook_subject)
     document = yaml.safe_load(text)
     streams = {
@@ -72,10 +73,10 @@ def load_layout(path: Path, *, prefix: str, webhook_subject: str) -> Layout:
 
 
 async def apply_layout(connection: Client, layout: Layout) -> None:
-    """Create what is missing and update what differs; applying it again changes nothing."""
+    """Create missing objects and update different ones; applying a layout twice changes nothing."""
     jetstream = connection.jetstream()
     for name, config in layout.streams.items():
-        await _forget_copies(jetstream, layout, name)
+        await _remove_sourced_streams(jetstream, layout, name)
         await _apply_stream(jetstream, name, config)
     for name, (stream, config) in layout.consumers.items():
         # Creating a consumer that exists updates what may be updated and refuses the rest.
@@ -86,7 +87,7 @@ async def apply_layout(connection: Client, layout: Layout) -> None:
 
 
 async def apply_copies(readers: Client, billing: Client, layout: Layout) -> None:
-    """Create the readers' copies that are missing; one whose original was made anew is made anew as well.
+    """Create the readers' missing copies, and recreate those whose original was recreated.
 
     `readers` is a connection of the user `readers`, `billing` one of `admin`.
     """
@@ -107,15 +108,15 @@ def _copy_of(config: dict[str, Any]) -> StreamConfig:
     kept = {field: config[field] for field in COPIED_FIELDS if field in config}
     source = StreamSource(name=config["name"], external=ExternalStream(api=COPY_API, deliver=COPY_DELIVERY))
     if kept["num_replicas"] == 1:
-        # A crash may cost the copy what the original still has, and it goes on copying from there.
+        # Messages that a crash loses are still in the original, from which the copy continues.
         kept["persist_mode"] = PersistMode.ASYNC
     return StreamConfig(**kept, mirror=source)
 
 
-async def _forget_copies(jetstream: JetStreamContext, layout: Layout, name: str) -> None:
-    """Where a stream is about to be made anew, remove those that copy from it.
+async def _remove_sourced_streams(jetstream: JetStreamContext, layout: Layout, name: str) -> None:
+    """Remove the streams that copy from a stream which does not exist and is about to be created.
 
-    They would go on from where they were in the old one and pass over what comes before that in the new one.
+    They would continue at their position in the old stream and skip messages of the new one.
     """
     copies = [
         other
@@ -139,7 +140,7 @@ async def _exists(jetstream: JetStreamContext, name: str) -> bool:
 
 
 def _source(source: dict[str, Any]) -> StreamSource:
-    """A source that copies the subjects in `only` and no others, under their own or under other names."""
+    """Build a source that copies only the subjects in `only`, under the same or other names."""
     settings = {name: value for name, value in source.items() if name != "only"}
     only = source["only"]
     names = only if isinstance(only, dict) else {subject: subject for subject in only}

@@ -1,4 +1,4 @@
-"""Prepares the infrastructure before any worker starts: roles, schemas, migrations, streams.
+"""Provisioning, before any worker starts: roles, schemas, migrations and streams.
 
 Run as `python -m shared.operations.provision` with the database's owner in DATABASE_URL and the NATS user
 `admin` in NATS_URL. Running it again changes nothing. Each service's password comes from
@@ -29,23 +29,23 @@ from tallystick.subjects import DEFAULT_WEBHOOK_SUBJECT
 log = structlog.get_logger()
 
 ADMIN, READERS = "admin", "readers"
-"""The NATS users who make the streams and their copies. A server without accounts has neither, nor copies."""
+"""The NATS users that create the streams and their copies. A server without accounts has no copies."""
 LAYOUT_PATH = ROOT / "deploy" / "streams.yaml"
 APPEND_ONLY_TABLES = ("outbox",)
-"""Tables a service may add to and read, never change: the audit trail."""
+"""Tables to which a service may only add rows: the audit trail."""
 GUARDED_TABLES = """
     SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
     WHERE tgname = 'append_only' AND relnamespace = %s::regnamespace
 """
-"""A service's own tables of that kind: those on which its migrations put a trigger of this name."""
+"""Selects a service's own append-only tables, which are those with a trigger of this name."""
 PARTITIONS = """
     SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = %s::regnamespace
 """
 READ_ONLY_TABLES = ("migrations", PARTITIONS_TABLE)
 REPLICAS = "WORKER_REPLICAS"
-"""The environment variable: of one service, as many workers as may run at a time."""
+"""The environment variable with the number of workers of one service that may run at a time."""
 WORKER_REPLICAS_MAX = 1_000
-"""Beyond it Postgres wants a pooler in front, and no limit of connections means anything."""
+"""With more workers Postgres needs a connection pooler, and this limit has no meaning."""
 
 
 class ProvisionSettings(Settings):
@@ -55,21 +55,21 @@ class ProvisionSettings(Settings):
 
 
 def role_name(service: str) -> str:
-    """The Postgres role of a service."""
+    """Return the name of a service's Postgres role."""
     return f"tallystick_{service}"
 
 
 def password_variable(service: str) -> str:
-    """The environment variable with the password of a service's Postgres role."""
+    """Return the environment variable with the password of a service's Postgres role."""
     return f"TALLYSTICK_{service.upper()}_DATABASE_PASSWORD"
 
 
 def provision_database(
     database_url: str, passwords: dict[str, str], *, replicas: int = WORKER_REPLICAS_DEFAULT
 ) -> None:
-    """Make a role and a schema for each service, run its migrations as the owner.
+    """Create a role and a schema for each service, and run its migrations as the owner.
 
-    Grant it no more than it needs, and as many connections as `replicas` workers use.
+    The role gets only the privileges it needs, and as many connections as `replicas` workers use.
     """
     engine = sa.create_engine(sqlalchemy_url(database_url))
     try:
@@ -93,7 +93,7 @@ def _prepare_role(
     role, schema = sql.Identifier(role_name(service)), sql.Identifier(service)
     known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role_name(service),)).fetchone()
     verb = sql.SQL("ALTER" if known else "CREATE")
-    # One service that opens connections without end must not keep the others from theirs.
+    # A service that leaks connections must not use up those of the others.
     limit = sql.Literal(replicas * DATABASE_CONNECTIONS_PER_WORKER)
     connection.execute(
         sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}").format(
@@ -121,7 +121,7 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
         statement = "REVOKE UPDATE, DELETE ON {schema}.{table} FROM {role}"
         named = sql.Identifier(str(table))
         connection.execute(sql.SQL(statement).format(schema=schema, table=named, role=role))
-    # Partitions are reached through their table; what is refused there must not be possible by their names.
+    # Partitions are used through their table; direct access would bypass its privileges.
     for (partition,) in connection.execute(PARTITIONS, (service,)).fetchall():
         statement = "REVOKE ALL ON {schema}.{partition} FROM {role}"
         named = sql.Identifier(str(partition))
@@ -129,7 +129,7 @@ def _grant(connection: psycopg.Connection[tuple[object, ...]], service: str) -> 
 
 
 def _restrict(connection: psycopg.Connection[tuple[object, ...]], service: str) -> None:
-    """Take back what a service says that its role need not do to its own tables."""
+    """Revoke the privileges that a service's `privileges.py` excludes."""
     if not (ROOT / "services" / service / "privileges.py").exists():
         return
     privileges = importlib.import_module(f"services.{service}.privileges")
@@ -158,7 +158,7 @@ async def provision_nats(
 
 
 async def provision_streams(nats_url: str, layout: Layout) -> None:
-    """Create or update what a layout says, as `admin`, and the readers' copies, as `readers`."""
+    """Apply a layout as the NATS user `admin`, and create the readers' copies as `readers`."""
     connection = await connect(nats_url, "provision")
     try:
         await apply_layout(connection, layout)
@@ -174,7 +174,7 @@ async def provision_streams(nats_url: str, layout: Layout) -> None:
 
 
 async def check_sync_always(monitor_url: str) -> None:
-    """Refuse a JetStream that acknowledges before a message is on disk."""
+    """Exit with an error if JetStream acknowledges a message before it is on disk."""
     async with httpx.AsyncClient(base_url=monitor_url) as client:
         answer = (await client.get("/varz")).json()
     if not answer.get("jetstream", {}).get("config", {}).get("sync_always", False):
@@ -192,7 +192,7 @@ def _replicas(setting: str | None) -> int:
 
 
 def main() -> None:
-    """Provision what the environment names."""
+    """Provision the installation that the environment names."""
     settings = ProvisionSettings()
     set_up_logs("provision", style=settings.log_format, level=settings.log_level)
     missing = [

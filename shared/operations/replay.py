@@ -1,7 +1,8 @@
-"""Publishes every outbox again: rebuilds streams and buckets. Run as `python -m shared.operations.replay`.
+"""The replay: publishes every outbox again to rebuild streams and buckets.
 
-A stream that is still there gets what it does not remember a second time; its consumers tell by the version.
-A bucket gets every key's newest value back, and loses the keys that no service has put there.
+Run as `python -m shared.operations.replay`. A stream that still exists gets duplicates of older messages,
+which consumers detect by their version. A bucket gets the newest value of every key, and loses the keys that
+no service has put there.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from shared.settings import Settings
 
 POLL_SECONDS = 0.5
 STALLED_AFTER_SECONDS = 60
-"""Without any progress for this long nobody is publishing."""
+"""Without progress for this long no relay is running."""
 
 REMAINING = """
     SELECT count(*) AS remaining FROM {schema}.outbox, {schema}.relay_position AS position
@@ -32,20 +33,20 @@ REMAINING = """
 
 
 async def replay(database_url: str, nats_url: str, services: list[str]) -> None:
-    """Set the relays of these services back to the beginning and wait until they are through.
+    """Reset the relays of these services and wait until they have published everything again.
 
-    Then remove from the buckets what no service has put there.
+    Then remove the keys from the buckets that no service has put there.
     """
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row)
     async with connection:
         for service in services:
             await start_over(connection, service)
         for service in services:
-            await _follow(connection, service)
-        await _mend_buckets(connection, nats_url)
+            await _wait_until_published(connection, service)
+        await _repair_buckets(connection, nats_url)
 
 
-async def _follow(connection: psycopg.AsyncConnection[dict[str, Any]], service: str) -> None:
+async def _wait_until_published(connection: psycopg.AsyncConnection[dict[str, Any]], service: str) -> None:
     total = remaining = await _remaining(connection, service)
     quiet_seconds = 0.0
     while remaining:
@@ -58,15 +59,15 @@ async def _follow(connection: psycopg.AsyncConnection[dict[str, Any]], service: 
     print(f"\r{service}: {total} of {total} published again")
 
 
-async def _mend_buckets(database: psycopg.AsyncConnection[dict[str, Any]], nats_url: str) -> None:
+async def _repair_buckets(database: psycopg.AsyncConnection[dict[str, Any]], nats_url: str) -> None:
     """Remove the keys that no service has put into a bucket."""
     nats = await connect(nats_url, "replay")
     try:
         found = await remove_foreign_keys(nats, database, service_names())
     except (TimeoutError, nats_errors.Error) as error:
-        said = str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         sys.exit(
-            f"The buckets were not searched for keys of others ({said}): NATS_URL must be that of `admin`."
+            f"The buckets were not searched for keys of others ({reason}): NATS_URL must be that of `admin`."
         )
     finally:
         await nats.close()
@@ -82,7 +83,7 @@ async def _remaining(connection: psycopg.AsyncConnection[dict[str, Any]], servic
 
 
 def main() -> None:
-    """Replay what the environment and the arguments name."""
+    """Replay the services that the arguments name."""
     parser = argparse.ArgumentParser(prog="replay", description=__doc__)
     parser.add_argument("services", nargs="*", help="which services' events; all of them by default")
     chosen = parser.parse_args().services or service_names()

@@ -1,7 +1,7 @@
-"""Puts the outbox right after a dump was restored into another cluster, where transaction ids begin again.
+"""Repairs the outbox after a dump was restored into another cluster, where transaction ids start again.
 
-The ids in the outbox and in the relay's position would mean transactions that are still to come. Provisioning
-looks for that each time, before any worker starts.
+The ids in the outbox and in the relay's position would refer to future transactions. Provisioning checks this
+each time, before any worker starts.
 """
 
 from typing import Any
@@ -10,10 +10,10 @@ import psycopg
 from psycopg import sql
 
 PUBLISHED_XID = "3"
-"""The first transaction id that a cluster gives to anybody; long past in every cluster."""
+"""The first normal transaction id of a cluster; long past in every cluster."""
 DUE_XID = "4"
 POSITION = "4:4:"
-"""The snapshot between the two."""
+"""The snapshot in which PUBLISHED_XID is visible and DUE_XID is not."""
 
 AHEAD = """
     SELECT pg_snapshot_xmax(published) > pg_snapshot_xmax(pg_current_snapshot())
@@ -33,15 +33,15 @@ RESET = "UPDATE {schema}.relay_position SET published = {position}, part_of = NU
 
 
 def is_outbox_ahead(connection: psycopg.Connection[Any], schema: str) -> bool:
-    """Whether a service's outbox speaks of transactions that this cluster has not come to yet."""
+    """Whether a service's outbox has transaction ids that this cluster has not assigned yet."""
     found = connection.execute(sql.SQL(AHEAD).format(schema=sql.Identifier(schema))).fetchone()
     return bool(found and found[0])
 
 
 def renumber_after_restore(connection: psycopg.Connection[Any], schema: str) -> bool:
-    """Number what is published and what is due anew, if that is needed; whether it was.
+    """Renumber the transactions of published and due rows if that is needed; return whether it was.
 
-    What had been published when the dump was made is not published again. To be called by the owner, before
+    Rows that were published before the dump are not published again. To be called as the owner, before
     workers write.
     """
     named = {"schema": sql.Identifier(schema)}

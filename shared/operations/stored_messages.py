@@ -1,4 +1,4 @@
-"""Reading what a stream holds, whatever is in it: for the audit and for mending buckets."""
+"""Reads all messages of a stream, for the audit and for the repair of buckets."""
 
 from collections.abc import AsyncIterator
 
@@ -9,21 +9,21 @@ from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 BATCH_MESSAGES = 100
-"""Asked for at a time: 0.1 MB of usual messages, 100 MB of the largest."""
+"""Messages requested at a time: usually 0.1 MB, 100 MB of the largest."""
 NO_LIMIT = 0
 """nats-py drops what arrives beyond its own limits; `BATCH_MESSAGES` is the limit here."""
 FETCH_TIMEOUT_SECONDS = 10.0
 READER_GONE_SECONDS = 60.0
-"""A reader that broke off is forgotten by the server after this long."""
-ASK = b'{"batch": %d, "no_wait": true}'
+"""The server deletes the consumer of a reader that broke off after this long."""
+NEXT_REQUEST = b'{"batch": %d, "no_wait": true}'
 
 
 async def stored_messages(
     connection: Client, stream: str, *, newest_only: bool = False
 ) -> AsyncIterator[list[Msg]]:
-    """What the stream holds now, in batches, oldest first; with `newest_only` the last of each subject.
+    """Yield the messages of a stream in batches, oldest first; with `newest_only` the last of each subject.
 
-    Raises TimeoutError where the server does not answer.
+    Raises TimeoutError if the server does not answer.
     """
     policy = DeliverPolicy.LAST_PER_SUBJECT if newest_only else DeliverPolicy.ALL
     jetstream = connection.jetstream()
@@ -32,7 +32,7 @@ async def stored_messages(
         ConsumerConfig(
             ack_policy=AckPolicy.NONE,
             deliver_policy=policy,
-            filter_subject=">",  # which the last of each subject cannot do without
+            filter_subject=">",  # required for LAST_PER_SUBJECT
             mem_storage=True,
             inactive_threshold=READER_GONE_SECONDS,
         ),
@@ -46,16 +46,16 @@ async def stored_messages(
         while remaining > 0:
             wanted = min(remaining, BATCH_MESSAGES)
             next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer.name}"
-            await connection.publish(next_subject, ASK % wanted, reply=inbox)
+            await connection.publish(next_subject, NEXT_REQUEST % wanted, reply=inbox)
             batch: list[Msg] = []
             while len(batch) < wanted:
                 message = await _next(subscription)
-                # Only a status of the server's has no reply: nothing is left.
+                # A message without a reply is a status of the server: no messages are left.
                 if not message.reply:
                     break
                 batch.append(message)
             yield batch
-            # Fewer than expected: some were removed, or replaced, since we began.
+            # Fewer than expected: some were removed or replaced meanwhile.
             remaining = remaining - wanted if len(batch) == wanted else 0
     finally:
         await subscription.unsubscribe()

@@ -1,1 +1,1 @@
-"""What a worker is: a service with its handlers, its settings, its process, health, metrics and traces."""
+"""The worker: its process, its connections and its health endpoints."""
