@@ -23,10 +23,10 @@ class Most(NamedTuple):
 
 
 LIMITS = {
-    "consume": Most(files=25, opened_again=22),
-    "webhook": Most(files=42, opened_again=31),
-    "change_seat_count": Most(files=51, opened_again=41),
-    "check_entitlement": Most(files=14, opened_again=6),
+    "consume": Most(files=16, opened_again=21),
+    "webhook": Most(files=36, opened_again=21),
+    "change_seat_count": Most(files=43, opened_again=37),
+    "check_entitlement": Most(files=9, opened_again=3),
 }
 HEADINGS = {
     "consume": "From a request of `consume` to its reply",
