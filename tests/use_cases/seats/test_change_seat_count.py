@@ -265,7 +265,7 @@ async def test_a_crash_after_a_rejection_repeats_the_rejection(
     command = company.count(20, team, when="now", proration="invoice")
     async with answering(company.shop.bound.runtime, nats_session):
         with monkeypatch.context() as crashing:
-            crashing.setattr("shared.messaging.external_command.Steps.reject", _crash)
+            crashing.setattr("shared.messaging.external_command.ExternalCommandSteps.reject", _crash)
             assert (await company.bound.handle(command, company.now)).status == "failed"
         assert (await company.refuses(command))[0] == "payment_failed"
     assert (await own_team(company))["change"] is None
