@@ -45,8 +45,8 @@ VOCABULARY = frozenset(
         "tallystick/subjects.py",
     }
 )
-"""Words that every message uses, such as `utc_now` and `new_id`: a reader understands them by their names, and
-does not open these files. They are no stops."""
+"""Words that every message uses, such as `utc_now` and `new_id`: a reader understands them by their names,
+and does not open these files. They are no stops."""
 SERVICES = ("webhooks", "subscriptions", "seats", "consumables")
 QUIET_SECONDS = 0.5
 """A way has ended when nothing of it was called for so long: many times what its slowest step takes."""

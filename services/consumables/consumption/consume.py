@@ -58,7 +58,7 @@ def decide(
     if reach is None:
         return None
     if reach.is_suspended:
-        return account_suspended(request)
+        return account_suspended(request.feature)
     result = draw(reach.balances, reach.grants, request.quantity, kind, cause, partial=request.partial)
     if isinstance(result, Insufficient):
         return insufficient(result.available)
@@ -70,12 +70,12 @@ def insufficient(available: int) -> Rejected:
     return Rejected("insufficient_balance", f"Only {available} may still be drawn.", {"available": available})
 
 
-def account_suspended(request: m.UnitsRequest) -> Rejected:
+def account_suspended(feature: str) -> Rejected:
     """Return the rejection of a request whose accounts are all suspended."""
     return Rejected(
         "account_suspended",
         "What this consumer could draw on is suspended until what is owed is paid.",
-        {"feature": request.feature},
+        {"feature": feature},
     )
 
 

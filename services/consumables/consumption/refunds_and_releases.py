@@ -94,16 +94,20 @@ async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> 
         message = f"Only {refundable} of it are not refunded yet."
         raise Rejected("already_refunded", message, {"refundable": refundable})
     cause = Cause(command.command_id, consumption.consumer, None, consumption.metadata)
-    back = quantity
+    back, lapsed = quantity, 0
     for grant, left in parts:
         if part := min(back, left):
-            give_back(grant, "refunded", part, cause)
+            lapsed += give_back(grant, "refunded", part, cause)
             await _take_off_usage(work, grant.balance, consumption, part)
             back -= part
     await write_and_recharge(work, batch)
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))
     reach = batch.reach.get(request)
-    return m.Refunded(refunded=quantity, remaining=available(reach.balances if reach is not None else ()))
+    return m.Refunded(
+        refunded=quantity - lapsed,
+        lapsed=lapsed,
+        remaining=available(reach.balances if reach is not None else ()),
+    )
 
 
 def _release_order(grant: Grant) -> tuple[bool, Any]:

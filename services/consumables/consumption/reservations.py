@@ -7,13 +7,23 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.consumables.consumption.consume import (
+    account_suspended,
     decide,
     draw_request,
     drawn_parts,
+    insufficient,
     preload_statements,
     unit_owner,
 )
-from services.consumables.domain.balance import Balance, Cause, available, give_back, move
+from services.consumables.domain.balance import (
+    Balance,
+    Cause,
+    Insufficient,
+    available,
+    draw,
+    give_back,
+    move,
+)
 from services.consumables.ledger.rejections import explain_unreached
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
 from services.consumables.recharges.low_balances import write_and_recharge
@@ -118,7 +128,10 @@ async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes
 async def commit_reservation(
     work: UnitOfWork, commands: Sequence[m.CommitReservation]
 ) -> list[m.Settled | Rejected]:
-    """Consume the reserved units of each command; a smaller quantity releases the rest."""
+    """Consume the reserved units of each command.
+
+    A smaller quantity releases the rest; a larger one draws the difference from what is free.
+    """
     settlement = await ReservationSettlement.open(work, [command.reservation_id for command in commands])
     results: list[m.Settled | Rejected] = []
     for command in commands:
@@ -127,11 +140,11 @@ async def commit_reservation(
             results.append(reservation)
             continue
         quantity = command.quantity if command.quantity is not None else reservation.quantity
-        if quantity > reservation.quantity:
-            results.append(_more_than_reserved(reservation.quantity))
+        consumed = settlement.commit(reservation, quantity, command.command_id, partial=command.partial)
+        if isinstance(consumed, Rejected):
+            results.append(consumed)
             continue
-        settlement.settle(reservation, quantity, command.command_id)
-        results.append(m.Settled(consumed=quantity, remaining=settlement.remaining(reservation)))
+        results.append(m.Settled(consumed=consumed, remaining=settlement.remaining(reservation)))
     await settlement.close()
     return results
 
@@ -150,7 +163,7 @@ async def release_reservation(
             expired = reservation.error.code == "reservation_expired"
             results.append(_closed() if expired else reservation)
             continue
-        settlement.settle(reservation, 0, command.command_id)
+        settlement.commit(reservation, 0, command.command_id)
         results.append(m.Left(remaining=settlement.remaining(reservation)))
     await settlement.close()
     return results
@@ -210,9 +223,46 @@ class ReservationSettlement:
             return _closed()
         return _expired() if found.expires_at <= self._work.now else found
 
-    def settle(self, reservation: Reservation, quantity: int, command_id: str) -> None:
-        """Consume `quantity` units, beginning with the first grant, and release the rest."""
+    def commit(
+        self, reservation: Reservation, quantity: int, command_id: str, *, partial: bool = False
+    ) -> int | Rejected:
+        """Consume `quantity` units; return how many, or the rejection, after which all is as it was.
+
+        What is not reserved is drawn from what is free: all of it or, with `partial`, as much as there is.
+        """
         cause = Cause(command_id, reservation.consumer, reservation.reservation_id, reservation.metadata)
+        reserved = min(quantity, reservation.quantity)
+        more = self._draw_more(reservation, quantity - reserved, cause, partial=partial)
+        if isinstance(more, Rejected):
+            return more
+        used = self._use_reserved(reservation, reserved, cause)
+        for part in more:
+            of_grant = next((one for one in used if one["grant_id"] == part["grant_id"]), None)
+            if of_grant is None:
+                used.append(part)
+            else:
+                of_grant["quantity"] += part["quantity"]
+        status = "committed" if used else "released"
+        self._closed[reservation.reservation_id] = {"status": status, "used": used or None}
+        return sum(int(part["quantity"]) for part in used)
+
+    def _draw_more(
+        self, reservation: Reservation, quantity: int, cause: Cause, *, partial: bool
+    ) -> list[dict[str, Any]] | Rejected:
+        """Draw units that are not reserved."""
+        reach = self._batch.reach.get(reservation.draw_request)
+        if quantity == 0 or (partial and reach is None):
+            return []
+        if reach is not None and reach.is_suspended:
+            return [] if partial else account_suspended(reservation.feature)
+        balances, grants = (reach.balances, reach.grants) if reach is not None else ((), ())
+        drawn = draw(balances, grants, quantity, "consumed", cause, partial=partial)
+        if isinstance(drawn, Insufficient):
+            return [] if partial else insufficient(reservation.quantity + drawn.available)
+        return drawn_parts(drawn.parts)
+
+    def _use_reserved(self, reservation: Reservation, quantity: int, cause: Cause) -> list[dict[str, Any]]:
+        """Consume reserved units, beginning with the first grant, and release the rest."""
         used = []
         for part in reservation.drawn:
             grant = self._batch.grants[part["grant_id"]]
@@ -223,8 +273,7 @@ class ReservationSettlement:
             if part["quantity"] > taken:
                 give_back(grant, "released", part["quantity"] - taken, cause)
             quantity -= taken
-        status = "committed" if used else "released"
-        self._closed[reservation.reservation_id] = {"status": status, "used": used or None}
+        return used
 
     def remaining(self, reservation: Reservation) -> int | None:
         """Return how many units the consumer may draw now; None: unlimited."""
@@ -250,7 +299,3 @@ def _expired() -> Rejected:
 
 def _closed() -> Rejected:
     return Rejected("reservation_closed", "It was committed or released before.")
-
-
-def _more_than_reserved(reserved: int) -> Rejected:
-    return Rejected("insufficient_balance", f"Only {reserved} are reserved.", {"available": reserved})

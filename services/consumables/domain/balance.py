@@ -344,15 +344,15 @@ def expire_units(grants: Iterable[Grant], quantity: int) -> None:
             quantity -= part
 
 
-def give_back(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None) -> None:
+def give_back(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None) -> int:
     """Give back reserved or consumed units, and expire them at once if their grant has ended.
 
     Units of a limit first reduce the excess above its ceiling. The others stay below the ceiling, even if
-    their grant has ended.
+    their grant has ended. Returns how many units expired.
     """
     move(grant, kind, quantity, cause)
     if grant.quantity is None:
-        return
+        return 0
     balance = grant.balance
     expiring = (
         min(quantity, balance.excess) if balance.kind == "limit" else quantity if grant.has_ended else 0
@@ -360,3 +360,4 @@ def give_back(grant: Grant, kind: EntryKind, quantity: int, cause: Cause | None)
     if expiring:
         balance.excess -= min(expiring, balance.excess)
         move(grant, "expired", expiring, cause)
+    return expiring

@@ -8,7 +8,7 @@ from services.consumables.ledger.repository import Account, load, open_balances
 from services.consumables.ledger.snapshots import grant_snapshot
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
-from shared.errors import NotYetKnown, Rejected
+from shared.errors import NotYetKnown, Rejected, invalid_message
 from shared.ids import new_id
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
@@ -26,8 +26,11 @@ MANUAL_KEY_PREFIX = "manual/"
 async def grant(work: UnitOfWork, command: m.Grant) -> m.Granted:
     """Grant units to an account.
 
-    Raises NotYetKnown `unknown_feature` or `no_account`.
+    Raises Rejected `invalid_message` for a grant that would have expired, NotYetKnown `unknown_feature` or
+    `no_account`.
     """
+    if command.expires_at is not None and command.expires_at <= work.now:
+        raise invalid_message([{"field": "expires_at", "problem": "must be in the future"}])
     kind = await _fetch_one(work, SELECT_KIND, command.feature)
     if kind is None:
         raise NotYetKnown.of(unknown_feature(command.feature))

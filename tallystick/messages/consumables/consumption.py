@@ -135,15 +135,21 @@ class Settled(TolerantModel):
 class CommitReservation(
     Command[Settled],
     service=SERVICE,
-    rejections=("reservation_expired", "reservation_closed", "insufficient_balance"),
+    rejections=("reservation_expired", "reservation_closed", "insufficient_balance", "account_suspended"),
 ):
-    """Consume reserved units; a smaller quantity releases the rest.
+    """Consume reserved units.
 
-    `insufficient_balance`: more units were requested than are reserved (`details.available`).
+    A smaller quantity releases the rest; 0 releases all. A larger one draws the difference from what is free
+    in the same commit. `insufficient_balance`: reserved and free units together are fewer
+    (`details.available`); the reservation stays open.
     """
 
     reservation_id: EntityId
-    quantity: Units | None = Field(default=None, description="Absent: all reserved units.")
+    quantity: Count | None = Field(default=None, description="Absent: all reserved units.")
+    partial: bool = Field(
+        default=False,
+        description="Of what is not reserved, consume as much as there is, instead of all or none.",
+    )
 
 
 class ReleaseReservation(Command[Left], service=SERVICE, rejections=("reservation_closed",)):
@@ -155,7 +161,8 @@ class ReleaseReservation(Command[Left], service=SERVICE, rejections=("reservatio
 class Refunded(TolerantModel):
     """Result of a refund."""
 
-    refunded: Count
+    refunded: Count = Field(description="Units that may be used again.")
+    lapsed: Count = Field(default=0, description="Units whose grant has ended, and which expired at once.")
     remaining: Count | None
 
 

@@ -225,11 +225,14 @@ class Units(RuleBasedStateMachine):
         self.reservations[str(outcome.result["reservation_id"])] = held
 
     @precondition(lambda self: self.reservations)
-    @rule(place=PLACES, quantity=st.one_of(st.none(), QUANTITIES))
-    def settle(self, place: int, quantity: int | None) -> None:
+    @rule(place=PLACES, quantity=st.one_of(st.none(), st.just(0), QUANTITIES), partial=st.booleans())
+    def settle(self, place: int, quantity: int | None, partial: bool) -> None:
         reservation_id, held = list(self.reservations.items())[place % len(self.reservations)]
         command = m.CommitReservation(
-            command_id=self.world.command_id(), reservation_id=reservation_id, quantity=quantity
+            command_id=self.world.command_id(),
+            reservation_id=reservation_id,
+            quantity=quantity,
+            partial=partial,
         )
         outcome = self.send(command)
         code = outcome.error.code if outcome.error is not None else None
@@ -237,16 +240,21 @@ class Units(RuleBasedStateMachine):
             expired = held.ends_at <= self.world.now and not held.units
             assert code == ("reservation_expired" if expired else "reservation_closed")
             return
-        if quantity is not None and quantity > len(held.units):
-            assert code == "insufficient_balance"
+        quantity = len(held.units) if quantity is None else quantity
+        free, more = self.free(self.reach[held.consumer]), max(0, quantity - len(held.units))
+        if len(free) < more and not partial:
+            assert outcome.error is not None and code == "insufficient_balance"
+            assert outcome.error.details == {"available": len(held.units) + len(free)}
             return
         assert code is None
-        used, back = held.units[:quantity], held.units[len(held.units) if quantity is None else quantity :]
+        used, back = held.units[:quantity] + free[:more], held.units[quantity:]
+        assert outcome.result is not None and outcome.result["consumed"] == len(used)
         for lot, unit in used:
             lot.units[unit] = "used"
         held.is_open = False
         self.put_back(back)
-        self.consumptions[command.command_id] = Draw(held.consumer, used)
+        if used:
+            self.consumptions[command.command_id] = Draw(held.consumer, used)
 
     @precondition(lambda self: self.consumptions)
     @rule(place=PLACES, quantity=st.one_of(st.none(), QUANTITIES))

@@ -168,6 +168,36 @@ async def test_units_that_are_used_up_are_not_released(world: UnitsWorld) -> Non
     assert await world.refuses(command) == ("nothing_to_release", {"in_use": 0})
 
 
+async def test_a_final_cost_above_the_reservation_is_drawn_from_what_is_free(world: UnitsWorld) -> None:
+    """10 of 12 are reserved; the job took 11 in the end, and can be refunded whole."""
+    await world.grant(12)
+    reserved = await world.does(reserve(world, 10))
+    command = commit(world, reserved["reservation_id"], 11)
+    assert await world.does(command) == {"consumed": 11, "remaining": 1}
+    assert await standing(world) == (12, 11, 0, 0, 1)
+    assert (await world.does(refund(world, command.command_id)))["refunded"] == 11
+    assert await standing(world) == (12, 0, 0, 0, 12)
+
+
+async def test_a_reservation_stays_open_when_its_final_cost_is_not_there(world: UnitsWorld) -> None:
+    await world.grant(12)
+    reservation_id = (await world.does(reserve(world, 10)))["reservation_id"]
+    assert await world.refuses(commit(world, reservation_id, 13)) == (
+        "insufficient_balance",
+        {"available": 12},
+    )
+    assert await standing(world) == (12, 0, 10, 0, 2)
+    command = commit(world, reservation_id, 13).model_copy(update={"partial": True})
+    assert await world.does(command) == {"consumed": 12, "remaining": 0}
+
+
+async def test_nothing_committed_releases_the_reservation(world: UnitsWorld) -> None:
+    await world.grant(12)
+    reservation_id = (await world.does(reserve(world, 10)))["reservation_id"]
+    assert await world.does(commit(world, reservation_id, 0)) == {"consumed": 0, "remaining": 12}
+    assert await world.refuses(commit(world, reservation_id)) == ("reservation_closed", {})
+
+
 async def test_reserved_units_are_nobody_elses_and_can_be_used_in_part(world: UnitsWorld) -> None:
     await world.grant(10)
     reserved = await world.does(reserve(world, 10))
@@ -217,16 +247,8 @@ async def test_a_reservation_reports_what_remains_in_its_account(world: UnitsWor
     assert (named["remaining"], anywhere["remaining"]) == (8, 11)
     used = commit(world, named["reservation_id"])
     assert await world.does(used) == {"consumed": 2, "remaining": 8 - 2}
-    assert await world.does(refund(world, used.command_id)) == {"refunded": 2, "remaining": 8}
+    assert await world.does(refund(world, used.command_id)) == {"refunded": 2, "lapsed": 0, "remaining": 8}
     assert await world.does(give_back(world, anywhere["reservation_id"])) == {"remaining": 15}
-
-
-async def test_more_than_was_reserved_cannot_be_used(world: UnitsWorld) -> None:
-    await world.grant(10)
-    reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
-    refusal = await world.refuses(commit(world, reservation_id, 6))
-    assert refusal == ("insufficient_balance", {"available": 5})
-    assert (await world.does(commit(world, reservation_id)))["consumed"] == 5
 
 
 async def test_an_expired_reservation_comes_back_by_the_tick(world: UnitsWorld) -> None:
@@ -287,14 +309,22 @@ async def test_a_consumption_is_refunded_in_parts_to_its_grants(world: UnitsWorl
     second = await world.grant(10, POOL)
     command = world.consume(7, ANN)
     await world.does(command)
-    assert await world.does(refund(world, command.command_id, 5)) == {"refunded": 5, "remaining": 11}
+    assert await world.does(refund(world, command.command_id, 5)) == {
+        "refunded": 5,
+        "lapsed": 0,
+        "remaining": 11,
+    }
     rows = await world.bound.rows("SELECT grant_id, remaining FROM consumables.grants")
     assert {row["grant_id"]: row["remaining"] for row in rows} == {first: 1, second: 10}
     assert await world.refuses(refund(world, command.command_id, 3)) == (
         "already_refunded",
         {"refundable": 2},
     )
-    assert await world.does(refund(world, command.command_id)) == {"refunded": 2, "remaining": 13}
+    assert await world.does(refund(world, command.command_id)) == {
+        "refunded": 2,
+        "lapsed": 0,
+        "remaining": 13,
+    }
     assert (await world.refuses(refund(world, command.command_id)))[0] == "already_refunded"
     assert (await world.refuses(refund(world, "never-heard-of")))[0] == "not_found"
     usage = await world.bound.rows("SELECT sum(quantity) AS used FROM consumables.usage_days")
@@ -311,7 +341,11 @@ async def test_places_that_were_released_are_not_there_to_be_refunded(world: Uni
         "already_refunded",
         {"refundable": 1},
     )
-    assert await world.does(refund(world, command.command_id)) == {"refunded": 1, "remaining": 10}
+    assert await world.does(refund(world, command.command_id)) == {
+        "refunded": 1,
+        "lapsed": 0,
+        "remaining": 10,
+    }
     assert (await world.refuses(refund(world, command.command_id)))[0] == "already_refunded"
     # Others' places stay theirs, as many as there are of them.
     assert await world.uses(6, feature=MEMBERS) == 4
@@ -333,7 +367,11 @@ async def test_a_committed_reservation_is_refunded_like_consumption(world: Units
     reservation_id = (await world.does(reserve(world, 5)))["reservation_id"]
     command = commit(world, reservation_id, 3)
     await world.does(command)
-    assert await world.does(refund(world, command.command_id)) == {"refunded": 3, "remaining": 10}
+    assert await world.does(refund(world, command.command_id)) == {
+        "refunded": 3,
+        "lapsed": 0,
+        "remaining": 10,
+    }
 
 
 async def test_unlimited_units_come_back_to_nowhere(world: UnitsWorld) -> None:
@@ -345,3 +383,32 @@ async def test_unlimited_units_come_back_to_nowhere(world: UnitsWorld) -> None:
     await world.does(refund(world, command.command_id))
     balance = await world.balance()
     assert (balance["consumed"], balance["reserved"], balance["beyond"]) == (2, 0, 2)
+
+
+async def test_a_refund_into_a_grant_that_has_ended_says_that_it_lapsed(world: UnitsWorld) -> None:
+    """5 of one grant and 2 of another are refunded after the first has expired."""
+    await world.grant(5, expires_at=NOON + timedelta(hours=1))
+    await world.grant(10)
+    command = world.consume(7)
+    await world.does(command)
+    world.now += timedelta(hours=2)
+    assert await world.does(refund(world, command.command_id)) == {
+        "refunded": 2,
+        "lapsed": 5,
+        "remaining": 10,
+    }
+
+
+async def test_a_grant_that_ends_in_the_past_is_rejected(world: UnitsWorld) -> None:
+    for ends in (NOON, NOON - timedelta(days=1)):
+        command = m.Grant(
+            command_id=world.command_id(),
+            account=OWN,
+            feature="hours",
+            quantity=1,
+            expires_at=ends,
+            reason="?",
+        )
+        code, details = await world.refuses(command)
+        assert code == "invalid_message"
+        assert details["fields"][0]["field"] == "expires_at"
