@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.subscriptions.domain.entitlements import NO_ALLOWANCE
+from services.subscriptions.entitlements.refresh import compute
 from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.repository import subscriptions
 from services.subscriptions.service import service
@@ -98,10 +99,21 @@ async def list_invoices(work: UnitOfWork, question: m.ListInvoices) -> m.Invoice
 
 @service.question(m.CheckEntitlement, together=True)
 async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitlement]) -> list[m.Allowance]:
-    """Return for each question a customer's allowance of a feature."""
+    """Return for each question a customer's allowance of a feature, by the clock.
+
+    What ends at a moment has ended then, even before the job that emits the end.
+    """
     wanted = [(question.customer.token, question.feature) for question in questions]
-    found = await subscriptions.find_allowances(work, wanted)
-    return [found.get(key, NO_ALLOWANCE) for key in wanted]
+    found, outdated = await subscriptions.find_allowances(work, wanted)
+    if outdated:
+        found = {key: allowance for key, allowance in found.items() if key[0] not in outdated}
+        found |= await compute(work, sorted(outdated))
+    return [_at(found.get(key, NO_ALLOWANCE), work.now) for key in wanted]
+
+
+def _at(allowance: m.Allowance, now: datetime) -> m.Allowance:
+    has_ended = allowance.expires_at is not None and allowance.expires_at <= now
+    return NO_ALLOWANCE if has_ended else allowance
 
 
 @service.question(m.ListEntitlements)

@@ -65,7 +65,7 @@ async def refresh_entitlements(
     if holders:
         await work.driver.execute(LOCK, (holders,))
     stored = await _stored(work, customers)
-    wanted = await _computed(work, customers, holders)
+    wanted = await compute(work, customers)
     changed = {
         key: (stored[key][0] + 1 if key in stored else 1, wanted.get(key))
         for key in sorted(wanted.keys() | stored.keys())
@@ -90,7 +90,9 @@ async def _stored(work: UnitOfWork, tokens: list[str]) -> dict[Key, tuple[int, m
     return found
 
 
-async def _computed(work: UnitOfWork, tokens: list[str], holders: list[str]) -> dict[Key, m.Allowance]:
+async def compute(work: UnitOfWork, tokens: list[str]) -> dict[Key, m.Allowance]:
+    """Compute what customers may use now, from their subscriptions, overrides and seats."""
+    holders = [token for token in tokens if token.startswith(HOLDER_PREFIX)]
     own: dict[str, dict[str, State]] = {token: {} for token in tokens}
     for customer, subscription_id, state in await live_states(work, tokens):
         own[customer][subscription_id] = state

@@ -12,14 +12,15 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 IN_FORCE = """
     SELECT customer, feature, allowed, quantity, until FROM subscriptions.overrides
-    WHERE customer = ANY(%s) AND ended_at IS NULL ORDER BY customer, feature
+    WHERE customer = ANY(%s) AND ended_at IS NULL AND (until IS NULL OR until > %s)
+    ORDER BY customer, feature
 """
 
 
 async def load_active_overrides(work: UnitOfWork, tokens: Sequence[str]) -> dict[str, list[Override]]:
-    """Load the overrides that have not ended, by customer token."""
+    """Load the overrides in force, by customer token; the clock ends one, not the job that emits it."""
     found: dict[str, list[Override]] = {}
-    cursor = await work.driver.execute(IN_FORCE, (tokens,))
+    cursor = await work.driver.execute(IN_FORCE, (tokens, work.now))
     for customer, *override in await cursor.fetchall():
         found.setdefault(customer, []).append(Override(*override))
     return found

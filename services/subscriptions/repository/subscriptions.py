@@ -44,7 +44,11 @@ FIND_OPEN_CHECKOUT = """
     SELECT checkout_id FROM subscriptions.checkouts WHERE customer = %s AND status = 'open' LIMIT 1
 """
 FIND_ALLOWANCES = """
-    SELECT customer, feature, allowed, quantity, sources, expires_at
+    SELECT customer, feature, allowed, quantity, sources, expires_at, EXISTS (
+        SELECT FROM subscriptions.overrides AS own
+        WHERE own.customer = entitlements.customer AND own.feature = entitlements.feature
+          AND ended_at IS NULL AND until <= %s
+    )
     FROM subscriptions.entitlements JOIN unnest(%s::text[], %s::text[]) AS wanted (customer, feature)
     USING (customer, feature)
 """
@@ -277,16 +281,22 @@ async def find_entitlement(session: AsyncSession, token: str, feature: str) -> E
 
 async def find_allowances(
     work: UnitOfWork, keys: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], Allowance]:
-    """Load allowances by customer token and feature; bypasses the session, because it is read the most."""
-    columns = zip(*set(keys), strict=True)
-    cursor = await work.driver.execute(FIND_ALLOWANCES, [list(column) for column in columns])
-    return {
-        (customer, feature): Allowance(
+) -> tuple[dict[tuple[str, str], Allowance], set[str]]:
+    """Load allowances by customer token and feature; bypasses the session, because it is read the most.
+
+    Also returns the customers who have an override of one of the features that is over and that no job has
+    ended yet, whose stored allowances are out of date.
+    """
+    customers, features = (list(column) for column in zip(*set(keys), strict=True))
+    cursor = await work.driver.execute(FIND_ALLOWANCES, (work.now, customers, features))
+    found, outdated = {}, set()
+    for customer, feature, allowed, quantity, sources, expires_at, is_outdated in await cursor.fetchall():
+        found[customer, feature] = Allowance(
             allowed=allowed, quantity=quantity, sources=sources, expires_at=expires_at
         )
-        for customer, feature, allowed, quantity, sources, expires_at in await cursor.fetchall()
-    }
+        if is_outdated:
+            outdated.add(customer)
+    return found, outdated
 
 
 async def list_entitlements(

@@ -58,6 +58,18 @@ async def allowed(bound: Bound, feature: str) -> tuple[bool, int | None]:
     return answer.allowed, answer.quantity
 
 
+async def test_the_clock_ends_an_override_before_the_job_does(bound: Bound) -> None:
+    """7 hours on top of the plan's 5, and 3 places that only an override gives, until March."""
+    await overridden(bound, quantity=7, until=MARCH)
+    await overridden(bound, "places", feature="members", quantity=3, until=MARCH)
+    bound.now = MARCH - timedelta(seconds=1)
+    assert await allowed(bound, "hours") == (True, 12)
+    assert await allowed(bound, "members") == (True, 3)
+    bound.now = MARCH
+    assert await allowed(bound, "hours") == (True, 5)
+    assert await allowed(bound, "members") == (False, 0)
+
+
 async def told(bound: Bound, feature: str) -> list[tuple[int, Any, str]]:
     """Version, quantity and cause of each event about a feature."""
     feed = [body for subject, body in await bound.feed() if ".entitlement." in subject]
