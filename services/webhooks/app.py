@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from services.webhooks.domain.stripe_event import livemode_of
 from services.webhooks.event_store import outcomes, queries
 from services.webhooks.event_store.event_writer import EventWriter
 from services.webhooks.ingress import nats_ingress
@@ -36,7 +37,11 @@ HANDLERS = (
 
 def provide(settings: WebhooksSettings) -> list[Any]:
     """Build the objects that are injected into handlers."""
-    event_writer = EventWriter(settings.database_url.get_secret_value(), Subjects(settings.subject_prefix))
+    event_writer = EventWriter(
+        settings.database_url.get_secret_value(),
+        Subjects(settings.subject_prefix),
+        livemode=livemode_of(_secret(settings.stripe_secret_key)),
+    )
     ingress = NatsIngress(
         event_writer, signature_verifier(settings), is_verified=settings.webhook_ingress_verified
     )

@@ -45,6 +45,28 @@ class IncomingEvent(NamedTuple):
     created_at: datetime
     received_at: datetime
     payload: bytes
+    livemode: bool | None = None
+    """Whether it is about real money; None: the payload does not say."""
+    problem: str | None = None
+    """Why it is stored but not published."""
+
+
+def in_mode(event: IncomingEvent, livemode: bool | None) -> IncomingEvent:
+    """Return the event as it is to be stored where Stripe's key is of a mode; None: the mode is unknown.
+
+    An event of the other mode, though Stripe signed it, is about objects that the key cannot see.
+    """
+    if livemode is None or event.livemode is None or event.livemode is livemode:
+        return event
+    modes = {True: "live mode", False: "test mode"}
+    problem = f"The event is of {modes[event.livemode]}, the key of this installation of {modes[livemode]}."
+    return event._replace(status="ignored", problem=problem)
+
+
+def livemode_of(secret_key: str | None) -> bool | None:
+    """Return the mode of a Stripe key, such as `sk_test_…` or `rk_live_…`; None for any other text."""
+    mode = (secret_key or "").split("_")[1:2]
+    return {"live": True, "test": False}.get(mode[0]) if mode else None
 
 
 def parse_event(document: Any, payload: bytes, received_at: datetime) -> IncomingEvent:
@@ -68,6 +90,7 @@ def parse_event(document: Any, payload: bytes, received_at: datetime) -> Incomin
         created_at=datetime.fromtimestamp(created, UTC),
         received_at=received_at,
         payload=payload,
+        livemode=document["livemode"] if isinstance(document.get("livemode"), bool) else None,
     )
 
 

@@ -7,7 +7,7 @@ import orjson
 import psycopg
 import structlog
 
-from services.webhooks.domain.stripe_event import IncomingEvent
+from services.webhooks.domain.stripe_event import IncomingEvent, in_mode
 from shared.errors import Unavailable
 from shared.observability.tracing import handling, outgoing_headers
 from shared.persistence.group_commit import GroupCommit
@@ -29,17 +29,19 @@ COMMIT_ATTEMPTS = 2
 STORE_EVENTS = Statement("""
     WITH incoming AS (
         SELECT * FROM unnest(
-            $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::text[]
-        ) AS event (event_id, type, status, created_at, received_at, payload, subject)
+            $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bytea[], $7::text[],
+            $8::text[]
+        ) AS event (event_id, type, status, created_at, received_at, payload, subject, problem)
     ), stored AS (
-        INSERT INTO webhooks.stripe_events (event_id, type, status, created_at, received_at, payload)
-        SELECT event_id, type, status, created_at, received_at, payload FROM incoming
+        INSERT INTO webhooks.stripe_events
+            (event_id, type, status, created_at, received_at, payload, last_error)
+        SELECT event_id, type, status, created_at, received_at, payload, problem FROM incoming
         ON CONFLICT DO NOTHING
         RETURNING event_id
     ), told AS (
         INSERT INTO webhooks.outbox (message_id, stream, subject, headers, payload, caused_by, occurred_at)
-        SELECT event_id, $8, subject, $9::jsonb, payload, event_id, received_at
-        FROM incoming JOIN stored USING (event_id)
+        SELECT event_id, $9, subject, $10::jsonb, payload, event_id, received_at
+        FROM incoming JOIN stored USING (event_id) WHERE problem IS NULL
     )
     SELECT event_id FROM stored
 """)
@@ -49,8 +51,9 @@ STORE_EVENTS = Statement("""
 class EventWriter:
     """Stores Stripe events over one connection; each commit includes all events that are waiting."""
 
-    def __init__(self, database_url: str, subjects: Subjects) -> None:
+    def __init__(self, database_url: str, subjects: Subjects, *, livemode: bool | None = None) -> None:
         self._database_url = database_url
+        self._livemode = livemode
         self._subjects = subjects
         self.wake_relay: Callable[[], None] = _no_relay
         """Called after each commit; set by a process that runs a relay."""
@@ -67,9 +70,11 @@ class EventWriter:
     async def store(self, event: IncomingEvent) -> bool:
         """Commit an event and its outbox message; return False if it was stored before.
 
+        An event of another mode than Stripe's key is stored as ignored, and not published.
+
         Raises Unavailable if it cannot be stored now.
         """
-        return await self._group.submit(event)
+        return await self._group.submit(in_mode(event, self._livemode))
 
     async def close(self) -> None:
         """Wait for the current commit and close the connection."""
@@ -107,6 +112,7 @@ class EventWriter:
             [event.received_at for event in unique],
             [event.payload for event in unique],
             [self._subjects.stripe_event(event.type) for event in unique],
+            [event.problem for event in unique],
             STRIPE_EVENTS_STREAM,
             orjson.dumps(headers).decode(),
         )

@@ -111,7 +111,9 @@ async def republish_batch(
     Their message ids get `message_id_suffix`, as JetStream would discard them as duplicates otherwise.
     """
     query = sa.select(StripeEvent.event_id, StripeEvent.received_at, StripeEvent.type, StripeEvent.payload)
-    query = query.where(*conditions)
+    query = query.where(
+        *conditions, sa.or_(StripeEvent.status != "ignored", StripeEvent.last_error.is_(None))
+    )
     if after is not None:
         query = query.where(
             _position() > sa.tuple_(sa.literal(after.received_at), sa.literal(after.event_id))

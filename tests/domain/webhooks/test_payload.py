@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.webhooks.domain.stripe_event import IncomingEvent, InvalidEvent
+from services.webhooks.domain.stripe_event import IncomingEvent, InvalidEvent, in_mode, livemode_of
 from services.webhooks.ingress.payload import PAYLOAD_MAX_BYTES, read_event
 from tests.support.webhook_events import body, stripe_event
 
@@ -117,3 +117,20 @@ def test_what_only_looks_dangerous_passes() -> None:
         "float": 0.1,
     }
     assert read(stripe_event(data={"object": innocent})).event_id == "evt_1"
+
+
+@pytest.mark.parametrize(
+    ("key", "livemode"),
+    [("sk_test_1", False), ("rk_live_1", True), ("sk_live_1", True), ("", None), (None, None), ("key", None)],
+)
+def test_the_mode_of_a_key(key: str | None, livemode: bool | None) -> None:
+    assert livemode_of(key) is livemode
+
+
+def test_an_event_of_the_other_mode_is_ignored_with_the_reason() -> None:
+    live = read(stripe_event() | {"livemode": True})
+    assert in_mode(live, True) is live
+    assert in_mode(live, None) is live
+    ignored = in_mode(live, False)
+    assert ignored.status == "ignored"
+    assert ignored.problem == "The event is of live mode, the key of this installation of test mode."

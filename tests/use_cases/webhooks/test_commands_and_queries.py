@@ -18,7 +18,7 @@ from shared.errors import Unavailable
 from shared.messaging.redelivery import Undeliverable
 from tallystick.messages import webhooks as m
 from tallystick.messages.base import Outcome
-from tallystick.subjects import Subjects
+from tallystick.subjects import STRIPE_EVENTS_STREAM, Subjects
 from tests.support.runtime import NOON, Bound, role_url
 from tests.support.webhook_events import WEBHOOK_SECRET, body, signature, stripe_event
 
@@ -279,3 +279,22 @@ async def test_an_ingress_that_has_verified_needs_no_signature(
     webhooks = bind(service, ingest, NatsIngress(ingest, None, is_verified=True))
     await webhooks.follow("webhooks-ingress", INGRESS_SUBJECT, body(stripe_event("evt_1")))
     assert len(await webhooks.outbox()) == 1
+
+
+async def test_an_event_of_live_mode_at_a_test_key_is_stored_and_not_published(
+    service_database: str, webhooks: Bound
+) -> None:
+    """Stripe signs both; the key cannot see the objects of the other mode. A replay leaves it out, too."""
+    ingest = EventWriter(role_url(service_database, "webhooks"), Subjects(), livemode=False)
+    for event_id, livemode in (("evt_live", True), ("evt_test", False)):
+        event = stripe_event(event_id, "customer.updated", livemode=livemode)
+        assert await ingest.store(read_event(body(event), NOON))
+    await ingest.close()
+    replay = m.Replay(command_id="replay", event_ids=["evt_live", "evt_test"])
+    assert result_of(await webhooks.handle(replay)) == {"replayed": 1}
+    published = [row["payload"] for row in await webhooks.outbox(STRIPE_EVENTS_STREAM)]
+    assert len(published) == 2
+    assert not any(b"evt_live" in payload for payload in published)
+    found = result_of(await webhooks.handle(m.GetEvent(event_id="evt_live")))["event"]
+    assert found["status"] == "ignored"
+    assert "of live mode" in found["last_error"]
