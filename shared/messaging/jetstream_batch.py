@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
+from nats.protocol.command import hpub_cmd
 
 from shared.ids import new_id
 from shared.tuning import RELAY_BATCH_MESSAGES, RELAY_FLUSH_MESSAGES, RELAY_PUBLISH_TIMEOUT_SECONDS
@@ -54,9 +55,11 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
             "Nats-Batch-Sequence": str(sequence),
         }
         if sequence < len(batch):
-            await connection.publish(message.subject, message.payload, headers=headers)
-            if sequence % RELAY_FLUSH_MESSAGES == 0:
-                # nats-py buffers: its flusher, and all other tasks, run only when this one yields.
+            if sequence % RELAY_FLUSH_MESSAGES:
+                await _write(connection, message.subject, message.payload, headers)
+            else:
+                # It also has the buffer sent, as soon as this task yields to the flusher and to all others.
+                await connection.publish(message.subject, message.payload, headers=headers)
                 await asyncio.sleep(0)
             continue
         headers["Nats-Batch-Commit"] = "1"
@@ -70,6 +73,22 @@ async def _publish_atomically(connection: Client, batch: Sequence[Message]) -> b
             return False
         raise APIError.from_error(error)
     return True
+
+
+async def _write(connection: Client, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+    """Write a message into the client's buffer.
+
+    The only use of a private method of nats-py, tried with 2.16: `Client.publish` checks each header
+    character by character, which takes 8 of its 11 µs and was a quarter of what a busy worker did. Messages
+    that it would reject or change are left to it.
+    """
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    is_plain = max(lines.count("\r"), lines.count("\n")) == len(headers) and len(subject.split()) == 1
+    if is_plain and len(payload) <= connection.max_payload and not connection.is_closed:
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        await connection._send_command(hpub_cmd(subject, "", block, payload))
+    else:
+        await connection.publish(subject, payload, headers=headers)
 
 
 async def _publish_singly(jetstream: JetStreamContext, batch: Sequence[Message]) -> None:
