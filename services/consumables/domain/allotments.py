@@ -114,6 +114,29 @@ class Due:
     """Units carried over from the previous cycle."""
     closes: bool
     """Whether the grants of the previous cycle end."""
+    taken_back: int = 0
+    """Units of the running cycle that expire, because the plan gives fewer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The units that a plan has granted in a cycle."""
+
+    remaining: int
+    in_use: int
+    """Consumed or reserved units."""
+    unused: int
+    """Units that were never used, whether or not they have expired since."""
+    carried: int
+    """Unused units among those that were carried over into the cycle."""
+
+    def left_of(self, quantity: int | None) -> int:
+        """Return what is left of a cycle that gave `quantity` in the end: nothing that was taken back."""
+        own = self.unused if quantity is None else min(self.unused, max(0, quantity - self.in_use))
+        return own + self.carried
+
+
+NOTHING_HELD = Held(0, 0, 0, 0)
 
 
 def due(
@@ -121,20 +144,23 @@ def due(
     rollover: int,
     cycle: Cycle,
     before: Granted | None,
-    left: int,
+    held: Held = NOTHING_HELD,
     *,
     share: Fraction = Fraction(1),
+    takes_back: bool = True,
 ) -> Due | None:
     """Return what an account is due in `cycle`, or None if nothing is due.
 
-    A new cycle grants all of `quantity` and carries over what is `left` of the cycle `before`, up to
-    `rollover`. The running cycle grants the difference to `quantity`, or only a `share` of that difference if
-    the top-up is prorated. Granted units are never taken back.
+    A new cycle grants all of `quantity` and carries over what is left of the cycle `before`, up to
+    `rollover`. In the running cycle the plan's own units become `quantity` less what was used of them, never
+    below zero: the difference is granted, or only a `share` of it if the top-up is prorated, or it is taken
+    back, if the decrease is one that `takes_back`. What was carried over is not touched.
     """
     if before is None:
         return Due(quantity, 0, closes=False)
     if cycle.start > before.cycle.start:
         missed = cycle.number - before.cycle.number - 1
+        left = held.left_of(before.quantity)
         return Due(quantity, carried_over(left, before.quantity, rollover, missed), closes=True)
     if cycle.start < before.cycle.start:
         return None
@@ -144,8 +170,13 @@ def due(
         return Due(quantity, 0, closes=True) if cycle.end is None and quantity is not None else None
     if quantity is None:
         return Due(None, 0, closes=False)
-    missing = quantity - before.quantity
-    return Due(rounded(missing * share), 0, closes=False) if missing > 0 else None
+    missing = quantity - max(before.quantity, held.in_use)
+    if missing > 0:
+        return Due(rounded(missing * share), 0, closes=False)
+    excess = held.remaining - max(0, quantity - held.in_use)
+    if takes_back and quantity < before.quantity:
+        return Due(0, 0, closes=False, taken_back=max(0, excess))
+    return None
 
 
 def carried_over(left: int, quantity: int | None, rollover: int, missed: int) -> int:

@@ -335,6 +335,11 @@ def add_grant(balance: Balance, new: NewGrant, at: datetime) -> Grant:
     return grant
 
 
+def newest_first(grant: Grant) -> tuple[float, str]:
+    """Return the sort key of expiring units of which fewer are given: the newest grant comes first."""
+    return (-grant.created_at.timestamp(), grant.grant_id)
+
+
 def expire_units(grants: Iterable[Grant], quantity: int) -> None:
     """Expire unused units of a lowered limit, beginning with the first of these grants."""
     for grant in grants:

@@ -31,6 +31,7 @@ class Allotment(NamedTuple):
     quantity: int | None
     rollover: int
     offered: bool
+    sold: bool
     multiplier: int
     prorated: bool
     cycle_number: int | None
@@ -54,6 +55,12 @@ class Allotment(NamedTuple):
     def cycle_quantity(self) -> int | None:
         """The units that the account is entitled to in a cycle; None: unlimited."""
         return multiplied(self.quantity, self.multiplier) if self.offered else 0
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a decrease takes units back: one of the purchase does, one by an override does not."""
+        is_overridden = self.sold and not self.offered
+        return not is_overridden and not self.subscription_id.startswith(PREFIX)
 
     @property
     def balance(self) -> Account:

@@ -139,7 +139,7 @@ RENEW = f"""
     WITH chosen AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY account, allotments.feature) * 8 AS n,
                place, subscription_id, slot, account, allotments.feature, quantity * multiplier AS wanted,
-               rollover, grant_ids, cycle_number + 1 AS number, next_at AS start,
+               rollover, allotments.granted AS gave, grant_ids, cycle_number + 1 AS number, next_at AS start,
                {BOUNDARY.format(number="(cycle_number + 2)")} AS stop, product, customer_of.customer,
                replace(account, ':', '_') || '.' || allotments.feature AS key,
                balances.version, balances.granted, beyond, consumed, reserved, balances.expired,
@@ -154,12 +154,19 @@ RENEW = f"""
     old AS MATERIALIZED (
         SELECT chosen.n, grant_id, grants.remaining, ended_at IS NULL AS is_open,
                grants.remaining + CASE WHEN revoked THEN 0 ELSE grants.expired END AS unused,
-               held.m
+               grants.consumed + grants.reserved AS in_use, priority = %(priority)s AS is_own, held.m
         FROM chosen, unnest(grant_ids) WITH ORDINALITY AS held (grant_id, m)
         JOIN consumables.grants USING (grant_id)
     ),
     lapsed AS MATERIALIZED (
-        SELECT old.n, sum(old.unused) AS unused, sum(old.remaining) FILTER (WHERE is_open) AS lapsing,
+        -- Of the plan's own units nothing is left that was taken back within the cycle.
+        SELECT old.n,
+               coalesce(sum(old.unused) FILTER (WHERE NOT is_own), 0)
+               + least(
+                   coalesce(sum(old.unused) FILTER (WHERE is_own), 0),
+                   greatest(0, max(chosen.gave) - coalesce(sum(old.in_use) FILTER (WHERE is_own), 0))
+               ) AS unused,
+               sum(old.remaining) FILTER (WHERE is_open) AS lapsing,
                string_agg(
                    {_entry("expired", _id("entry", "old.n * 8 + m"), "grant_id", "old.remaining")}, ','
                    ORDER BY m

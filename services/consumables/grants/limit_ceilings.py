@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.consumables.domain.allotments import PLAN_PRIORITY
-from services.consumables.domain.balance import Balance, Grant, NewGrant, end_grants, expire_units
+from services.consumables.domain.balance import Balance, NewGrant, end_grants, expire_units, newest_first
 from services.consumables.domain.grant_cycles import ONCE
 from services.consumables.domain.limit_ceiling import Ceiling, ceiling_change
 from services.consumables.grants.allotments import Allotment, AllotmentUpdate, grant_key, grant_source
@@ -68,7 +68,7 @@ def _set_ceiling(
     change = ceiling_change(ceiling, in_use, balance.remaining)
     if change.excess != balance.excess:
         balance.excess, balance.is_changed = change.excess, True
-    expire_units(sorted(open_before, key=_newest_first), change.expiring)
+    expire_units(sorted(open_before, key=newest_first), change.expiring)
     if change.more:
         grant_ids[-1] += _add_grant(batch, balance, rows[-1], change.more, len(grant_ids[-1]))
     return [
@@ -80,10 +80,6 @@ def _set_ceiling(
 def _in_use_of_unlimited(balance: Balance) -> int:
     unlimited = [grant for grant in balance.grants if grant.quantity is None and not grant.has_ended]
     return sum(grant.in_use for grant in unlimited)
-
-
-def _newest_first(grant: Grant) -> tuple[float, str]:
-    return (-grant.created_at.timestamp(), grant.grant_id)
 
 
 def _add_grant(

@@ -13,11 +13,12 @@ from services.consumables.domain.allotments import (
     CARRIED_PRIORITY,
     PLAN_PRIORITY,
     Due,
+    Held,
     due,
     effective_at,
     share_left,
 )
-from services.consumables.domain.balance import NewGrant, end_grants
+from services.consumables.domain.balance import NewGrant, end_grants, expire_units, newest_first
 from services.consumables.domain.grant_cycles import Cycle, cycle_at
 from services.consumables.grants.allotments import (
     START,
@@ -43,8 +44,8 @@ BATCH_SIZE = 1_000
 
 SELECT_DUE = """
     SELECT allotments.subscription_id, slot, account, allotments.feature, kind, reach, every, quantity,
-           rollover, offered, multiplier, prorated, cycle_number, cycle_start, granted, grant_ids, next_at,
-           customer, product, anchor, period_start, period_end, ended_at
+           rollover, offered, sold, multiplier, prorated, cycle_number, cycle_start, granted, grant_ids,
+           next_at, customer, product, anchor, period_start, period_end, ended_at
     FROM consumables.allotments
     JOIN consumables.terms USING (subscription_id, slot)
     JOIN consumables.known_subscriptions USING (subscription_id)
@@ -136,16 +137,32 @@ def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentU
             before.cycle if before else None, row.granted, row.grant_ids, None, closed=True
         )
     cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
-    left = sum(grant.unused for grant in grants)
     quantity = row.cycle_quantity
     share = share_left(cycle, at) if row.prorated else Fraction(1)
-    units = due(quantity, row.rollover if row.offered else 0, cycle, before, left, share=share)
+    own = [grant for grant in grants if grant.priority == PLAN_PRIORITY]
+    held = Held(
+        remaining=sum(grant.remaining for grant in own),
+        in_use=sum(grant.in_use for grant in own),
+        unused=sum(grant.unused for grant in own),
+        carried=sum(grant.unused for grant in grants if grant.priority != PLAN_PRIORITY),
+    )
+    units = due(
+        quantity,
+        row.rollover if row.offered else 0,
+        cycle,
+        before,
+        held,
+        share=share,
+        takes_back=row.takes_back,
+    )
     next_at = cycle.end if row.offered else None
     if units is None:
         # Nothing to grant: the grants stay as they are until the cycle ends.
         return AllotmentUpdate(before.cycle if before else None, row.granted, row.grant_ids, next_at)
     if units.closes:
         end_grants(grants)
+    if units.taken_back:
+        expire_units(sorted(own, key=newest_first), units.taken_back)
     is_new = before is None or cycle.start > before.cycle.start
     kept = [] if is_new else row.grant_ids
     added = batch.add_grants(

@@ -250,7 +250,8 @@ async def _write_terms(
     for slot in dropped:
         before[slot].sold = before[slot].offered = False
     await work.flush()
-    return due + dropped
+    # What an edit of the catalog drops stays until its cycle ends.
+    return due + dropped if has_new_products else due
 
 
 _COMPARED_COLUMNS = ("quantity", "rollover", "kind")

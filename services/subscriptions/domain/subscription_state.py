@@ -132,28 +132,9 @@ def with_kept_terms(before: State, after: State) -> State:
 
 
 def _steps(before: State, after: State) -> Iterator[Change]:
-    current = before
-    if _has_renewed(before, after):
-        # Old quantities with new terms: a plan change at the period's end has an event of its own.
-        fresh = after.items if purchased_items(before) == purchased_items(after) else before.items
-        current = replace(
-            current,
-            items=fresh,
-            current_period_start=after.current_period_start,
-            current_period_end=after.current_period_end,
-        )
-        yield Change("renewed", current)
-    if purchased_items(current) != purchased_items(after):
-        period = (after.current_period_start, after.current_period_end)
-        current = replace(
-            current,
-            items=after.items,
-            current_period_start=period[0],
-            current_period_end=period[1],
-            # The scheduled change has taken effect or was superseded.
-            scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
-        )
-        yield Change("changed", current)
+    purchase = _purchase_steps(before, after)
+    yield from purchase
+    current = purchase[-1].state if purchase else before
     for event, status in _INTERMEDIATE_EVENTS.get((before.status, after.status), ()):
         current = replace(
             current,
@@ -185,6 +166,30 @@ def _steps(before: State, after: State) -> Iterator[Change]:
         yield Change("changeScheduled", current)
     if current != after:
         yield Change("updated", after)
+
+
+def _purchase_steps(before: State, after: State) -> list[Change]:
+    """Return the renewal and the change of items, which a new period has from its start.
+
+    What is granted for a period follows what is paid for it, so the renewal tells the new items already.
+    """
+    has_changed = purchased_items(before) != purchased_items(after)
+    events = [
+        *(["renewed"] if _has_renewed(before, after) else []),
+        *(["changed"] if has_changed else []),
+    ]
+    if not events:
+        return []
+    state = replace(
+        before,
+        items=after.items,
+        current_period_start=after.current_period_start,
+        current_period_end=after.current_period_end,
+    )
+    if has_changed and after.scheduled_change is None:
+        # It has taken effect, or was superseded.
+        state = replace(state, scheduled_change=None)
+    return [Change(event, state) for event in events]
 
 
 def _has_renewed(before: State, after: State) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from services.consumables.domain.allotments import (
     Due,
     Granted,
+    Held,
     Terms,
     carried_over,
     due,
@@ -89,37 +90,61 @@ def test_several_items_add_up_and_unlimited_stays_unlimited() -> None:
     assert quantities(item(feature(quantity=10)), item(feature(quantity=None))) == {"hours.own.month": None}
 
 
+def held(granted: int, left: int) -> Held:
+    """What a plan has granted, of which so much is left."""
+    return Held(remaining=left, in_use=granted - left, unused=left, carried=0)
+
+
 def test_the_first_grant_is_all_that_is_wanted() -> None:
-    assert due(20, 50, JANUARY, None, left=0) == Due(20, 0, closes=False)
+    assert due(20, 50, JANUARY, None) == Due(20, 0, closes=False)
 
 
 def test_nothing_is_granted_twice_in_a_cycle() -> None:
-    assert due(20, 50, JANUARY, Granted(JANUARY, 20), left=20) is None
+    assert due(20, 50, JANUARY, Granted(JANUARY, 20), held(20, 20)) is None
 
 
 def test_a_late_look_at_an_earlier_cycle_grants_nothing() -> None:
-    assert due(20, 0, JANUARY, Granted(FEBRUARY, 20), left=0) is None
+    assert due(20, 0, JANUARY, Granted(FEBRUARY, 20)) is None
 
 
 def test_a_doubled_multiplier_tops_up_by_the_difference() -> None:
-    assert due(20, 0, JANUARY, Granted(JANUARY, 10), left=3) == Due(10, 0, closes=False)
+    assert due(20, 0, JANUARY, Granted(JANUARY, 10), held(10, 3)) == Due(10, 0, closes=False)
 
 
 def test_or_by_what_is_left_of_the_month_if_asked() -> None:
     # 16 January 12:00 is half of a month of 31 days.
     half = share_left(JANUARY, datetime(2026, 1, 16, 12, tzinfo=UTC))
     assert half == Fraction(1, 2)
-    assert due(20, 0, JANUARY, Granted(JANUARY, 10), left=3, share=half) == Due(5, 0, closes=False)
+    assert due(20, 0, JANUARY, Granted(JANUARY, 10), held(10, 3), share=half) == Due(5, 0, closes=False)
 
 
-def test_less_takes_nothing_back_until_the_next_cycle() -> None:
-    assert due(10, 0, JANUARY, Granted(JANUARY, 20), left=20) is None
-    assert due(10, 0, FEBRUARY, Granted(JANUARY, 20), left=20) == Due(10, 0, closes=True)
+@pytest.mark.parametrize(
+    ("used", "remaining"), [(0, 10), (4, 6), (10, 0), (15, 0), (20, 0)], ids=lambda count: str(count)
+)
+def test_less_is_the_new_quantity_less_what_was_used(used: int, remaining: int) -> None:
+    """From 20 to 10 in the middle of a cycle; never below zero, and all of the new one after the cycle."""
+    now = due(10, 0, JANUARY, Granted(JANUARY, 20), held(20, 20 - used))
+    assert now == Due(0, 0, closes=False, taken_back=20 - used - remaining)
+    assert due(10, 0, FEBRUARY, Granted(JANUARY, 10), held(20, 20 - used)) == Due(10, 0, closes=True)
+
+
+@pytest.mark.parametrize(("used", "granted_again"), [(0, 80), (30, 50), (80, None)])
+def test_there_and_back_gives_nothing_twice(used: int, granted_again: int | None) -> None:
+    """80 hours, none, and 80 again within one cycle: 80 less what was used."""
+    back = Held(remaining=0, in_use=used, unused=80 - used, carried=0)
+    found = due(80, 60, JANUARY, Granted(JANUARY, 0), back)
+    assert found == (None if granted_again is None else Due(granted_again, 0, closes=False))
+
+
+def test_what_was_taken_back_is_not_carried_over() -> None:
+    """80, of which 30 were used and 50 taken back; 7 that were carried over are untouched."""
+    left = Held(remaining=0, in_use=30, unused=50, carried=7)
+    assert due(80, 60, FEBRUARY, Granted(JANUARY, 0), left) == Due(80, 7, closes=True)
 
 
 def test_80_left_with_a_rollover_of_50_are_50_and_the_new_ones() -> None:
-    assert due(100, 50, FEBRUARY, Granted(JANUARY, 100), left=80) == Due(100, 50, closes=True)
-    assert due(100, 50, FEBRUARY, Granted(JANUARY, 100), left=30) == Due(100, 30, closes=True)
+    assert due(100, 50, FEBRUARY, Granted(JANUARY, 100), held(100, 80)) == Due(100, 50, closes=True)
+    assert due(100, 50, FEBRUARY, Granted(JANUARY, 100), held(100, 30)) == Due(100, 30, closes=True)
 
 
 @pytest.mark.parametrize(
@@ -142,13 +167,13 @@ def test_what_is_carried_over(
 
 
 def test_only_the_current_cycle_is_granted_after_an_outage() -> None:
-    assert due(10, 0, MAY, Granted(JANUARY, 10), left=4) == Due(10, 0, closes=True)
+    assert due(10, 0, MAY, Granted(JANUARY, 10), held(10, 4)) == Due(10, 0, closes=True)
 
 
 def test_unlimited_ends_with_its_cycle_or_at_once_without_one() -> None:
-    assert due(10, 0, JANUARY, Granted(JANUARY, None), left=0) is None
-    assert due(10, 0, ONCE, Granted(ONCE, None), left=0) == Due(10, 0, closes=True)
-    assert due(None, 0, JANUARY, Granted(JANUARY, 10), left=4) == Due(None, 0, closes=False)
+    assert due(10, 0, JANUARY, Granted(JANUARY, None)) is None
+    assert due(10, 0, ONCE, Granted(ONCE, None)) == Due(10, 0, closes=True)
+    assert due(None, 0, JANUARY, Granted(JANUARY, 10), held(10, 4)) == Due(None, 0, closes=False)
 
 
 def test_a_renewal_that_is_not_known_yet_grants_nothing() -> None:

@@ -108,7 +108,7 @@ def test_another_quantity_or_price_is_a_change() -> None:
     assert events(ACTIVE, replace(ACTIVE, items=(item(price="team_yearly"),))) == ["changed"]
 
 
-def test_a_change_that_waited_for_the_renewal_is_told_after_it() -> None:
+def test_a_renewal_tells_the_items_of_the_new_period_and_then_the_change() -> None:
     after = replace(
         ACTIVE, items=(item(quantity=1),), current_period_start=FEBRUARY, current_period_end=MARCH
     )
@@ -116,7 +116,7 @@ def test_a_change_that_waited_for_the_renewal_is_told_after_it() -> None:
     told = changes(ACTIVE, after)
 
     assert [(change.event, change.state.items[0].quantity) for change in told] == [
-        ("renewed", 3),
+        ("renewed", 1),
         ("changed", 1),
     ]
 

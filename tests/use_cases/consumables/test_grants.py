@@ -154,10 +154,30 @@ async def test_a_larger_plan_tops_the_running_month_up(world: Grants) -> None:
     await world.subscribed(item(gives(quantity=100)), **JANUARY)
     await world.subscribed(item(gives(quantity=250), product="larger"))
     assert await world.remaining(OWN) == 250
-    await world.subscribed(item(gives(quantity=100)))
-    assert await world.remaining(OWN) == 250, "what is granted is not taken back"
     await world.renewed("2026-02-01", "2026-03-01")
-    assert await world.remaining(OWN) == 100
+    assert await world.remaining(OWN) == 250
+
+
+async def test_a_smaller_plan_at_once_takes_back_what_was_not_used(world: Grants) -> None:
+    """From 9 a month without hours to 80 hours and back within a second; 7 by hand are not touched."""
+    tiny, solo = item(product="tiny"), item(gives(quantity=80, rollover=60), product="solo")
+    await world.feature()
+    await world.subscribed(tiny, **JANUARY)
+    await world.subscribed(solo)
+    assert await world.remaining(OWN) == 80
+    by_hand = m.Grant(command_id="by-hand", account=OWN, feature="hours", quantity=7, reason="a gift")
+    used = m.Consume(command_id="used", consumer=ACME, feature="hours", quantity=30)
+    for command in (by_hand, used):
+        outcome = await world.bound.handle(command, world.bound.now)
+        assert outcome.status == "succeeded", outcome.error
+    await world.subscribed(tiny)
+    assert await world.remaining(OWN) == 7
+    await world.subscribed(solo)
+    assert await world.remaining(OWN) == 57
+    await world.subscribed(item(gives(quantity=20), product="small"))
+    assert await world.remaining(OWN) == 7
+    await world.renewed("2026-02-01", "2026-03-01")
+    assert await world.remaining(OWN) == 27
 
 
 async def test_an_edit_of_the_product_changes_the_next_grant(world: Grants) -> None:

@@ -70,7 +70,7 @@ async def test_a_multiplier_doubles_the_grants_of_its_seat(world: Grants) -> Non
     await world.seat(1, member=ANN, multiplier=2)
     assert await world.remaining(SEAT) == 20
     await world.seat(1, member=ANN, multiplier=1)
-    assert await world.remaining(SEAT) == 20
+    assert await world.remaining(SEAT) == 10
     await world.renewed("2026-02-01", "2026-03-01")
     assert (await world.remaining(SEAT), await world.remaining("seat:seat_2")) == (10, 20)
 
