@@ -21,6 +21,7 @@ from shared.clock import utc_now
 from shared.messaging.answers import Answers
 from shared.messaging.redelivery import Delivery, Handle, Incoming, Undeliverable
 from shared.messaging.service_runtime import Runtime
+from shared.observability.metrics import HANDLED
 from shared.tuning import PULL_BATCH_MESSAGES, PULL_RETRY_SECONDS, PULL_TIMEOUT_SECONDS
 from tallystick.subjects import COMMANDS_STREAM, REPLY_TO_HEADER, SERVICE_FEED_STREAM, TICKS_STREAM
 
@@ -87,6 +88,19 @@ class JetStreamConsumers:
             followed = Durable(stream_consumer.stream, stream_consumer.consumer)
             follow = partial(self.runtime.follow, stream_consumer)
             self._consume(followed, partial(_fixed_name, stream_consumer.name), follow)
+        self._export_dead_letter_counters()
+
+    def _export_dead_letter_counters(self) -> None:
+        """Export every counter of dead letters from 0; an increase from nothing to 1 is none for Prometheus."""
+        service = self.runtime.service
+        names = [
+            *(name for name, handler in service.handlers.items() if handler.kind != "question"),
+            *service.jobs,
+            *(event_handler.name for event_handler in service.event_handlers.values()),
+            *(stream_consumer.name for stream_consumer in service.stream_consumers),
+        ]
+        for name in names:
+            HANDLED.labels(service.name, name, "dead_lettered")
 
     async def start(self) -> None:
         """Connect to NATS and start consuming."""

@@ -37,6 +37,9 @@ async def test_ready_tells_the_truth(
         assert list(answer.json()["problems"]) == ["consumer toy-commands"]
         metrics = (await http.get("/metrics")).text
         assert "tallystick_outbox_lag_seconds" in metrics
+        # From the start: Prometheus sees no increase in a counter that begins with 1.
+        dead_lettered = 'tallystick_handled_total{handler="increment",outcome="dead_lettered",service="toy"}'
+        assert dead_lettered in metrics
         await connection.jetstream().add_consumer(
             "BILLING_COMMANDS",
             ConsumerConfig(durable_name="toy-commands", filter_subjects=["billing.commands.toy.>"]),
