@@ -91,7 +91,7 @@ class JetStreamConsumers:
         self._export_dead_letter_counters()
 
     def _export_dead_letter_counters(self) -> None:
-        """Export every counter of dead letters from 0; an increase from nothing to 1 is none for Prometheus."""
+        """Export counters of dead letters from 0; to Prometheus a counter born at 1 has not increased."""
         service = self.runtime.service
         names = [
             *(name for name, handler in service.handlers.items() if handler.kind != "question"),

@@ -203,9 +203,15 @@ def described(server: Nats) -> NatsServer:
 
 @functools.cache
 def docker_answers() -> bool:
-    """Whether a Docker engine is there; asked without importing Docker where no socket is."""
-    if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
-        return False
+    """Whether a Docker engine, or Podman's, is there; asked without importing Docker where no socket is."""
+    if "DOCKER_HOST" not in os.environ:
+        socket = next((socket for socket in engine_sockets() if socket.exists()), None)
+        if socket is None:
+            return False
+        os.environ["DOCKER_HOST"] = f"unix://{socket}"
+        if "podman" in socket.name:
+            # Podman removes the containers of a session that has ended by itself.
+            os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     import docker
 
     try:
@@ -215,9 +221,20 @@ def docker_answers() -> bool:
     return True
 
 
+def engine_sockets() -> list[Path]:
+    """Where Docker's and Podman's engines listen, for everybody and for the user alone."""
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+    return [
+        Path("/var/run/docker.sock"),
+        own / "docker.sock",
+        Path("/run/podman/podman.sock"),
+        own / "podman" / "podman.sock",
+    ]
+
+
 @contextlib.contextmanager
 def _postgres_container() -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
     container = PostgresContainer(
         POSTGRES_IMAGE, username="tallystick", password=_OWNER_PASSWORD, driver=None
