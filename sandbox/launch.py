@@ -14,9 +14,11 @@ import signal
 import sys
 
 _LINUX = sys.platform == "linux"
-# From <linux/prctl.h> and <linux/capability.h>.
+# From <linux/prctl.h>, <linux/securebits.h> and <linux/capability.h>.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -39,13 +41,15 @@ def become(user: str, *, bypass_directory_permissions: bool) -> None:
     """Switch from root to `user`.
 
     With `bypass_directory_permissions` the process keeps the capability to traverse closed directories (Linux
-    only), so that a project under `/root` works without opening that directory to everyone.
+    only), so that a project under `/root` works without opening that directory to everyone. The secure bit
+    makes the capability count for `access(2)` as well, with which `initdb` looks for its programs.
     """
     account = pwd.getpwnam(user)
     libc = ctypes.CDLL(None, use_errno=True)
     keep = bypass_directory_permissions and _LINUX
     if keep:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)
@@ -53,9 +57,12 @@ def become(user: str, *, bypass_directory_permissions: bool) -> None:
         header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
         bit = 1 << _CAP_DAC_OVERRIDE
         sets = (_CapabilitySet * 2)(_CapabilitySet(bit, bit, bit), _CapabilitySet(0, 0, 0))
+        nothing = (_CapabilitySet * 2)()
         # A container may withhold the capability; the program then reports the path it cannot reach.
         if libc.capset(ctypes.byref(header), sets) == 0:
             libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
+        elif libc.capset(ctypes.byref(header), nothing) != 0:
+            sys.exit("cannot give up the capabilities of root")
 
 
 def end_with_parent(parent_pid: int, signal_number: int) -> None:

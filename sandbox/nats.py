@@ -65,7 +65,8 @@ class Nats:
         environment = {
             "NATS_LISTEN": f"{HOST}:{self.port}",
             "NATS_MONITOR_LISTEN": f"{HOST}:{self.monitor_port}",
-            "NATS_STORE_DIR": str(self.store),
+            # Quoted, as the server parses the value: a path may have spaces.
+            "NATS_STORE_DIR": json.dumps(str(self.store)),
             **{password_variable(owner): self._passwords[owner] for owner in password_owners()},
         }
         return Program("nats", [_server(), "-c", str(self._configuration())], environment)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -9,11 +11,12 @@ import nats
 import psycopg
 import pytest
 
-from sandbox.nats import DEPLOY_CONFIGURATION, Nats, users, with_subjects
+from sandbox.nats import DEPLOY_CONFIGURATION, Nats, password_owners, users, with_subjects
 from sandbox.ports import HOST, free_port
 from sandbox.postgres import Postgres, deployed_settings
 from tests.support.servers import embedded_nats, scratch_directory
 
+LAUNCHER = Path(__file__).parents[2] / "sandbox" / "launch.py"
 PASSWORD = "a password with 'quotes' and %"
 
 
@@ -148,3 +151,28 @@ def test_no_subject_of_the_configuration_escapes_the_prefix() -> None:
     rules = [line for line in changed.splitlines() if not line.strip().startswith("#")]
     assert not any('"billing.' in line or "tunnel." in line for line in rules)
     assert any('"acme.change_feed.seat.>"' in line for line in rules)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its servers to another account")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has the capability")
+def test_the_servers_account_reaches_a_private_home(tmp_path: Path) -> None:
+    """`initdb` asks `access(2)`, which forgets capabilities unless it is told not to."""
+    home = tmp_path / "private home"
+    home.mkdir(mode=0o700)
+    program = home / "program"
+    program.write_text("#!/bin/sh\nid -u\n")
+    program.chmod(0o700)
+    check = f"import os, sys; sys.exit(not os.access({str(program)!r}, os.R_OK | os.X_OK))"
+    launcher = [sys.executable, "-ISE", str(LAUNCHER), "--user", "nobody", "--bypass-directory-permissions"]
+    command = [*launcher, "--parent", str(os.getpid()), "--", sys.executable, "-c", check]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_nats_keeps_its_store_in_a_path_with_spaces(tmp_path: Path) -> None:
+    passwords = {user: f"test-{user}" for user in password_owners()}
+    server = Nats(tmp_path / "a store" / "jetstream", free_port(), free_port(), passwords)
+    child = server.start(tmp_path / "log")
+    try:
+        assert (tmp_path / "a store" / "jetstream").is_dir()
+    finally:
+        child.stop()
