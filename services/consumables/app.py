@@ -18,10 +18,10 @@ from services.consumables.projections import entities, event_handlers
 from services.consumables.recharges import payment, purchase
 from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
+from services.consumables.settings import ConsumablesSettings
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.process import serve
 from shared.runtime.worker import make_worker
-from shared.settings import Settings
 
 __all__ = ["HANDLERS", "application", "provide", "service"]
 
@@ -45,15 +45,16 @@ HANDLERS = (
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
-def provide(settings: Settings) -> list[Any]:
+def provide(settings: ConsumablesSettings) -> list[Any]:
     """Build the objects that are injected into handlers."""
+    purchase.policy.per_hour = settings.recharges_per_hour
     return [ServiceClient(settings, service.name)]
 
 
 def application() -> Starlette:
     """Build the worker: `uvicorn --factory services.consumables.app:application` runs it, too."""
-    return make_worker(service, Settings(), provide=provide)
+    return make_worker(service, ConsumablesSettings(), provide=provide)
 
 
 if __name__ == "__main__":
-    serve(application(), Settings())
+    serve(application(), ConsumablesSettings())

@@ -1,5 +1,6 @@
 """All settings of all workers and of provisioning."""
 
+from services.consumables.settings import ConsumablesSettings
 from services.gateway.settings import GatewaySettings
 from services.seats.settings import SeatsSettings
 from services.subscriptions.settings import SubscriptionsSettings
@@ -10,6 +11,7 @@ from shared.settings import Settings
 CLASSES = (
     Settings,
     ProvisionSettings,
+    ConsumablesSettings,
     SeatsSettings,
     SubscriptionsSettings,
     WebhooksSettings,

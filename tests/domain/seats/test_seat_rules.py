@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.seats.domain.assignment import OccupiedSeats, decide_assignments, normalized_addresses
-from services.seats.domain.email_address import normalize_email
+from services.seats.domain.email_address import is_same_email, normalize_email
 from services.seats.domain.invitations import hash_token
 from services.seats.domain.member_shares import invoices_for_period, split_equally
 from services.seats.domain.rule_violation import RuleViolation
@@ -59,6 +59,22 @@ def test_addresses_too_long_for_a_mails_envelope_are_refused() -> None:
         normalize_email("x" * 65 + "@example.com")
     with pytest.raises(RuleViolation, match="invalid_email"):
         normalize_email("x@" + "a." * 130 + "example.com")
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("Ｂob@ｅxample.com", "bob@example.com"),
+        ("BOB@Example.COM", "bob@example.com"),
+        ("bob@xn--mnchen-3ya.de", "bob@münchen.de"),
+        ("bob@MÜNCHEN.de", "bob@münchen.de"),
+        ("bob+x@example.com", "bob+x@example.com"),
+    ],
+)
+def test_lookalikes_are_one_address_and_plus_addresses_are_not(typed: str, stored: str) -> None:
+    assert normalize_email(typed) == stored
+    assert is_same_email(typed, stored)
+    assert not is_same_email(typed, "alice@example.com")
 
 
 @pytest.mark.parametrize("typed", WELL_FORMED.split())
