@@ -14,6 +14,7 @@ from services.consumables.consumption import (
 from services.consumables.grants import expiry, manual_grants, renewal
 from services.consumables.ledger import queries as ledger_queries
 from services.consumables.metering import usage_export
+from services.consumables.policy import policy
 from services.consumables.projections import entities, event_handlers
 from services.consumables.recharges import payment, purchase
 from services.consumables.recharges import queries as recharges_queries
@@ -47,7 +48,8 @@ HANDLERS = (
 
 def provide(settings: ConsumablesSettings) -> list[Any]:
     """Build the objects that are injected into handlers."""
-    purchase.policy.per_hour = settings.recharges_per_hour
+    policy.recharges_per_hour = settings.recharges_per_hour
+    policy.late_usage_days = settings.late_usage_days
     return [ServiceClient(settings, service.name)]
 
 

@@ -1,16 +1,19 @@
 """Consumption of units: commands are decided in order of arrival on balances that are loaded once for all."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from services.consumables.domain.balance import Cause, Drawn, Insufficient, Part, draw
+from services.consumables.domain.late_usage import problem_of
 from services.consumables.ledger.rejections import explain_unreached
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load, load_statements
+from services.consumables.policy import policy
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
-from shared.errors import Rejected
+from shared.errors import Rejected, invalid_message
 from shared.persistence.sql_pipeline import BoundStatement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
@@ -38,7 +41,10 @@ async def consume(work: UnitOfWork, commands: Sequence[m.Consume]) -> list[bytes
     """Consume units for each command; results are encoded as JSON."""
     requests = [draw_request(command) for command in commands]
     batch = await load(work, requests)
-    decisions = [decide(batch, command, "consumed", _cause(command)) for command in commands]
+    decisions = [
+        _reject_time(command, work.now) or decide(batch, command, "consumed", _cause(command))
+        for command in commands
+    ]
     rejections = await explain_unreached(work, batch, requests) if None in decisions else {}
     await write_and_recharge(work, batch)
     return [
@@ -91,8 +97,15 @@ def drawn_parts(parts: Sequence[Part]) -> list[dict[str, Any]]:
     ]
 
 
+def _reject_time(command: m.Consume, now: datetime) -> Rejected | None:
+    if command.occurred_at is None:
+        return None
+    problem = problem_of(command.occurred_at, now, policy.late_usage_days)
+    return invalid_message([{"field": "occurred_at", "problem": problem}]) if problem else None
+
+
 def _cause(command: m.Consume) -> Cause:
-    return Cause(command.command_id, command.consumer.token, None, command.metadata)
+    return Cause(command.command_id, command.consumer.token, None, command.metadata, command.occurred_at)
 
 
 def _result(decision: Decision) -> bytes | Rejected:

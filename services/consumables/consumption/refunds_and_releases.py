@@ -163,4 +163,6 @@ async def _find_consumption(work: UnitOfWork, consumption_id: str) -> Consumptio
         consumer, feature, account, used, metadata = found
         return Consumption(consumer, feature, account, used or [], metadata, at)
     consumer = Customer.model_validate(body["consumer"]).token
+    if body.get("occurred_at") is not None:
+        at = datetime.fromisoformat(body["occurred_at"])
     return Consumption(consumer, body["feature"], body.get("account"), drawn, body.get("metadata"), at)

@@ -25,6 +25,8 @@ class Cause(NamedTuple):
     """The token of the customer who consumed or reserved the units."""
     reservation_id: str | None = None
     metadata: Mapping[str, str] | None = None
+    occurred_at: datetime | None = None
+    """When the units were used, if that was reported later."""
 
 
 class Entry(NamedTuple):

@@ -145,7 +145,10 @@ class EventEncoder:
             "q": entry.quantity,
         }
         consumer = None
+        occurred_at = self._at
         if cause is not None:
+            if cause.occurred_at is not None:
+                occurred_at = row["o"] = rfc3339(cause.occurred_at)
             row |= {
                 "b": cause.command_id,
                 "c": cause.consumer,
@@ -167,7 +170,7 @@ class EventEncoder:
             "caused_by": cause.command_id if cause is not None else self.work.caused_by,
             "reservation_id": cause.reservation_id if cause is not None else None,
             "metadata": cause.metadata if cause is not None else None,
-            "occurred_at": self._at,
+            "occurred_at": occurred_at,
         }
 
     def _new_grant(self, balance: Balance, new: NewGrant) -> str:

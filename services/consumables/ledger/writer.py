@@ -1,6 +1,7 @@
 """Writing of the balances that a transaction changed, with their grants, ledger entries and events."""
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
@@ -38,16 +39,17 @@ WRITE = Statement("""
     ), entries AS (
         INSERT INTO consumables.entries (entry_id, account, feature, grant_id, kind, quantity, consumer,
                                          caused_by, reservation_id, metadata, occurred_at)
-        SELECT i, a, f, g, k, q, c, coalesce(b, $3), r, m, $2
+        SELECT i, a, f, g, k, q, c, coalesce(b, $3), r, m, coalesce(o, $2)
         FROM changed, jsonb_to_recordset(what -> 'entries') AS new
-            (i text, a text, f text, g text, k text, q bigint, c text, b text, r text, m jsonb)
+            (i text, a text, f text, g text, k text, q bigint, c text, b text, r text, m jsonb, o timestamptz)
     )
     INSERT INTO consumables.usage_days (customer, feature, day, consumer, account, quantity)
-    SELECT customer, feature, date_trunc('day', $2::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
+    SELECT customer, feature,
+           date_trunc('day', coalesce(used_at, $2::timestamptz) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
            consumer, account, quantity
     FROM changed, jsonb_to_recordset(what -> 'usage') AS new
-        (customer text, feature text, consumer text, account text, quantity bigint)
-    ORDER BY account, feature, consumer
+        (customer text, feature text, consumer text, account text, quantity bigint, used_at timestamptz)
+    ORDER BY account, feature, consumer, used_at
     ON CONFLICT (customer, feature, day, consumer, account)
     DO UPDATE SET quantity = usage_days.quantity + excluded.quantity
 """)
@@ -106,7 +108,7 @@ def _statements(
         "usage": [
             {"customer": balance.customer, "feature": balance.feature, "account": balance.account, **used}
             for balance in changed
-            for used in _usage(balance)
+            for used in _usage(balance, work.now)
         ],
     }
     statements = [WRITE(orjson.dumps(changes).decode(), work.now, work.caused_by)]
@@ -159,9 +161,17 @@ def _new_grant_row(grant: Grant) -> dict[str, Any]:
     }
 
 
-def _usage(balance: Balance) -> list[dict[str, Any]]:
-    used: dict[str, int] = {}
+def _usage(balance: Balance, now: datetime) -> list[dict[str, Any]]:
+    """Sum what was used by consumer and day; `used_at` only for another day than today's."""
+    used: dict[tuple[str, date], int] = {}
     for entry in balance.entries:
         if entry.kind in ("consumed", "committed") and entry.cause is not None and entry.cause.consumer:
-            used[entry.cause.consumer] = used.get(entry.cause.consumer, 0) + entry.quantity
-    return [{"consumer": consumer, "quantity": quantity} for consumer, quantity in used.items()]
+            at = entry.cause.occurred_at or now
+            key = (entry.cause.consumer, at.astimezone(UTC).date())
+            used[key] = used.get(key, 0) + entry.quantity
+    today = now.astimezone(UTC).date()
+    return [
+        {"consumer": consumer, "quantity": quantity}
+        | ({} if day == today else {"used_at": f"{day.isoformat()}T00:00:00Z"})
+        for (consumer, day), quantity in used.items()
+    ]

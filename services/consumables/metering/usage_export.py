@@ -13,13 +13,13 @@ from services.consumables.service import service
 from services.consumables.tables.metering import MeteredDayRow, ReadingRow
 from shared.errors import Rejected
 from shared.ids import new_id
+from shared.messaging.service import tick_cause
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions import Reading, ReadingSkipped, RecordUsage, UsageRecorded
 from tallystick.messages.subscriptions.metering import READINGS_MAX
 
-CAUSE = "tick:report_usage"
 REPORT_WINDOW = timedelta(days=34)
 """Stripe accepts usage of the last 35 days; one day less, so that no reading is too old when it arrives."""
 READINGS_KEPT = timedelta(days=90)
@@ -57,13 +57,13 @@ async def report_usage(transactions: Transactions, at: datetime, client: Service
         pass
     for batch in await _pending_batches(transactions, at):
         await _report_batch(transactions, at, client, batch)
-    async with transactions.begin(caused_by=CAUSE, now=at) as work:
+    async with transactions.begin(caused_by=tick_cause("consumables", "report_usage", at), now=at) as work:
         await _delete_old(work)
 
 
 async def _write_readings(transactions: Transactions, at: datetime) -> bool:
     """Store one batch of readings; return whether the batch was full and there may be more."""
-    async with transactions.begin(caused_by=CAUSE, now=at) as work:
+    async with transactions.begin(caused_by=tick_cause("consumables", "report_usage", at), now=at) as work:
         await work.driver.execute(LOCK_REPORT)
         since = _midnight(at - REPORT_WINDOW)
         cursor = await work.driver.execute(WRITE_READINGS, {"since": since, "at": at, "limit": READINGS_MAX})
@@ -89,13 +89,13 @@ async def _write_readings(transactions: Transactions, at: datetime) -> bool:
 
 async def _pending_batches(transactions: Transactions, at: datetime) -> Sequence[str]:
     query = sa.select(ReadingRow.batch).distinct().where(ReadingRow.status == "pending")
-    async with transactions.read(asked=CAUSE, now=at) as work:
+    async with transactions.read(asked="report_usage", now=at) as work:
         return (await work.session.scalars(query.order_by(ReadingRow.batch))).all()
 
 
 async def _report_batch(transactions: Transactions, at: datetime, client: ServiceClient, batch: str) -> None:
     query = sa.select(ReadingRow).where(ReadingRow.batch == batch, ReadingRow.status == "pending")
-    async with transactions.read(asked=CAUSE, now=at) as work:
+    async with transactions.read(asked="report_usage", now=at) as work:
         rows = (await work.session.scalars(query.order_by(ReadingRow.reading_id))).all()
     if not rows:
         return
@@ -119,7 +119,7 @@ async def _report_batch(transactions: Transactions, at: datetime, client: Servic
         reason = rejection.error.code
         skipped = [ReadingSkipped(identifier=row.reading_id, reason=reason) for row in rows]
         outcome = UsageRecorded(recorded=[], skipped=skipped)
-    async with transactions.begin(caused_by=CAUSE, now=at) as work:
+    async with transactions.begin(caused_by=tick_cause("consumables", "report_usage", at), now=at) as work:
         await _record_outcomes(work, outcome)
 
 

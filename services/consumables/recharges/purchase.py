@@ -1,13 +1,13 @@
 """Automatic and manual recharges up to the request of their charge, which `payment.py` carries out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.consumables.domain.auto_recharge import RECHARGES_PER_HOUR, Purchase, Rule, Skip, decide
+from services.consumables.domain.auto_recharge import Purchase, Rule, Skip, decide
 from services.consumables.ledger.repository import Account, open_balances
+from services.consumables.policy import policy
 from services.consumables.recharges.repository import (
     HAS_ENDED,
     Price,
@@ -28,17 +28,6 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Customer
 from tallystick.messages.subscriptions.charges import CHARGE_MAX
-
-
-@dataclass(slots=True)
-class RechargePolicy:
-    """What the operator allows; set once, when the worker starts."""
-
-    per_hour: int = RECHARGES_PER_HOUR
-    """Automatic recharges of an account and feature within an hour, before the auto-recharge is suspended."""
-
-
-policy = RechargePolicy()
 
 SELECT_LOW = f"""
     SELECT rule.account, rule.feature, balance.unlimited > 0 AS is_unlimited,
@@ -157,7 +146,7 @@ async def _apply_rule(
     since, spent = await automatic_spend(work, account, feature)
     if (
         not is_unlimited
-        and await automatic_recharges_within_an_hour(work, account, feature) >= policy.per_hour
+        and await automatic_recharges_within_an_hour(work, account, feature) >= policy.recharges_per_hour
     ):
         rule.suspended = is_suspended = True
         rule.version += 1

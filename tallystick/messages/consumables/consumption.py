@@ -66,6 +66,12 @@ class UnitsRequest(Strict):
 class Consume(UnitsRequest, Command[Consumed], service=SERVICE, rejections=DRAWING):
     """Consume units, all or nothing unless `partial`; for a limit, occupy units."""
 
+    occurred_at: Instant | None = Field(
+        default=None,
+        description="When the units were used, if that was earlier: at most LATE_USAGE_DAYS (35) back. Usage "
+        "reports, meters and ledger entries have that time; balances change now.",
+    )
+
 
 class ConsumedMany(TolerantModel):
     """Outcome of each item, in order."""
