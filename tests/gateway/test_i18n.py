@@ -11,11 +11,11 @@ from starlette.requests import Request
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.forms import parse_amount
 from services.gateway.pages.i18n import LANGUAGES, Translations, load_translations, translations_for_request
-from services.gateway.pages.price_text import format_amount_input, format_price
+from services.gateway.pages.price_text import format_amount_input, format_custom_price, format_price
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import COMMON_REJECTIONS, Money
-from tallystick.messages.catalog import Price
+from tallystick.messages.catalog import Interval, Price
 
 PAGES = Path("services/gateway/pages")
 EN, DE = load_translations("en"), load_translations("de")
@@ -191,6 +191,24 @@ TIERS: list[dict[str, int | None]] = [
 )
 def test_a_price_is_told_for_the_seats_it_is_for(asked: Price, quantity: int | None, told: str) -> None:
     assert format_price(asked, load_translations("en"), quantity) == told
+
+
+@pytest.mark.parametrize(
+    ("amount", "interval", "count", "quantity", "told"),
+    [
+        (7700, "month", 1, 1, ("€77.00 a month", f"77,00{NBSP}€ im Monat")),
+        (700, "month", 3, 5, ("€35.00 every 3 months", f"35,00{NBSP}€ alle 3 Monate")),
+        (19900, "year", 2, 1, ("€199.00 every 2 years", f"199,00{NBSP}€ alle 2 Jahre")),
+        (None, "month", 1, 1, ("", "")),
+    ],
+)
+def test_a_price_made_in_stripe_is_told_with_its_real_amount(
+    amount: int | None, interval: Interval, count: int, quantity: int, told: tuple[str, str]
+) -> None:
+    price = subscriptions.CustomPrice(
+        unit_amount=amount, currency="eur", interval=interval, interval_count=count
+    )
+    assert tuple(format_custom_price(price, quantity, language) for language in (EN, DE)) == told
 
 
 def test_whatever_a_template_says_is_there() -> None:

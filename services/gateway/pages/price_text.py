@@ -7,6 +7,7 @@ from babel.numbers import format_decimal
 from services.gateway.pages.i18n import Translations
 from tallystick.messages.base import Money
 from tallystick.messages.catalog import Price
+from tallystick.messages.subscriptions import CustomPrice
 from tallystick.money import minor_unit_digits
 
 
@@ -34,6 +35,19 @@ def format_price(price: Price, translations: Translations, quantity: int | None 
         )
         text = translations.translate("price.with_base", base=base, text=text)
     return text
+
+
+def format_custom_price(price: CustomPrice, quantity: int, translations: Translations) -> str:
+    """Describe a price that was made in Stripe: `€77.00 every 3 months`; without an amount, return ""."""
+    if price.unit_amount is None:
+        return ""
+    every = translations.translate(f"price.every.{price.interval}")
+    if price.interval_count > 1:
+        every = translations.translate(
+            f"price.every_several.{price.interval}", number=translations.number(price.interval_count)
+        )
+    amount = translations.money(price.unit_amount * quantity, price.currency)
+    return translations.translate("price.flat", amount=amount, interval=every)
 
 
 def unit_amount_of(price: Price, quantity: int | None) -> tuple[int, bool]:

@@ -6,13 +6,14 @@ from typing import Literal
 
 from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
 from services.gateway.pages.i18n import Translations
-from services.gateway.pages.price_text import format_amount_input, format_price
-from tallystick.messages.catalog import Product, ProductFeature, ProductWithPrices
+from services.gateway.pages.price_text import format_amount_input, format_custom_price, format_price
+from tallystick.messages.catalog import Price, Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
 from tallystick.messages.subscriptions import (
     CHANGEABLE_STATUSES,
     FINAL_STATUSES,
     ChangePreview,
+    SubscriptionItem,
     SubscriptionSnapshot,
 )
 
@@ -129,7 +130,7 @@ def plan_view(data: BillingPageData, translations: Translations) -> PlanView | N
     allowed = data.may_change and not is_over
     return PlanView(
         name=product.name if product else translations.translate("plan.unnamed"),
-        price=format_price(price, translations, item.quantity if item else 1) if price else "",
+        price=_price_text(item, price, translations),
         tone="bad" if subscription.restricted else "wait" if is_ending else TONES[subscription.status],
         status=translations.translate("status.ending")
         if is_ending
@@ -143,6 +144,14 @@ def plan_view(data: BillingPageData, translations: Translations) -> PlanView | N
         may_cancel=allowed and not subscription.cancel_at_period_end,
         may_reactivate=allowed and subscription.cancel_at_period_end,
     )
+
+
+def _price_text(item: SubscriptionItem | None, price: Price | None, translations: Translations) -> str:
+    if item is None:
+        return ""
+    if price is not None:
+        return format_price(price, translations, item.quantity)
+    return format_custom_price(item.custom_price, item.quantity, translations) if item.custom_price else ""
 
 
 def _next_date(subscription: SubscriptionSnapshot, translations: Translations) -> str:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tallystick.messages.catalog import Feature, Price, Product
-from tallystick.messages.subscriptions import ItemFeature, SubscriptionItem
+from tallystick.messages.subscriptions import CustomPrice, ItemFeature, SubscriptionItem
 
 
 class CatalogLookup(Protocol):
@@ -15,6 +15,12 @@ class CatalogLookup(Protocol):
     def price_by_stripe_id(self, stripe_price_id: str) -> Price | None:
         """Return a price by its id in Stripe."""
 
+    def product(self, code: str) -> Product | None:
+        """Return a product by its code."""
+
+    def product_by_stripe_id(self, stripe_product_id: str) -> Product | None:
+        """Return a product by its id in Stripe."""
+
     def product_of(self, price: Price) -> Product:
         """Return the product that a price sells."""
 
@@ -25,23 +31,53 @@ class CatalogLookup(Protocol):
 def build_item(catalog: CatalogLookup, price: Price, quantity: int) -> SubscriptionItem:
     """Build the item for a price, with the product's features as the catalog has them now."""
     product = catalog.product_of(price)
-    features = [
-        ItemFeature(**given.model_dump(), kind=feature.kind)
-        for given in product.features
-        if (feature := catalog.feature(given.feature)) is not None
-    ]
     return SubscriptionItem(
         product=product.code,
         price=price.code,
         quantity=quantity,
         seats=product.seats,
-        features=features,
+        features=_features(catalog, product),
         stripe_price_id=price.stripe_price_id,
     )
 
 
-def build_unknown_price_item(stripe_price_id: str, quantity: int) -> SubscriptionItem:
-    """Build the item for a Stripe price that the catalog does not have; it grants nothing."""
+def build_custom_price_item(
+    catalog: CatalogLookup,
+    product: Product,
+    quantity: int,
+    stripe_price_id: str,
+    custom_price: CustomPrice | None,
+) -> SubscriptionItem:
+    """Build the item for a price that only Stripe has, on a product of the catalog; it grants the same."""
     return SubscriptionItem(
-        product=None, price=None, quantity=quantity, seats=None, features=[], stripe_price_id=stripe_price_id
+        product=product.code,
+        price=None,
+        quantity=quantity,
+        seats=product.seats,
+        features=_features(catalog, product),
+        stripe_price_id=stripe_price_id,
+        custom_price=custom_price,
     )
+
+
+def build_unknown_product_item(
+    stripe_price_id: str, quantity: int, custom_price: CustomPrice | None
+) -> SubscriptionItem:
+    """Build the item for a Stripe product that the catalog does not have; it grants nothing."""
+    return SubscriptionItem(
+        product=None,
+        price=None,
+        quantity=quantity,
+        seats=None,
+        features=[],
+        stripe_price_id=stripe_price_id,
+        custom_price=custom_price,
+    )
+
+
+def _features(catalog: CatalogLookup, product: Product) -> list[ItemFeature]:
+    return [
+        ItemFeature(**given.model_dump(), kind=feature.kind)
+        for given in product.features
+        if (feature := catalog.feature(given.feature)) is not None
+    ]

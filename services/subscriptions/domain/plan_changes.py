@@ -9,7 +9,7 @@ from services.subscriptions.domain.pricing import PERIODS_A_YEAR, yearly_amount
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
-from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, SubscriptionItem, When
+from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, CustomPrice, SubscriptionItem, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,43 @@ class PlanChange:
     """Whether the new price has another interval, which starts a new period."""
 
 
+class _CurrentTerms:
+    """The terms that an item has now, at a price of the catalog or at one that only Stripe has.
+
+    Raises RuleViolation `unknown_price` if neither is known.
+    """
+
+    def __init__(self, catalog: CatalogLookup, item: SubscriptionItem) -> None:
+        self.price = catalog.price(item.price) if item.price is not None else None
+        terms = self.price or item.custom_price
+        if terms is None:
+            raise RuleViolation(
+                "unknown_price", "The subscription is at a price that the catalog does not know."
+            )
+        self.is_free = self.price is not None and self.price.model == "free"
+        self.currency = terms.currency
+        self.interval = terms.interval
+        self.interval_count = terms.interval_count if isinstance(terms, CustomPrice) else 1
+        self.unit_amount = terms.unit_amount
+        self.quantity = item.quantity
+
+    def has_interval_of(self, price: Price) -> bool:
+        """Whether a change to a price of the catalog keeps the billing period."""
+        return self.interval_count == 1 and self.interval == price.interval
+
+    def periods_a_year(self) -> float:
+        """Return the billing periods in a year, to compare lengths."""
+        return PERIODS_A_YEAR[self.interval] / self.interval_count
+
+    def yearly_amount(self) -> float | None:
+        """Return the amount for a year; None: unknown, because the price has tiers in Stripe."""
+        if self.price is not None:
+            return yearly_amount(self.price, self.quantity)
+        if self.unit_amount is None:
+            return None
+        return self.unit_amount * self.quantity * self.periods_a_year()
+
+
 def decide_change(
     catalog: CatalogLookup, state: State, request: ChangeRequest, *, seats_occupied: int
 ) -> PlanChange:
@@ -51,11 +88,11 @@ def decide_change(
             "subscription_not_active", f"The subscription is {state.status}.", status=state.status
         )
     item = find_plan_item(catalog, state, request.price)
-    current = _current_price(catalog, item)
-    price = current if request.price is None else _requested_price(catalog, current, request.price)
+    current = _CurrentTerms(catalog, item)
+    price = _requested_price(catalog, current.price, request.price)
     product = catalog.product_of(price)
     quantity = _requested_quantity(price, product, item, request)
-    is_restart = price.interval != current.interval
+    is_restart = not current.has_interval_of(price)
     change = PlanChange("now", item, price, product, quantity, is_restart)
     if (price.code, quantity) == (item.price, item.quantity):
         return _already_current(state, change, request)
@@ -98,14 +135,15 @@ def _at_period_end(state: State, change: PlanChange) -> PlanChange:
     return _with_how(change, "period_end")
 
 
-def _default_time(state: State, change: PlanChange, current: Price) -> When:
+def _default_time(state: State, change: PlanChange, current: _CurrentTerms) -> When:
     """Make an upgrade now and a downgrade at the period's end; in a trial, make either now."""
     if state.status == "trialing":
         return "now"
     if change.product.code == change.item.product and change.is_restart:
-        is_longer = PERIODS_A_YEAR[change.price.interval] < PERIODS_A_YEAR[current.interval]
+        is_longer = PERIODS_A_YEAR[change.price.interval] < current.periods_a_year()
         return "now" if is_longer else "period_end"
-    is_less = yearly_amount(change.price, change.quantity) < yearly_amount(current, change.item.quantity)
+    before = current.yearly_amount()
+    is_less = before is not None and yearly_amount(change.price, change.quantity) < before
     return "period_end" if is_less else "now"
 
 
@@ -126,19 +164,20 @@ def find_plan_item(catalog: CatalogLookup, state: State, wanted: str | None) -> 
 
 
 def _is_plan(catalog: CatalogLookup, item: SubscriptionItem) -> bool:
-    price = catalog.price(item.price) if item.price is not None else None
-    return price is not None and catalog.product_of(price).kind == "plan"
+    product = catalog.product(item.product) if item.product is not None else None
+    return product is not None and product.kind == "plan"
 
 
-def _current_price(catalog: CatalogLookup, item: SubscriptionItem) -> Price:
-    price = catalog.price(item.price) if item.price is not None else None
-    if price is None:
-        raise RuleViolation("unknown_price", "The subscription is at a price that the catalog does not know.")
-    return price
-
-
-def _requested_price(catalog: CatalogLookup, current: Price, code: str) -> Price:
-    if code == current.code:
+def _requested_price(catalog: CatalogLookup, current: Price | None, code: str | None) -> Price:
+    if code is None:
+        if current is None:
+            raise RuleViolation(
+                "unknown_price",
+                "The subscription is at a price that was made in Stripe. "
+                "Change its quantity there, or name a price of the catalog.",
+            )
+        return current
+    if current is not None and code == current.code:
         # The current price may be archived: the quantity can still be changed.
         return current
     price = catalog.price(code)
@@ -158,9 +197,9 @@ def _requested_quantity(
 
 
 def _check_compatibility(
-    catalog: CatalogLookup, state: State, item: SubscriptionItem, current: Price, price: Price
+    catalog: CatalogLookup, state: State, item: SubscriptionItem, current: _CurrentTerms, price: Price
 ) -> None:
-    if (price.model == "free") != (current.model == "free"):
+    if (price.model == "free") != current.is_free:
         how = (
             "Cancel this subscription, then create_subscription."
             if price.model == "free"
@@ -178,7 +217,7 @@ def _check_compatibility(
             price=price.code,
             currency=current.currency,
         )
-    if len(state.items) > 1 and price.interval != current.interval:
+    if len(state.items) > 1 and not current.has_interval_of(price):
         raise RuleViolation(
             "invalid_message",
             "All prices of one subscription share an interval.",

@@ -1,11 +1,23 @@
 """Mapping Stripe's subscription to a state of ours."""
 
-from typing import get_args
+from typing import cast, get_args
 
-from services.subscriptions.domain.catalog_lookup import CatalogLookup, build_item, build_unknown_price_item
+from services.subscriptions.domain.catalog_lookup import (
+    CatalogLookup,
+    build_custom_price_item,
+    build_item,
+    build_unknown_product_item,
+)
 from services.subscriptions.domain.stripe_objects import Malformed, StripeItem, StripeSubscription
 from services.subscriptions.domain.subscription_state import State
-from tallystick.messages.subscriptions import FINAL_STATUSES, ScheduledChange, Status, SubscriptionItem
+from tallystick.messages.catalog import Interval
+from tallystick.messages.subscriptions import (
+    FINAL_STATUSES,
+    CustomPrice,
+    ScheduledChange,
+    Status,
+    SubscriptionItem,
+)
 
 _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} | {
     "incomplete_expired": "expired"
@@ -50,10 +62,14 @@ def _status(subscription: StripeSubscription) -> Status:
 
 
 def _ended_with_trial(subscription: StripeSubscription) -> bool:
-    """Whether it ended with its trial without a cancellation: no payment method was added."""
-    if subscription.trial_end is None or subscription.cancel_at_period_end:
+    """Whether it ended with its trial, and nobody canceled it: no payment method was added."""
+    ended_at, canceled_at = subscription.ended_at, subscription.canceled_at
+    if subscription.cancel_at_period_end or subscription.cancel_at is not None:
         return False
-    return subscription.ended_at == subscription.trial_end
+    if ended_at is None or ended_at != subscription.trial_end:
+        return False
+    # Stripe states the end itself as `canceled_at` if nobody canceled before.
+    return canceled_at is None or canceled_at >= ended_at
 
 
 def _pending_change(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:
@@ -81,7 +97,28 @@ def _item(item: StripeItem, catalog: CatalogLookup) -> SubscriptionItem:
     if price is None and item.lookup_key is not None:
         price = catalog.price(item.lookup_key)
     if price is None:
-        return build_unknown_price_item(item.stripe_price_id, item.quantity)
+        return _custom_price_item(item, catalog)
     return build_item(catalog, price, item.quantity).model_copy(
         update={"stripe_price_id": item.stripe_price_id}
+    )
+
+
+def _custom_price_item(item: StripeItem, catalog: CatalogLookup) -> SubscriptionItem:
+    """Build the item for a price that the catalog does not have: it belongs to its Stripe product."""
+    product = catalog.product_by_stripe_id(item.stripe_product_id) if item.stripe_product_id else None
+    custom_price = _custom_price(item)
+    if product is None:
+        return build_unknown_product_item(item.stripe_price_id, item.quantity, custom_price)
+    return build_custom_price_item(catalog, product, item.quantity, item.stripe_price_id, custom_price)
+
+
+def _custom_price(item: StripeItem) -> CustomPrice | None:
+    price = item.recurring
+    if price is None:
+        return None
+    return CustomPrice(
+        unit_amount=price.unit_amount,
+        currency=price.currency,
+        interval=cast(Interval, price.interval),
+        interval_count=price.interval_count,
     )

@@ -26,6 +26,16 @@ class StripeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class StripeRecurringPrice:
+    """The terms of a recurring Stripe price; `unit_amount` is None for tiers and parts of a minor unit."""
+
+    unit_amount: int | None
+    currency: str
+    interval: str
+    interval_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StripeItem:
     """One item of a Stripe subscription."""
 
@@ -33,6 +43,8 @@ class StripeItem:
     stripe_price_id: str
     lookup_key: str | None
     quantity: int
+    stripe_product_id: str | None = None
+    recurring: StripeRecurringPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +181,27 @@ def _read_item(item: Json) -> StripeItem:
     if price_id is None:
         raise Malformed("an item of the subscription has no price")
     quantity = item.get("quantity")
+    expanded = price if isinstance(price, Mapping) else {}
     return StripeItem(
         stripe_item_id=_optional_text(item, "id") or "",
         stripe_price_id=price_id,
-        lookup_key=_optional_text(price, "lookup_key") if isinstance(price, Mapping) else None,
+        lookup_key=_optional_text(expanded, "lookup_key"),
         quantity=quantity if isinstance(quantity, int) else 1,
+        stripe_product_id=reference_id(expanded.get("product")),
+        recurring=_read_recurring_price(expanded),
+    )
+
+
+def _read_recurring_price(price: Json) -> StripeRecurringPrice | None:
+    recurring, currency, amount = price.get("recurring"), price.get("currency"), price.get("unit_amount")
+    if not isinstance(recurring, Mapping) or not isinstance(currency, str):
+        return None
+    count = recurring.get("interval_count")
+    return StripeRecurringPrice(
+        unit_amount=amount if isinstance(amount, int) else None,
+        currency=currency,
+        interval=_text(recurring, "interval"),
+        interval_count=count if isinstance(count, int) else 1,
     )
 
 

@@ -76,6 +76,7 @@ from tallystick.messages.subscriptions.pause_resume import (
 from tallystick.messages.subscriptions.portal import OpenPortal, PortalOpened
 from tallystick.messages.subscriptions.subscriptions import (
     CancelSubscription,
+    CustomPrice,
     GetSubscription,
     ItemFeature,
     ListSubscriptions,
@@ -130,6 +131,7 @@ __all__ = [
     "ComingInvoice",
     "ComingInvoiceFound",
     "CreateSubscription",
+    "CustomPrice",
     "CustomerEvent",
     "CustomerFound",
     "CustomerPage",

@@ -8,6 +8,7 @@ from tallystick.messages.base import (
     Code,
     Command,
     Count,
+    Currency,
     Customer,
     EntityId,
     Event,
@@ -18,7 +19,7 @@ from tallystick.messages.base import (
     Text,
     TolerantModel,
 )
-from tallystick.messages.catalog import FeatureKind, ProductFeature, SeatRule
+from tallystick.messages.catalog import FeatureKind, Interval, ProductFeature, SeatRule
 from tallystick.messages.subscriptions.types import SERVICE, Collection, Status
 
 
@@ -28,15 +29,29 @@ class ItemFeature(ProductFeature):
     kind: FeatureKind
 
 
+class CustomPrice(TolerantModel):
+    """Price that was made in Stripe on a product of the catalog, such as a negotiated one."""
+
+    unit_amount: int | None = Field(
+        description="Price per unit in minor units; null: it has tiers or parts of a minor unit."
+    )
+    currency: Currency
+    interval: Interval
+    interval_count: PositiveCount = Field(description="Intervals in a billing period; 3 months: 3.")
+
+
 class SubscriptionItem(TolerantModel):
     """Item of a subscription, with a copy of the catalog data that other services need."""
 
-    product: Code | None = Field(description="Product code; null: the Stripe price is not in the catalog.")
-    price: Code | None = Field(description="Price code; null together with `product`.")
+    product: Code | None = Field(description="Product code; null: the Stripe product is not in the catalog.")
+    price: Code | None = Field(description="Price code; null: the Stripe price is not in the catalog.")
     quantity: Count = Field(description="Quantity; for products with seats, the number of seats.")
     seats: SeatRule | None
     features: list[ItemFeature]
     stripe_price_id: str | None = Field(default=None, description="Stripe price id; null for free prices.")
+    custom_price: CustomPrice | None = Field(
+        default=None, description="Terms of a price that is not in the catalog; null: it is."
+    )
 
 
 class ScheduledChange(TolerantModel):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.catalog_lookup import build_item
+from services.subscriptions.domain.catalog_lookup import build_custom_price_item, build_item
 from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.self_managed_changes import (
@@ -17,6 +17,7 @@ from services.subscriptions.domain.self_managed_changes import (
 )
 from services.subscriptions.domain.subscription_state import State, changes
 from tallystick.messages.catalog import Price, Product, SeatRule
+from tallystick.messages.subscriptions import CustomPrice
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 MIDDLE = datetime(2026, 1, 16, 12, tzinfo=UTC)
@@ -36,7 +37,7 @@ def _product(code: str, *, seats: bool = False, kind: Any = "plan") -> Product:
         features=[],
         required_details=[],
         archived=False,
-        stripe_product_id=None,
+        stripe_product_id=f"prod_{code}",
     )
 
 
@@ -236,3 +237,49 @@ def test_the_same_wish_again_and_the_way_back() -> None:
     assert decided(waiting, request(quantity=5)).how == "unschedule"
     assert decided(waiting, request("crew_month")).how == "unschedule"
     assert decided(waiting, request(quantity=4)).how == "period_end"
+
+
+def negotiated(amount: int | None, interval: Any = "month", count: int = 1, currency: str = "eur") -> State:
+    """The solo plan at a price that was made in Stripe."""
+    terms = CustomPrice(unit_amount=amount, currency=currency, interval=interval, interval_count=count)
+    item = build_custom_price_item(SHELF, SHELF.products["solo"], 1, "price_negotiated", terms)
+    return replace(state(("solo_month", 1)), items=(item,))
+
+
+@pytest.mark.parametrize(
+    ("runs", "wanted", "how", "is_restart"),
+    [
+        (negotiated(7700), "big_month", "now", False),
+        (negotiated(9900), "big_month", "now", False),
+        (negotiated(9901), "big_month", "period_end", False),
+        # To the list price of the same plan: less, then more.
+        (negotiated(7700), "solo_month", "period_end", False),
+        (negotiated(2000), "solo_month", "now", False),
+        # The same plan for longer, and for shorter.
+        (negotiated(7700, count=3), "solo_year", "now", True),
+        (negotiated(7700, count=3), "solo_month", "period_end", True),
+        # 77.00 for three months are 308.00 a year.
+        (negotiated(7700, count=3), "big_month", "now", True),
+        # Tiers in Stripe: nobody can say which is more.
+        (negotiated(None), "big_month", "now", False),
+    ],
+)
+def test_from_a_negotiated_price_a_plan_can_be_changed(
+    runs: State, wanted: str, how: str, is_restart: bool
+) -> None:
+    change = decided(runs, request(wanted))
+    assert (change.how, change.is_restart, change.price.code) == (how, is_restart, wanted)
+    assert change.item.stripe_price_id == "price_negotiated"
+
+
+@pytest.mark.parametrize(
+    ("runs", "wanted", "code"),
+    [
+        (negotiated(7700, currency="usd"), request("big_month"), "invalid_message"),
+        (negotiated(7700), request(quantity=2), "unknown_price"),
+    ],
+)
+def test_what_cannot_be_changed_at_a_negotiated_price(runs: State, wanted: ChangeRequest, code: str) -> None:
+    with pytest.raises(RuleViolation) as refusal:
+        decided(runs, wanted)
+    assert refusal.value.code == code

@@ -115,6 +115,36 @@ def test_a_price_that_we_do_not_sell_is_kept_and_shown() -> None:
             },
             "canceled",
         ),
+        # The owner canceled by date: Stripe has newer versions' `cancel_at` instead of the flag.
+        (
+            {
+                "status": "canceled",
+                "trial_end": NEW_YEAR + 5,
+                "ended_at": NEW_YEAR + 5,
+                "cancel_at": NEW_YEAR + 5,
+                "canceled_at": NEW_YEAR + 1,
+            },
+            "canceled",
+        ),
+        (
+            {
+                "status": "canceled",
+                "trial_end": NEW_YEAR + 5,
+                "ended_at": NEW_YEAR + 5,
+                "canceled_at": NEW_YEAR + 1,
+            },
+            "canceled",
+        ),
+        # Nobody canceled: Stripe states the end itself.
+        (
+            {
+                "status": "canceled",
+                "trial_end": NEW_YEAR + 5,
+                "ended_at": NEW_YEAR + 5,
+                "canceled_at": NEW_YEAR + 5,
+            },
+            "expired",
+        ),
         ({"pause_collection": {"behavior": "void"}}, "paused"),
         ({"status": "past_due", "pause_collection": {"behavior": "void"}}, "past_due"),
     ],

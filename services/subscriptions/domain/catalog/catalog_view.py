@@ -37,7 +37,11 @@ class CatalogView:
 
     def price_by_stripe_id(self, stripe_price_id: str) -> Price | None:
         """Return a price by its id in Stripe."""
-        return self._by_stripe_id.get(stripe_price_id)
+        return self._prices_by_stripe_id.get(stripe_price_id)
+
+    def product_by_stripe_id(self, stripe_product_id: str) -> Product | None:
+        """Return a product by its id in Stripe."""
+        return self._products_by_stripe_id.get(stripe_product_id)
 
     def listing(self, *, include_archived: bool) -> Catalog:
         """Return the catalog as `get_catalog` shows it."""
@@ -56,5 +60,10 @@ class CatalogView:
         )
 
     @cached_property
-    def _by_stripe_id(self) -> dict[str, Price]:
+    def _prices_by_stripe_id(self) -> dict[str, Price]:
         return {price.stripe_price_id: price for price in self.prices.values() if price.stripe_price_id}
+
+    @cached_property
+    def _products_by_stripe_id(self) -> dict[str, Product]:
+        sold = self.products.values()
+        return {product.stripe_product_id: product for product in sold if product.stripe_product_id}
