@@ -22,6 +22,7 @@ _STATE_FIELDS = (
     "current_period_end",
     "trial_end",
     "cancel_at_period_end",
+    "cancel_at",
     "canceled_at",
     "ended_at",
     "grace_until",
@@ -75,7 +76,7 @@ def subscription_snapshot(row: SubscriptionRow) -> m.SubscriptionSnapshot:
         scheduled_change=state.scheduled_change,
         stripe_subscription_id=row.stripe_subscription_id,
         created_at=row.created_at,
-        **{field: getattr(state, field) for field in _STATE_FIELDS},
+        **{field: getattr(state, field) for field in _STATE_FIELDS} | {"cancel_at": state.ends_at},
     )
 
 

@@ -24,8 +24,8 @@ class Most(NamedTuple):
 
 LIMITS = {
     "consume": Most(files=16, opened_again=21),
-    "webhook": Most(files=36, opened_again=22),
-    "change_seat_count": Most(files=43, opened_again=38),
+    "webhook": Most(files=36, opened_again=24),
+    "change_seat_count": Most(files=43, opened_again=40),
     "check_entitlement": Most(files=9, opened_again=3),
 }
 HEADINGS = {

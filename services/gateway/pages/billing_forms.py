@@ -34,6 +34,7 @@ PREVIEWED_FIELDS = {
     "items",
     "current_period_end",
     "cancel_at_period_end",
+    "cancel_at",
     "scheduled_change",
 }
 DETAIL_PREFIX = "detail_"

@@ -126,7 +126,7 @@ def plan_view(data: BillingPageData, translations: Translations) -> PlanView | N
     product = data.catalog.product(item.product) if item else None
     price = data.catalog.price(item.price) if item else None
     is_over = subscription.status in ENDED
-    is_ending = subscription.cancel_at_period_end and subscription.status in CHANGEABLE
+    is_ending = subscription.cancel_at is not None and subscription.status in CHANGEABLE
     allowed = data.may_change and not is_over
     return PlanView(
         name=product.name if product else translations.translate("plan.unnamed"),
@@ -142,7 +142,7 @@ def plan_view(data: BillingPageData, translations: Translations) -> PlanView | N
         subscription_id=subscription.subscription_id,
         may_change=allowed and subscription.status in CHANGEABLE,
         may_cancel=allowed and not subscription.cancel_at_period_end,
-        may_reactivate=allowed and subscription.cancel_at_period_end,
+        may_reactivate=allowed and subscription.cancel_at is not None,
     )
 
 
@@ -168,8 +168,8 @@ def _next_date(subscription: SubscriptionSnapshot, translations: Translations) -
         return translations.translate("plan.restricted")
     if status == "past_due" and subscription.grace_until is not None:
         return translations.translate("plan.grace", date=translations.date(subscription.grace_until))
-    if subscription.cancel_at_period_end and end is not None:
-        return translations.translate("plan.ending", date=translations.date(end))
+    if subscription.cancel_at is not None:
+        return translations.translate("plan.ending", date=translations.date(subscription.cancel_at))
     if status == "trialing" and subscription.trial_end is not None:
         return translations.translate("plan.trial", date=translations.date(subscription.trial_end))
     if status == "active" and end is not None:

@@ -31,8 +31,7 @@ def add_on_state_of(subscription: State) -> AddOnState:
     """Derive an add-on's state from its subscription's state."""
     if subscription.is_final:
         return AddOnState(subscription.status, subscription.ended_at)
-    ends = subscription.current_period_end if subscription.cancel_at_period_end else None
-    return AddOnState(subscription.status, ends)
+    return AddOnState(subscription.status, subscription.ends_at)
 
 
 def event_between(before: AddOnState | None, after: AddOnState) -> str | None:

@@ -114,7 +114,7 @@ def grants_features(state: State) -> bool:
 
 def _decided_end(state: State) -> datetime | None:
     """Return the end of a subscription that is set to cancel; a period that renews has no such end."""
-    return state.current_period_end if state.cancel_at_period_end else None
+    return state.ends_at
 
 
 def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:

@@ -1,5 +1,6 @@
 """Mapping Stripe's subscription to a state of ours."""
 
+from datetime import datetime
 from typing import cast, get_args
 
 from services.subscriptions.domain.catalog_lookup import (
@@ -44,6 +45,7 @@ def state_from_stripe(
         current_period_end=subscription.current_period_end,
         trial_end=subscription.trial_end,
         cancel_at_period_end=not is_final and _ends_with_period(subscription),
+        cancel_at=None if is_final else _other_end(subscription),
         canceled_at=subscription.canceled_at,
         ended_at=(subscription.ended_at or subscription.canceled_at) if is_final else None,
         scheduled_change=None if is_final else _pending_change(subscription, before),
@@ -84,12 +86,19 @@ def _pending_change(subscription: StripeSubscription, before: State | None) -> S
 def _ends_with_period(subscription: StripeSubscription) -> bool:
     if subscription.cancel_at_period_end:
         return True
-    # Newer API versions set a date instead of the flag.
+    # Newer API versions set a date instead of the flag; staff may set any date.
     return (
         subscription.cancel_at is not None
         and subscription.current_period_end is not None
         and subscription.cancel_at <= subscription.current_period_end
     )
+
+
+def _other_end(subscription: StripeSubscription) -> datetime | None:
+    """Return the date on which it is set to end, unless that is the end of the period."""
+    if subscription.cancel_at_period_end or subscription.cancel_at == subscription.current_period_end:
+        return None
+    return subscription.cancel_at
 
 
 def _item(item: StripeItem, catalog: CatalogLookup) -> SubscriptionItem:

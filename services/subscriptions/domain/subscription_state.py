@@ -56,6 +56,9 @@ class State:
     current_period_end: datetime | None
     trial_end: datetime | None = None
     cancel_at_period_end: bool = False
+    """Whether it ends in this period, so that no other one follows."""
+    cancel_at: datetime | None = None
+    """The date, other than the end of the period, on which it is set to end; Stripe alone has such dates."""
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
     grace_until: datetime | None = None
@@ -67,6 +70,16 @@ class State:
     def is_final(self) -> bool:
         """Whether it has ended."""
         return self.status in FINAL_STATUSES
+
+    @property
+    def is_canceling(self) -> bool:
+        """Whether it is set to end, in this period or in a later one."""
+        return self.cancel_at_period_end or self.cancel_at is not None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it is set to end; None if it goes on."""
+        return self.cancel_at or (self.current_period_end if self.cancel_at_period_end else None)
 
     @property
     def products(self) -> frozenset[str]:
@@ -93,6 +106,7 @@ def changes(before: State | None, after: State) -> list[Change]:
             after,
             status="incomplete",
             cancel_at_period_end=False,
+            cancel_at=None,
             canceled_at=None,
             ended_at=None,
             grace_until=None,
@@ -144,20 +158,23 @@ def _steps(before: State, after: State) -> Iterator[Change]:
         )
         yield Change(event, current)
     if current.status != after.status:
-        kept_flag = current.cancel_at_period_end if not after.is_final else after.cancel_at_period_end
-        kept_canceled_at = current.canceled_at if not after.is_final else after.canceled_at
+        cancellation = after if after.is_final else current
         current = replace(
             after,
-            cancel_at_period_end=kept_flag,
-            canceled_at=kept_canceled_at,
+            cancel_at_period_end=cancellation.cancel_at_period_end,
+            cancel_at=cancellation.cancel_at,
+            canceled_at=cancellation.canceled_at,
             scheduled_change=current.scheduled_change if after.scheduled_change is not None else None,
         )
         yield Change(_status_event(before.status, after.status), current)
-    if current.cancel_at_period_end != after.cancel_at_period_end:
+    if current.is_canceling != after.is_canceling:
         current = replace(
-            current, cancel_at_period_end=after.cancel_at_period_end, canceled_at=after.canceled_at
+            current,
+            cancel_at_period_end=after.cancel_at_period_end,
+            cancel_at=after.cancel_at,
+            canceled_at=after.canceled_at,
         )
-        yield Change("cancelScheduled" if after.cancel_at_period_end else "reactivated", current)
+        yield Change("cancelScheduled" if after.is_canceling else "reactivated", current)
     if after.restricted and not current.restricted:
         current = replace(current, restricted=True)
         yield Change("restricted", current)

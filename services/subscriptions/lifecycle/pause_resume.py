@@ -60,21 +60,36 @@ async def resume_subscription(
     return await PauseOrResume(steps, stripe, command).run()
 
 
+class PauseIntent(MutationIntent):
+    """The subscription to reactivate, pause or resume."""
+
+    has_cancel_date: bool = False
+    """Whether Stripe has a date for its end, which is not unset with `cancel_at_period_end`."""
+
+
 @dataclass(frozen=True, slots=True)
-class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
+class PauseOrResume(StripeMutation[PauseIntent, m.SubscriptionFound]):
     """The reactivation, pause or resumption of a subscription."""
 
     command: PauseCommand
 
-    async def plan(self, work: UnitOfWork) -> MutationIntent:
+    intent_model = PauseIntent
+
+    async def plan(self, work: UnitOfWork) -> PauseIntent:
         """Check that the command is possible; raises Rejected `not_found` and as `require_possible`."""
         row = await lock_subscription(work, self.command.subscription_id)
         require_possible(self.command, row, work)
-        return MutationIntent(stripe_subscription_id=row.stripe_subscription_id, revision=row.stripe_revision)
+        return PauseIntent(
+            stripe_subscription_id=row.stripe_subscription_id,
+            revision=row.stripe_revision,
+            has_cancel_date=row.cancel_at is not None,
+        )
 
-    async def call(self, intent: MutationIntent, stripe_id: str) -> StripeSubscription:
+    async def call(self, intent: PauseIntent, stripe_id: str) -> StripeSubscription:
         """Change the subscription in Stripe."""
         change = _STRIPE_PARAMS[type(self.command)]
+        if intent.has_cancel_date and isinstance(self.command, m.ReactivateSubscription):
+            change = {"cancel_at": ""}
         try:
             if await self._is_paused_in_stripe(stripe_id):
                 return await self.stripe.resume_subscription(stripe_id, key=self.steps.key("resume"))
@@ -86,14 +101,14 @@ class PauseOrResume(StripeMutation[MutationIntent, m.SubscriptionFound]):
             raise
 
     async def record(
-        self, intent: MutationIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
+        self, intent: PauseIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
     ) -> m.SubscriptionFound:
         """Write the subscription as Stripe has it now."""
         row = await lock_subscription(work, self.command.subscription_id)
         await apply_stripe_answer(work, row, revision, answer)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 
-    async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
+    async def change_self_managed(self, intent: PauseIntent, work: UnitOfWork) -> m.SubscriptionFound:
         """Change a self-managed subscription; checked again, because another command may have changed it."""
         row = await lock_subscription(work, self.command.subscription_id)
         require_possible(self.command, row, work)
@@ -118,7 +133,7 @@ def require_possible(command: PauseCommand, row: SubscriptionRow, work: UnitOfWo
             is_over = row.cancel_at_period_end and is_self_managed and end is not None and end <= work.now
             if row.ended_at is not None or is_over:
                 raise _rejection(command, "The subscription has ended.")
-            if not row.cancel_at_period_end:
+            if not state_from_row(row).is_canceling:
                 raise Rejected(
                     "subscription_not_canceling",
                     "The subscription goes on anyway.",

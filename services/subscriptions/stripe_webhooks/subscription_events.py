@@ -67,7 +67,9 @@ async def _state_after(
     """Return the state in an object; after `deleted` it is final, whatever the object says."""
     event, state = context.event, state_from_stripe(subscription, await context.catalog(), before)
     if event.type == "customer.subscription.deleted" and not state.is_final:
-        return replace(state, status="canceled", cancel_at_period_end=False, ended_at=event.created)
+        return replace(
+            state, status="canceled", cancel_at_period_end=False, cancel_at=None, ended_at=event.created
+        )
     return state
 
 

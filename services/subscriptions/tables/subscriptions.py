@@ -75,6 +75,8 @@ class SubscriptionRow(Row):
     period_interval: Mapped[str | None]
     trial_end: Mapped[datetime | None]
     cancel_at_period_end: Mapped[bool]
+    cancel_at: Mapped[datetime | None]
+    """The date in Stripe on which it is set to end; null if that is the end of the period."""
     canceled_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     grace_until: Mapped[datetime | None]

@@ -75,7 +75,10 @@ class SubscriptionSnapshot(TolerantModel):
     current_period_start: Instant | None
     current_period_end: Instant | None
     trial_end: Instant | None = Field(description="End of the trial; null: no trial.")
-    cancel_at_period_end: bool
+    cancel_at_period_end: bool = Field(description="Whether it ends in this period: none follows.")
+    cancel_at: Instant | None = Field(
+        default=None, description="Time at which it is set to end, in this period or later; null: it goes on."
+    )
     canceled_at: Instant | None = Field(
         description="Time at which cancellation was requested; null if it was not."
     )

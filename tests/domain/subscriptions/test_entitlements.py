@@ -97,6 +97,12 @@ def test_the_payer_needs_a_seat_to_share_team_features(owner_seat: OwnerSeat, ho
     assert len(found["hours"].sources) == 1
 
 
+@pytest.mark.parametrize(("flag", "day"), [(True, datetime(2026, 1, 22, tzinfo=UTC)), (False, MARCH)])
+def test_a_date_in_stripe_is_the_end_of_the_features(flag: bool, day: datetime) -> None:
+    ending = replace(subscribed(gives("api", "flag")), cancel_at_period_end=flag, cancel_at=day)
+    assert compute_entitlements({"sub_a": ending})["api"].expires_at == day
+
+
 def test_an_end_is_known_only_when_every_source_ends() -> None:
     ending = replace(subscribed(gives("api", "flag")), cancel_at_period_end=True)
     later = replace(ending, current_period_end=MARCH)

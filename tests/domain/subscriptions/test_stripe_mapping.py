@@ -153,6 +153,23 @@ def test_stripe_s_statuses_in_our_terms(fields: dict[str, Any], status: str) -> 
     assert state_from_stripe(read_subscription(subscription(**fields)), SHELF).status == status
 
 
+@pytest.mark.parametrize(
+    ("cancel_at", "is_flagged", "other_end"),
+    [
+        (NEW_YEAR + 21 * 86400, True, datetime(2026, 1, 22, tzinfo=UTC)),
+        (NEW_YEAR + MONTH, True, None),
+        (NEW_YEAR + 2 * MONTH, False, datetime(2026, 3, 4, tzinfo=UTC)),
+        (None, False, None),
+    ],
+)
+def test_a_date_of_stripe_s_is_kept(
+    cancel_at: int | None, is_flagged: bool, other_end: datetime | None
+) -> None:
+    state = state_from_stripe(read_subscription(subscription(cancel_at=cancel_at)), SHELF)
+    assert (state.cancel_at_period_end, state.cancel_at) == (is_flagged, other_end)
+    assert state.ends_at == (None if cancel_at is None else datetime.fromtimestamp(cancel_at, UTC))
+
+
 def test_cancel_at_the_period_end_is_a_period_end_cancellation() -> None:
     at_the_end = subscription(cancel_at=NEW_YEAR + MONTH)
     later = subscription(cancel_at=NEW_YEAR + 2 * MONTH)
