@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
 from tests.support.gateway import GatewaySystem
+from tests.support.page_visitor import visiting
 from tests.support.shop import CANCEL_URL, GOOD_CARD, SUCCESS_URL, Shop, fresh_id
 from tests.support.waiting import eventually
 
@@ -54,6 +56,36 @@ async def test_a_plan_from_the_checkout_to_its_end(gateway: GatewaySystem, shop:
         assert (again.status_code, again.json()["code"]) == (400, "subscription_not_canceling")
         portal = await http.post(f"{API}/portal", json={"return_url": SUCCESS_URL})
         assert portal.status_code == 201 and portal.json()["portal_url"].startswith("http")
+
+
+async def test_the_page_says_what_staff_agreed_in_stripe(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    bought = await shop.buys("essential_monthly")
+    end = bought.current_period_end
+    assert bought.stripe_subscription_id is not None and end is not None
+    v1 = shop.stripe.v1
+    [item] = v1.subscriptions.retrieve(bought.stripe_subscription_id)["items"].data
+    price: Any = {"product": item.price.product, "currency": "eur", "unit_amount": 3100}
+    made = v1.prices.create(price | {"recurring": {"interval": "month"}})
+    agreed: Any = {
+        "items": [{"id": item.id, "price": made.id}],
+        "cancel_at": int((end - timedelta(days=10)).timestamp()),
+        "proration_behavior": "none",
+    }
+    v1.subscriptions.update(bought.stripe_subscription_id, agreed)
+
+    async def told() -> m.SubscriptionSnapshot | None:
+        now = await shop.subscription()
+        return now if now.items[0].custom_price is not None and now.cancel_at is not None else None
+
+    now: m.SubscriptionSnapshot = await eventually(told)
+    assert (now.items[0].product, now.cancel_at) == ("essential", end - timedelta(days=10))
+    async with visiting(gateway, shop.acme) as visitor:
+        page = (await visitor.http.get("/billing")).text
+        assert "€31.00 a month" in page
+        day = f"{now.cancel_at:%B} {now.cancel_at.day}, {now.cancel_at.year}" if now.cancel_at else ""
+        assert f"Ends on {day}." in " ".join(page.split())
+        assert "Keep the plan" in page
 
 
 async def test_a_command_id_combines_customer_and_idempotency_key(gateway: GatewaySystem, shop: Shop) -> None:
