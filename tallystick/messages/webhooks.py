@@ -43,6 +43,12 @@ APPLIED_EVENT_TYPES = frozenset(
         "invoice.payment_failed",
         "invoice.voided",
         "invoice.marked_uncollectible",
+        "subscription_schedule.aborted",
+        "subscription_schedule.canceled",
+        "subscription_schedule.completed",
+        "subscription_schedule.created",
+        "subscription_schedule.released",
+        "subscription_schedule.updated",
     }
 )
 """Stripe event types that a service applies; all others are stored as `ignored`."""

@@ -48,7 +48,7 @@ def state_from_stripe(
         cancel_at=None if is_final else _other_end(subscription),
         canceled_at=subscription.canceled_at,
         ended_at=(subscription.ended_at or subscription.canceled_at) if is_final else None,
-        scheduled_change=None if is_final else _pending_change(subscription, before),
+        scheduled_change=None if is_final else _scheduled_change(subscription, catalog, before),
     )
 
 
@@ -72,6 +72,24 @@ def _ended_with_trial(subscription: StripeSubscription) -> bool:
         return False
     # Stripe states the end itself as `canceled_at` if nobody canceled before.
     return canceled_at is None or canceled_at >= ended_at
+
+
+def _scheduled_change(
+    subscription: StripeSubscription, catalog: CatalogLookup, before: State | None
+) -> ScheduledChange | None:
+    """Return the next change of the schedule to another price of the catalog, or another quantity."""
+    if subscription.schedule_id is None or subscription.phases is None:
+        return _pending_change(subscription, before)
+    present = {(item.stripe_price_id, item.quantity) for item in subscription.items}
+    start = subscription.current_period_start
+    changed = (
+        ScheduledChange(product=price.product, price=price.code, quantity=quantity, at=phase.start)
+        for phase in subscription.phases
+        if start is None or phase.start > start
+        for price_id, quantity in phase.items
+        if (price_id, quantity) not in present and (price := catalog.price_by_stripe_id(price_id))
+    )
+    return next(changed, None)
 
 
 def _pending_change(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:

@@ -4,7 +4,7 @@ A missing field or a wrong type raises `Malformed`, which names the field.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,14 @@ class StripeItem:
 
 
 @dataclass(frozen=True, slots=True)
+class StripePhase:
+    """A phase of a subscription's schedule: its start, and the quantities by Stripe price."""
+
+    start: datetime
+    items: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StripeSubscription:
     """The fields of a Stripe subscription that are used here."""
 
@@ -69,6 +77,8 @@ class StripeSubscription:
     schedule_id: str | None
     add_on_id: str | None = None
     latest_invoice_id: str | None = None
+    phases: tuple[StripePhase, ...] | None = field(default=None, compare=False)
+    """The phases of its schedule; None: unknown, because Stripe sent the schedule's id alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,7 @@ def read_subscription(body: Json) -> StripeSubscription:
         add_on_id=_metadata(body).get(ADD_ON_ID_KEY),
         schedule_id=reference_id(body.get("schedule")),
         latest_invoice_id=reference_id(body.get("latest_invoice")),
+        phases=_read_phases(body.get("schedule")),
     )
 
 
@@ -189,6 +200,24 @@ def _read_item(item: Json) -> StripeItem:
         quantity=quantity if isinstance(quantity, int) else 1,
         stripe_product_id=reference_id(expanded.get("product")),
         recurring=_read_recurring_price(expanded),
+    )
+
+
+def _read_phases(schedule: Any) -> tuple[StripePhase, ...] | None:
+    phases = schedule.get("phases") if isinstance(schedule, Mapping) else None
+    if not isinstance(phases, list):
+        return None
+    return tuple(
+        StripePhase(
+            start=_required_time(_mapping(phase, "phases"), "start_date"),
+            items=tuple(
+                (price_id, quantity if isinstance(quantity, int) else 1)
+                for item in phase.get("items") or []
+                if (price_id := reference_id(_mapping(item, "phases").get("price"))) is not None
+                for quantity in [item.get("quantity")]
+            ),
+        )
+        for phase in phases
     )
 
 

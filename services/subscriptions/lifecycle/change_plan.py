@@ -5,7 +5,6 @@ changes nothing. Self-managed subscriptions are changed here alone.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, JsonValue
@@ -15,7 +14,6 @@ from services.subscriptions.domain.orders import find_subscription_with_plan
 from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
 from services.subscriptions.domain.self_managed_changes import apply_change_now, with_scheduled_change
 from services.subscriptions.domain.stripe_objects import StripeSubscription
-from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.lifecycle.seat_quota import SeatQuota, release_quota
 from services.subscriptions.lifecycle.stripe_mutation import (
     MutationIntent,
@@ -50,9 +48,6 @@ class ChangeIntent(MutationIntent):
     """The planned change."""
 
     how: Literal["nothing", "unschedule", "now", "period_end"]
-    product: str
-    price: str
-    quantity: int
     in_stripe: ItemChange | None
     seats_left: int | None = None
     """The new number of seats if it is smaller; `seats` is asked whether they are enough."""
@@ -122,9 +117,6 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
             how=change.how,
             stripe_subscription_id=None if change.how == "nothing" else row.stripe_subscription_id,
             revision=row.stripe_revision,
-            product=change.product.code,
-            price=change.price.code,
-            quantity=change.quantity,
             in_stripe=in_stripe,
             seats_left=self._seats_left(change),
         )
@@ -144,9 +136,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
     ) -> m.SubscriptionChanged:
         """Write the subscription as Stripe has it now."""
         row = await lock_subscription(work, self.command.subscription_id)
-        await apply_stripe_answer(
-            work, row, revision, answer, partial(_with_scheduled_change, intent, answer)
-        )
+        await apply_stripe_answer(work, row, revision, answer)
         return self._result(work, row, intent)
 
     async def change_self_managed(self, intent: ChangeIntent, work: UnitOfWork) -> m.SubscriptionChanged:
@@ -262,27 +252,6 @@ async def _require_plan_not_held(work: UnitOfWork, row: SubscriptionRow, plan: s
             "Another subscription of this customer is for that plan.",
             {"subscription_id": held},
         )
-
-
-def _with_scheduled_change(intent: ChangeIntent, answer: StripeSubscription, state: State) -> State:
-    """Add the change that is scheduled in Stripe to Stripe's state."""
-    end = answer.current_period_end
-    if intent.how != "period_end" or end is None or answer.schedule_id is None:
-        return replace(state, scheduled_change=None)
-    if _has_taken_effect(intent, answer):
-        return state
-    scheduled = m.ScheduledChange(
-        product=intent.product, price=intent.price, quantity=intent.quantity, at=end
-    )
-    return replace(state, scheduled_change=scheduled)
-
-
-def _has_taken_effect(intent: ChangeIntent, answer: StripeSubscription) -> bool:
-    """Whether Stripe applied the scheduled change before it was recorded here."""
-    wanted = intent.in_stripe
-    return wanted is not None and any(
-        (item.stripe_price_id, item.quantity) == (wanted.after, wanted.quantity) for item in answer.items
-    )
 
 
 async def _change_self_managed(work: UnitOfWork, row: SubscriptionRow, change: PlanChange) -> None:

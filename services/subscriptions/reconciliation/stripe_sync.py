@@ -214,7 +214,7 @@ async def _mark_synced(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> 
 
 async def _pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscription]]:
     """Yield pages of Stripe's subscriptions that have not ended, newest first."""
-    params: dict[str, Any] = {"limit": PAGE}
+    params: dict[str, Any] = {"limit": PAGE, "expand": ["data.schedule"]}
     while True:
         async with gateway.calls():
             listed = await gateway.api.subscriptions.list_async(params)  # type: ignore[arg-type]

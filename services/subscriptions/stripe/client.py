@@ -138,10 +138,12 @@ class StripeGateway:
             return None if customer.is_deleted else customer
 
     async def find_subscription(self, stripe_subscription_id: str) -> StripeSubscription | None:
-        """Fetch a subscription, ended ones included; None if it does not exist."""
+        """Fetch a subscription and its schedule, ended ones included; None if it does not exist."""
         async with self.calls():
             try:
-                found = await self.api.subscriptions.retrieve_async(stripe_subscription_id)
+                found = await self.api.subscriptions.retrieve_async(
+                    stripe_subscription_id, {"expand": ["schedule"]}
+                )
             except stripe.InvalidRequestError as error:
                 _reject_unless_missing(error)
                 return None

@@ -15,7 +15,7 @@ from services.subscriptions.stripe_webhooks.context import EventContext, Irrelev
 from services.subscriptions.stripe_webhooks.customer_events import apply_customer
 from services.subscriptions.stripe_webhooks.fetched_objects import FetchedObjects, NeedsStripeObject
 from services.subscriptions.stripe_webhooks.invoice_events import apply_invoice
-from services.subscriptions.stripe_webhooks.subscription_events import apply_subscription
+from services.subscriptions.stripe_webhooks.subscription_events import apply_schedule, apply_subscription
 from services.subscriptions.tables.subscriptions import ParkedEventRow
 from shared.errors import Unavailable
 from shared.messaging.redelivery import Incoming, Undeliverable
@@ -30,6 +30,7 @@ REPORTED_ATTEMPTS_MAX = 1000
 
 _APPLIERS: dict[str, Callable[[EventContext], Awaitable[None]]] = {
     "customer.subscription": apply_subscription,
+    "subscription_schedule": apply_schedule,
     "invoice": apply_invoice,
     "checkout.session": apply_checkout,
     "customer": apply_customer,

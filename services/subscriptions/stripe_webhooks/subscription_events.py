@@ -15,13 +15,22 @@ from services.subscriptions.domain.stripe_event_ordering import (
     remains_ahead,
 )
 from services.subscriptions.domain.stripe_mapping import state_from_stripe
-from services.subscriptions.domain.stripe_objects import StripeEvent, StripeSubscription, read_subscription
+from services.subscriptions.domain.stripe_objects import (
+    StripeEvent,
+    StripeSubscription,
+    read_subscription,
+    reference_id,
+)
 from services.subscriptions.domain.subscription_state import State, changes
 from services.subscriptions.lifecycle.reminders import emit_trial_ending
-from services.subscriptions.repository.subscriptions import invoice_failures, subscription_by_stripe_id
+from services.subscriptions.repository.subscriptions import (
+    invoice_failures,
+    lock_customer,
+    subscription_by_stripe_id,
+)
 from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
-from services.subscriptions.stripe_webhooks.context import EventContext
+from services.subscriptions.stripe_webhooks.context import EventContext, IrrelevantEvent
 from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 
@@ -39,6 +48,12 @@ async def apply_subscription(context: EventContext) -> None:
     before = state_from_row(row) if row is not None else None
     state = await _state_after(context, before, subscription)
     if row is None:
+        if subscription.schedule_id is not None:
+            # The schedule's own events came before the subscription was known.
+            subscription = (
+                context.fetched.subscription(subscription.stripe_subscription_id, NO_REVISION) or subscription
+            )
+            state = await _state_after(context, None, subscription)
         state = await _with_grace(context, None, subscription, state)
         row = await new_stripe_subscription(work, customer, subscription)
         _record_event(row, event, is_outbox_ahead=False)
@@ -59,6 +74,33 @@ async def apply_subscription(context: EventContext) -> None:
         await change_subscription(work, row, state)
         if event.type == TRIAL_ENDS_SOON:
             await emit_trial_ending(work, row, event.created)
+
+
+async def apply_schedule(context: EventContext) -> None:
+    """Update our row from the subscription of a schedule as Stripe has it now.
+
+    A schedule says nothing about whether its phases have been applied, so the event itself is not used.
+    """
+    schedule, work = context.event.object, context.work
+    stripe_id = reference_id(schedule.get("subscription")) or reference_id(
+        schedule.get("released_subscription")
+    )
+    known = await subscription_by_stripe_id(work.session, stripe_id) if stripe_id is not None else None
+    if stripe_id is None or known is None:
+        raise IrrelevantEvent
+    await lock_customer(work.session, known.customer)
+    row = await subscription_by_stripe_id(work.session, stripe_id)
+    answer = context.fetched.subscription(stripe_id, row.stripe_revision) if row is not None else None
+    if row is None or answer is None or row.ended_at is not None:
+        raise IrrelevantEvent
+    before = state_from_row(row)
+    state = await _with_grace(
+        context, row, answer, state_from_stripe(answer, await context.catalog(), before)
+    )
+    if changes(before, state):
+        row.stripe_is_ahead = True
+        row.stripe_revision += 1
+        await change_subscription(work, row, state)
 
 
 async def _state_after(

@@ -9,6 +9,8 @@ from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, invoice_changes, overdue_since, read_invoice
 from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import Malformed, read_event, read_subscription
+from tallystick.messages.catalog import Product
+from tests.support.price_values import price
 
 SHELF = CatalogView()
 NEW_YEAR = 1767225600
@@ -281,3 +283,58 @@ def test_states_of_the_same_second_are_put_in_order() -> None:
 def test_what_is_no_invoice_is_said_to_be_none(fields: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         read(**fields)
+
+
+def phase(start: int, price_id: str, quantity: int) -> dict[str, Any]:
+    return {"start_date": start, "items": [{"price": price_id, "quantity": quantity}]}
+
+
+PLAN = Product(
+    product_id="prod_1",
+    version=1,
+    code="plan",
+    name="Plan",
+    description=None,
+    kind="plan",
+    seats=None,
+    features=[],
+    required_details=[],
+    archived=False,
+    stripe_product_id=None,
+)
+NOW_PHASE = phase(NEW_YEAR, "price_1", 3)
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        ([NOW_PHASE], None),
+        ([NOW_PHASE, phase(NEW_YEAR + MONTH, "price_2", 3)], ("other_month", 3, NEW_YEAR + MONTH)),
+        ([NOW_PHASE, phase(NEW_YEAR + MONTH, "price_1", 2)], ("some_month", 2, NEW_YEAR + MONTH)),
+        # Nothing changes with the next phase, but with the one after it.
+        (
+            [
+                NOW_PHASE,
+                phase(NEW_YEAR + MONTH, "price_1", 3),
+                phase(NEW_YEAR + 2 * MONTH, "price_2", 1),
+            ],
+            ("other_month", 1, NEW_YEAR + 2 * MONTH),
+        ),
+        # It is over, or leads to a price that the catalog does not have.
+        ([phase(NEW_YEAR - MONTH, "price_2", 1), NOW_PHASE], None),
+        ([NOW_PHASE, phase(NEW_YEAR + MONTH, "price_elsewhere", 1)], None),
+        ([], None),
+    ],
+)
+def test_the_next_change_of_a_schedule(
+    phases: list[dict[str, Any]], told: tuple[str, int, int] | None
+) -> None:
+    prices = [
+        price("flat", code="some_month", unit_amount=900, stripe_price_id="price_1"),
+        price("flat", code="other_month", unit_amount=800, stripe_price_id="price_2"),
+    ]
+    shelf = CatalogView(products={"plan": PLAN}, prices={each.code: each for each in prices})
+    body = subscription(schedule={"id": "sub_sched_1", "phases": phases})
+    change = state_from_stripe(read_subscription(body), shelf).scheduled_change
+    found = None if change is None else (change.price, change.quantity, int(change.at.timestamp()))
+    assert found == told

@@ -1,0 +1,119 @@
+"""Schedules that staff make in Stripe: the change is told when they make it, not only when it happens."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tallystick.messages import subscriptions as m
+from tests.support.worlds.plan_changes import FEBRUARY, Crew, bought
+from tests.support.worlds.subscriptions import gapless
+
+# Raised by how the Stripe SDK calls httpx.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
+async def schedules(crew: Crew, price: str, quantity: int) -> Any:
+    """Staff schedule another price or quantity for the next period."""
+    v1 = crew.world.stripe.v1
+    mine = await crew.world.subscription()
+    present = v1.subscriptions.retrieve(mine["stripe_subscription_id"])
+    [item] = present["items"].data
+    schedule = v1.subscription_schedules.create({"from_subscription": present.id})
+    new = v1.prices.list({"lookup_keys": [price]}).data[0].id
+    running = schedule.phases[0]
+    phases: Any = {
+        "phases": [
+            {
+                "items": [{"price": item.price.id, "quantity": item.quantity}],
+                "start_date": running.start_date,
+                "end_date": running.end_date,
+            },
+            {
+                "items": [{"price": new, "quantity": quantity}],
+                "duration": {"interval": "month", "interval_count": 1},
+                "proration_behavior": "none",
+            },
+        ],
+        "end_behavior": "release",
+    }
+    updated = v1.subscription_schedules.update(schedule.id, phases)
+    await crew.world.catches_up()
+    return updated
+
+
+async def test_a_schedule_of_staff_is_told_when_it_is_made(crew: Crew) -> None:
+    await crew.begins("big_monthly", 1)
+    await schedules(crew, "solo_monthly", 1)
+    found = await crew.world.subscription()
+    assert bought(found) == [("big_monthly", 1)]
+    assert found["scheduled_change"] == {
+        "product": "solo",
+        "price": "solo_monthly",
+        "quantity": 1,
+        "at": "2026-02-01T00:00:00Z",
+    }
+    assert (await crew.world.names("subscription"))[2:] == ["changeScheduledV1"]
+
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    after = await crew.world.subscription()
+    assert (bought(after), after["scheduled_change"]) == ([("solo_monthly", 1)], None)
+    told = await crew.world.told("subscription")
+    assert [name for name, _ in told][2:] == ["changeScheduledV1", "renewedV1", "changedV1"]
+    assert gapless(told, "subscription", "subscription_id")
+
+
+async def test_it_is_taken_back_by_a_command(crew: Crew) -> None:
+    await crew.begins("big_monthly", 1)
+    schedule = await schedules(crew, "solo_monthly", 1)
+    command = m.CancelScheduledChange(command_id=crew.world.command_id(), subscription_id=await crew.id())
+    result = await crew.world.does(command)
+    assert result["subscription"]["scheduled_change"] is None
+    assert crew.world.stripe.v1.subscription_schedules.retrieve(schedule.id).status == "released"
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    assert bought(await crew.world.subscription()) == [("big_monthly", 1)]
+
+
+async def test_staff_take_it_back_in_stripe(crew: Crew) -> None:
+    await crew.begins("big_monthly", 1)
+    schedule = await schedules(crew, "solo_monthly", 1)
+    crew.world.stripe.v1.subscription_schedules.release(schedule.id)
+    await crew.world.catches_up()
+    assert (await crew.world.subscription())["scheduled_change"] is None
+
+
+async def test_staff_replace_a_change_of_ours(crew: Crew) -> None:
+    await crew.begins(quantity=5)
+    await crew.world.does(await crew.quantity(3))
+    mine = await crew.world.subscription()
+    v1 = crew.world.stripe.v1
+    theirs = v1.subscriptions.retrieve(mine["stripe_subscription_id"])
+    schedule = v1.subscription_schedules.retrieve(str(theirs.schedule))
+    phases: list[Any] = [
+        {
+            "items": [{"price": item.price, "quantity": quantity} for item in phase["items"]],
+            "start_date": phase.start_date,
+            "end_date": phase.end_date,
+        }
+        for phase, quantity in zip(schedule.phases, (5, 2), strict=True)
+    ]
+    v1.subscription_schedules.update(schedule.id, {"phases": phases})
+    await crew.world.catches_up()
+    assert (await crew.world.subscription())["scheduled_change"]["quantity"] == 2
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    assert bought(await crew.world.subscription()) == [("crew_volume", 2)]
+
+
+@pytest.mark.parametrize("last", [1, 2])
+async def test_what_waits_here_is_what_waits_in_stripe(crew: Crew, last: int) -> None:
+    # The first command has called Stripe and has not recorded the answer when the second one does both.
+    await crew.begins()
+    first = 3 - last
+    wishes = [await crew.quantity(quantity, when="period_end") for quantity in (first, last)]
+    await asyncio.gather(*(crew.world.bound.handle(wish, datetime.now(UTC)) for wish in wishes))
+    await crew.world.catches_up()
+    mine = await crew.world.subscription()
+    theirs = crew.world.stripe.v1.subscriptions.retrieve(mine["stripe_subscription_id"])
+    schedule = crew.world.stripe.v1.subscription_schedules.retrieve(str(theirs.schedule))
+    assert mine["scheduled_change"]["quantity"] == schedule.phases[1]["items"][0].quantity
