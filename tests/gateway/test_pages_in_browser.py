@@ -1,5 +1,6 @@
 """The pages in a real browser: checkout, invitations, usage, plan changes and failed payments."""
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -105,10 +106,13 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
     shop.advance(clock, subscription.current_period_end)
     await expect(plan).to_contain_text("Payment overdue")
     await expect(plan).to_contain_text("you keep everything")
+    pay = plan.get_by_role("link", name=re.compile(r"^Pay €[0-9.]+ \(invoice "))
+    await expect(pay).to_be_visible()
     shop.saves_card(customer_id)
     unpaid = await _open_invoice(shop, customer_id)
     shop.stripe.v1.invoices.pay(unpaid)
     await expect(plan).to_contain_text("Active")
+    await expect(pay).to_have_count(0)
 
     # A year at once: what the preview says is what is charged.
     await page.get_by_role("link", name="Change plan").click()

@@ -97,6 +97,11 @@ def _template_values(
         "add_ons": [add_on for add_on in data.add_ons if add_on.status not in view_models.ENDED],
         "add_on_offers": view_models.offers(data.catalog.add_ons, data.catalog, translations),
         "invoices": data.invoices,
+        "owed": [
+            invoice
+            for invoice in (data.invoices.items if data.invoices is not None else [])
+            if invoice.status == "open" and invoice.hosted_invoice_url is not None
+        ],
         "upcoming_invoice": data.upcoming_invoice,
         "recharges": view_models.recharges(data, translations),
         "cursors": cursors,
