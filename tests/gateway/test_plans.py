@@ -37,8 +37,13 @@ async def test_a_plan_from_the_checkout_to_its_end(gateway: GatewaySystem, shop:
         found = (await http.get(f"{API}/subscription")).json()
         assert found["subscription"]["items"][0]["price"] == "essential_monthly"
         assert isinstance(found["usage"], list)
-        invoices = (await http.get(f"{API}/invoices")).json()["items"]
-        assert [(invoice["status"], invoice["total"]) for invoice in invoices] == [("paid", 4900)]
+
+        async def is_paid() -> bool:
+            invoices = (await http.get(f"{API}/invoices")).json()["items"]
+            return [(invoice["status"], invoice["total"]) for invoice in invoices] == [("paid", 4900)]
+
+        # The subscription is active before the event of its invoice has been applied.
+        await eventually(is_paid)
         assert (await http.get(f"{API}/upcoming-invoice")).json()["invoice"]["total"] == 4900
 
         change = {"price": "professional_monthly"}
