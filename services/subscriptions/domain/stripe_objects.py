@@ -191,13 +191,12 @@ def _read_item(item: Json) -> StripeItem:
     price_id = reference_id(price)
     if price_id is None:
         raise Malformed("an item of the subscription has no price")
-    quantity = item.get("quantity")
     expanded = price if isinstance(price, Mapping) else {}
     return StripeItem(
         stripe_item_id=_optional_text(item, "id") or "",
         stripe_price_id=price_id,
         lookup_key=_optional_text(expanded, "lookup_key"),
-        quantity=quantity if isinstance(quantity, int) else 1,
+        quantity=_quantity(item),
         stripe_product_id=reference_id(expanded.get("product")),
         recurring=_read_recurring_price(expanded),
     )
@@ -207,18 +206,21 @@ def _read_phases(schedule: Any) -> tuple[StripePhase, ...] | None:
     phases = schedule.get("phases") if isinstance(schedule, Mapping) else None
     if not isinstance(phases, list):
         return None
-    return tuple(
-        StripePhase(
-            start=_required_time(_mapping(phase, "phases"), "start_date"),
-            items=tuple(
-                (price_id, quantity if isinstance(quantity, int) else 1)
-                for item in phase.get("items") or []
-                if (price_id := reference_id(_mapping(item, "phases").get("price"))) is not None
-                for quantity in [item.get("quantity")]
-            ),
-        )
-        for phase in phases
+    return tuple(_read_phase(_mapping(phase, "schedule.phases")) for phase in phases)
+
+
+def _read_phase(phase: Json) -> StripePhase:
+    items = [_mapping(item, "schedule.phases.items") for item in phase.get("items") or []]
+    return StripePhase(
+        start=_required_time(phase, "start_date"),
+        items=tuple((reference_id(item.get("price")) or "", _quantity(item)) for item in items),
     )
+
+
+def _quantity(item: Json) -> int:
+    """Return an item's quantity; metered prices have none."""
+    quantity = item.get("quantity")
+    return quantity if isinstance(quantity, int) else 1
 
 
 def _read_recurring_price(price: Json) -> StripeRecurringPrice | None:
