@@ -1,6 +1,5 @@
 """Schedules that staff make in Stripe: the change is told when they make it, not only when it happens."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,15 +104,29 @@ async def test_staff_replace_a_change_of_ours(crew: Crew) -> None:
     assert bought(await crew.world.subscription()) == [("crew_volume", 2)]
 
 
-@pytest.mark.parametrize("last", [1, 2])
-async def test_what_waits_here_is_what_waits_in_stripe(crew: Crew, last: int) -> None:
-    # The first command has called Stripe and has not recorded the answer when the second one does both.
+async def test_a_repeated_command_records_what_stripe_has_by_then(crew: Crew) -> None:
+    # The first command is cut off after Stripe has taken its change; the second one replaces that change.
     await crew.begins()
-    first = 3 - last
-    wishes = [await crew.quantity(quantity, when="period_end") for quantity in (first, last)]
-    await asyncio.gather(*(crew.world.bound.handle(wish, datetime.now(UTC)) for wish in wishes))
+    first, second = await crew.quantity(1), await crew.quantity(2)
+    crew.world.stand_in.goes_away_after(2)
+    assert (await crew.world.bound.handle(first, datetime.now(UTC))).status == "failed"
+    crew.world.stand_in.comes_back()
+    await crew.world.does(second)
+    assert (await _waiting_in_stripe(crew)) == 2
+
+    # Repeated with its idempotency keys, the first command changes nothing in Stripe.
+    await crew.world.does(first)
     await crew.world.catches_up()
+    assert (await crew.world.subscription())["scheduled_change"]["quantity"] == 2
+    assert (await _waiting_in_stripe(crew)) == 2
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    assert bought(await crew.world.subscription()) == [("crew_volume", 2)]
+
+
+async def _waiting_in_stripe(crew: Crew) -> int:
+    v1 = crew.world.stripe.v1
     mine = await crew.world.subscription()
-    theirs = crew.world.stripe.v1.subscriptions.retrieve(mine["stripe_subscription_id"])
-    schedule = crew.world.stripe.v1.subscription_schedules.retrieve(str(theirs.schedule))
-    assert mine["scheduled_change"]["quantity"] == schedule.phases[1]["items"][0].quantity
+    theirs = v1.subscriptions.retrieve(mine["stripe_subscription_id"])
+    schedule = v1.subscription_schedules.retrieve(str(theirs.schedule))
+    quantity: int = schedule.phases[1]["items"][0].quantity
+    return quantity
