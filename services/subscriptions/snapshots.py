@@ -1,8 +1,10 @@
 """Converting between rows, domain objects and the snapshots of messages."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
+from services.subscriptions.domain.billing_periods import BillingInterval
 from services.subscriptions.domain.invoices import Invoice
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.tables.subscriptions import (
@@ -13,6 +15,7 @@ from services.subscriptions.tables.subscriptions import (
 )
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
+from tallystick.messages.catalog import Interval
 from tallystick.subjects import entitlement_key
 
 _STATE_FIELDS = (
@@ -102,6 +105,19 @@ def write_state(row: SubscriptionRow, state: State) -> None:
     row.items = [item.model_dump(mode="json") for item in state.items]
     scheduled = state.scheduled_change
     row.scheduled_change = scheduled.model_dump(mode="json") if scheduled else None
+
+
+def period_from_row(row: SubscriptionRow) -> tuple[datetime, BillingInterval]:
+    """Return the anchor of a self-managed subscription's periods and their length."""
+    if row.period_anchor is None or row.period_interval is None:
+        raise RuntimeError(f"{row.subscription_id} is self-managed but has no period anchor")
+    every = BillingInterval(cast(Interval, row.period_interval), row.period_interval_count)
+    return row.period_anchor, every
+
+
+def write_period(row: SubscriptionRow, anchor: datetime | None, every: BillingInterval) -> None:
+    """Write the anchor and the length of a self-managed subscription's periods into its row."""
+    row.period_anchor, row.period_interval, row.period_interval_count = anchor, every.interval, every.count
 
 
 def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:

@@ -49,10 +49,11 @@ def _price(snapshot: Snapshot) -> str:
 
 
 def price_in_words(price: Snapshot) -> str:
-    """Describe a price: `49.00 EUR a month`, `free`, `graduated, 3 tiers, EUR a year`."""
+    """Describe a price: `49.00 EUR a month`, `99.00 EUR every 3 months`, `graduated, 3 tiers, EUR a year`."""
     if price.get("model") == "free":
         return "free"
-    interval = f"a {price.get('interval')}"
+    count = price.get("interval_count") or 1
+    interval = f"a {price.get('interval')}" if count == 1 else f"every {count} {price.get('interval')}s"
     if price.get("tiers"):
         currency = str(price.get("currency")).upper()
         return f"{price.get('model')}, {len(price['tiers'])} tiers, {currency} {interval}"

@@ -57,6 +57,10 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"
 MeterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 """`event_name` of a Stripe meter; Stripe's limit is 100 characters."""
 Interval = Literal["day", "week", "month", "year"]
+INTERVAL_COUNT_MAX: dict[Interval, int] = {"day": 1_095, "week": 156, "month": 36, "year": 3}
+"""Stripe's limit for the length of a billing period, three years, in each interval."""
+IntervalCount = Annotated[int, Field(ge=1, le=max(INTERVAL_COUNT_MAX.values()))]
+"""Number of intervals in a billing period: 3 for a price every three months."""
 FeatureKind = Literal["flag", "limit", "consumable"]
 ProductKind = Literal["plan", "add_on"]
 SeatStrategy = Literal["per_team", "per_seat"]
@@ -154,7 +158,10 @@ class Price(TolerantModel):
     product: Code = Field(description="Code of the product.")
     model: PriceModel
     currency: Currency | None = Field(description="Lower-case ISO 4217 code; null only for `free`.")
-    interval: Interval = Field(description="Length of the billing period.")
+    interval: Interval = Field(description="Unit of the billing period.")
+    interval_count: PositiveCount = Field(
+        default=1, description="Number of intervals in a billing period; every 3 months: 3."
+    )
     unit_amount: CatalogAmount | None = Field(
         description="Price per unit in minor units; null when `tiers` define it."
     )
@@ -228,7 +235,11 @@ class PriceEntry(Strict):
     )
     interval: Interval | None = Field(
         default=None,
-        description="Billing period; required unless the model is `free` (a month).",
+        description="Unit of the billing period; required unless the model is `free` (a month).",
+    )
+    interval_count: IntervalCount = Field(
+        default=1,
+        description="Number of intervals in a billing period; every 3 months: 3. At most three years.",
     )
     unit_amount: CatalogAmount | None = Field(
         default=None, description="Price per unit, for `flat` and `per_seat`."

@@ -194,6 +194,40 @@ def test_a_price_is_told_for_the_seats_it_is_for(asked: Price, quantity: int | N
 
 
 @pytest.mark.parametrize(
+    ("asked", "quantity", "told"),
+    [
+        (
+            price(unit_amount=9900, interval_count=3),
+            None,
+            ("€99.00 every 3 months", f"99,00{NBSP}€ alle 3 Monate"),
+        ),
+        (
+            price(unit_amount=900, interval="week", interval_count=2),
+            None,
+            ("€9.00 every 2 weeks", f"9,00{NBSP}€ alle 2 Wochen"),
+        ),
+        (
+            price(model="per_seat", unit_amount=2500, interval_count=6),
+            5,
+            ("€25.00 per seat every 6 months, 5 seats", f"25,00{NBSP}€ je Platz alle 6 Monate, 5 Plätze"),
+        ),
+        (
+            price(model="volume", tiers=TIERS, base_amount=500, interval="year", interval_count=2),
+            None,
+            (
+                "from €6.00 per seat every 2 years, plus €5.00 every 2 years",
+                f"ab 6,00{NBSP}€ je Platz alle 2 Jahre, zuzüglich 5,00{NBSP}€ alle 2 Jahre",
+            ),
+        ),
+    ],
+)
+def test_a_price_of_several_intervals_is_told_in_words(
+    asked: Price, quantity: int | None, told: tuple[str, str]
+) -> None:
+    assert tuple(format_price(asked, language, quantity) for language in (EN, DE)) == told
+
+
+@pytest.mark.parametrize(
     ("amount", "interval", "count", "quantity", "told"),
     [
         (7700, "month", 1, 1, ("€77.00 a month", f"77,00{NBSP}€ im Monat")),

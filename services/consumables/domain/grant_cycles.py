@@ -54,20 +54,24 @@ def boundary(anchor: datetime, every: Interval, number: int) -> datetime:
     return anchor + relativedelta(months=number * _MONTHS[every])
 
 
-def anchor_of(known: datetime | None, start: datetime, end: datetime) -> datetime:
+def anchor_of(
+    known: datetime | None, start: datetime, end: datetime, interval: Interval | None = None
+) -> datetime:
     """Return the anchor from which cycles are counted, given the billing period `start` to `end`.
 
-    The known anchor is kept as long as billing periods follow from it. Otherwise, after a trial or a change
-    of the billing interval, the start of the period is the new anchor, as the customer pays from there.
+    `interval` is the unit of the billing period: periods of three months follow from one another as months
+    do. The known anchor is kept as long as billing periods follow from it. Otherwise, after a trial or a
+    change of the billing interval, the start of the period is the new anchor: the customer pays from there.
     """
     if known is None:
         return start
-    every = _shortest_interval(start, end)
-    return known if cycle_at(known, every, start).start == start else start
+    # Yearly periods also begin at the start of a monthly cycle.
+    unit: Interval = "month" if interval == "year" else interval or _shortest_interval(start, end)
+    return known if cycle_at(known, unit, start).start == start else start
 
 
 def _shortest_interval(start: datetime, end: datetime) -> Interval:
-    # Yearly periods also begin at the start of a monthly cycle.
+    # For snapshots that do not tell the interval.
     for every, length in _FIXED.items():
         if end - start == length:
             return every  # type: ignore[return-value]

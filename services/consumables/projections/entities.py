@@ -196,7 +196,8 @@ def _anchor(known: KnownSubscriptionRow | None, snapshot: SubscriptionSnapshot) 
     anchor, latest = (known.anchor, known.period_start) if known else (None, None)
     if start is None or end is None or (latest is not None and start < latest):
         return anchor
-    return anchor_of(anchor, start, end)
+    interval = next((item.interval for item in snapshot.items if item.interval is not None), None)
+    return anchor_of(anchor, start, end, interval)
 
 
 def _bought_products(snapshot: SubscriptionSnapshot) -> str:

@@ -6,7 +6,7 @@ from babel.numbers import format_decimal
 
 from services.gateway.pages.i18n import Translations
 from tallystick.messages.base import Money
-from tallystick.messages.catalog import Price
+from tallystick.messages.catalog import Interval, Price
 from tallystick.messages.subscriptions import CustomPrice
 from tallystick.money import minor_unit_digits
 
@@ -15,16 +15,18 @@ def format_price(price: Price, translations: Translations, quantity: int | None 
     """Describe a price: `€10.00 per seat and month, 5 seats`."""
     if price.model == "free" or price.currency is None:
         return translations.translate("price.free")
-    every = translations.translate(f"price.every.{price.interval}")
+    every = format_rhythm(price.interval, price.interval_count, translations)
     if price.model == "flat":
         amount = translations.money((price.unit_amount or 0) + price.base_amount, price.currency)
         return translations.translate("price.flat", amount=amount, interval=every)
     unit_amount, is_lowest = unit_amount_of(price, quantity)
-    text = translations.translate(
-        "price.tiered" if is_lowest else "price.per_seat",
-        amount=translations.money(unit_amount, price.currency),
-        interval=translations.translate(f"price.interval.{price.interval}"),
-    )
+    key = "price.tiered" if is_lowest else "price.per_seat"
+    amount = translations.money(unit_amount, price.currency)
+    if price.interval_count > 1:
+        text = translations.translate(f"{key}_several", amount=amount, interval=every)
+    else:
+        unit = translations.translate(f"price.interval.{price.interval}")
+        text = translations.translate(key, amount=amount, interval=unit)
     if quantity is not None:
         text = translations.translate(
             "price.seats", count=quantity, number=translations.number(quantity), text=text
@@ -41,13 +43,16 @@ def format_custom_price(price: CustomPrice, quantity: int, translations: Transla
     """Describe a price that was made in Stripe: `€77.00 every 3 months`; without an amount, return ""."""
     if price.unit_amount is None:
         return ""
-    every = translations.translate(f"price.every.{price.interval}")
-    if price.interval_count > 1:
-        every = translations.translate(
-            f"price.every_several.{price.interval}", number=translations.number(price.interval_count)
-        )
+    every = format_rhythm(price.interval, price.interval_count, translations)
     amount = translations.money(price.unit_amount * quantity, price.currency)
     return translations.translate("price.flat", amount=amount, interval=every)
+
+
+def format_rhythm(interval: Interval, count: int, translations: Translations) -> str:
+    """Describe how often a price is charged: `a month`, `every 3 months`."""
+    if count == 1:
+        return translations.translate(f"price.every.{interval}")
+    return translations.translate(f"price.every_several.{interval}", number=translations.number(count))
 
 
 def unit_amount_of(price: Price, quantity: int | None) -> tuple[int, bool]:

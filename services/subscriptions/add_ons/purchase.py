@@ -8,6 +8,7 @@ from services.subscriptions.customers.stripe_link import (
     new_subscription,
 )
 from services.subscriptions.domain.add_ons import require_add_on_price, require_plan, validate_details
+from services.subscriptions.domain.billing_periods import billing_interval
 from services.subscriptions.domain.orders import Line
 from services.subscriptions.domain.self_managed_periods import initial_state
 from services.subscriptions.domain.stripe_objects import StripeSubscription
@@ -16,7 +17,7 @@ from services.subscriptions.repository.add_ons import find_add_on
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import live_subscriptions
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_from_row
+from services.subscriptions.snapshots import state_from_row, write_period
 from services.subscriptions.state_changes import change_subscription, emit_customer
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway
 from services.subscriptions.tables.add_ons import AddOnRow
@@ -87,7 +88,7 @@ async def record_free(work: UnitOfWork, command: m.PurchaseAddOn, intent: Purcha
     price, product = as_rejection(lambda: require_add_on_price(catalog, command.price))
     add_on = await _require_planned_add_on(work, intent)
     row = new_subscription(work, customer)
-    row.period_anchor, row.period_interval = work.now, price.interval
+    write_period(row, work.now, billing_interval(price))
     add_on.subscription_id = row.subscription_id
     state = initial_state(catalog, [Line(price, product, 1)], work.now)
     await change_subscription(work, row, state, is_new=True)

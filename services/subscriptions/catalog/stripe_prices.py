@@ -20,13 +20,18 @@ class StripeMoney(TolerantModel):
 
     currency: str
     interval: str
+    interval_count: int
     unit_amount: int | None
     tiers_mode: Literal["volume", "graduated"] | None
     tiers: list[Tier]
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that create such a price."""
-        recurring = {"interval": self.interval, "interval_count": 1, "usage_type": "licensed"}
+        recurring = {
+            "interval": self.interval,
+            "interval_count": self.interval_count,
+            "usage_type": "licensed",
+        }
         common = {"currency": self.currency, "recurring": recurring}
         if self.tiers_mode is None:
             return common | {"billing_scheme": "per_unit", "unit_amount": self.unit_amount}
@@ -65,6 +70,7 @@ def stripe_money(price: Price, *, has_seats: bool) -> StripeMoney:
     return StripeMoney(
         currency=price.currency,
         interval=price.interval,
+        interval_count=price.interval_count,
         unit_amount=unit if mode is None else None,
         tiers_mode=mode,
         tiers=tiers,
@@ -78,7 +84,7 @@ def money_differences(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str
     pairs = {
         "currency": (wanted.currency, found.get("currency")),
         "recurring.interval": (wanted.interval, recurring.get("interval")),
-        "recurring.interval_count": (1, recurring.get("interval_count", 1)),
+        "recurring.interval_count": (wanted.interval_count, recurring.get("interval_count", 1)),
         "recurring.usage_type": ("licensed", recurring.get("usage_type", "licensed")),
         "transform_quantity": (None, found.get("transform_quantity")),
         "tiers_mode": (wanted.tiers_mode, found.get("tiers_mode")),

@@ -38,6 +38,8 @@ def build_item(catalog: CatalogLookup, price: Price, quantity: int) -> Subscript
         seats=product.seats,
         features=_features(catalog, product),
         stripe_price_id=price.stripe_price_id,
+        interval=price.interval,
+        interval_count=price.interval_count,
     )
 
 
@@ -57,6 +59,8 @@ def build_custom_price_item(
         features=_features(catalog, product),
         stripe_price_id=stripe_price_id,
         custom_price=custom_price,
+        interval=custom_price.interval if custom_price else None,
+        interval_count=custom_price.interval_count if custom_price else None,
     )
 
 
@@ -72,6 +76,8 @@ def build_unknown_product_item(
         features=[],
         stripe_price_id=stripe_price_id,
         custom_price=custom_price,
+        interval=custom_price.interval if custom_price else None,
+        interval_count=custom_price.interval_count if custom_price else None,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from services.subscriptions.domain.billing_periods import billing_interval
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
@@ -29,7 +30,7 @@ def order_lines(catalog: CatalogLookup, items: Iterable[ItemToBuy], *, free: boo
     lines = [_line(catalog, item, free=free) for item in items]
     first = lines[0].price
     for line in lines[1:]:
-        if (line.price.currency, line.price.interval) != (first.currency, first.interval):
+        if line.price.currency != first.currency or billing_interval(line.price) != billing_interval(first):
             raise RuleViolation(
                 "invalid_message",
                 "All prices of one subscription share a currency and an interval.",

@@ -1,15 +1,17 @@
 """Deciding whether a change of plan or quantity is rejected, already in place, made now, or scheduled."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
+from services.subscriptions.domain.billing_periods import BillingInterval, billing_interval
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.orders import quantity_bounds
-from services.subscriptions.domain.pricing import PERIODS_A_YEAR, yearly_amount
+from services.subscriptions.domain.pricing import yearly_amount
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Price, Product
-from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, CustomPrice, SubscriptionItem, When
+from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, SubscriptionItem, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,12 @@ class PlanChange:
     product: Product
     quantity: int
     is_restart: bool
-    """Whether the new price has another interval, which starts a new period."""
+    """Whether the new price has periods of another length, so that the change starts a new period."""
+
+    @property
+    def every(self) -> BillingInterval:
+        """The length of the new price's billing period."""
+        return billing_interval(self.price)
 
 
 class _CurrentTerms:
@@ -53,26 +60,21 @@ class _CurrentTerms:
             )
         self.is_free = self.price is not None and self.price.model == "free"
         self.currency = terms.currency
-        self.interval = terms.interval
-        self.interval_count = terms.interval_count if isinstance(terms, CustomPrice) else 1
+        self.every = billing_interval(terms)
         self.unit_amount = terms.unit_amount
         self.quantity = item.quantity
 
     def has_interval_of(self, price: Price) -> bool:
         """Whether a change to a price of the catalog keeps the billing period."""
-        return self.interval_count == 1 and self.interval == price.interval
+        return self.every == billing_interval(price)
 
-    def periods_a_year(self) -> float:
-        """Return the billing periods in a year, to compare lengths."""
-        return PERIODS_A_YEAR[self.interval] / self.interval_count
-
-    def yearly_amount(self) -> float | None:
+    def yearly_amount(self) -> Fraction | None:
         """Return the amount for a year; None: unknown, because the price has tiers in Stripe."""
         if self.price is not None:
             return yearly_amount(self.price, self.quantity)
         if self.unit_amount is None:
             return None
-        return self.unit_amount * self.quantity * self.periods_a_year()
+        return self.unit_amount * self.quantity * self.every.periods_a_year
 
 
 def decide_change(
@@ -139,9 +141,9 @@ def _default_time(state: State, change: PlanChange, current: _CurrentTerms) -> W
     """Make an upgrade now and a downgrade at the period's end; in a trial, make either now."""
     if state.status == "trialing":
         return "now"
-    if change.product.code == change.item.product and change.is_restart:
-        is_longer = PERIODS_A_YEAR[change.price.interval] < current.periods_a_year()
-        return "now" if is_longer else "period_end"
+    new, old = change.every.periods_a_year, current.every.periods_a_year
+    if change.product.code == change.item.product and new != old:
+        return "now" if new < old else "period_end"
     before = current.yearly_amount()
     is_less = before is not None and yearly_amount(change.price, change.quantity) < before
     return "period_end" if is_less else "now"

@@ -6,16 +6,14 @@ The amounts equal those that Stripe would compute.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
-from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.billing_periods import BillingInterval, period_containing
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.plan_changes import PlanChange
 from services.subscriptions.domain.pricing import price_parts
 from services.subscriptions.domain.proration import PricedQuantity, ProratedLine, proration_lines, share_left
 from services.subscriptions.domain.self_managed_changes import apply_scheduled_change
 from services.subscriptions.domain.subscription_state import State
-from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import CHANGEABLE_STATUSES, InvoiceLine, Proration, Span
 
 
@@ -59,14 +57,14 @@ def preview_self_managed_change(
 
 
 def upcoming_self_managed_lines(
-    state: State, catalog: CatalogLookup, *, anchor: datetime, interval: str
+    state: State, catalog: CatalogLookup, *, anchor: datetime, every: BillingInterval
 ) -> list[InvoiceLine]:
     """Return the next period's lines, a scheduled change included; empty if none follows."""
     end = state.current_period_end
     if end is None or state.status not in CHANGEABLE_STATUSES or state.cancel_at_period_end:
         return []
-    after, anchor, interval = apply_scheduled_change(state, catalog, anchor, interval, end)
-    start, stop = period_containing(anchor, cast(Interval, interval), end)
+    after, anchor, every = apply_scheduled_change(state, catalog, anchor, every, end)
+    start, stop = period_containing(anchor, every, end)
     bought = [
         PricedQuantity(price, item.quantity)
         for item in after.items
@@ -84,7 +82,7 @@ def _preview_restart(
     proration: Proration,
 ) -> Preview:
     """Preview a change that starts a new period now: the old one is credited, the new one is due."""
-    start, end = period_containing(at, change.price.interval, at)
+    start, end = period_containing(at, change.every, at)
     whole = _full_period_lines(wanted, Span(start=start, end=end))
     settled = _proration_lines(catalog, change, wanted, running, at) if proration != "none" else []
     lines = [*(line for line in settled if line.amount < 0), *whole]
@@ -93,7 +91,7 @@ def _preview_restart(
 
 def _next_period(anchor: datetime, change: PlanChange, running: Span) -> Span:
     counted_from = running.end if change.is_restart else anchor
-    start, end = period_containing(counted_from, change.price.interval, running.end)
+    start, end = period_containing(counted_from, change.every, running.end)
     return Span(start=start, end=end)
 
 

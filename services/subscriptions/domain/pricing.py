@@ -5,11 +5,10 @@ Prices have whole minor units only, so nothing is rounded here; part of a period
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
-from tallystick.messages.catalog import Interval, Price, Tier
-
-PERIODS_A_YEAR: dict[Interval, int] = {"day": 365, "week": 52, "month": 12, "year": 1}
-"""Periods in a year by interval, to compare prices of different intervals; not used for charges."""
+from services.subscriptions.domain.billing_periods import billing_interval
+from tallystick.messages.catalog import Price, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,9 @@ def period_amount(price: Price, quantity: int) -> int:
     return sum(part.amount for part in price_parts(price, quantity))
 
 
-def yearly_amount(price: Price, quantity: int) -> int:
+def yearly_amount(price: Price, quantity: int) -> Fraction:
     """Return the amount of a quantity for a year, to compare two prices."""
-    return period_amount(price, quantity) * PERIODS_A_YEAR[price.interval]
+    return period_amount(price, quantity) * billing_interval(price).periods_a_year
 
 
 def price_parts(price: Price, quantity: int) -> list[PricePart]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.billing_periods import BillingInterval, billing_interval, period_containing
 from services.subscriptions.domain.catalog_lookup import CatalogLookup, build_item
 from services.subscriptions.domain.plan_changes import PlanChange, find_plan_item
 from services.subscriptions.domain.subscription_state import State
@@ -11,7 +11,7 @@ from tallystick.messages.subscriptions import ScheduledChange
 
 
 def apply_change_now(state: State, catalog: CatalogLookup, change: PlanChange, now: datetime) -> State:
-    """Return the state after a change made now; another interval starts a new period, except in a trial."""
+    """Return the state after a change made now; periods of another length start anew, except in a trial."""
     items = tuple(
         build_item(catalog, change.price, change.quantity) if item == change.item else item
         for item in state.items
@@ -19,7 +19,7 @@ def apply_change_now(state: State, catalog: CatalogLookup, change: PlanChange, n
     after = replace(state, items=items, scheduled_change=None)
     if not change.is_restart or state.status == "trialing":
         return after
-    start, end = period_containing(now, change.price.interval, now)
+    start, end = period_containing(now, change.every, now)
     return replace(after, current_period_start=start, current_period_end=end)
 
 
@@ -37,21 +37,20 @@ def with_scheduled_change(state: State, change: PlanChange) -> State:
 
 
 def apply_scheduled_change(
-    state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
-) -> tuple[State, datetime, str]:
-    """Apply the scheduled change if it is due; return the state, the anchor and the interval.
+    state: State, catalog: CatalogLookup, anchor: datetime, every: BillingInterval, at: datetime
+) -> tuple[State, datetime, BillingInterval]:
+    """Apply the scheduled change if it is due; return the state, the anchor and the period's length.
 
     The period itself is not advanced. A subscription that is set to cancel does not change.
     """
     waiting = state.scheduled_change
     price = catalog.price(waiting.price) if waiting is not None else None
     if waiting is None or price is None or waiting.at > at or state.cancel_at_period_end:
-        return state, anchor, interval
+        return state, anchor, every
     replaced = find_plan_item(catalog, state, waiting.price)
     items = tuple(
         build_item(catalog, price, waiting.quantity) if item is replaced else item for item in state.items
     )
     after = replace(state, items=items, scheduled_change=None)
-    if price.interval == interval:
-        return after, anchor, interval
-    return after, waiting.at, price.interval
+    following = billing_interval(price)
+    return (after, anchor, every) if following == every else (after, waiting.at, following)

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import cast
 
-from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.billing_periods import (
+    BillingInterval,
+    billing_interval,
+    period_containing,
+)
 from services.subscriptions.domain.catalog_lookup import CatalogLookup, build_item
 from services.subscriptions.domain.orders import Line
 from services.subscriptions.domain.subscription_state import State
-from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import SubscriptionItem
 
 
@@ -21,7 +23,7 @@ def initial_state(
     if trial_days:
         trial_end = start + timedelta(days=trial_days)
         return State("trialing", "none", items, start, trial_end, trial_end=trial_end)
-    return State("active", "none", items, *period_containing(start, lines[0].price.interval, start))
+    return State("active", "none", items, *period_containing(start, billing_interval(lines[0].price), start))
 
 
 def initial_anchor(state: State) -> datetime | None:
@@ -30,7 +32,7 @@ def initial_anchor(state: State) -> datetime | None:
 
 
 def advance_period(
-    state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime
+    state: State, catalog: CatalogLookup, anchor: datetime, every: BillingInterval, at: datetime
 ) -> State:
     """Return the state after the period's end: canceled if that was requested, else renewed.
 
@@ -39,7 +41,7 @@ def advance_period(
     """
     if state.cancel_at_period_end:
         return canceled(state, at=state.current_period_end or at)
-    start, end = period_containing(anchor, cast(Interval, interval), at)
+    start, end = period_containing(anchor, every, at)
     items = tuple(with_current_terms(catalog, item) for item in state.items)
     return replace(state, status="active", items=items, current_period_start=start, current_period_end=end)
 
@@ -71,10 +73,12 @@ def paused(state: State) -> State:
     return replace(state, status="paused")
 
 
-def resumed(state: State, catalog: CatalogLookup, anchor: datetime, interval: str, at: datetime) -> State:
+def resumed(
+    state: State, catalog: CatalogLookup, anchor: datetime, every: BillingInterval, at: datetime
+) -> State:
     """Return the state after a pause: in the same period or, if that is over, in the present one."""
     if state.current_period_end is not None and state.current_period_end <= at:
-        return advance_period(state, catalog, anchor, interval, at)
+        return advance_period(state, catalog, anchor, every, at)
     in_trial = state.trial_end is not None and at < state.trial_end
     return replace(state, status="trialing" if in_trial else "active")
 

@@ -7,11 +7,11 @@ is equal for many of them, their items, is parsed once. Entitlements stay as the
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import orjson
 
-from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.billing_periods import BillingInterval, period_containing
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.self_managed_periods import with_current_terms
 from services.subscriptions.snapshots import state_from_row, subscription_snapshot
@@ -23,7 +23,7 @@ from tallystick.messages.catalog import Interval
 
 SELECT_PLAIN = """
     SELECT items::text, collection, subscription_id, customer, version, current_period_end, period_anchor,
-           period_interval, trial_end, created_at
+           period_interval, period_interval_count, trial_end, created_at
     FROM subscriptions.subscriptions
     WHERE customer = ANY(%b) AND current_period_end <= %b AND status = 'active'
       AND stripe_subscription_id IS NULL AND ended_at IS NULL AND NOT cancel_at_period_end
@@ -52,7 +52,8 @@ class DueSubscription(NamedTuple):
     version: int
     current_period_end: datetime
     period_anchor: datetime
-    period_interval: str
+    period_interval: Interval
+    period_interval_count: int
     trial_end: datetime | None
     created_at: datetime
 
@@ -66,7 +67,7 @@ async def renew_unchanged(
     """
     cursor = await work.driver.execute(SELECT_PLAIN, (list(tokens), at))
     templates = cache(lambda items, collection: _snapshot_template(items, collection, catalog))
-    period = cache(lambda anchor, interval: period_containing(anchor, cast(Interval, interval), at))
+    period = cache(lambda anchor, every: period_containing(anchor, every, at))
     renewed = [
         snapshot
         for due in map(DueSubscription._make, await cursor.fetchall())
@@ -94,10 +95,10 @@ async def renew_unchanged(
 def _renewed(
     due: DueSubscription,
     templates: Callable[[str, str], m.SubscriptionSnapshot | None],
-    period: Callable[[datetime, str], tuple[datetime, datetime]],
+    period: Callable[[datetime, BillingInterval], tuple[datetime, datetime]],
 ) -> m.SubscriptionSnapshot | None:
     template = templates(due.items, due.collection)
-    start, end = period(due.period_anchor, due.period_interval)
+    start, end = period(due.period_anchor, BillingInterval(due.period_interval, due.period_interval_count))
     if template is None or start < due.current_period_end:
         return None
     return template.model_copy(

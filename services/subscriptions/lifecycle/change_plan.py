@@ -25,7 +25,7 @@ from services.subscriptions.rejections import as_rejection
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import live_subscriptions
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_from_row, subscription_snapshot
+from services.subscriptions.snapshots import state_from_row, subscription_snapshot, write_period
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import (
@@ -238,7 +238,13 @@ def item_change(change: PlanChange) -> ItemChange:
             f"{change.price.code!r} is not in Stripe yet. Apply the catalog again.",
             {"price": change.price.code},
         )
-    return ItemChange(before=before, after=after, quantity=change.quantity, interval=change.price.interval)
+    return ItemChange(
+        before=before,
+        after=after,
+        quantity=change.quantity,
+        interval=change.every.interval,
+        interval_count=change.every.count,
+    )
 
 
 async def _require_plan_not_held(work: UnitOfWork, row: SubscriptionRow, plan: str) -> None:
@@ -263,8 +269,7 @@ async def _change_self_managed(work: UnitOfWork, row: SubscriptionRow, change: P
     elif change.how == "now":
         catalog: CatalogView = await load_catalog(work)
         if change.is_restart:
-            row.period_interval = change.price.interval
-            row.period_anchor = state.trial_end if state.status == "trialing" else work.now
+            write_period(row, state.trial_end if state.status == "trialing" else work.now, change.every)
         await change_subscription(work, row, apply_change_now(state, catalog, change, work.now))
 
 

@@ -18,6 +18,7 @@ from services.subscriptions.customers.stripe_link import (
     link_stripe_customer,
     new_subscription,
 )
+from services.subscriptions.domain.billing_periods import billing_interval
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import Line, order_lines, plan_codes
 from services.subscriptions.domain.self_managed_periods import initial_anchor, initial_state
@@ -31,7 +32,7 @@ from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import lock_customer, subscription_by_stripe_id
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import subscription_snapshot
+from services.subscriptions.snapshots import subscription_snapshot, write_period
 from services.subscriptions.state_changes import change_subscription, emit_customer
 from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
@@ -90,7 +91,7 @@ class SubscriptionCreation:
         days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
         state = initial_state(catalog, lines, self._start(), days)
         row = new_subscription(work, customer)
-        row.period_anchor, row.period_interval = initial_anchor(state), lines[0].price.interval
+        write_period(row, initial_anchor(state), billing_interval(lines[0].price))
         await change_subscription(work, row, state, is_new=True)
         return m.SubscriptionFound(subscription=subscription_snapshot(row))
 

@@ -16,7 +16,12 @@ from services.subscriptions.lifecycle.stripe_mutation import (
 )
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_from_row, subscription_snapshot
+from services.subscriptions.snapshots import (
+    period_from_row,
+    state_from_row,
+    subscription_snapshot,
+    write_period,
+)
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.tables.subscriptions import SubscriptionRow
@@ -166,10 +171,7 @@ def _self_managed_state(
         case m.PauseSubscription():
             return paused(state)
         case m.ResumeSubscription():
-            anchor, interval = row.period_anchor, row.period_interval
-            if anchor is None or interval is None:
-                raise RuntimeError(f"{row.subscription_id} is self-managed but has no period anchor")
             # A change that was scheduled for a period that ended during the pause takes effect.
-            changed, anchor, interval = apply_scheduled_change(state, catalog, anchor, interval, work.now)
-            row.period_anchor, row.period_interval = anchor, interval
-            return resumed(changed, catalog, anchor, interval, work.now)
+            changed, anchor, every = apply_scheduled_change(state, catalog, *period_from_row(row), work.now)
+            write_period(row, anchor, every)
+            return resumed(changed, catalog, anchor, every, work.now)

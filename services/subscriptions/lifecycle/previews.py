@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.billing_periods import billing_interval, period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import Invoice, read_invoice
 from services.subscriptions.domain.plan_changes import PlanChange
@@ -20,7 +20,7 @@ from services.subscriptions.repository.subscriptions import (
     subscription_by_stripe_id,
 )
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_from_row
+from services.subscriptions.snapshots import period_from_row, state_from_row
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import (
     get_subscription,
@@ -131,10 +131,8 @@ async def _upcoming_self_managed(work: UnitOfWork, token: str, catalog: CatalogV
     for row in await live_subscriptions(work.session, token):
         if row.stripe_subscription_id is not None or row.period_anchor is None or row.period_interval is None:
             continue
-        state = state_from_row(row)
-        lines = upcoming_self_managed_lines(
-            state, catalog, anchor=row.period_anchor, interval=row.period_interval
-        )
+        state, (anchor, every) = state_from_row(row), period_from_row(row)
+        lines = upcoming_self_managed_lines(state, catalog, anchor=anchor, every=every)
         prices = [catalog.price(line.price) for line in lines if line.price is not None]
         currency = next((price.currency for price in prices if price is not None), None)
         total = sum(line.amount for line in lines)
@@ -184,7 +182,7 @@ async def _preview_add_on(
 
 def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
     begin = line.period.start + timedelta(days=price.trial_days or 0)
-    start, end = period_containing(begin, price.interval, begin)
+    start, end = period_containing(begin, billing_interval(price), begin)
     return line.model_copy(update={"period": m.Span(start=start, end=end)})
 
 
@@ -262,7 +260,7 @@ def _in_next_period(
     end = present.current_period_end
     if end is None:
         return list(lines)
-    start, after = period_containing(end, change.price.interval, end)
+    start, after = period_containing(end, change.every, end)
     period = m.Span(start=start, end=after)
     return [line if line.proration else line.model_copy(update={"period": period}) for line in lines]
 

@@ -17,7 +17,7 @@ from services.subscriptions.overrides.set_override import end_due_overrides
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import lock_customers
 from services.subscriptions.service import service
-from services.subscriptions.snapshots import state_from_row
+from services.subscriptions.snapshots import period_from_row, state_from_row, write_period
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -107,10 +107,6 @@ async def _advance_batch(
 
 
 def _advanced_state(row: SubscriptionRow, state: State, catalog: CatalogLookup, at: datetime) -> State:
-    if row.period_interval is None or row.period_anchor is None:
-        raise RuntimeError(f"{row.subscription_id} is self-managed but has no period anchor")
-    changed, anchor, interval = apply_scheduled_change(
-        state, catalog, row.period_anchor, row.period_interval, at
-    )
-    row.period_anchor, row.period_interval = anchor, interval
-    return advance_period(changed, catalog, anchor, interval, at)
+    changed, anchor, every = apply_scheduled_change(state, catalog, *period_from_row(row), at)
+    write_period(row, anchor, every)
+    return advance_period(changed, catalog, anchor, every, at)

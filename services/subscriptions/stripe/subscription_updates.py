@@ -35,6 +35,7 @@ class ItemChange(BaseModel):
     after: str
     quantity: int
     interval: Interval
+    interval_count: int = 1
 
 
 async def change_now(
@@ -189,7 +190,7 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
     }
     if trial_end := _trial_end(schedule):
         first["trial_end"] = trial_end
-    duration = {"interval": change.interval, "interval_count": 1}
+    duration = {"interval": change.interval, "interval_count": change.interval_count}
     following = {"items": _items_after(present, change), "duration": duration, "proration_behavior": "none"}
     return [first, following]
 

@@ -59,6 +59,7 @@ class PriceRow(Row):
     model: Mapped[str]
     currency: Mapped[str | None]
     interval: Mapped[str]
+    interval_count: Mapped[int] = mapped_column(server_default=text("1"))
     unit_amount: Mapped[int | None]
     base_amount: Mapped[int]
     tiers: Mapped[list[Any]]

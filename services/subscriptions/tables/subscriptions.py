@@ -73,6 +73,8 @@ class SubscriptionRow(Row):
     period_anchor: Mapped[datetime | None]
     """The moment from which self-managed periods are counted; null for Stripe subscriptions."""
     period_interval: Mapped[str | None]
+    period_interval_count: Mapped[int] = mapped_column(server_default=text("1"))
+    """The number of intervals in a self-managed period."""
     trial_end: Mapped[datetime | None]
     cancel_at_period_end: Mapped[bool]
     cancel_at: Mapped[datetime | None]

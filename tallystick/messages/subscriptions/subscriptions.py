@@ -49,6 +49,13 @@ class SubscriptionItem(TolerantModel):
     seats: SeatRule | None
     features: list[ItemFeature]
     stripe_price_id: str | None = Field(default=None, description="Stripe price id; null for free prices.")
+    interval: Interval | None = Field(
+        default=None,
+        description="Unit of the billing period; null: not known, in snapshots of older versions.",
+    )
+    interval_count: PositiveCount | None = Field(
+        default=None, description="Number of intervals in a billing period; every 3 months: 3."
+    )
     custom_price: CustomPrice | None = Field(
         default=None, description="Terms of a price that is not in the catalog; null: it is."
     )

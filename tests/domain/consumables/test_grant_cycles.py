@@ -86,3 +86,24 @@ def test_the_anchor_moves_only_when_billing_begins_anew(
     known: str | None, start: str, end: str, anchor: str
 ) -> None:
     assert anchor_of(day(known) if known else None, day(start), day(end)) == day(anchor)
+
+
+@pytest.mark.parametrize(
+    ("known", "start", "end", "interval", "anchor"),
+    [
+        # Every three months from 31 January: the months in between are counted from the 31st all along.
+        ("2026-01-31", "2026-04-30", "2026-07-31", "month", "2026-01-31"),
+        ("2024-02-29", "2026-02-28", "2028-02-29", "year", "2024-02-29"),
+        # Every two weeks: 14 days, and 28 days from 1 February are no month.
+        ("2026-01-01", "2026-01-15", "2026-01-29", "week", "2026-01-01"),
+        ("2026-01-04", "2026-02-01", "2026-03-01", "week", "2026-01-04"),
+        # Every 90 days.
+        ("2026-01-01", "2026-04-01", "2026-06-30", "day", "2026-01-01"),
+        # Changed from two weeks to a month.
+        ("2026-01-01", "2026-01-15", "2026-02-15", "month", "2026-01-15"),
+    ],
+)
+def test_periods_of_several_intervals_follow_from_the_first(
+    known: str, start: str, end: str, interval: Interval, anchor: str
+) -> None:
+    assert anchor_of(day(known), day(start), day(end), interval) == day(anchor)

@@ -187,3 +187,41 @@ def test_zero_and_nothing_are_allowed_where_they_say_nothing() -> None:
 def test_any_json_is_read_or_refused_and_never_breaks_the_reader(document: Any) -> None:
     found = read_document(document)
     assert isinstance(found, CatalogDocument) or found
+
+
+def _with_rhythm(**fields: Any) -> dict[str, Any]:
+    price = {"code": "p", "model": "flat", "currency": "eur", "unit_amount": 100, **fields}
+    return {"products": [{"code": "x", "name": "X", "kind": "plan", "prices": [price]}]}
+
+
+@pytest.mark.parametrize(
+    ("interval", "count"),
+    [("day", 1095), ("week", 156), ("week", 2), ("month", 36), ("month", 6), ("year", 3), ("year", 2)],
+)
+def test_a_billing_period_may_last_three_years(interval: str, count: int) -> None:
+    document = read_document(_with_rhythm(interval=interval, interval_count=count))
+    assert isinstance(document, CatalogDocument)
+    assert document.products[0].prices[0].interval_count == count
+
+
+@pytest.mark.parametrize(
+    ("interval", "count", "most"),
+    [("week", 157, "156 times a week"), ("month", 37, "36 times a month"), ("year", 4, "3 times a year")],
+)
+def test_a_longer_billing_period_is_refused(interval: str, count: int, most: str) -> None:
+    found = problems(_with_rhythm(interval=interval, interval_count=count))
+    assert list(found) == ["products[0].prices[0].interval_count"]
+    assert most in found["products[0].prices[0].interval_count"]
+
+
+@pytest.mark.parametrize("count", [0, -3, 1096, 1.5, "3", True])
+def test_a_count_of_intervals_is_a_small_whole_number(count: object) -> None:
+    assert "products[0].prices[0].interval_count" in problems(
+        _with_rhythm(interval="day", interval_count=count)
+    )
+
+
+def test_a_count_needs_an_interval_to_count() -> None:
+    free = {"code": "f", "model": "free", "interval_count": 3}
+    document = {"products": [{"code": "x", "name": "X", "kind": "plan", "prices": [free]}]}
+    assert list(problems(document)) == ["products[0].prices[0].interval_count"]

@@ -50,6 +50,18 @@ def test_flat_prices_and_prices_per_seat_are_per_unit() -> None:
         }
 
 
+def test_a_price_every_three_months_is_one_in_stripe_too() -> None:
+    quarterly = stripe_money(price("flat", unit_amount=4900, interval_count=3), has_seats=False)
+    assert quarterly.parameters()["recurring"] == {
+        "interval": "month",
+        "interval_count": 3,
+        "usage_type": "licensed",
+    }
+    found: dict[str, Any] = STRIPES_FLAT | {"recurring": {"interval": "month", "interval_count": 3}}
+    assert money_differences(quarterly, found) == []
+    assert money_differences(quarterly, STRIPES_FLAT) == ["recurring.interval_count"]
+
+
 def test_a_teams_flat_price_does_not_depend_on_its_seats() -> None:
     assert steps(price("flat", unit_amount=4900)) == ("graduated", [(None, 0, 4900)])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.subscriptions.domain.billing_periods import period_containing
+from services.subscriptions.domain.billing_periods import BillingInterval, period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import build_item
 from services.subscriptions.domain.orders import (
@@ -198,20 +198,34 @@ def test_an_item_carries_what_others_need_to_know_of_the_catalog() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "moment", "start", "end"),
+    ("interval", "count", "moment", "start", "end"),
     [
-        ("month", "2026-01-31T00:00", "2026-01-31", "2026-02-28"),
-        ("month", "2026-03-01T00:00", "2026-02-28", "2026-03-31"),
-        ("month", "2028-02-29T12:00", "2028-02-29", "2028-03-31"),
-        ("year", "2030-01-30T23:59", "2029-01-31", "2030-01-31"),
-        ("week", "2026-02-14T00:00", "2026-02-14", "2026-02-21"),
-        ("day", "2026-02-14T13:00", "2026-02-14", "2026-02-15"),
-        ("month", "2025-12-01T00:00", "2026-01-31", "2026-02-28"),
+        ("month", 1, "2026-01-31T00:00", "2026-01-31", "2026-02-28"),
+        ("month", 1, "2026-03-01T00:00", "2026-02-28", "2026-03-31"),
+        ("month", 1, "2028-02-29T12:00", "2028-02-29", "2028-03-31"),
+        ("year", 1, "2030-01-30T23:59", "2029-01-31", "2030-01-31"),
+        ("week", 1, "2026-02-14T00:00", "2026-02-14", "2026-02-21"),
+        ("day", 1, "2026-02-14T13:00", "2026-02-14", "2026-02-15"),
+        ("month", 1, "2025-12-01T00:00", "2026-01-31", "2026-02-28"),
+        ("month", 3, "2026-01-31T00:00", "2026-01-31", "2026-04-30"),
+        ("month", 3, "2026-04-30T00:00", "2026-04-30", "2026-07-31"),
+        ("month", 6, "2027-01-30T23:59", "2026-07-31", "2027-01-31"),
+        ("month", 13, "2027-02-27T23:59", "2026-01-31", "2027-02-28"),
+        ("month", 13, "2027-02-28T00:00", "2027-02-28", "2028-03-31"),
+        ("week", 2, "2026-02-13T23:59", "2026-01-31", "2026-02-14"),
+        ("week", 2, "2026-02-14T00:00", "2026-02-14", "2026-02-28"),
+        ("day", 90, "2026-05-01T00:00", "2026-05-01", "2026-07-30"),
+        ("year", 2, "2028-01-31T00:00", "2028-01-31", "2030-01-31"),
+        ("year", 3, "2026-01-30T00:00", "2026-01-31", "2029-01-31"),
     ],
 )
-def test_periods_are_counted_from_the_anchor(interval: Interval, moment: str, start: str, end: str) -> None:
+def test_periods_are_counted_from_the_anchor(
+    interval: Interval, count: int, moment: str, start: str, end: str
+) -> None:
     anchor = datetime(2026, 1, 31, tzinfo=UTC)
 
-    found = period_containing(anchor, interval, datetime.fromisoformat(moment).replace(tzinfo=UTC))
+    found = period_containing(
+        anchor, BillingInterval(interval, count), datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    )
 
     assert [bound.date().isoformat() for bound in found] == [start, end]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.subscriptions.domain.billing_periods import BillingInterval
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import build_custom_price_item, build_item
 from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
@@ -22,6 +23,7 @@ from tallystick.messages.subscriptions import CustomPrice
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 MIDDLE = datetime(2026, 1, 16, 12, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
+MONTHLY = BillingInterval("month")
 
 
 def _product(code: str, *, seats: bool = False, kind: Any = "plan") -> Product:
@@ -70,6 +72,10 @@ _PRODUCTS = [
 _PRICES = [
     _price("solo_month", 4900),
     _price("solo_year", 49000, interval="year"),
+    _price("solo_twelve", 49000, interval_count=12),
+    _price("solo_quarter", 13000, interval_count=3),
+    _price("solo_half", 28000, interval_count=6),
+    _price("big_quarter", 29000, interval_count=3),
     _price("solo_old", 3900, archived=True),
     _price("big_month", 9900),
     _price("crew_month", 1000, "per_seat"),
@@ -106,6 +112,15 @@ def decided(of: State, wanted: ChangeRequest, occupied: int = 0) -> PlanChange:
         # The same plan for longer is more, though a year of it is cheaper than twelve months.
         (("solo_month", 1), request("solo_year"), "now"),
         (("solo_year", 1), request("solo_month"), "period_end"),
+        (("solo_month", 1), request("solo_quarter"), "now"),
+        (("solo_quarter", 1), request("solo_half"), "now"),
+        (("solo_half", 1), request("solo_quarter"), "period_end"),
+        (("solo_quarter", 1), request("solo_month"), "period_end"),
+        # 290.00 a quarter are 1160.00 a year: more than 12 × 49.00, less than 12 × 99.00.
+        (("solo_month", 1), request("big_quarter"), "now"),
+        (("big_month", 1), request("solo_quarter"), "period_end"),
+        # Twelve months are a year: neither is longer, and neither is less.
+        (("solo_twelve", 1), request("solo_year"), "now"),
         # 490.00 a year is less than 12 × 99.00.
         (("big_month", 1), request("solo_year"), "period_end"),
         (("crew_month", 5), request(quantity=6), "now"),
@@ -204,17 +219,17 @@ def test_a_scheduled_change_takes_effect_exactly_when_due() -> None:
     crew = state(("crew_month", 5))
     waiting = with_scheduled_change(crew, decided(crew, request(quantity=3)))
     assert [change.event for change in changes(crew, waiting)] == ["changeScheduled"]
-    assert apply_scheduled_change(waiting, SHELF, JANUARY, "month", MIDDLE) == (waiting, JANUARY, "month")
-    taken, anchor, interval = apply_scheduled_change(waiting, SHELF, JANUARY, "month", FEBRUARY)
+    assert apply_scheduled_change(waiting, SHELF, JANUARY, MONTHLY, MIDDLE) == (waiting, JANUARY, MONTHLY)
+    taken, anchor, interval = apply_scheduled_change(waiting, SHELF, JANUARY, MONTHLY, FEBRUARY)
     assert ([item.quantity for item in taken.items], taken.scheduled_change) == ([3], None)
-    assert (anchor, interval) == (JANUARY, "month")
+    assert (anchor, interval) == (JANUARY, MONTHLY)
 
 
 def test_another_interval_is_counted_from_the_change() -> None:
     crew = state(("solo_month", 1))
     waiting = with_scheduled_change(crew, decided(crew, request("solo_year", when="period_end")))
-    _, anchor, interval = apply_scheduled_change(waiting, SHELF, JANUARY, "month", FEBRUARY)
-    assert (anchor, interval) == (FEBRUARY, "year")
+    _, anchor, interval = apply_scheduled_change(waiting, SHELF, JANUARY, MONTHLY, FEBRUARY)
+    assert (anchor, interval) == (FEBRUARY, BillingInterval("year"))
     at_once = apply_change_now(crew, SHELF, decided(crew, request("solo_year")), MIDDLE)
     assert (at_once.current_period_start, at_once.current_period_end) == (
         MIDDLE,
@@ -227,7 +242,7 @@ def test_what_ends_takes_no_change() -> None:
     waiting = replace(
         with_scheduled_change(crew, decided(crew, request(quantity=3))), cancel_at_period_end=True
     )
-    assert apply_scheduled_change(waiting, SHELF, JANUARY, "month", FEBRUARY)[0] is waiting
+    assert apply_scheduled_change(waiting, SHELF, JANUARY, MONTHLY, FEBRUARY)[0] is waiting
 
 
 def test_the_same_wish_again_and_the_way_back() -> None:

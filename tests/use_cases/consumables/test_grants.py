@@ -142,6 +142,30 @@ async def test_weekly_units_of_a_monthly_plan_keep_their_own_rhythm(world: Grant
     assert await world.grants(OWN) == [(7, day("2026-02-05"), 100)]
 
 
+async def test_a_plan_every_three_months_grants_monthly_from_the_31st(world: Grants) -> None:
+    quarterly = item(gives(quantity=10)).model_copy(update={"interval": "month", "interval_count": 3})
+    await world.renewed("2026-01-31", "2026-04-30", quarterly)
+    for start, end in [("2026-02-28", "2026-03-31"), ("2026-03-31", "2026-04-30")]:
+        await world.renews(start)
+        assert await world.grants(OWN) == [(10, day(end), 100)]
+    await world.renews("2026-04-30")
+    assert await world.grants(OWN) == [(10, day("2026-04-30"), 100)], "the next quarter is not bought yet"
+    await world.renewed("2026-04-30", "2026-07-31", quarterly)
+    assert await world.grants(OWN) == [(10, day("2026-05-31"), 100)]
+
+
+async def test_a_plan_every_two_weeks_grants_its_monthly_units_monthly(world: Grants) -> None:
+    fortnight = item(gives(quantity=10)).model_copy(update={"interval": "week", "interval_count": 2})
+    await world.renewed("2026-01-01", "2026-01-15", fortnight)
+    await world.renewed("2026-01-15", "2026-01-29", fortnight)
+    assert await world.grants(OWN) == [(10, day("2026-02-01"), 100)]
+    await world.renewed("2026-01-29", "2026-02-12", fortnight)
+    await world.renews("2026-02-01")
+    balance = await world.balance(OWN)
+    assert balance is not None
+    assert (balance["granted"], balance["remaining"]) == (20, 10)
+
+
 async def test_units_granted_once_stay_until_the_subscription_ends(world: Grants) -> None:
     await world.subscribed(item(gives(quantity=25, every=None)), **JANUARY)
     await world.renewed("2026-02-01", "2026-03-01")

@@ -72,6 +72,7 @@ def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id:
         model=entry.model,
         currency=entry.currency,
         interval=entry.interval or FREE_INTERVAL,
+        interval_count=entry.interval_count,
         unit_amount=entry.unit_amount if entry.model in ("flat", "per_seat") else None,
         base_amount=entry.base_amount,
         tiers=[Tier(**dict(tier)) for tier in entry.tiers] if entry.model in TIERED else [],

@@ -7,9 +7,18 @@ from services.subscriptions.domain.catalog.diff import DesiredCatalog, DesiredEn
 from tallystick.messages.base import TolerantModel
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 
-MONEY_FIELDS = ("product", "model", "currency", "interval", "unit_amount", "base_amount", "tiers")
+MONEY_FIELDS = (
+    "product",
+    "model",
+    "currency",
+    "interval",
+    "interval_count",
+    "unit_amount",
+    "base_amount",
+    "tiers",
+)
 """The fields that a customer agreed to when buying at a price; Stripe cannot change them either."""
-FREE_FIELDS = ("product", "model", "interval")
+FREE_FIELDS = ("product", "model", "interval", "interval_count")
 """The immutable fields of a free price, which has no money fields."""
 
 

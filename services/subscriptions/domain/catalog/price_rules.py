@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from services.subscriptions.domain.catalog.document_walker import Node
-from tallystick.messages.catalog import AMOUNT_MAX, CatalogProblem
+from tallystick.messages.catalog import AMOUNT_MAX, INTERVAL_COUNT_MAX, CatalogProblem
 
 TIERED = ("volume", "graduated")
 _MONEY_FIELDS = {
@@ -22,6 +22,7 @@ def price_problems(price: Node) -> Iterator[CatalogProblem]:
     if model not in _MONEY_FIELDS:
         return
     yield from _misplaced_money(price, model)
+    yield from _length_problems(price)
     if model == "free":
         yield from _free_price_problems(price)
         return
@@ -38,6 +39,22 @@ def _misplaced_money(price: Node, model: str) -> Iterator[CatalogProblem]:
     for field in ("unit_amount", "base_amount", "tiers"):
         if price.has(field) and field not in _MONEY_FIELDS[model] and not _is_default(price, field, model):
             yield price.problem(field, f"does not belong to a price of model `{model}`")
+
+
+def _length_problems(price: Node) -> Iterator[CatalogProblem]:
+    """Report a billing period above Stripe's limit of three years, or a count of no interval."""
+    count, interval = price.number("interval_count"), price.text("interval")
+    if count is None or count == 1:
+        return
+    if not price.has("interval"):
+        yield price.problem("interval_count", "without `interval` there is nothing to count")
+        return
+    longest = {str(name): most for name, most in INTERVAL_COUNT_MAX.items()}.get(interval or "")
+    if longest is not None and count > longest:
+        yield price.problem(
+            "interval_count",
+            f"a billing period is at most three years, which is {longest} times a {interval}",
+        )
 
 
 def _is_default(price: Node, field: str, model: str) -> bool:
