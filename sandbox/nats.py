@@ -34,14 +34,17 @@ class Nats:
         passwords: Mapping[str, str],
         prefix: str = DEFAULT_PREFIX,
         webhook_subject: str = DEFAULT_WEBHOOK_SUBJECT,
+        *,
+        configuration: Path = DEPLOY_CONFIGURATION,
     ) -> None:
-        """Configure the server. `passwords`: one per name in `password_owners()`, beginning with a letter."""
+        """Configure the server. `passwords`: by user, for each that has one, beginning with a letter."""
         self.store = store.absolute()
         self.port = port
         self.monitor_port = monitor_port
         self._passwords = dict(passwords)
         self._prefix = prefix
         self._webhook_subject = webhook_subject
+        self._base = configuration
 
     @property
     def monitor_url(self) -> str:
@@ -67,7 +70,7 @@ class Nats:
             "NATS_MONITOR_LISTEN": f"{HOST}:{self.monitor_port}",
             # Quoted, as the server parses the value: a path may have spaces.
             "NATS_STORE_DIR": json.dumps(str(self.store)),
-            **{password_variable(owner): self._passwords[owner] for owner in password_owners()},
+            **{f"NATS_{owner.upper()}_PASSWORD": password for owner, password in self._passwords.items()},
         }
         return Program("nats", [_server(), "-c", str(self._configuration())], environment)
 
@@ -83,9 +86,9 @@ class Nats:
     def _configuration(self) -> Path:
         """Return the deployed file, or a copy with the subjects of other settings."""
         if (self._prefix, self._webhook_subject) == (DEFAULT_PREFIX, DEFAULT_WEBHOOK_SUBJECT):
-            return DEPLOY_CONFIGURATION
+            return self._base
         copy = self.store / "nats.conf"
-        copy.write_text(with_subjects(DEPLOY_CONFIGURATION.read_text(), self._prefix, self._webhook_subject))
+        copy.write_text(with_subjects(self._base.read_text(), self._prefix, self._webhook_subject))
         return copy
 
 

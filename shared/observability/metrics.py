@@ -35,3 +35,8 @@ CONSUMER_LAG = Gauge(
 UNFINISHED = Gauge(
     "tallystick_external_unfinished", "External commands whose outcome is overdue.", ["service"]
 )
+COMPONENT_UP = Gauge(
+    "tallystick_component_up",
+    "1 if what a worker needs is there: `database`, `nats` and each of its durable consumers.",
+    ["service", "component"],
+)

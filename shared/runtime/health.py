@@ -14,7 +14,7 @@ from starlette.routing import Route
 from shared.messaging.jetstream_consumers import Durable, JetStreamConsumers
 from shared.messaging.relay import Relay, outbox_lag_seconds
 from shared.messaging.request_server import RequestServer
-from shared.observability.metrics import CONSUMER_LAG, OUTBOX_LAG
+from shared.observability.metrics import COMPONENT_UP, CONSUMER_LAG, OUTBOX_LAG
 from shared.settings import CommonSettings
 from shared.tuning import READY_CHECK_TIMEOUT_SECONDS
 
@@ -41,6 +41,8 @@ class Health:
         }
         found = await asyncio.gather(*(_within_timeout(check) for check in checks.values()))
         problems = {about: problem for about, problem in zip(checks, found, strict=True) if problem}
+        for component in checks:
+            COMPONENT_UP.labels(self.service, component).set(component not in problems)
         if self.relay.problem:
             problems["relay"] = self.relay.problem
         if not self.started:

@@ -63,3 +63,10 @@ def test_commands_exist(page: Path) -> None:
 
 def _dev() -> str:
     return (ROOT / "dev").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page: Path) -> None:
+    folders = "services|shared|tallystick|sandbox|tests|deploy|docs|catalogs|examples"
+    named = re.findall(rf"[`\s]((?:{folders})/[\w./-]*\w)[`\s]", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,17 @@ def test_every_worker_is_scraped() -> None:
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     targets = configuration["scrape_configs"][0]["static_configs"][0]["targets"]
     assert set(targets) == {f"{worker}:8080" for worker in worker_names()}
+
+
+def test_every_tested_alert_exists() -> None:
+    tests = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yml").read_text())["tests"]
+    tested = {case["alertname"] for test in tests for case in test.get("alert_rule_test", [])}
+    assert tested
+    assert tested <= set(expressions())
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
+def test_the_rules_pass_their_own_tests() -> None:
+    command = ["promtool", "test", "rules", str(DEPLOY / "prometheus" / "alerts_test.yml")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

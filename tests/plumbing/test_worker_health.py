@@ -37,6 +37,8 @@ async def test_ready_tells_the_truth(
         assert list(answer.json()["problems"]) == ["consumer toy-commands"]
         metrics = (await http.get("/metrics")).text
         assert "tallystick_outbox_lag_seconds" in metrics
+        assert 'tallystick_component_up{component="database",service="toy"} 1.0' in metrics
+        assert 'tallystick_component_up{component="consumer toy-commands",service="toy"} 0.0' in metrics
         # From the start: Prometheus sees no increase in a counter that begins with 1.
         dead_lettered = 'tallystick_handled_total{handler="increment",outcome="dead_lettered",service="toy"}'
         assert dead_lettered in metrics
