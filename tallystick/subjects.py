@@ -14,6 +14,9 @@ DEFAULT_WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 it."""
 CATALOG_TOKEN = "platform_catalog"
 """Replaces the customer token in the subjects of catalog events."""
+MONITORING_TOKEN = "platform_monitoring"
+"""Replaces the customer token in the subjects of events about the whole installation."""
+PLATFORM_TOKENS = (CATALOG_TOKEN, MONITORING_TOKEN)
 
 COMMANDS_STREAM = "BILLING_COMMANDS"
 CHANGE_FEED_STREAM = "BILLING_CHANGE_FEED"
@@ -62,7 +65,7 @@ class Subjects:
         return f"{self.prefix}.commands.{service}.{name}"
 
     def event(self, entity: str, customer: str, event: str, schema: int = 1) -> str:
-        """Return the subject of a change-feed event; `customer` is a customer token or `CATALOG_TOKEN`."""
+        """Return the subject of a change-feed event; `customer` is a customer or platform token."""
         return f"{self.prefix}.change_feed.{entity}.{customer}.{event}V{schema}"
 
     def feed(self, entity: str = "*", customer: str = "*", event: str = "*") -> str:

@@ -12,7 +12,7 @@ from pydantic import Field
 from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import ServiceClient
 from tallystick.client import TallystickError
-from tallystick.messages import consumables, seats, subscriptions, webhooks
+from tallystick.messages import consumables, monitoring, seats, subscriptions, webhooks
 from tallystick.messages.base import Customer, Question, TolerantModel
 from tallystick.subjects import (
     COMMANDS_STREAM,
@@ -31,6 +31,7 @@ HEALTH_QUESTIONS: dict[str, Question[Any]] = {
     "subscriptions": subscriptions.GetCustomer(customer=UNKNOWN_CUSTOMER),
     "seats": seats.ListMemberships(member=UNKNOWN_CUSTOMER, limit=1),
     "consumables": consumables.ListBalances(consumer=UNKNOWN_CUSTOMER, limit=1),
+    "monitoring": monitoring.ListSnapshots(limit=1),
     "webhooks": webhooks.ListEvents(limit=1),
 }
 """A cheap question for each service; a rejection counts as an answer too."""

@@ -23,7 +23,6 @@ from shared.persistence.outbox import OutboxMessage
 from shared.persistence.sql_pipeline import COMMIT, BoundStatement, Driver, StatementResult, roll_back, send
 from tallystick.messages.base import Command, Customer, Event
 from tallystick.subjects import (
-    CATALOG_TOKEN,
     CHANGE_FEED_STREAM,
     COMMANDS_STREAM,
     Subjects,
@@ -151,7 +150,7 @@ class UnitOfWork:
             customer=customer,
             **snapshot,
         )
-        token = customer.token if customer else CATALOG_TOKEN
+        token = customer.token if customer else event.platform_token
         event_type = f"{event.entity}.{name}V{event.schema_version}"
         self._add(
             stream=CHANGE_FEED_STREAM,

@@ -91,7 +91,9 @@ def add_event(parts: Json, subjects: Subjects, model: type[Event]) -> None:
         names,
         description=f"On the stream {CHANGE_FEED_STREAM}, kept for 30 days.",
         parameters={
-            "customer": {"description": "Customer token such as `organization_acme`, or `platform_catalog`."},
+            "customer": {
+                "description": f"Customer token such as `organization_acme`, or `{model.platform_token}`."
+            },
             "event": {"description": "Name and schema version of the event.", "enum": events},
         },
     )

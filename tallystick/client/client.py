@@ -15,7 +15,7 @@ from tallystick.client.errors import CommandRejected, QuestionRejected, Rejected
 from tallystick.client.feed import Feed, Start
 from tallystick.client.versions import Versions
 from tallystick.messages.base import Command, Customer, Outcome, Question, Request
-from tallystick.subjects import CATALOG_TOKEN, DEFAULT_PREFIX, Subjects
+from tallystick.subjects import DEFAULT_PREFIX, PLATFORM_TOKENS, Subjects
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -194,7 +194,7 @@ class Client:
         versions an earlier process has handled.
         """
         versioned_event = "*" if event == "*" else event if event[-1].isdigit() else f"{event}V1"
-        customer_token = customer if customer in ("*", CATALOG_TOKEN) else token_of(customer)
+        customer_token = customer if customer in ("*", *PLATFORM_TOKENS) else token_of(customer)
         versions_checked = (event == "*") if check_versions is None else check_versions
         feed = Feed(
             self.connection,

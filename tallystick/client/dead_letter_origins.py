@@ -16,6 +16,7 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
     "consumables": frozenset(
         {"expire_grants", "expire_reservations", "renew_grants", "report_usage", "settle_recharges"}
     ),
+    "monitoring": frozenset({"capture_snapshot"}),
     "seats": frozenset({"expire_invitations"}),
     "subscriptions": frozenset(
         {

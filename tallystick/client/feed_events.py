@@ -52,7 +52,7 @@ class FeedEvent:
 
     @property
     def customer(self) -> str:
-        """Customer token (`organization_acme`), or `platform_catalog`."""
+        """Customer token (`organization_acme`), or `platform_catalog` or `platform_monitoring`."""
         return self.name.customer
 
     @property

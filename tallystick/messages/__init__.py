@@ -1,6 +1,6 @@
 """All messages of the product; importing it fills the registries `COMMANDS`, `QUESTIONS` and `EVENTS`."""
 
-from tallystick.messages import base, catalog, consumables, seats, subscriptions, webhooks
+from tallystick.messages import base, catalog, consumables, monitoring, seats, subscriptions, webhooks
 from tallystick.messages.base import COMMANDS, EVENTS, QUESTIONS
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "base",
     "catalog",
     "consumables",
+    "monitoring",
     "seats",
     "subscriptions",
     "webhooks",

@@ -20,6 +20,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from tallystick.subjects import CATALOG_TOKEN
+
 Result = TypeVar("Result", bound=BaseModel)
 """Result type of a command or question."""
 
@@ -213,7 +215,7 @@ class Event(TolerantModel):
     )
     caused_by: str = Field(description="Command id, Stripe event id or tick that caused the change.")
     customer: Customer | None = Field(
-        description="Customer that the entity belongs to; null for the catalog."
+        description="Customer that the entity belongs to; null for the catalog and the installation."
     )
 
     service: ClassVar[str]
@@ -222,6 +224,8 @@ class Event(TolerantModel):
     schema_version: ClassVar[int]
     identity: ClassVar[tuple[str, ...]]
     """Snapshot fields that together identify the entity."""
+    platform_token: ClassVar[str]
+    """Token in the subject of an event without a customer."""
 
     def __init_subclass__(cls, **_: Any) -> None:
         # pydantic passes the class keywords here too; only the hook below uses them.
@@ -235,12 +239,14 @@ class Event(TolerantModel):
         names: tuple[str, ...] = (),
         schema_version: int = 1,
         identity: tuple[str, ...] = (),
+        platform_token: str = CATALOG_TOKEN,
         **kwargs: Any,
     ) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if service:
             cls.service, cls.entity, cls.names, cls.schema_version = service, entity, names, schema_version
             cls.identity = identity or (f"{entity}_id",)
+            cls.platform_token = platform_token
             EVENTS[entity, schema_version] = cls
 
 

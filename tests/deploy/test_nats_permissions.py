@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
 WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
-SERVICES = ["subscriptions", "webhooks", "seats", "consumables"]
+SERVICES = ["subscriptions", "webhooks", "seats", "consumables", "monitoring"]
 ADMINISTRATORS = ("admin", "readers")
 EVERYBODY_BUT_ADMIN = [user for user in users() if user not in ADMINISTRATORS]
 RELAYS = {service: f"{service}_relay" for service in SERVICES}
@@ -34,6 +34,8 @@ ENTITY_OWNERS = {
     "seat": "seats",
     "consumable": "consumables",
     "recharge": "consumables",
+    "snapshot": "monitoring",
+    "alarm": "monitoring",
 }
 BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "consumables"}
 
@@ -110,6 +112,9 @@ CONSUMER_OWNERS = {
     ("BILLING_TICKS", "seats-ticks"): "seats",
     ("BILLING_COMMANDS", "consumables-commands"): "consumables",
     ("BILLING_TICKS", "consumables-ticks"): "consumables",
+    ("BILLING_COMMANDS", "monitoring-commands"): "monitoring",
+    ("BILLING_TICKS", "monitoring-ticks"): "monitoring",
+    ("BILLING_SERVICE_FEED", "monitoring-feed"): "monitoring",
     ("BILLING_SERVICE_FEED", "subscriptions-feed"): "subscriptions",
     ("BILLING_SERVICE_FEED", "seats-feed"): "seats",
     ("BILLING_SERVICE_FEED", "consumables-feed"): "consumables",
@@ -193,6 +198,7 @@ COMMANDS_BETWEEN_SERVICES = {
     ("consumables", "billing.requests.subscriptions.charge_customer"),
     ("consumables", "billing.requests.subscriptions.record_usage"),
     ("consumables", "billing.commands.consumables.charge_recharge"),
+    ("monitoring", "billing.requests.consumables.feature_totals"),
 }
 
 

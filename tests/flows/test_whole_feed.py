@@ -2,7 +2,14 @@
 
 from tests.support.shop import Shop, TolerantModel
 
-TELLERS = {"billing_team": "seats", "seat": "seats", "consumable": "consumables", "recharge": "consumables"}
+TELLERS = {
+    "billing_team": "seats",
+    "seat": "seats",
+    "consumable": "consumables",
+    "recharge": "consumables",
+    "snapshot": "monitoring",
+    "alarm": "monitoring",
+}
 """The services that tell of entities; of all others it is subscriptions."""
 
 

@@ -179,6 +179,7 @@ async def test_how_the_workers_are_doing(gateway: GatewaySystem) -> None:
         "subscriptions": True,
         "seats": True,
         "consumables": True,
+        "monitoring": True,
         "webhooks": True,
     }
     consumers = {one["consumer"]: one for one in found["consumers"]}

@@ -19,7 +19,7 @@ from shared.operations.provision import provision_database, role_name
 from shared.persistence.database import make_engine
 from shared.persistence.migrations import service_names
 from tallystick.messages.base import Command, Event, Outcome, Question
-from tallystick.subjects import CATALOG_TOKEN, CHANGE_FEED_STREAM, SERVICE_FEED_STREAM, Subjects
+from tallystick.subjects import CHANGE_FEED_STREAM, SERVICE_FEED_STREAM, Subjects
 from tests.support.servers import PostgresServer, database_name, with_user
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -98,7 +98,7 @@ class Bound:
 
     async def hears(self, event: Event, name: str = "changed") -> None:
         """Deliver an event of the feed to its handler; raises what the handler raises."""
-        token = event.customer.token if event.customer else CATALOG_TOKEN
+        token = event.customer.token if event.customer else event.platform_token
         subject = Subjects().event(event.entity, token, name, event.schema_version)
         body = event.model_dump_json().encode()
         await self.runtime.feed_consumer.consume(

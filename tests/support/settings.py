@@ -2,6 +2,7 @@
 
 from services.consumables.settings import ConsumablesSettings
 from services.gateway.settings import GatewaySettings
+from services.monitoring.settings import MonitoringSettings
 from services.seats.settings import SeatsSettings
 from services.subscriptions.settings import SubscriptionsSettings
 from services.webhooks.settings import WebhooksSettings
@@ -12,6 +13,7 @@ CLASSES = (
     Settings,
     ProvisionSettings,
     ConsumablesSettings,
+    MonitoringSettings,
     SeatsSettings,
     SubscriptionsSettings,
     WebhooksSettings,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.consumables.app import service as consumables
+from services.monitoring.app import service as monitoring
 from services.subscriptions.app import service
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.dunning.grace import Dunning
@@ -16,6 +17,7 @@ from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 from tests.support.stripe import SECRET_KEY, StripeStandIn
 from tests.support.worlds.balances import UnitsWorld
+from tests.support.worlds.monitoring import MonitoringWorld
 from tests.support.worlds.plan_changes import CREW_CATALOG, Crew
 from tests.support.worlds.recharges import RechargeWorld, recharge_world
 from tests.support.worlds.subscriptions import OpenShop, World
@@ -82,3 +84,9 @@ async def recharging(
     """The consumables service with a shop that charges for it."""
     async with recharge_world(bind, shop, nats_session) as world:
         yield world
+
+
+@pytest.fixture
+def monitored(bind: Callable[..., Bound]) -> MonitoringWorld:
+    """The monitoring service with nothing to monitor yet."""
+    return MonitoringWorld(bind(monitoring))

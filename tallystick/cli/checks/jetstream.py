@@ -36,8 +36,14 @@ STREAMS = (
 )
 CONSUMERS = {
     COMMANDS_STREAM: tuple(f"{service}-commands" for service in sorted({service for service, _ in COMMANDS})),
-    SERVICE_FEED_STREAM: ("consumables-feed", "seats-feed", "subscriptions-feed"),
-    TICKS_STREAM: ("consumables-ticks", "seats-ticks", "subscriptions-ticks", "webhooks-ticks"),
+    SERVICE_FEED_STREAM: ("consumables-feed", "monitoring-feed", "seats-feed", "subscriptions-feed"),
+    TICKS_STREAM: (
+        "consumables-ticks",
+        "monitoring-ticks",
+        "seats-ticks",
+        "subscriptions-ticks",
+        "webhooks-ticks",
+    ),
     WEBHOOKS_STREAM: ("webhooks-ingress",),
     STRIPE_EVENTS_STREAM: ("subscriptions-stripe-events",),
 }

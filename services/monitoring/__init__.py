@@ -1,0 +1,1 @@
+"""The monitoring worker: snapshots, capacity, trends, revenue, health and alarms."""

@@ -1,0 +1,1 @@
+"""Projections of other services' entities from the change feed."""

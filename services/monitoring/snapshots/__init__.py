@@ -1,0 +1,1 @@
+"""Daily snapshots, and resources that the host application reports."""

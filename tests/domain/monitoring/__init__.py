@@ -1,0 +1,4 @@
+"""Rules of monitoring: revenue, capacity, trends and alarms.
+
+Pure functions and values only.
+"""
