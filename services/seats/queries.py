@@ -86,13 +86,7 @@ async def preview_seat_change(
             proration=question.proration,
         )
     )
-    return m.SeatChangePreview(
-        quantity=question.quantity,
-        due_now=preview.due_now,
-        next_invoice=preview.next_invoice,
-        lines=preview.lines,
-        when=preview.when,
-    )
+    return m.SeatChangePreview(quantity=question.quantity, **dict(preview))
 
 
 @service.question(m.MemberPayments)

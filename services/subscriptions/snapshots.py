@@ -49,6 +49,7 @@ _INVOICE_FIELDS = (
     "invoice_pdf",
     "created_at",
 )
+_NET_AND_TAX_FIELDS = ("subtotal", "discount", "total_excluding_tax")
 
 
 def customer_snapshot(row: CustomerRow) -> m.CustomerSnapshot:
@@ -123,26 +124,33 @@ def write_period(row: SubscriptionRow, anchor: datetime | None, every: BillingIn
 def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
     """Build an invoice's snapshot."""
     shown = (field for field in _INVOICE_FIELDS if field in m.InvoiceSnapshot.model_fields)
+    lines, amounts = _lines(row), _net_and_taxes(row)
     return m.InvoiceSnapshot(
         invoice_id=row.invoice_id,
         version=row.version,
         customer=Customer.from_token(row.customer),
         subscription_id=row.subscription_id,
-        lines=_lines(row),
+        lines=lines,
+        tax=row.total - amounts["total_excluding_tax"],
+        **amounts | {"taxes": list(amounts["taxes"])},
         **{field: getattr(row, field) for field in shown},
     )
 
 
 def invoice_from_row(row: InvoiceRow) -> Invoice:
     """Build the invoice that a row stores."""
-    return Invoice(lines=tuple(_lines(row)), **{field: getattr(row, field) for field in _INVOICE_FIELDS})
+    fields = {field: getattr(row, field) for field in _INVOICE_FIELDS}
+    return Invoice(lines=tuple(_lines(row)), **fields, **_net_and_taxes(row))
 
 
 def write_invoice(row: InvoiceRow, invoice: Invoice) -> None:
     """Write an invoice into a row."""
     for field in _INVOICE_FIELDS:
         setattr(row, field, getattr(invoice, field))
+    for field in _NET_AND_TAX_FIELDS:
+        setattr(row, field, getattr(invoice, field))
     row.lines = [line.model_dump(mode="json") for line in invoice.lines]
+    row.taxes = [tax.model_dump(mode="json") for tax in invoice.taxes]
 
 
 def entitlement_snapshot(row: EntitlementRow) -> m.EntitlementSnapshot:
@@ -169,6 +177,16 @@ def allowance_from_row(row: EntitlementRow) -> m.Allowance:
 def sources_from(stored: Iterable[object]) -> list[m.EntitlementSource]:
     """Parse the stored sources of an entitlement."""
     return [m.EntitlementSource.model_validate(source) for source in stored]
+
+
+def _net_and_taxes(row: InvoiceRow) -> dict[str, Any]:
+    """Return the net amounts and taxes of an invoice; a row that lacks them is of an invoice without tax."""
+    return {
+        "subtotal": sum(line["amount"] for line in row.lines) if row.subtotal is None else row.subtotal,
+        "discount": row.discount or 0,
+        "total_excluding_tax": row.total if row.total_excluding_tax is None else row.total_excluding_tax,
+        "taxes": tuple(m.InvoiceTax.model_validate(tax) for tax in row.taxes or []),
+    }
 
 
 def _lines(row: InvoiceRow) -> list[m.InvoiceLine]:

@@ -15,6 +15,7 @@ from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.i18n import Translations, translations_for_request
 from services.gateway.pages.page_route import PageRoute
+from services.gateway.pages.tax_text import invoice_tax_view
 from services.gateway.problem_details import ProblemError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -102,6 +103,11 @@ def _template_values(
             for invoice in (data.invoices.items if data.invoices is not None else [])
             if invoice.status == "open" and invoice.hosted_invoice_url is not None
         ],
+        "invoice_taxes": {
+            invoice.invoice_id: view
+            for invoice in (data.invoices.items if data.invoices is not None else [])
+            if (view := invoice_tax_view(invoice, translations)) is not None
+        },
         "upcoming_invoice": data.upcoming_invoice,
         "recharges": view_models.recharges(data, translations),
         "cursors": cursors,

@@ -7,6 +7,7 @@ from typing import Literal
 from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
 from services.gateway.pages.i18n import Translations
 from services.gateway.pages.price_text import format_amount_input, format_custom_price, format_price
+from services.gateway.pages.tax_text import AmountRow, tax_notes, total_rows
 from tallystick.messages.catalog import Price, Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
 from tallystick.messages.subscriptions import (
@@ -99,6 +100,9 @@ class PreviewView:
     next_invoice: str
     is_due_now: bool
     lines: list[InvoiceLineView]
+    totals: list[AmountRow]
+    """Discount, net amount and taxes; empty if the lines alone make the total."""
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +306,8 @@ def preview_view(preview: ChangePreview, translations: Translations) -> PreviewV
             InvoiceLineView(line.description or "–", translations.money(line.amount, currency))
             for line in preview.lines
         ],
+        totals=total_rows(preview.totals, currency, translations) if preview.totals else [],
+        notes=tax_notes(preview.totals.taxes, translations) if preview.totals else [],
     )
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, get_args
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
+from services.subscriptions.domain.invoice_taxes import TaxRates, discount_total, included, read_taxes
 from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_id
-from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, Span
+from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, InvoiceTax, PreviewTotals, Span
 
 REFERENCE_KEY = "tallystick_reference"
 """Metadata key of a Stripe invoice: the caller's own reference of a one-off charge."""
@@ -28,6 +30,10 @@ class Invoice:
     stripe_subscription_id: str | None
     number: str | None
     status: InvoiceStatus
+    subtotal: int
+    discount: int
+    total_excluding_tax: int
+    taxes: tuple[InvoiceTax, ...]
     total: int
     amount_due: int
     amount_paid: int
@@ -38,6 +44,11 @@ class Invoice:
     hosted_invoice_url: str | None
     invoice_pdf: str | None
     created_at: datetime
+
+    @property
+    def tax(self) -> int:
+        """All taxes, included in prices or added to them."""
+        return self.total - self.total_excluding_tax
 
     @property
     def progress(self) -> tuple[int, int, int]:
@@ -53,8 +64,10 @@ class InvoiceChange:
     invoice: Invoice
 
 
-def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
-    """Read an invoice from Stripe's JSON; raises Malformed."""
+def read_invoice(
+    body: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates = MappingProxyType({})
+) -> Invoice:
+    """Read an invoice from Stripe's JSON; `rates` are the tax rates it names. Raises Malformed."""
     status = _STATUSES.get(str(body.get("status")))
     created_at = moment(body.get("created"))
     invoice_id, customer_id = body.get("id"), reference_id(body.get("customer"))
@@ -62,22 +75,40 @@ def read_invoice(body: Mapping[str, Any], catalog: CatalogLookup) -> Invoice:
         raise Malformed("an invoice needs a status, a customer and the time it was created")
     if not isinstance(invoice_id, str):
         raise Malformed("the invoice has no id")
+    lines, total = _lines(body, catalog, rates), _amount(body, "total")
     return Invoice(
         stripe_invoice_id=invoice_id,
         stripe_customer_id=customer_id,
         stripe_subscription_id=_subscription(body),
         number=body.get("number"),
         status=status,
-        total=_amount(body, "total"),
+        subtotal=_amount_or(body, "subtotal", sum(line.amount for line in lines)),
+        discount=discount_total(body.get("total_discount_amounts")),
+        total_excluding_tax=_amount_or(body, "total_excluding_tax", total),
+        taxes=read_taxes(body.get("total_taxes"), rates),
+        total=total,
         amount_due=_amount(body, "amount_due"),
         amount_paid=_amount(body, "amount_paid"),
         currency=str(body.get("currency")),
-        lines=_lines(body, catalog),
+        lines=lines,
         reference=(body.get("metadata") or {}).get(REFERENCE_KEY),
         attempt_count=_amount(body, "attempt_count"),
         hosted_invoice_url=body.get("hosted_invoice_url"),
         invoice_pdf=body.get("invoice_pdf"),
         created_at=created_at,
+    )
+
+
+def invoice_totals(invoice: Invoice) -> PreviewTotals:
+    """Return the net amount, the tax and the total of an invoice."""
+    return PreviewTotals(
+        subtotal=invoice.subtotal,
+        discount=invoice.discount,
+        total_excluding_tax=invoice.total_excluding_tax,
+        tax=invoice.tax,
+        taxes=list(invoice.taxes),
+        total=invoice.total,
+        amount_due=invoice.amount_due,
     )
 
 
@@ -139,25 +170,29 @@ def _subscription(body: Mapping[str, Any]) -> str | None:
     return reference_id(details.get("subscription")) or reference_id(body.get("subscription"))
 
 
-def _lines(body: Mapping[str, Any], catalog: CatalogLookup) -> tuple[InvoiceLine, ...]:
+def _lines(body: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates) -> tuple[InvoiceLine, ...]:
     listed = (body.get("lines") or {}).get("data") or []
-    return tuple(_line(line, catalog) for line in listed[:LINES_MAX])
+    return tuple(_line(line, catalog, rates) for line in listed[:LINES_MAX])
 
 
-def _line(line: Mapping[str, Any], catalog: CatalogLookup) -> InvoiceLine:
+def _line(line: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates) -> InvoiceLine:
     period = line.get("period") or {}
     start, end = moment(period.get("start")), moment(period.get("end"))
     if start is None or end is None:
         raise Malformed("a line of the invoice has no period")
     parent = line.get("parent") or {}
     details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
+    amount, taxes = _amount(line, "amount"), read_taxes(line.get("taxes"), rates)
     return InvoiceLine(
         description=line.get("description"),
-        amount=_amount(line, "amount"),
+        amount=amount,
         quantity=line.get("quantity"),
         period=Span(start=start, end=end),
         proration=bool(details.get("proration", line.get("proration", False))),
         price=_price_code(line, catalog),
+        net=amount - discount_total(line.get("discount_amounts")) - included(taxes),
+        tax=sum(tax.amount for tax in taxes),
+        taxes=list(taxes),
     )
 
 
@@ -166,6 +201,11 @@ def _price_code(line: Mapping[str, Any], catalog: CatalogLookup) -> str | None:
     stripe_price_id = reference_id(pricing.get("price")) or reference_id(line.get("price"))
     price = catalog.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
     return price.code if price is not None else None
+
+
+def _amount_or(body: Mapping[str, Any], field: str, default: int) -> int:
+    # Older API versions do not have every amount.
+    return default if body.get(field) is None else _amount(body, field)
 
 
 def _amount(body: Mapping[str, Any], field: str) -> int:

@@ -117,6 +117,7 @@ def _proration_line(line: ProratedLine, rest: Span) -> InvoiceLine:
         period=rest,
         proration=True,
         price=price.code,
+        net=line.amount,
     )
 
 
@@ -129,6 +130,7 @@ def _full_period_lines(bought: PricedQuantity, period: Span) -> list[InvoiceLine
             period=period,
             proration=False,
             price=bought.price.code,
+            net=part.amount,
         )
         for part in price_parts(bought.price, bought.quantity)
     ]

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from services.subscriptions.domain.billing_periods import billing_interval, period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.invoices import Invoice, read_invoice
+from services.subscriptions.domain.invoice_taxes import totals_of
+from services.subscriptions.domain.invoices import Invoice, invoice_totals, read_invoice
 from services.subscriptions.domain.plan_changes import PlanChange
 from services.subscriptions.domain.previews import preview_self_managed_change, upcoming_self_managed_lines
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
@@ -76,14 +77,14 @@ async def _preview_plan(
         return await _preview_with_schedule(present, catalog, change, proration, stripe)
     first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
     if change.how == "period_end" and change.is_restart:
-        return _change_preview(0, first.amount_due, first, _in_next_period(first.lines, present, change))
+        return _change_preview(first, lines=_in_next_period(first.lines, present, change))
     if not _is_due_now(state, change, proration, first):
-        return _change_preview(0, first.amount_due, first)
+        return _change_preview(first)
     if change.is_restart:
-        regular = sum(line.amount for line in first.lines if not line.proration)
-        return _change_preview(first.amount_due, regular, first)
+        regular = totals_of(line for line in first.lines if not line.proration)
+        return _change_preview(first, regular)
     following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), catalog)
-    return _change_preview(first.amount_due, following.amount_due, first)
+    return _change_preview(first, invoice_totals(following))
 
 
 @service.question(m.UpcomingInvoice)
@@ -118,10 +119,9 @@ async def _upcoming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogVi
     return m.ComingInvoice(
         subscription_id=row.subscription_id if row is not None else None,
         currency=invoice.currency,
-        total=invoice.total,
-        amount_due=invoice.amount_due,
         due_at=moment(body.get("period_end")) or moment(body.get("next_payment_attempt")),
         lines=list(invoice.lines),
+        **dict(invoice_totals(invoice)),
     )
 
 
@@ -135,16 +135,14 @@ async def _upcoming_self_managed(work: UnitOfWork, token: str, catalog: CatalogV
         lines = upcoming_self_managed_lines(state, catalog, anchor=anchor, every=every)
         prices = [catalog.price(line.price) for line in lines if line.price is not None]
         currency = next((price.currency for price in prices if price is not None), None)
-        total = sum(line.amount for line in lines)
         if currency is not None:
             coming.append(
                 m.ComingInvoice(
                     subscription_id=row.subscription_id,
                     currency=currency,
-                    total=total,
-                    amount_due=total,
                     due_at=state.current_period_end,
                     lines=lines,
+                    **dict(totals_of(lines)),
                 )
             )
     return coming
@@ -163,7 +161,7 @@ async def _preview_add_on(
         )
     if price.model == "free":
         nothing = Money(amount=0, currency=price.currency or NO_CURRENCY)
-        return m.ChangePreview(due_now=nothing, next_invoice=nothing, lines=[])
+        return m.ChangePreview(due_now=nothing, next_invoice=nothing, lines=[], totals=totals_of([]))
     customer = await find_customer(work.session, row.customer)
     if customer is None or customer.stripe_customer_id is None:
         raise Rejected(
@@ -174,10 +172,9 @@ async def _preview_add_on(
     body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
     invoice = read_invoice(body, catalog)
     regular = [line for line in invoice.lines if line.price == code]
-    due = sum(line.amount for line in regular)
     if price.trial_days:
-        return _change_preview(0, due, invoice, [_after_trial(line, price) for line in regular])
-    return _change_preview(invoice.amount_due, due, invoice)
+        return _lines_preview([_after_trial(line, price) for line in regular], invoice.currency)
+    return _change_preview(invoice, totals_of(regular))
 
 
 def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
@@ -202,6 +199,8 @@ def _preview_self_managed(
         due_now=Money(amount=preview.due_now, currency=currency),
         next_invoice=Money(amount=preview.next_invoice, currency=currency),
         lines=preview.lines,
+        totals=totals_of(preview.lines),
+        next_invoice_tax=Money(amount=0, currency=currency),
     )
 
 
@@ -211,8 +210,7 @@ async def _preview_unchanged(
     body: Json | None = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is None:
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
-    invoice = read_invoice(body, catalog)
-    return _change_preview(0, invoice.amount_due, invoice)
+    return _change_preview(read_invoice(body, catalog))
 
 
 async def _preview_with_schedule(
@@ -229,10 +227,9 @@ async def _preview_with_schedule(
     wanted, trialing = item_change(change), present.status == "trialing"
     whole = read_invoice(await preview_regular(stripe, present, wanted), catalog)
     regular = [line for line in whole.lines if not line.proration]
-    due = sum(line.amount for line in regular)
     if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
         at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
-        return _change_preview(at_once.amount_due, due, at_once)
+        return _change_preview(at_once, totals_of(regular))
     settled: list[m.InvoiceLine] = []
     if change.how == "now" and not trialing and proration == "prorate":
         body: Json | None = await preview_in_stripe(stripe, present, wanted, "invoice")
@@ -240,8 +237,7 @@ async def _preview_with_schedule(
         body = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is not None:
         settled = [line for line in read_invoice(body, catalog).lines if line.proration]
-    lines = [*settled, *_in_next_period(regular, present, change)]
-    return _change_preview(0, max(sum(line.amount for line in lines), 0), whole, lines)
+    return _lines_preview([*settled, *_in_next_period(regular, present, change)], whole.currency)
 
 
 def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
@@ -266,12 +262,32 @@ def _in_next_period(
 
 
 def _change_preview(
-    due_now: int, next_invoice: int, invoice: Invoice, lines: Iterable[m.InvoiceLine] | None = None
+    invoice: Invoice,
+    following: m.PreviewTotals | None = None,
+    *,
+    lines: Iterable[m.InvoiceLine] | None = None,
 ) -> m.ChangePreview:
+    """Build the preview of an invoice that is due now, before `following` ones; else it is the next one."""
+    totals = invoice_totals(invoice)
+    regular, due_now = (totals, 0) if following is None else (following, invoice.amount_due)
     return m.ChangePreview(
         due_now=Money(amount=due_now, currency=invoice.currency),
-        next_invoice=Money(amount=next_invoice, currency=invoice.currency),
+        next_invoice=Money(amount=regular.amount_due, currency=invoice.currency),
         lines=list(invoice.lines if lines is None else lines),
+        totals=totals,
+        next_invoice_tax=Money(amount=regular.tax, currency=invoice.currency),
+    )
+
+
+def _lines_preview(lines: list[m.InvoiceLine], currency: str) -> m.ChangePreview:
+    """Build the preview of a next invoice from its lines."""
+    totals = totals_of(lines)
+    return m.ChangePreview(
+        due_now=Money(amount=0, currency=currency),
+        next_invoice=Money(amount=totals.amount_due, currency=currency),
+        lines=lines,
+        totals=totals,
+        next_invoice_tax=Money(amount=totals.tax, currency=currency),
     )
 
 

@@ -139,6 +139,11 @@ class InvoiceRow(Row):
     stripe_subscription_id: Mapped[str | None]
     number: Mapped[str | None]
     status: Mapped[str]
+    subtotal: Mapped[int | None]
+    """Null, like the next columns, where a version that did not know tax wrote the row."""
+    discount: Mapped[int | None]
+    total_excluding_tax: Mapped[int | None]
+    taxes: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     total: Mapped[int]
     amount_due: Mapped[int]
     amount_paid: Mapped[int]

@@ -22,6 +22,7 @@ from tallystick.messages.subscriptions.changes import (
     ComingInvoice,
     ComingInvoiceFound,
     PreviewChange,
+    PreviewTotals,
     SubscriptionChanged,
     UpcomingInvoice,
 )
@@ -54,10 +55,12 @@ from tallystick.messages.subscriptions.entitlements import (
     ListEntitlements,
 )
 from tallystick.messages.subscriptions.invoices import (
+    InvoiceAmounts,
     InvoiceEvent,
     InvoiceLine,
     InvoicePage,
     InvoiceSnapshot,
+    InvoiceTax,
     ListInvoices,
     Span,
 )
@@ -143,12 +146,14 @@ __all__ = [
     "EntitlementSource",
     "GetCustomer",
     "GetSubscription",
+    "InvoiceAmounts",
     "InvoiceEvent",
     "InvoiceFound",
     "InvoiceLine",
     "InvoicePage",
     "InvoiceSnapshot",
     "InvoiceStatus",
+    "InvoiceTax",
     "ItemFeature",
     "ItemToBuy",
     "ItemsToBuy",
@@ -163,6 +168,7 @@ __all__ = [
     "PauseSubscription",
     "PortalOpened",
     "PreviewChange",
+    "PreviewTotals",
     "Proration",
     "PurchaseAddOn",
     "Quantity",

@@ -14,7 +14,7 @@ from tallystick.messages.base import (
     Question,
     TolerantModel,
 )
-from tallystick.messages.subscriptions.invoices import InvoiceLine
+from tallystick.messages.subscriptions.invoices import InvoiceAmounts, InvoiceLine
 from tallystick.messages.subscriptions.subscriptions import (
     ScheduledChange,
     SubscriptionFound,
@@ -35,11 +35,18 @@ class SubscriptionChanged(TolerantModel):
     )
 
 
+class PreviewTotals(InvoiceAmounts):
+    """Totals of the previewed invoice, in the minor unit of the preview's currency."""
+
+    total: Amount = Field(description="Total with all taxes, before the customer's credit balance.")
+    amount_due: Amount = Field(description="Amount to pay, after the customer's credit balance.")
+
+
 class ChangePreview(TolerantModel):
     """Cost of a change. Nothing has been changed."""
 
-    due_now: Money = Field(description="Amount charged immediately.")
-    next_invoice: Money = Field(description="Total of the next regular invoice.")
+    due_now: Money = Field(description="Amount charged immediately, with its tax.")
+    next_invoice: Money = Field(description="Total of the next regular invoice, with its tax.")
     lines: list[InvoiceLine] = Field(
         description="Lines of the immediate invoice if there is one, else of the next."
     )
@@ -47,9 +54,13 @@ class ChangePreview(TolerantModel):
         default=None,
         description="Time of the change of plan or quantity; null if neither changes.",
     )
+    totals: PreviewTotals | None = Field(
+        default=None, description="Net amount, tax and total of the invoice whose `lines` these are."
+    )
+    next_invoice_tax: Money | None = Field(default=None, description="Tax within `next_invoice`.")
 
 
-class ComingInvoice(TolerantModel):
+class ComingInvoice(InvoiceAmounts):
     """Next invoice if nothing changes."""
 
     subscription_id: EntityId | None

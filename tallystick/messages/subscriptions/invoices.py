@@ -26,6 +26,41 @@ class Span(TolerantModel):
     end: Instant
 
 
+class InvoiceTax(TolerantModel):
+    """Tax of an invoice, or of one of its lines, by one rate."""
+
+    amount: Amount = Field(description="Tax in the minor unit of the invoice's currency; 0 if none is due.")
+    taxable_amount: Amount | None = Field(description="Net amount on which the tax is calculated.")
+    inclusive: bool = Field(description="Whether the prices include the tax, instead of it being added.")
+    reason: str | None = Field(
+        default=None,
+        description="Stripe's `taxability_reason`, such as `standard_rated`, `reverse_charge` (the customer"
+        " accounts for the tax) or `not_collecting`.",
+    )
+    tax_rate: Code | None = Field(default=None, description="Code of the catalog's tax rate, if it is one.")
+    display_name: str | None = Field(default=None, description="Name of the tax, such as `VAT`.")
+    percentage: str | None = Field(default=None, description="Rate in percent, such as `19` or `8.875`.")
+    country: str | None = Field(default=None, description="ISO 3166 code of the country that levies it.")
+    stripe_tax_rate_id: str | None = None
+
+
+class InvoiceAmounts(TolerantModel):
+    """Net amount and tax of an invoice; with the tax, the net amount is the total."""
+
+    subtotal: Amount | None = Field(
+        default=None,
+        description="Sum of the lines before discounts, with taxes that prices include; null in old events.",
+    )
+    discount: Amount = Field(default=0, description="Sum of all discounts; never negative.")
+    total_excluding_tax: Amount | None = Field(
+        default=None,
+        description="Net amount, after discounts and without any tax: what counts as revenue; null in old"
+        " events.",
+    )
+    tax: Amount = Field(default=0, description="Sum of all taxes, included in prices or added to them.")
+    taxes: list[InvoiceTax] = Field(default=[], description="The tax by rate.")
+
+
 class InvoiceLine(TolerantModel):
     """Line of an invoice, with Stripe's description."""
 
@@ -37,9 +72,14 @@ class InvoiceLine(TolerantModel):
     period: Span
     proration: bool
     price: Code | None = Field(description="Price code; null if the line has no price of the catalog.")
+    net: Amount | None = Field(
+        default=None, description="Amount after discounts and without any tax; null in old events."
+    )
+    tax: Amount = Field(default=0, description="Tax of the line, included in `amount` or added to it.")
+    taxes: list[InvoiceTax] = Field(default=[], description="The line's tax by rate.")
 
 
-class InvoiceSnapshot(TolerantModel):
+class InvoiceSnapshot(InvoiceAmounts):
     """Snapshot of a Stripe invoice. Amounts are in the minor unit of `currency`."""
 
     invoice_id: EntityId

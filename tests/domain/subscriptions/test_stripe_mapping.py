@@ -11,10 +11,9 @@ from services.subscriptions.domain.stripe_mapping import state_from_stripe
 from services.subscriptions.domain.stripe_objects import Malformed, read_event, read_subscription
 from tallystick.messages.catalog import Product
 from tests.support.price_values import price
+from tests.support.subscription_values import NEW_YEAR, stripe_invoice
 
 SHELF = CatalogView()
-NEW_YEAR = 1767225600
-"""2026-01-01T00:00:00Z in Stripe's seconds."""
 MONTH = 31 * 86400
 
 
@@ -41,38 +40,6 @@ def subscription(**fields: Any) -> dict[str, Any]:
                     "quantity": 3,
                     "current_period_start": NEW_YEAR,
                     "current_period_end": NEW_YEAR + MONTH,
-                }
-            ]
-        },
-        **fields,
-    }
-
-
-def invoice(**fields: Any) -> dict[str, Any]:
-    return {
-        "id": "in_1",
-        "customer": "cus_1",
-        "status": "open",
-        "number": "A-1",
-        "total": 1000,
-        "amount_due": 1000,
-        "amount_paid": 0,
-        "currency": "eur",
-        "attempt_count": 0,
-        "created": NEW_YEAR,
-        "metadata": {},
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
-        "parent": {"subscription_details": {"subscription": "sub_1"}},
-        "lines": {
-            "data": [
-                {
-                    "description": "3 × Team",
-                    "amount": 1000,
-                    "quantity": 3,
-                    "period": {"start": NEW_YEAR, "end": NEW_YEAR + MONTH},
-                    "parent": {"subscription_item_details": {"proration": False}},
-                    "pricing": {"price_details": {"price": "price_1"}},
                 }
             ]
         },
@@ -203,7 +170,7 @@ def test_what_is_no_event_is_said_to_be_none(body: Any) -> None:
 
 
 def read(**fields: Any) -> Invoice:
-    return read_invoice(invoice(**fields), SHELF)
+    return read_invoice(stripe_invoice(**fields), SHELF)
 
 
 def told(before: Invoice | None, after: Invoice, *, failures: int = 0, failed: int = 0) -> list[str]:
@@ -256,7 +223,7 @@ def test_a_failure_event_after_payment_leaves_the_invoice_paid() -> None:
 
 def test_an_unpaid_invoice_is_late_since_finalized_or_due() -> None:
     finalized, due = NEW_YEAR + 3600, NEW_YEAR + 30 * 86400
-    body = invoice(status="open", status_transitions={"finalized_at": finalized}, due_date=due)
+    body = stripe_invoice(status="open", status_transitions={"finalized_at": finalized}, due_date=due)
 
     assert overdue_since(body) == datetime.fromtimestamp(finalized, UTC)
     assert overdue_since({**body, "collection_method": "send_invoice"}) == datetime.fromtimestamp(due, UTC)
