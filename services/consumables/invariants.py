@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.consumables.cycle_invariants import LESS_THAN_RECORDED, CyclesGiveWhatEntitlementsSay
 from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import bucket_values, lasting_violations
 from tallystick.messages.consumables import BucketBalance
@@ -155,5 +156,11 @@ INVARIANTS = (
         NOT_AT_LAST_EVENT,
         "{id} is at {version}, told {told}",
     ),
+    QueryInvariant(
+        "the grants of a cycle give what is recorded",
+        LESS_THAN_RECORDED,
+        "{account} {slot}: {granted} recorded, {given} granted",
+    ),
+    CyclesGiveWhatEntitlementsSay(),
     BalancesBucketMatchesTables(),
 )

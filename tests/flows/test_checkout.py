@@ -81,8 +81,8 @@ async def test_a_trial_gives_everything_before_any_money_moves(shop: Shop) -> No
         paid = [event.snapshot["total"] for event in told.of("invoice") if event.event == "paid"]
         assert paid == [0]
         assert (await shop.allowed("analytics")).allowed
-        # Its own 5 hours, and 10 from the seat that the owner holds.
-        assert (await shop.allowed("mentorship_hours")).quantity == 15
+        # The payer's own 5 hours; the 10 of a seat come with its claim, and nobody claims the owner's.
+        assert (await shop.allowed("mentorship_hours")).quantity == 5
 
 
 async def test_a_declined_card_leaves_the_page_open_for_another(shop: Shop) -> None:

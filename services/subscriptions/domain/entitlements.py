@@ -55,7 +55,7 @@ def compute_entitlements(
         for grant in subscription_grants(subscription_id, state):
             grants.setdefault(grant.feature, []).append(grant)
     for seat in sorted(seats, key=lambda held: held.seat_id):
-        for grant in seat_grants(seat):
+        for grant in seat_grants(seat, is_payer=seat.subscription_id in subscriptions):
             grants.setdefault(grant.feature, []).append(grant)
     for exception in exceptions:
         if exception.allowed:
@@ -78,11 +78,11 @@ def subscription_grants(subscription_id: str, state: State) -> Iterator[Grant]:
                 yield Grant(given.feature, _quantity(item, given), source, expires_at)
 
 
-def seat_grants(seat: HeldSeat) -> Iterator[Grant]:
+def seat_grants(seat: HeldSeat, *, is_payer: bool = False) -> Iterator[Grant]:
     """Yield what a seat grants to its holder: every feature of the product that is allowed for the team.
 
     Under `per_seat`, each seat has the product's quantity times its multiplier. Under `per_team`, the whole
-    team shares one quantity, which every member sees.
+    team shares one quantity, which every member sees; a holder who pays for the team sees it once.
     """
     if not grants_features(seat.state):
         return
@@ -93,7 +93,8 @@ def seat_grants(seat: HeldSeat) -> Iterator[Grant]:
         source = EntitlementSource(subscription_id=seat.subscription_id, product=item.product, through="seat")
         times = seat.multiplier if item.seats.strategy == "per_seat" else 1
         for given in item.features:
-            if given.team_allowed:
+            is_counted = is_payer and _is_pool(item, given) and payer_has_feature(item, given)
+            if given.team_allowed and not is_counted:
                 quantity = _quantity(item, given)
                 times_quantity = None if quantity is None else quantity * times
                 yield Grant(given.feature, times_quantity, source, expires_at)
@@ -120,12 +121,21 @@ def _decided_end(state: State) -> datetime | None:
 def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:
     """Whether the paying customer has a feature themselves.
 
-    A feature that is not for the team is always theirs; a team feature only if the plan gives the owner a
-    seat.
+    A feature that is not for the team is always theirs. Units for the team go to its pool, on which the payer
+    may draw, or to each claimed seat, and nobody claims the owner's. Any other team feature is the payer's if
+    the plan gives the owner a seat. The ledger grants by the same rules.
     """
     if item.seats is None or not given.team_allowed:
         return True
+    if given.kind == "consumable":
+        return item.seats.strategy == "per_team"
     return item.seats.owner_seat != "none"
+
+
+def _is_pool(item: SubscriptionItem, given: ItemFeature) -> bool:
+    """Whether the whole team shares one quantity of a feature."""
+    is_per_team = item.seats is not None and item.seats.strategy == "per_team"
+    return is_per_team and given.team_allowed and given.kind != "flag"
 
 
 def merge(grants: Iterable[Grant]) -> Allowance:

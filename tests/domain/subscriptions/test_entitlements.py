@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.subscriptions.domain.entitlements import compute_entitlements
-from tallystick.messages.catalog import OwnerSeat, SeatRule
+from services.subscriptions.domain.entitlements import HeldSeat, compute_entitlements
+from services.subscriptions.domain.subscription_state import State
+from tallystick.messages.catalog import FeatureKind, OwnerSeat, SeatRule, SeatStrategy
 from tallystick.messages.subscriptions import Status
 from tests.support.subscription_values import FEBRUARY, gives, subscribed
 
@@ -81,20 +82,56 @@ def test_only_some_statuses_grant(status: Status, grants: bool) -> None:
     ) is grants
 
 
-@pytest.mark.parametrize(("owner_seat", "hours"), [("free", 15), ("billed", 15), ("none", 5)])
-def test_the_payer_needs_a_seat_to_share_team_features(owner_seat: OwnerSeat, hours: int) -> None:
-    # Ten hours for each seat, five for the payer alone; four seats bought.
-    team = subscribed(
-        gives("hours", "consumable", 10, team=True),
-        gives("hours", "consumable", 5),
+def team(
+    strategy: SeatStrategy, owner_seat: OwnerSeat, feature: str = "hours", kind: FeatureKind = "consumable"
+) -> State:
+    """Ten for the team, five for the payer alone; four seats bought."""
+    return subscribed(
+        gives(feature, kind, 10, team=True),
+        gives(feature, kind, 5),
         quantity=4,
-        seats=SeatRule(strategy="per_seat", owner_seat=owner_seat),
+        seats=SeatRule(strategy=strategy, owner_seat=owner_seat),
     )
 
-    found = compute_entitlements({"sub_a": team})
+
+@pytest.mark.parametrize("owner_seat", ["free", "billed", "none"])
+@pytest.mark.parametrize(("strategy", "hours"), [("per_seat", 5), ("per_team", 15)])
+def test_the_payer_has_the_pool_and_no_seats_units(
+    owner_seat: OwnerSeat, strategy: SeatStrategy, hours: int
+) -> None:
+    # Units for the team go to each claimed seat, and nobody claims the owner's, or to one pool, on which the
+    # payer may draw without a seat.
+    found = compute_entitlements({"sub_a": team(strategy, owner_seat)})
 
     assert found["hours"].quantity == hours
     assert len(found["hours"].sources) == 1
+
+
+@pytest.mark.parametrize(("owner_seat", "places"), [("free", 15), ("billed", 15), ("none", 5)])
+def test_the_payer_needs_a_seat_to_share_a_limit_of_the_seats(owner_seat: OwnerSeat, places: int) -> None:
+    found = compute_entitlements({"sub_a": team("per_seat", owner_seat, "places", "limit")})
+
+    assert found["places"].quantity == places
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy", "owner_seat", "quantity"),
+    [
+        ("consumable", "per_team", "none", 15),
+        ("consumable", "per_seat", "none", 25),
+        ("limit", "per_team", "free", 15),
+        ("limit", "per_team", "none", 15),
+    ],
+)
+def test_a_payer_who_holds_a_seat_sees_the_pool_once(
+    kind: FeatureKind, strategy: SeatStrategy, owner_seat: OwnerSeat, quantity: int
+) -> None:
+    # A seat that counts twice has 20 hours of its own, beside the payer's five; a pool has ten for everybody.
+    state = team(strategy, owner_seat, "hours", kind)
+    seat = HeldSeat("seat_1", "sub_a", state, 2)
+
+    assert compute_entitlements({"sub_a": state}, seats=[seat])["hours"].quantity == quantity
+    assert compute_entitlements({}, seats=[seat])["hours"].quantity == (20 if strategy == "per_seat" else 10)
 
 
 @pytest.mark.parametrize(("flag", "day"), [(True, datetime(2026, 1, 22, tzinfo=UTC)), (False, MARCH)])
