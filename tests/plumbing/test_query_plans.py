@@ -8,15 +8,22 @@ import re
 
 import pytest
 
+from services.consumables.ledger.grant_totals import SELECT_USED_UP
 from services.seats import repository
 from shared.persistence import inbox
 from shared.persistence.database import make_engine
 from tests.support.runtime import role_url
 
+USED_UP = {"keys": "$1", "now": "$2::timestamptz", "counted": "$3::text[]"}
 ON_THE_WAY = {
     "a command": ("consumables", inbox.FIND, "command_id"),
     "many commands": ("consumables", inbox.FIND_MANY, "command_id"),
     "who has a seat": ("seats", repository.OCCUPIED_SEATS.text, "email"),
+    "what is used up": (
+        "consumables",
+        re.sub(r"%\((\w+)\)s", lambda name: USED_UP[name[1]], SELECT_USED_UP),
+        "account",
+    ),
 }
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from services.consumables.domain.balance import Grant, burn_order
 from services.consumables.ledger.event_encoding import EventEncoder
+from services.consumables.ledger.grant_totals import grant_totals
 from services.consumables.ledger.rejections import no_account
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
 from services.consumables.ledger.snapshots import balance_snapshot, grant_snapshot
@@ -64,12 +65,14 @@ async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
         balances = list(reach.balances) if reach is not None else []
     is_unlimited = any(balance.unlimited for balance in balances)
     grants = [grant for grant in burn_order(balances) if grant.is_drawable] if balances else []
+    totals = (await grant_totals(work, balances)).values()
     return m.Balance(
         granted=None if is_unlimited else sum(balance.granted + balance.beyond for balance in balances),
         consumed=sum(balance.consumed for balance in balances),
         reserved=sum(balance.reserved for balance in balances),
         expired=sum(balance.expired for balance in balances),
         remaining=None if is_unlimited else sum(balance.remaining for balance in balances),
+        total=None if is_unlimited else sum(total or 0 for total in totals),
         grants=await _grants(work, grants),
     )
 

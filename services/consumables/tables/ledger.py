@@ -109,6 +109,13 @@ class GrantRow(Row):
         Index("ix_grants_open", "account", "feature", postgresql_where=text("open")),
         Index("ix_grants_due", "expires_at", postgresql_where=text("open AND expires_at IS NOT NULL")),
         Index("ix_grants_balance", "account", "feature", "created_at"),
+        Index(
+            "ix_grants_used_up",
+            "account",
+            "feature",
+            "expires_at",
+            postgresql_where=text("NOT open AND ended_at IS NULL"),
+        ),
         {"comment": "Units given at one time, where they come from and where they are.", **ROOM_FOR_UPDATES},
     )
 

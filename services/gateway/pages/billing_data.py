@@ -76,6 +76,8 @@ class AccountBalance:
 
     snapshot: consumables.BalanceSnapshot
     grants: list[consumables.GrantSnapshot]
+    total: int | None
+    """The units of all grants that count now, used up or not; None: unlimited or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class _PartLoader:
             )
         )
         return [
-            AccountBalance(snapshot, detail.grants if detail else [])
+            AccountBalance(snapshot, detail.grants if detail else [], detail.total if detail else None)
             for snapshot, detail in zip(snapshots, details, strict=True)
         ]
 

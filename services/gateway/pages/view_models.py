@@ -214,8 +214,8 @@ def _meter(account: AccountBalance, data: BillingPageData, translations: Transla
         used, total = balance.consumed, None if left is None else balance.consumed + balance.reserved + left
         key = "meter.limit"
     else:
-        given = [grant.quantity for grant in account.grants if grant.quantity is not None]
-        total = None if left is None else max(sum(given), left)
+        with_units_left = sum(grant.quantity or 0 for grant in account.grants)
+        total = None if left is None else max(account.total or with_units_left, left)
         used = balance.consumed if total is None or left is None else total - left
         key = "meter.units"
     values = {

@@ -94,6 +94,12 @@ class Balance(TolerantModel):
     reserved: Count
     expired: Count
     remaining: Count | None = Field(description="Units that may be drawn; null: unlimited.")
+    total: Count | None = Field(
+        default=None,
+        description="The whole that `remaining` is a part of: the ceiling of a limit; of a consumable the "
+        "units of the grants that have not ended, used up or not. A used-up grant that never expires counts "
+        "until the cycle in which it was made ends. Null: unlimited.",
+    )
     grants: list[GrantSnapshot] = Field(
         description="Grants with units left, in the order they are drawn from."
     )

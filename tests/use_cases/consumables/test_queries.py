@@ -153,3 +153,70 @@ async def test_a_balance_is_one_accounts_or_all_that_somebody_draws_on(world: Un
     assert (await world.does(m.GetBalance(account=OWN, feature=HOURS)))["remaining"] == 0
     nobodys = m.GetBalance(account="team:team_9", feature=HOURS)
     assert (await world.refuses(nobodys))[0] == "no_account"
+
+
+async def total(world: UnitsWorld, account: str = OWN, feature: str = HOURS) -> tuple[Any, Any]:
+    """What remains of how much."""
+    found = await world.does(m.GetBalance(account=account, feature=feature))
+    return found["remaining"], found["total"]
+
+
+async def test_a_grant_that_is_used_up_counts_until_it_ends(world: UnitsWorld) -> None:
+    # 100 that expire first, and 420: with 491 used, 29 of 520 remain.
+    tomorrow = NOON + timedelta(days=1)
+    await world.grant(100, expires_at=tomorrow)
+    await world.grant(420, expires_at=NOON + timedelta(days=2))
+    await world.uses(491)
+    assert await total(world) == (29, 520)
+    await world.does(
+        m.Reserve(command_id="reserve", consumer=ACME, feature=HOURS, quantity=29, ttl_seconds=60)
+    )
+    assert await total(world) == (0, 520)
+    world.now = tomorrow
+    assert await total(world) == (29, 420)
+
+
+async def test_what_was_revoked_or_expired_does_not_count(world: UnitsWorld) -> None:
+    grant_id = await world.grant(100, expires_at=NOON + timedelta(days=1))
+    await world.grant(10)
+    await world.uses(30)
+    assert await total(world) == (80, 110)
+    await world.does(m.RevokeGrant(command_id="revoke", grant_id=grant_id, reason="a mistake"))
+    assert await total(world) == (10, 10)
+
+
+async def test_a_used_up_grant_without_an_end_counts_in_its_cycle(world: UnitsWorld) -> None:
+    # Bought and used up in January, when the plan gave 20; in February there is the plan's new grant alone.
+    february = NOON.replace(month=2, day=1)
+    await world.grant(100)
+    await world.grant(20, expires_at=february)
+    await world.bound.execute(ALLOTMENT.format(start="2026-01-01"))
+    await world.uses(120)
+    assert await total(world) == (0, 120)
+    world.now = february
+    await world.grant(20, expires_at=NOON.replace(month=3, day=1))
+    assert await total(world) == (20, 120), "as long as the new cycle is not recorded"
+    await world.bound.execute(ALLOTMENT.format(start="2026-02-01"))
+    assert await total(world) == (20, 20)
+
+
+async def test_the_total_of_a_consumer_and_of_a_limit(world: UnitsWorld) -> None:
+    await world.grant(10, SEAT_OF_ANN)
+    await world.grant(20, POOL)
+    await world.uses(12, ANN)
+    of_ann = await world.does(m.GetBalance(consumer=ANN, feature=HOURS))
+    assert (of_ann["remaining"], of_ann["total"]) == (18, 30)
+    await world.grant(5, feature=MEMBERS)
+    await world.uses(5, feature=MEMBERS)
+    assert await total(world, feature=MEMBERS) == (0, 5)
+    await world.grant(None)
+    assert await total(world) == (None, None)
+
+
+ALLOTMENT = """
+    INSERT INTO consumables.allotments AS old (subscription_id, slot, account, feature, multiplier, prorated,
+        cycle_number, cycle_start, granted, grant_ids, next_at, closed)
+    VALUES ('sub_1', 'hours.own.month', 'customer:organization_acme', 'hours', 1, false, 0, '{start}Z', 20,
+        '{{}}', '2027-01-01', false)
+    ON CONFLICT (subscription_id, slot, account) DO UPDATE SET cycle_start = excluded.cycle_start
+"""

@@ -1,0 +1,72 @@
+"""The usage meters of the billing page: how much of how much."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.gateway.auth.principal import Caller
+from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
+from services.gateway.pages.i18n import load_translations
+from services.gateway.pages.view_models import Meter, meters
+from tallystick.messages.base import Customer
+from tallystick.messages.catalog import Catalog
+from tallystick.messages.consumables import BalanceSnapshot, GrantSnapshot, GrantSource
+
+ACME = Customer(type="organization", id="acme")
+
+
+def balance(granted: int, consumed: int, expired: int = 0) -> BalanceSnapshot:
+    """A balance of hours of the customer's own account."""
+    return BalanceSnapshot(
+        consumable_id="customer_organization_acme.hours",
+        version=1,
+        account="customer:organization_acme",
+        feature="hours",
+        kind="consumable",
+        granted=granted,
+        consumed=consumed,
+        reserved=0,
+        expired=expired,
+        remaining=granted - consumed - expired,
+    )
+
+
+def grant(quantity: int, remaining: int) -> GrantSnapshot:
+    """A grant with units left."""
+    return GrantSnapshot(
+        grant_id="grant_1",
+        version=1,
+        account="customer:organization_acme",
+        feature="hours",
+        quantity=quantity,
+        remaining=remaining,
+        expires_at=None,
+        priority=100,
+        source=GrantSource(kind="manual"),
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def meter(account: AccountBalance) -> Meter:
+    """The meter of a page that shows nothing else."""
+    caller = Caller(ACME, None, frozenset(), 0)
+    catalog = CatalogIndex(Catalog(revision=1, features=[], products=[]))
+    data = BillingPageData(
+        caller, frozenset(), catalog, None, None, None, None, [account], [], None, None, {}
+    )
+    [found] = meters(data, load_translations("en"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("total", "text", "tone"),
+    [
+        # 100 bought and used up, 420 of the plan with 29 left.
+        (520, "491 of 520 used, 29 left", "wait"),
+        # A worker that does not tell the total yet.
+        (None, "391 of 420 used, 29 left", "wait"),
+    ],
+)
+def test_grants_that_are_used_up_are_part_of_the_whole(total: int | None, text: str, tone: str) -> None:
+    found = meter(AccountBalance(balance(1_000, 911, 60), [grant(420, 29)], total))
+    assert (found.text, found.tone, found.expires) == (text, tone, None)
