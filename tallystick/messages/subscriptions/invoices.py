@@ -99,6 +99,19 @@ class InvoiceSnapshot(InvoiceAmounts):
     invoice_pdf: str | None
     stripe_invoice_id: str
     created_at: Instant
+    amount_refunded: Amount = Field(
+        default=0, description="Sum of the refunds so far; a refund that failed does not count."
+    )
+    disputed: bool = Field(
+        default=False, description="Whether a dispute holds the payment: one is open, or was lost."
+    )
+    amount_disputed: Amount = Field(
+        default=0,
+        description="Sum of the disputes that are open or were lost; a dispute that was won is out.",
+    )
+    amount_credited: Amount = Field(
+        default=0, description="Sum of Stripe's credit notes, before and after the payment."
+    )
 
 
 class InvoicePage(TolerantModel):
@@ -118,8 +131,20 @@ class InvoiceEvent(
     Event,
     service=SERVICE,
     entity="invoice",
-    names=("created", "updated", "paid", "paymentFailed", "voided"),
+    names=(
+        "created",
+        "updated",
+        "paid",
+        "paymentFailed",
+        "voided",
+        "refunded",
+        "disputed",
+        "disputeClosed",
+    ),
 ):
-    """An invoice changed; `updated` covers other changes, such as being finalized."""
+    """An invoice changed; `updated` covers other changes, such as being finalized.
+
+    `refunded`: `amount_refunded` has grown. `disputeClosed`: `disputed` tells whether it was lost.
+    """
 
     invoice: InvoiceSnapshot
