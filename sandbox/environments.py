@@ -20,7 +20,7 @@ _NOT_INHERITED = (
     "PYTHONDONTWRITEBYTECODE",
 )
 # Services that call Stripe or verify its signatures.
-_WITH_STRIPE = ("subscriptions", "webhooks")
+_WITH_STRIPE = ("subscriptions", "webhooks", "payouts")
 _PUBLIC_STRIPE_SETTINGS = ("STRIPE_PUBLISHABLE_KEY", "STRIPE_TRIAL_DAYS")
 
 
@@ -78,6 +78,8 @@ def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
             "STRIPE_WEBHOOK_SECRET": endpoints.stripe_webhook_secret,
             "STRIPE_API_BASE": endpoints.stripe_url,
         }
+    if worker == "payouts":
+        environment["GATEWAY_PUBLIC_URL"] = endpoints.worker_url("gateway")
     if worker == "gateway":
         environment |= {
             "GATEWAY_JWT_SECRET": endpoints.credentials.gateway_jwt_secret,

@@ -81,6 +81,8 @@ class Account:
         self.includes: dict[tuple[str, str], Include] = {}
         self.after_commit: list[Action] = []
         self.request: Json = {"id": None, "idempotency_key": None}
+        self.acting_for: str | None = None
+        """The connected account named in the request's header `Stripe-Account`."""
         self._objects: dict[str, dict[str, Json]] = {}
         self._types: dict[str, str] = {}
         self._before: dict[tuple[str, str], str | None] | None = None
@@ -197,6 +199,9 @@ class Account:
             "_data": json.dumps(data),
             "_kept_since": int(self._wall_clock()),
         }
+        connected = obj["id"] if obj["object"] == "account" else obj.get("_account")
+        if connected is not None:
+            event["account"] = connected
         self.insert(event)
         for endpoint in endpoints:
             self._queue_delivery(event, endpoint)

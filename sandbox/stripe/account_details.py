@@ -1,9 +1,8 @@
-"""The account itself: `GET /v1/account`."""
+"""The platform's own account: `GET /v1/account`."""
 
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.faults import StripeFault
 from sandbox.stripe.lists import as_list
 from sandbox.stripe.routing import Route
 
@@ -11,23 +10,11 @@ ACCOUNT_ID = "acct_sandbox000000001"
 
 
 def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/account`, and `GET /v1/accounts/{id}` of this account."""
-    if ids.get("id", ACCOUNT_ID) != ACCOUNT_ID:
-        raise StripeFault(
-            f"The provided key does not have access to account '{ids['id']}' (or that account does not"
-            " exist).",
-            status=403,
-            code="account_invalid",
-        )
+    """`GET /v1/account`."""
     return {
         "id": ACCOUNT_ID,
         "object": "account",
-        "business_profile": {
-            "annual_revenue": None, "estimated_worker_count": None, "mcc": None,
-            "minority_owned_business_designation": None, "name": "Sandbox", "product_description": None,
-            "support_address": None, "support_email": None, "support_phone": None,
-            "support_url": None, "url": None,
-        },
+        "business_profile": business_profile("Sandbox"),
         "business_type": None,
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,
@@ -42,10 +29,25 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
         "metadata": {},
         "payouts_enabled": True,
         "requirements": _requirements(),
-        "settings": {"dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"}},
+        "settings": settings("Sandbox"),
         "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
         "type": "standard",
+    }
+
+
+def business_profile(name: str | None) -> Json:
+    """Return an account's profile, empty but for the name."""
+    return {
+        "annual_revenue": None, "estimated_worker_count": None, "mcc": None,
+        "minority_owned_business_designation": None, "name": name, "product_description": None,
+        "support_address": None, "support_email": None, "support_phone": None,
+        "support_url": None, "url": None,
     }  # fmt: skip
+
+
+def settings(display_name: str) -> Json:
+    """Return an account's settings."""
+    return {"dashboard": {"display_name": display_name, "timezone": "Etc/UTC"}}
 
 
 def _requirements() -> Json:
@@ -53,7 +55,4 @@ def _requirements() -> Json:
     return {**{name: [] for name in lists}, "current_deadline": None, "disabled_reason": None}
 
 
-ROUTES = [
-    Route("GET", "/v1/account", retrieve, {}),
-    Route("GET", "/v1/accounts/{id}", retrieve, {}),
-]
+ROUTES = [Route("GET", "/v1/account", retrieve, {})]

@@ -58,12 +58,14 @@ class Dispatcher:
         if key:
             headers["idempotency-key"] = key
         self._account.request = {"id": request_id, "idempotency_key": key}
+        self._account.acting_for = request.headers.get("stripe-account")
         try:
             return self._route(request, headers)
         except StripeFault as fault:
             return Answer(fault.status, json.dumps(fault.body(), indent=2), headers)
         finally:
             self._account.request = {"id": None, "idempotency_key": None}
+            self._account.acting_for = None
 
     def _route(self, request: Request, headers: dict[str, str]) -> Answer:
         if request.path.startswith(("/v1/", "/v2/")):

@@ -17,6 +17,7 @@ from sandbox.stripe import (
     charges,
     checkout_page,
     checkout_sessions,
+    connected_accounts,
     coupons,
     customers,
     deliveries,
@@ -26,8 +27,10 @@ from sandbox.stripe import (
     invoice_preview,
     invoices,
     meters,
+    onboarding_page,
     payment_intents,
     payment_methods,
+    payouts,
     portal_page,
     prices,
     products,
@@ -39,6 +42,7 @@ from sandbox.stripe import (
     subscription_schedules,
     subscriptions,
     test_clocks,
+    transfers,
     webhook_endpoints,
 )
 from sandbox.stripe.account import Account
@@ -51,6 +55,7 @@ MODULES: tuple[ModuleType, ...] = (
     charges,
     checkout_page,
     checkout_sessions,
+    connected_accounts,
     coupons,
     customers,
     deliveries,
@@ -60,8 +65,10 @@ MODULES: tuple[ModuleType, ...] = (
     invoice_preview,
     invoices,
     meters,
+    onboarding_page,
     payment_intents,
     payment_methods,
+    payouts,
     portal_page,
     prices,
     products,
@@ -73,6 +80,7 @@ MODULES: tuple[ModuleType, ...] = (
     subscription_schedules,
     subscriptions,
     test_clocks,
+    transfers,
     webhook_endpoints,
 )
 

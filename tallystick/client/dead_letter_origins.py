@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tallystick.messages import COMMANDS, EVENTS
+from tallystick.messages.webhooks import CONNECT_EVENT_TYPES
 from tallystick.subjects import REPLY_TO_HEADER, Subjects
 
 JOBS: Final[Mapping[str, frozenset[str]]] = {
@@ -17,6 +18,7 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
         {"expire_grants", "expire_reservations", "renew_grants", "report_usage", "settle_recharges"}
     ),
     "monitoring": frozenset({"capture_snapshot"}),
+    "payouts": frozenset({"sync_accounts"}),
     "seats": frozenset({"expire_invitations"}),
     "subscriptions": frozenset(
         {
@@ -33,8 +35,8 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Jobs of each service that are started by ticks."""
 SERVICES = frozenset(service for service, _ in COMMANDS) | JOBS.keys()
-STRIPE_EVENT_SERVICE = "subscriptions"
-"""Service that consumes Stripe events."""
+STRIPE_EVENT_SERVICE, CONNECT_EVENT_SERVICE = "subscriptions", "payouts"
+"""Services that consume Stripe events; the second those of connected accounts and transfers."""
 WEBHOOK_SERVICE = "webhooks"
 """Service that consumes webhooks from an ingress."""
 KEPT_HEADERS = ("content-type", "traceparent", "tracestate", "stripe-signature")
@@ -91,7 +93,8 @@ def _service_at(origin: str, subjects: Subjects, webhook_subject: str) -> str | 
     if kind == "ticks":
         return service if name in JOBS.get(service, ()) else None
     if kind == "stripe_events":
-        return STRIPE_EVENT_SERVICE if _STRIPE_TYPE.fullmatch(rest) else None
+        consumer = CONNECT_EVENT_SERVICE if rest in CONNECT_EVENT_TYPES else STRIPE_EVENT_SERVICE
+        return consumer if _STRIPE_TYPE.fullmatch(rest) else None
     return "" if _is_event(origin, subjects) else None
 
 

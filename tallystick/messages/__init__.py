@@ -1,6 +1,15 @@
 """All messages of the product; importing it fills the registries `COMMANDS`, `QUESTIONS` and `EVENTS`."""
 
-from tallystick.messages import base, catalog, consumables, monitoring, seats, subscriptions, webhooks
+from tallystick.messages import (
+    base,
+    catalog,
+    consumables,
+    monitoring,
+    payouts,
+    seats,
+    subscriptions,
+    webhooks,
+)
 from tallystick.messages.base import COMMANDS, EVENTS, QUESTIONS
 
 __all__ = [
@@ -11,6 +20,7 @@ __all__ = [
     "catalog",
     "consumables",
     "monitoring",
+    "payouts",
     "seats",
     "subscriptions",
     "webhooks",

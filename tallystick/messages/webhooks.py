@@ -23,7 +23,22 @@ EventType = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+){1,7}$", max
 """Stripe event type, such as `customer.subscription.updated`; part of a subject."""
 StoredEventStatus = Literal["received", "applied", "failed", "ignored"]
 
-APPLIED_EVENT_TYPES = frozenset(
+CONNECT_EVENT_TYPES = frozenset(
+    {
+        "account.updated",
+        "account.application.deauthorized",
+        "payout.created",
+        "payout.updated",
+        "payout.paid",
+        "payout.failed",
+        "payout.canceled",
+        "transfer.created",
+        "transfer.updated",
+        "transfer.reversed",
+    }
+)
+"""Stripe event types that `payouts` applies: of connected accounts, and of transfers to them."""
+APPLIED_EVENT_TYPES = CONNECT_EVENT_TYPES | frozenset(
     {
         "checkout.session.completed",
         "checkout.session.expired",

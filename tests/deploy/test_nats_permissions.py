@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
 WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
-SERVICES = ["subscriptions", "webhooks", "seats", "consumables", "monitoring"]
+SERVICES = ["subscriptions", "webhooks", "seats", "consumables", "monitoring", "payouts"]
 ADMINISTRATORS = ("admin", "readers")
 EVERYBODY_BUT_ADMIN = [user for user in users() if user not in ADMINISTRATORS]
 RELAYS = {service: f"{service}_relay" for service in SERVICES}
@@ -36,6 +36,9 @@ ENTITY_OWNERS = {
     "recharge": "consumables",
     "snapshot": "monitoring",
     "alarm": "monitoring",
+    "payout_account": "payouts",
+    "payout": "payouts",
+    "seller_balance": "payouts",
 }
 BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "consumables"}
 
@@ -118,6 +121,10 @@ CONSUMER_OWNERS = {
     ("BILLING_SERVICE_FEED", "subscriptions-feed"): "subscriptions",
     ("BILLING_SERVICE_FEED", "seats-feed"): "seats",
     ("BILLING_SERVICE_FEED", "consumables-feed"): "consumables",
+    ("BILLING_COMMANDS", "payouts-commands"): "payouts",
+    ("BILLING_STRIPE_EVENTS", "payouts-stripe-events"): "payouts",
+    ("BILLING_TICKS", "payouts-ticks"): "payouts",
+    ("BILLING_SERVICE_FEED", "payouts-feed"): "payouts",
 }
 
 
@@ -199,6 +206,8 @@ COMMANDS_BETWEEN_SERVICES = {
     ("consumables", "billing.requests.subscriptions.record_usage"),
     ("consumables", "billing.commands.consumables.charge_recharge"),
     ("monitoring", "billing.requests.consumables.feature_totals"),
+    ("payouts", "billing.commands.webhooks.record_outcome"),
+    ("payouts", "billing.commands.payouts.pay_out"),
 }
 
 

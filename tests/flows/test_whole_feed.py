@@ -9,6 +9,9 @@ TELLERS = {
     "recharge": "consumables",
     "snapshot": "monitoring",
     "alarm": "monitoring",
+    "payout_account": "payouts",
+    "payout": "payouts",
+    "seller_balance": "payouts",
 }
 """The services that tell of entities; of all others it is subscriptions."""
 

@@ -180,6 +180,7 @@ async def test_how_the_workers_are_doing(gateway: GatewaySystem) -> None:
         "seats": True,
         "consumables": True,
         "monitoring": True,
+        "payouts": True,
         "webhooks": True,
     }
     consumers = {one["consumer"]: one for one in found["consumers"]}

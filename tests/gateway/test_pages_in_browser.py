@@ -237,7 +237,7 @@ async def test_operators_find_a_customer_and_everything_that_happened(
     page = await open_page(chrome)
     operator = Customer(type="user", id=fresh_id("operator"))
     await page.goto(await link(gateway, operator, ADMIN, page="admin"))
-    for service in ("subscriptions", "seats", "consumables", "webhooks"):
+    for service in ("subscriptions", "seats", "consumables", "payouts", "webhooks"):
         await expect(page.locator(".health li", has_text=service)).to_contain_text("answers")
 
     # Whatever happens now passes by on the open page.

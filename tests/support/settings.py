@@ -3,6 +3,7 @@
 from services.consumables.settings import ConsumablesSettings
 from services.gateway.settings import GatewaySettings
 from services.monitoring.settings import MonitoringSettings
+from services.payouts.settings import PayoutsSettings
 from services.seats.settings import SeatsSettings
 from services.subscriptions.settings import SubscriptionsSettings
 from services.webhooks.settings import WebhooksSettings
@@ -14,6 +15,7 @@ CLASSES = (
     ProvisionSettings,
     ConsumablesSettings,
     MonitoringSettings,
+    PayoutsSettings,
     SeatsSettings,
     SubscriptionsSettings,
     WebhooksSettings,

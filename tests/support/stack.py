@@ -174,7 +174,7 @@ def whole_system(traced: Path | None = None) -> Iterator[System]:
             "STRIPE_API_BASE": stripe_url,
         }
         start("webhooks", webhooks_port)
-        for service in ("subscriptions", "seats", "consumables", "monitoring"):
+        for service in ("subscriptions", "seats", "consumables", "monitoring", "payouts"):
             start(service)
         for service in running.health_ports:
             running.wait_until_ready(service)

@@ -20,7 +20,12 @@ from services.subscriptions.tables.subscriptions import ParkedEventRow
 from shared.errors import Unavailable
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
-from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, RecordOutcome, StoredEventStatus
+from tallystick.messages.webhooks import (
+    APPLIED_EVENT_TYPES,
+    CONNECT_EVENT_TYPES,
+    RecordOutcome,
+    StoredEventStatus,
+)
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 FETCHES_MAX = 8
@@ -43,13 +48,15 @@ async def apply_stripe_event(
 ) -> None:
     """Apply the Stripe event in a message and report the outcome; raises the error of a failure.
 
-    Event types that are never applied are skipped without a report: they are stored as ignored already.
+    Event types that are never applied, and events that happened in a connected account, are skipped without a
+    report: they are stored as ignored already, or another service reports them.
     """
     try:
-        event = read_event(orjson.loads(incoming.body))
+        document = orjson.loads(incoming.body)
+        event = read_event(document)
     except ValueError as error:
         raise Undeliverable(f"not an event of Stripe's: {error}") from error
-    if event.type not in APPLIED_EVENT_TYPES:
+    if event.type not in APPLIED_EVENT_TYPES - CONNECT_EVENT_TYPES or document.get("account"):
         return
     try:
         await _apply(transactions, incoming, event, FetchedObjects(stripe), dunning)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, StoredEventStatus
+from tallystick.messages.webhooks import APPLIED_EVENT_TYPES, CONNECT_EVENT_TYPES, StoredEventStatus
 
 EVENT_ID = re.compile(r"[A-Za-z0-9_]{1,100}")
 """Stripe's ids have about 30 characters. They are also JetStream message ids and part of page cursors."""
@@ -86,7 +86,7 @@ def parse_event(document: Any, payload: bytes, received_at: datetime) -> Incomin
     return IncomingEvent(
         event_id=event_id,
         type=event_type,
-        status=initial_status(event_type),
+        status=initial_status(event_type, of_connected_account=document.get("account") is not None),
         created_at=datetime.fromtimestamp(created, UTC),
         received_at=received_at,
         payload=payload,
@@ -94,9 +94,13 @@ def parse_event(document: Any, payload: bytes, received_at: datetime) -> Incomin
     )
 
 
-def initial_status(event_type: str) -> StoredEventStatus:
-    """Return `received` if a service applies events of the type, else `ignored`."""
-    return "received" if event_type in APPLIED_EVENT_TYPES else "ignored"
+def initial_status(event_type: str, *, of_connected_account: bool = False) -> StoredEventStatus:
+    """Return `received` if a service applies events of the type, else `ignored`.
+
+    What happens in a connected account, such as a sale of its owner's, is not ours to apply.
+    """
+    types = CONNECT_EVENT_TYPES if of_connected_account else APPLIED_EVENT_TYPES
+    return "received" if event_type in types else "ignored"
 
 
 def _event_type(document: dict[str, Any]) -> str:

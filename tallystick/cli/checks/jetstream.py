@@ -40,12 +40,13 @@ CONSUMERS = {
     TICKS_STREAM: (
         "consumables-ticks",
         "monitoring-ticks",
+        "payouts-ticks",
         "seats-ticks",
         "subscriptions-ticks",
         "webhooks-ticks",
     ),
     WEBHOOKS_STREAM: ("webhooks-ingress",),
-    STRIPE_EVENTS_STREAM: ("subscriptions-stripe-events",),
+    STRIPE_EVENTS_STREAM: ("payouts-stripe-events", "subscriptions-stripe-events"),
 }
 """Durable consumers of the services, by stream."""
 LAG_MESSAGES = 1_000

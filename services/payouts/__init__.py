@@ -1,0 +1,1 @@
+"""The payouts worker: connected accounts, sellers' earnings, and payouts to them."""

@@ -1,0 +1,1 @@
+"""Connected accounts: opening, onboarding, and following what Stripe says of them."""

@@ -1,0 +1,1 @@
+"""Stripe events about connected accounts, transfers and payouts."""

@@ -1,0 +1,137 @@
+"""Sellers with connected accounts at a Stripe stand-in."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from services.payouts.stripe.client import StripeConnect
+from tallystick.messages import payouts as m
+from tallystick.messages import webhooks
+from tallystick.messages.base import Command, Customer, Question
+from tallystick.subjects import COMMANDS_STREAM
+from tests.support.runtime import Bound
+from tests.support.stripe import SECRET_KEY, StripeStandIn
+
+ACME = Customer(type="organization", id="acme")
+CONSUMER = "payouts-stripe-events"
+PAGE = "https://app.example/payouts"
+
+
+@dataclass(slots=True)
+class SellerWorld:
+    """The service on a database, with Stripe."""
+
+    bound: Bound
+    stand_in: StripeStandIn
+    stripe: StripeConnect
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _commands: int = 0
+    _applied: set[str] = field(default_factory=set)
+
+    def command_id(self) -> str:
+        """Return a fresh command id."""
+        self._commands += 1
+        return f"command-{self._commands}"
+
+    def passes(self, **time: float) -> None:
+        """Advance the time."""
+        self.now += timedelta(**time)
+
+    async def does(self, command: Command[Any]) -> dict[str, Any]:
+        """Handle a command that must succeed and return its result."""
+        outcome = await self.bound.handle(command, self.now)
+        assert outcome.status == "succeeded", outcome.error
+        assert outcome.result is not None
+        return outcome.result
+
+    async def refuses(self, message: Command[Any] | Question[Any]) -> tuple[str, Any]:
+        """Handle a message that must be rejected and return code and details."""
+        outcome = await self.bound.handle(message, self.now)
+        assert outcome.status == "rejected", outcome
+        assert outcome.error is not None
+        return outcome.error.code, outcome.error.details
+
+    async def asks(self, question: Question[Any]) -> dict[str, Any]:
+        """The answer to a question that has one."""
+        outcome = await self.bound.handle(question, self.now)
+        assert outcome.status == "succeeded", outcome.error
+        assert outcome.result is not None
+        return outcome.result
+
+    def connect(self, customer: Customer = ACME, **fields: Any) -> m.ConnectAccount:
+        """A command that connects a seller."""
+        command_id = fields.pop("command_id", None) or self.command_id()
+        return m.ConnectAccount(
+            command_id=command_id,
+            customer=customer,
+            **{"country": "DE", "email": "seller@acme.example"} | fields,
+        )
+
+    async def connected(self, customer: Customer = ACME, **fields: Any) -> dict[str, Any]:
+        """A seller whose account is onboarded; the account."""
+        opened = await self.does(self.connect(customer, **fields))
+        await self.onboards(opened["onboarding_url"])
+        await self.catches_up()
+        return await self.account(customer)
+
+    async def onboards(self, url: str, **form: str) -> None:
+        """Fill in Stripe's onboarding form."""
+        async with httpx.AsyncClient() as browser:
+            answer = await browser.post(url, data=form or {"account_number": "DE89370400440532013000"})
+        assert answer.status_code == 303, answer.text
+
+    async def account(self, customer: Customer = ACME) -> dict[str, Any]:
+        """A seller's account."""
+        found: dict[str, Any] = (await self.asks(m.GetAccount(customer=customer)))["account"]
+        return found
+
+    async def knob(self, stripe_account_id: str, **knobs: Any) -> None:
+        """Act as Stripe or the seller on an account."""
+        url = f"{self.stand_in.url}/_sandbox/accounts/{stripe_account_id}"
+        async with httpx.AsyncClient() as client:
+            (await client.post(url, json=knobs)).raise_for_status()
+
+    def stripe_objects(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """A list of Stripe's objects, oldest first."""
+        answer = httpx.get(
+            f"{self.stand_in.url}/v1/{path}", params={"limit": 100, **params}, auth=(SECRET_KEY, "")
+        ).json()
+        assert not answer["has_more"], "more than one page"
+        return list(reversed(answer["data"]))
+
+    def new_events(self) -> list[dict[str, Any]]:
+        """Return Stripe's events about sellers that were not applied yet, oldest first."""
+        return [
+            event
+            for event in self.stripe_objects("events")
+            if event["type"] in webhooks.CONNECT_EVENT_TYPES and event["id"] not in self._applied
+        ]
+
+    async def hears(self, *events: dict[str, Any]) -> None:
+        """Apply Stripe's events in this order."""
+        for event in events:
+            self._applied.add(event["id"])
+            subject = f"billing.stripe_events.{event['type']}"
+            await self.bound.follow(CONSUMER, subject, json.dumps(event).encode())
+
+    async def catches_up(self) -> None:
+        """Apply all new events of Stripe."""
+        await self.hears(*self.new_events())
+
+    async def told(self, entity: str) -> list[tuple[str, dict[str, Any]]]:
+        """The events of an entity on the feed so far: name and body."""
+        feed = await self.bound.feed()
+        return [(subject.split(".")[-1], body) for subject, body in feed if subject.split(".")[2] == entity]
+
+    async def names(self, entity: str) -> list[str]:
+        """The names of an entity's events."""
+        return [name for name, _ in await self.told(entity)]
+
+    async def reports(self) -> list[str]:
+        """The outcomes reported to webhooks."""
+        rows = await self.bound.outbox(COMMANDS_STREAM)
+        queued = [row for row in rows if row["subject"].endswith("record_outcome")]
+        return [json.loads(row["payload"])["status"] for row in queued]
