@@ -25,6 +25,7 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
     "idempotency_conflict": 409,
     "already_subscribed": 409,
+    "amount_changed": 409,
     "changed_meanwhile": 409,
     "no_seat_available": 409,
     "not_retriable": 409,

@@ -13,7 +13,7 @@ from services.subscriptions.catalog import queries as catalog_queries
 from services.subscriptions.charges import charge
 from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
-from services.subscriptions.customers import billing_portal, registration
+from services.subscriptions.customers import billing_portal, payment_method, registration
 from services.subscriptions.dunning import grace
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.entitlements import seat_holders
@@ -44,6 +44,7 @@ HANDLERS = (
     charge,
     start_checkout,
     billing_portal,
+    payment_method,
     registration,
     grace,
     seat_holders,

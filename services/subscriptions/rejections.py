@@ -8,7 +8,7 @@ from services.subscriptions.repository.subscriptions import lock_customer
 from services.subscriptions.tables.subscriptions import CustomerRow
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork
-from tallystick.messages.base import Customer
+from tallystick.messages.base import Customer, Money
 
 Result = TypeVar("Result")
 
@@ -19,6 +19,17 @@ def as_rejection(rule: Callable[[], Result]) -> Result:
         return rule()
     except RuleViolation as violation:
         raise Rejected(violation.code, violation.message, violation.details) from None
+
+
+def require_agreed_amount(agreed: Money | None, due: Money) -> None:
+    """Raise Rejected `amount_changed` if another amount is due than the one that was agreed to, if any."""
+    if agreed is None or agreed == due:
+        return
+    raise Rejected(
+        "amount_changed",
+        "Another amount is due now than the one that was agreed to. Nothing was charged.",
+        {"due_now": due.model_dump()},
+    )
 
 
 async def require_customer(work: UnitOfWork, customer: Customer) -> CustomerRow:

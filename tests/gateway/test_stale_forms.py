@@ -274,8 +274,8 @@ async def test_what_a_refused_form_has_typed_is_there_to_be_put_right(
         assert refused.status_code == 400
         assert 'value="b&#34;en"' in refused.text
 
-        domain = await visitor.form("/billing", "/billing/add-ons/buy")
-        refused = await visitor.send("/billing/add-ons/buy", domain | {"detail_domain_name": "not one"})
+        domain = {"price": "domain_yearly", "detail_domain_name": "not one"}
+        refused = await visitor.http.get("/billing/add-ons/buy", params=domain)
         assert refused.status_code == 400
         assert 'value="not one"' in refused.text
 

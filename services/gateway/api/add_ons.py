@@ -17,7 +17,7 @@ from services.gateway.return_urls import check_return_urls
 from services.gateway.schemas import Body, Cursor, Limit
 from services.gateway.service_client import ServiceClient
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Code, EntityId, TolerantModel, Url
+from tallystick.messages.base import Code, EntityId, Money, TolerantModel, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
 from tallystick.messages.subscriptions.add_ons import Details
 
@@ -53,6 +53,9 @@ class PurchaseAddOnBody(Body, title="Purchase"):
     details: Details = Field(default={}, description="The details that the product requires, by their codes.")
     success_url: Url
     cancel_url: Url
+    due_now: Money | None = Field(
+        default=None, description="The amount of the preview; absent: whatever is due is charged."
+    )
 
 
 @router.get("/addons", response_model=AddOns, responses=problem_responses(GetCatalog))

@@ -16,6 +16,7 @@ from services.gateway.schemas import Body, Cursor, Limit, set_fields
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Code, EntityId, TolerantModel, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
+from tallystick.messages.subscriptions.add_ons import Details
 
 router = APIRouter(prefix="/api/v1/billing", tags=["plans"])
 
@@ -85,6 +86,9 @@ class PreviewChangeBody(_ChangeOptions, title="Preview"):
     add_price: Code | None = Field(
         default=None, description="An add-on's price, without `price` and `quantity`."
     )
+    details: Details | None = Field(
+        default=None, description="The details of the add-on; absent: they are not checked."
+    )
 
 
 @router.get("/tiers", response_model=Tiers, responses=problem_responses(GetCatalog))
@@ -146,6 +150,20 @@ async def invoices(
 async def upcoming_invoice(caller: ReadCaller, services: ServiceClientDep) -> Response:
     """Show the upcoming invoice."""
     return await services.respond(m.UpcomingInvoice(customer=caller.customer))
+
+
+@router.get(
+    "/payment-method",
+    response_model=m.PaymentMethodFound,
+    responses=problem_responses(m.GetPaymentMethod),
+)
+async def payment_method(
+    caller: ReadCaller, services: ServiceClientDep, subscription_id: EntityId | None = None
+) -> Response:
+    """Show the saved payment method that pays for a subscription, or for something new."""
+    return await services.respond(
+        m.GetPaymentMethod(customer=caller.customer, subscription_id=subscription_id)
+    )
 
 
 @router.post(

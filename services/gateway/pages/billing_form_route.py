@@ -18,7 +18,7 @@ class BillingFormRoute(PageRoute):
         # The values of a form that another site has sent are not rendered.
         if caller is None or error.code == "csrf_failed":
             return await super().render_problem(request, error)
-        form = await request.form() if request.method == "POST" else {}
+        form = await request.form() if request.method == "POST" else request.query_params
         form_values = {name: value for name, value in form.items() if isinstance(value, str)}
         try:
             return await render_billing_page(

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form
 from starlette.responses import Response
 
 from services.gateway.auth.authentication import ManageCaller
@@ -37,8 +37,6 @@ PREVIEWED_FIELDS = {
     "cancel_at",
     "scheduled_change",
 }
-DETAIL_PREFIX = "detail_"
-"""Prefix of the form fields with the details that an add-on requires."""
 
 
 @router.post("/checkout")
@@ -147,47 +145,6 @@ async def portal(caller: ManageCaller, page: PageContextDep, command_id: FormCom
     await require_billing_manager(page.services, caller)
     command = command_for(m.OpenPortal, caller, command_id, return_url=page.url("/billing"))
     return redirect((await page.services.request(command)).portal_url)
-
-
-@router.post("/add-ons/buy")
-async def buy_add_on(
-    request: Request, caller: ManageCaller, page: PageContextDep, command_id: FormCommandId, price: Text
-) -> Response:
-    """Buy an add-on with the saved card, or on Stripe's page."""
-    await require_billing_manager(page.services, caller)
-    form = await request.form()
-    details = {
-        name.removeprefix(DETAIL_PREFIX): str(value).strip()
-        for name, value in form.items()
-        if name.startswith(DETAIL_PREFIX)
-    }
-    command = command_for(
-        m.PurchaseAddOn,
-        caller,
-        command_id,
-        price=price,
-        details=details,
-        success_url=page.url("/billing?done=add_on_bought"),
-        cancel_url=page.url("/billing"),
-    )
-    bought = await page.services.request(command)
-    if bought.checkout_url:
-        return redirect(bought.checkout_url)
-    return redirect_to_billing("add_on_bought", "add-ons")
-
-
-@router.post("/add-ons/cancel")
-async def cancel_add_on(
-    caller: ManageCaller, page: PageContextDep, command_id: FormCommandId, add_on_id: Text
-) -> Response:
-    """Cancel an add-on at the end of the period."""
-    await require_billing_manager(page.services, caller)
-    listed = await page.services.request(m.ListAddOns(customer=caller.customer, limit=200))
-    if all(add_on.add_on_id != add_on_id for add_on in listed.items):
-        raise ProblemError("not_found", "There is no such add-on.")
-    command = command_for(m.CancelAddOn, caller, command_id, add_on_id=add_on_id, at="period_end")
-    await page.services.request(command)
-    return redirect_to_billing("add_on_canceled", "add-ons")
 
 
 @router.post("/auto-recharge")

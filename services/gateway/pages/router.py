@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from services.gateway.dependencies import StateDep
 from services.gateway.pages import (
+    add_on_forms,
     admin,
     billing_forms,
     billing_page,
@@ -61,6 +62,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     billing_page.router,
     live_updates.router,
     billing_forms.router,
+    add_on_forms.router,
     change_confirmation.router,
     team_forms.router,
     members.router,

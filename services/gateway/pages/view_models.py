@@ -278,6 +278,19 @@ def offers(
     ]
 
 
+def owned_add_ons(data: BillingPageData) -> set[str]:
+    """Return the prices of add-ons that the customer has and of which a second one would add nothing."""
+    held = {add_on.product for add_on in data.add_ons if add_on.status not in ENDED}
+    sold = (product for product in data.catalog.add_ons if product.code in held)
+    once = (price for product in sold if _is_flag(product, data) for price in product.prices)
+    return {price.code for price in once if price.model in ("flat", "free")}
+
+
+def _is_flag(product: Product, data: BillingPageData) -> bool:
+    features = (data.catalog.feature(given.feature) for given in product.features)
+    return not product.required_details and all(found is None or found.kind == "flag" for found in features)
+
+
 def _feature_text(
     feature: ProductFeature, product: Product, catalog: CatalogIndex, translations: Translations
 ) -> str:

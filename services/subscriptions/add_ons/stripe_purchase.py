@@ -13,10 +13,13 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
+from services.subscriptions.rejections import require_agreed_amount
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
+from services.subscriptions.stripe.subscription_updates import preview_purchase
 from shared.messaging.external_command import ExternalCommandSteps
 from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Money
 
 RECENT_SUBSCRIPTIONS = 100
 """How many subscriptions are searched for that of an earlier run, which was minutes or a day ago."""
@@ -58,6 +61,7 @@ async def purchase_in_stripe(
         stripe_customer_id = made.stripe_customer_id
     subscription = await _find_earlier_subscription(gateway, intent, stripe_customer_id)
     if subscription is None:
+        await _require_agreed_amount(gateway, command, intent, stripe_customer_id)
         subscription = await _subscribe_with_saved_card(
             gateway, intent, stripe_customer_id, steps.key("subscription")
         )
@@ -67,6 +71,17 @@ async def purchase_in_stripe(
     return StripePurchase(
         stripe_customer_id, page=await gateway.create_checkout(params, key=steps.key("checkout"))
     )
+
+
+async def _require_agreed_amount(
+    gateway: StripeGateway, command: m.PurchaseAddOn, intent: PurchaseIntent, stripe_customer_id: str
+) -> None:
+    """Raise Rejected `amount_changed` unless the buyer has agreed to the first invoice's amount."""
+    if command.due_now is None or intent.stripe_price_id is None:
+        return
+    preview = await preview_purchase(gateway, stripe_customer_id, intent.stripe_price_id)
+    amount = 0 if intent.trial_days else preview["amount_due"]
+    require_agreed_amount(command.due_now, Money(amount=amount, currency=preview["currency"]))
 
 
 async def _find_earlier_subscription(

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from services.subscriptions.customers.stripe_link import link_stripe_customer
 from services.subscriptions.domain.orders import (
     Line,
+    exclusive_codes,
     find_subscription_with_plan,
     order_lines,
-    plan_codes,
     require_listed_prices,
     trial_days,
 )
@@ -61,7 +61,7 @@ async def start_checkout(
         opened = await open_in_stripe(stripe, command, intent, keys=keys)
     except Rejected:
         async with steps.transactions.begin(caused_by=command.command_id, now=steps.received_at) as work:
-            await release_checkout(work, intent)
+            await release_checkout(work, intent.customer, intent.checkout_id)
         raise
     return await steps.record(lambda work: record_checkout(work, intent, opened))
 
@@ -118,7 +118,7 @@ async def hold_order(
 
     Raises Rejected `already_subscribed`.
     """
-    plans = plan_codes(lines)
+    plans = exclusive_codes(await load_catalog(work), lines)
     await require_not_subscribed(work, row.customer, plans)
     had = await products_ever_subscribed(work.session, row.customer)
     is_first = not any(line.product.code in had for line in lines)
@@ -178,10 +178,10 @@ async def record_checkout(
     )
 
 
-async def release_checkout(work: UnitOfWork, intent: CheckoutIntent) -> None:
+async def release_checkout(work: UnitOfWork, customer: str, checkout_id: str) -> None:
     """Release the plans of a checkout that Stripe rejected."""
-    await lock_customer(work.session, intent.customer)
-    checkout = await find_checkout(work.session, checkout_id=intent.checkout_id)
+    await lock_customer(work.session, customer)
+    checkout = await find_checkout(work.session, checkout_id=checkout_id)
     if checkout is not None and checkout.status == "open":
         checkout.status = "failed"
 
@@ -216,6 +216,11 @@ async def require_not_subscribed(work: UnitOfWork, token: str, plans: list[str])
             "The customer has this plan already. Change or cancel that subscription.",
             {"subscription_id": held},
         )
+    await require_no_open_checkout(work, token, plans)
+
+
+async def require_no_open_checkout(work: UnitOfWork, token: str, plans: list[str]) -> None:
+    """Raise Rejected `already_subscribed` if the customer has an open checkout for one of the plans."""
     for checkout in await open_checkouts(work, token):
         if checkout.expires_at <= work.now:
             checkout.status = "expired"

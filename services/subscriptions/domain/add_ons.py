@@ -16,6 +16,8 @@ from tallystick.messages.subscriptions import FINAL_STATUSES, GRANTING_STATUSES
 
 DOMAIN_MAX_CHARACTERS = 253
 """RFC 1035 has 255 octets on the wire, which leaves this many characters of text."""
+ONE_AT_A_TIME = ("flat", "free")
+"""The models of prices that are not sold by quantity."""
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -84,6 +86,22 @@ def validate_details(product: Product, details: Mapping[str, str]) -> dict[str, 
             invalid=invalid,
         )
     return cleaned
+
+
+def exclusive_key(catalog: CatalogLookup, price: Price, details: Mapping[str, str]) -> str | None:
+    """Return the key under which an add-on can be held only once; None if a second one adds something.
+
+    Units and limits add up, and so does what is sold by quantity. A flag does not: a second one makes sense
+    only with other details.
+    """
+    product = catalog.product_of(price)
+    if price.model not in ONE_AT_A_TIME:
+        return None
+    features = (catalog.feature(given.feature) for given in product.features)
+    if any(feature is not None and feature.kind != "flag" for feature in features):
+        return None
+    parts = (f"{name}={details.get(name)}" for name in sorted(product.required_details))
+    return "?".join((product.code, *parts))
 
 
 def require_plan(subscriptions: Iterable[State], add_ons: frozenset[str]) -> None:

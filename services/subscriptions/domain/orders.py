@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from services.subscriptions.domain.add_ons import exclusive_key
 from services.subscriptions.domain.billing_periods import billing_interval
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.rule_violation import RuleViolation
@@ -77,9 +78,12 @@ def trial_days(
     return max(offered) if offered else default_days or 0
 
 
-def plan_codes(lines: Iterable[Line]) -> list[str]:
-    """Return the codes of the plans in an order; a customer can have each of them only once."""
-    return sorted({line.product.code for line in lines if line.product.kind == "plan"})
+def exclusive_codes(catalog: CatalogLookup, lines: Iterable[Line]) -> list[str]:
+    """Return the codes of the products in an order of which a customer can have only one.
+
+    These are all plans, and the add-ons of which a second one would add nothing.
+    """
+    return sorted({line.product.code for line in lines if _is_exclusive(catalog, line)})
 
 
 def find_subscription_with_plan(
@@ -89,6 +93,10 @@ def find_subscription_with_plan(
     wanted = set(plans)
     held = (found for found, state in subscriptions if not state.is_final and state.products & wanted)
     return next(held, None)
+
+
+def _is_exclusive(catalog: CatalogLookup, line: Line) -> bool:
+    return line.product.kind == "plan" or exclusive_key(catalog, line.price, {}) is not None
 
 
 def _line(catalog: CatalogLookup, item: ItemToBuy, *, free: bool) -> Line:

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from services.subscriptions.domain.billing_periods import billing_interval
+from tallystick.messages.base import Money
 from tallystick.messages.catalog import Price, Tier
+
+NO_CURRENCY = "xxx"
+"""ISO 4217's code for no currency, for a free price that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,11 @@ class PricePart:
 def period_amount(price: Price, quantity: int) -> int:
     """Return the amount of a quantity for one whole period."""
     return sum(part.amount for part in price_parts(price, quantity))
+
+
+def free_of_charge(price: Price) -> Money:
+    """Return the amount of nothing, in the price's currency."""
+    return Money(amount=0, currency=price.currency or NO_CURRENCY)
 
 
 def yearly_amount(price: Price, quantity: int) -> Fraction:

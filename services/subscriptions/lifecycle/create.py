@@ -20,7 +20,7 @@ from services.subscriptions.customers.stripe_link import (
 )
 from services.subscriptions.domain.billing_periods import billing_interval
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.orders import Line, order_lines, plan_codes
+from services.subscriptions.domain.orders import Line, exclusive_codes, order_lines
 from services.subscriptions.domain.self_managed_periods import initial_anchor, initial_state
 from services.subscriptions.domain.stripe_objects import (
     CHECKOUT_ID_KEY,
@@ -87,7 +87,7 @@ class SubscriptionCreation:
         customer = await require_customer(work, self.command.customer)
         catalog = await load_catalog(work)
         lines = self._lines(catalog)
-        await require_not_subscribed(work, customer.customer, plan_codes(lines))
+        await require_not_subscribed(work, customer.customer, exclusive_codes(catalog, lines))
         days = 0 if all(line.price.model == "free" for line in lines) else self.command.trial_days or 0
         state = initial_state(catalog, lines, self._start(), days)
         row = new_subscription(work, customer)
@@ -171,7 +171,7 @@ class SubscriptionCreation:
         """Release the plans of a creation that Stripe rejected."""
         steps = self.steps
         async with steps.transactions.begin(caused_by=self.command.command_id, now=steps.received_at) as work:
-            await release_checkout(work, intent)
+            await release_checkout(work, intent.customer, intent.checkout_id)
 
 
 @service.external_command(m.CreateSubscription)

@@ -1,14 +1,17 @@
 """Previews of changes and of the upcoming invoice; Stripe computes those of its subscriptions."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from services.subscriptions.domain.billing_periods import billing_interval, period_containing
+from services.subscriptions.add_ons.preview import preview_add_on
+from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoice_taxes import totals_of
 from services.subscriptions.domain.invoices import Invoice, invoice_totals, read_invoice
 from services.subscriptions.domain.plan_changes import PlanChange
+from services.subscriptions.domain.preview_totals import invoice_preview, lines_preview
 from services.subscriptions.domain.previews import preview_self_managed_change, upcoming_self_managed_lines
+from services.subscriptions.domain.pricing import NO_CURRENCY
 from services.subscriptions.domain.stripe_objects import Json, StripeSubscription, moment
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.lifecycle.change_plan import build_change_request, item_change, plan_change
@@ -25,7 +28,6 @@ from services.subscriptions.snapshots import period_from_row, state_from_row
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import (
     get_subscription,
-    preview_purchase,
     preview_regular,
     preview_upcoming_invoice,
 )
@@ -35,11 +37,8 @@ from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
-from tallystick.messages.catalog import Price
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-NO_CURRENCY = "xxx"
-"""ISO 4217's code for no currency, for a free price that has none."""
 
 
 @service.question(m.PreviewChange)
@@ -52,7 +51,7 @@ async def preview_change(
         raise not_found(question.subscription_id)
     catalog = await load_catalog(work)
     if question.add_price is not None:
-        return await _preview_add_on(work, row, catalog, question.add_price, stripe)
+        return await preview_add_on(work, row, catalog, question, stripe)
     change = await plan_change(work, row, build_change_request(question))
     preview = await _preview_plan(work, row, catalog, change, question.proration, stripe)
     return preview.model_copy(update={"when": change.how if change.how in ("now", "period_end") else None})
@@ -77,14 +76,14 @@ async def _preview_plan(
         return await _preview_with_schedule(present, catalog, change, proration, stripe)
     first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
     if change.how == "period_end" and change.is_restart:
-        return _change_preview(first, lines=_in_next_period(first.lines, present, change))
+        return invoice_preview(first, lines=_in_next_period(first.lines, present, change))
     if not _is_due_now(state, change, proration, first):
-        return _change_preview(first)
+        return invoice_preview(first)
     if change.is_restart:
         regular = totals_of(line for line in first.lines if not line.proration)
-        return _change_preview(first, regular)
+        return invoice_preview(first, regular)
     following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), catalog)
-    return _change_preview(first, invoice_totals(following))
+    return invoice_preview(first, invoice_totals(following))
 
 
 @service.question(m.UpcomingInvoice)
@@ -148,41 +147,6 @@ async def _upcoming_self_managed(work: UnitOfWork, token: str, catalog: CatalogV
     return coming
 
 
-async def _preview_add_on(
-    work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, code: str, stripe: StripeGateway
-) -> m.ChangePreview:
-    """Preview an add-on, whose periods begin when it is bought or when its trial ends."""
-    price = catalog.price(code)
-    if price is None or not _is_add_on(catalog, price) or price.archived or not price.listed:
-        raise Rejected("unknown_price", f"The catalog sells no add-on at {code!r}.", {"price": code})
-    if row.status not in m.GRANTING_STATUSES:
-        raise Rejected(
-            "subscription_not_active", f"The subscription is {row.status}.", {"status": row.status}
-        )
-    if price.model == "free":
-        nothing = Money(amount=0, currency=price.currency or NO_CURRENCY)
-        return m.ChangePreview(due_now=nothing, next_invoice=nothing, lines=[], totals=totals_of([]))
-    customer = await find_customer(work.session, row.customer)
-    if customer is None or customer.stripe_customer_id is None:
-        raise Rejected(
-            "payments_not_configured", "The customer is not known to Stripe.", {"customer": row.customer}
-        )
-    if price.stripe_price_id is None:
-        raise Rejected("unknown_price", f"Stripe does not know {code!r} yet.", {"price": code})
-    body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
-    invoice = read_invoice(body, catalog)
-    regular = [line for line in invoice.lines if line.price == code]
-    if price.trial_days:
-        return _lines_preview([_after_trial(line, price) for line in regular], invoice.currency)
-    return _change_preview(invoice, totals_of(regular))
-
-
-def _after_trial(line: m.InvoiceLine, price: Price) -> m.InvoiceLine:
-    begin = line.period.start + timedelta(days=price.trial_days or 0)
-    start, end = period_containing(begin, billing_interval(price), begin)
-    return line.model_copy(update={"period": m.Span(start=start, end=end)})
-
-
 def _preview_self_managed(
     work: UnitOfWork, row: SubscriptionRow, catalog: CatalogView, change: PlanChange, proration: m.Proration
 ) -> m.ChangePreview:
@@ -210,7 +174,7 @@ async def _preview_unchanged(
     body: Json | None = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is None:
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
-    return _change_preview(read_invoice(body, catalog))
+    return invoice_preview(read_invoice(body, catalog))
 
 
 async def _preview_with_schedule(
@@ -229,7 +193,7 @@ async def _preview_with_schedule(
     regular = [line for line in whole.lines if not line.proration]
     if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
         at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
-        return _change_preview(at_once, totals_of(regular))
+        return invoice_preview(at_once, totals_of(regular))
     settled: list[m.InvoiceLine] = []
     if change.how == "now" and not trialing and proration == "prorate":
         body: Json | None = await preview_in_stripe(stripe, present, wanted, "invoice")
@@ -237,7 +201,7 @@ async def _preview_with_schedule(
         body = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is not None:
         settled = [line for line in read_invoice(body, catalog).lines if line.proration]
-    return _lines_preview([*settled, *_in_next_period(regular, present, change)], whole.currency)
+    return lines_preview([*settled, *_in_next_period(regular, present, change)], whole.currency)
 
 
 def _is_due_now(state: State, change: PlanChange, proration: m.Proration, invoice: Invoice) -> bool:
@@ -259,40 +223,6 @@ def _in_next_period(
     start, after = period_containing(end, change.every, end)
     period = m.Span(start=start, end=after)
     return [line if line.proration else line.model_copy(update={"period": period}) for line in lines]
-
-
-def _change_preview(
-    invoice: Invoice,
-    following: m.PreviewTotals | None = None,
-    *,
-    lines: Iterable[m.InvoiceLine] | None = None,
-) -> m.ChangePreview:
-    """Build the preview of an invoice that is due now, before `following` ones; else it is the next one."""
-    totals = invoice_totals(invoice)
-    regular, due_now = (totals, 0) if following is None else (following, invoice.amount_due)
-    return m.ChangePreview(
-        due_now=Money(amount=due_now, currency=invoice.currency),
-        next_invoice=Money(amount=regular.amount_due, currency=invoice.currency),
-        lines=list(invoice.lines if lines is None else lines),
-        totals=totals,
-        next_invoice_tax=Money(amount=regular.tax, currency=invoice.currency),
-    )
-
-
-def _lines_preview(lines: list[m.InvoiceLine], currency: str) -> m.ChangePreview:
-    """Build the preview of a next invoice from its lines."""
-    totals = totals_of(lines)
-    return m.ChangePreview(
-        due_now=Money(amount=0, currency=currency),
-        next_invoice=Money(amount=totals.amount_due, currency=currency),
-        lines=lines,
-        totals=totals,
-        next_invoice_tax=Money(amount=totals.tax, currency=currency),
-    )
-
-
-def _is_add_on(catalog: CatalogView, price: Price) -> bool:
-    return catalog.product_of(price).kind == "add_on"
 
 
 def _no_upcoming_invoice(token: str) -> Rejected:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.tables.add_ons import AddOnRow
 from shared.persistence.unit_of_work import UnitOfWork
+from tallystick.messages.subscriptions import FINAL_STATUSES
 
 FIND_ADD_ON = "SELECT add_on_id FROM subscriptions.add_ons WHERE subscription_id = %s"
 
@@ -22,6 +23,17 @@ async def find_add_on_of_subscription(work: UnitOfWork, subscription_id: str) ->
     await work.flush()
     found = await (await work.driver.execute(FIND_ADD_ON, (subscription_id,))).fetchone()
     return await find_add_on(work.session, found[0]) if found else None
+
+
+async def live_add_ons(session: AsyncSession, token: str, product: str) -> Sequence[AddOnRow]:
+    """Load a customer's purchased add-ons of a product that have not ended, oldest first."""
+    query = sa.select(AddOnRow).where(
+        AddOnRow.customer == token,
+        AddOnRow.version > 0,
+        AddOnRow.product == product,
+        AddOnRow.status.not_in(FINAL_STATUSES),
+    )
+    return (await session.scalars(query.order_by(AddOnRow.add_on_id))).all()
 
 
 async def load_add_ons(

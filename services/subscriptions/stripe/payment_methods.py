@@ -1,11 +1,13 @@
 """Saved payment methods, which can be charged while the customer is not present."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import stripe
 
 from services.subscriptions.domain.stripe_objects import reference_id
-from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,26 @@ class SavedPaymentMethod:
         A subscription without its own payment method follows later changes of the default.
         """
         return None if self.is_default else self.stripe_id
+
+
+async def payment_method_of(
+    gateway: StripeGateway, stripe_customer_id: str, stripe_subscription_id: str | None
+) -> Mapping[str, Any] | None:
+    """Return the payment method that pays for a subscription or, without one, for something new.
+
+    A subscription without a payment method of its own is paid with the customer's default.
+    """
+    own = None
+    if stripe_subscription_id is not None:
+        async with gateway.calls(), stripe_rejections():
+            found = await gateway.api.subscriptions.retrieve_async(stripe_subscription_id)
+        own = reference_id(found.to_dict().get("default_payment_method"))
+    saved = None if own else await saved_payment_method(gateway, stripe_customer_id)
+    stripe_id = own or (saved.stripe_id if saved is not None else None)
+    if stripe_id is None:
+        return None
+    async with gateway.calls(), stripe_rejections():
+        return (await gateway.api.payment_methods.retrieve_async(stripe_id)).to_dict()
 
 
 async def saved_payment_method(gateway: StripeGateway, stripe_customer_id: str) -> SavedPaymentMethod | None:

@@ -76,6 +76,11 @@ from tallystick.messages.subscriptions.pause_resume import (
     ReactivateSubscription,
     ResumeSubscription,
 )
+from tallystick.messages.subscriptions.payment_methods import (
+    GetPaymentMethod,
+    PaymentMethod,
+    PaymentMethodFound,
+)
 from tallystick.messages.subscriptions.portal import OpenPortal, PortalOpened
 from tallystick.messages.subscriptions.subscriptions import (
     CancelSubscription,
@@ -145,6 +150,7 @@ __all__ = [
     "EntitlementSnapshot",
     "EntitlementSource",
     "GetCustomer",
+    "GetPaymentMethod",
     "GetSubscription",
     "InvoiceAmounts",
     "InvoiceEvent",
@@ -166,6 +172,8 @@ __all__ = [
     "OverrideFeature",
     "OverrideSnapshot",
     "PauseSubscription",
+    "PaymentMethod",
+    "PaymentMethodFound",
     "PortalOpened",
     "PreviewChange",
     "PreviewTotals",

@@ -11,6 +11,7 @@ from tallystick.messages.base import (
     EntityId,
     Event,
     Instant,
+    Money,
     Page,
     PositiveCount,
     Question,
@@ -81,11 +82,20 @@ class AddOnPage(TolerantModel):
 class PurchaseAddOn(
     Command[AddOnPurchased],
     service=SERVICE,
-    rejections=("unknown_price", "not_an_add_on", "add_on_details_required", "no_active_subscription"),
+    rejections=(
+        "unknown_price",
+        "not_an_add_on",
+        "add_on_details_required",
+        "no_active_subscription",
+        "already_subscribed",
+        "amount_changed",
+    ),
 ):
     """Buy an add-on with the saved card, else on a checkout page.
 
-    `add_on_details_required`: `details` lists everything `missing` and `invalid`.
+    `add_on_details_required`: `details` lists everything `missing` and `invalid`. `already_subscribed`: the
+    customer has it, or a checkout for it is open, and a second one would add nothing. `amount_changed`:
+    another amount than `due_now` is due; `details` has it.
     """
 
     customer: Customer
@@ -95,6 +105,9 @@ class PurchaseAddOn(
     )
     success_url: Url
     cancel_url: Url
+    due_now: Money | None = Field(
+        default=None, description="Amount of the preview that the buyer has agreed to; absent: not checked."
+    )
 
 
 class CancelAddOn(Command[AddOnFound], service=SERVICE, rejections=("subscription_ended",)):

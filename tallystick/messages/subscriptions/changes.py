@@ -14,6 +14,7 @@ from tallystick.messages.base import (
     Question,
     TolerantModel,
 )
+from tallystick.messages.subscriptions.add_ons import Details
 from tallystick.messages.subscriptions.invoices import InvoiceAmounts, InvoiceLine
 from tallystick.messages.subscriptions.subscriptions import (
     ScheduledChange,
@@ -148,6 +149,8 @@ class PreviewChange(
         "quantity_out_of_range",
         "seats_in_use",
         "payments_not_configured",
+        "already_subscribed",
+        "add_on_details_required",
     ),
 ):
     """Preview the cost and invoice lines of a change; nothing is changed."""
@@ -156,6 +159,9 @@ class PreviewChange(
     price: Code | None = None
     quantity: Quantity | None = None
     add_price: Code | None = Field(default=None, description="Price of an add-on to buy.")
+    details: Details | None = Field(
+        default=None, description="Details of the add-on; absent: they are not checked."
+    )
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
 
@@ -164,6 +170,8 @@ class PreviewChange(
         changes = self.price is not None or self.quantity is not None
         if changes == (self.add_price is not None):
             raise ValueError("give price, quantity or both; or add_price alone")
+        if self.details is not None and self.add_price is None:
+            raise ValueError("details belong to an add_price")
         return self
 
 

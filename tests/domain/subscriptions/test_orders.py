@@ -9,9 +9,9 @@ from services.subscriptions.domain.billing_periods import BillingInterval, perio
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import build_item
 from services.subscriptions.domain.orders import (
+    exclusive_codes,
     find_subscription_with_plan,
     order_lines,
-    plan_codes,
     trial_days,
 )
 from services.subscriptions.domain.rule_violation import RuleViolation
@@ -98,6 +98,7 @@ SHELF = CatalogView(
             price("crew_monthly", "crew", "per_seat"),
             price("mail_monthly", "mail", "per_seat"),
             price("mail_more", "mail", "per_seat"),
+            price("mail_flat", "mail"),
         )
     },
 )
@@ -174,8 +175,9 @@ def test_a_trial_is_the_price_s_or_the_installation_s(
     assert trial_days(lines, 30, wanted=wanted, is_first=is_first) == days
 
 
-def test_a_plan_is_had_once_and_an_add_on_as_often_as_one_likes() -> None:
+def test_a_plan_and_a_flag_are_had_once_and_what_is_sold_by_quantity_as_often_as_one_likes() -> None:
     lines = order_lines(SHELF, [buy("solo_monthly"), buy("mail_monthly")], free=False)
+    flags = order_lines(SHELF, [buy("solo_monthly"), buy("mail_flat")], free=False)
     solo = State(
         status="incomplete",
         collection="automatic",
@@ -184,8 +186,9 @@ def test_a_plan_is_had_once_and_an_add_on_as_often_as_one_likes() -> None:
         current_period_end=None,
     )
 
-    assert plan_codes(lines) == ["solo"]
-    assert find_subscription_with_plan(plan_codes(lines), [("sub_a", solo)]) == "sub_a"
+    assert exclusive_codes(SHELF, lines) == ["solo"]
+    assert exclusive_codes(SHELF, flags) == ["mail", "solo"]
+    assert find_subscription_with_plan(exclusive_codes(SHELF, lines), [("sub_a", solo)]) == "sub_a"
     assert find_subscription_with_plan(["team"], [("sub_a", solo)]) is None
 
 

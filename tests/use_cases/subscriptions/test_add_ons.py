@@ -413,7 +413,9 @@ async def test_a_paid_add_on_needs_payments_and_a_free_one_does_not(bind: Callab
 
 
 async def test_add_ons_are_listed_page_by_page_newest_first(world: World) -> None:
-    bought = [(await world.does(purchase(world, "badge_free")))["add_on"]["add_on_id"] for _ in range(3)]
+    bought = []
+    for _ in range(3):
+        bought.append((await world.does(purchase(world, "more_hours_monthly")))["add_on"]["add_on_id"])
     first = await world.asks(m.ListAddOns(customer=ACME, limit=2))
     rest = await world.asks(m.ListAddOns(customer=ACME, limit=2, cursor=first["next_cursor"]))
     found = [add_on["add_on_id"] for add_on in [*first["items"], *rest["items"]]]
