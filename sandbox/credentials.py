@@ -11,6 +11,7 @@ from pathlib import Path
 
 _OWNER_ONLY = 0o600
 _PASSWORD_BYTES = 18
+_SIGNING_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Credentials:
     stripe_secret_key: str
     stripe_webhook_secret: str
     invitation_secret: str
+    license_key_secret: str
+    license_signing_key: str
+    """An Ed25519 private key in hexadecimal."""
     gateway_jwt_secret: str
     """Signs the bearer tokens of callers of the gateway, in place of the host application."""
     gateway_session_secret: str
@@ -40,6 +44,8 @@ def load_or_create(path: Path, services: list[str], nats_users: list[str]) -> Cr
         stripe_secret_key=stored.get("stripe_secret_key") or f"sk_test_{_password()}",
         stripe_webhook_secret=stored.get("stripe_webhook_secret") or f"whsec_{_password()}",
         invitation_secret=stored.get("invitation_secret") or _password(),
+        license_key_secret=stored.get("license_key_secret") or _password(),
+        license_signing_key=stored.get("license_signing_key") or secrets.token_hex(_SIGNING_KEY_BYTES),
         gateway_jwt_secret=stored.get("gateway_jwt_secret") or _password(),
         gateway_session_secret=stored.get("gateway_session_secret") or _password(),
     )

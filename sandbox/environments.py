@@ -13,6 +13,7 @@ from sandbox.workers import ROOT
 _NOT_INHERITED = (
     "DATABASE_URL",
     "GATEWAY_",
+    "LICENSE_",
     "NATS_",
     "PG",
     "STRIPE_",
@@ -71,6 +72,11 @@ def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
         environment["DATABASE_URL"] = endpoints.database_role_url(worker)
     if worker == "seats":
         environment["INVITATION_SECRET"] = endpoints.credentials.invitation_secret
+    if worker == "licenses":
+        environment |= {
+            "LICENSE_KEY_SECRET": endpoints.credentials.license_key_secret,
+            "LICENSE_SIGNING_KEY": endpoints.credentials.license_signing_key,
+        }
     if worker in _WITH_STRIPE:
         environment |= {name: os.environ[name] for name in _PUBLIC_STRIPE_SETTINGS if name in os.environ}
         environment |= {

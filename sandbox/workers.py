@@ -7,7 +7,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # Order of the workers and their ports, which stays the same in every version.
-_PORT_ORDER = ("gateway", "webhooks", "subscriptions", "seats", "consumables", "monitoring", "payouts")
+_PORT_ORDER = (
+    "gateway",
+    "webhooks",
+    "subscriptions",
+    "seats",
+    "consumables",
+    "monitoring",
+    "payouts",
+    "licenses",
+)
 
 
 def worker_names(root: Path = ROOT) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import ServiceClient
 from tallystick.client import TallystickError
-from tallystick.messages import consumables, monitoring, payouts, seats, subscriptions, webhooks
+from tallystick.messages import consumables, licenses, monitoring, payouts, seats, subscriptions, webhooks
 from tallystick.messages.base import Customer, Question, TolerantModel
 from tallystick.subjects import (
     COMMANDS_STREAM,
@@ -33,6 +33,7 @@ HEALTH_QUESTIONS: dict[str, Question[Any]] = {
     "consumables": consumables.ListBalances(consumer=UNKNOWN_CUSTOMER, limit=1),
     "monitoring": monitoring.ListSnapshots(limit=1),
     "payouts": payouts.GetAccount(customer=Customer(type="organization", id="0")),
+    "licenses": licenses.ListLicenses(limit=1),
     "webhooks": webhooks.ListEvents(limit=1),
 }
 """A cheap question for each service; a rejection counts as an answer too."""

@@ -19,6 +19,7 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "monitoring": frozenset({"capture_snapshot"}),
     "payouts": frozenset({"sync_accounts"}),
+    "licenses": frozenset({"expire_licenses", "forget_silent_instances", "remind_licenses"}),
     "seats": frozenset({"expire_invitations"}),
     "subscriptions": frozenset(
         {

@@ -41,6 +41,9 @@ UNITS_MAX = 1_000_000_000_000
 """Limit of units per feature; multiplied by a million seats it still fits 64 bits."""
 SEATS_MAX = 1_000_000
 """Limit of seats per team."""
+INSTANCES_MAX = 1_000
+"""Limit of machines per license; every snapshot of a license lists them."""
+LICENSE_MAX_DAYS = 366
 TIERS_MAX = 100
 """Stripe's limit of tiers per price."""
 TRIAL_MAX_DAYS = 730
@@ -71,6 +74,9 @@ CatalogAmount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
 SeatCount = Annotated[int, Field(ge=1, le=SEATS_MAX)]
 TrialDays = Annotated[int, Field(ge=0, le=TRIAL_MAX_DAYS)]
+InstanceCount = Annotated[int, Field(ge=1, le=INSTANCES_MAX)]
+GraceDays = Annotated[int, Field(ge=0, le=LICENSE_MAX_DAYS)]
+OfflineDays = Annotated[int, Field(ge=1, le=LICENSE_MAX_DAYS)]
 
 
 class Tier(TolerantModel):
@@ -95,6 +101,18 @@ class SeatRule(TolerantModel):
     )
     minimum: SeatCount = Field(default=1, description="Minimum number of seats.")
     maximum: SeatCount | None = Field(default=None, description="Maximum number of seats; null: no limit.")
+
+
+class LicenseRule(TolerantModel):
+    """License settings of a product that runs on machines of the customer."""
+
+    instances: InstanceCount = Field(default=1, description="Machines that may be activated at a time.")
+    grace_days: GraceDays = Field(
+        default=14, description="Days for which the product still runs after its license file has ended."
+    )
+    offline_days: OfflineDays = Field(
+        default=30, description="Days for which a license file is valid without a refresh."
+    )
 
 
 class ProductFeature(TolerantModel):
@@ -147,6 +165,9 @@ class Product(TolerantModel):
     stripe_product_id: str | None = Field(
         description="Stripe product id; null if payments are not configured."
     )
+    license: LicenseRule | None = Field(
+        default=None, description="License settings; null: the product needs no license."
+    )
 
 
 class Price(TolerantModel):
@@ -187,6 +208,12 @@ class TierEntry(Tier):
 
 class SeatRuleEntry(SeatRule):
     """Seat settings in a catalog document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LicenseRuleEntry(LicenseRule):
+    """License settings in a catalog document."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -274,6 +301,9 @@ class ProductEntry(Strict):
     )
     prices: Annotated[list[PriceEntry], Field(max_length=PRICES_MAX)] = Field(default=[])
     stripe_product_id: StripeId | None = Field(default=None, description="Existing Stripe product to use.")
+    license: LicenseRuleEntry | None = Field(
+        default=None, description="Gives each subscription a license for machines of the customer."
+    )
 
 
 class CatalogDocument(Strict):

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
 WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
-SERVICES = ["subscriptions", "webhooks", "seats", "consumables", "monitoring", "payouts"]
+SERVICES = ["subscriptions", "webhooks", "seats", "consumables", "monitoring", "payouts", "licenses"]
 ADMINISTRATORS = ("admin", "readers")
 EVERYBODY_BUT_ADMIN = [user for user in users() if user not in ADMINISTRATORS]
 RELAYS = {service: f"{service}_relay" for service in SERVICES}
@@ -39,6 +39,7 @@ ENTITY_OWNERS = {
     "payout_account": "payouts",
     "payout": "payouts",
     "seller_balance": "payouts",
+    "license": "licenses",
 }
 BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "consumables"}
 
@@ -125,6 +126,9 @@ CONSUMER_OWNERS = {
     ("BILLING_STRIPE_EVENTS", "payouts-stripe-events"): "payouts",
     ("BILLING_TICKS", "payouts-ticks"): "payouts",
     ("BILLING_SERVICE_FEED", "payouts-feed"): "payouts",
+    ("BILLING_COMMANDS", "licenses-commands"): "licenses",
+    ("BILLING_TICKS", "licenses-ticks"): "licenses",
+    ("BILLING_SERVICE_FEED", "licenses-feed"): "licenses",
 }
 
 
@@ -202,6 +206,7 @@ COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.seats.release_seat_count"),
     ("seats", "billing.requests.subscriptions.change_held_quantity"),
     ("seats", "billing.requests.subscriptions.preview_change"),
+    ("licenses", "billing.requests.subscriptions.change_quantity"),
     ("consumables", "billing.requests.subscriptions.charge_customer"),
     ("consumables", "billing.requests.subscriptions.record_usage"),
     ("consumables", "billing.commands.consumables.charge_recharge"),

@@ -12,6 +12,7 @@ TELLERS = {
     "payout_account": "payouts",
     "payout": "payouts",
     "seller_balance": "payouts",
+    "license": "licenses",
 }
 """The services that tell of entities; of all others it is subscriptions."""
 

@@ -2,6 +2,7 @@
 
 from services.consumables.settings import ConsumablesSettings
 from services.gateway.settings import GatewaySettings
+from services.licenses.settings import LicensesSettings
 from services.monitoring.settings import MonitoringSettings
 from services.payouts.settings import PayoutsSettings
 from services.seats.settings import SeatsSettings
@@ -16,6 +17,7 @@ CLASSES = (
     ConsumablesSettings,
     MonitoringSettings,
     PayoutsSettings,
+    LicensesSettings,
     SeatsSettings,
     SubscriptionsSettings,
     WebhooksSettings,

@@ -27,6 +27,8 @@ WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
 WEBHOOK_SECRET = "whsec_of_the_stack"
 STRIPE_KEY = "sk_test_of_the_stack"
 INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
+LICENSE_KEY_SECRET = "license-keys-of-the-stack-are-made-of-this"
+LICENSE_SIGNING_KEY = "11" * 32
 READY_SECONDS = 50.0
 """Less than a test's timeout, so that a worker that does not start is reported with its log."""
 RESTART_TRIES = 10
@@ -82,6 +84,8 @@ class Stack:
             "HEALTH_PORT": str(port),
             "LOG_LEVEL": "warning",
             "INVITATION_SECRET": INVITATION_SECRET,
+            "LICENSE_KEY_SECRET": LICENSE_KEY_SECRET,
+            "LICENSE_SIGNING_KEY": LICENSE_SIGNING_KEY,
             "PYTHONPATH": str(ROOT),
         }
         profile = os.environ.get("BENCH_PROFILE")
@@ -174,7 +178,7 @@ def whole_system(traced: Path | None = None) -> Iterator[System]:
             "STRIPE_API_BASE": stripe_url,
         }
         start("webhooks", webhooks_port)
-        for service in ("subscriptions", "seats", "consumables", "monitoring", "payouts"):
+        for service in ("subscriptions", "seats", "consumables", "licenses", "monitoring", "payouts"):
             start(service)
         for service in running.health_ports:
             running.wait_until_ready(service)

@@ -40,6 +40,7 @@ def build_item(catalog: CatalogLookup, price: Price, quantity: int) -> Subscript
         stripe_price_id=price.stripe_price_id,
         interval=price.interval,
         interval_count=price.interval_count,
+        license=product.license,
     )
 
 
@@ -61,6 +62,7 @@ def build_custom_price_item(
         custom_price=custom_price,
         interval=custom_price.interval if custom_price else None,
         interval_count=custom_price.interval_count if custom_price else None,
+        license=product.license,
     )
 
 

@@ -137,7 +137,7 @@ def with_kept_terms(before: State, after: State) -> State:
         return after
     terms = {(item.product, item.price): item for item in before.items}
     items = (
-        item.model_copy(update={"features": kept.features, "seats": kept.seats})
+        item.model_copy(update={"features": kept.features, "seats": kept.seats, "license": kept.license})
         if (kept := terms.get((item.product, item.price))) and item.product is not None
         else item
         for item in after.items

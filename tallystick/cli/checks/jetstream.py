@@ -36,9 +36,16 @@ STREAMS = (
 )
 CONSUMERS = {
     COMMANDS_STREAM: tuple(f"{service}-commands" for service in sorted({service for service, _ in COMMANDS})),
-    SERVICE_FEED_STREAM: ("consumables-feed", "monitoring-feed", "seats-feed", "subscriptions-feed"),
+    SERVICE_FEED_STREAM: (
+        "consumables-feed",
+        "licenses-feed",
+        "monitoring-feed",
+        "seats-feed",
+        "subscriptions-feed",
+    ),
     TICKS_STREAM: (
         "consumables-ticks",
+        "licenses-ticks",
         "monitoring-ticks",
         "payouts-ticks",
         "seats-ticks",

@@ -19,7 +19,7 @@ from tallystick.messages.base import (
     Text,
     TolerantModel,
 )
-from tallystick.messages.catalog import FeatureKind, Interval, ProductFeature, SeatRule
+from tallystick.messages.catalog import FeatureKind, Interval, LicenseRule, ProductFeature, SeatRule
 from tallystick.messages.subscriptions.types import SERVICE, Collection, Status
 
 
@@ -58,6 +58,9 @@ class SubscriptionItem(TolerantModel):
     )
     custom_price: CustomPrice | None = Field(
         default=None, description="Terms of a price that is not in the catalog; null: it is."
+    )
+    license: LicenseRule | None = Field(
+        default=None, description="License settings of the product; null: it needs no license."
     )
 
 

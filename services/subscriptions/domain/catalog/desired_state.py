@@ -11,6 +11,7 @@ from tallystick.messages.catalog import (
     Feature,
     FeatureEntry,
     Interval,
+    LicenseRule,
     Price,
     PriceEntry,
     Product,
@@ -59,6 +60,7 @@ def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) 
         required_details=entry.required_details,
         archived=False,
         stripe_product_id=before.stripe_product_id if before else None,
+        license=LicenseRule(**dict(entry.license)) if entry.license else None,
     )
 
 

@@ -1,0 +1,1 @@
+"""Machines: activate, deactivate, refresh, and forget those that are silent."""

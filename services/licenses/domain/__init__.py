@@ -1,0 +1,1 @@
+"""Rules of licenses, without I/O."""

@@ -1,0 +1,1 @@
+"""Licenses and their keys: issue, show, rotate."""

@@ -1,0 +1,1 @@
+"""What becomes of a license: seats, suspension, end, reminders."""

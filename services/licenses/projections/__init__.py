@@ -1,0 +1,1 @@
+"""Products and subscriptions from the change feed."""

@@ -1,0 +1,4 @@
+"""Use cases of licenses: issue, activate, refresh, follow a subscription, end.
+
+Pure rules are in `tests/domain/licenses`.
+"""
