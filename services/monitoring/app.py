@@ -4,7 +4,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from services.monitoring.projections import entities, subscriptions
+from services.monitoring.projections import entities, prices, subscriptions
+from services.monitoring.revenue import queries as revenue_queries
 from services.monitoring.service import service
 from services.monitoring.settings import MonitoringSettings
 from services.monitoring.snapshots import capture, resources
@@ -18,7 +19,9 @@ HANDLERS = (
     capture,
     resources,
     entities,
+    prices,
     subscriptions,
+    revenue_queries,
 )
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 

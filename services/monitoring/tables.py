@@ -1,9 +1,10 @@
 """The tables of this service: snapshots, reported resources, and known entities of other services."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import Index, Text, text
+from sqlalchemy import Index, Numeric, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -144,3 +145,38 @@ class KnownRecharge(Row):
     amount: Mapped[int]
     currency: Mapped[str]
     at: Mapped[datetime]
+
+
+class HistoryRow(Row):
+    """Consecutive versions of a subscription or an invoice that say the same, as far as revenue goes."""
+
+    __tablename__ = "histories"
+    __table_args__ = (Index("ix_histories_owner_entity", "owner", "entity"),)
+
+    entity_id: Mapped[str] = mapped_column(primary_key=True)
+    first: Mapped[int] = mapped_column(primary_key=True)
+    last: Mapped[int]
+    entity: Mapped[str]
+    """`subscription` or `invoice`."""
+    owner: Mapped[str]
+    """The token of the customer."""
+    at: Mapped[datetime]
+    """When the first of the versions came to be."""
+    content: Mapped[dict[str, Any]]
+
+
+class RevenueDayRow(Row):
+    """The sum of one kind of movement on one UTC day, exactly: `numerator` ÷ `denominator` minor units.
+
+    It follows from the histories, and is kept with them, so that a report reads days and not customers.
+    """
+
+    __tablename__ = "revenue_days"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    denominator: Mapped[int] = mapped_column(primary_key=True)
+    numerator: Mapped[Decimal] = mapped_column(Numeric)
+    customers: Mapped[int]
+    """How the number of paying customers changed."""

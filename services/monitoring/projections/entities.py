@@ -1,4 +1,4 @@
-"""Projections of customers, the catalog, subscriptions, teams, seats, add-ons and recharges.
+"""Projections of customers, products, teams, seats, add-ons and recharges.
 
 Each stores the newest version of an entity, so that events that come twice, late or again by a replay change
 nothing.
@@ -8,7 +8,6 @@ from services.monitoring.service import service
 from services.monitoring.tables import (
     KnownAddOn,
     KnownCustomer,
-    KnownPrice,
     KnownProduct,
     KnownRecharge,
     KnownSeat,
@@ -20,9 +19,6 @@ from tallystick.messages import catalog as c
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as s
 from tallystick.messages.consumables import RechargeEvent
-
-PRICE_TERMS = {"model", "currency", "interval", "interval_count", "unit_amount", "base_amount", "tiers"}
-"""The fields of a price that make what it costs."""
 
 
 @service.event(s.CustomerEvent, name="follow_customers", together=True)
@@ -46,21 +42,6 @@ async def follow_products(work: UnitOfWork, events: list[c.ProductEvent]) -> Non
         for product in products
     ]
     await keep_newest_of(work, KnownProduct, rows)
-
-
-@service.event(c.PriceEvent, name="follow_prices", together=True)
-async def follow_prices(work: UnitOfWork, events: list[c.PriceEvent]) -> None:
-    """Project what prices cost."""
-    rows = [
-        {
-            "code": price.code,
-            "version": price.version,
-            "product": price.product,
-            "terms": price.model_dump(mode="json", include=PRICE_TERMS),
-        }
-        for price in (event.price for event in events)
-    ]
-    await keep_newest_of(work, KnownPrice, rows)
 
 
 @service.event(seats.TeamEvent, name="follow_teams", together=True)

@@ -1,7 +1,10 @@
-"""Projection of subscriptions: what is sold now."""
+"""Projection of subscriptions and invoices: what is sold now, and their histories."""
 
+from datetime import datetime
 from typing import Any
 
+from services.monitoring.revenue.contents import invoice_run, subscription_run
+from services.monitoring.revenue.histories import Version, add_invoices, add_subscriptions
 from services.monitoring.service import service
 from services.monitoring.tables import KnownSubscription
 from shared.messaging.feed_consumer import keep_newest_of
@@ -14,8 +17,43 @@ CUSTOM_PRODUCT = "custom"
 
 @service.event(s.SubscriptionEvent, name="follow_subscriptions", together=True)
 async def follow_subscriptions(work: UnitOfWork, events: list[s.SubscriptionEvent]) -> None:
-    """Project subscriptions."""
-    await keep_newest_of(work, KnownSubscription, [_row(event.subscription) for event in events])
+    """Project subscriptions and what they are worth."""
+    heard = [(event.subscription, event.occurred_at) for event in events]
+    await project_subscriptions(work, heard)
+
+
+@service.event(s.InvoiceEvent, name="follow_invoices", together=True)
+async def follow_invoices(work: UnitOfWork, events: list[s.InvoiceEvent]) -> None:
+    """Project what invoices brought in."""
+    await add_invoices(
+        work,
+        [
+            Version(
+                event.invoice.invoice_id,
+                event.invoice.customer.token,
+                invoice_run(event.invoice, event.occurred_at),
+            )
+            for event in events
+        ],
+    )
+
+
+async def project_subscriptions(
+    work: UnitOfWork, heard: list[tuple[s.SubscriptionSnapshot, datetime]]
+) -> None:
+    """Project snapshots of subscriptions, each with the time of its version."""
+    await keep_newest_of(work, KnownSubscription, [_row(subscription) for subscription, _ in heard])
+    await add_subscriptions(
+        work,
+        [
+            Version(
+                subscription.subscription_id,
+                subscription.customer.token,
+                subscription_run(subscription, at),
+            )
+            for subscription, at in heard
+        ],
+    )
 
 
 def _row(subscription: s.SubscriptionSnapshot) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Capture of a day's snapshot: by command, and by the daily tick."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from services.monitoring.revenue.queries import mrr_before
 from services.monitoring.service import service
 from services.monitoring.snapshots.counts import count_everything
 from services.monitoring.snapshots.resources import newest_readings
@@ -66,7 +67,7 @@ async def _capture(work: UnitOfWork, at: datetime) -> m.Snapshot:
     day = at.astimezone(UTC).date()
     readings = await newest_readings(work, day)
     figures = await count_everything(work) | {
-        "mrr": {},
+        "mrr": await mrr_before(work, day + timedelta(days=1)),
         "features": None,
         "resources": {code: reading.model_dump(mode="json") for code, reading in readings.items()},
     }

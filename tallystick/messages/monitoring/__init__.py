@@ -1,5 +1,6 @@
 """Messages of `monitoring`: snapshots, capacity, trends, revenue, health and alarms."""
 
+from tallystick.messages.monitoring.revenue import GetRevenue, Revenue, RevenuePeriod
 from tallystick.messages.monitoring.snapshots import (
     CaptureSnapshot,
     Day,
@@ -14,17 +15,21 @@ from tallystick.messages.monitoring.snapshots import (
     SnapshotEvent,
     SnapshotPage,
 )
-from tallystick.messages.monitoring.types import SERVICE
+from tallystick.messages.monitoring.types import SERVICE, By
 
 __all__ = [
     "SERVICE",
+    "By",
     "CaptureSnapshot",
     "Day",
     "FeatureTotals",
+    "GetRevenue",
     "ListSnapshots",
     "ReportResource",
     "ResourceReading",
     "ResourceReported",
+    "Revenue",
+    "RevenuePeriod",
     "SeatCounts",
     "Snapshot",
     "SnapshotCaptured",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tallystick.messages import catalog as c
 from tallystick.messages import monitoring as m
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as s
@@ -77,6 +78,87 @@ class MonitoringWorld:
         event = s.CustomerEvent(**envelope(1, BEGIN, None) | {"customer": snapshot})
         await self.hears(event, "created")
         return customer
+
+    async def sells(self, code: str, **terms: Any) -> None:
+        """A price of the catalog."""
+        fields: dict[str, Any] = {
+            "model": "flat",
+            "currency": "eur",
+            "interval": "month",
+            "base_amount": 0,
+            "tiers": [],
+        }
+        price = c.Price(
+            **fields | terms,
+            price_id=f"price_{code}",
+            version=1,
+            code=code,
+            product=terms.pop("product", code),
+            trial_days=None,
+            listed=True,
+            archived=False,
+            stripe_price_id=None,
+        )
+        await self.hears(c.PriceEvent(**envelope(1, BEGIN, None), price=price), "created")
+
+    def subscription(
+        self, customer: Customer, version: int, at: datetime, status: s.Status, price: str, **fields: Any
+    ) -> s.SubscriptionEvent:
+        """A version of a subscription; `quantity`, `features` and `id` are its item's and its own."""
+        item = s.SubscriptionItem(
+            product=fields.pop("product", price),
+            price=price,
+            quantity=fields.pop("quantity", 1),
+            seats=None,
+            features=fields.pop("features", []),
+        )
+        snapshot = s.SubscriptionSnapshot(
+            subscription_id=fields.pop("id", f"sub_{customer.id}"),
+            version=version,
+            customer=customer,
+            status=status,
+            collection="automatic",
+            items=[item],
+            current_period_start=BEGIN,
+            current_period_end=None,
+            trial_end=fields.pop("trial_end", None),
+            cancel_at_period_end=False,
+            canceled_at=None,
+            ended_at=None,
+            grace_until=None,
+            scheduled_change=None,
+            stripe_subscription_id=None,
+            created_at=fields.pop("created_at", BEGIN),
+            **fields,
+        )
+        return s.SubscriptionEvent(**envelope(version, at, customer), subscription=snapshot)
+
+    def invoice(
+        self, customer: Customer, version: int, at: datetime, status: s.InvoiceStatus, **fields: Any
+    ) -> s.InvoiceEvent:
+        """A version of an invoice over 49.00."""
+        amounts: dict[str, Any] = {
+            "total": 4900,
+            "amount_due": 4900,
+            "amount_paid": 4900 if status == "paid" else 0,
+        }
+        snapshot = s.InvoiceSnapshot(
+            **amounts | fields,
+            invoice_id=f"inv_{customer.id}",
+            version=version,
+            customer=customer,
+            subscription_id=f"sub_{customer.id}",
+            number="1",
+            status=status,
+            currency="eur",
+            lines=[],
+            reference=None,
+            hosted_invoice_url=None,
+            invoice_pdf=None,
+            stripe_invoice_id="in_1",
+            created_at=at,
+        )
+        return s.InvoiceEvent(**envelope(version, at, customer), invoice=snapshot)
 
     async def opens_team(self, customer: Customer, capacity: int, occupied: int) -> None:
         """A team with seats."""

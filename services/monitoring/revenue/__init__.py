@@ -1,0 +1,1 @@
+"""Revenue: histories of subscriptions and invoices, their movements by day, and questions about them."""
