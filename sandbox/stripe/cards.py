@@ -42,6 +42,10 @@ class TestCard:
     authenticate: str = "never"
     """`never`; `setup`: until it was authenticated once; `always`: for every payment."""
     funding: str = "credit"
+    dispute: str | None = None
+    """The reason for which its charges are disputed; `general` is an inquiry."""
+    refund: str = "succeeded"
+    """`pending`: its refunds wait until they are settled by hand."""
 
     @property
     def last4(self) -> str:
@@ -78,6 +82,10 @@ TEST_CARDS = (
     TestCard("4000000000003220", tokens=("threeDSecure2Required",), authenticate="always"),
     TestCard("4000008260003178", tokens=("authenticationRequiredChargeDeclinedInsufficientFunds",),
              authenticate="always", charge_decline="insufficient_funds"),
+    TestCard("4000000000000259", tokens=("createDispute",), dispute="fraudulent"),
+    TestCard("4000000000002685", tokens=("createDisputeProductNotReceived",), dispute="product_not_received"),
+    TestCard("4000000000001976", tokens=("createDisputeInquiry",), dispute="general"),
+    TestCard("4000000000007726", tokens=("pendingRefund",), refund="pending"),
 )  # fmt: skip
 
 BY_NUMBER = {card.number: card for card in TEST_CARDS}

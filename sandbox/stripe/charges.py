@@ -1,12 +1,11 @@
-"""Charges of payment intents, and refunds."""
+"""Charges of payment intents; `refunds` and `disputes` give their money back."""
 
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.cards import MESSAGES, error_code
-from sandbox.stripe.faults import invalid
 from sandbox.stripe.lists import as_list, page
-from sandbox.stripe.parameters import LIST, integer, merge_metadata, metadata, one_of, text
+from sandbox.stripe.parameters import LIST, text
 from sandbox.stripe.routing import Route
 
 
@@ -72,84 +71,8 @@ def retrieve(account: Account, params: Json, ids: dict[str, str]) -> Json:
 
 def list_charges(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`GET /v1/charges`, by `customer` and `payment_intent`."""
-    return page(_filtered(account, "charge", params, "customer", "payment_intent"), params, "/v1/charges")
-
-
-# -- refunds ----------------------------------------------------------------------------------------------
-
-
-def create_refund(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`POST /v1/refunds`: refund a charge or a payment intent's charge, fully or partly."""
-    charge = _refunded_charge(account, params)
-    left = charge["amount_captured"] - charge["amount_refunded"]
-    amount = params.get("amount") or left
-    if left == 0:
-        raise invalid(
-            f"Charge {charge['id']} has already been refunded.", "charge", "charge_already_refunded"
-        )
-    if not 0 < amount <= left:
-        raise invalid(
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", "amount"
-        )
-    refund = account.insert(
-        {
-            "id": account.new_id("re"),
-            "object": "refund",
-            "amount": amount,
-            "balance_transaction": account.new_id("txn"),
-            "charge": charge["id"],
-            "created": account.now(charge),
-            "currency": charge["currency"],
-            "customer": charge["customer"],
-            "customer_account": None,
-            "destination_details": {"card": {"type": "refund"}, "type": "card"},
-            "metadata": merge_metadata(None, params.get("metadata")),
-            "payment_intent": charge["payment_intent"],
-            "payment_method": charge["payment_method"],
-            "reason": params.get("reason"),
-            "receipt_number": None,
-            "source_transfer_reversal": None,
-            "status": "succeeded",
-            "transfer_reversal": None,
-        }
-    )
-    account.emit("refund.created", refund)
-    refunded = charge["amount_refunded"] + amount
-    account.change(
-        charge, "charge.refunded", amount_refunded=refunded, refunded=refunded == charge["amount_captured"]
-    )
-    return refund
-
-
-def retrieve_refund(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/refunds/{id}`."""
-    return account.get("refund", ids["id"])
-
-
-def list_refunds(account: Account, params: Json, ids: dict[str, str]) -> Json:
-    """`GET /v1/refunds`, by `charge` and `payment_intent`."""
-    return page(_filtered(account, "refund", params, "charge", "payment_intent"), params, "/v1/refunds")
-
-
-def _refunded_charge(account: Account, params: Json) -> Json:
-    if bool(params.get("charge")) == bool(params.get("payment_intent")):
-        raise invalid(
-            "One of the following params should be provided for this request: payment_intent or charge."
-        )
-    if params.get("charge"):
-        charge = account.refer("charge", params["charge"], "charge")
-    else:
-        intent = account.refer("payment_intent", params["payment_intent"], "payment_intent")
-        if intent["latest_charge"] is None:
-            raise invalid("This PaymentIntent does not have a successful charge to refund.", "payment_intent")
-        charge = account.get("charge", intent["latest_charge"])
-    if not charge["paid"]:
-        raise invalid(f"Charge {charge['id']} was not paid.", "charge")
-    return charge
-
-
-def _filtered(account: Account, kind: str, params: Json, *names: str) -> list[Json]:
-    return account.find(kind, **{name: params[name] for name in names if params.get(name)})
+    equals = {name: params[name] for name in ("customer", "payment_intent") if params.get(name)}
+    return page(account.find("charge", **equals), params, "/v1/charges")
 
 
 def _outcome(reason: str | None) -> Json:
@@ -192,18 +115,4 @@ def _card(method: Json, amount: int) -> Json:
 ROUTES = [
     Route("GET", "/v1/charges", list_charges, {**LIST, "customer": text, "payment_intent": text}),
     Route("GET", "/v1/charges/{id}", retrieve, {}),
-    Route(
-        "POST",
-        "/v1/refunds",
-        create_refund,
-        {
-            "amount": integer,
-            "charge": text,
-            "metadata": metadata,
-            "payment_intent": text,
-            "reason": one_of("duplicate", "fraudulent", "requested_by_customer"),
-        },
-    ),
-    Route("GET", "/v1/refunds", list_refunds, {**LIST, "charge": text, "payment_intent": text}),
-    Route("GET", "/v1/refunds/{id}", retrieve_refund, {}),
 ]

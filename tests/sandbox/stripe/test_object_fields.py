@@ -40,13 +40,22 @@ def make_everything(stand_in: StandIn, browser: httpx.Client) -> dict[str, dict[
     made: list[Any] = [
         api.customers.retrieve(customer.id), coupon, code, price, api.products.retrieve(str(price.product)),
         api.checkout.sessions.retrieve(session.id), api.checkout.sessions.line_items.list(session.id).data[0],
-        subscription.discounts[0], charge, api.refunds.create({"charge": charge.id}),
+        subscription.discounts[0], charge, api.refunds.create({"charge": charge.id, "amount": 1}),
+        api.credit_notes.create(
+            {"invoice": subscription.latest_invoice, "amount": 1, "out_of_band_amount": 1}
+        ),
+        _dispute(stand_in, browser, charge.id),
         api.payment_intents.list().data[0], api.customers.payment_methods.list(customer.id).data[0], setup,
         portal, api.billing_portal.configurations.list().data[0], api.events.list().data[0],
         api.webhook_endpoints.retrieve(endpoint.id), api.accounts.retrieve_current(),
         api.customers.balance_transactions.create(customer.id, {"amount": -5, "currency": "eur"}),
     ]  # fmt: skip
     return {each.object: each.to_dict() for each in made}
+
+
+def _dispute(stand_in: StandIn, browser: httpx.Client, charge_id: str) -> Any:
+    browser.post(f"{stand_in.url}/payments/{charge_id}", data={"dispute": "1"})
+    return stand_in.api.disputes.list({"charge": charge_id}).data[0]
 
 
 @pytest.fixture

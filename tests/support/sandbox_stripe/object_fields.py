@@ -35,6 +35,13 @@ FIELDS = {
         "amount_off created currency duration duration_in_months id livemode max_redemptions metadata "
         "name object percent_off redeem_by times_redeemed valid"
     ),
+    "credit_note": (
+        "amount amount_shipping created currency customer customer_account customer_balance_transaction "
+        "discount_amount discount_amounts effective_at id invoice lines livemode memo metadata number "
+        "object out_of_band_amount pdf post_payment_amount pre_payment_amount pretax_credit_amounts reason "
+        "refunds shipping_cost status subtotal subtotal_excluding_tax total total_excluding_tax "
+        "total_taxes type voided_at"
+    ),
     "customer": (
         "address balance created currency default_source delinquent description discount email id "
         "invoice_prefix invoice_settings livemode metadata name next_invoice_sequence object phone "
@@ -47,6 +54,11 @@ FIELDS = {
     "discount": (
         "checkout_session customer customer_account end id invoice invoice_item object promotion_code "
         "source start subscription subscription_item"
+    ),
+    "dispute": (
+        "amount balance_transactions charge created currency enhanced_eligibility_types evidence "
+        "evidence_details id is_charge_refundable livemode metadata object payment_intent "
+        "payment_method_details reason status"
     ),
     "event": ("api_version created data id livemode object pending_webhooks request type"),
     "item": (
