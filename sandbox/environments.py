@@ -77,6 +77,8 @@ def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
             "LICENSE_KEY_SECRET": endpoints.credentials.license_key_secret,
             "LICENSE_SIGNING_KEY": endpoints.credentials.license_signing_key,
         }
+    if worker == "subscriptions":
+        environment["BENEFIT_SECRET"] = endpoints.credentials.benefit_secret
     if worker in _WITH_STRIPE:
         environment |= {name: os.environ[name] for name in _PUBLIC_STRIPE_SETTINGS if name in os.environ}
         environment |= {

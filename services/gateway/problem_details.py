@@ -20,6 +20,7 @@ STATUS_OF_CODE = {
     "csrf_failed": 403,
     "email_unverified": 403,
     "forbidden": 403,
+    "not_entitled": 403,
     "not_billing_manager": 403,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -37,6 +38,7 @@ STATUS_OF_CODE = {
     "payload_too_large": 413,
     "too_many_requests": 429,
     "payments_not_configured": 503,
+    "benefits_not_configured": 503,
     "unavailable": 503,
 }
 """The HTTP status of each code; any other code is a 400."""

@@ -8,12 +8,14 @@ from services.subscriptions import queries, reactions
 from services.subscriptions.add_ons import cancel as add_ons_cancel
 from services.subscriptions.add_ons import purchase
 from services.subscriptions.add_ons import queries as add_ons_queries
+from services.subscriptions.benefits import queries as benefits_queries
 from services.subscriptions.catalog import apply_catalog
 from services.subscriptions.catalog import queries as catalog_queries
 from services.subscriptions.charges import charge
 from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.customers import billing_portal, payment_method, registration
+from services.subscriptions.domain.benefits import BenefitSigner
 from services.subscriptions.dunning import grace
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.entitlements import seat_holders
@@ -39,6 +41,7 @@ HANDLERS = (
     add_ons_cancel,
     purchase,
     add_ons_queries,
+    benefits_queries,
     apply_catalog,
     catalog_queries,
     charge,
@@ -66,10 +69,12 @@ HANDLERS = (
 def provide(settings: SubscriptionsSettings) -> list[Any]:
     """Create the dependencies that handlers can ask for as parameters."""
     key = settings.stripe_secret_key
+    benefit_secret = settings.benefit_secret
     client = ServiceClient(settings, service.name)
     return [
         client,
         SeatQuota(client),
+        BenefitSigner(benefit_secret.get_secret_value() if benefit_secret else None),
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
         Trials(settings.stripe_trial_days),
         Dunning(settings.grace_days, settings.dunning_end_state),

@@ -19,3 +19,6 @@ class SubscriptionsSettings(Settings):
     dunning_end_state: EndState | None = Field(
         default=None, description="When retries are used up; without it, Stripe's dashboard decides."
     )
+    benefit_secret: SecretStr | None = Field(
+        default=None, description="Signs the tokens that open benefits; without it, none is opened."
+    )

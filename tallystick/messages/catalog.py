@@ -59,6 +59,10 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"
 """Display name; Stripe's limit for a product name is 250 characters."""
 MeterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 """`event_name` of a Stripe meter; Stripe's limit is 100 characters."""
+DeliveryUrl = Annotated[
+    str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^https?://[^\s/?#]+[^\s#]*$")
+]
+"""Address of a benefit, without a fragment: the token is added to its query."""
 Interval = Literal["day", "week", "month", "year"]
 INTERVAL_COUNT_MAX: dict[Interval, int] = {"day": 1_095, "week": 156, "month": 36, "year": 3}
 """Stripe's limit for the length of a billing period, three years, in each interval."""
@@ -129,6 +133,18 @@ class ProductFeature(TolerantModel):
     )
 
 
+class Delivery(TolerantModel):
+    """What a flag delivers to whoever has it: a page or file at a URL, or a text."""
+
+    label: Name = Field(description="Name of the benefit, such as `Course videos`.")
+    url: DeliveryUrl | None = Field(
+        default=None, description="Opened with a signed token in its query; null: a text is delivered."
+    )
+    text: Text | None = Field(
+        default=None, description="Shown as it is. Whoever reads the catalog can read it, too."
+    )
+
+
 class Feature(TolerantModel):
     """Snapshot of a feature."""
 
@@ -143,6 +159,9 @@ class Feature(TolerantModel):
     unit_price: Money | None = Field(description="Price of one recharged unit; consumables only.")
     meter: MeterName | None = Field(
         default=None, description="Stripe meter to which usage is reported; consumables only."
+    )
+    delivers: Delivery | None = Field(
+        default=None, description="The benefit that the feature delivers; flags only."
     )
     archived: bool = Field(description="No longer in the catalog; kept for existing subscriptions.")
 
@@ -218,6 +237,12 @@ class LicenseRuleEntry(LicenseRule):
     model_config = ConfigDict(extra="forbid")
 
 
+class DeliveryEntry(Delivery):
+    """What a flag delivers, in a catalog document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class FeatureEntry(Strict):
     """Feature in a catalog document."""
 
@@ -228,6 +253,9 @@ class FeatureEntry(Strict):
     unit_price: Money | None = Field(default=None, description="Price of one recharged unit.")
     meter: MeterName | None = Field(
         default=None, description="`event_name` of the Stripe meter to which usage is reported."
+    )
+    delivers: DeliveryEntry | None = Field(
+        default=None, description="Benefit that the feature delivers, a `url` or a `text`; flags only."
     )
 
 

@@ -29,6 +29,7 @@ STRIPE_KEY = "sk_test_of_the_stack"
 INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
 LICENSE_KEY_SECRET = "license-keys-of-the-stack-are-made-of-this"
 LICENSE_SIGNING_KEY = "11" * 32
+BENEFIT_SECRET = "benefits-of-the-stack-are-signed-with-this"
 READY_SECONDS = 50.0
 """Less than a test's timeout, so that a worker that does not start is reported with its log."""
 RESTART_TRIES = 10
@@ -86,6 +87,7 @@ class Stack:
             "INVITATION_SECRET": INVITATION_SECRET,
             "LICENSE_KEY_SECRET": LICENSE_KEY_SECRET,
             "LICENSE_SIGNING_KEY": LICENSE_SIGNING_KEY,
+            "BENEFIT_SECRET": BENEFIT_SECRET,
             "PYTHONPATH": str(ROOT),
         }
         profile = os.environ.get("BENCH_PROFILE")

@@ -9,6 +9,7 @@ from services.consumables.app import service as consumables
 from services.monitoring.app import service as monitoring
 from services.subscriptions.app import service
 from services.subscriptions.checkout.start_checkout import Trials
+from services.subscriptions.domain.benefits import BenefitSigner
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
 from tallystick.messages import catalog
@@ -37,9 +38,16 @@ async def open_shop(bind: Callable[..., Bound], stand_in: StripeStandIn) -> Asyn
         key: str | None = SECRET_KEY,
         trials: Trials | None = None,
         dunning: Dunning | None = None,
+        benefits: BenefitSigner | None = None,
     ) -> World:
         gateways.append(StripeGateway(key, stand_in.url))
-        bound = bind(service, gateways[-1], trials or Trials(None), dunning or Dunning())
+        bound = bind(
+            service,
+            gateways[-1],
+            trials or Trials(None),
+            dunning or Dunning(),
+            benefits or BenefitSigner(None),
+        )
         shop = World(bound, stand_in, gateways[-1])
         wanted = team_catalog() if document is None else document
         await shop.does(catalog.ApplyCatalog(command_id=shop.command_id(), catalog=wanted))

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from services.gateway.api import (
     add_ons,
     admin,
+    benefits,
     event_stream,
     invitations,
     plans,
@@ -23,6 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     team.router,
     seats.router,
     invitations.router,
+    benefits.router,
     session.router,
     event_stream.router,
     *admin.ROUTERS,

@@ -10,6 +10,7 @@ from services.gateway.auth.authentication import ReadCaller, identify
 from services.gateway.auth.invitation_access import check_email_verified, visible_invitation
 from services.gateway.auth.ownership import list_memberships
 from services.gateway.auth.principal import Caller
+from services.gateway.benefit_redirect import redirect_to
 from services.gateway.commands import command_for
 from services.gateway.dependencies import StateDep
 from services.gateway.pages import view_models
@@ -21,8 +22,8 @@ from services.gateway.pages.i18n import translations_for_request
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats
-from tallystick.messages.base import Customer
-from tallystick.messages.subscriptions import GetCustomer, ListEntitlements
+from tallystick.messages.base import Code, Customer
+from tallystick.messages.subscriptions import GetCustomer, ListBenefits, ListEntitlements, OpenBenefit
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -124,9 +125,10 @@ async def _name_of(page: PageContext, customer: Customer) -> str:
 async def my_page(request: Request, caller: ReadCaller, page: PageContextDep, done: str = "") -> Response:
     """Show a member's seats, features and units."""
     translations = translations_for_request(request)
-    memberships, entitlements, data = await asyncio.gather(
+    memberships, entitlements, benefits, data = await asyncio.gather(
         none_if_unavailable(list_memberships(page.services, caller)),
         page.services.request(ListEntitlements(customer=caller.person, limit=LISTED_MAX)),
+        page.services.request(ListBenefits(member=caller.person)),
         load_billing_page_data(page.services, caller, {}),
     )
     teams = list(dict.fromkeys(one.team.customer for one in memberships or ()))
@@ -141,8 +143,15 @@ async def my_page(request: Request, caller: ReadCaller, page: PageContextDep, do
         memberships=memberships,
         names=dict(zip(teams, names, strict=True)),
         entitlements=[one for one in entitlements.items if one.allowed and one.feature not in counted],
+        benefits=benefits.benefits,
         feature_name=data.catalog.feature_name,
         is_flag=lambda code: getattr(data.catalog.feature(code), "kind", "flag") == "flag",
         meters=meters,
         unavailable=data.unavailable,
     )
+
+
+@router.get("/my/benefits/{feature}")
+async def my_benefit(caller: ReadCaller, page: PageContextDep, feature: Code) -> Response:
+    """Redirect to a benefit of the signed-in person."""
+    return redirect_to(await page.services.request(OpenBenefit(member=caller.person, feature=feature)))

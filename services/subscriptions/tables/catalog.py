@@ -23,6 +23,7 @@ class FeatureRow(Row):
     kind: Mapped[str]
     unit_price: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     meter: Mapped[str | None]
+    delivers: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     archived: Mapped[bool]
     position: Mapped[int] = mapped_column(server_default=text("0"))
 

@@ -13,6 +13,13 @@ from tallystick.messages.subscriptions.add_ons import (
     ListAddOns,
     PurchaseAddOn,
 )
+from tallystick.messages.subscriptions.benefits import (
+    Benefit,
+    BenefitList,
+    ListBenefits,
+    OpenBenefit,
+    OpenedBenefit,
+)
 from tallystick.messages.subscriptions.changes import (
     CancelScheduledChange,
     ChangeHeldQuantity,
@@ -123,6 +130,8 @@ __all__ = [
     "AddOnPurchased",
     "AddOnSnapshot",
     "Allowance",
+    "Benefit",
+    "BenefitList",
     "BucketEntry",
     "CancelAddOn",
     "CancelScheduledChange",
@@ -164,11 +173,14 @@ __all__ = [
     "ItemToBuy",
     "ItemsToBuy",
     "ListAddOns",
+    "ListBenefits",
     "ListCustomers",
     "ListEntitlements",
     "ListInvoices",
     "ListSubscriptions",
+    "OpenBenefit",
     "OpenPortal",
+    "OpenedBenefit",
     "OverrideFeature",
     "OverrideSnapshot",
     "PauseSubscription",

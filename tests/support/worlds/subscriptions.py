@@ -51,8 +51,8 @@ class World:
         assert outcome.result is not None
         return outcome.result
 
-    async def refuses(self, command: Command[Any]) -> tuple[str, Any]:
-        """Handle a command that must be rejected and return code and details."""
+    async def refuses(self, command: Command[Any] | Question[Any]) -> tuple[str, Any]:
+        """Handle a command or question that must be rejected and return code and details."""
         outcome = await self.bound.handle(command, datetime.now(UTC))
         assert outcome.status == "rejected", outcome
         assert outcome.error is not None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from services.subscriptions.domain.catalog.price_rules import TIERED
 from tallystick.messages.catalog import (
+    Delivery,
     Feature,
     FeatureEntry,
     Interval,
@@ -40,6 +41,7 @@ def desired_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) 
         kind=entry.kind,
         unit_price=entry.unit_price,
         meter=entry.meter,
+        delivers=Delivery(**dict(entry.delivers)) if entry.delivers else None,
         archived=False,
     )
 

@@ -45,11 +45,22 @@ def _feature_problems(feature: Node) -> Iterator[CatalogProblem]:
         yield feature.problem("unit_price", "only consumables are recharged, so only they have a price")
     if feature.has("meter") and feature.text("kind") in ("flag", "limit"):
         yield feature.problem("meter", "only consumables are used up, so only their usage is reported")
+    yield from _delivery_problems(feature)
     price = feature.child("unit_price")
     if price is not None and (amount := price.number("amount")) is not None and amount < 1:
         yield price.problem(
             "amount", "must be at least 1: units that cost nothing would be recharged forever"
         )
+
+
+def _delivery_problems(feature: Node) -> Iterator[CatalogProblem]:
+    delivery = feature.child("delivers")
+    if delivery is None:
+        return
+    if feature.text("kind") in ("limit", "consumable"):
+        yield feature.problem("delivers", "only flags deliver a benefit: a customer has them or not")
+    if delivery.has("url") == delivery.has("text"):
+        yield feature.problem("delivers", "must have either a `url` or a `text`")
 
 
 def _product_problems(product: Node, kinds: dict[str | None, str | None]) -> Iterator[CatalogProblem]:

@@ -1,0 +1,1 @@
+"""Benefits: what a feature delivers to whoever has it."""
