@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from sandbox.stripe import discounts, prices
+from sandbox.stripe import checkout_taxes, discounts, prices, tax_rates
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import pricing
 from sandbox.stripe.faults import invalid, missing_parameter
@@ -44,7 +44,7 @@ def line_items(account: Account, params: Json) -> list[Json]:
 
 
 def total(account: Account, session: Json) -> None:
-    """Set the amounts due today on the session: less discounts, and zero for items with a trial."""
+    """Set the amounts due today: less discounts, with taxes, and zero for items with a trial."""
     items: list[Json] = session["_line_items"]
     if not items:
         return
@@ -57,12 +57,13 @@ def total(account: Account, session: Json) -> None:
     for given in session["discounts"] or []:
         coupon, _ = discounts.resolve(account, _named(given), "discounts", session["customer"])
         _apply_coupon(coupon, items)
+    checkout_taxes.apply(account, session)
     session["amount_subtotal"] = sum(item["amount_subtotal"] for item in items)
     session["amount_total"] = sum(item["amount_total"] for item in items)
     session["total_details"] = {
-        "amount_discount": session["amount_subtotal"] - session["amount_total"],
+        "amount_discount": sum(item["amount_discount"] for item in items),
         "amount_shipping": 0,
-        "amount_tax": 0,
+        "amount_tax": sum(item["amount_tax"] for item in items),
     }
 
 
@@ -107,6 +108,8 @@ def _line_item(account: Account, params: Json, path: str) -> Json:
         "metadata": params.get("metadata") or {},
         "price": dict(price),
         "quantity": quantity,
+        "_tax_rates": tax_rates.resolve(account, params.get("tax_rates"), f"{path}[tax_rates]"),
+        "_taxes": [],
     }
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from html import escape
 
-from sandbox.stripe import authentication, cards, checkout_items, pages, payments
+from sandbox.stripe import authentication, cards, checkout_items, checkout_taxes, pages, payments
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import pricing
+from sandbox.stripe.billing import pricing, taxes
 from sandbox.stripe.checkout_payment import complete
 from sandbox.stripe.checkout_sessions import apply_code
 from sandbox.stripe.faults import StripeFault
@@ -44,6 +44,8 @@ def submit(account: Account, params: Json, ids: dict[str, str]) -> Page:
     try:
         if session["_awaiting"] and (params.get("confirm") or params.get("fail")):
             return _authenticated(account, session, successful=bool(params.get("confirm")))
+        checkout_taxes.take_over(session, params)
+        checkout_items.total(account, session)
         if params.get("promotion_code") and session["allow_promotion_codes"]:
             apply_code(account, session, params["promotion_code"])
         if params.get("apply"):
@@ -58,6 +60,9 @@ def submit(account: Account, params: Json, ids: dict[str, str]) -> Page:
 def _pay(account: Account, session: Json, params: Json) -> Page:
     """Handle a posted card."""
     email = params.get("email")
+    who = checkout_taxes.payer(account, session)
+    if checkout_taxes.collects_address(session) and taxes.location(who) is None:
+        return _form(account, session, "Your country is required.", 400)
     if not params.get("card_number"):
         if _needs_card(session):
             return _form(account, session, "Your card number is incomplete.", 402)
@@ -129,11 +134,28 @@ def _form(account: Account, session: Json, error: str | None = None, status: int
     )
     cancel = pages.button("Cancel", "cancel", skip_checks=True) if session["cancel_url"] else ""
     body = (
-        f'{_summary(account, session)}{pages.alert(error)}<form method="post">{email}{code}{card}'
+        f'{_summary(account, session)}{pages.alert(error)}<form method="post">'
+        f"{email}{_details(account, session)}{code}{card}"
         f"{pages.button(_BUTTONS[session['mode']], 'pay', main=True)}"
         f"{pages.button('Decline the card', 'decline', skip_checks=True)}{cancel}</form>"
     )
     return pages.page(_TITLES[session["mode"]], body, status)
+
+
+def _details(account: Account, session: Json) -> str:
+    """Return the fields for the country, and for the name and VAT id of a business."""
+    fields = ""
+    if checkout_taxes.collects_address(session):
+        country = taxes.location(checkout_taxes.payer(account, session)) or ""
+        fields += _field("country", "Country (two letters)", country)
+    if checkout_taxes.collects_tax_id(session):
+        fields += _field("name", "Business name (optional)", session["_typed"].get("name", ""))
+        fields += _field("tax_id", "VAT id (optional)", session["_typed"].get("tax_id", ""))
+    return fields + pages.button("Update", "apply", skip_checks=True) if fields else ""
+
+
+def _field(name: str, label: str, value: str) -> str:
+    return f'<label for="{name}">{label}</label><input id="{name}" name="{name}" value="{escape(value)}">'
 
 
 def _summary(account: Account, session: Json) -> str:
@@ -153,9 +175,22 @@ def _summary(account: Account, session: Json) -> str:
     days = session["_subscription_data"].get("trial_period_days")
     trial = f"<p>Free for {days} days. You can cancel before they end.</p>" if days else ""
     return (
-        f"<table><caption>Your order</caption><tbody>{rows}{discount}</tbody><tfoot><tr>"
+        f"<table><caption>Your order</caption><tbody>{rows}{discount}{_taxes(session)}</tbody><tfoot><tr>"
         f'<th scope="row">Total due today</th><td>{pages.money(session["amount_total"], currency)}</td>'
         f"</tr></tfoot></table>{trial}"
+    )
+
+
+def _taxes(session: Json) -> str:
+    """Return the taxes by rate as rows, reverse charge included."""
+    found: dict[str, int] = {}
+    for tax in (tax for item in session["_line_items"] for tax in item["_taxes"]):
+        name = pages.tax_name(tax["rate"], tax["taxability_reason"])
+        found[name] = found.get(name, 0) + tax["amount"]
+    return "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{pages.money(amount, session["currency"])}</td></tr>'
+        for name, amount in found.items()
+        if name
     )
 
 

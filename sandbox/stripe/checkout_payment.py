@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from sandbox.stripe import customers, payment_methods, payments, setup_intents, subscriptions
+from sandbox.stripe import (
+    checkout_taxes,
+    customers,
+    payment_methods,
+    payments,
+    setup_intents,
+    subscriptions,
+)
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.cards import TestCard
 
@@ -17,6 +24,7 @@ def complete(
 ) -> None:
     """Complete an open session with a valid card (None if none is required), and emit its event."""
     customer = _customer(account, session, email)
+    checkout_taxes.save(account, session, customer)
     method = _method(account, session, card, authenticated) if card is not None else None
     if session["mode"] == "setup":
         _set_up(account, session, customer, method)
@@ -24,7 +32,7 @@ def complete(
         _pay(account, session, customer, method)
     else:
         _subscribe(account, session, customer, method)
-    details = session["customer_details"] or {}
+    details = checkout_taxes.customer_details(account, session, customer)
     session.update(
         status="complete",
         url=None,
@@ -92,7 +100,12 @@ def _pay(account: Account, session: Json, customer: Json | None, method: Json | 
 def _subscribe(account: Account, session: Json, customer: Json | None, method: Json | None) -> None:
     assert customer is not None
     items = [
-        {"price": item["price"]["id"], "quantity": item["quantity"], "metadata": item["metadata"]}
+        {
+            "price": item["price"]["id"],
+            "quantity": item["quantity"],
+            "metadata": item["metadata"],
+            "tax_rates": [rate["id"] for rate in item["_tax_rates"]],
+        }
         for item in session["_line_items"]
     ]
     recurring = [item["price"]["type"] == "recurring" for item in session["_line_items"]]
@@ -101,13 +114,14 @@ def _subscribe(account: Account, session: Json, customer: Json | None, method: J
         "customer": customer["id"],
         "items": [item for item, recurs in zip(items, recurring, strict=True) if recurs],
         "add_invoice_items": [
-            {"price": item["price"], "quantity": item["quantity"]}
+            {"price": item["price"], "quantity": item["quantity"], "tax_rates": item["tax_rates"]}
             for item, recurs in zip(items, recurring, strict=True)
             if not recurs
         ],
         "discounts": [
             {name: value for name, value in given.items() if value} for given in session["discounts"] or []
         ],
+        "automatic_tax": {"enabled": session["automatic_tax"]["enabled"]},
         "payment_behavior": "allow_incomplete",
         "off_session": False,
     }

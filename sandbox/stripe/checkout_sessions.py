@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sandbox.stripe import checkout_items, discounts, promotion_codes, setup_intents
+from sandbox.stripe import checkout_items, checkout_taxes, discounts, promotion_codes, setup_intents
 from sandbox.stripe.account import Account, Action, Json
 from sandbox.stripe.faults import invalid, missing_parameter
 from sandbox.stripe.lists import page
@@ -121,6 +121,7 @@ def _check(account: Account, params: Json) -> None:
         raise missing_parameter("success_url")
     if params.get("customer"):
         account.refer("customer", params["customer"], "customer")
+    checkout_taxes.check(account, params)
     for one, other in _EXCLUSIVE:
         if params.get(one) and params.get(other):
             raise invalid(f"You may only specify one of these parameters: {one}, {other}.", other)
@@ -190,7 +191,7 @@ def _shape(params: Json) -> Json:
         "adaptive_pricing": {"enabled": False} if mode != "setup" else None,
         "amount_subtotal": None,
         "amount_total": None,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        **checkout_taxes.shape(params),
         "collected_information": {"business_name": None, "individual_name": None, "shipping_details": None},
         "custom_fields": [],
         "custom_text": dict.fromkeys(
@@ -255,10 +256,11 @@ _LINE_ITEM = {
     },
     "quantity": integer,
     "adjustable_quantity": anything,
+    "tax_rates": [text],
 }  # fmt: skip
 _CREATE = {
     "allow_promotion_codes": boolean,
-    "automatic_tax": {"enabled!": one_of("false")},
+    "automatic_tax": {"enabled!": boolean, "liability": anything},
     "billing_address_collection": one_of("auto", "required"),
     "cancel_url": text,
     "client_reference_id": text,
@@ -267,7 +269,7 @@ _CREATE = {
     "customer": text,
     "customer_creation": one_of("always", "if_required"),
     "customer_email": text,
-    "customer_update": anything,
+    **checkout_taxes.FIELDS,
     "discounts": [{"coupon": text, "promotion_code": text}],
     "expires_at": integer,
     "line_items": [_LINE_ITEM],
@@ -286,6 +288,7 @@ _CREATE = {
     "submit_type": text,
     "subscription_data": {
         "billing_cycle_anchor": integer,
+        "default_tax_rates": [text],
         "description": text,
         "metadata": metadata,
         "proration_behavior": one_of("create_prorations", "none"),

@@ -99,8 +99,10 @@ def create(account: Account, given: list[Json] | None, param: str, customer: str
     return made
 
 
-def amounts(account: Account, discount_ids: list[str], lines: list[Json], currency: str) -> list[Json]:
-    """Return the reduction of the lines by each discount in order: `total_discount_amounts`."""
+def apply(account: Account, discount_ids: list[str], lines: list[Json], currency: str) -> list[Json]:
+    """Set the `discount_amounts` of the lines, and return the sum of each discount in order."""
+    for line in lines:
+        line["discount_amounts"] = []
     left = {index: line["amount"] for index, line in enumerate(lines) if line.get("discountable")}
     taken = []
     for discount_id in discount_ids:
@@ -111,11 +113,21 @@ def amounts(account: Account, discount_ids: list[str], lines: list[Json], curren
         base = sum(left[index] for index in eligible)
         amount = amount_off(discount["_coupon"], base, currency) if base > 0 else 0
         taken.append({"amount": amount, "discount": discount_id})
-        for index in eligible:
-            share = min(left[index], amount) if left[index] > 0 else 0
+        for index, share in _shares(amount, {index: left[index] for index in eligible}):
             left[index] -= share
-            amount -= share
+            lines[index]["discount_amounts"].append({"amount": share, "discount": discount_id})
     return taken
+
+
+def _shares(amount: int, lines: dict[int, int]) -> list[tuple[int, int]]:
+    """Distribute an amount over lines in proportion to their amounts; credits get nothing."""
+    found, base = [], sum(line for line in lines.values() if line > 0)
+    for index, line in lines.items():
+        if line > 0:
+            share = round_minor(Fraction(amount * line, base))
+            found.append((index, share))
+            amount, base = amount - share, base - line
+    return found
 
 
 def _applies(discount: Json, line: Json) -> bool:

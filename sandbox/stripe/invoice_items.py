@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from sandbox.stripe import tax_rates
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import invoicing, lines, object_templates, pending_items, pricing
 from sandbox.stripe.faults import invalid, missing_parameter
 from sandbox.stripe.lists import page
-from sandbox.stripe.parameters import LIST, boolean, decimal, integer, merge_metadata, metadata, text
+from sandbox.stripe.parameters import LIST, boolean, decimal, integer, merge_metadata, metadata, one_of, text
 from sandbox.stripe.routing import Route
 
 
@@ -113,6 +114,8 @@ def _compose(account: Account, customer: Json, params: Json) -> Json:
         period=params.get("period") or {"start": now, "end": now},
         pricing=pricing_details,
         quantity=quantity,
+        tax_rates=tax_rates.resolve(account, params.get("tax_rates"), "tax_rates"),
+        _tax_behavior=params.get("tax_behavior"),
     )
 
 
@@ -150,6 +153,9 @@ ROUTES = [
             "pricing": {"price": text},
             "quantity": integer,
             "subscription": text,
+            "tax_behavior": one_of("exclusive", "inclusive", "unspecified"),
+            "tax_code": text,
+            "tax_rates": [text],
             "unit_amount_decimal": decimal,
         },
     ),

@@ -7,8 +7,19 @@ from __future__ import annotations
 
 import copy
 
+from sandbox.stripe import customers
 from sandbox.stripe.account import PREVIEW_PREFIX, Account, Json
-from sandbox.stripe.billing import changes, creation, cycle, execution, invoicing, items, lines, pending_items
+from sandbox.stripe.billing import (
+    changes,
+    creation,
+    cycle,
+    execution,
+    invoicing,
+    items,
+    lines,
+    pending_items,
+    taxes,
+)
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import StripeFault, missing_parameter
 from sandbox.stripe.parameters import anything, boolean, integer, integer_or, one_of, text
@@ -19,13 +30,17 @@ def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
     """`POST /v1/invoices/create_preview`. Nothing is stored."""
     if params.get("subscription"):
         subscription = account.refer("subscription", params["subscription"], "subscription")
-        return _of_subscription(account, subscription, params.get("subscription_details") or {}, params)
+        return _for_customer(
+            account,
+            _of_subscription(account, subscription, params.get("subscription_details") or {}, params),
+            params,
+        )
     if not params.get("customer"):
         raise missing_parameter("customer")
     customer = account.refer("customer", params["customer"], "customer")
     details = params.get("subscription_details")
     if details and details.get("items"):
-        return _preview_creation(account, customer, details)
+        return _for_customer(account, _preview_creation(account, customer, details, params), params)
     running = [
         each
         for each in account.find("subscription", customer=customer["id"])
@@ -33,7 +48,7 @@ def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
     ]
     if running:
         soonest = min(running, key=lambda each: lines.period_of(each)[1])
-        return _of_subscription(account, soonest, {}, params)
+        return _for_customer(account, _of_subscription(account, soonest, {}, params), params)
     raise nothing_upcoming(customer["id"])
 
 
@@ -49,6 +64,9 @@ def _of_subscription(account: Account, subscription: Json, details: Json, params
         raise nothing_upcoming(subscription["customer"])
     customer = account.get("customer", subscription["customer"])
     at = account.now(subscription)
+    if params.get("automatic_tax"):
+        subscription = copy.deepcopy(subscription)
+        taxes.set_on(account, subscription, params)
     if details.get("cancel_now"):
         return _preview_cancellation(account, customer, subscription, details, at)
     change = changes.plan(account, subscription, details, at)
@@ -93,9 +111,10 @@ def _preview_cancellation(
     )
 
 
-def _preview_creation(account: Account, customer: Json, details: Json) -> Json:
+def _preview_creation(account: Account, customer: Json, details: Json, params: Json) -> Json:
     """Return the first invoice of a new subscription."""
-    subscription = creation.planned(account, customer, details)
+    tax = {"automatic_tax": params.get("automatic_tax")}
+    subscription = creation.planned(account, customer, {**tax, **details})
     invoice = invoicing.compose(
         account,
         customer,
@@ -111,6 +130,23 @@ def _preview_creation(account: Account, customer: Json, details: Json) -> Json:
     )
     invoice["parent"]["subscription_details"]["subscription"] = None
     return _as_preview(invoice)
+
+
+def _for_customer(account: Account, invoice: Json, params: Json) -> Json:
+    """Return the preview for a customer with other details than those stored, if any are given."""
+    given = params.get("customer_details")
+    if not given:
+        return invoice
+    details: Json = {}
+    if given.get("address"):
+        details["address"] = {**dict.fromkeys(customers.ADDRESS), **given["address"]}
+    if given.get("tax_exempt"):
+        details["tax_exempt"] = given["tax_exempt"]
+    if given.get("tax_ids"):
+        details["_tax_ids"] = given["tax_ids"]
+    invoice["_customer_details"] = details
+    invoicing.total(account, invoice)
+    return invoice
 
 
 def _as_preview(invoice: Json) -> Json:
@@ -145,8 +181,14 @@ ROUTES = [
         "/v1/invoices/create_preview",
         create_preview,
         {
+            "automatic_tax": {"enabled!": boolean, "liability": anything},
             "customer": text,
             "currency": text,
+            "customer_details": {
+                "address": customers.ADDRESS,
+                "tax_exempt": one_of("none", "exempt", "reverse"),
+                "tax_ids": [{"type!": text, "value!": text}],
+            },
             "preview_mode": one_of("next", "recurring"),
             "subscription": text,
             "subscription_details": _DETAILS,

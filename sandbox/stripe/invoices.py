@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import charging, cycle, invoicing, lines, pending_items
+from sandbox.stripe.billing import charging, cycle, invoicing, lines, pending_items, taxes
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import StripeFault, invalid
@@ -45,6 +45,8 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
         metadata=merge_metadata(None, params.get("metadata")),
         **{name: params[name] for name in PLAIN if params.get(name) is not None},
     )
+    taxes.set_on(account, invoice, params)
+    invoicing.total(account, invoice)
     customer["currency"] = customer["currency"] or currency
     return invoicing.issue(account, invoice, advance=advance)
 
@@ -231,6 +233,8 @@ ROUTES = [
         {
             **_COMMON,
             "customer!": text,
+            "automatic_tax": {"enabled!": boolean, "liability": anything},
+            "default_tax_rates": [text],
             "collection_method": one_of("charge_automatically", "send_invoice"),
             "currency": text,
             "pending_invoice_items_behavior": one_of("exclude", "include"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from html import escape
 
+from sandbox.stripe.account import Json
 from sandbox.stripe.billing.pricing import show
 from sandbox.stripe.routing import Page
 
@@ -60,6 +61,15 @@ button.main {
 def money(amount: int, currency: str) -> str:
     """Format an amount in minor units with its currency's decimals."""
     return show(Fraction(amount), currency)
+
+
+def tax_name(rate: Json, reason: str) -> str:
+    """Return the name of a tax: `VAT 19% (included)`; empty where none is collected."""
+    if reason == "not_collecting":
+        return ""
+    if reason in ("reverse_charge", "customer_exempt"):
+        return f"{rate['display_name']} ({reason.replace('_', ' ')})"
+    return f"{rate['display_name']} {rate['percentage']}%" + (" (included)" if rate["inclusive"] else "")
 
 
 def page(title: str, body: str, status: int = 200) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.stripe import tax_rates
 from sandbox.stripe.account import Account, Action, Json
 from sandbox.stripe.billing import calendar, creation, execution, lines, phases, subscription_status
 from sandbox.stripe.billing.updates import updating
@@ -9,6 +10,7 @@ from sandbox.stripe.faults import invalid, missing_parameter
 from sandbox.stripe.lists import page
 from sandbox.stripe.parameters import (
     LIST,
+    anything,
     boolean,
     integer,
     integer_or,
@@ -148,12 +150,19 @@ def _from_subscription(account: Account, params: Json) -> Json:
     schedule = _new(account, customer, account.now(customer), params)
     start, end = lines.period_of(subscription)
     wanted = [
-        {"price": item["price"]["id"], "quantity": item.get("quantity"), "metadata": item["metadata"]}
+        {
+            "price": item["price"]["id"],
+            "quantity": item.get("quantity"),
+            "metadata": item["metadata"],
+            "tax_rates": [rate["id"] for rate in item["tax_rates"]],
+        }
         for item in subscription["items"]["data"]
     ]
     phase = {"items": wanted, "end_date": end, "currency": subscription["currency"]}
     if subscription["status"] == "trialing":
         phase["trial_end"] = subscription["trial_end"]
+    phase["default_tax_rates"] = [rate["id"] for rate in subscription["default_tax_rates"]]
+    schedule["default_settings"]["automatic_tax"] = dict(subscription["automatic_tax"])
     schedule["phases"] = _phases(account, [phase], start, schedule)
     schedule.update(subscription=subscription["id"], status="active")
     schedule["current_phase"] = {"start_date": start, "end_date": end}
@@ -255,21 +264,22 @@ def _item(account: Account, params: Json, path: str) -> Json:
         "plan": price["id"],
         "price": price["id"],
         "quantity": None if metered else 1 if quantity is None else quantity,
-        "tax_rates": [],
+        "tax_rates": tax_rates.resolve(account, params.get("tax_rates"), f"{path}[tax_rates]"),
     }
 
 
 def _phase(account: Account, params: Json, start: int, end: int, wanted: list[Json]) -> Json:
+    tax = params.get("automatic_tax")
     return {
         "add_invoice_items": [],
         "application_fee_percent": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "automatic_tax": {"disabled_reason": None, "liability": None, **tax} if tax else None,
         "billing_cycle_anchor": params.get("billing_cycle_anchor"),
         "billing_thresholds": None,
         "collection_method": params.get("collection_method"),
         "currency": account.get("price", wanted[0]["price"])["currency"],
         "default_payment_method": params.get("default_payment_method"),
-        "default_tax_rates": [],
+        "default_tax_rates": tax_rates.resolve(account, params.get("default_tax_rates"), "default_tax_rates"),
         "description": params.get("description"),
         "discounts": [],
         "end_date": end,
@@ -290,7 +300,16 @@ def _begin(account: Account, schedule: Json) -> None:
     settings = schedule["default_settings"]
     params = {
         "customer": schedule["customer"],
-        "items": [{"price": each["price"], "quantity": each["quantity"]} for each in phase["items"]],
+        "items": [
+            {
+                "price": each["price"],
+                "quantity": each["quantity"],
+                "tax_rates": [rate["id"] for rate in each["tax_rates"]],
+            }
+            for each in phase["items"]
+        ],
+        "automatic_tax": {"enabled": (phase["automatic_tax"] or settings["automatic_tax"])["enabled"]},
+        "default_tax_rates": [rate["id"] for rate in phase["default_tax_rates"]],
         "metadata": phase["metadata"],
         "collection_method": phase["collection_method"] or settings["collection_method"],
         "days_until_due": (phase["invoice_settings"] or settings["invoice_settings"]).get("days_until_due"),
@@ -314,13 +333,16 @@ def _must_be_open(schedule: Json, word: str) -> None:
         raise invalid(f"You cannot {word} a subscription schedule that is {schedule['status']}.")
 
 
-_ITEM = {"price": text, "quantity": integer, "metadata": metadata}
+_TAX = {"enabled!": boolean, "liability": anything}
+_ITEM = {"price": text, "quantity": integer, "metadata": metadata, "tax_rates": [text]}
 _PHASE = {
     "items!": [_ITEM],
+    "automatic_tax": _TAX,
     "billing_cycle_anchor": one_of("automatic", "phase_start"),
     "collection_method": one_of("charge_automatically", "send_invoice"),
     "currency": text,
     "default_payment_method": text,
+    "default_tax_rates": [text],
     "description": text,
     "duration": {"interval!": one_of("day", "week", "month", "year"), "interval_count": integer},
     "end_date": integer,
@@ -333,6 +355,7 @@ _PHASE = {
 }
 _COMMON = {
     "default_settings": {
+        "automatic_tax": _TAX,
         "collection_method": one_of("charge_automatically", "send_invoice"),
         "default_payment_method": text,
         "description": text,

@@ -14,6 +14,7 @@ from sandbox.stripe.billing import (
     pending_items,
     settings,
     subscription_status,
+    taxes,
 )
 from sandbox.stripe.billing.items import CREATE_ITEM, UPDATE_ITEM
 from sandbox.stripe.billing.updates import updating
@@ -52,6 +53,7 @@ def update(account: Account, params: Json, ids: dict[str, str]) -> Json:
     _must_be_open(subscription, params)
     at = account.now(subscription)
     with updating(account, subscription):
+        _set_tax(account, subscription, params)
         if {"items", "trial_end", "billing_cycle_anchor"} & set(params):
             execution.execute(account, subscription, params, at)
         if params.get("add_invoice_items"):
@@ -179,6 +181,13 @@ def _set_plain(account: Account, subscription: Json, params: Json) -> None:
         creation.set_discounts(account, subscription, params["discounts"] or [])
 
 
+def _set_tax(account: Account, subscription: Json, params: Json) -> None:
+    """Set how a subscription is taxed before its items change, so that this change is taxed like it."""
+    taxes.set_on(account, subscription, params)
+    if params.get("automatic_tax"):
+        taxes.require_location(account, subscription)
+
+
 def due(account: Account, until: int, clock_id: str | None) -> list[tuple[int, Action]]:
     """Return the next steps of all subscriptions and invoices."""
     found: list[tuple[int, Action]] = []
@@ -244,15 +253,18 @@ LISTENERS = {
 
 _DISCOUNTS = [{"coupon": text, "discount": text, "promotion_code": text}]
 _DETAILS = {"comment": text, "feedback": text}
-_EXTRA_ITEM = {"price": text, "quantity": integer, "metadata": metadata, "discountable": boolean}
+_EXTRA_ITEM = {
+    "price": text, "quantity": integer, "metadata": metadata, "discountable": boolean, "tax_rates": [text],
+}  # fmt: skip
 _COMMON = {
     "add_invoice_items": [_EXTRA_ITEM],
-    "automatic_tax": {"enabled!": one_of("false")},
+    "automatic_tax": {"enabled!": boolean, "liability": anything},
     "cancel_at": integer_or("min_period_end", "max_period_end"),
     "cancel_at_period_end": boolean,
     "collection_method": one_of("charge_automatically", "send_invoice"),
     "days_until_due": integer,
     "default_payment_method": text,
+    "default_tax_rates": [text],
     "description": text,
     "discounts": _DISCOUNTS,
     "metadata": metadata,

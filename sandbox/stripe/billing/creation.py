@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.stripe import discounts
+from sandbox.stripe import discounts, tax_rates
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import (
     calendar,
@@ -15,6 +15,7 @@ from sandbox.stripe.billing import (
     object_templates,
     pending_items,
     pricing,
+    taxes,
 )
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.billing.settings import TRIAL_NOTICE_SECONDS
@@ -35,6 +36,8 @@ def create_subscription(account: Account, params: Json) -> Json:
     at = account.now(customer)
     subscription = _new(account, customer, params, at)
     items.apply(account, subscription, params["items"], at)
+    taxes.set_on(account, subscription, params)
+    taxes.require_location(account, subscription)
     _set_currency(customer, subscription)
     _begin(account, subscription, params, at)
     account.insert(subscription)
@@ -58,6 +61,7 @@ def planned(account: Account, customer: Json, params: Json) -> Json:
     at = account.now(customer)
     subscription = _new(account, customer, params, at)
     items.apply(account, subscription, params["items"], at)
+    taxes.set_on(account, subscription, params)
     subscription["currency"] = subscription["items"]["data"][0]["price"]["currency"]
     _begin(account, subscription, params, at)
     return subscription
@@ -133,6 +137,9 @@ def extra_items(account: Account, subscription: Json, given: list[Json]) -> list
                 period={"start": now, "end": now},
                 pricing=lines.price_details(price, None),
                 quantity=quantity,
+                tax_rates=tax_rates.resolve(
+                    account, params.get("tax_rates"), f"add_invoice_items[{index}][tax_rates]"
+                ),
             )
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.stripe import customers, discounts, payment_intents
 from sandbox.stripe.account import Account, Json
-from sandbox.stripe.billing import object_templates
+from sandbox.stripe.billing import object_templates, taxes
 from sandbox.stripe.billing.calendar import DAY
 from sandbox.stripe.billing.settings import DRAFT_SECONDS
 from sandbox.stripe.faults import invalid
@@ -46,10 +46,19 @@ def compose(
                 },
                 "type": "subscription_details",
             },
+            "automatic_tax": {
+                "disabled_reason": None,
+                "liability": None,
+                "provider": None,
+                "status": None,
+                **subscription["automatic_tax"],
+            },
+            "default_tax_rates": subscription["default_tax_rates"],
             "_days_until_due": subscription["days_until_due"],
             "discounts": _running_discounts(account, subscription, at),
         }
     invoice = object_templates.invoice(account.new_id("in"), customer, **{**base, **values})
+    _refresh_customer(account, invoice)
     set_lines(account, invoice, lines)
     return invoice
 
@@ -64,19 +73,21 @@ def set_lines(account: Account, invoice: Json, lines: list[Json]) -> None:
 
 
 def total(account: Account, invoice: Json) -> None:
-    """Compute totals from lines, discounts and the customer's balance (negative is credit)."""
+    """Compute totals from lines, discounts, taxes and the customer's balance (negative is credit)."""
     lines = invoice["lines"]["data"]
     subtotal = sum(line["amount"] for line in lines)
-    amounts = discounts.amounts(account, invoice["discounts"], lines, invoice["currency"])
-    whole = subtotal - sum(entry["amount"] for entry in amounts)
+    amounts = discounts.apply(account, invoice["discounts"], lines, invoice["currency"])
+    taxes.apply(account, invoice)
+    net_of_discounts = subtotal - sum(entry["amount"] for entry in amounts)
+    whole = net_of_discounts + taxes.added(invoice["total_taxes"])
     customer = account.peek("customer", invoice["customer"]) or {}
     balance = int(customer.get("balance") or 0)
     due = max(0, whole + balance)
     invoice.update(
         subtotal=subtotal,
-        subtotal_excluding_tax=subtotal,
+        subtotal_excluding_tax=taxes.subtotal_excluding_tax(account, invoice),
         total=whole,
-        total_excluding_tax=whole,
+        total_excluding_tax=net_of_discounts - taxes.included(invoice["total_taxes"]),
         total_discount_amounts=amounts,
         starting_balance=balance,
         amount_due=due,
@@ -107,7 +118,9 @@ def finalize(account: Account, invoice: Json) -> None:
     """Change a draft to open: number, links and customer balance; without an amount due it is paid."""
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
+    _refresh_customer(account, invoice)
     total(account, invoice)
+    taxes.on_finalization(account, invoice)
     now = account.now(invoice)
     days = invoice["_days_until_due"]
     invoice.update(
@@ -190,6 +203,16 @@ def invoice_item_of(line: Json) -> str | None:
     details = parent["invoice_item_details"] or parent["subscription_item_details"] or {}
     item: str | None = details.get("invoice_item")
     return item
+
+
+def _refresh_customer(account: Account, invoice: Json) -> None:
+    """Copy what taxes depend on from the customer, whose address may have changed since the draft."""
+    known = taxes.customer_of(account, invoice)
+    invoice.update(
+        customer_address=known["address"],
+        customer_tax_exempt=known["tax_exempt"] or "none",
+        customer_tax_ids=known["_tax_ids"],
+    )
 
 
 def _running_discounts(account: Account, subscription: Json, at: int) -> list[str]:

@@ -5,7 +5,7 @@ All items share one currency and one interval.
 
 from __future__ import annotations
 
-from sandbox.stripe import prices
+from sandbox.stripe import prices, tax_rates
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import object_templates, pricing
 from sandbox.stripe.faults import invalid, missing_object, missing_parameter
@@ -28,6 +28,7 @@ CREATE_ITEM = {
     "plan": text,
     "quantity": integer,
     "metadata": metadata,
+    "tax_rates": [text],
 }
 UPDATE_ITEM = {**CREATE_ITEM, "id": text, "deleted": boolean}
 
@@ -72,6 +73,7 @@ def _new(account: Account, subscription: Json, params: Json, path: str, at: int)
     _must_recur(price, path, "price_data" in params)
     item = object_templates.subscription_item(account.new_id("si"), subscription["id"], dict(price), at)
     item["metadata"] = merge_metadata(None, params.get("metadata"))
+    item["tax_rates"] = tax_rates.resolve(account, params.get("tax_rates"), f"{path}[tax_rates]")
     _set_quantity(item, params.get("quantity"), 1, path)
     return item
 
@@ -87,6 +89,8 @@ def _update(account: Account, item: Json, params: Json, path: str) -> None:
         _set_quantity(item, params["quantity"], 1, path)
     if "metadata" in params:
         item["metadata"] = merge_metadata(item["metadata"], params["metadata"])
+    if "tax_rates" in params:
+        item["tax_rates"] = tax_rates.resolve(account, params["tax_rates"], f"{path}[tax_rates]")
 
 
 def _set_quantity(item: Json, quantity: int | None, default: int, path: str) -> None:

@@ -41,6 +41,7 @@ def billed_items(subscription: Json) -> list[Item]:
             item["current_period_start"],
             item["current_period_end"],
             subscription["billing_cycle_anchor"],
+            tuple(item["tax_rates"]),
         )
         for item in subscription["items"]["data"]
     ]
@@ -106,6 +107,7 @@ def proration_entry(
         proration=True,
         proration_details={"discount_amounts": []},
         quantity=item.quantity,
+        tax_rates=[dict(rate) for rate in item.tax_rates],
         parent={
             "type": "subscription_details",
             "subscription_details": {"subscription": subscription["id"], "subscription_item": item.id},
@@ -143,6 +145,8 @@ def from_invoice_item(account: Account, entry: Json) -> Json:
         **{name: entry[name] for name in shared},
         parent=parent,
         subscription=owner.get("subscription"),
+        _tax_rates=entry["tax_rates"],
+        _tax_behavior=entry.get("_tax_behavior"),
     )
 
 
@@ -177,6 +181,7 @@ def _item_line(account: Account, subscription: Json, item: Json, **values: objec
         metadata={**subscription["metadata"], **item["metadata"]},
         parent=_parent("subscription_item_details", details),
         subscription=subscription["id"],
+        _tax_rates=item["tax_rates"],
         **values,
     )
 

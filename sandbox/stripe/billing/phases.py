@@ -47,6 +47,7 @@ def enter_next(account: Account, subscription: Json, at: int) -> None:
             "items": item_params(subscription, phase),
             "proration_behavior": phase["proration_behavior"],
         }
+        _take_taxes(account, subscription, phase)
         execution.execute(account, subscription, params, at)
         _take_settings(subscription, phase)
 
@@ -124,6 +125,7 @@ def _step(account: Account, subscription: Json, at: int) -> Json | None:
 
 def _switch(account: Account, subscription: Json, phase: Json, at: int) -> None:
     before = changes.cycle_of(subscription)
+    _take_taxes(account, subscription, phase)
     items.apply(account, subscription, item_params(subscription, phase), at)
     _take_settings(subscription, phase)
     if changes.cycle_of(subscription) != before or phase["billing_cycle_anchor"] == "phase_start":
@@ -141,8 +143,21 @@ def _take_settings(subscription: Json, phase: Json) -> None:
         subscription["days_until_due"] = days
 
 
+def _take_taxes(account: Account, subscription: Json, phase: Json) -> None:
+    """Apply how a phase is taxed; without a setting of its own, as the schedule's default says."""
+    schedule = schedule_of(account, subscription)
+    default = schedule["default_settings"]["automatic_tax"] if schedule is not None else None
+    tax = phase["automatic_tax"] or default
+    if tax is not None:
+        subscription["automatic_tax"] = dict(tax)
+    subscription["default_tax_rates"] = list(phase["default_tax_rates"])
+
+
 def _given(wanted: Json) -> Json:
-    params: Json = {"metadata": wanted["metadata"]} if wanted["metadata"] else {}
+    # As in Stripe, an item of a phase without tax rates loses those that it had.
+    params: Json = {"tax_rates": [rate["id"] for rate in wanted["tax_rates"]]}
+    if wanted["metadata"]:
+        params["metadata"] = wanted["metadata"]
     if wanted.get("quantity") is not None:
         params["quantity"] = wanted["quantity"]
     return params

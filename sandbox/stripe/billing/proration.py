@@ -23,6 +23,7 @@ class Item:
     period_start: int
     period_end: int
     anchor: int
+    tax_rates: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ def make_everything(stand_in: StandIn, browser: httpx.Client) -> dict[str, dict[
         api.payment_intents.list().data[0], api.customers.payment_methods.list(customer.id).data[0], setup,
         portal, api.billing_portal.configurations.list().data[0], api.events.list().data[0],
         api.webhook_endpoints.retrieve(endpoint.id), api.accounts.retrieve_current(),
+        api.tax_rates.create({"display_name": "VAT", "percentage": 19, "inclusive": False}),
+        api.customers.tax_ids.create(customer.id, {"type": "eu_vat", "value": "DE123456789"}),
         api.customers.balance_transactions.create(customer.id, {"amount": -5, "currency": "eur"}),
     ]  # fmt: skip
     return {each.object: each.to_dict() for each in made}

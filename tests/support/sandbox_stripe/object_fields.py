@@ -104,6 +104,11 @@ FIELDS = {
         "payment_method_configuration_details payment_method_options payment_method_types "
         "single_use_mandate status usage"
     ),
+    "tax_id": ("country created customer customer_account id livemode object owner type value verification"),
+    "tax_rate": (
+        "active country created description display_name effective_percentage flat_amount id inclusive "
+        "jurisdiction jurisdiction_level livemode metadata object percentage rate_type state tax_type"
+    ),
     "webhook_endpoint": (
         "api_version application created description enabled_events id livemode metadata object status url"
     ),
