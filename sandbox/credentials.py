@@ -28,6 +28,7 @@ class Credentials:
     license_signing_key: str
     """An Ed25519 private key in hexadecimal."""
     benefit_secret: str
+    notifications_secret: str
     gateway_jwt_secret: str
     """Signs the bearer tokens of callers of the gateway, in place of the host application."""
     gateway_session_secret: str
@@ -48,6 +49,7 @@ def load_or_create(path: Path, services: list[str], nats_users: list[str]) -> Cr
         license_key_secret=stored.get("license_key_secret") or _password(),
         license_signing_key=stored.get("license_signing_key") or secrets.token_hex(_SIGNING_KEY_BYTES),
         benefit_secret=stored.get("benefit_secret") or _password(),
+        notifications_secret=stored.get("notifications_secret") or _password(),
         gateway_jwt_secret=stored.get("gateway_jwt_secret") or _password(),
         gateway_session_secret=stored.get("gateway_session_secret") or _password(),
     )

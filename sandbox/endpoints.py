@@ -20,6 +20,8 @@ WEBHOOK_PATH = "/api/v1/webhooks/stripe"
 # Offsets from the base port. Services with web pages come first.
 _WORKERS_OFFSET = 0  # the gateway listens on the base port
 _STRIPE_OFFSET = 10
+_MAILBOX_OFFSET = 11
+_SMTP_OFFSET = 12
 _NATS_OFFSET = 20
 _NATS_MONITOR_OFFSET = 21
 _POSTGRES_OFFSET = 22
@@ -68,6 +70,26 @@ class Endpoints:
         return self.base_port + _STRIPE_OFFSET
 
     @property
+    def mailbox_port(self) -> int:
+        """Port of the mail catcher's page and JSON API."""
+        return self.base_port + _MAILBOX_OFFSET
+
+    @property
+    def smtp_port(self) -> int:
+        """Port of the mail catcher's SMTP server."""
+        return self.base_port + _SMTP_OFFSET
+
+    @property
+    def mailbox_url(self) -> str:
+        """Base URL of the mail catcher's page and JSON API."""
+        return f"http://{HOST}:{self.mailbox_port}"
+
+    @property
+    def smtp_url(self) -> str:
+        """URL of the mail catcher's SMTP server."""
+        return f"smtp://{HOST}:{self.smtp_port}"
+
+    @property
     def nats_port(self) -> int:
         """Client port of NATS."""
         return self.base_port + _NATS_OFFSET
@@ -98,6 +120,8 @@ class Endpoints:
             ports["stripe"] = self.stripe_port
         return {
             **ports,
+            "mailbox": self.mailbox_port,
+            "smtp": self.smtp_port,
             "nats": self.nats_port,
             "nats monitoring": self.nats_monitor_port,
             "postgres": self.postgres_port,
@@ -159,6 +183,7 @@ def document(endpoints: Endpoints) -> dict[str, object]:
         },
         "webhooks": endpoints.webhook_url,
         "stripe": endpoints.stripe_url,
+        "mailbox": endpoints.mailbox_url,
         "stripe_secret_key": endpoints.stripe_secret_key,
         "stripe_webhook_secret": endpoints.stripe_webhook_secret,
         "workers": {worker: endpoints.worker_url(worker) for worker in endpoints.workers},

@@ -15,13 +15,17 @@ _NOT_INHERITED = (
     "GATEWAY_",
     "LICENSE_",
     "NATS_",
+    "NOTIFICATIONS_SECRET",
     "PG",
+    "SMTP_",
     "STRIPE_",
     "TALLYSTICK_",
     "PYTHONDONTWRITEBYTECODE",
 )
 # Services that call Stripe or verify its signatures.
 _WITH_STRIPE = ("subscriptions", "webhooks", "payouts")
+# Services that derive invitation tokens: the one that makes them and the one that mails them.
+_WITH_INVITATIONS = ("seats", "notifications")
 _PUBLIC_STRIPE_SETTINGS = ("STRIPE_PUBLISHABLE_KEY", "STRIPE_TRIAL_DAYS")
 
 
@@ -54,11 +58,6 @@ def of_client(endpoints: Endpoints) -> dict[str, str]:
     return {**shared_by_all(endpoints), "NATS_URL": endpoints.nats_url("client")}
 
 
-def of_invitations(endpoints: Endpoints) -> dict[str, str]:
-    """Return the variables of the `invitations` command, with the token secret."""
-    return {**of_client(endpoints), "INVITATION_SECRET": endpoints.credentials.invitation_secret}
-
-
 def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
     """Return the variables of a worker: its database role and NATS user, and Stripe if it needs it."""
     environment = {
@@ -70,7 +69,7 @@ def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
     }
     if worker in endpoints.credentials.database_roles:
         environment["DATABASE_URL"] = endpoints.database_role_url(worker)
-    if worker == "seats":
+    if worker in _WITH_INVITATIONS:
         environment["INVITATION_SECRET"] = endpoints.credentials.invitation_secret
     if worker == "licenses":
         environment |= {
@@ -79,6 +78,8 @@ def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
         }
     if worker == "subscriptions":
         environment["BENEFIT_SECRET"] = endpoints.credentials.benefit_secret
+    if worker == "notifications":
+        environment |= _of_notifications(endpoints)
     if worker in _WITH_STRIPE:
         environment |= {name: os.environ[name] for name in _PUBLIC_STRIPE_SETTINGS if name in os.environ}
         environment |= {
@@ -96,6 +97,17 @@ def of_worker(endpoints: Endpoints, worker: str) -> dict[str, str]:
             "STRIPE_API_BASE": endpoints.stripe_url,
         }
     return environment
+
+
+def _of_notifications(endpoints: Endpoints) -> dict[str, str]:
+    """Return the settings of mails, which always end in the mailbox: a sandbox writes to nobody."""
+    return {
+        "NOTIFICATIONS_SECRET": endpoints.credentials.notifications_secret,
+        "SMTP_URL": endpoints.smtp_url,
+        "MAIL_FROM": os.environ.get("MAIL_FROM") or "Tallystick <billing@sandbox.example>",
+        "MAIL_OPERATORS": os.environ.get("MAIL_OPERATORS") or "operators@sandbox.example",
+        "GATEWAY_PUBLIC_URL": endpoints.worker_url("gateway"),
+    }
 
 
 def of_stripe(endpoints: Endpoints) -> dict[str, str]:

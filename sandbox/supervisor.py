@@ -44,7 +44,6 @@ class _SupervisedProgram:
     child: Child
     log: Path
     shown: bool
-    kept: bool = True
     started_at: float = field(default_factory=time.monotonic)
     failures: int = 0
     restart_at: float | None = None
@@ -75,15 +74,15 @@ class Supervisor:
                 supervised.child.end_group()
         self.stop_requested = True
 
-    def start(self, prepare: Callable[[], Program], *, shown: bool, kept: bool = True) -> None:
+    def start(self, prepare: Callable[[], Program], *, shown: bool) -> None:
         """Start a program and keep it running.
 
-        `shown`: its output appears on the terminal; `kept`: its output is written to a log.
+        Its output is written to a log; with `shown` it appears on the terminal, too.
         """
         program = prepare()
         log = self.log(program.name)
         set_aside_if_large(log)
-        self._programs[program.name] = _SupervisedProgram(prepare, self._spawn(program), log, shown, kept)
+        self._programs[program.name] = _SupervisedProgram(prepare, self._spawn(program), log, shown)
         stale_processes.note(self._note, (supervised.child for supervised in self._programs.values()))
 
     def log(self, name: str) -> Path:
@@ -179,9 +178,8 @@ class Supervisor:
                 self._write(supervised, data)
 
     def _write(self, supervised: _SupervisedProgram, data: bytes) -> None:
-        if supervised.kept:
-            with supervised.log.open("ab") as log:
-                log.write(data)
+        with supervised.log.open("ab") as log:
+            log.write(data)
         if not supervised.shown:
             return
         *lines, supervised.partial_line = (supervised.partial_line + data).split(b"\n")

@@ -70,18 +70,20 @@ class Sandbox:
         return demo_data.demo_checkout(self.supervisor, self._endpoints)
 
     def _start_infrastructure(self) -> None:
-        self._output.step("Postgres and NATS")
+        self._output.step("Postgres, NATS and mailbox")
         self.supervisor.start(self._postgres.prepare, shown=False)
         self.supervisor.start(self._nats.prepare, shown=False)
         if self._endpoints.uses_stand_in:
             self._output.step("Stripe stand-in")
             self.supervisor.start(self._stripe, shown=True)
+        self.supervisor.start(self._mailbox, shown=True)
         wait = self.supervisor.wait_until
         wait(self._postgres.is_ready, _INFRASTRUCTURE_TIMEOUT_SECONDS, "postgres")
         self._postgres.create_database(DATABASE)
         wait(self._nats.is_ready, _INFRASTRUCTURE_TIMEOUT_SECONDS, "nats")
         if self._endpoints.uses_stand_in:
             wait(lambda: answers(self._endpoints.stripe_port), _INFRASTRUCTURE_TIMEOUT_SECONDS, "stripe")
+        wait(lambda: answers(self._endpoints.smtp_port), _INFRASTRUCTURE_TIMEOUT_SECONDS, "mailbox")
 
     def _start_workers(self) -> None:
         self._output.step(f"workers: {', '.join(self._endpoints.workers)}")
@@ -90,26 +92,17 @@ class Sandbox:
         for worker in self._endpoints.workers:
             url = f"{self._endpoints.worker_url(worker)}/ready"
             self.supervisor.wait_until(partial(is_ready, url), _WORKER_TIMEOUT_SECONDS, worker)
-        self._show_invitations()
 
     def _worker(self, worker: str) -> Program:
         command = [sys.executable, "-m", f"services.{worker}.app"]
         return Program(worker, command, environments.of_worker(self._endpoints, worker), directory=ROOT)
 
-    def _show_invitations(self) -> None:
-        """Print invitation links on the terminal, since no mail is sent; not with a live Stripe key."""
-        endpoints = self._endpoints
-        if "seats" in endpoints.workers and (
-            endpoints.uses_stand_in or endpoints.stripe_secret_key.startswith("sk_test_")
-        ):
-            self.supervisor.start(self._invitations, shown=True, kept=False)
-
-    def _invitations(self) -> Program:
-        link = (
-            self._endpoints.worker_url("gateway") + "/claim/" if "gateway" in self._endpoints.workers else ""
-        )
-        command = [sys.executable, "-m", "tallystick", "invitations", "--link", link]
-        return Program("invitations", command, environments.of_invitations(self._endpoints), directory=ROOT)
+    def _mailbox(self) -> Program:
+        command = [sys.executable, "-m", "sandbox.mailbox", "--host", HOST]
+        command += ["--port", str(self._endpoints.mailbox_port)]
+        command += ["--smtp-port", str(self._endpoints.smtp_port)]
+        command += ["--state", str(self._directory / "mailbox.sqlite")]
+        return Program("mailbox", command, environments.shared_by_all(self._endpoints), directory=ROOT)
 
     def _stripe(self) -> Program:
         command = [sys.executable, "-m", "sandbox.stripe", "--host", HOST]
@@ -120,9 +113,7 @@ class Sandbox:
     def stop(self) -> None:
         """Stop the workers first, so that they can finish their work, and then the infrastructure."""
         self._output.step("stopping")
-        self.supervisor.stop_all(
-            [["invitations"], self._endpoints.workers, ["stripe"], ["nats"], ["postgres"]]
-        )
+        self.supervisor.stop_all([self._endpoints.workers, ["stripe", "mailbox"], ["nats"], ["postgres"]])
         self._output.say("stopped")
 
     def describe(self, demo: tuple[str, str] | None, seconds: float) -> None:
@@ -135,6 +126,7 @@ class Sandbox:
         ]
         rows += [
             ("stripe", endpoints.stripe_url, "stand-in" if endpoints.uses_stand_in else "the real one"),
+            ("mailbox", endpoints.mailbox_url, f"every mail that is sent; {endpoints.smtp_url}"),
             ("nats", f"nats://{HOST}:{endpoints.nats_port}", f"monitoring: {endpoints.nats_monitor_url}"),
             ("postgres", f"postgresql://{HOST}:{endpoints.postgres_port}/{DATABASE}", "one schema a service"),
             ("endpoints", str(endpoints_file(self._directory)), "URLs with passwords, for you and scripts"),

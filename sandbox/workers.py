@@ -16,6 +16,7 @@ _PORT_ORDER = (
     "monitoring",
     "payouts",
     "licenses",
+    "notifications",
 )
 
 

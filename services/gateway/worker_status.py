@@ -12,7 +12,16 @@ from pydantic import Field
 from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import ServiceClient
 from tallystick.client import TallystickError
-from tallystick.messages import consumables, licenses, monitoring, payouts, seats, subscriptions, webhooks
+from tallystick.messages import (
+    consumables,
+    licenses,
+    monitoring,
+    notifications,
+    payouts,
+    seats,
+    subscriptions,
+    webhooks,
+)
 from tallystick.messages.base import Customer, Question, TolerantModel
 from tallystick.subjects import (
     COMMANDS_STREAM,
@@ -35,6 +44,7 @@ HEALTH_QUESTIONS: dict[str, Question[Any]] = {
     "payouts": payouts.GetAccount(customer=Customer(type="organization", id="0")),
     "licenses": licenses.ListLicenses(limit=1),
     "webhooks": webhooks.ListEvents(limit=1),
+    "notifications": notifications.ListNotifications(limit=1),
 }
 """A cheap question for each service; a rejection counts as an answer too."""
 

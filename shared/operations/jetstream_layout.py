@@ -3,6 +3,8 @@
 Only provisioning applies it. Workers declare nothing, so that two of them cannot disagree.
 """
 
+import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,9 +145,15 @@ def _source(source: dict[str, Any]) -> StreamSource:
     """Build a source that copies only the subjects in `only`, under the same or other names."""
     settings = {name: value for name, value in source.items() if name != "only"}
     only = source["only"]
-    names = only if isinstance(only, dict) else {subject: subject for subject in only}
+    names = only if isinstance(only, dict) else {subject: _same_name(subject) for subject in only}
     kept = [SubjectTransform(src=here, dest=there) for here, there in names.items()]
     return StreamSource(**settings, subject_transforms=kept)
+
+
+def _same_name(subject: str) -> str:
+    """Return the transformation that keeps a subject's name; each `*` is named by its place."""
+    places = itertools.count(1)
+    return re.sub(r"\*", lambda _: f"{{{{wildcard({next(places)})}}}}", subject)
 
 
 async def _apply_stream(jetstream: JetStreamContext, name: str, config: dict[str, Any]) -> None:

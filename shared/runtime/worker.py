@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -54,6 +54,7 @@ class Worker(Generic[OwnSettings]):
     settings: OwnSettings
     provide: Callable[[OwnSettings], list[Any]]
     routes: Callable[[Runtime, OwnSettings], list[Route]]
+    background: Callable[[Runtime, OwnSettings], list[Coroutine[Any, Any, None]]] = lambda _, __: []
     engine: AsyncEngine = field(init=False)
     health: Health = field(init=False)
     relay: Relay = field(init=False)
@@ -112,6 +113,7 @@ class Worker(Generic[OwnSettings]):
             asyncio.create_task(self.relay.run()),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._maintain_partitions()),
+            *map(asyncio.create_task, self.background(self.runtime, self.settings)),
         ]
         try:
             yield
@@ -203,7 +205,11 @@ def make_worker(
     *,
     provide: Callable[[OwnSettings], list[Any]] = lambda _: [],
     routes: Callable[[Runtime, OwnSettings], list[Route]] = lambda _, __: [],
+    background: Callable[[Runtime, OwnSettings], list[Coroutine[Any, Any, None]]] = lambda _, __: [],
 ) -> Starlette:
-    """Build a service's worker, with the logs and traces of its process."""
+    """Build a service's worker, with the logs and traces of its process.
+
+    `background` are tasks of the service's own, which run until they are cancelled.
+    """
     prepare(service.name, settings)
-    return Worker(service, settings, provide, routes).application()
+    return Worker(service, settings, provide, routes, background).application()

@@ -17,7 +17,7 @@ from sandbox.workers import services_with_tables, worker_names
 from tests.support.settings import setting_names
 
 ROOT = Path(__file__).parents[2]
-INFRASTRUCTURE = {"postgres", "nats", "provision", "certificates"}
+INFRASTRUCTURE = {"postgres", "nats", "provision", "certificates", "mailbox"}
 VERIFIED = "?sslmode=verify-full&sslrootcert=/certificates/ca.pem"
 WORKERS = worker_names()
 # Read by provisioning beside the settings every worker has.

@@ -15,7 +15,16 @@ from tests.support.waiting import eventually
 
 STREAMS = Path(__file__).parents[2] / "deploy" / "streams.yaml"
 WEBHOOK_SUBJECT = "tunnel.incoming-webhook-events.stripe"
-SERVICES = ["subscriptions", "webhooks", "seats", "consumables", "monitoring", "payouts", "licenses"]
+SERVICES = [
+    "subscriptions",
+    "webhooks",
+    "seats",
+    "consumables",
+    "monitoring",
+    "payouts",
+    "licenses",
+    "notifications",
+]
 ADMINISTRATORS = ("admin", "readers")
 EVERYBODY_BUT_ADMIN = [user for user in users() if user not in ADMINISTRATORS]
 RELAYS = {service: f"{service}_relay" for service in SERVICES}
@@ -40,6 +49,7 @@ ENTITY_OWNERS = {
     "payout": "payouts",
     "seller_balance": "payouts",
     "license": "licenses",
+    "notification": "notifications",
 }
 BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "consumables"}
 
@@ -129,6 +139,9 @@ CONSUMER_OWNERS = {
     ("BILLING_COMMANDS", "licenses-commands"): "licenses",
     ("BILLING_TICKS", "licenses-ticks"): "licenses",
     ("BILLING_SERVICE_FEED", "licenses-feed"): "licenses",
+    ("BILLING_COMMANDS", "notifications-commands"): "notifications",
+    ("BILLING_TICKS", "notifications-ticks"): "notifications",
+    ("BILLING_SERVICE_FEED", "notifications-feed"): "notifications",
 }
 
 

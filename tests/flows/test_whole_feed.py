@@ -13,6 +13,7 @@ TELLERS = {
     "payout": "payouts",
     "seller_balance": "payouts",
     "license": "licenses",
+    "notification": "notifications",
 }
 """The services that tell of entities; of all others it is subscriptions."""
 

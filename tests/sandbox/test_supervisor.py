@@ -56,20 +56,6 @@ def test_what_a_program_writes_is_shown_with_its_name_and_kept(
     assert capsys.readouterr().out == "worker         up\n"
 
 
-def test_what_is_nobodys_business_later_is_shown_but_not_kept(
-    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
-) -> None:
-    supervisor.start(lambda: program("worker", SLEEPER), shown=True, kept=False)
-    shown: list[str] = []
-
-    def is_shown() -> bool:
-        shown.append(capsys.readouterr().out)
-        return "".join(shown) == "worker         up\n"
-
-    supervisor.wait_until(is_shown, _PATIENCE_SECONDS, "worker")
-    assert not supervisor.log("worker").exists()
-
-
 def test_a_program_that_dies_is_restarted_and_said_so(
     supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
 ) -> None:

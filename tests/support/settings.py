@@ -4,6 +4,7 @@ from services.consumables.settings import ConsumablesSettings
 from services.gateway.settings import GatewaySettings
 from services.licenses.settings import LicensesSettings
 from services.monitoring.settings import MonitoringSettings
+from services.notifications.settings import NotificationsSettings
 from services.payouts.settings import PayoutsSettings
 from services.seats.settings import SeatsSettings
 from services.subscriptions.settings import SubscriptionsSettings
@@ -22,6 +23,7 @@ CLASSES = (
     SubscriptionsSettings,
     WebhooksSettings,
     GatewaySettings,
+    NotificationsSettings,
 )
 
 

@@ -30,6 +30,7 @@ INVITATION_SECRET = "invitations-of-the-stack-are-made-of-this"
 LICENSE_KEY_SECRET = "license-keys-of-the-stack-are-made-of-this"
 LICENSE_SIGNING_KEY = "11" * 32
 BENEFIT_SECRET = "benefits-of-the-stack-are-signed-with-this"
+NOTIFICATIONS_SECRET = "links-in-mails-of-the-stack-are-signed-so"
 READY_SECONDS = 50.0
 """Less than a test's timeout, so that a worker that does not start is reported with its log."""
 RESTART_TRIES = 10
@@ -88,6 +89,7 @@ class Stack:
             "LICENSE_KEY_SECRET": LICENSE_KEY_SECRET,
             "LICENSE_SIGNING_KEY": LICENSE_SIGNING_KEY,
             "BENEFIT_SECRET": BENEFIT_SECRET,
+            "NOTIFICATIONS_SECRET": NOTIFICATIONS_SECRET,
             "PYTHONPATH": str(ROOT),
         }
         profile = os.environ.get("BENCH_PROFILE")
@@ -111,6 +113,17 @@ class Stack:
         with self.process(Program("stripe", command, environment, directory=ROOT)):
             _wait_until(lambda: _answers(f"http://{HOST}:{port}/"), "stripe", self.log("stripe"))
             yield f"http://{HOST}:{port}"
+
+    @contextmanager
+    def mailbox(self) -> Iterator[tuple[str, str]]:
+        """The mail catcher: the URLs of its JSON API and of its SMTP server."""
+        port, smtp_port = free_port(), free_port()
+        command = [sys.executable, "-m", "sandbox.mailbox", "--port", str(port)]
+        command += ["--smtp-port", str(smtp_port)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with self.process(Program("mailbox", command, environment, directory=ROOT)):
+            _wait_until(lambda: _answers(f"http://{HOST}:{port}/"), "mailbox", self.log("mailbox"))
+            yield f"http://{HOST}:{port}", f"smtp://{HOST}:{smtp_port}"
 
     @contextmanager
     def process(self, program: Program) -> Iterator[None]:
@@ -153,6 +166,8 @@ class System:
     stripe_url: str
     ingress_url: str
     """Where Stripe's webhooks are posted."""
+    mailbox_url: str
+    """The mail catcher's JSON API."""
 
 
 @contextmanager
@@ -174,17 +189,27 @@ def whole_system(traced: Path | None = None) -> Iterator[System]:
         webhooks_port = free_port()
         ingress = f"http://{HOST}:{webhooks_port}/api/v1/webhooks/stripe"
         stripe_url = processes.enter_context(running.stripe(ingress))
+        mailbox_url, smtp_url = processes.enter_context(running.mailbox())
         settings = {
+            "SMTP_URL": smtp_url,
             "STRIPE_SECRET_KEY": STRIPE_KEY,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "STRIPE_API_BASE": stripe_url,
         }
         start("webhooks", webhooks_port)
-        for service in ("subscriptions", "seats", "consumables", "licenses", "monitoring", "payouts"):
+        for service in (
+            "subscriptions",
+            "seats",
+            "consumables",
+            "licenses",
+            "monitoring",
+            "payouts",
+            "notifications",
+        ):
             start(service)
         for service in running.health_ports:
             running.wait_until_ready(service)
-        yield System(running, stripe_url, ingress)
+        yield System(running, stripe_url, ingress, mailbox_url)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What this service knows of customers, subscriptions, seats and the catalog, from the change feed."""
