@@ -29,6 +29,7 @@ from tallystick.subjects import DEAD_LETTERS_STREAM, DEFAULT_WEBHOOK_SUBJECT
 INTERNAL_COMMANDS = (
     "webhooks.record_outcome",
     "subscriptions.change_held_quantity",
+    "subscriptions.end_add_on_with_plan",
     "subscriptions.refresh_seats",
     "subscriptions.record_usage",
     "seats.hold_seat_count",

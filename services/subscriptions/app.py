@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 
 from services.subscriptions import queries, reactions
 from services.subscriptions.add_ons import cancel as add_ons_cancel
-from services.subscriptions.add_ons import purchase
+from services.subscriptions.add_ons import end_with_plan, purchase
 from services.subscriptions.add_ons import queries as add_ons_queries
 from services.subscriptions.benefits import queries as benefits_queries
 from services.subscriptions.catalog import apply_catalog
@@ -14,15 +14,23 @@ from services.subscriptions.catalog import queries as catalog_queries
 from services.subscriptions.charges import charge
 from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
-from services.subscriptions.customers import billing_portal, payment_method, registration
+from services.subscriptions.customers import billing_portal, registration
 from services.subscriptions.domain.benefits import BenefitSigner
 from services.subscriptions.dunning import grace
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.entitlements import seat_holders
 from services.subscriptions.lifecycle import cancel as lifecycle_cancel
-from services.subscriptions.lifecycle import change_plan, create, pause_resume, previews, reminders, renewal
+from services.subscriptions.lifecycle import (
+    change_plan,
+    create,
+    pause_resume,
+    payment_method,
+    reminders,
+    renewal,
+)
 from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from services.subscriptions.overrides import set_override
+from services.subscriptions.previews import changes as previews
 from services.subscriptions.reconciliation import jobs
 from services.subscriptions.service import service
 from services.subscriptions.settings import SubscriptionsSettings
@@ -39,6 +47,7 @@ HANDLERS = (
     reactions,
     queries,
     add_ons_cancel,
+    end_with_plan,
     purchase,
     add_ons_queries,
     benefits_queries,

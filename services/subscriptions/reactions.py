@@ -3,7 +3,7 @@
 Importing this module makes `state_changes` run the reactions, in this order and within the transaction.
 """
 
-from services.subscriptions.add_ons.end_with_plan import cancel_add_ons_without_plan
+from services.subscriptions.add_ons.plan_end import end_add_ons_with_plan
 from services.subscriptions.add_ons.state_changes import update_add_on_from_subscription
 from services.subscriptions.domain.entitlements import seat_features
 from services.subscriptions.entitlements.refresh import refresh_entitlements
@@ -18,10 +18,11 @@ async def update_add_on(work: UnitOfWork, change: SubscriptionChange) -> None:
     await update_add_on_from_subscription(work, change.row, is_new=change.before is None)
 
 
-async def end_add_ons_without_plan(work: UnitOfWork, change: SubscriptionChange) -> None:
-    """Cancel the customer's add-ons when their last plan has ended."""
-    if change.after.is_final:
-        await cancel_add_ons_without_plan(work, change.row.customer)
+async def end_add_ons(work: UnitOfWork, change: SubscriptionChange) -> None:
+    """Let the customer's add-ons end with their last plan, or go on with it."""
+    before, after = change.before, change.after
+    if before is None or (before.ends_at, before.status) != (after.ends_at, after.status):
+        await end_add_ons_with_plan(work, change)
 
 
 async def refresh_customer_entitlements(work: UnitOfWork, change: SubscriptionChange) -> None:
@@ -40,4 +41,4 @@ async def refresh_customer_entitlements(work: UnitOfWork, change: SubscriptionCh
         )
 
 
-reactions.extend((update_add_on, end_add_ons_without_plan, refresh_customer_entitlements))
+reactions.extend((update_add_on, end_add_ons, refresh_customer_entitlements))

@@ -215,6 +215,7 @@ FORBIDDEN_TO_ANSWERS = (
 COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.webhooks.record_outcome"),
     ("subscriptions", "billing.commands.subscriptions.refresh_seats"),
+    ("subscriptions", "billing.commands.subscriptions.end_add_on_with_plan"),
     ("subscriptions", "billing.requests.seats.hold_seat_count"),
     ("subscriptions", "billing.commands.seats.release_seat_count"),
     ("seats", "billing.requests.subscriptions.change_held_quantity"),
@@ -283,6 +284,7 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
             "webhooks.record_outcome",
             "subscriptions.change_held_quantity",
             "subscriptions.refresh_seats",
+            "subscriptions.end_add_on_with_plan",
             "seats.hold_seat_count",
             "seats.release_seat_count",
             "subscriptions.record_usage",

@@ -45,7 +45,7 @@ CODE = re.compile(r"[a-z][a-z0-9_]*")
 BROKEN = re.compile(r"handler broke|will be tried again|relay (broke|interrupted)|in ASGI application")
 """What a worker logs where something was not foreseen."""
 CUSTOMERS = [Customer(type="organization", id="fuzz"), Customer(type="user", id="fuzz-7")]
-INTERNAL = {"record_outcome", "change_held_quantity", "refresh_seats", "record_usage"}
+INTERNAL = {"record_outcome", "end_add_on_with_plan", "change_held_quantity", "refresh_seats", "record_usage"}
 INTERNAL |= {"hold_seat_count", "release_seat_count", "charge_recharge"}
 """Spoken between services; a client may not send them."""
 

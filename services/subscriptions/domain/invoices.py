@@ -183,16 +183,18 @@ def _line(line: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates) -> I
     parent = line.get("parent") or {}
     details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
     amount, taxes = _amount(line, "amount"), read_taxes(line.get("taxes"), rates)
+    proration = bool(details.get("proration", line.get("proration", False)))
     return InvoiceLine(
         description=line.get("description"),
         amount=amount,
         quantity=line.get("quantity"),
         period=Span(start=start, end=end),
-        proration=bool(details.get("proration", line.get("proration", False))),
+        proration=proration,
         price=_price_code(line, catalog),
         net=amount - discount_total(line.get("discount_amounts")) - included(taxes),
         tax=sum(tax.amount for tax in taxes),
         taxes=list(taxes),
+        credit="unused" if proration and amount < 0 else None,
     )
 
 

@@ -116,6 +116,7 @@ def _proration_line(line: ProratedLine, rest: Span) -> InvoiceLine:
         quantity=quantity,
         period=rest,
         proration=True,
+        credit="unused" if line.amount < 0 else None,
         price=price.code,
         net=line.amount,
     )

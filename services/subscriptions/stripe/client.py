@@ -228,13 +228,14 @@ class StripeGateway:
         return await self.update_subscription(stripe_subscription_id, change, key=key)
 
     async def cancel_now(
-        self, stripe_subscription_id: str, *, reason: str | None, key: str
+        self, stripe_subscription_id: str, *, reason: str | None, key: str, credit: bool = False
     ) -> StripeSubscription:
-        """Cancel a subscription at once, and return it."""
+        """Cancel a subscription at once, and return it; with `credit`, a last invoice credits unused time."""
+        credited = {"prorate": True, "invoice_now": True} if credit else {}
         async with self.calls(), stripe_rejections():
             ended = await self.api.subscriptions.cancel_async(
                 stripe_subscription_id,
-                _cancellation(reason),  # type: ignore[arg-type]
+                {**_cancellation(reason), **credited},  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )
             return read_subscription(ended.to_dict())

@@ -28,4 +28,10 @@ class AddOnRow(Row):
     cancel_at: Mapped[datetime | None]
     subscription_id: Mapped[str | None] = mapped_column(unique=True)
     """Null while its checkout is open. No foreign key: it is set before the subscription is written."""
+    plan_end_at: Mapped[datetime | None]
+    """The end of the customer's plan that it was set to; null: its end is its own, or there is none."""
+    own_end_at: Mapped[datetime | None]
+    """The end it had before; it comes back if the plan goes on."""
+    plan_end_credit: Mapped[bool | None]
+    """Whether paid time after the plan's end is credited."""
     created_at: Mapped[datetime]

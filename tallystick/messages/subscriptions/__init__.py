@@ -10,6 +10,7 @@ from tallystick.messages.subscriptions.add_ons import (
     AddOnPurchased,
     AddOnSnapshot,
     CancelAddOn,
+    EndAddOnWithPlan,
     ListAddOns,
     PurchaseAddOn,
 )
@@ -153,6 +154,7 @@ __all__ = [
     "CustomerFound",
     "CustomerPage",
     "CustomerSnapshot",
+    "EndAddOnWithPlan",
     "EntitlementEvent",
     "EntitlementFound",
     "EntitlementPage",

@@ -120,6 +120,15 @@ class CancelAddOn(Command[AddOnFound], service=SERVICE, rejections=("subscriptio
     at: Literal["period_end", "now"]
 
 
+class EndAddOnWithPlan(Command[AddOnFound], service=SERVICE):
+    """Let an add-on end when its customer's last plan ends, or go on with it. For Tallystick's own services.
+
+    Paid time after the end is credited on a last invoice.
+    """
+
+    add_on_id: EntityId
+
+
 class ListAddOns(Page, Question[AddOnPage], service=SERVICE):
     """List a customer's add-ons, newest first, including ended ones."""
 

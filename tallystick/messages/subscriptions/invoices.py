@@ -1,5 +1,7 @@
 """Invoices, mirrored from Stripe."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from tallystick.messages.base import (
@@ -77,6 +79,9 @@ class InvoiceLine(TolerantModel):
     )
     tax: Amount = Field(default=0, description="Tax of the line, included in `amount` or added to it.")
     taxes: list[InvoiceTax] = Field(default=[], description="The line's tax by rate.")
+    credit: Literal["unused"] | None = Field(
+        default=None, description="`unused`: credit for paid time that is not used; null: a charge."
+    )
 
 
 class InvoiceSnapshot(InvoiceAmounts):

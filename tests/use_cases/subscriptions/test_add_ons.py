@@ -295,10 +295,10 @@ async def test_add_ons_end_with_the_last_plan(world: World) -> None:
     await world.does(ends)
     # Of what has not ended, which is asked for, nothing but add-ons is left for the moment.
     assert (await world.subscription())["items"][0]["product"] == "badge"
-    queued = await world.reports("cancel_add_on")
+    queued = await world.reports("end_add_on_with_plan")
     assert len(queued) == 2
     for command in queued:
-        await world.does(m.CancelAddOn.model_validate(command))
+        await world.does(m.EndAddOnWithPlan.model_validate(command))
     await world.catches_up()
 
     assert {add_on["status"] for add_on in await listed(world)} == {"canceled"}
@@ -318,7 +318,7 @@ async def test_add_ons_stay_while_a_plan_is_left(world: World) -> None:
     await world.does(m.CancelSubscription(command_id=world.command_id(), subscription_id=solo, at="now"))
     await world.catches_up()
 
-    assert await world.reports("cancel_add_on") == []
+    assert await world.reports("end_add_on_with_plan") == []
     assert [add_on["status"] for add_on in await listed(world)] == ["active"]
 
 

@@ -1,0 +1,1 @@
+"""Previews of what a change costs: of a plan, an add-on or a cancellation, and of the upcoming invoice."""
