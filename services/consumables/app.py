@@ -20,6 +20,7 @@ from services.consumables.recharges import payment, purchase
 from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
 from services.consumables.settings import ConsumablesSettings
+from services.consumables.totals import feature_totals
 from shared.messaging.service_client import ServiceClient
 from shared.runtime.process import serve
 from shared.runtime.worker import make_worker
@@ -42,6 +43,7 @@ HANDLERS = (
     payment,
     purchase,
     recharges_queries,
+    feature_totals,
 )
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 

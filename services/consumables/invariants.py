@@ -50,6 +50,31 @@ UNEQUAL_TO_GRANTS = """
     LIMIT 20
 """
 
+UNEQUAL_TO_TOTALS = """
+    WITH counted AS (
+        SELECT feature, 'balances' AS counted_from,
+               sum(CASE WHEN unlimited > 0 THEN 0 ELSE consumed + reserved END) AS actual,
+               sum(CASE WHEN unlimited > 0 THEN 0 ELSE consumed + reserved + remaining - excess END)
+                   AS theoretical_limit
+        FROM {schema}.balances WHERE kind = 'limit' GROUP BY feature
+        UNION ALL
+        SELECT feature, 'grants', coalesce(sum(consumed + reserved) FILTER (WHERE quantity IS NOT NULL), 0),
+               coalesce(sum(quantity), 0)
+        FROM {schema}.grants WHERE ended_at IS NULL AND expires_at IS NULL GROUP BY feature
+    ), kept AS (
+        SELECT feature, counted_from, sum(actual) AS actual, sum(theoretical_limit) AS theoretical_limit
+        FROM (SELECT feature, counted_from, until, actual, theoretical_limit FROM {schema}.feature_totals
+              UNION ALL SELECT feature, counted_from, until, actual, theoretical_limit
+              FROM {schema}.feature_changes) AS parts
+        WHERE until = 'infinity' GROUP BY feature, counted_from
+    )
+    SELECT feature, counted_from, counted.actual, counted.theoretical_limit, kept.actual AS kept_actual,
+           kept.theoretical_limit AS kept_limit
+    FROM counted FULL JOIN kept USING (feature, counted_from)
+    WHERE (coalesce(counted.actual, 0), coalesce(counted.theoretical_limit, 0))
+        IS DISTINCT FROM (coalesce(kept.actual, 0), coalesce(kept.theoretical_limit, 0)) LIMIT 20
+"""
+
 UNEQUAL_TO_RESERVATIONS = """
     SELECT grant_id, given.reserved, held.reserved AS held
     FROM {schema}.grants AS given FULL JOIN (
@@ -160,6 +185,11 @@ INVARIANTS = (
         "the grants of a cycle give what is recorded",
         LESS_THAN_RECORDED,
         "{account} {slot}: {granted} recorded, {given} granted",
+    ),
+    QueryInvariant(
+        "the totals of features are the sums of their balances and grants",
+        UNEQUAL_TO_TOTALS,
+        "{feature} from {counted_from}: {actual} of {theoretical_limit}, kept {kept_actual} of {kept_limit}",
     ),
     CyclesGiveWhatEntitlementsSay(),
     BalancesBucketMatchesTables(),

@@ -15,7 +15,14 @@ from tallystick.subjects import REPLY_TO_HEADER, Subjects
 
 JOBS: Final[Mapping[str, frozenset[str]]] = {
     "consumables": frozenset(
-        {"expire_grants", "expire_reservations", "renew_grants", "report_usage", "settle_recharges"}
+        {
+            "expire_grants",
+            "expire_reservations",
+            "fold_totals",
+            "renew_grants",
+            "report_usage",
+            "settle_recharges",
+        }
     ),
     "monitoring": frozenset({"capture_snapshot"}),
     "payouts": frozenset({"sync_accounts"}),

@@ -12,7 +12,10 @@ from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.domain.benefits import BenefitSigner
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
+from shared.messaging.service_client import ServiceClient
+from shared.settings import CommonSettings
 from tallystick.messages import catalog
+from tests.support.answering import answering
 from tests.support.catalogs import team_catalog
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
@@ -95,6 +98,17 @@ async def recharging(
 
 
 @pytest.fixture
-def monitored(bind: Callable[..., Bound]) -> MonitoringWorld:
-    """The monitoring service with nothing to monitor yet."""
-    return MonitoringWorld(bind(monitoring))
+async def monitored(bind: Callable[..., Bound], nats_session: NatsServer) -> AsyncIterator[MonitoringWorld]:
+    """The monitoring service with nothing to monitor yet; nobody answers what it asks."""
+    client = ServiceClient(CommonSettings(nats_url=nats_session.users["monitoring"]), "monitoring")
+    yield MonitoringWorld(bind(monitoring, client))
+    await client.close()
+
+
+@pytest.fixture
+async def metered(
+    monitored: MonitoringWorld, units: UnitsWorld, nats_session: NatsServer
+) -> AsyncIterator[MonitoringWorld]:
+    """The same with the consumables service answering."""
+    async with answering(units.bound.runtime, nats_session):
+        yield monitored

@@ -62,6 +62,7 @@ class BalanceRow(Row):
             name="never_below_zero",
         ),
         ForeignKeyConstraint(["account"], ["consumables.accounts.account"], name="fk_balances_account"),
+        Index("ix_balances_unlimited", "feature", postgresql_where=text("unlimited > 0")),
         {
             "comment": "What each account has of each feature: where all the units ever granted are now.",
             **ROOM_FOR_UPDATES,

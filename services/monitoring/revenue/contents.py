@@ -40,7 +40,7 @@ def invoice_run(invoice: s.InvoiceSnapshot, at: datetime) -> Run[InvoiceContent]
         currency=invoice.currency,
         amount_due=invoice.amount_due,
         amount_paid=invoice.amount_paid,
-        amount_refunded=getattr(invoice, "amount_refunded", 0),
+        amount_refunded=invoice.amount_refunded,
         attempt_count=invoice.attempt_count,
     )
     return Run(invoice.version, invoice.version, at, content)

@@ -11,29 +11,36 @@ from services.monitoring.service import service
 from services.monitoring.snapshots.counts import count_everything
 from services.monitoring.snapshots.resources import newest_readings
 from services.monitoring.tables import SnapshotRow
+from shared.errors import Unavailable
 from shared.messaging.external_command import ExternalCommandSteps
 from shared.messaging.service import tick_cause
+from shared.messaging.service_client import ServiceClient
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages import monitoring as m
+from tallystick.messages.consumables import FeatureTotals
 
 
 @service.external_command(m.CaptureSnapshot)
-async def capture_snapshot(steps: ExternalCommandSteps, command: m.CaptureSnapshot) -> m.SnapshotCaptured:
+async def capture_snapshot(
+    steps: ExternalCommandSteps, command: m.CaptureSnapshot, client: ServiceClient
+) -> m.SnapshotCaptured:
     """Capture the snapshot of a day with what is known now; replace the one it has."""
     at = command.at or steps.received_at
+    totals = await _feature_totals(client)
 
     async def save(work: UnitOfWork) -> m.SnapshotCaptured:
-        return m.SnapshotCaptured(snapshot=await _capture(work, at))
+        return m.SnapshotCaptured(snapshot=await _capture(work, at, totals))
 
     return await steps.record(save)
 
 
 @service.job("capture_snapshot")
-async def capture_daily(transactions: Transactions, at: datetime) -> None:
+async def capture_daily(transactions: Transactions, at: datetime, client: ServiceClient) -> None:
     """Capture the snapshot of the tick's day."""
+    totals = await _feature_totals(client)
     async with transactions.begin(caused_by=tick_cause("monitoring", "capture_snapshot", at), now=at) as work:
-        await _capture(work, at)
+        await _capture(work, at, totals)
 
 
 @service.question(m.ListSnapshots)
@@ -63,12 +70,21 @@ def snapshot_of(row: SnapshotRow) -> m.Snapshot:
     return m.Snapshot.model_validate({**row.figures, **own}, strict=False)
 
 
-async def _capture(work: UnitOfWork, at: datetime) -> m.Snapshot:
+async def _feature_totals(client: ServiceClient) -> dict[str, Any] | None:
+    """Ask for the totals of features; a snapshot without them is better than none."""
+    try:
+        answer = await client.ask(FeatureTotals())
+    except Unavailable:
+        return None
+    return {code: total.model_dump(mode="json") for code, total in answer.features.items()}
+
+
+async def _capture(work: UnitOfWork, at: datetime, totals: dict[str, Any] | None) -> m.Snapshot:
     day = at.astimezone(UTC).date()
     readings = await newest_readings(work, day)
     figures = await count_everything(work) | {
         "mrr": await mrr_before(work, day + timedelta(days=1)),
-        "features": None,
+        "features": totals,
         "resources": {code: reading.model_dump(mode="json") for code, reading in readings.items()},
     }
     snapshot = snapshot_of(await _write(work, day, figures))

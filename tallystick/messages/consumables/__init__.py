@@ -45,6 +45,7 @@ from tallystick.messages.consumables.recharges import (
     RechargeSnapshot,
     SetAutoRecharge,
 )
+from tallystick.messages.consumables.totals import FeatureTotal, FeatureTotals, TotalsByFeature
 from tallystick.messages.consumables.types import (
     PRIORITY_DEFAULT,
     Account,
@@ -76,6 +77,8 @@ __all__ = [
     "Entry",
     "EntryKind",
     "EntryPage",
+    "FeatureTotal",
+    "FeatureTotals",
     "GetAutoRecharge",
     "GetBalance",
     "Grant",
@@ -101,6 +104,7 @@ __all__ = [
     "RevokeGrant",
     "SetAutoRecharge",
     "Settled",
+    "TotalsByFeature",
     "Units",
     "UnitsRequest",
     "Usage",

@@ -4,7 +4,7 @@ from tallystick.messages.monitoring.revenue import GetRevenue, Revenue, RevenueP
 from tallystick.messages.monitoring.snapshots import (
     CaptureSnapshot,
     Day,
-    FeatureTotals,
+    FeatureUse,
     ListSnapshots,
     ReportResource,
     ResourceReading,
@@ -22,7 +22,7 @@ __all__ = [
     "By",
     "CaptureSnapshot",
     "Day",
-    "FeatureTotals",
+    "FeatureUse",
     "GetRevenue",
     "ListSnapshots",
     "ReportResource",

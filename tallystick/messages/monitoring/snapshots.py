@@ -44,7 +44,7 @@ class SeatCounts(TolerantModel):
     claimed: Count = Field(description="Seats that members have claimed.")
 
 
-class FeatureTotals(TolerantModel):
+class FeatureUse(TolerantModel):
     """Units of one feature over all accounts."""
 
     kind: Literal["limit", "consumable"]
@@ -85,7 +85,7 @@ class Snapshot(TolerantModel):
     add_ons: Count = Field(description="Running add-ons.")
     seats: SeatCounts
     mrr: dict[Currency, Amount] = Field(description="Monthly recurring revenue by currency, in minor units.")
-    features: dict[str, FeatureTotals] | None = Field(
+    features: dict[str, FeatureUse] | None = Field(
         description="Totals by feature code; null: `consumables` did not answer."
     )
     resources: dict[str, ResourceReading] = Field(description="Newest reading of each resource by then.")

@@ -127,6 +127,7 @@ async def test_all_units_are_accounted_for(world: RechargeWorld, live: LiveSyste
                 "balances are the sums of their grants",
                 "what is reserved is held by open reservations",
                 "recharges bring units when they are paid, and only then",
+                "the totals of features are the sums of their balances and grants",
             },
         ),
     ],

@@ -1,0 +1,1 @@
+"""Totals of units over all accounts, kept while they change."""
