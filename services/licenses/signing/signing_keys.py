@@ -89,7 +89,7 @@ class SigningKeys:
 async def list_signing_keys(
     work: UnitOfWork, question: m.ListSigningKeys, keys: SigningKeys
 ) -> m.SigningKeys:
-    """List the stored keys, newest first, and the setting's keys that have not signed yet."""
+    """List the active key, the retired ones, and the setting's keys that have not signed yet."""
     return await _list(work, keys)
 
 
@@ -137,7 +137,7 @@ async def _activate(work: UnitOfWork, pair: SigningKeyPair) -> None:
 
 
 async def _list(work: UnitOfWork, keys: SigningKeys) -> m.SigningKeys:
-    query = sa.select(SigningKeyRow).order_by(SigningKeyRow.activated_at.desc())
+    query = sa.select(SigningKeyRow).order_by(SigningKeyRow.status, SigningKeyRow.activated_at.desc())
     rows = (await work.session.scalars(query.execution_options(populate_existing=True))).all()
     stored = [
         m.SigningKey(

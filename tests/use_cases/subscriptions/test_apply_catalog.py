@@ -83,7 +83,7 @@ async def test_the_catalog_is_shown_in_the_order_of_its_document(bound: Bound) -
     assert catalog.revision == 1
     products = [product.code for product in catalog.products]
     assert products == [
-        "starter", "essential", "professional", "business", "enterprise", "team", "studio",
+        "starter", "essential", "professional", "business", "enterprise", "team", "studio", "self_hosted",
         "domain", "ssl_premium", "email_5", "email_10", "email_25",
     ]  # fmt: skip
     essential = catalog.products[1]

@@ -83,8 +83,8 @@ async def test_the_example_catalog_is_created_in_stripe(
     prices = await prices_now(bound)
     free = {code for code, price in prices.items() if price.stripe_price_id is None}
     assert free == {"starter_free", "enterprise_custom"}
-    # 12 products; 17 prices of which two are free.
-    assert counted(stand_in) == (12, 15)
+    # 13 products; 18 prices of which two are free.
+    assert counted(stand_in) == (13, 16)
     monthly = await in_stripe(gateway, prices["essential_monthly"])
     assert (monthly.unit_amount, monthly.currency, monthly.billing_scheme) == (4900, "eur", "per_unit")
     assert monthly.lookup_key == monthly.metadata["tallystick_price"] == "essential_monthly"
