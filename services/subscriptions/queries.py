@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.subscriptions.domain.entitlements import NO_ALLOWANCE
-from services.subscriptions.entitlements.refresh import compute
+from services.subscriptions.domain.entitlements import NO_ALLOWANCE, allowance_at
 from services.subscriptions.lifecycle.stripe_mutation import not_found
 from services.subscriptions.repository import subscriptions
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import (
+    allowance_from_row,
     customer_snapshot,
     entitlement_snapshot,
     invoice_snapshot,
     subscription_snapshot,
 )
+from services.subscriptions.tables.subscriptions import EntitlementRow
 from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import UnitOfWork
@@ -104,30 +105,34 @@ async def check_entitlement(work: UnitOfWork, questions: Sequence[m.CheckEntitle
     What ends at a moment has ended then, even before the job that emits the end.
     """
     wanted = [(question.customer.token, question.feature) for question in questions]
-    found, outdated = await subscriptions.find_allowances(work, wanted)
-    if outdated:
-        found = {key: allowance for key, allowance in found.items() if key[0] not in outdated}
-        found |= await compute(work, sorted(outdated))
+    found = await subscriptions.find_allowances(work, wanted)
     return [_at(found.get(key, NO_ALLOWANCE), work.now) for key in wanted]
 
 
 def _at(allowance: m.Allowance, now: datetime) -> m.Allowance:
-    has_ended = allowance.expires_at is not None and allowance.expires_at <= now
-    return NO_ALLOWANCE if has_ended else allowance
+    # Most never change by the clock alone.
+    if allowance.expires_at is None and not allowance.upcoming:
+        return allowance
+    return allowance_at(allowance, now)
 
 
 @service.question(m.ListEntitlements)
 async def list_entitlements(work: UnitOfWork, question: m.ListEntitlements) -> m.EntitlementPage:
-    """Return a page of a customer's entitlements."""
+    """Return a page of a customer's entitlements, by the clock."""
     after = decode_cursor(question.cursor, 1)[0] if question.cursor is not None else None
     rows = await subscriptions.list_entitlements(
         work.session, question.customer.token, after=after, limit=question.limit + 1
     )
     shown = rows[: question.limit]
     return m.EntitlementPage(
-        items=[entitlement_snapshot(row) for row in shown],
+        items=[_snapshot_at(row, work.now) for row in shown],
         next_cursor=encode_cursor(shown[-1].feature) if len(rows) > question.limit else None,
     )
+
+
+def _snapshot_at(row: EntitlementRow, now: datetime) -> m.EntitlementSnapshot:
+    snapshot = entitlement_snapshot(row)
+    return snapshot.model_copy(update=dict(allowance_at(allowance_from_row(row), now)))
 
 
 def _invoice_key(cursor: str) -> tuple[datetime, str]:

@@ -171,12 +171,18 @@ def allowance_from_row(row: EntitlementRow) -> m.Allowance:
         quantity=row.quantity,
         sources=sources_from(row.sources),
         expires_at=row.expires_at,
+        upcoming=upcoming_from(row.upcoming),
     )
 
 
 def sources_from(stored: Iterable[object]) -> list[m.EntitlementSource]:
     """Parse the stored sources of an entitlement."""
     return [m.EntitlementSource.model_validate(source) for source in stored]
+
+
+def upcoming_from(stored: Iterable[object]) -> list[m.UpcomingAllowance]:
+    """Parse the stored changes ahead of an entitlement; times are strings in JSON."""
+    return [m.UpcomingAllowance.model_validate(step, strict=False) for step in stored]
 
 
 def _net_and_taxes(row: InvoiceRow) -> dict[str, Any]:

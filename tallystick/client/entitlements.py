@@ -6,10 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nats.aio.msg import Msg
 from nats.js import api
@@ -48,6 +48,18 @@ class MirroredEntitlement:
     version: int
     ends_at: float
     """`expires_at` as a Unix timestamp, infinity if it never expires; cheap to compare."""
+    upcoming: tuple[tuple[float, "MirroredEntitlement"], ...] = ()
+    """What replaces it when one of several sources ends, with the Unix timestamps, earliest first."""
+    holds_until: float = math.inf
+    """The Unix timestamp of the first of these changes, or `ends_at` if that is earlier."""
+
+    def at(self, now: float) -> "MirroredEntitlement | None":
+        """Return what it has become by a Unix timestamp; None once it has expired."""
+        if self.holds_until > now:
+            return self
+        begun = [entitlement for since, entitlement in self.upcoming if since <= now]
+        current = begun[-1] if begun else self
+        return current if current.ends_at > now else None
 
 
 class EntitlementsMirror:
@@ -81,20 +93,26 @@ class EntitlementsMirror:
         """Return whether the customer may use the feature now; takes about half a microsecond."""
         token = customer if isinstance(customer, str) else customer.token
         entitlement = self._entitlements.get((token, feature))
-        return entitlement is not None and entitlement.allowed and entitlement.ends_at > time.time()
+        if entitlement is None:
+            return False
+        now = time.time()
+        if entitlement.holds_until > now:
+            return entitlement.allowed
+        current = entitlement.at(now)
+        return current is not None and current.allowed
 
     def get(self, customer: Customer | str, feature: str) -> MirroredEntitlement | None:
         """Return the entitlement; None if nothing grants the feature or the entitlement has expired."""
         entitlement = self._entitlements.get((token_of(customer), feature))
-        return entitlement if entitlement is not None and entitlement.ends_at > time.time() else None
+        return entitlement.at(time.time()) if entitlement is not None else None
 
     def of(self, customer: Customer | str) -> dict[str, MirroredEntitlement]:
         """Return a customer's entitlements by feature code; scans the whole mirror."""
         token, now = token_of(customer), time.time()
         return {
-            feature: entitlement
+            feature: current
             for (holder, feature), entitlement in self._entitlements.items()
-            if holder == token and entitlement.ends_at > now
+            if holder == token and (current := entitlement.at(now)) is not None
         }
 
     def __len__(self) -> int:
@@ -253,17 +271,34 @@ def _read(data: bytes) -> MirroredEntitlement:
     body = json.loads(data)
     if not isinstance(body, dict):
         raise TypeError("the value is not an object")
-    expires_at = datetime.fromisoformat(body["expires_at"]) if body.get("expires_at") is not None else None
-    if expires_at is not None and expires_at.tzinfo is None:
-        raise ValueError("expires_at has no time zone")
+    version = _of_type(int, body, "version")
+    upcoming = tuple(
+        (_time(step, "at").timestamp(), _from_json(step, version)) for step in body.get("upcoming") or ()
+    )
+    current = _from_json(body, version)
+    holds_until = min([current.ends_at, *(since for since, _ in upcoming)])
+    return replace(current, upcoming=upcoming, holds_until=holds_until)
+
+
+def _from_json(body: Mapping[str, Any], version: int) -> MirroredEntitlement:
+    expires_at = _time(body, "expires_at") if body.get("expires_at") is not None else None
+    ends_at = expires_at.timestamp() if expires_at else math.inf
     return MirroredEntitlement(
         allowed=_of_type(bool, body, "allowed"),
         quantity=None if body.get("quantity") is None else _of_type(int, body, "quantity"),
         expires_at=expires_at,
         sources=tuple(_of_type(list, body, "sources")) if body.get("sources") is not None else (),
-        version=_of_type(int, body, "version"),
-        ends_at=expires_at.timestamp() if expires_at else math.inf,
+        version=version,
+        ends_at=ends_at,
+        holds_until=ends_at,
     )
+
+
+def _time(body: Mapping[str, Any], name: str) -> datetime:
+    moment = datetime.fromisoformat(body[name])
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} has no time zone")
+    return moment
 
 
 def _of_type(wanted: type[Value], body: Mapping[str, object], name: str) -> Value:

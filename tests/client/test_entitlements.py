@@ -89,6 +89,31 @@ async def test_what_has_expired_is_not_allowed(client: tallystick.Client, admin:
         await eventually(lambda: not mirror.check("user_7", "soon"), "the end of what expires")
 
 
+async def test_the_end_of_one_of_several_sources_changes_what_is_allowed(
+    client: tallystick.Client, admin: NatsClient
+) -> None:
+    # 25 places of which 15 end now; a flag that is taken away until then, and ends a little later.
+    soon, later = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (1.5, 3))
+    step = {"at": soon.isoformat(), "allowed": True, "quantity": 10, "sources": [], "expires_at": None}
+    await put(admin, "user_7.places", quantity=25, upcoming=[step])
+    back = step | {"quantity": None, "expires_at": later.isoformat()}
+    await put(admin, "user_7.exports", allowed=False, quantity=0, upcoming=[back])
+    async with client.entitlements() as mirror:
+
+        def places() -> int | None:
+            found = mirror.get("user_7", "places")
+            return found.quantity if found is not None else None
+
+        await eventually(lambda: len(mirror) == 2, "all that was written")
+        assert (places(), mirror.check("user_7", "exports")) == (25, False)
+        await eventually(lambda: places() == 10, "the end of the source")
+        assert mirror.check("user_7", "places")
+        assert mirror.check("user_7", "exports")
+        assert mirror.of("user_7")["places"].quantity == 10
+        await eventually(lambda: not mirror.check("user_7", "exports"), "the end of the other source")
+        assert sorted(mirror.of("user_7")) == ["places"]
+
+
 @pytest.mark.parametrize("customers", [["user_1"], ["user_1", Customer(type="user", id="2")]])
 async def test_only_the_wanted_customers_are_mirrored(
     client: tallystick.Client, admin: NatsClient, customers: list[Customer | str]
@@ -116,6 +141,8 @@ UNREADABLE = [
     b'{"allowed": false, "version": 2, "sources": 5}',
     b'{"allowed": false, "version": 2, "expires_at": 5}',
     b'{"allowed": false, "version": 2, "expires_at": "0001-01-01T00:00:00"}',
+    b'{"allowed": false, "version": 2, "upcoming": ["soon"]}',
+    b'{"allowed": false, "version": 2, "upcoming": [{"at": "2026-01-01", "allowed": true}]}',
     b'{"allowed": false, "version": ' + b"9" * 5_000 + b"}",
 ]
 

@@ -147,6 +147,8 @@ class Balance:
     """Units of a limit in use above its lowered ceiling."""
     last_granted: int
     threshold: int | None
+    suspends_at: datetime | None = None
+    """When its account will be suspended, unless what is due is paid."""
     grants: list[Grant] = field(default_factory=list)
     """In the order of drawing."""
     entries: list[Entry] = field(default_factory=list)
@@ -163,7 +165,9 @@ class Balance:
         return f"{self.account.replace(':', '_', 1)}.{self.feature}"
 
     def attach_grants(self, grants: Iterable[Grant], now: datetime) -> None:
-        """Attach the loaded grants, and end those that have expired by `now`."""
+        """Attach the loaded grants, and end those that have expired by `now`, and a grace period."""
+        if self.suspends_at is not None and self.suspends_at <= now:
+            self.is_suspended = True
         self.remaining_before, self.was_unlimited = self.remaining, self.unlimited > 0
         self.grants = sorted(grants, key=_order)
         for grant in self.grants:

@@ -16,7 +16,7 @@ PREFIX = "override."
 REASON = "override_feature"
 """The reason of grants made by overrides; their source is `manual`, as an operator set the override."""
 NO_END = datetime(9999, 1, 1, tzinfo=UTC)
-"""The end of an override's period, which lasts until the override is removed."""
+"""The end of the period of an override that lasts until it is removed; others end when they are set to."""
 
 
 def override_id(customer: str, feature: str) -> str:

@@ -1,13 +1,14 @@
 """Allotments as they are loaded and updated: the units that accounts are entitled to under their terms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from services.consumables.domain.allotments import Granted, multiplied
+from services.consumables.domain.balance import Grant
 from services.consumables.domain.grant_cycles import ONCE, Cycle
-from services.consumables.domain.overrides import PREFIX, REASON
+from services.consumables.domain.overrides import NO_END, PREFIX, REASON
 from services.consumables.ledger.repository import Account
 from tallystick.messages.catalog import Interval
 from tallystick.messages.consumables import GrantSource
@@ -57,10 +58,28 @@ class Allotment(NamedTuple):
         return multiplied(self.quantity, self.multiplier) if self.offered else 0
 
     @property
+    def is_override(self) -> bool:
+        """Whether an override gives the units."""
+        return self.subscription_id.startswith(PREFIX)
+
+    @property
+    def until(self) -> datetime | None:
+        """When the override ends that gives the units; None: a subscription gives them, or no end is set."""
+        return self.period_end if self.is_override and self.period_end != NO_END else None
+
+    def by_the_clock(self, at: datetime) -> "Allotment":
+        """Return the allotment as it is at a time: an override that is over gives nothing, told or not."""
+        return self._replace(offered=False) if self.until is not None and self.until <= at else self
+
+    def grant_end(self, cycle: Cycle) -> datetime | None:
+        """Return when the grants of a cycle expire: with the cycle, or before with the override."""
+        return min((end for end in (cycle.end, self.until) if end is not None), default=None)
+
+    @property
     def takes_back(self) -> bool:
         """Whether a decrease takes units back: one of the purchase does, one by an override does not."""
         is_overridden = self.sold and not self.offered
-        return not is_overridden and not self.subscription_id.startswith(PREFIX)
+        return not is_overridden and not self.is_override
 
     @property
     def balance(self) -> Account:
@@ -86,9 +105,21 @@ def previously_granted(row: Allotment) -> Granted | None:
     return Granted(Cycle(row.cycle_number, row.cycle_start, None), row.granted)
 
 
+def without_ended_override(row: Allotment, own: list[Grant]) -> tuple[Granted | None, list[Grant]]:
+    """Return what was granted in the latest cycle, and the grants that count for it.
+
+    Units that ended with an earlier override are given again by the next, less what was used in the cycle.
+    """
+    before = previously_granted(row)
+    if before is None or not row.is_override or not own or not all(grant.has_ended for grant in own):
+        return before, own
+    used = 0 if row.every is None else sum(grant.in_use for grant in own if grant.quantity is not None)
+    return replace(before, quantity=used if before.quantity is None else min(used, before.quantity)), []
+
+
 def grant_source(row: Allotment, kind: str = "subscription") -> dict[str, Any]:
     """Return the source of an allotment's grants as in messages."""
-    if row.subscription_id.startswith(PREFIX):
+    if row.is_override:
         return GrantSource(kind="manual", reason=REASON).model_dump(mode="json")
     return {
         "kind": kind,

@@ -27,10 +27,11 @@ from services.consumables.grants.allotments import (
     Position,
     grant_key,
     grant_source,
-    previously_granted,
+    without_ended_override,
 )
 from services.consumables.grants.bulk_renewal import renew_in_bulk
 from services.consumables.grants.limit_ceilings import set_ceilings
+from services.consumables.grants.override_ends import move_ends
 from services.consumables.ledger.repository import LedgerBatch, open_balances
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
@@ -108,7 +109,7 @@ async def grant_due(
         "only_accounts": accounts,
     }
     cursor = await work.driver.execute(SELECT_DUE.format(only=only), values, binary=True)
-    rows = [Allotment._make(row) for row in await cursor.fetchall()]
+    rows = [Allotment._make(row).by_the_clock(at) for row in await cursor.fetchall()]
     if not rows:
         return None
     await _grant_rows(work, rows, at)
@@ -119,7 +120,7 @@ async def _grant_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> 
     grant_ids = [grant_id for row in rows for grant_id in row.grant_ids]
     batch = await open_balances(work, [row.balance for row in rows], grant_ids=grant_ids)
     consumables = [row for row in rows if row.kind != "limit"]
-    results = [(row, _grant_cycle(batch, row, at)) for row in consumables]
+    results = [(row, move_ends(batch, row, _grant_cycle(batch, row, at))) for row in consumables]
     limits = [row for row in rows if row.kind == "limit"]
     if limits:
         results += await set_ceilings(batch, limits)
@@ -130,7 +131,8 @@ async def _grant_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> 
 
 def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentUpdate:
     grants = [batch.grants[grant_id] for grant_id in row.grant_ids if grant_id in batch.grants]
-    before = previously_granted(row)
+    own = [grant for grant in grants if grant.priority == PLAN_PRIORITY]
+    before, own = without_ended_override(row, own)
     if row.ended_at is not None:
         end_grants(grants)
         return AllotmentUpdate(
@@ -139,7 +141,6 @@ def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentU
     cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
     quantity = row.cycle_quantity
     share = share_left(cycle, at) if row.prorated else Fraction(1)
-    own = [grant for grant in grants if grant.priority == PLAN_PRIORITY]
     held = Held(
         remaining=sum(grant.remaining for grant in own),
         in_use=sum(grant.in_use for grant in own),
@@ -180,7 +181,9 @@ def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[N
     if units.quantity != 0:
         key = grant_key(row, cycle, number + len(new))
         new.append(
-            NewGrant(new_id("grant"), units.quantity, cycle.end, PLAN_PRIORITY, grant_source(row), key)
+            NewGrant(
+                new_id("grant"), units.quantity, row.grant_end(cycle), PLAN_PRIORITY, grant_source(row), key
+            )
         )
     return new
 

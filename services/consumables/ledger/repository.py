@@ -26,7 +26,8 @@ from shared.persistence.unit_of_work import UnitOfWork
 
 _BALANCE_COLUMNS = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
-    granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold
+    granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold,
+    accounts.suspends_at
 """
 _REACH_CTE = """
     WITH wish AS (

@@ -7,6 +7,7 @@ its account. The holders of a team's claimed seats, its owner and its billing ma
 from collections.abc import Sequence
 from typing import Any
 
+from services.consumables.domain.overrides import NO_END
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.seats import TeamSnapshot
 
@@ -15,10 +16,11 @@ OPEN_TEAM = """
     VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 OPEN_SEATS = """
-    INSERT INTO consumables.accounts (account, customer, suspended, created_at)
-    SELECT 'seat:' || seat_id, known_teams.customer, known_teams.suspended, %(now)s
-    FROM consumables.known_seats JOIN consumables.known_teams USING (team_id)
-    WHERE status = 'claimed' AND {which}
+    INSERT INTO consumables.accounts (account, customer, suspended, suspends_at, created_at)
+    SELECT 'seat:' || seat_id, known_teams.customer, known_teams.suspended, grace_until, %(now)s
+    FROM consumables.known_seats AS seat JOIN consumables.known_teams USING (team_id)
+    LEFT JOIN consumables.known_subscriptions AS known ON known.subscription_id = known_teams.subscription_id
+    WHERE seat.status = 'claimed' AND {which}
     ORDER BY seat_id ON CONFLICT DO NOTHING
 """
 CLOSE_SEATS = """
@@ -62,18 +64,45 @@ SUSPEND_TEAM = """
     )
 """
 SUSPEND_CUSTOMER = """
-    UPDATE consumables.accounts SET suspended = NOT suspended
-    WHERE account = 'customer:' || %(customer)s::text AND suspended <> (
-        SELECT coalesce(bool_or(status IN ('past_due', 'unpaid', 'paused')) AND NOT bool_or(grants), false)
-        FROM consumables.known_subscriptions AS known
-        WHERE customer = %(customer)s AND ended_at IS NULL AND EXISTS (
-            SELECT FROM consumables.terms
-            WHERE terms.subscription_id = known.subscription_id AND reach = 'own' AND sold
-        )
-    )
+    UPDATE consumables.accounts SET suspended = state.suspended, suspends_at = state.suspends_at
+    FROM (
+        SELECT coalesce(is_overdue AND NOT is_granted, false) AS suspended,
+               CASE WHEN is_overdue AND is_granted AND NOT goes_on THEN granted_until END AS suspends_at
+        FROM (
+            SELECT bool_or(status IN ('past_due', 'unpaid', 'paused')) AS is_overdue,
+                   bool_or(grants) AS is_granted,
+                   bool_or(grants AND granted_until IS NULL) AS goes_on,
+                   max(granted_until) FILTER (WHERE grants) AS granted_until
+            FROM (
+                SELECT status, grants,
+                       CASE WHEN status <> 'override' THEN grace_until
+                            WHEN period_end < %(no_end)s THEN period_end END AS granted_until
+                FROM consumables.known_subscriptions AS known
+                WHERE customer = %(customer)s AND ended_at IS NULL AND EXISTS (
+                    SELECT FROM consumables.terms
+                    WHERE terms.subscription_id = known.subscription_id AND reach = 'own' AND sold
+                )
+            ) AS source
+        ) AS sources
+    ) AS state
+    WHERE account = 'customer:' || %(customer)s::text
+      AND (accounts.suspended, accounts.suspends_at)
+          IS DISTINCT FROM (state.suspended, state.suspends_at)
 """
 """Suspends the customer's own account if a subscription that grants to it is past due, unpaid or paused and
-none grants units."""
+none grants units, or from the moment at which none will, as far as that is known."""
+SUSPEND_AFTER_GRACE = """
+    UPDATE consumables.accounts SET suspends_at = known.grace_until
+    FROM consumables.known_subscriptions AS known
+    WHERE known.subscription_id = %(subscription)s
+      AND accounts.suspends_at IS DISTINCT FROM known.grace_until
+      AND account IN (
+          SELECT 'team:' || team_id FROM consumables.known_teams WHERE subscription_id = %(subscription)s
+          UNION ALL
+          SELECT 'seat:' || seat_id FROM consumables.known_seats
+          WHERE subscription_id = %(subscription)s AND status = 'claimed'
+      )
+"""
 
 
 async def update_pool_access(work: UnitOfWork, snapshot: TeamSnapshot) -> None:
@@ -113,4 +142,9 @@ async def suspend_team(work: UnitOfWork, team_id: str, *, is_suspended: bool) ->
 
 async def suspend_customer(work: UnitOfWork, customer: str) -> None:
     """Suspend or restore a customer's own account according to their subscriptions."""
-    await work.driver.execute(SUSPEND_CUSTOMER, {"customer": customer})
+    await work.driver.execute(SUSPEND_CUSTOMER, {"customer": customer, "no_end": NO_END})
+
+
+async def suspend_after_grace(work: UnitOfWork, subscription_id: str) -> None:
+    """Have the accounts of a subscription's team and seats suspended when its grace period ends."""
+    await work.driver.execute(SUSPEND_AFTER_GRACE, {"subscription": subscription_id})

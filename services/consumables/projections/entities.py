@@ -105,6 +105,7 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
         period_end=snapshot.current_period_end,
         anchor=anchor,
         ended_at=(snapshot.ended_at or work.now) if has_ended else None,
+        grace_until=snapshot.grace_until if snapshot.status == "past_due" else None,
     )
     if not is_newer:
         return

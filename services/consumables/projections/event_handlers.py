@@ -7,6 +7,7 @@ transaction, or in batches of their own if there may be many.
 from services.consumables.grants.expiry import end_accounts
 from services.consumables.grants.renewal import grant_all_due, grant_due
 from services.consumables.projections.account_access import (
+    suspend_after_grace,
     suspend_customer,
     suspend_team,
     update_pool_access,
@@ -31,6 +32,7 @@ async def note_subscription(begin: Begin, event: SubscriptionEvent) -> None:
     async with begin() as work:
         await project_subscription(work, snapshot)
         await suspend_customer(work, snapshot.customer.token)
+        await suspend_after_grace(work, snapshot.subscription_id)
         # The period in an event has begun, even if the clock (a test clock, for example) is before it.
         at = max(work.now, snapshot.current_period_start or work.now)
         overrides = await follow_plan_cycles(work, snapshot.customer.token, at)
@@ -55,6 +57,7 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
         if await project_team(work, snapshot):
             await update_pool_access(work, snapshot)
             await suspend_team(work, snapshot.team_id, is_suspended=snapshot.suspended)
+            await suspend_after_grace(work, snapshot.subscription_id)
         await grant_due(work, work.now, accounts=[f"team:{snapshot.team_id}"])
 
 

@@ -57,11 +57,12 @@ class GrantSchedule(NamedTuple):
 
 
 class OverrideTerms(NamedTuple):
-    """The stored terms of an override; the defaults stand for none."""
+    """The stored terms of an override and their end; the defaults stand for none."""
 
     kind: str | None = None
     quantity: int | None = None
     offered: bool = False
+    until: datetime = NO_END
 
 
 async def project_customer(work: UnitOfWork, snapshot: CustomerSnapshot) -> bool:
@@ -102,9 +103,10 @@ async def _grant_override(work: UnitOfWork, customer: str, override: OverrideSna
     subscription_id, slot = override_id(customer, override.feature), f"{override.feature}.own"
     before, terms = await _current_terms(work, subscription_id, slot)
     schedule = await _schedule_of(work, customer, override, before or GrantSchedule(None, at))
-    if schedule == before and terms == OverrideTerms(override.kind, override.quantity, offered=True):
+    until = override.until or NO_END
+    if schedule == before and terms == OverrideTerms(override.kind, override.quantity, True, until):
         return False
-    await _write_subscription(work, subscription_id, customer, schedule.anchor)
+    await _write_subscription(work, subscription_id, customer, schedule.anchor, until)
     await _write_terms(work, subscription_id, slot, override, schedule.every)
     # A single grant without cycles, made by an override that has ended, belongs to no running cycle.
     if before is not None and schedule != before and (before.every is not None or terms.offered):
@@ -132,7 +134,12 @@ async def _current_terms(
 ) -> tuple[GrantSchedule | None, OverrideTerms]:
     """Return the stored schedule and terms of an override, also of one that has ended."""
     query = sa.select(
-        TermsRow.every, KnownSubscriptionRow.anchor, TermsRow.kind, TermsRow.quantity, TermsRow.offered
+        TermsRow.every,
+        KnownSubscriptionRow.anchor,
+        TermsRow.kind,
+        TermsRow.quantity,
+        TermsRow.offered,
+        KnownSubscriptionRow.period_end,
     )
     found = await work.session.execute(
         query.join(
@@ -158,7 +165,7 @@ async def _schedule_of(
 
 
 async def _write_subscription(
-    work: UnitOfWork, subscription_id: str, customer: str, anchor: datetime
+    work: UnitOfWork, subscription_id: str, customer: str, anchor: datetime, until: datetime
 ) -> None:
     statement = insert(KnownSubscriptionRow).values(
         subscription_id=subscription_id,
@@ -169,13 +176,14 @@ async def _write_subscription(
         status=STATUS,
         grants=True,
         period_start=anchor,
-        period_end=NO_END,
+        period_end=until,
         anchor=anchor,
         ended_at=None,
     )
     await work.session.execute(
         statement.on_conflict_do_update(
-            index_elements=["subscription_id"], set_={"anchor": anchor, "period_start": anchor}
+            index_elements=["subscription_id"],
+            set_={"anchor": anchor, "period_start": anchor, "period_end": until},
         )
     )
 

@@ -31,7 +31,8 @@ from tallystick.messages.subscriptions.charges import CHARGE_MAX
 
 SELECT_LOW = f"""
     SELECT rule.account, rule.feature, balance.unlimited > 0 AS is_unlimited,
-           rule.suspended OR holder.suspended AS is_suspended, balance.remaining
+           rule.suspended OR holder.suspended OR coalesce(holder.suspends_at <= %s, false) AS is_suspended,
+           balance.remaining
     FROM unnest(%s::text[], %s::text[]) AS low (account, feature)
     JOIN consumables.auto_recharges AS rule USING (account, feature)
     JOIN consumables.balances AS balance USING (account, feature)
@@ -55,7 +56,7 @@ async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]
     costs one query.
     """
     accounts, features = [account for account, _ in low], [feature for _, feature in low]
-    cursor = await work.driver.execute(SELECT_LOW, (accounts, features))
+    cursor = await work.driver.execute(SELECT_LOW, (work.now, accounts, features))
     for account, feature, is_unlimited, is_suspended, remaining in await cursor.fetchall():
         await _apply_rule(
             work,

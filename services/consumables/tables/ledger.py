@@ -33,6 +33,8 @@ class AccountRow(Row):
     customer: Mapped[str]
     """The token of the customer who pays for the account."""
     suspended: Mapped[bool] = mapped_column(server_default=text("false"))
+    suspends_at: Mapped[datetime | None]
+    """When the grace period ends of the payment that is due: the account is suspended then, told or not."""
     created_at: Mapped[datetime]
 
 

@@ -51,6 +51,8 @@ class KnownSubscriptionRow(Row):
     anchor: Mapped[datetime | None]
     """The moment from which cycles are counted."""
     ended_at: Mapped[datetime | None]
+    grace_until: Mapped[datetime | None]
+    """The end of the grace period while the subscription is past due."""
 
 
 class KnownCustomerRow(Row):

@@ -3,7 +3,7 @@
 One source is enough for a flag; limits and units add up; unlimited stays unlimited.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from tallystick.messages.subscriptions import (
     EntitlementSource,
     ItemFeature,
     SubscriptionItem,
+    UpcomingAllowance,
 )
 
 NO_ALLOWANCE = Allowance(allowed=False, quantity=0, sources=[], expires_at=None)
@@ -61,16 +62,18 @@ def compute_entitlements(
         if exception.allowed:
             grant = Grant(exception.feature, exception.quantity, OVERRIDE_SOURCE, exception.until)
             grants.setdefault(exception.feature, []).append(grant)
-    merged = {feature: merge(of_feature) for feature, of_feature in grants.items()}
-    taken = {exception.feature: REVOKED_ALLOWANCE for exception in exceptions if not exception.allowed}
-    return dict(sorted((merged | taken).items()))
+    revocations = {exception.feature: exception for exception in exceptions if not exception.allowed}
+    return {
+        feature: over_time(grants.get(feature, []), revocations.get(feature))
+        for feature in sorted(grants.keys() | revocations.keys())
+    }
 
 
 def subscription_grants(subscription_id: str, state: State) -> Iterator[Grant]:
     """Yield what a subscription grants to its paying customer."""
     if not grants_features(state):
         return
-    expires_at = _decided_end(state)
+    expires_at = _known_end(state)
     for item in state.items:
         source = EntitlementSource(subscription_id=subscription_id, product=item.product, through="owner")
         for given in item.features:
@@ -86,7 +89,7 @@ def seat_grants(seat: HeldSeat, *, is_payer: bool = False) -> Iterator[Grant]:
     """
     if not grants_features(seat.state):
         return
-    expires_at = _decided_end(seat.state)
+    expires_at = _known_end(seat.state)
     for item in seat.state.items:
         if item.seats is None:
             continue
@@ -113,9 +116,13 @@ def grants_features(state: State) -> bool:
     return state.status in GRANTING_STATUSES and not state.restricted
 
 
-def _decided_end(state: State) -> datetime | None:
-    """Return the end of a subscription that is set to cancel; a period that renews has no such end."""
-    return state.ends_at
+def _known_end(state: State) -> datetime | None:
+    """Return when a subscription stops granting, as far as that is known; a period that renews has no end.
+
+    It does when it is set to cancel, and with the grace period of a payment that is due.
+    """
+    ends = [state.ends_at, state.grace_until if state.status == "past_due" else None]
+    return min((end for end in ends if end is not None), default=None)
 
 
 def payer_has_feature(item: SubscriptionItem, given: ItemFeature) -> bool:
@@ -136,6 +143,48 @@ def _is_pool(item: SubscriptionItem, given: ItemFeature) -> bool:
     """Whether the whole team shares one quantity of a feature."""
     is_per_team = item.seats is not None and item.seats.strategy == "per_team"
     return is_per_team and given.team_allowed and given.kind != "flag"
+
+
+def over_time(grants: Sequence[Grant], revocation: Override | None) -> Allowance:
+    """Merge all grants of one feature, with the changes that follow when one of several sources ends.
+
+    At least one grant or the revocation is required.
+    """
+    ends = {grant.expires_at for grant in grants} | {revocation.until if revocation else None}
+    now = _from(grants, revocation, None) or NO_ALLOWANCE
+    upcoming: list[UpcomingAllowance] = []
+    current = now
+    for at in sorted(end for end in ends if end is not None):
+        following = _from(grants, revocation, at)
+        if following is not None and _differs(following, current):
+            step = dict(following) | {"at": at}
+            del step["upcoming"]
+            upcoming.append(UpcomingAllowance(**step))
+            current = following
+    return now.model_copy(update={"upcoming": upcoming})
+
+
+def allowance_at(allowance: Allowance, now: datetime) -> Allowance:
+    """Return what an allowance has become by a time."""
+    begun = [step for step in allowance.upcoming if step.at <= now]
+    current = allowance
+    if begun:
+        fields = {name: value for name, value in begun[-1] if name != "at"}
+        current = Allowance(**fields, upcoming=allowance.upcoming[len(begun) :])
+    has_ended = current.expires_at is not None and current.expires_at <= now
+    return NO_ALLOWANCE if has_ended else current
+
+
+def _from(grants: Iterable[Grant], revocation: Override | None, at: datetime | None) -> Allowance | None:
+    """Merge what has not ended by a time; None if nothing is left."""
+    if revocation is not None and (at is None or revocation.until is None or revocation.until > at):
+        return REVOKED_ALLOWANCE
+    left = [grant for grant in grants if at is None or grant.expires_at is None or grant.expires_at > at]
+    return merge(left) if left else None
+
+
+def _differs(one: Allowance, other: Allowance) -> bool:
+    return (one.allowed, one.quantity, one.expires_at) != (other.allowed, other.quantity, other.expires_at)
 
 
 def merge(grants: Iterable[Grant]) -> Allowance:

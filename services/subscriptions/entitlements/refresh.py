@@ -12,7 +12,7 @@ from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.repository.overrides import load_active_overrides
 from services.subscriptions.repository.subscriptions import live_states, load_states
-from services.subscriptions.snapshots import sources_from
+from services.subscriptions.snapshots import sources_from, upcoming_from
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Customer
@@ -26,7 +26,7 @@ LOCK = """
     FROM unnest(%s::text[]) AS token
 """
 STORED = """
-    SELECT customer, feature, version, granted, allowed, quantity, sources, expires_at
+    SELECT customer, feature, version, granted, allowed, quantity, sources, expires_at, upcoming
     FROM subscriptions.entitlements WHERE customer = ANY(%s)
 """
 HELD = """
@@ -36,14 +36,15 @@ HELD = """
 """
 WRITE = """
     INSERT INTO subscriptions.entitlements
-        (customer, feature, version, granted, allowed, quantity, sources, expires_at)
-    SELECT customer, feature, version, granted, allowed, quantity, sources::jsonb, expires_at
+        (customer, feature, version, granted, allowed, quantity, sources, expires_at, upcoming)
+    SELECT customer, feature, version, granted, allowed, quantity, sources::jsonb, expires_at, upcoming::jsonb
     FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bool[], %s::bool[], %s::bigint[], %s::text[],
-                %s::timestamptz[])
-        AS new (customer, feature, version, granted, allowed, quantity, sources, expires_at)
+                %s::timestamptz[], %s::text[])
+        AS new (customer, feature, version, granted, allowed, quantity, sources, expires_at, upcoming)
     ON CONFLICT (customer, feature) DO UPDATE
     SET version = excluded.version, granted = excluded.granted, allowed = excluded.allowed,
-        quantity = excluded.quantity, sources = excluded.sources, expires_at = excluded.expires_at
+        quantity = excluded.quantity, sources = excluded.sources, expires_at = excluded.expires_at,
+        upcoming = excluded.upcoming
 """
 
 Key = tuple[str, str]
@@ -82,9 +83,13 @@ async def _stored(work: UnitOfWork, tokens: list[str]) -> dict[Key, tuple[int, m
     cursor = await work.driver.execute(STORED, (tokens,))
     found: dict[Key, tuple[int, m.Allowance | None]] = {}
     for customer, feature, version, granted, *given in await cursor.fetchall():
-        allowed, quantity, sources, expires_at = given
+        allowed, quantity, sources, expires_at, upcoming = given
         allowance = m.Allowance(
-            allowed=allowed, quantity=quantity, sources=sources_from(sources), expires_at=expires_at
+            allowed=allowed,
+            quantity=quantity,
+            sources=sources_from(sources),
+            expires_at=expires_at,
+            upcoming=upcoming_from(upcoming),
         )
         found[customer, feature] = (version, allowance if granted else None)
     return found
@@ -127,12 +132,14 @@ async def _write(work: UnitOfWork, changed: Mapping[Key, tuple[int, m.Allowance 
             feature,
             version,
             allowance is not None,
-            (allowance or NO_ALLOWANCE).allowed,
-            (allowance or NO_ALLOWANCE).quantity,
-            _json((allowance or NO_ALLOWANCE).sources),
-            (allowance or NO_ALLOWANCE).expires_at,
+            shown.allowed,
+            shown.quantity,
+            _json(shown.sources),
+            shown.expires_at,
+            _json(shown.upcoming),
         )
         for (customer, feature), (version, allowance) in changed.items()
+        for shown in [allowance or NO_ALLOWANCE]
     ]
     await work.driver.execute(WRITE, [list(column) for column in zip(*rows, strict=True)])
 
@@ -160,5 +167,5 @@ def _emit(
         work.delete(ENTITLEMENTS_BUCKET, name)
 
 
-def _json(sources: Sequence[m.EntitlementSource]) -> str:
-    return orjson.dumps([source.model_dump(mode="json") for source in sources]).decode()
+def _json(values: Sequence[m.EntitlementSource | m.UpcomingAllowance]) -> str:
+    return orjson.dumps([value.model_dump(mode="json") for value in values]).decode()

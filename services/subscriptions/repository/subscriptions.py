@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.domain.subscription_state import State
-from services.subscriptions.snapshots import STATE_COLUMNS, state_from_columns
+from services.subscriptions.snapshots import STATE_COLUMNS, state_from_columns, upcoming_from
 from services.subscriptions.tables.add_ons import AddOnRow
 from services.subscriptions.tables.subscriptions import (
     CheckoutRow,
@@ -44,11 +44,7 @@ FIND_OPEN_CHECKOUT = """
     SELECT checkout_id FROM subscriptions.checkouts WHERE customer = %s AND status = 'open' LIMIT 1
 """
 FIND_ALLOWANCES = """
-    SELECT customer, feature, allowed, quantity, sources, expires_at, EXISTS (
-        SELECT FROM subscriptions.overrides AS own
-        WHERE own.customer = entitlements.customer AND own.feature = entitlements.feature
-          AND ended_at IS NULL AND until <= %s
-    )
+    SELECT customer, feature, allowed, quantity, sources, expires_at, upcoming
     FROM subscriptions.entitlements JOIN unnest(%s::text[], %s::text[]) AS wanted (customer, feature)
     USING (customer, feature)
 """
@@ -281,22 +277,20 @@ async def find_entitlement(session: AsyncSession, token: str, feature: str) -> E
 
 async def find_allowances(
     work: UnitOfWork, keys: Sequence[tuple[str, str]]
-) -> tuple[dict[tuple[str, str], Allowance], set[str]]:
-    """Load allowances by customer token and feature; bypasses the session, because it is read the most.
-
-    Also returns the customers who have an override of one of the features that is over and that no job has
-    ended yet, whose stored allowances are out of date.
-    """
+) -> dict[tuple[str, str], Allowance]:
+    """Load allowances by customer token and feature; bypasses the session, because it is read the most."""
     customers, features = (list(column) for column in zip(*set(keys), strict=True))
-    cursor = await work.driver.execute(FIND_ALLOWANCES, (work.now, customers, features))
-    found, outdated = {}, set()
-    for customer, feature, allowed, quantity, sources, expires_at, is_outdated in await cursor.fetchall():
-        found[customer, feature] = Allowance(
-            allowed=allowed, quantity=quantity, sources=sources, expires_at=expires_at
+    cursor = await work.driver.execute(FIND_ALLOWANCES, (customers, features))
+    return {
+        (customer, feature): Allowance(
+            allowed=allowed,
+            quantity=quantity,
+            sources=sources,
+            expires_at=expires_at,
+            upcoming=upcoming_from(upcoming) if upcoming else [],
         )
-        if is_outdated:
-            outdated.add(customer)
-    return found, outdated
+        for customer, feature, allowed, quantity, sources, expires_at, upcoming in await cursor.fetchall()
+    }
 
 
 async def list_entitlements(

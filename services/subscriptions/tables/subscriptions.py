@@ -178,6 +178,8 @@ class EntitlementRow(Row):
     quantity: Mapped[int | None]
     sources: Mapped[list[Any]]
     expires_at: Mapped[datetime | None]
+    upcoming: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    """What replaces it when one of several sources ends, as in messages."""
 
 
 class ParkedEventRow(Row):

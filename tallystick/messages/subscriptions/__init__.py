@@ -61,6 +61,7 @@ from tallystick.messages.subscriptions.entitlements import (
     EntitlementSnapshot,
     EntitlementSource,
     ListEntitlements,
+    UpcomingAllowance,
 )
 from tallystick.messages.subscriptions.invoices import (
     InvoiceAmounts,
@@ -213,6 +214,7 @@ __all__ = [
     "SubscriptionPage",
     "SubscriptionSnapshot",
     "Through",
+    "UpcomingAllowance",
     "UpcomingInvoice",
     "UsageRecorded",
     "When",

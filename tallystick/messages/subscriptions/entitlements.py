@@ -1,6 +1,8 @@
 """Entitlements: what a customer may use, and the sources of it."""
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tallystick.messages.base import (
     Code,
@@ -25,13 +27,38 @@ class EntitlementSource(TolerantModel):
     through: Through
 
 
+class UpcomingAllowance(TolerantModel):
+    """What is allowed from a time on, when one of several sources ends then."""
+
+    at: Instant
+    allowed: bool
+    quantity: Count | None = Field(description="Granted units; null: unlimited, or a flag.")
+    sources: list[EntitlementSource]
+    expires_at: Instant | None = Field(description="Known end; null: no end is known.")
+
+
 class Allowance(TolerantModel):
-    """Answer to `check_entitlement`."""
+    """Answer to `check_entitlement`.
+
+    Time ends it, not a later message: whoever stores it obeys `expires_at` and `upcoming`.
+    """
 
     allowed: bool
     quantity: Count | None = Field(description="Granted units; null: unlimited, or a flag.")
     sources: list[EntitlementSource]
     expires_at: Instant | None = Field(description="Known end of the entitlement; null: no end is known.")
+    upcoming: list[UpcomingAllowance] = Field(
+        default=[],
+        description="What replaces this before it ends, earliest first; absent if nothing is known ahead.",
+    )
+
+    # Without a return type, so that the published schemas remain those of the fields.
+    @model_serializer(mode="wrap")
+    def _without_empty_upcoming(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        fields: dict[str, Any] = serialize(self)
+        if not self.upcoming:
+            del fields["upcoming"]
+        return fields
 
 
 class EntitlementSnapshot(Allowance):

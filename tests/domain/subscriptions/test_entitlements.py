@@ -5,13 +5,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.subscriptions.domain.entitlements import HeldSeat, compute_entitlements
+from services.subscriptions.domain.entitlements import (
+    NO_ALLOWANCE,
+    HeldSeat,
+    allowance_at,
+    compute_entitlements,
+)
+from services.subscriptions.domain.overrides import Override
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import FeatureKind, OwnerSeat, SeatRule, SeatStrategy
-from tallystick.messages.subscriptions import Status
+from tallystick.messages.subscriptions import Allowance, Status
 from tests.support.subscription_values import FEBRUARY, gives, subscribed
 
-MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
+MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def test_any_one_source_is_enough_for_a_flag() -> None:
@@ -150,3 +157,63 @@ def test_an_end_is_known_only_when_every_source_ends() -> None:
         compute_entitlements({"sub_a": ending, "sub_b": subscribed(gives("api", "flag"))})["api"].expires_at
         is None
     )
+
+
+def over(quantity: int | None = 20, until: datetime | None = MARCH, *, allowed: bool = True) -> Override:
+    """An override of the hours."""
+    return Override("hours", allowed, quantity, until)
+
+
+def steps(found: Allowance) -> list[tuple[datetime, bool, int | None, datetime | None]]:
+    """Return what follows: from when, whether it is allowed, how much, until when."""
+    return [(step.at, step.allowed, step.quantity, step.expires_at) for step in found.upcoming]
+
+
+def test_what_one_of_several_sources_leaves_is_known_ahead() -> None:
+    # 5 hours of a plan that goes on, 7 of one that ends in February, 20 of an override until March.
+    plan = subscribed(gives("hours", "consumable", 5))
+    ending = replace(subscribed(gives("hours", "consumable", 7)), cancel_at_period_end=True)
+
+    found = compute_entitlements({"sub_a": plan, "sub_b": ending}, [over()])["hours"]
+
+    assert (found.quantity, found.expires_at) == (32, None)
+    assert steps(found) == [(FEBRUARY, True, 25, None), (MARCH, True, 5, None)]
+    assert [s.through for s in found.upcoming[1].sources] == ["owner"]
+    assert [allowance_at(found, at).quantity for at in (JANUARY, FEBRUARY, MARCH)] == [32, 25, 5]
+    assert steps(allowance_at(found, FEBRUARY)) == [(MARCH, True, 5, None)]
+
+
+def test_the_last_end_is_where_it_expires() -> None:
+    ending = replace(subscribed(gives("hours", "consumable", 7)), cancel_at_period_end=True)
+
+    found = compute_entitlements({"sub_b": ending}, [over(None)])["hours"]
+
+    assert (found.quantity, found.expires_at) == (None, MARCH)
+    assert steps(found) == [], "unlimited until March, with and without the plan"
+    assert allowance_at(found, FEBRUARY).quantity is None
+    assert allowance_at(found, MARCH) == NO_ALLOWANCE
+
+
+def test_what_an_override_takes_away_comes_back_when_it_is_over() -> None:
+    plan = replace(subscribed(gives("hours", "consumable", 5)), cancel_at=APRIL)
+    revoked = over(None, MARCH, allowed=False)
+
+    found = compute_entitlements({"sub_a": plan}, [revoked])["hours"]
+
+    assert (found.allowed, found.expires_at) == (False, None)
+    assert steps(found) == [(MARCH, True, 5, APRIL)]
+    assert allowance_at(found, APRIL) == NO_ALLOWANCE
+    assert steps(compute_entitlements({}, [revoked])["hours"]) == []
+    assert not steps(compute_entitlements({"sub_a": plan}, [replace(revoked, until=None)])["hours"])
+
+
+@pytest.mark.parametrize(("status", "end"), [("past_due", FEBRUARY), ("active", None)])
+def test_a_payment_that_is_due_ends_the_features_with_its_grace_period(
+    status: Status, end: datetime | None
+) -> None:
+    # An active one may still have the grace period of an earlier failure.
+    late = replace(subscribed(gives("api", "flag"), status=status), grace_until=FEBRUARY)
+
+    assert compute_entitlements({"sub_a": late})["api"].expires_at == end
+    sooner = replace(late, cancel_at=datetime(2026, 1, 20, tzinfo=UTC))
+    assert compute_entitlements({"sub_a": sooner})["api"].expires_at == datetime(2026, 1, 20, tzinfo=UTC)

@@ -57,9 +57,10 @@ def item(*features: ItemFeature, product: str = "plan", quantity: int = 1) -> Su
 
 
 def more(code: str = "hours", quantity: int | None = 20, **fields: Any) -> OverrideSnapshot:
-    """An override that adds: by default to a consumable."""
-    kind = fields.pop("kind", "consumable")
-    return OverrideSnapshot(feature=code, kind=kind, allowed=True, quantity=quantity, until=None)
+    """An override that adds: by default to a consumable, and without an end."""
+    kind, until = fields.pop("kind", "consumable"), fields.pop("until", None)
+    ends_at = day(until) if until is not None else None
+    return OverrideSnapshot(feature=code, kind=kind, allowed=True, quantity=quantity, until=ends_at)
 
 
 def none_of(code: str = "hours", kind: Any = "consumable") -> OverrideSnapshot:

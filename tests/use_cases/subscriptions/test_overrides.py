@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from services.subscriptions.app import service
@@ -68,6 +69,20 @@ async def test_the_clock_ends_an_override_before_the_job_does(bound: Bound) -> N
     bound.now = MARCH
     assert await allowed(bound, "hours") == (True, 5)
     assert await allowed(bound, "members") == (False, 0)
+    listed = (await bound.handle(m.ListEntitlements(customer=ACME))).result
+    assert listed is not None
+    page = m.EntitlementPage.model_validate(listed, strict=False)
+    shown = {item.feature: (item.allowed, item.quantity) for item in page.items}
+    assert (shown["hours"], shown["members"]) == ((True, 5), (False, 0))
+
+
+async def test_the_bucket_says_what_is_left_when_an_override_ends(bound: Bound) -> None:
+    await overridden(bound, quantity=7, until=MARCH)
+    entry = orjson.loads((await bound.outbox("KV_billing_entitlements"))[-1]["payload"])
+    [step] = entry["upcoming"]
+    assert (entry["quantity"], entry["expires_at"]) == (12, None)
+    assert (step["at"], step["quantity"], step["expires_at"]) == ("2026-03-01T00:00:00Z", 5, None)
+    assert [source["through"] for source in step["sources"]] == ["owner"]
 
 
 async def told(bound: Bound, feature: str) -> list[tuple[int, Any, str]]:
