@@ -6,12 +6,13 @@ from tallystick.messages.catalog import Catalog, Feature, ProductWithPrices
 
 
 def listed_products(catalog: Catalog, kind: str) -> list[ProductWithPrices]:
-    """Return the products of a kind that are for sale, each with its listed prices."""
+    """Return the products of a kind that are for sale, each with its listed prices, without seller terms."""
     products = []
     for product in catalog.products:
         prices = [price for price in product.prices if price.listed and not price.archived]
         if product.kind == kind and not product.archived and prices:
-            products.append(product.model_copy(update={"prices": prices}))
+            # What a seller is owed is between the seller and the platform.
+            products.append(product.model_copy(update={"prices": prices, "seller": None}))
     return products
 
 

@@ -35,6 +35,7 @@ INTERNAL_COMMANDS = (
     "seats.hold_seat_count",
     "seats.release_seat_count",
     "consumables.charge_recharge",
+    "payouts.record_sale",
 )
 """Commands that only services send to each other; the gateway's NATS user may not publish them."""
 

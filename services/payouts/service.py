@@ -1,10 +1,10 @@
 """The service object that handlers register with."""
 
-from services.payouts.tables import accounts
+from services.payouts.tables import accounts, ledger, payouts
 from services.payouts.tables.base import Row
 from shared.messaging.service import Service
 
-TABLES = (accounts,)
+TABLES = (accounts, ledger, payouts)
 """Importing these modules declares the tables."""
 
 service = Service("payouts", metadata=Row.metadata)

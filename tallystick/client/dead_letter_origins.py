@@ -25,7 +25,7 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "monitoring": frozenset({"capture_snapshot"}),
-    "payouts": frozenset({"sync_accounts"}),
+    "payouts": frozenset({"make_payouts", "release_held", "sync_accounts"}),
     "licenses": frozenset({"expire_licenses", "forget_silent_instances", "remind_licenses"}),
     "notifications": frozenset({"clean_up", "remind_invitations", "send_mails"}),
     "seats": frozenset({"expire_invitations"}),

@@ -132,6 +132,16 @@ class Customer(Strict):
         return cls.model_validate({"type": kind, "id": identifier})
 
 
+def _check_organization(customer: Customer) -> Customer:
+    if customer.type != "organization":
+        raise ValueError("must be an organization")
+    return customer
+
+
+Organization = Annotated[Customer, AfterValidator(_check_organization)]
+"""Customer of type `organization`."""
+
+
 class Money(Strict):
     """Amount in minor units with its currency."""
 

@@ -26,6 +26,7 @@ from tallystick.messages.base import (
     Currency,
     Event,
     Money,
+    Organization,
     PositiveCount,
     Question,
     Strict,
@@ -77,6 +78,7 @@ CatalogAmount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 """Amount of a price in the currency's minor unit; never negative."""
 Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
 SeatCount = Annotated[int, Field(ge=1, le=SEATS_MAX)]
+SharePercent = Annotated[int, Field(ge=0, le=100)]
 TrialDays = Annotated[int, Field(ge=0, le=TRIAL_MAX_DAYS)]
 InstanceCount = Annotated[int, Field(ge=1, le=INSTANCES_MAX)]
 GraceDays = Annotated[int, Field(ge=0, le=LICENSE_MAX_DAYS)]
@@ -116,6 +118,27 @@ class LicenseRule(TolerantModel):
     )
     offline_days: OfflineDays = Field(
         default=30, description="Days for which a license file is valid without a refresh."
+    )
+
+
+class FlatFee(TolerantModel):
+    """Fixed amount that the platform keeps."""
+
+    amount: CatalogAmount = Field(description="Amount in the currency's minor unit.")
+    currency: Currency
+
+
+class SellerTerms(TolerantModel):
+    """Who sells a product, and what they are owed of each paid invoice's lines of it."""
+
+    customer: Organization = Field(description="The seller.")
+    share_percent: SharePercent = Field(
+        description="Share of the net amount, without tax and after discounts, rounded down."
+    )
+    fee: FlatFee | None = Field(
+        default=None,
+        description="Fee taken from the share of each paid invoice in this currency, such as the fee of the "
+        "card payment; a refund does not return it.",
     )
 
 
@@ -187,6 +210,9 @@ class Product(TolerantModel):
     license: LicenseRule | None = Field(
         default=None, description="License settings; null: the product needs no license."
     )
+    seller: SellerTerms | None = Field(
+        default=None, description="Who is owed a share; null: the platform's own."
+    )
 
 
 class Price(TolerantModel):
@@ -237,10 +263,24 @@ class LicenseRuleEntry(LicenseRule):
     model_config = ConfigDict(extra="forbid")
 
 
+class FlatFeeEntry(FlatFee):
+    """Fixed fee in a catalog document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class DeliveryEntry(Delivery):
     """What a flag delivers, in a catalog document."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class SellerTermsEntry(SellerTerms):
+    """Seller of a product in a catalog document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fee: FlatFeeEntry | None = None
 
 
 class FeatureEntry(Strict):
@@ -331,6 +371,9 @@ class ProductEntry(Strict):
     stripe_product_id: StripeId | None = Field(default=None, description="Existing Stripe product to use.")
     license: LicenseRuleEntry | None = Field(
         default=None, description="Gives each subscription a license for machines of the customer."
+    )
+    seller: SellerTermsEntry | None = Field(
+        default=None, description="Who is owed a share of what the product sells for."
     )
 
 

@@ -227,6 +227,7 @@ COMMANDS_BETWEEN_SERVICES = {
     ("monitoring", "billing.requests.consumables.feature_totals"),
     ("payouts", "billing.commands.webhooks.record_outcome"),
     ("payouts", "billing.commands.payouts.pay_out"),
+    ("subscriptions", "billing.commands.payouts.record_sale"),
 }
 
 
@@ -289,6 +290,7 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
             "seats.release_seat_count",
             "subscriptions.record_usage",
             "consumables.charge_recharge",
+            "payouts.record_sale",
         ):
             assert not await actor.may_publish(f"billing.commands.{said_between_services}")
             assert not await actor.may_publish(f"billing.requests.{said_between_services}")

@@ -28,6 +28,8 @@ CUSTOMER_KEY = "tallystick_customer"
 """Metadata key of a Stripe account: the token of our customer."""
 ACCOUNT_ID_KEY = "tallystick_payout_account_id"
 """Metadata key of a Stripe account: the id of ours."""
+PAYOUT_ID_KEY = "tallystick_payout_id"
+"""Metadata key of a Stripe transfer: the id of our payout."""
 NO_ACCESS = "account_invalid"
 """Stripe's code for an account that does not exist or has left the platform."""
 
@@ -38,6 +40,25 @@ class StripePage:
 
     url: str
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """A transfer to make; the amount is in the currency's minor unit."""
+
+    payout_id: str
+    stripe_account_id: str
+    amount: int
+    currency: str
+    description: str
+
+
+class TransferRefused(Exception):
+    """Stripe will not make the transfer: no money has moved, and none will with this idempotency key."""
+
+    def __init__(self, code: str | None, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
 
 
 class StripeConnect:
@@ -86,9 +107,7 @@ class StripeConnect:
             try:
                 found = await self.api.accounts.retrieve_async(stripe_account_id)
             except (stripe.InvalidRequestError, stripe.PermissionError) as error:
-                # The SDK leaves out the code of a permission error.
-                code = error.code or (error.error.code if error.error else None)
-                if code not in (NO_ACCESS, "resource_missing"):
+                if _code(error) not in (NO_ACCESS, "resource_missing"):
                     raise
                 return None
             return read_account(found.to_dict())
@@ -109,12 +128,46 @@ class StripeConnect:
             )
             return StripePage(link.url, datetime.fromtimestamp(link.expires_at, UTC))
 
+    async def transfer(self, order: TransferOrder, *, key: str) -> str:
+        """Transfer money to a connected account and return the id of the transfer, the same on every run.
+
+        A transfer that an earlier run made is found by the payout's id, also after Stripe has forgotten the
+        idempotency key. Raises TransferRefused.
+        """
+        async with calls():
+            try:
+                earlier = await self.api.transfers.list_async({"transfer_group": order.payout_id, "limit": 1})
+                if earlier.data:
+                    return earlier.data[0].id
+                made = await self.api.transfers.create_async(
+                    {
+                        "amount": order.amount,
+                        "currency": order.currency,
+                        "destination": order.stripe_account_id,
+                        "description": order.description,
+                        "transfer_group": order.payout_id,
+                        "metadata": {PAYOUT_ID_KEY: order.payout_id},
+                    },
+                    {"idempotency_key": key},
+                )
+            except (stripe.InvalidRequestError, stripe.PermissionError) as error:
+                code = _code(error)
+                if isinstance(error, stripe.PermissionError) and code != NO_ACCESS:
+                    raise
+                raise TransferRefused(code, error.user_message or str(error)) from error
+            return made.id
+
     async def open_dashboard(self, stripe_account_id: str) -> StripePage:
         """Create a link to the Express dashboard."""
         async with calls(), rejections():
             link = await self.api.accounts.login_links.create_async(stripe_account_id)
             created = datetime.fromtimestamp(link.created, UTC)
             return StripePage(link.url, created + timedelta(minutes=LOGIN_LINK_MINUTES))
+
+
+def _code(error: stripe.StripeError) -> str | None:
+    # The SDK leaves out the code of a permission error.
+    return error.code or (error.error.code if error.error else None)
 
 
 @asynccontextmanager

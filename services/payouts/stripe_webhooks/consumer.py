@@ -17,6 +17,7 @@ from services.payouts.accounts.sync import apply_account
 from services.payouts.domain.stripe_account import Malformed, StripeAccount, read_bank_payout
 from services.payouts.service import service
 from services.payouts.stripe.client import StripeConnect
+from services.payouts.transfers.stripe_transfers import apply_transfer
 from shared.clock import utc_now
 from shared.messaging.redelivery import Incoming, Undeliverable
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -74,6 +75,8 @@ async def _fetch(event: ConnectEvent, stripe: StripeConnect) -> Fetched:
 
 
 async def _apply(work: UnitOfWork, event: ConnectEvent, fetched: Fetched) -> bool:
+    if event.type.startswith("transfer."):
+        return await apply_transfer(work, event.object)
     if event.account is None:
         return False
     if event.type.startswith("account."):

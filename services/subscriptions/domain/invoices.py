@@ -9,6 +9,7 @@ from typing import Any, get_args
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.invoice_taxes import TaxRates, discount_total, included, read_taxes
 from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_id
+from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, InvoiceTax, PreviewTotals, Span
 
 REFERENCE_KEY = "tallystick_reference"
@@ -184,13 +185,15 @@ def _line(line: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates) -> I
     details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
     amount, taxes = _amount(line, "amount"), read_taxes(line.get("taxes"), rates)
     proration = bool(details.get("proration", line.get("proration", False)))
+    price, product = _sold(line, catalog)
     return InvoiceLine(
         description=line.get("description"),
         amount=amount,
         quantity=line.get("quantity"),
         period=Span(start=start, end=end),
         proration=proration,
-        price=_price_code(line, catalog),
+        price=price.code if price is not None else None,
+        product=product.code if product is not None else None,
         net=amount - discount_total(line.get("discount_amounts")) - included(taxes),
         tax=sum(tax.amount for tax in taxes),
         taxes=list(taxes),
@@ -198,11 +201,18 @@ def _line(line: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates) -> I
     )
 
 
-def _price_code(line: Mapping[str, Any], catalog: CatalogLookup) -> str | None:
+def _sold(line: Mapping[str, Any], catalog: CatalogLookup) -> tuple[Price | None, Product | None]:
+    """Return the line's price and product, as far as the catalog has them: not every price of Stripe's."""
     pricing = (line.get("pricing") or {}).get("price_details") or {}
     stripe_price_id = reference_id(pricing.get("price")) or reference_id(line.get("price"))
     price = catalog.price_by_stripe_id(stripe_price_id) if stripe_price_id is not None else None
-    return price.code if price is not None else None
+    if price is not None:
+        return price, catalog.product_of(price)
+    older = line.get("price")
+    stripe_product_id = reference_id(pricing.get("product")) or (
+        reference_id(older.get("product")) if isinstance(older, Mapping) else None
+    )
+    return None, catalog.product_by_stripe_id(stripe_product_id) if stripe_product_id is not None else None
 
 
 def _amount_or(body: Mapping[str, Any], field: str, default: int) -> int:

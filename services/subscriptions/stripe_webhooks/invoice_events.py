@@ -12,6 +12,7 @@ from services.subscriptions.snapshots import invoice_from_row
 from services.subscriptions.state_changes import change_invoice
 from services.subscriptions.stripe_webhooks.context import EventContext
 from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
+from services.subscriptions.stripe_webhooks.seller_sales import report_sale
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.ids import new_id
 
@@ -40,9 +41,9 @@ async def apply_invoice(context: EventContext) -> None:
         work.session.add(row)
     row.subscription_id = subscription_id
     row.stripe_event_at = max(row.stripe_event_at, event.created)
-    change_invoice(
-        work, row, invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=failed)
-    )
+    steps = invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=failed)
+    change_invoice(work, row, steps)
+    report_sale(work, row, steps, await context.catalog())
     if failed:
         row.failed_at = min(row.failed_at or event.created, event.created)
         await recount_grace(work, row, context.dunning)

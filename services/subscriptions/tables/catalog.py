@@ -45,6 +45,7 @@ class ProductRow(Row):
     archived: Mapped[bool]
     stripe_product_id: Mapped[str | None] = mapped_column(unique=True)
     license: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    seller: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     position: Mapped[int] = mapped_column(server_default=text("0"))
 
 

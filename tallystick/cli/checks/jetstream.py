@@ -41,6 +41,7 @@ CONSUMERS = {
         "licenses-feed",
         "monitoring-feed",
         "notifications-feed",
+        "payouts-feed",
         "seats-feed",
         "subscriptions-feed",
     ),

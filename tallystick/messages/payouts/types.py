@@ -2,22 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from tallystick.messages.base import Customer
+from tallystick.messages.base import Organization
 
 SERVICE = "payouts"
 HOLD_DAYS_MAX = 90
 """Longest time that earned money is held; most disputes are opened within it."""
 
-
-def _check_seller(seller: Customer) -> Customer:
-    if seller.type != "organization":
-        raise ValueError("a seller is an organization")
-    return seller
-
-
-Seller = Annotated[Customer, AfterValidator(_check_seller)]
+Seller = Organization
 """Somebody who earns a share of what customers pay: a customer of type `organization`."""
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2 code of the country in which the seller lives or is registered, such as `DE`."""

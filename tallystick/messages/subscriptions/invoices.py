@@ -74,6 +74,9 @@ class InvoiceLine(TolerantModel):
     period: Span
     proration: bool
     price: Code | None = Field(description="Price code; null if the line has no price of the catalog.")
+    product: Code | None = Field(
+        default=None, description="Product code; null if the line has no product of the catalog."
+    )
     net: Amount | None = Field(
         default=None, description="Amount after discounts and without any tax; null in old events."
     )

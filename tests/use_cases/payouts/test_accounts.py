@@ -53,7 +53,7 @@ async def test_what_stripe_refuses_leaves_nothing(sellers: SellerWorld) -> None:
 
 
 def test_a_seller_is_an_organization() -> None:
-    with pytest.raises(ValidationError, match="a seller is an organization"):
+    with pytest.raises(ValidationError, match="must be an organization"):
         m.GetAccount(customer=Customer(type="user", id="7"))
 
 

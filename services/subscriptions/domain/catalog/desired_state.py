@@ -20,6 +20,7 @@ from tallystick.messages.catalog import (
     ProductFeature,
     ProductFeatureEntry,
     SeatRule,
+    SellerTerms,
     Tier,
 )
 
@@ -63,6 +64,7 @@ def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) 
         archived=False,
         stripe_product_id=before.stripe_product_id if before else None,
         license=LicenseRule(**dict(entry.license)) if entry.license else None,
+        seller=SellerTerms.model_validate(entry.seller.model_dump()) if entry.seller else None,
     )
 
 

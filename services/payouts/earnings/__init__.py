@@ -1,0 +1,1 @@
+"""What sellers earn by invoices, and give back by refunds and disputes."""

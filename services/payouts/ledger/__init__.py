@@ -1,0 +1,1 @@
+"""The append-only ledger of sellers: entries, balances, releases of held money."""

@@ -1,0 +1,1 @@
+"""Payouts: Stripe transfers to sellers, on demand and by schedule."""
