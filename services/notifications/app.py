@@ -16,7 +16,7 @@ from services.notifications.mail.send_loop import SendLoop
 from services.notifications.mail.sending import Mailer, MailTools
 from services.notifications.mail.smtp import SmtpServer
 from services.notifications.preferences import set_preferences
-from services.notifications.projections import catalog_names, customers, seats
+from services.notifications.projections import catalog_names, customers, seats, subscriptions, units
 from services.notifications.service import service
 from services.notifications.settings import NotificationsSettings
 from shared.messaging.service_runtime import Runtime
@@ -25,7 +25,7 @@ from shared.runtime.worker import make_worker
 
 __all__ = ["HANDLERS", "application", "provide", "service"]
 
-HANDLERS = (queries, jobs, resend, set_preferences, catalog_names, customers, seats)
+HANDLERS = (queries, jobs, resend, set_preferences, catalog_names, customers, seats, subscriptions, units)
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 

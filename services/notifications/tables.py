@@ -100,6 +100,8 @@ class KnownSubscriptionRow(Row):
     customer: Mapped[str]
     product: Mapped[str | None]
     grace_until: Mapped[datetime | None]
+    is_started: Mapped[bool] = mapped_column(server_default=text("true"))
+    """Whether it was ever more than a checkout that waits for its payment."""
 
 
 class KnownSeatRow(Row):

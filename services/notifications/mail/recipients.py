@@ -21,6 +21,8 @@ from services.notifications.tables import (
 )
 
 SEAT_PREFIX = "seat_"
+PAYMENT_KINDS = frozenset({"payment_failed", "payment_action_required"})
+"""Kinds that say until when a customer who owes keeps access."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Known:
             facts.setdefault("customer", (customer.name if customer else None) or notification.customer)
         subscription = self.subscriptions.get(facts.get("subscription_id", ""))
         product = facts.get("product") or (subscription.product if subscription else None)
+        if subscription and subscription.grace_until and notification.kind in PAYMENT_KINDS:
+            facts["grace_until"] = subscription.grace_until.isoformat()
         if product:
             facts.setdefault("plan", self.names.get(("product", product), product))
         if facts.get("feature"):

@@ -1,0 +1,1 @@
+"""Rules of notifications: texts of others, retries, recipients and templates."""

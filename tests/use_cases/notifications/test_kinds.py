@@ -1,0 +1,160 @@
+"""Which events are mailed to whom, and with what."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tallystick.messages import consumables, licenses
+from tallystick.messages import subscriptions as s
+from tallystick.messages.base import Event
+from tests.support import golden
+from tests.support.worlds.notifications import ACME, ANNA, NotificationsWorld
+
+
+def example(name: str, model: type[Event], world: NotificationsWorld, **changes: Any) -> Any:
+    """The example of an event, as if it happened now."""
+    body = golden.read(f"feed.{name}V1")["body"]
+    body |= {
+        "event_id": world.next_id("evt"),
+        "occurred_at": world.now.isoformat(),
+        "customer": ACME.model_dump(),
+    }
+    if name != "seat":
+        body[name] |= {"customer": ACME.model_dump()} if "customer" in body[name] else {}
+    body[name] |= changes
+    return model.model_validate_json(json.dumps(body))
+
+
+async def mailed(world: NotificationsWorld) -> list[tuple[str, str]]:
+    """Kinds and addresses of the mails so far."""
+    await world.sends()
+    rows = await world.rows()
+    return [(row["kind"], row["email"]) for row in rows if row["status"] == "sent"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "kind"),
+    [
+        ("created", "active", "subscription_started"),
+        ("trialStarted", "trialing", "subscription_started"),
+        ("changed", "active", "subscription_changed"),
+        ("changeScheduled", "active", "subscription_changed"),
+        ("cancelScheduled", "active", "cancel_scheduled"),
+        ("canceled", "canceled", "subscription_ended"),
+        ("trialEnding", "trialing", "trial_ending"),
+        ("renewalUpcoming", "active", "renewal_upcoming"),
+        ("cardExpiring", "active", "card_expiring"),
+        ("restricted", "past_due", "access_restricted"),
+        ("recovered", "active", "payment_recovered"),
+        ("updated", "active", None),
+        ("renewed", "active", None),
+        ("created", "incomplete", None),
+        ("expired", "expired", None),
+    ],
+)
+async def test_events_of_subscriptions(
+    mails: NotificationsWorld, name: str, status: str, kind: str | None
+) -> None:
+    await mails.hears(mails.customer(), "created")
+    await mails.hears(example("subscription", s.SubscriptionEvent, mails, status=status), name)
+    assert await mailed(mails) == ([(kind, "billing@acme.example")] if kind else [])
+
+
+async def test_a_subscription_starts_once(mails: NotificationsWorld) -> None:
+    await mails.hears(mails.customer(), "created")
+    for name, status in (("created", "trialing"), ("trialStarted", "trialing"), ("activated", "active")):
+        await mails.hears(example("subscription", s.SubscriptionEvent, mails, status=status), name)
+    assert await mailed(mails) == [("subscription_started", "billing@acme.example")]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind"),
+    [
+        ("paid", {"status": "paid", "amount_paid": 4900, "reference": None}, "invoice_paid"),
+        ("paid", {"status": "paid", "amount_paid": 0, "reference": None}, None),
+        ("paid", {"status": "paid", "amount_paid": 4900, "reference": "recharge_1"}, None),
+        ("paymentFailed", {"status": "open", "reference": None}, "payment_failed"),
+        ("updated", {"status": "open", "reference": None}, None),
+    ],
+)
+async def test_events_of_invoices(
+    mails: NotificationsWorld, name: str, changes: dict[str, Any], kind: str | None
+) -> None:
+    await mails.hears(mails.customer(), "created")
+    await mails.hears(example("invoice", s.InvoiceEvent, mails, **changes), name)
+    assert await mailed(mails) == ([(kind, "billing@acme.example")] if kind else [])
+
+
+async def test_a_failed_payment_says_how_much_until_when_and_where_to_pay(mails: NotificationsWorld) -> None:
+    await mails.hears(mails.customer(), "created")
+    late = example(
+        "subscription", s.SubscriptionEvent, mails, status="past_due", grace_until="2026-01-22T00:00:00Z"
+    )
+    await mails.hears(late, "pastDue")
+    failed = example(
+        "invoice",
+        s.InvoiceEvent,
+        mails,
+        status="open",
+        amount_due=123456,
+        currency="eur",
+        reference=None,
+        subscription_id=late.subscription.subscription_id,
+        hosted_invoice_url="https://invoice.stripe.com/i/acct_1/live_1",
+    )
+    await mails.hears(failed, "paymentFailed")
+    await mails.sends()
+    mail = mails.smtp.mails[-1]
+    assert mail.message["Subject"] == "A payment of €1,234.56 did not go through"
+    assert "January 22, 2026" in mail.text
+    assert "https://invoice.stripe.com/i/acct_1/live_1" in mail.text
+
+
+async def test_units_are_told_to_who_uses_them(mails: NotificationsWorld) -> None:
+    await mails.hears(mails.customer(), "created")
+    await mails.hears(mails.customer(ANNA, email="anna@example.com"), "created")
+    await mails.hears(mails.seat("anna@example.com", status="claimed", member=ANNA), "multiplierChanged")
+    account = f"customer:{ACME.token}"
+
+    async def hears(name: str, **changes: Any) -> None:
+        values = {"kind": "consumable", "remaining": 3} | changes
+        await mails.hears(example("consumable", consumables.ConsumableEvent, mails, **values), name)
+
+    await hears("low", account=account)
+    await hears("low", account=account, remaining=0)
+    await hears("exhausted", account=account, remaining=0)
+    await hears("exhausted", account="seat:seat_1", remaining=0)
+    await hears("low", account=account, kind="limit")
+    await hears("consumed", account=account)
+    assert await mailed(mails) == [
+        ("units_low", "billing@acme.example"),
+        ("units_exhausted", "billing@acme.example"),
+        ("units_exhausted", "anna@example.com"),
+    ]
+
+
+async def test_recharges_and_licenses(mails: NotificationsWorld) -> None:
+    await mails.hears(mails.customer(), "created")
+    for name in ("requested", "paid", "failed", "skipped"):
+        await mails.hears(example("recharge", consumables.RechargeEvent, mails), name)
+    for name in ("issued", "expiring", "activated"):
+        await mails.hears(example("license", licenses.LicenseEvent, mails), name)
+    assert [kind for kind, _ in await mailed(mails)] == [
+        "recharge_paid",
+        "recharge_failed",
+        "license_issued",
+        "license_expiring",
+    ]
+
+
+async def test_members_tell_the_customer_and_the_customer_tells_members(mails: NotificationsWorld) -> None:
+    await mails.hears(mails.customer(), "created")
+    claimed = mails.seat(version=2, status="claimed", member=ANNA, claimed_at=mails.now)
+    await mails.hears(claimed, "claimed")
+    revoked = mails.seat(version=3, status="revoked", member=ANNA, claimed_at=mails.now)
+    await mails.hears(revoked, "revoked")
+    assert await mailed(mails) == [
+        ("seat_claimed", "billing@acme.example"),
+        ("seat_revoked", "bob@example.com"),
+    ]
