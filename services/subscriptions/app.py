@@ -21,6 +21,7 @@ from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.entitlements import seat_holders
 from services.subscriptions.lifecycle import cancel as lifecycle_cancel
 from services.subscriptions.lifecycle import (
+    cancellation_preview,
     change_plan,
     create,
     pause_resume,
@@ -61,6 +62,7 @@ HANDLERS = (
     grace,
     seat_holders,
     lifecycle_cancel,
+    cancellation_preview,
     change_plan,
     create,
     pause_resume,

@@ -103,3 +103,27 @@ async def test_without_a_card_the_next_page_takes_the_payment(gateway: GatewaySy
 
         await eventually(owned)
         assert len(await collected(shop)) == 1
+
+
+async def test_a_cancellation_says_what_ends_and_what_is_credited(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    await shop.buys("essential_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        _, form = await confirmation(visitor, "ssl_premium_yearly")
+        await visitor.send(BUY, form)
+        page = (await visitor.http.get("/billing/cancel")).text
+        for text in ("Essential, on ", "Add-on Premium SSL, on ", "Orders: what is left expires on "):
+            assert text in page, text
+        credit = re.findall(r"(€[0-9.]+) is credited to you", page)
+        assert len(credit) == 1 and "€43.00" < credit[0] < "€49.00"
+
+        await visitor.send("/billing/cancel", await visitor.form("/billing/cancel", "/billing/cancel"))
+
+        async def ending() -> bool:
+            [add_on] = (await shop.billing.ask(m.ListAddOns(customer=shop.acme))).items
+            return add_on.cancel_at is not None
+
+        await eventually(ending)
+        billing = (await visitor.http.get("/billing")).text
+        assert "Ends with the plan on" in billing
+        assert "/billing/add-ons/keep" not in billing and "/billing/add-ons/cancel" not in billing

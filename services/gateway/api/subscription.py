@@ -58,9 +58,25 @@ async def subscription(caller: ReadCaller, services: ServiceClientDep) -> Respon
     return Response(body, media_type="application/json")
 
 
+@router.get(
+    "/cancellation-preview",
+    response_model=m.CancellationPreview,
+    responses=problem_responses(m.PreviewCancellation, m.GetSubscription),
+)
+async def cancellation_preview(
+    caller: ReadCaller,
+    services: ServiceClientDep,
+    at: Literal["period_end", "now"] = "period_end",
+    subscription_id: EntityId | None = None,
+) -> Response:
+    """Preview a cancellation: what ends when, and what is credited; nothing is changed."""
+    target = await find_subscription(services, caller, subscription_id)
+    return await services.respond(m.PreviewCancellation(subscription_id=target.subscription_id, at=at))
+
+
 @router.post(
     "/cancel",
-    response_model=m.SubscriptionFound,
+    response_model=m.SubscriptionCanceled,
     responses=problem_responses(m.CancelSubscription, m.GetSubscription),
 )
 async def cancel(

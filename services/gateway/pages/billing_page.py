@@ -96,6 +96,7 @@ def _template_values(
         "seats": data.seats,
         "may_manage_team": data.may_change and data.manages_team and not data.is_a_guest,
         "add_ons": [add_on for add_on in data.add_ons if add_on.status not in view_models.ENDED],
+        "plan_ends_at": view_models.plan_ends_at(data),
         "owned_add_ons": view_models.owned_add_ons(data),
         "add_on_offers": view_models.offers(data.catalog.add_ons, data.catalog, translations),
         "invoices": data.invoices,

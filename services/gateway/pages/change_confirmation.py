@@ -11,6 +11,7 @@ from services.gateway.pages import view_models
 from services.gateway.pages.billing_data import CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
 from services.gateway.pages.billing_forms import proration_for, state_fingerprint
+from services.gateway.pages.cancellation_view import credit_text, ending_texts
 from services.gateway.pages.dependencies import PageContextDep
 from services.gateway.pages.forms import parse_number
 from services.gateway.pages.i18n import translations_for_request
@@ -132,13 +133,17 @@ async def cancel(request: Request, caller: ReadCaller, page: PageContextDep) -> 
     """Explain a cancellation before it is confirmed."""
     translations = translations_for_request(request)
     target = await find_subscription(page.services, caller)
-    end = target.current_period_end
+    question = m.PreviewCancellation(subscription_id=target.subscription_id)
+    preview = await page.services.request(question)
+    catalog = CatalogIndex((await page.services.request(GetCatalog(include_archived=True))).catalog)
     return page.templates.render(
         request,
         "cancel.html",
         caller=caller,
         subscription_id=target.subscription_id,
-        period_end=translations.date(end) if end else None,
+        period_end=translations.date(preview.ends_at) if preview.ends_at else None,
+        endings=ending_texts(preview, catalog, translations),
+        credit=credit_text(preview, translations),
     )
 
 

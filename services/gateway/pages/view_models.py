@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
@@ -276,6 +277,12 @@ def offers(
         for product in products
         for price in product.prices
     ]
+
+
+def plan_ends_at(data: BillingPageData) -> datetime | None:
+    """Return when the plan is set to end, and the add-ons with it; None if it goes on or has ended."""
+    plan = data.subscription
+    return plan.cancel_at if plan is not None and plan.status not in ENDED else None
 
 
 def owned_add_ons(data: BillingPageData) -> set[str]:

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from services.subscriptions.add_ons.plan_end import followed_end, load_plan_end
 from services.subscriptions.add_ons.state_changes import add_on_snapshot
 from services.subscriptions.domain.add_on_ends import EndChange, change_of_end
 from services.subscriptions.domain.self_managed_periods import canceled
@@ -18,6 +17,7 @@ from services.subscriptions.lifecycle.stripe_mutation import (
     lock_subscription,
 )
 from services.subscriptions.repository.add_ons import find_add_on
+from services.subscriptions.repository.plan_ends import HeldAddOn, load_holdings
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
@@ -69,10 +69,7 @@ class AddOnEnd(StripeMutation[AddOnEndIntent, m.AddOnFound]):
         row = await self._add_on(work)
         subscription = await lock_subscription(work, str(row.subscription_id))
         row = await self._add_on(work)
-        state, followed = state_from_row(subscription), followed_end(row)
-        change = None
-        if not state.is_final:
-            change = change_of_end(state, followed, await load_plan_end(work, row.customer))
+        state, change = state_from_row(subscription), await _change(work, HeldAddOn(row, subscription))
         if change is None:
             return AddOnEndIntent(
                 stripe_subscription_id=None, revision=0, subscription_id=subscription.subscription_id
@@ -110,16 +107,13 @@ class AddOnEnd(StripeMutation[AddOnEndIntent, m.AddOnFound]):
         row.plan_end_credit = intent.credit if intent.plan_end_at is not None else None
         await apply_stripe_answer(work, subscription, revision, answer)
         await work.session.flush()
-        state = state_from_row(subscription)
-        if not state.is_final:
-            again = change_of_end(state, followed_end(row), await load_plan_end(work, row.customer))
-            if again is not None and _intent(again, intent.subscription_id) != _decision(intent):
-                command_id = new_id("cmd")
-                work.send(
-                    m.EndAddOnWithPlan(
-                        command_id=command_id, requested_by="subscriptions", add_on_id=row.add_on_id
-                    )
+        again = await _change(work, HeldAddOn(row, subscription))
+        if again is not None and _intent(again, intent.subscription_id) != _decision(intent):
+            work.send(
+                m.EndAddOnWithPlan(
+                    command_id=new_id("cmd"), requested_by="subscriptions", add_on_id=row.add_on_id
                 )
+            )
         return m.AddOnFound(add_on=add_on_snapshot(await self._add_on(work)))
 
     async def change_self_managed(self, intent: AddOnEndIntent, work: UnitOfWork) -> m.AddOnFound:
@@ -167,6 +161,13 @@ class AddOnEnd(StripeMutation[AddOnEndIntent, m.AddOnFound]):
         if row is None or row.version == 0:
             raise Rejected("not_found", f"There is no add-on {self.command.add_on_id}.")
         return row
+
+
+async def _change(work: UnitOfWork, held: HeldAddOn) -> EndChange | None:
+    """Return how the add-on's end has to change; None if it need not, or if it has ended."""
+    if held.state.is_final:
+        return None
+    return change_of_end(held.state, held.followed, (await load_holdings(work, held.row.customer)).plan_end)
 
 
 def _intent(change: EndChange, subscription_id: str) -> AddOnEndIntent:

@@ -45,15 +45,24 @@ def plan_end(plans: Iterable[State], ended_at: datetime | None) -> PlanEnd:
     return PlanEnd(max(known) if len(known) == len(ends) else None)
 
 
+def end_with_plan(add_on: State, followed: FollowedEnd | None, plan: PlanEnd) -> tuple[datetime | None, bool]:
+    """Return when an add-on ends given the plan's end, and whether paid time after that is credited.
+
+    What ends on a date of its own, which is earlier, is not credited.
+    """
+    own = _own_end(add_on, followed)
+    if plan.at is None or (own is not None and own <= plan.at):
+        return own, False
+    return plan.at, _is_paid(add_on)
+
+
 def change_of_end(add_on: State, followed: FollowedEnd | None, plan: PlanEnd) -> EndChange | None:
     """Return how an add-on's end has to change so that it follows the plan's; None if it does already.
 
     An end of its own that is earlier stays, and comes back when the plan goes on. An add-on that is to end
     when the plan has ended, is left to Stripe.
     """
-    present = add_on.ends_at
-    own = followed.own if followed is not None and followed.at == present else present
-    credit = add_on.status not in (*OVERDUE_STATUSES, "incomplete")
+    present, own, credit = add_on.ends_at, _own_end(add_on, followed), _is_paid(add_on)
     if plan.has_ended:
         if plan.at is None or (present is not None and present <= plan.at):
             return None
@@ -63,6 +72,14 @@ def change_of_end(add_on: State, followed: FollowedEnd | None, plan: PlanEnd) ->
     if present == plan.at and followed is not None and followed.credit == credit:
         return None
     return EndChange(plan.at, now=False, credit=credit, follows=FollowedEnd(plan.at, own, credit))
+
+
+def _own_end(add_on: State, followed: FollowedEnd | None) -> datetime | None:
+    return followed.own if followed is not None and followed.at == add_on.ends_at else add_on.ends_at
+
+
+def _is_paid(add_on: State) -> bool:
+    return add_on.status not in (*OVERDUE_STATUSES, "incomplete")
 
 
 def _whole_seconds(moment: datetime) -> datetime:

@@ -1,23 +1,26 @@
 """Canceling a subscription, in Stripe or self-managed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from services.subscriptions.domain.self_managed_periods import canceled, canceling
 from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.lifecycle.cancellation_preview import preview_end
 from services.subscriptions.lifecycle.stripe_mutation import (
     MutationIntent,
     StripeMutation,
     apply_stripe_answer,
     lock_subscription,
 )
+from services.subscriptions.repository.subscriptions import find_subscription
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_from_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
 from services.subscriptions.stripe.subscription_updates import release_schedule
 from services.subscriptions.tables.subscriptions import SubscriptionRow
-from shared.errors import Rejected
+from shared.clock import utc_now
+from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
@@ -26,16 +29,24 @@ from tallystick.messages import subscriptions as m
 @service.external_command(m.CancelSubscription)
 async def cancel_subscription(
     steps: ExternalCommandSteps, command: m.CancelSubscription, stripe: StripeGateway
-) -> m.SubscriptionFound:
+) -> m.SubscriptionCanceled:
     """Cancel a subscription, now or when its period ends."""
     return await Cancellation(steps, stripe, command).run()
 
 
 @dataclass(frozen=True, slots=True)
-class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
+class Cancellation(StripeMutation[MutationIntent, m.SubscriptionCanceled]):
     """The cancellation of a subscription."""
 
     command: m.CancelSubscription
+    previewed: list[m.CancellationPreview] = field(default_factory=list)
+    """What ends with it, from `execute` on."""
+
+    async def execute(self, intent: MutationIntent) -> m.SubscriptionCanceled:
+        """Note what ends with the subscription, then cancel it."""
+        if (ending := await self._preview()) is not None:
+            self.previewed.append(ending)
+        return await StripeMutation.execute(self, intent)
 
     async def plan(self, work: UnitOfWork) -> MutationIntent:
         """Check that there is something to cancel; raises Rejected `not_found` and `subscription_ended`."""
@@ -70,18 +81,34 @@ class Cancellation(StripeMutation[MutationIntent, m.SubscriptionFound]):
 
     async def record(
         self, intent: MutationIntent, work: UnitOfWork, revision: int, answer: StripeSubscription
-    ) -> m.SubscriptionFound:
+    ) -> m.SubscriptionCanceled:
         """Write the subscription as Stripe has it now."""
         row = await lock_subscription(work, self.command.subscription_id)
         await apply_stripe_answer(work, row, revision, answer)
-        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+        return self._result(row)
 
-    async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionFound:
+    async def change_self_managed(self, intent: MutationIntent, work: UnitOfWork) -> m.SubscriptionCanceled:
         """Cancel a self-managed subscription; one in Stripe is set to cancel already."""
         row = await lock_subscription(work, self.command.subscription_id)
         if row.stripe_subscription_id is None:
             await _cancel_self_managed(work, row, self.command.at)
-        return m.SubscriptionFound(subscription=subscription_snapshot(row))
+        return self._result(row)
+
+    def _result(self, row: SubscriptionRow) -> m.SubscriptionCanceled:
+        return m.SubscriptionCanceled(
+            subscription=subscription_snapshot(row), ending=next(iter(self.previewed), None)
+        )
+
+    async def _preview(self) -> m.CancellationPreview | None:
+        """Preview the end of the subscription; None if it has ended or Stripe cannot tell."""
+        async with self.steps.transactions.read(asked=self.command.name, now=utc_now()) as work:
+            row = await find_subscription(work.session, self.command.subscription_id)
+            if row is None:
+                return None
+            try:
+                return await preview_end(work, row, self.stripe, now=self.command.at == "now")
+            except (Rejected, Unavailable):
+                return None
 
 
 async def _cancel_self_managed(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import stripe
@@ -143,6 +144,22 @@ async def preview_change(
 async def preview_purchase(gateway: StripeGateway, stripe_customer_id: str, stripe_price_id: str) -> Json:
     """Preview the first invoice of a new subscription."""
     return await _preview_new(gateway, stripe_customer_id, [{"price": stripe_price_id, "quantity": 1}])
+
+
+async def preview_unused_time(
+    gateway: StripeGateway, stripe_subscription_id: str, at: datetime | None
+) -> Json | None:
+    """Preview the last invoice of a subscription that ends at a time, or now; None if it has ended."""
+    details: dict[str, Any] = {"cancel_now": True, "proration_behavior": "create_prorations"}
+    if at is not None:
+        details["proration_date"] = int(at.timestamp())
+    params: dict[str, Any] = {"subscription": stripe_subscription_id, "subscription_details": details}
+    async with gateway.calls():
+        try:
+            preview = await gateway.api.invoices.create_preview_async(params)  # type: ignore[arg-type]
+        except stripe.InvalidRequestError:
+            return None
+        return preview.to_dict()
 
 
 async def preview_regular(gateway: StripeGateway, present: StripeSubscription, change: ItemChange) -> Json:

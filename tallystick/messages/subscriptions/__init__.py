@@ -21,6 +21,11 @@ from tallystick.messages.subscriptions.benefits import (
     OpenBenefit,
     OpenedBenefit,
 )
+from tallystick.messages.subscriptions.cancellations import (
+    CancellationPreview,
+    EndingItem,
+    PreviewCancellation,
+)
 from tallystick.messages.subscriptions.changes import (
     CancelScheduledChange,
     ChangeHeldQuantity,
@@ -98,6 +103,7 @@ from tallystick.messages.subscriptions.subscriptions import (
     ItemFeature,
     ListSubscriptions,
     ScheduledChange,
+    SubscriptionCanceled,
     SubscriptionEvent,
     SubscriptionFound,
     SubscriptionItem,
@@ -138,6 +144,7 @@ __all__ = [
     "CancelAddOn",
     "CancelScheduledChange",
     "CancelSubscription",
+    "CancellationPreview",
     "ChangeHeldQuantity",
     "ChangePlan",
     "ChangePreview",
@@ -156,6 +163,7 @@ __all__ = [
     "CustomerPage",
     "CustomerSnapshot",
     "EndAddOnWithPlan",
+    "EndingItem",
     "EntitlementEvent",
     "EntitlementFound",
     "EntitlementPage",
@@ -190,6 +198,7 @@ __all__ = [
     "PaymentMethod",
     "PaymentMethodFound",
     "PortalOpened",
+    "PreviewCancellation",
     "PreviewChange",
     "PreviewTotals",
     "Proration",
@@ -207,6 +216,7 @@ __all__ = [
     "Span",
     "StartCheckout",
     "Status",
+    "SubscriptionCanceled",
     "SubscriptionChanged",
     "SubscriptionEvent",
     "SubscriptionFound",

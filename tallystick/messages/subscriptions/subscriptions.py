@@ -20,6 +20,7 @@ from tallystick.messages.base import (
     TolerantModel,
 )
 from tallystick.messages.catalog import FeatureKind, Interval, LicenseRule, ProductFeature, SeatRule
+from tallystick.messages.subscriptions.cancellations import CancellationPreview
 from tallystick.messages.subscriptions.types import SERVICE, Collection, Status
 
 
@@ -117,8 +118,17 @@ class SubscriptionPage(TolerantModel):
     next_cursor: str | None = None
 
 
-class CancelSubscription(Command[SubscriptionFound], service=SERVICE, rejections=("subscription_ended",)):
-    """Cancel a subscription, immediately or at the end of its period."""
+class SubscriptionCanceled(SubscriptionFound):
+    """Subscription after its cancellation, and what ends with it."""
+
+    ending: CancellationPreview | None = Field(
+        default=None,
+        description="What ends when, and what is credited; null: not known.",
+    )
+
+
+class CancelSubscription(Command[SubscriptionCanceled], service=SERVICE, rejections=("subscription_ended",)):
+    """Cancel a subscription, immediately or at the end of its period. Add-ons end with the last plan."""
 
     subscription_id: EntityId
     at: Literal["period_end", "now"]

@@ -247,3 +247,54 @@ async def test_an_unpaid_period_is_not_credited(crew: Crew) -> None:
     await cancels(crew, "now")
     assert (await domain(crew))["status"] == "canceled"
     assert balance(crew) == 0
+
+
+async def told_before(crew: Crew, at: Any = "period_end") -> dict[str, Any]:
+    return await crew.world.asks(m.PreviewCancellation(subscription_id=await crew.id(), at=at))
+
+
+async def test_what_ends_and_what_is_credited_is_told_before_and_with_the_cancellation(acme: Crew) -> None:
+    shown = await told_before(acme)
+    assert [(each["kind"], each["product"], each["ends_at"]) for each in shown["ends"]] == [
+        ("plan", "solo", PLAN_END),
+        ("add_on", "domain", PLAN_END),
+    ]
+    assert shown["credit"] == {"amount": -CREDIT, "currency": "eur"}
+    assert [(line["amount"], line["credit"]) for line in shown["lines"]] == [(CREDIT, "unused")]
+
+    done = await cancels(acme)
+    assert done["ending"] == shown
+    # Looked at again, it says the same; and it is what then comes, to the cent.
+    assert await told_before(acme) == shown
+    await acme.reaches(FEBRUARY + timedelta(hours=2))
+    [line] = (await acme.newest_invoice())["lines"]
+    assert (line["amount"], line["period"]) == (CREDIT, shown["lines"][0]["period"])
+    assert balance(acme) == -shown["credit"]["amount"]
+    over = await acme.world.bound.handle(m.PreviewCancellation(subscription_id=await acme.id()))
+    assert over.error is not None and over.error.code == "subscription_ended"
+
+
+async def test_what_a_cancellation_at_once_credits_is_told_before(acme: Crew) -> None:
+    await acme.reaches(MIDDLE)
+    shown = await told_before(acme, "now")
+    assert shown["credit"] == {"amount": 1436, "currency": "eur"}
+    done = await cancels(acme, "now")
+    assert done["ending"]["credit"] == shown["credit"]
+    assert balance(acme) == -1436
+
+
+async def test_add_ons_do_not_end_while_another_plan_goes_on(acme: Crew) -> None:
+    world = acme.world
+    first = await acme.id()
+    items = [m.ItemToBuy(price="big_monthly")]
+    await world.does(m.CreateSubscription(command_id=world.command_id(), customer=ACME, items=items))
+    await world.catches_up()
+    shown = await world.asks(m.PreviewCancellation(subscription_id=first))
+    assert [each["kind"] for each in shown["ends"]] == ["plan"]
+    assert (shown["credit"], shown["lines"]) == (None, [])
+
+
+async def test_seats_and_units_end_with_the_plan(crew: Crew) -> None:
+    await crew.begins("crew_volume", 3)
+    shown = await told_before(crew)
+    assert [(each["kind"], each["quantity"]) for each in shown["ends"]] == [("plan", None), ("seats", 3)]

@@ -85,7 +85,7 @@ async def subscription(_: AdminCaller, services: ServiceClientDep, subscription_
 
 @router.post(
     "/{subscription_id}/cancel",
-    response_model=m.SubscriptionFound,
+    response_model=m.SubscriptionCanceled,
     responses=problem_responses(m.CancelSubscription, codes=["not_found"]),
 )
 async def cancel(
