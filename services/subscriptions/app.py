@@ -16,6 +16,7 @@ from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.customers import billing_portal, registration
 from services.subscriptions.domain.benefits import BenefitSigner
+from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.dunning import grace
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.entitlements import seat_holders
@@ -82,11 +83,12 @@ def provide(settings: SubscriptionsSettings) -> list[Any]:
     key = settings.stripe_secret_key
     benefit_secret = settings.benefit_secret
     client = ServiceClient(settings, service.name)
+    tax = TaxSettings(settings.tax_mode, settings.tax_id_collection, settings.billing_address_collection)
     return [
         client,
         SeatQuota(client),
         BenefitSigner(benefit_secret.get_secret_value() if benefit_secret else None),
-        StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base),
+        StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base, tax=tax),
         Trials(settings.stripe_trial_days),
         Dunning(settings.grace_days, settings.dunning_end_state),
     ]

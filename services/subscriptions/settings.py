@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 
 from services.subscriptions.domain.dunning import GRACE_DAYS, EndState
+from services.subscriptions.domain.tax_settings import AddressCollection, TaxMode
 from shared.settings import Settings
 
 
@@ -18,6 +19,15 @@ class SubscriptionsSettings(Settings):
     )
     dunning_end_state: EndState | None = Field(
         default=None, description="When retries are used up; without it, Stripe's dashboard decides."
+    )
+    tax_mode: TaxMode = Field(
+        default="none",
+        description="`stripe_automatic`: Stripe Tax computes the tax of everything new. `none`: the catalog's"
+        " tax rates apply, if it has any.",
+    )
+    tax_id_collection: bool = Field(default=False, description="Whether checkout asks for a VAT id.")
+    billing_address_collection: AddressCollection = Field(
+        default="auto", description="`required`: checkout always asks for the address."
     )
     benefit_secret: SecretStr | None = Field(
         default=None, description="Signs the tokens that open benefits; without it, none is opened."

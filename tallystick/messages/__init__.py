@@ -10,6 +10,7 @@ from tallystick.messages import (
     payouts,
     seats,
     subscriptions,
+    tax_rates,
     webhooks,
 )
 from tallystick.messages.base import COMMANDS, EVENTS, QUESTIONS
@@ -27,5 +28,6 @@ __all__ = [
     "payouts",
     "seats",
     "subscriptions",
+    "tax_rates",
     "webhooks",
 ]

@@ -34,6 +34,13 @@ from tallystick.messages.base import (
     Text,
     TolerantModel,
 )
+from tallystick.messages.tax_rates import (
+    TAX_RATES_MAX,
+    TAX_RATES_PER_PRICE_MAX,
+    TaxBehavior,
+    TaxRate,
+    TaxRateEntry,
+)
 
 SERVICE = "subscriptions"
 AMOUNT_MAX = 999_999_999_999
@@ -79,6 +86,7 @@ CatalogAmount = Annotated[int, Field(ge=0, le=AMOUNT_MAX)]
 Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
 SeatCount = Annotated[int, Field(ge=1, le=SEATS_MAX)]
 SharePercent = Annotated[int, Field(ge=0, le=100)]
+TaxRateCodes = Annotated[list[Code], Field(max_length=TAX_RATES_PER_PRICE_MAX)]
 TrialDays = Annotated[int, Field(ge=0, le=TRIAL_MAX_DAYS)]
 InstanceCount = Annotated[int, Field(ge=1, le=INSTANCES_MAX)]
 GraceDays = Annotated[int, Field(ge=0, le=LICENSE_MAX_DAYS)]
@@ -186,6 +194,10 @@ class Feature(TolerantModel):
     delivers: Delivery | None = Field(
         default=None, description="The benefit that the feature delivers; flags only."
     )
+    tax_behavior: TaxBehavior | None = Field(
+        default=None, description="Whether `unit_price` includes tax; null: Stripe's default."
+    )
+    tax_rates: list[Code] = Field(default=[], description="Tax rates of recharges.")
     archived: bool = Field(description="No longer in the catalog; kept for existing subscriptions.")
 
 
@@ -238,6 +250,12 @@ class Price(TolerantModel):
     trial_days: TrialDays | None = Field(description="Trial days; null: the installation's default.")
     listed: bool = Field(
         description="Whether the price is shown to customers; otherwise it is sold by staff only."
+    )
+    tax_behavior: TaxBehavior | None = Field(
+        default=None, description="Whether the amounts include tax; null: not said, so Stripe's default."
+    )
+    tax_rates: list[Code] = Field(
+        default=[], description="Tax rates that apply, unless Stripe Tax computes the tax."
     )
     archived: bool = Field(description="No longer sold; existing subscriptions keep it.")
     stripe_price_id: str | None = Field(
@@ -297,6 +315,12 @@ class FeatureEntry(Strict):
     delivers: DeliveryEntry | None = Field(
         default=None, description="Benefit that the feature delivers, a `url` or a `text`; flags only."
     )
+    tax_behavior: TaxBehavior | None = Field(
+        default=None, description="Whether `unit_price` includes tax, for Stripe Tax."
+    )
+    tax_rates: TaxRateCodes | None = Field(
+        default=None, description="Tax rates of recharges; absent: the default ones."
+    )
 
 
 class ProductFeatureEntry(Strict):
@@ -351,6 +375,13 @@ class PriceEntry(Strict):
         default=None, description="Trial days; 0: no trial. Absent: the installation's default."
     )
     listed: bool = Field(default=True, description="False: not shown to customers; sold by staff only.")
+    tax_behavior: TaxBehavior | None = Field(
+        default=None,
+        description="Whether the amounts include tax; can be added later, but never changed.",
+    )
+    tax_rates: TaxRateCodes | None = Field(
+        default=None, description="Tax rates; absent: the default ones; an empty list: none."
+    )
     stripe_price_id: StripeId | None = Field(default=None, description="Existing Stripe price to use.")
 
 
@@ -380,6 +411,7 @@ class ProductEntry(Strict):
 class CatalogDocument(Strict):
     """Complete catalog; what it does not contain is archived."""
 
+    tax_rates: Annotated[list[TaxRateEntry], Field(max_length=TAX_RATES_MAX)] = Field(default=[])
     features: Annotated[list[FeatureEntry], Field(max_length=FEATURES_MAX)] = Field(default=[])
     products: Annotated[list[ProductEntry], Field(max_length=PRODUCTS_MAX)]
 
@@ -405,6 +437,7 @@ class CatalogChanges(TolerantModel):
     products: CodeChanges = CodeChanges()
     prices: CodeChanges = CodeChanges()
     features: CodeChanges = CodeChanges()
+    tax_rates: CodeChanges = CodeChanges()
 
 
 class CatalogApplied(TolerantModel):
@@ -425,6 +458,7 @@ class Catalog(TolerantModel):
     revision: Count = Field(description="Number of applied documents that changed the catalog; 0: none yet.")
     features: list[Feature]
     products: list[ProductWithPrices]
+    tax_rates: list[TaxRate] = Field(default=[])
 
 
 class CatalogFound(TolerantModel):

@@ -35,6 +35,7 @@ ENTITY_OWNERS = {
     "feature": "subscriptions",
     "product": "subscriptions",
     "price": "subscriptions",
+    "tax_rate": "subscriptions",
     "subscription": "subscriptions",
     "add_on": "subscriptions",
     "invoice": "subscriptions",

@@ -10,6 +10,7 @@ from services.monitoring.app import service as monitoring
 from services.subscriptions.app import service
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.domain.benefits import BenefitSigner
+from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.stripe.client import StripeGateway
 from shared.messaging.service_client import ServiceClient
@@ -42,8 +43,9 @@ async def open_shop(bind: Callable[..., Bound], stand_in: StripeStandIn) -> Asyn
         trials: Trials | None = None,
         dunning: Dunning | None = None,
         benefits: BenefitSigner | None = None,
+        tax: TaxSettings | None = None,
     ) -> World:
-        gateways.append(StripeGateway(key, stand_in.url))
+        gateways.append(StripeGateway(key, stand_in.url, tax=tax or TaxSettings()))
         bound = bind(
             service,
             gateways[-1],

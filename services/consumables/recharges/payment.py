@@ -45,6 +45,8 @@ class ChargeIntent(BaseModel):
     amount: int
     currency: str
     description: str
+    feature: str | None = None
+    """The feature whose units are bought; None: planned by a version that did not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ async def _plan(work: UnitOfWork, command: m.ChargeRecharge) -> ChargeIntent:
         amount=row.amount,
         currency=row.currency,
         description=f"{row.quantity} × {feature.name if feature else row.feature}",
+        feature=row.feature,
     )
 
 
@@ -137,6 +140,7 @@ async def _charge(command: m.ChargeRecharge, intent: ChargeIntent, client: Servi
         amount=Charge(amount=intent.amount, currency=intent.currency),
         description=intent.description,
         reference=command.recharge_id,
+        feature=intent.feature,
     )
     try:
         return Payment((await client.ask(charge_customer)).invoice.invoice_id)

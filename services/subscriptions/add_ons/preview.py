@@ -7,12 +7,12 @@ from services.subscriptions.domain.add_ons import validate_details
 from services.subscriptions.domain.billing_periods import billing_interval, period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoice_taxes import totals_of
-from services.subscriptions.domain.invoices import read_invoice
 from services.subscriptions.domain.preview_totals import invoice_preview, lines_preview
 from services.subscriptions.domain.pricing import free_of_charge
 from services.subscriptions.rejections import as_rejection
 from services.subscriptions.repository.subscriptions import find_customer
 from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.invoices import read_taxed_invoice
 from services.subscriptions.stripe.subscription_updates import preview_purchase
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
@@ -43,8 +43,10 @@ async def preview_add_on(
         )
     if price.stripe_price_id is None:
         raise Rejected("unknown_price", f"Stripe does not know {price.code!r} yet.", {"price": price.code})
-    body = await preview_purchase(stripe, customer.stripe_customer_id, price.stripe_price_id)
-    invoice = read_invoice(body, catalog)
+    rates = stripe.tax.of_item(catalog.stripe_tax_rates(price.tax_rates))
+    item = {"price": price.stripe_price_id, "quantity": 1, **rates}
+    body = await preview_purchase(stripe, customer.stripe_customer_id, item)
+    invoice = await read_taxed_invoice(stripe, body, catalog)
     regular = [line for line in invoice.lines if line.price == price.code]
     if price.trial_days:
         return lines_preview([_after_trial(line, price) for line in regular], invoice.currency)

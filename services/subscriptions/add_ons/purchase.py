@@ -90,6 +90,7 @@ async def plan_purchase(work: UnitOfWork, command: m.PurchaseAddOn, stripe: Stri
         name=customer.name,
         stripe_customer_id=customer.stripe_customer_id,
         stripe_price_id=_stripe_price_id(price),
+        tax_rates=catalog.stripe_tax_rates(price.tax_rates),
         # The installation's default trial applies to plans only.
         trial_days=price.trial_days or 0,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import stripe
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.subscriptions.domain.stripe_objects import (
     ADD_ON_ID_KEY,
@@ -13,10 +13,12 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
+from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.rejections import require_agreed_amount
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, stripe_rejections
 from services.subscriptions.stripe.payment_methods import saved_payment_method
 from services.subscriptions.stripe.subscription_updates import preview_purchase
+from services.subscriptions.stripe.taxes import is_location_unknown
 from shared.messaging.external_command import ExternalCommandSteps
 from tallystick.messages import subscriptions as m
 from tallystick.messages.base import Money
@@ -38,6 +40,7 @@ class PurchaseIntent(BaseModel):
     stripe_customer_id: str | None
     stripe_price_id: str | None
     trial_days: int
+    tax_rates: list[str] = Field(default=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ async def purchase_in_stripe(
         )
     if subscription is not None:
         return StripePurchase(stripe_customer_id, subscription=subscription)
-    params = _page_params(command, intent, stripe_customer_id)
+    params = _page_params(command, intent, stripe_customer_id, gateway.tax)
     return StripePurchase(
         stripe_customer_id, page=await gateway.create_checkout(params, key=steps.key("checkout"))
     )
@@ -79,7 +82,8 @@ async def _require_agreed_amount(
     """Raise Rejected `amount_changed` unless the buyer has agreed to the first invoice's amount."""
     if command.due_now is None or intent.stripe_price_id is None:
         return
-    preview = await preview_purchase(gateway, stripe_customer_id, intent.stripe_price_id)
+    item = _item_params(intent, gateway.tax)
+    preview = await preview_purchase(gateway, stripe_customer_id, item)
     amount = 0 if intent.trial_days else preview["amount_due"]
     require_agreed_amount(command.due_now, Money(amount=amount, currency=preview["currency"]))
 
@@ -99,13 +103,17 @@ async def _find_earlier_subscription(
 async def _subscribe_with_saved_card(
     gateway: StripeGateway, intent: PurchaseIntent, stripe_customer_id: str, key: str
 ) -> StripeSubscription | None:
-    """Create and pay the subscription; None if there is no card or it is declined."""
+    """Create and pay the subscription.
+
+    None if there is no card, if it is declined, or if the page must ask for an address to tax.
+    """
     method = await saved_payment_method(gateway, stripe_customer_id)
     if method is None:
         return None
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
-        "items": [{"price": intent.stripe_price_id, "quantity": 1}],
+        "items": [_item_params(intent, gateway.tax)],
+        **gateway.tax.of_owner(),
         # Paid or not created: an open invoice beside a checkout page could lead to two payments.
         "payment_behavior": "error_if_incomplete",
         "off_session": True,
@@ -123,10 +131,16 @@ async def _subscribe_with_saved_card(
             )
         except stripe.CardError:
             return None
+        except stripe.InvalidRequestError as error:
+            if is_location_unknown(error):
+                return None
+            raise
         return read_subscription(made.to_dict())
 
 
-def _page_params(command: m.PurchaseAddOn, intent: PurchaseIntent, stripe_customer_id: str) -> dict[str, Any]:
+def _page_params(
+    command: m.PurchaseAddOn, intent: PurchaseIntent, stripe_customer_id: str, tax: TaxSettings
+) -> dict[str, Any]:
     metadata = _metadata(intent)
     subscription: dict[str, Any] = {"metadata": metadata}
     if intent.trial_days:
@@ -135,12 +149,17 @@ def _page_params(command: m.PurchaseAddOn, intent: PurchaseIntent, stripe_custom
         "mode": "subscription",
         "customer": stripe_customer_id,
         "client_reference_id": intent.customer,
-        "line_items": [{"price": intent.stripe_price_id, "quantity": 1}],
+        "line_items": [_item_params(intent, tax)],
         "success_url": command.success_url,
         "cancel_url": command.cancel_url,
         "metadata": metadata,
         "subscription_data": subscription,
+        **tax.of_checkout(),
     }
+
+
+def _item_params(intent: PurchaseIntent, tax: TaxSettings) -> dict[str, Any]:
+    return {"price": intent.stripe_price_id, "quantity": 1, **tax.of_item(intent.tax_rates)}
 
 
 def _metadata(intent: PurchaseIntent) -> dict[str, str]:

@@ -20,6 +20,7 @@ from shared.ids import new_id
 from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import catalog as m
+from tallystick.messages.tax_rates import TaxRateEvent
 
 
 @service.external_command(m.ApplyCatalog)
@@ -64,8 +65,10 @@ async def plan_catalog(work: UnitOfWork, command: m.ApplyCatalog, *, in_stripe: 
 
 async def record_catalog(work: UnitOfWork, plan: CatalogPlan, result: SyncResult) -> m.CatalogApplied:
     """Write the plan and emit an event for each change."""
-    done = with_stripe_ids(plan, result.products, result.prices)
+    done = with_stripe_ids(plan, result.products, result.prices, result.tax_rates)
     await save_plan(work, done)
+    for rate in done.tax_rates:
+        work.emit(TaxRateEvent, rate.change, customer=None, version=rate.after.version, tax_rate=rate.after)
     for feature in done.features:
         version = feature.after.version
         work.emit(m.FeatureEvent, feature.change, customer=None, version=version, feature=feature.after)

@@ -94,6 +94,18 @@ def money_differences(wanted: StripeMoney, found: Mapping[str, Any]) -> list[str
     return [field for field, (ours, theirs) in pairs.items() if ours != theirs]
 
 
+def behavior_parameters(price: Price) -> dict[str, Any]:
+    """Return the parameter that says whether a price includes tax; Stripe accepts it once for each price."""
+    return {"tax_behavior": price.tax_behavior} if price.tax_behavior is not None else {}
+
+
+def behavior_differences(price: Price, found: Mapping[str, Any]) -> list[str]:
+    """Return whether a Stripe price was given the other behaviour, which cannot be changed."""
+    theirs = found.get("tax_behavior") or "unspecified"
+    ours = price.tax_behavior or "unspecified"
+    return ["tax_behavior"] if "unspecified" not in (ours, theirs) and ours != theirs else []
+
+
 def _with_base(tier: Tier, base: int) -> Tier:
     return tier.model_copy(update={"flat_amount": tier.flat_amount + base})
 

@@ -11,9 +11,20 @@ from typing import Any
 
 import stripe
 
-from services.subscriptions.catalog.stripe_prices import money_differences, stripe_money
+from services.subscriptions.catalog.stripe_prices import (
+    behavior_differences,
+    behavior_parameters,
+    money_differences,
+    stripe_money,
+)
+from services.subscriptions.catalog.stripe_tax_rates import (
+    creation_parameters,
+    rate_differences,
+    update_parameters,
+)
 from services.subscriptions.domain.catalog.diff import CatalogPlan, Planned
 from tallystick.messages.catalog import CatalogProblem, Price, Product
+from tallystick.messages.tax_rates import TaxRate
 
 CALLS_AT_ONCE = 8
 """Stripe allows 25 calls a second in test mode; eight at a time are quick enough and stay below that."""
@@ -27,10 +38,11 @@ IdempotencyKey = Callable[[str], str]
 
 @dataclass(slots=True)
 class SyncResult:
-    """Stripe's ids of a plan's products and prices, by code, and the problems found."""
+    """Stripe's ids of a plan's products, prices and tax rates, by code, and the problems found."""
 
     products: dict[str, str] = field(default_factory=dict)
     prices: dict[str, str] = field(default_factory=dict)
+    tax_rates: dict[str, str] = field(default_factory=dict)
     problems: list[CatalogProblem] = field(default_factory=list)
 
 
@@ -42,14 +54,25 @@ async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: Idemp
     """
     sync = _CatalogSync(api, plan, key)
     phases = (
+        (sync.check_tax_rate(step) for step in plan.tax_rates if step.adopt),
         (sync.check_product(step) for step in plan.products if step.adopt),
         (sync.check_price(step) for step in plan.prices if step.adopt),
+        (
+            sync.make_tax_rate(step)
+            for step in plan.tax_rates
+            if _is_missing(step, step.after.stripe_tax_rate_id)
+        ),
         (
             sync.make_product(step)
             for step in plan.products
             if _is_missing(step, step.after.stripe_product_id)
         ),
         (sync.make_price(step) for step in plan.prices if _is_missing(step, step.after.stripe_price_id)),
+        (
+            sync.update_tax_rate(step)
+            for step in plan.tax_rates
+            if step.adopt or step.after.stripe_tax_rate_id
+        ),
         (sync.update_product(step) for step in plan.products if step.adopt or step.after.stripe_product_id),
         (sync.update_price(step) for step in plan.prices if step.adopt or step.after.stripe_price_id),
     )
@@ -61,7 +84,7 @@ async def sync_with_stripe(api: stripe.V1Services, plan: CatalogPlan, key: Idemp
     return sync.found
 
 
-def _is_missing(step: Planned[Product] | Planned[Price], stripe_id: str | None) -> bool:
+def _is_missing(step: Planned[Product] | Planned[Price] | Planned[TaxRate], stripe_id: str | None) -> bool:
     is_free = isinstance(step.after, Price) and step.after.model == "free"
     return not (stripe_id or step.adopt or step.after.archived or is_free)
 
@@ -79,11 +102,46 @@ class _CatalogSync:
     def __init__(self, api: stripe.V1Services, plan: CatalogPlan, key: IdempotencyKey) -> None:
         self._products = api.products
         self._prices = api.prices
+        self._tax_rates = api.tax_rates
         self._plan = plan
         self._key = key
         self._gate = asyncio.Semaphore(CALLS_AT_ONCE)
         self.found = SyncResult()
         self._made: list[tuple[str, str]] = []
+
+    async def check_tax_rate(self, step: Planned[TaxRate]) -> None:
+        """Check that an adopted tax rate exists, and takes the same in the same way."""
+        wanted, field_name = str(step.adopt), "stripe_tax_rate_id"
+        found = await self._call(step.path, field_name, lambda: self._tax_rates.retrieve_async(wanted))
+        if found is None:
+            return
+        if other := rate_differences(step.after, found.to_dict()):
+            problem = f"{wanted} has another {', '.join(other)} in Stripe"
+            self._add_problem(step.path, field_name, problem)
+        self.found.tax_rates[step.after.code] = found.id
+
+    async def make_tax_rate(self, step: Planned[TaxRate]) -> None:
+        """Create the tax rate, active."""
+        rate = step.after
+        params: Any = creation_parameters(rate)
+        options = self._idempotency_options("tax_rate", rate.code, "create")
+        made = await self._call(step.path, "", lambda: self._tax_rates.create_async(params, options))
+        if made is not None:
+            self.found.tax_rates[rate.code] = made.id
+            self._made.append(("tax_rate", rate.code))
+
+    async def update_tax_rate(self, step: Planned[TaxRate]) -> None:
+        """Update everything but what never changes; an archived tax rate is inactive."""
+        rate = step.after
+        params: Any = update_parameters(rate)
+        options = self._idempotency_options("tax_rate", rate.code, "update")
+        target = step.adopt or str(rate.stripe_tax_rate_id)
+        await self._call(
+            step.path,
+            "",
+            lambda: self._tax_rates.update_async(target, params, options),
+            may_be_missing=rate.archived,
+        )
 
     async def check_product(self, step: Planned[Product]) -> None:
         """Check that an adopted product exists."""
@@ -111,7 +169,9 @@ class _CatalogSync:
             problem = f"{wanted} belongs to {product_id}; the product must name that as its stripe_product_id"
             self._add_problem(step.path, "stripe_price_id", problem)
         money = stripe_money(step.after, has_seats=step.after.product in self._plan.team_products)
-        if other := money_differences(money, found.to_dict()):
+        body = found.to_dict()
+        other = money_differences(money, body) + behavior_differences(step.after, body)
+        if other:
             self._add_problem(
                 step.path, "stripe_price_id", f"{wanted} has another {', '.join(other)} in Stripe"
             )
@@ -138,7 +198,7 @@ class _CatalogSync:
         """Create the price, active; its code is its lookup key."""
         price = step.after
         money = stripe_money(price, has_seats=price.product in self._plan.team_products)
-        params: Any = money.parameters() | _price_naming(price)
+        params: Any = money.parameters() | behavior_parameters(price) | _price_naming(price)
         params["product"] = self._stripe_product(price.product)
         made = await self._call(
             step.path,
@@ -173,7 +233,7 @@ class _CatalogSync:
     async def update_price(self, step: Planned[Price]) -> None:
         """Update the lookup key and whether the price is active; its money never changes."""
         price = step.after
-        params: Any = {"active": not price.archived} | _price_naming(price)
+        params: Any = {"active": not price.archived} | behavior_parameters(price) | _price_naming(price)
         target = step.adopt or str(price.stripe_price_id)
         await self._call(
             step.path,
@@ -195,6 +255,9 @@ class _CatalogSync:
         if kind == "product":
             made = self.found.products[code]
             await self._call("", "", lambda: self._products.update_async(made, off, options))
+        elif kind == "tax_rate":
+            made = self.found.tax_rates[code]
+            await self._call("", "", lambda: self._tax_rates.update_async(made, off, options))
         else:
             made = self.found.prices[code]
             await self._call("", "", lambda: self._prices.update_async(made, off, options))

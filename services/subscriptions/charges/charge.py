@@ -5,6 +5,8 @@ from services.subscriptions.charges.stripe_invoice import (
     charge_in_stripe,
     no_saved_payment_method,
 )
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
+from services.subscriptions.domain.invoice_taxes import TaxRates, tax_rate_ids
 from services.subscriptions.domain.invoices import invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_objects import Json
 from services.subscriptions.rejections import require_customer
@@ -29,7 +31,8 @@ async def charge_customer(
     stripe.require()
     intent = await steps.intend(lambda work: plan_charge(work, command), ChargeIntent)
     paid = await charge_in_stripe(stripe, intent, steps.key)
-    return await steps.record(lambda work: record_charge(work, command, paid))
+    rates = await stripe.find_tax_rates(tax_rate_ids(paid))
+    return await steps.record(lambda work: record_charge(work, command, paid, rates))
 
 
 async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeIntent:
@@ -37,6 +40,8 @@ async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeInte
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
         raise no_saved_payment_method(customer.customer)
+    catalog = await load_catalog(work)
+    feature = catalog.feature(command.feature) if command.feature is not None else None
     return ChargeIntent(
         charge_id=new_id("charge"),
         customer=customer.customer,
@@ -45,13 +50,25 @@ async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeInte
         currency=command.amount.currency,
         description=command.description,
         reference=command.reference,
+        tax_rates=catalog.stripe_tax_rates(_tax_rates(command, catalog)),
+        tax_behavior=feature.tax_behavior if feature is not None else None,
     )
 
 
-async def record_charge(work: UnitOfWork, command: m.ChargeCustomer, paid: Json) -> m.InvoiceFound:
+def _tax_rates(command: m.ChargeCustomer, catalog: CatalogView) -> list[str]:
+    """Return the codes of the rates of the feature that is charged for, or else the default ones."""
+    feature = catalog.feature(command.feature) if command.feature is not None else None
+    if feature is not None:
+        return feature.tax_rates
+    return [code for code, rate in catalog.tax_rates.items() if rate.default and not rate.archived]
+
+
+async def record_charge(
+    work: UnitOfWork, command: m.ChargeCustomer, paid: Json, rates: TaxRates
+) -> m.InvoiceFound:
     """Write the paid invoice, unless Stripe's events have already."""
     await require_customer(work, command.customer)
-    invoice = read_invoice(paid, await load_catalog(work))
+    invoice = read_invoice(paid, await load_catalog(work), rates)
     row = await invoice_by_stripe_id(work.session, invoice.stripe_invoice_id)
     before = invoice_from_row(row) if row is not None else None
     if row is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import stripe
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.subscriptions.domain.invoices import REFERENCE_KEY
 from services.subscriptions.domain.stripe_objects import Json
@@ -37,6 +37,8 @@ class ChargeIntent(BaseModel):
     currency: str
     description: str
     reference: str
+    tax_rates: list[str] = Field(default=[])
+    tax_behavior: str | None = None
 
 
 async def charge_in_stripe(gateway: StripeGateway, intent: ChargeIntent, keys: Keys) -> Json:
@@ -90,6 +92,7 @@ async def _create_draft(gateway: StripeGateway, intent: ChargeIntent, method: st
         "default_payment_method": method,
         "description": intent.description,
         "metadata": {CHARGE_ID_KEY: intent.charge_id, REFERENCE_KEY: intent.reference},
+        **gateway.tax.of_owner(),
     }
     async with gateway.calls(), stripe_rejections():
         made = await gateway.api.invoices.create_async(
@@ -105,13 +108,7 @@ async def _finalize(gateway: StripeGateway, intent: ChargeIntent, draft: Json, k
         async with gateway.calls(), stripe_rejections():
             if not draft["lines"]["data"]:
                 await gateway.api.invoice_items.create_async(
-                    {
-                        "customer": intent.stripe_customer_id,
-                        "invoice": draft["id"],
-                        "amount": intent.amount,
-                        "currency": intent.currency,
-                        "description": intent.description,
-                    },
+                    _item_params(gateway, intent, draft),  # type: ignore[arg-type]
                     {"idempotency_key": keys("item")},
                 )
             done = await invoices.finalize_invoice_async(
@@ -123,6 +120,18 @@ async def _finalize(gateway: StripeGateway, intent: ChargeIntent, draft: Json, k
             await invoices.delete_async(draft["id"])
         raise
     return done.to_dict()
+
+
+def _item_params(gateway: StripeGateway, intent: ChargeIntent, draft: Json) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "customer": intent.stripe_customer_id,
+        "invoice": draft["id"],
+        "amount": intent.amount,
+        "currency": intent.currency,
+        "description": intent.description,
+        **gateway.tax.of_item(intent.tax_rates),
+    }
+    return params | ({"tax_behavior": intent.tax_behavior} if intent.tax_behavior is not None else {})
 
 
 async def _pay(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, keys: Keys) -> Json:

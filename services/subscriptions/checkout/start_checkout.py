@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.subscriptions.customers.stripe_link import link_stripe_customer
+from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import (
     Line,
     exclusive_codes,
@@ -16,6 +17,7 @@ from services.subscriptions.domain.orders import (
     trial_days,
 )
 from services.subscriptions.domain.stripe_objects import CHECKOUT_ID_KEY, CUSTOMER_KEY
+from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
@@ -67,12 +69,13 @@ async def start_checkout(
 
 
 class LineIntent(BaseModel):
-    """A line of a checkout, with Stripe's price id."""
+    """A line of a checkout, with Stripe's ids of its price and tax rates."""
 
     model_config = ConfigDict(frozen=True)
 
     stripe_price_id: str
     quantity: int
+    tax_rates: list[str] = Field(default=[])
 
 
 class CheckoutIntent(BaseModel):
@@ -118,7 +121,8 @@ async def hold_order(
 
     Raises Rejected `already_subscribed`.
     """
-    plans = exclusive_codes(await load_catalog(work), lines)
+    catalog = await load_catalog(work)
+    plans = exclusive_codes(catalog, lines)
     await require_not_subscribed(work, row.customer, plans)
     had = await products_ever_subscribed(work.session, row.customer)
     is_first = not any(line.product.code in had for line in lines)
@@ -137,7 +141,7 @@ async def hold_order(
         email=row.email,
         name=row.name,
         stripe_customer_id=row.stripe_customer_id,
-        lines=[_line_intent(line) for line in lines],
+        lines=[_line_intent(line, catalog) for line in lines],
         trial_days=trial_days(lines, trials.default_days, wanted=wanted, is_first=is_first),
     )
 
@@ -153,7 +157,7 @@ async def open_in_stripe(
         )
         stripe_customer_id = made.stripe_customer_id
     promotion = await _promotion(stripe, command.promotion_code)
-    params = session_params(command, intent, stripe_customer_id, promotion)
+    params = session_params(command, intent, stripe_customer_id, promotion, stripe.tax)
     page = await stripe.create_checkout(params, key=keys[1])
     return OpenedCheckout(stripe_customer_id=stripe_customer_id, page=page)
 
@@ -187,7 +191,11 @@ async def release_checkout(work: UnitOfWork, customer: str, checkout_id: str) ->
 
 
 def session_params(
-    command: m.StartCheckout, intent: CheckoutIntent, stripe_customer_id: str, promotion: str | None
+    command: m.StartCheckout,
+    intent: CheckoutIntent,
+    stripe_customer_id: str,
+    promotion: str | None,
+    tax: TaxSettings,
 ) -> dict[str, Any]:
     """Return Stripe's parameters of a checkout session; metadata carries our ids for its events."""
     metadata = {CHECKOUT_ID_KEY: intent.checkout_id, CUSTOMER_KEY: intent.customer}
@@ -198,13 +206,19 @@ def session_params(
         "mode": "subscription",
         "customer": stripe_customer_id,
         "client_reference_id": intent.customer,
-        "line_items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
+        "line_items": [item_params(line, tax) for line in intent.lines],
         "success_url": command.success_url,
         "cancel_url": command.cancel_url,
         "metadata": metadata,
         "subscription_data": subscription,
+        **tax.of_checkout(),
     }
     return params | ({"discounts": [{"promotion_code": promotion}]} if promotion else {})
+
+
+def item_params(line: LineIntent, tax: TaxSettings) -> dict[str, Any]:
+    """Return Stripe's parameters of a line, of a checkout or of a new subscription."""
+    return {"price": line.stripe_price_id, "quantity": line.quantity, **tax.of_item(line.tax_rates)}
 
 
 async def require_not_subscribed(work: UnitOfWork, token: str, plans: list[str]) -> None:
@@ -236,14 +250,18 @@ async def require_no_open_checkout(work: UnitOfWork, token: str, plans: list[str
             )
 
 
-def _line_intent(line: Line) -> LineIntent:
+def _line_intent(line: Line, catalog: CatalogView) -> LineIntent:
     if line.price.stripe_price_id is None:
         raise Rejected(
             "unknown_price",
             f"Stripe does not know {line.price.code!r} yet. Apply the catalog again.",
             {"price": line.price.code},
         )
-    return LineIntent(stripe_price_id=line.price.stripe_price_id, quantity=line.quantity)
+    return LineIntent(
+        stripe_price_id=line.price.stripe_price_id,
+        quantity=line.quantity,
+        tax_rates=catalog.stripe_tax_rates(line.price.tax_rates),
+    )
 
 
 async def _promotion(stripe: StripeGateway, code: str | None) -> str | None:

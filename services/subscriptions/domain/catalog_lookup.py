@@ -4,6 +4,7 @@ from typing import Protocol
 
 from tallystick.messages.catalog import Feature, Price, Product
 from tallystick.messages.subscriptions import CustomPrice, ItemFeature, SubscriptionItem
+from tallystick.messages.tax_rates import TaxRate
 
 
 class CatalogLookup(Protocol):
@@ -17,6 +18,9 @@ class CatalogLookup(Protocol):
 
     def product(self, code: str) -> Product | None:
         """Return a product by its code."""
+
+    def tax_rate_by_stripe_id(self, stripe_tax_rate_id: str) -> TaxRate | None:
+        """Return a tax rate by its id in Stripe."""
 
     def product_by_stripe_id(self, stripe_product_id: str) -> Product | None:
         """Return a product by its id in Stripe."""

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.subscriptions.domain.catalog.tax_rules import percentage_text
+from services.subscriptions.domain.catalog_lookup import CatalogLookup
 from services.subscriptions.domain.stripe_objects import Json
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceTax, PreviewTotals
 
@@ -21,6 +23,25 @@ class TaxRateDetails:
 
 TaxRates = Mapping[str, TaxRateDetails]
 """Details of tax rates by their Stripe ids."""
+
+
+def read_tax_rate(body: Json) -> TaxRateDetails:
+    """Read a tax rate from Stripe's JSON."""
+    return TaxRateDetails(
+        display_name=str(body.get("display_name") or ""),
+        percentage=percentage_text(body.get("percentage") or 0),
+        country=body.get("country"),
+    )
+
+
+def rates_of_catalog(invoice: Json, catalog: CatalogLookup) -> dict[str, TaxRateDetails]:
+    """Return those tax rates of an invoice that are in the catalog."""
+    found = {rate_id: catalog.tax_rate_by_stripe_id(rate_id) for rate_id in tax_rate_ids(invoice)}
+    return {
+        rate_id: TaxRateDetails(rate.display_name, rate.percentage, rate.country, rate.code)
+        for rate_id, rate in found.items()
+        if rate is not None
+    }
 
 
 def read_taxes(listed: Any, rates: TaxRates) -> tuple[InvoiceTax, ...]:

@@ -7,7 +7,13 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
-from services.subscriptions.domain.invoice_taxes import TaxRates, discount_total, included, read_taxes
+from services.subscriptions.domain.invoice_taxes import (
+    TaxRates,
+    discount_total,
+    included,
+    rates_of_catalog,
+    read_taxes,
+)
 from services.subscriptions.domain.stripe_objects import Malformed, moment, reference_id
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, InvoiceTax, PreviewTotals, Span
@@ -68,7 +74,10 @@ class InvoiceChange:
 def read_invoice(
     body: Mapping[str, Any], catalog: CatalogLookup, rates: TaxRates = MappingProxyType({})
 ) -> Invoice:
-    """Read an invoice from Stripe's JSON; `rates` are the tax rates it names. Raises Malformed."""
+    """Read an invoice from Stripe's JSON; raises Malformed.
+
+    `rates` are the tax rates of the invoice, as far as they are not in the catalog.
+    """
     status = _STATUSES.get(str(body.get("status")))
     created_at = moment(body.get("created"))
     invoice_id, customer_id = body.get("id"), reference_id(body.get("customer"))
@@ -76,6 +85,7 @@ def read_invoice(
         raise Malformed("an invoice needs a status, a customer and the time it was created")
     if not isinstance(invoice_id, str):
         raise Malformed("the invoice has no id")
+    rates = {**rates, **rates_of_catalog(body, catalog)}
     lines, total = _lines(body, catalog, rates), _amount(body, "total")
     return Invoice(
         stripe_invoice_id=invoice_id,

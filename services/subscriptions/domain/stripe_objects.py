@@ -45,6 +45,7 @@ class StripeItem:
     quantity: int
     stripe_product_id: str | None = None
     recurring: StripeRecurringPrice | None = None
+    tax_rates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class StripeSubscription:
     schedule_id: str | None
     add_on_id: str | None = None
     latest_invoice_id: str | None = None
+    automatic_tax: bool = False
+    default_tax_rates: tuple[str, ...] = ()
     phases: tuple[StripePhase, ...] | None = field(default=None, compare=False)
     """The phases of its schedule; None: unknown, because Stripe sent the schedule's id alone."""
 
@@ -144,6 +147,8 @@ def read_subscription(body: Json) -> StripeSubscription:
         add_on_id=_metadata(body).get(ADD_ON_ID_KEY),
         schedule_id=reference_id(body.get("schedule")),
         latest_invoice_id=reference_id(body.get("latest_invoice")),
+        automatic_tax=(body.get("automatic_tax") or {}).get("enabled") is True,
+        default_tax_rates=_read_references(body, "default_tax_rates"),
         phases=_read_phases(body.get("schedule")),
     )
 
@@ -199,7 +204,13 @@ def _read_item(item: Json) -> StripeItem:
         quantity=_quantity(item),
         stripe_product_id=reference_id(expanded.get("product")),
         recurring=_read_recurring_price(expanded),
+        tax_rates=_read_references(item, "tax_rates"),
     )
+
+
+def _read_references(body: Json, field: str) -> tuple[str, ...]:
+    found = (reference_id(each) for each in body.get(field) or [])
+    return tuple(each for each in found if each is not None)
 
 
 def _read_phases(schedule: Any) -> tuple[StripePhase, ...] | None:

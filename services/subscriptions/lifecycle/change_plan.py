@@ -112,7 +112,8 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         change = await plan_change(
             work, row, build_change_request(self.command), seats_are_held=seats_are_held
         )
-        in_stripe = item_change(change) if row.stripe_subscription_id is not None else None
+        catalog = await load_catalog(work)
+        in_stripe = item_change(change, catalog) if row.stripe_subscription_id is not None else None
         return ChangeIntent(
             how=change.how,
             stripe_subscription_id=None if change.how == "nothing" else row.stripe_subscription_id,
@@ -229,8 +230,8 @@ def build_change_request(asked: ChangeCommand | m.PreviewChange) -> ChangeReques
     return ChangeRequest(price=price, quantity=asked.quantity, when=asked.when)
 
 
-def item_change(change: PlanChange) -> ItemChange:
-    """Convert a change to Stripe's price ids; raises Rejected `payments_not_configured` if one is missing."""
+def item_change(change: PlanChange, catalog: CatalogView) -> ItemChange:
+    """Convert a change to Stripe's ids; raises Rejected `payments_not_configured` if one is missing."""
     before, after = change.item.stripe_price_id, change.price.stripe_price_id
     if before is None or after is None:
         raise Rejected(
@@ -244,6 +245,8 @@ def item_change(change: PlanChange) -> ItemChange:
         quantity=change.quantity,
         interval=change.every.interval,
         interval_count=change.every.count,
+        tax_rates=catalog.stripe_tax_rates(change.price.tax_rates) if catalog.tax_rates else None,
+        known_tax_rates=catalog.stripe_tax_rates(catalog.tax_rates),
     )
 
 

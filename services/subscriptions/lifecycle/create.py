@@ -10,6 +10,7 @@ from services.subscriptions.checkout.start_checkout import (
     CheckoutIntent,
     Trials,
     hold_order,
+    item_params,
     release_checkout,
     require_not_subscribed,
 )
@@ -28,6 +29,7 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
+from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.rejections import as_rejection, require_customer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import lock_customer, subscription_by_stripe_id
@@ -148,7 +150,7 @@ class SubscriptionCreation:
                     "The customer has saved nothing that could be charged. Use start_checkout.",
                     {"customer": intent.customer},
                 )
-        params = subscription_params(intent, stripe_customer_id, method)
+        params = subscription_params(intent, stripe_customer_id, method, self.stripe.tax)
         return await _create_in_stripe(self.stripe, params, self.steps.key("subscription"))
 
     async def _record(
@@ -183,13 +185,14 @@ async def create_subscription(
 
 
 def subscription_params(
-    intent: CreationIntent, stripe_customer_id: str, method: str | None
+    intent: CreationIntent, stripe_customer_id: str, method: str | None, tax: TaxSettings
 ) -> dict[str, Any]:
     """Return Stripe's parameters of a new subscription; metadata carries our ids for its events."""
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
-        "items": [{"price": line.stripe_price_id, "quantity": line.quantity} for line in intent.lines],
+        "items": [item_params(line, tax) for line in intent.lines],
         "metadata": {CHECKOUT_ID_KEY: intent.checkout_id, CUSTOMER_KEY: intent.customer},
+        **tax.of_owner(),
     }
     if intent.trial_days:
         params["trial_period_days"] = intent.trial_days

@@ -7,7 +7,7 @@ from services.subscriptions.add_ons.preview import preview_add_on
 from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoice_taxes import totals_of
-from services.subscriptions.domain.invoices import Invoice, invoice_totals, read_invoice
+from services.subscriptions.domain.invoices import Invoice, invoice_totals
 from services.subscriptions.domain.plan_changes import PlanChange
 from services.subscriptions.domain.preview_totals import invoice_preview, lines_preview
 from services.subscriptions.domain.previews import preview_self_managed_change, upcoming_self_managed_lines
@@ -26,6 +26,7 @@ from services.subscriptions.repository.subscriptions import (
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import period_from_row, state_from_row
 from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.invoices import read_taxed_invoice
 from services.subscriptions.stripe.subscription_updates import (
     get_subscription,
     preview_regular,
@@ -67,14 +68,16 @@ async def _preview_plan(
 ) -> m.ChangePreview:
     if row.stripe_subscription_id is None:
         return _preview_self_managed(work, row, catalog, change, request)
-    wanted, state = item_change(change), state_from_row(row)
+    wanted, state = item_change(change, catalog), state_from_row(row)
     present = await get_subscription(stripe, row.stripe_subscription_id)
     proration: m.Proration = request if change.how == "now" else "none"
     if change.how == "nothing" and state.scheduled_change is None:
         return await _preview_unchanged(present, catalog, stripe)
     if present.schedule_id is not None:
         return await _preview_with_schedule(present, catalog, change, proration, stripe)
-    first = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
+    first = await read_taxed_invoice(
+        stripe, await preview_in_stripe(stripe, present, wanted, proration), catalog
+    )
     if change.how == "period_end" and change.is_restart:
         return invoice_preview(first, lines=_in_next_period(first.lines, present, change))
     if not _is_due_now(state, change, proration, first):
@@ -82,7 +85,9 @@ async def _preview_plan(
     if change.is_restart:
         regular = totals_of(line for line in first.lines if not line.proration)
         return invoice_preview(first, regular)
-    following = read_invoice(await preview_in_stripe(stripe, present, wanted, "none"), catalog)
+    following = await read_taxed_invoice(
+        stripe, await preview_in_stripe(stripe, present, wanted, "none"), catalog
+    )
     return invoice_preview(first, invoice_totals(following))
 
 
@@ -103,15 +108,17 @@ async def upcoming_invoice(
     if customer.stripe_customer_id is not None and (stripe.configured or not coming):
         stripe.require()
         body = await preview_upcoming_invoice(stripe, customer=customer.stripe_customer_id)
-        coming += [] if body is None else [await _upcoming_from_stripe(work, body, catalog)]
+        coming += [] if body is None else [await _upcoming_from_stripe(work, body, catalog, stripe)]
     if not coming:
         raise _no_upcoming_invoice(token)
     first = min(coming, key=lambda each: each.due_at or NEVER)
     return m.ComingInvoiceFound(invoice=first)
 
 
-async def _upcoming_from_stripe(work: UnitOfWork, body: Json, catalog: CatalogView) -> m.ComingInvoice:
-    invoice = read_invoice(body, catalog)
+async def _upcoming_from_stripe(
+    work: UnitOfWork, body: Json, catalog: CatalogView, stripe: StripeGateway
+) -> m.ComingInvoice:
+    invoice = await read_taxed_invoice(stripe, body, catalog)
     row = None
     if invoice.stripe_subscription_id is not None:
         row = await subscription_by_stripe_id(work.session, invoice.stripe_subscription_id)
@@ -174,7 +181,7 @@ async def _preview_unchanged(
     body: Json | None = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is None:
         raise Rejected("subscription_not_active", "No invoice will come for this subscription.")
-    return invoice_preview(read_invoice(body, catalog))
+    return invoice_preview(await read_taxed_invoice(stripe, body, catalog))
 
 
 async def _preview_with_schedule(
@@ -188,11 +195,13 @@ async def _preview_with_schedule(
 
     The proration does not depend on the schedule, and a whole period costs what a new subscription would.
     """
-    wanted, trialing = item_change(change), present.status == "trialing"
-    whole = read_invoice(await preview_regular(stripe, present, wanted), catalog)
+    wanted, trialing = item_change(change, catalog), present.status == "trialing"
+    whole = await read_taxed_invoice(stripe, await preview_regular(stripe, present, wanted), catalog)
     regular = [line for line in whole.lines if not line.proration]
     if change.how == "now" and not trialing and (change.is_restart or proration == "invoice"):
-        at_once = read_invoice(await preview_in_stripe(stripe, present, wanted, proration), catalog)
+        at_once = await read_taxed_invoice(
+            stripe, await preview_in_stripe(stripe, present, wanted, proration), catalog
+        )
         return invoice_preview(at_once, totals_of(regular))
     settled: list[m.InvoiceLine] = []
     if change.how == "now" and not trialing and proration == "prorate":
@@ -200,7 +209,7 @@ async def _preview_with_schedule(
     else:
         body = await preview_upcoming_invoice(stripe, subscription=present.stripe_subscription_id)
     if body is not None:
-        settled = [line for line in read_invoice(body, catalog).lines if line.proration]
+        settled = [line for line in (await read_taxed_invoice(stripe, body, catalog)).lines if line.proration]
     return lines_preview([*settled, *_in_next_period(regular, present, change)], whole.currency)
 
 

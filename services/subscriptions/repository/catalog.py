@@ -10,13 +10,21 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
-from services.subscriptions.domain.catalog.diff import CatalogPlan
+from services.subscriptions.domain.catalog.diff import CatalogPlan, Planned
 from services.subscriptions.tables.base import Row
-from services.subscriptions.tables.catalog import FeatureRow, HistoryRow, PriceRow, ProductRow, StateRow
+from services.subscriptions.tables.catalog import (
+    FeatureRow,
+    HistoryRow,
+    PriceRow,
+    ProductRow,
+    StateRow,
+    TaxRateRow,
+)
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import Feature, Price, Product
+from tallystick.messages.tax_rates import TaxRate
 
-Snapshot = TypeVar("Snapshot", Feature, Product, Price)
+Snapshot = TypeVar("Snapshot", Feature, Product, Price, TaxRate)
 _cache: WeakKeyDictionary[sa.Pool, CatalogView] = WeakKeyDictionary()
 """The last catalog read through each connection pool, that is, from each database."""
 FIND_REVISION = "SELECT revision FROM subscriptions.catalog_state"
@@ -40,7 +48,8 @@ async def _read_catalog(session: AsyncSession, revision: int) -> CatalogView:
     prices = await _load(session, PriceRow, Price)
     products = await _load(session, ProductRow, Product)
     features = await _load(session, FeatureRow, Feature)
-    return CatalogView(features=features, products=products, prices=prices, revision=revision)
+    tax_rates = await _load(session, TaxRateRow, TaxRate)
+    return CatalogView(features, products, prices, tax_rates, revision)
 
 
 async def load_product_version(session: AsyncSession, code: str, version: int) -> Product | None:
@@ -71,19 +80,23 @@ async def claim_catalog(work: UnitOfWork) -> bool:
 
 async def save_plan(work: UnitOfWork, plan: CatalogPlan) -> None:
     """Write the changed entities, their history and the document's order."""
+    await _upsert(work.session, TaxRateRow, [step.after for step in plan.tax_rates])
     await _upsert(work.session, FeatureRow, [step.after for step in plan.features])
     await _upsert(work.session, ProductRow, [step.after for step in plan.products])
     await _upsert(work.session, PriceRow, [step.after for step in plan.prices])
-    history = [
-        _history(work, entity, step.after)
-        for entity, steps in (("feature", plan.features), ("product", plan.products), ("price", plan.prices))
-        for step in steps
-    ]
+    entities: dict[str, Sequence[Planned[Any]]] = {
+        "feature": plan.features,
+        "product": plan.products,
+        "price": plan.prices,
+        "tax_rate": plan.tax_rates,
+    }
+    history = [_history(work, entity, step.after) for entity, steps in entities.items() for step in steps]
     if history:
         await work.session.execute(sa.insert(HistoryRow), history)
     moved = await _place(work.session, FeatureRow, plan.feature_order)
     moved += await _place(work.session, ProductRow, plan.product_order)
     moved += await _place(work.session, PriceRow, plan.price_order)
+    moved += await _place(work.session, TaxRateRow, plan.tax_rate_order)
     if history or moved:
         await work.session.execute(sa.update(StateRow).values(revision=StateRow.revision + 1))
 
@@ -121,7 +134,7 @@ async def _place(session: AsyncSession, row: type[Any], codes: Iterable[str]) ->
     return len(moved.all())
 
 
-def _history(work: UnitOfWork, entity: str, after: Feature | Product | Price) -> dict[str, Any]:
+def _history(work: UnitOfWork, entity: str, after: Feature | Product | Price | TaxRate) -> dict[str, Any]:
     return {
         "entity": entity,
         "code": after.code,

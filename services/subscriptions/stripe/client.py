@@ -3,7 +3,7 @@
 Stripe's errors become Rejected (final) or Unavailable (try again later).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ import httpx
 import stripe
 import structlog
 
+from services.subscriptions.domain.invoice_taxes import TaxRateDetails, TaxRates, read_tax_rate
 from services.subscriptions.domain.invoices import LINES_MAX
 from services.subscriptions.domain.stripe_objects import (
     CUSTOMER_KEY,
@@ -24,6 +25,8 @@ from services.subscriptions.domain.stripe_objects import (
     read_customer,
     read_subscription,
 )
+from services.subscriptions.domain.tax_settings import TaxSettings
+from services.subscriptions.stripe.taxes import is_location_unknown
 from shared.errors import Rejected, Unavailable
 
 log = structlog.get_logger()
@@ -35,8 +38,13 @@ NETWORK_RETRIES = 2
 ADOPTED_SUBSCRIPTIONS_MAX = 100
 """The newest subscriptions of an adopted customer: one page of Stripe's list."""
 
+TAX_RATES_KEPT = 1_000
+"""Tax rates kept in memory; Stripe Tax makes a few for each country."""
 LINES_PAGE = 100
 """The most lines of an invoice that Stripe lists on a page."""
+
+
+NO_TAX = TaxSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,15 @@ class CheckoutPage:
 class StripeGateway:
     """Stripe's API as this service uses it; without a key it calls nothing and `configured` is False."""
 
-    def __init__(self, secret_key: str | None, api_base: str = "https://api.stripe.com") -> None:
+    def __init__(
+        self,
+        secret_key: str | None,
+        api_base: str = "https://api.stripe.com",
+        *,
+        tax: TaxSettings = NO_TAX,
+    ) -> None:
+        self.tax = tax
+        self._tax_rates: dict[str, TaxRateDetails] = {}
         self.configured = bool(secret_key)
         self._http = stripe.HTTPXClient(timeout=httpx.Timeout(TIMEOUT_SECONDS))
         self._client = stripe.StripeClient(
@@ -182,6 +198,31 @@ class StripeGateway:
                 return None
         return listed
 
+    def known_tax_rates(self, ids: Iterable[str]) -> TaxRates | None:
+        """Return tax rates if all of them were fetched before: what an invoice says of one never changes."""
+        wanted = set(ids)
+        return {each: self._tax_rates[each] for each in wanted} if wanted <= self._tax_rates.keys() else None
+
+    async def find_tax_rates(self, ids: Iterable[str]) -> TaxRates:
+        """Fetch tax rates, without those that do not exist."""
+        found: dict[str, TaxRateDetails] = {}
+        for rate_id in sorted(set(ids)):
+            rate = self._tax_rates.get(rate_id) or await self._find_tax_rate(rate_id)
+            if rate is not None:
+                found[rate_id] = rate
+        if len(self._tax_rates) > TAX_RATES_KEPT:
+            self._tax_rates.clear()
+        self._tax_rates |= found
+        return found
+
+    async def _find_tax_rate(self, rate_id: str) -> TaxRateDetails | None:
+        async with self.calls():
+            try:
+                return read_tax_rate((await self.api.tax_rates.retrieve_async(rate_id)).to_dict())
+            except stripe.InvalidRequestError as error:
+                _reject_unless_missing(error)
+                return None
+
     async def find_promotion_code(self, code: str) -> str | None:
         """Return Stripe's id of an active promotion code; None if there is none."""
         async with self.calls():
@@ -257,5 +298,11 @@ async def stripe_rejections() -> AsyncIterator[None]:
         yield
     except stripe.InvalidRequestError as error:
         details = {"param": error.param, "stripe_code": error.code}
+        if is_location_unknown(error):
+            raise Rejected(
+                "tax_location_required",
+                "Stripe cannot compute the tax: the customer's address does not tell the country.",
+                details,
+            ) from error
         code = "not_found" if error.code == "resource_missing" else "invalid_message"
         raise Rejected(code, f"Stripe refuses it: {error.user_message or error}", details) from error

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import stripe
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.subscriptions.domain.stripe_objects import (
     Json,
@@ -14,7 +14,9 @@ from services.subscriptions.domain.stripe_objects import (
     StripeSubscription,
     read_subscription,
 )
+from services.subscriptions.domain.tax_settings import AUTOMATIC
 from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
+from services.subscriptions.stripe.taxes import changed_rates
 from shared.errors import Rejected, Unavailable
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import Proration
@@ -37,6 +39,10 @@ class ItemChange(BaseModel):
     quantity: int
     interval: Interval
     interval_count: int = 1
+    tax_rates: list[str] | None = None
+    """Stripe's ids of the new price's tax rates; None if the catalog has no tax rates."""
+    known_tax_rates: list[str] = Field(default=[])
+    """Those of all tax rates that the catalog has or had."""
 
 
 async def change_now(
@@ -141,9 +147,9 @@ async def preview_change(
     )
 
 
-async def preview_purchase(gateway: StripeGateway, stripe_customer_id: str, stripe_price_id: str) -> Json:
-    """Preview the first invoice of a new subscription."""
-    return await _preview_new(gateway, stripe_customer_id, [{"price": stripe_price_id, "quantity": 1}])
+async def preview_purchase(gateway: StripeGateway, stripe_customer_id: str, item: dict[str, Any]) -> Json:
+    """Preview the first invoice of a new subscription to an item, given by its parameters."""
+    return await _preview_new(gateway, stripe_customer_id, [item], gateway.tax.of_owner())
 
 
 async def preview_unused_time(
@@ -164,7 +170,8 @@ async def preview_unused_time(
 
 async def preview_regular(gateway: StripeGateway, present: StripeSubscription, change: ItemChange) -> Json:
     """Preview a whole period after a change, without the schedule; it is dated from today."""
-    return await _preview_new(gateway, present.stripe_customer_id, _items_after(present, change))
+    tax = _tax_params(present)
+    return await _preview_new(gateway, present.stripe_customer_id, _items_after(present, change), tax)
 
 
 async def preview_upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | None:
@@ -179,8 +186,16 @@ async def preview_upcoming_invoice(gateway: StripeGateway, **of: str) -> Json | 
         return preview.to_dict()
 
 
-async def _preview_new(gateway: StripeGateway, stripe_customer_id: str, items: list[Any]) -> Json:
-    return await _preview(gateway, {"customer": stripe_customer_id, "subscription_details": {"items": items}})
+async def _preview_new(
+    gateway: StripeGateway, stripe_customer_id: str, items: list[Any], tax: dict[str, Any]
+) -> Json:
+    details: dict[str, Any] = {"items": items}
+    if "default_tax_rates" in tax:
+        details["default_tax_rates"] = tax["default_tax_rates"]
+    params = {"customer": stripe_customer_id, "subscription_details": details}
+    if "automatic_tax" in tax:
+        params["automatic_tax"] = tax["automatic_tax"]
+    return await _preview(gateway, params)
 
 
 async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
@@ -191,7 +206,10 @@ async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
 
 def _changed_item(present: StripeSubscription, change: ItemChange) -> dict[str, Any]:
     item = _item(present, change)
-    return {"id": item.stripe_item_id, "price": change.after, "quantity": change.quantity}
+    params = {"id": item.stripe_item_id, "price": change.after, "quantity": change.quantity}
+    rates = changed_rates(present, item, change.tax_rates, change.known_tax_rates)
+    # An empty text takes the rates away.
+    return params if rates is None else params | {"tax_rates": rates or ""}
 
 
 def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> list[dict[str, Any]]:
@@ -199,9 +217,10 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
     running, end = schedule.get("current_phase"), present.current_period_end
     if running is None or end is None:
         raise Unavailable("The subscription's schedule is between two phases.")
-    items = [{"price": item.stripe_price_id, "quantity": item.quantity} for item in present.items]
+    tax = _tax_params(present)
     first: dict[str, Any] = {
-        "items": items,
+        **tax,
+        "items": [_item_as_it_is(item) for item in present.items],
         "start_date": running["start_date"],
         "end_date": int(end.timestamp()),
     }
@@ -209,17 +228,29 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
         first["trial_end"] = trial_end
     duration = {"interval": change.interval, "interval_count": change.interval_count}
     following = {"items": _items_after(present, change), "duration": duration, "proration_behavior": "none"}
-    return [first, following]
+    return [first, tax | following]
 
 
 def _items_after(present: StripeSubscription, change: ItemChange) -> list[dict[str, Any]]:
     changed = _item(present, change)
-    return [
-        {"price": change.after, "quantity": change.quantity}
-        if item is changed
-        else {"price": item.stripe_price_id, "quantity": item.quantity}
-        for item in present.items
-    ]
+    rates = changed_rates(present, changed, change.tax_rates, change.known_tax_rates)
+    after: dict[str, Any] = {"price": change.after, "quantity": change.quantity}
+    if tax_rates := list(changed.tax_rates) if rates is None else rates:
+        after["tax_rates"] = tax_rates
+    return [after if item is changed else _item_as_it_is(item) for item in present.items]
+
+
+def _item_as_it_is(item: StripeItem) -> dict[str, Any]:
+    """Return an item's parameters; what a schedule does not repeat, the item loses."""
+    params: dict[str, Any] = {"price": item.stripe_price_id, "quantity": item.quantity}
+    return params | ({"tax_rates": list(item.tax_rates)} if item.tax_rates else {})
+
+
+def _tax_params(present: StripeSubscription) -> dict[str, Any]:
+    """Return how a subscription is taxed, in the parameters of a phase."""
+    if present.automatic_tax:
+        return AUTOMATIC
+    return {"default_tax_rates": list(present.default_tax_rates)} if present.default_tax_rates else {}
 
 
 def _trial_end(schedule: Json) -> int | None:

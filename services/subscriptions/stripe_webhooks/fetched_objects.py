@@ -7,10 +7,11 @@ the object is fetched, and the event is applied again with it.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from services.subscriptions.domain.invoice_taxes import TaxRates
 from services.subscriptions.domain.stripe_objects import Json, StripeCustomer, StripeSubscription
 from services.subscriptions.stripe.client import StripeGateway
 
-Kind = Literal["subscription", "invoice", "lines", "customer"]
+Kind = Literal["subscription", "invoice", "lines", "customer", "tax_rates"]
 NO_REVISION = 0
 """The revision for objects that are not compared with a row."""
 
@@ -39,6 +40,7 @@ class FetchedObjects:
                 "invoice": self.stripe.find_invoice,
                 "lines": self.stripe.list_invoice_lines,
                 "customer": self.stripe.find_customer,
+                "tax_rates": lambda ids: self.stripe.find_tax_rates(ids.split()),
             }[needed.kind]
             answer = await find(needed.stripe_id)
         self._objects[needed.kind, needed.stripe_id] = (needed.revision, answer)
@@ -57,6 +59,14 @@ class FetchedObjects:
         """Return the lines of an invoice."""
         answer: list[Json] | None = self._fetched("lines", stripe_invoice_id, NO_REVISION)
         return answer
+
+    def tax_rates(self, ids: set[str]) -> TaxRates:
+        """Return tax rates, of which all are fetched together."""
+        known = self.stripe.known_tax_rates(ids)
+        if known is not None:
+            return known
+        answer: TaxRates | None = self._fetched("tax_rates", " ".join(sorted(ids)), NO_REVISION)
+        return answer or {}
 
     def customer(self, stripe_id: str, revision: int) -> StripeCustomer | None:
         """Return a customer, fetched when our row had this revision."""

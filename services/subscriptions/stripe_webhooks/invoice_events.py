@@ -10,6 +10,7 @@ from services.subscriptions.dunning.grace import recount_grace
 from services.subscriptions.repository.subscriptions import invoice_by_stripe_id, subscription_by_stripe_id
 from services.subscriptions.snapshots import invoice_from_row
 from services.subscriptions.state_changes import change_invoice
+from services.subscriptions.stripe.invoices import unknown_tax_rates
 from services.subscriptions.stripe_webhooks.context import EventContext
 from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
 from services.subscriptions.stripe_webhooks.seller_sales import report_sale
@@ -84,7 +85,8 @@ async def _read(context: EventContext, body: Json) -> Invoice:
     if (body.get("lines") or {}).get("has_more"):
         lines = context.fetched.lines(str(body.get("id")))
         body = body if lines is None else {**body, "lines": {"data": lines}}
-    return read_invoice(body, await context.catalog())
+    catalog = await context.catalog()
+    return read_invoice(body, catalog, context.fetched.tax_rates(unknown_tax_rates(body, catalog)))
 
 
 async def _subscription_id(context: EventContext, customer: CustomerRow, invoice: Invoice) -> str | None:

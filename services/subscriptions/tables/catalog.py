@@ -24,6 +24,8 @@ class FeatureRow(Row):
     unit_price: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     meter: Mapped[str | None]
     delivers: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    tax_behavior: Mapped[str | None]
+    tax_rates: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     archived: Mapped[bool]
     position: Mapped[int] = mapped_column(server_default=text("0"))
 
@@ -68,8 +70,32 @@ class PriceRow(Row):
     tiers: Mapped[list[Any]]
     trial_days: Mapped[int | None]
     listed: Mapped[bool]
+    tax_behavior: Mapped[str | None]
+    tax_rates: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     archived: Mapped[bool]
     stripe_price_id: Mapped[str | None] = mapped_column(unique=True)
+    position: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class TaxRateRow(Row):
+    """A tax rate; the columns are the fields of its snapshot."""
+
+    __tablename__ = "catalog_tax_rates"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    tax_rate_id: Mapped[str] = mapped_column(unique=True)
+    version: Mapped[int]
+    display_name: Mapped[str]
+    description: Mapped[str | None]
+    percentage: Mapped[str]
+    inclusive: Mapped[bool]
+    country: Mapped[str | None]
+    state: Mapped[str | None]
+    jurisdiction: Mapped[str | None]
+    tax_type: Mapped[str | None]
+    default: Mapped[bool]
+    archived: Mapped[bool]
+    stripe_tax_rate_id: Mapped[str | None] = mapped_column(unique=True)
     position: Mapped[int] = mapped_column(server_default=text("0"))
 
 

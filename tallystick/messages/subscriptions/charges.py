@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tallystick.messages.base import Command, Currency, Customer, Strict, Text, TolerantModel
+from tallystick.messages.base import Code, Command, Currency, Customer, Strict, Text, TolerantModel
 from tallystick.messages.subscriptions.invoices import InvoiceSnapshot
 from tallystick.messages.subscriptions.types import SERVICE
 
@@ -28,7 +28,9 @@ class InvoiceFound(TolerantModel):
 
 
 class ChargeCustomer(
-    Command[InvoiceFound], service=SERVICE, rejections=("payment_method_required", "payment_failed")
+    Command[InvoiceFound],
+    service=SERVICE,
+    rejections=("payment_method_required", "payment_failed", "tax_location_required"),
 ):
     """Charge a customer's saved payment method once, immediately, with an invoice.
 
@@ -42,4 +44,8 @@ class ChargeCustomer(
     )
     reference: Annotated[Text, Field(min_length=1, max_length=500)] = Field(
         description="Caller's reference; stored on the invoice here and in Stripe."
+    )
+    feature: Code | None = Field(
+        default=None,
+        description="Feature that is charged for; its tax rates apply. Absent: the default tax rates.",
     )

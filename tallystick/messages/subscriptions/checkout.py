@@ -69,6 +69,7 @@ class CreateSubscription(
         "already_subscribed",
         "add_on_details_required",
         "payment_method_required",
+        "tax_location_required",
         "payment_failed",
     ),
 ):

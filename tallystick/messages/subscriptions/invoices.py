@@ -36,6 +36,7 @@ class InvoiceTax(TolerantModel):
     inclusive: bool = Field(description="Whether the prices include the tax, instead of it being added.")
     reason: str | None = Field(
         default=None,
+        examples=["standard_rated"],
         description="Stripe's `taxability_reason`, such as `standard_rated`, `reverse_charge` (the customer"
         " accounts for the tax) or `not_collecting`.",
     )

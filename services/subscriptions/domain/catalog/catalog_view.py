@@ -3,11 +3,12 @@
 Archived entries are included: they are no longer sold, but subscriptions may still use them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from tallystick.messages.catalog import Catalog, Feature, Price, Product, ProductWithPrices
+from tallystick.messages.tax_rates import TaxRate
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class CatalogView:
     features: Mapping[str, Feature] = field(default_factory=dict)
     products: Mapping[str, Product] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
+    tax_rates: Mapping[str, TaxRate] = field(default_factory=dict)
     revision: int = 0
 
     def feature(self, code: str) -> Feature | None:
@@ -30,6 +32,19 @@ class CatalogView:
     def price(self, code: str) -> Price | None:
         """Return a price by its code, which is its `lookup_key` in Stripe too."""
         return self.prices.get(code)
+
+    def tax_rate(self, code: str) -> TaxRate | None:
+        """Return a tax rate by its code."""
+        return self.tax_rates.get(code)
+
+    def tax_rate_by_stripe_id(self, stripe_tax_rate_id: str) -> TaxRate | None:
+        """Return a tax rate by its id in Stripe."""
+        return self._tax_rates_by_stripe_id.get(stripe_tax_rate_id)
+
+    def stripe_tax_rates(self, codes: Iterable[str]) -> list[str]:
+        """Return the Stripe ids of tax rates, without those that Stripe does not have yet."""
+        rates = (self.tax_rates[code] for code in codes if code in self.tax_rates)
+        return [rate.stripe_tax_rate_id for rate in rates if rate.stripe_tax_rate_id is not None]
 
     def product_of(self, price: Price) -> Product:
         """Return the product that a price sells; every price has one."""
@@ -57,11 +72,17 @@ class CatalogView:
                 for product in self.products.values()
                 if include_archived or not product.archived
             ],
+            tax_rates=[rate for rate in self.tax_rates.values() if include_archived or not rate.archived],
         )
 
     @cached_property
     def _prices_by_stripe_id(self) -> dict[str, Price]:
         return {price.stripe_price_id: price for price in self.prices.values() if price.stripe_price_id}
+
+    @cached_property
+    def _tax_rates_by_stripe_id(self) -> dict[str, TaxRate]:
+        rates = self.tax_rates.values()
+        return {rate.stripe_tax_rate_id: rate for rate in rates if rate.stripe_tax_rate_id}
 
     @cached_property
     def _products_by_stripe_id(self) -> dict[str, Product]:

@@ -4,9 +4,10 @@ An entity that exists keeps its id, version and Stripe object, so that an unchan
 snapshot.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.subscriptions.domain.catalog.price_rules import TIERED
+from services.subscriptions.domain.catalog.tax_rules import applied_rates
 from tallystick.messages.catalog import (
     Delivery,
     Feature,
@@ -23,6 +24,7 @@ from tallystick.messages.catalog import (
     SellerTerms,
     Tier,
 )
+from tallystick.messages.tax_rates import TaxRateEntry
 
 FREE_INTERVAL: Interval = "month"
 """The period of a free price that names none; its units can be granted in it or more often."""
@@ -31,7 +33,9 @@ NewId = Callable[[str], str]
 """Creates a new id with a prefix."""
 
 
-def desired_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) -> Feature:
+def desired_feature(
+    entry: FeatureEntry, before: Feature | None, new_id: NewId, tax_rates: Iterable[TaxRateEntry] = ()
+) -> Feature:
     """Return the feature that an entry asks for."""
     return Feature(
         feature_id=before.feature_id if before else new_id("feature"),
@@ -43,6 +47,8 @@ def desired_feature(entry: FeatureEntry, before: Feature | None, new_id: NewId) 
         unit_price=entry.unit_price,
         meter=entry.meter,
         delivers=Delivery(**dict(entry.delivers)) if entry.delivers else None,
+        tax_behavior=entry.tax_behavior,
+        tax_rates=applied_rates(entry.tax_rates, tax_rates) if entry.unit_price else [],
         archived=False,
     )
 
@@ -68,7 +74,13 @@ def desired_product(entry: ProductEntry, before: Product | None, new_id: NewId) 
     )
 
 
-def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id: NewId) -> Price:
+def desired_price(
+    entry: PriceEntry,
+    product: str,
+    before: Price | None,
+    new_id: NewId,
+    tax_rates: Iterable[TaxRateEntry] = (),
+) -> Price:
     """Return the price that an entry asks for."""
     return Price(
         price_id=before.price_id if before else new_id("price"),
@@ -84,6 +96,8 @@ def desired_price(entry: PriceEntry, product: str, before: Price | None, new_id:
         tiers=[Tier(**dict(tier)) for tier in entry.tiers] if entry.model in TIERED else [],
         trial_days=0 if entry.model == "free" else entry.trial_days,
         listed=entry.listed,
+        tax_behavior=entry.tax_behavior,
+        tax_rates=[] if entry.model == "free" else applied_rates(entry.tax_rates, tax_rates),
         archived=False,
         stripe_price_id=before.stripe_price_id if before else None,
     )

@@ -4,7 +4,10 @@ Nothing is deleted: what the document leaves out is archived, and what comes bac
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog.desired_state import (
@@ -13,6 +16,7 @@ from services.subscriptions.domain.catalog.desired_state import (
     desired_price,
     desired_product,
 )
+from services.subscriptions.domain.catalog.tax_rules import desired_tax_rate
 from tallystick.messages.base import TolerantModel
 from tallystick.messages.catalog import (
     CatalogChanges,
@@ -22,8 +26,9 @@ from tallystick.messages.catalog import (
     Price,
     Product,
 )
+from tallystick.messages.tax_rates import TaxRate, TaxRateEntry
 
-Entity = TypeVar("Entity", Feature, Product, Price)
+Entity = TypeVar("Entity", Feature, Product, Price, TaxRate)
 Change = Literal["created", "updated", "archived"]
 
 
@@ -44,6 +49,8 @@ class CatalogPlan(TolerantModel):
     features: list[Planned[Feature]]
     products: list[Planned[Product]]
     prices: list[Planned[Price]]
+    tax_rates: list[Planned[TaxRate]] = Field(default=[])
+    tax_rate_order: list[str] = Field(default=[])
     feature_order: list[str]
     product_order: list[str]
     price_order: list[str]
@@ -57,18 +64,30 @@ class CatalogPlan(TolerantModel):
     @property
     def is_empty(self) -> bool:
         """Whether the document changes nothing."""
-        return not (self.features or self.products or self.prices)
+        return not (self.features or self.products or self.prices or self.tax_rates)
 
     @property
     def changes(self) -> CatalogChanges:
         """The plan as the command's result."""
         return CatalogChanges(
-            features=_codes(self.features), products=_codes(self.products), prices=_codes(self.prices)
+            features=_codes(self.features),
+            products=_codes(self.products),
+            prices=_codes(self.prices),
+            tax_rates=_codes(self.tax_rates),
         )
 
 
-def with_stripe_ids(plan: CatalogPlan, products: Mapping[str, str], prices: Mapping[str, str]) -> CatalogPlan:
-    """Return the plan with the Stripe ids of its products and prices, given by code."""
+def with_stripe_ids(
+    plan: CatalogPlan,
+    products: Mapping[str, str],
+    prices: Mapping[str, str],
+    tax_rates: Mapping[str, str] = MappingProxyType({}),
+) -> CatalogPlan:
+    """Return the plan with the Stripe ids of its products, prices and tax rates, given by code."""
+
+    def tax_rate(step: Planned[TaxRate]) -> Planned[TaxRate]:
+        found = tax_rates.get(step.after.code, step.after.stripe_tax_rate_id)
+        return step.model_copy(update={"after": step.after.model_copy(update={"stripe_tax_rate_id": found})})
 
     def product(step: Planned[Product]) -> Planned[Product]:
         found = products.get(step.after.code, step.after.stripe_product_id)
@@ -81,6 +100,7 @@ def with_stripe_ids(plan: CatalogPlan, products: Mapping[str, str], prices: Mapp
     update = {
         "products": [product(step) for step in plan.products],
         "prices": [price(step) for step in plan.prices],
+        "tax_rates": [tax_rate(step) for step in plan.tax_rates],
     }
     return plan.model_copy(update=update)
 
@@ -99,13 +119,17 @@ class DesiredCatalog(TolerantModel):
     features: list[DesiredEntity[Feature]]
     products: list[DesiredEntity[Product]]
     prices: list[DesiredEntity[Price]]
+    tax_rates: list[DesiredEntity[TaxRate]]
 
 
 def desired_catalog(document: CatalogDocument, current: CatalogView, new_id: NewId) -> DesiredCatalog:
     """Return what a valid document asks for, with the ids of existing entities."""
-    desired_all = DesiredCatalog(features=[], products=[], prices=[])
+    rates = document.tax_rates
+    desired_all = DesiredCatalog(
+        features=[], products=[], prices=[], tax_rates=_desired_tax_rates(rates, current, new_id)
+    )
     for number, feature in enumerate(document.features):
-        desired_entity = desired_feature(feature, current.feature(feature.code), new_id)
+        desired_entity = desired_feature(feature, current.feature(feature.code), new_id, rates)
         desired_all.features.append(DesiredEntity[Feature](path=f"features[{number}]", entity=desired_entity))
     for number, product in enumerate(document.products):
         path = f"products[{number}]"
@@ -114,12 +138,25 @@ def desired_catalog(document: CatalogDocument, current: CatalogView, new_id: New
             DesiredEntity[Product](path=path, entity=sold, adopt=product.stripe_product_id)
         )
         for index, entry in enumerate(product.prices):
-            price = desired_price(entry, product.code, current.price(entry.code), new_id)
+            price = desired_price(entry, product.code, current.price(entry.code), new_id, rates)
             desired = DesiredEntity[Price](
                 path=f"{path}.prices[{index}]", entity=price, adopt=entry.stripe_price_id
             )
             desired_all.prices.append(desired)
     return desired_all
+
+
+def _desired_tax_rates(
+    entries: Sequence[TaxRateEntry], current: CatalogView, new_id: NewId
+) -> list[DesiredEntity[TaxRate]]:
+    return [
+        DesiredEntity[TaxRate](
+            path=f"tax_rates[{number}]",
+            entity=desired_tax_rate(entry, current.tax_rate(entry.code), new_id("taxrate")),
+            adopt=entry.stripe_tax_rate_id,
+        )
+        for number, entry in enumerate(entries)
+    ]
 
 
 def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe: bool) -> CatalogPlan:
@@ -134,6 +171,9 @@ def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe
     def lacks_price(price: Price) -> bool:
         return in_stripe and price.stripe_price_id is None and price.model != "free"
 
+    def lacks_tax_rate(rate: TaxRate) -> bool:
+        return in_stripe and rate.stripe_tax_rate_id is None
+
     sold = [desired.entity for desired in desired_all.products]
     return CatalogPlan(
         features=[
@@ -147,6 +187,11 @@ def plan_changes(desired_all: DesiredCatalog, current: CatalogView, *, in_stripe
         prices=[
             Planned[Price](**step) for step in _difference(desired_all.prices, current.prices, lacks_price)
         ],
+        tax_rates=[
+            Planned[TaxRate](**step)
+            for step in _difference(desired_all.tax_rates, current.tax_rates, lacks_tax_rate)
+        ],
+        tax_rate_order=[desired.entity.code for desired in desired_all.tax_rates],
         feature_order=[desired.entity.code for desired in desired_all.features],
         product_order=[item.code for item in sold],
         price_order=[desired.entity.code for desired in desired_all.prices],

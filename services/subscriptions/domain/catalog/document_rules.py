@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from services.subscriptions.domain.catalog.document_walker import Node
 from services.subscriptions.domain.catalog.price_rules import price_problems
+from services.subscriptions.domain.catalog.tax_rules import tax_problems
 from tallystick.messages.catalog import CatalogProblem
 
 
@@ -15,6 +16,7 @@ def rule_problems(document: object) -> list[CatalogProblem]:
     root = Node(document)
     features, products = list(root.each("features")), list(root.each("products"))
     prices = [price for product in products for price in product.each("prices")]
+    tax_rates = list(root.each("tax_rates"))
     # Of a duplicate code, the first entry counts for the other rules.
     kinds = {feature.text("code"): feature.text("kind") for feature in reversed(features)}
     return [
@@ -23,6 +25,9 @@ def rule_problems(document: object) -> list[CatalogProblem]:
         *_used_twice(products, "stripe_product_id"),
         *_used_twice(prices, "code"),
         *_used_twice(prices, "stripe_price_id"),
+        *_used_twice(tax_rates, "code"),
+        *_used_twice(tax_rates, "stripe_tax_rate_id"),
+        *tax_problems(tax_rates, [*features, *prices]),
         *(problem for feature in features for problem in _feature_problems(feature)),
         *(problem for product in products for problem in _product_problems(product, kinds)),
         *(problem for price in prices for problem in price_problems(price)),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog.diff import DesiredCatalog, DesiredEntity, Entity
+from services.subscriptions.domain.catalog.tax_rules import fixed_rate_changes
 from tallystick.messages.base import TolerantModel
 from tallystick.messages.catalog import CatalogProblem, Feature, Price, Product
 
@@ -37,6 +38,10 @@ def immutable_field_changes(desired_all: DesiredCatalog, current: CatalogView) -
         problems += _feature_problems(feature, current.feature(feature.entity.code))
     for product in desired_all.products:
         problems += _product_problems(product, current.product(product.entity.code))
+    for rate in desired_all.tax_rates:
+        problems += fixed_rate_changes(rate.path, rate.entity, current.tax_rate(rate.entity.code))
+    issuers = {item.stripe_tax_rate_id: item.code for item in current.tax_rates.values()}
+    problems += _already_owned(desired_all.tax_rates, issuers, "stripe_tax_rate_id")
     owners = {item.stripe_product_id: item.code for item in current.products.values()}
     problems += _already_owned(desired_all.products, owners, "stripe_product_id")
     sellers = {item.stripe_price_id: item.code for item in current.prices.values()}
@@ -59,6 +64,9 @@ def _changed_fields(desired: DesiredEntity[Price], before: Price) -> list[str]:
     after = desired.entity
     watched = FREE_FIELDS if after.model == before.model == "free" else MONEY_FIELDS
     fields = [field for field in watched if getattr(after, field) != getattr(before, field)]
+    # Stripe accepts a behaviour for a price that has none, and never another one.
+    if before.tax_behavior is not None and after.tax_behavior != before.tax_behavior:
+        fields.append("tax_behavior")
     if desired.adopt and before.stripe_price_id and desired.adopt != before.stripe_price_id:
         fields.append("stripe_price_id")
     return fields
