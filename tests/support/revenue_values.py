@@ -8,9 +8,9 @@ from fractions import Fraction
 from services.monitoring.domain.history import Run, add_versions
 from services.monitoring.domain.movements import Entry, movements, trials
 from services.monitoring.domain.periods import Period
-from services.monitoring.domain.prices import Discount, Item, PriceTerms
+from services.monitoring.domain.prices import Item, PriceTerms
 from services.monitoring.domain.revenue_report import Figure, Standing, Sums, report
-from services.monitoring.domain.subscription_history import Content, timeline
+from services.monitoring.domain.subscription_history import Content, NetShare, timeline
 from tallystick.messages.catalog import Tier
 from tallystick.messages.subscriptions import Status
 
@@ -57,6 +57,12 @@ class Life:
     """The versions of one subscription."""
 
     runs: list[Run[Content]] = field(default_factory=list)
+    shares: list[NetShare] = field(default_factory=list)
+
+    def invoiced(self, day: float, share: Fraction) -> "Life":
+        """Tell what an invoice leaves of the list price."""
+        self.shares.append(NetShare(on(day), share))
+        return self
 
     def becomes(
         self,
@@ -65,14 +71,12 @@ class Life:
         price: str = "",
         quantity: int = 1,
         *,
-        discounts: Sequence[Discount] = (),
         restricted: bool = False,
     ) -> "Life":
-        """Add a version; without a price, the items and discounts stay."""
+        """Add a version; without a price, the items stay."""
         last = self.runs[-1].content if self.runs else None
-        keeps = last if last is not None and not price else None
-        items = keeps.items if keeps else (Item(price, quantity),)
-        content = Content(status, restricted, items, keeps.discounts if keeps else tuple(discounts))
+        items = last.items if last is not None and not price else (Item(price, quantity),)
+        content = Content(status, restricted, items)
         version = len(self.runs) + 1
         self.runs.append(Run(version, version, on(day), content))
         return self
@@ -81,7 +85,8 @@ class Life:
 def entries_of(*lives: Life) -> list[Entry]:
     """Everything that the subscriptions of one customer did to revenue."""
     timelines = {
-        f"sub_{number}": timeline(add_versions([], life.runs), PRICES) for number, life in enumerate(lives)
+        f"sub_{number}": timeline(add_versions([], life.runs), PRICES, life.shares)
+        for number, life in enumerate(lives)
     }
     return movements(timelines) + [entry for points in timelines.values() for entry in trials(points)]
 

@@ -1,11 +1,12 @@
 """What an invoice brought in, from version to version: collected, refunded, past due and recovered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from services.monitoring.domain.history import Run
 from services.monitoring.domain.movements import Entry, Kind
+from services.monitoring.domain.subscription_history import NetShare
 from tallystick.messages.subscriptions import InvoiceStatus
 
 
@@ -19,6 +20,9 @@ class InvoiceContent:
     amount_paid: int
     amount_refunded: int
     attempt_count: int
+    subscription_id: str | None = None
+    net_share: Fraction | None = None
+    """What is left of the lines of whole periods after discounts and without tax; none without such lines."""
 
     @property
     def past_due(self) -> int:
@@ -52,3 +56,18 @@ def invoice_entries(runs: Sequence[Run[InvoiceContent]]) -> list[Entry]:
         entries += [Entry(kind, run.at, now.currency, Fraction(amount)) for kind, amount in found if amount]
         before = now
     return entries
+
+
+def net_shares(invoices: Iterable[Sequence[Run[InvoiceContent]]], subscription_id: str) -> list[NetShare]:
+    """Return the net shares that the invoices of a subscription tell, in the order of time."""
+    told = [
+        NetShare(run.at, run.content.net_share)
+        for runs in invoices
+        for run in runs
+        if run.content.subscription_id == subscription_id and run.content.net_share is not None
+    ]
+    changes: list[NetShare] = []
+    for each in sorted(told, key=lambda share: share.at):
+        if not changes or changes[-1].share != each.share:
+            changes.append(each)
+    return changes

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from fractions import Fraction
 
 from tallystick.messages.catalog import Interval, PriceModel, Tier
@@ -38,15 +37,6 @@ class Item:
     terms: PriceTerms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Discount:
-    """A reduction of the whole subscription, by a share or by an amount a period, until it ends."""
-
-    percent_off: Fraction | None = None
-    amount_off: int | None = None
-    ends_at: datetime | None = None
-
-
 Prices = Mapping[str, PriceTerms]
 """The terms of the catalog's prices, by code."""
 
@@ -59,12 +49,9 @@ class MonthlyPrice:
     currency: str | None = None
 
 
-def monthly_price(items: Sequence[Item], prices: Prices, discounts: Sequence[Discount] = ()) -> MonthlyPrice:
-    """Return the discounted monthly price of items; prices that are not known cost nothing.
-
-    Discounts apply one after the other, in their order, and never lead below zero.
-    """
-    amount, currency, a_month = Fraction(0), None, Fraction(1)
+def monthly_price(items: Sequence[Item], prices: Prices) -> MonthlyPrice:
+    """Return the monthly list price of items; prices that are not known cost nothing."""
+    amount, currency = Fraction(0), None
     for item in items:
         terms = item.terms or prices.get(item.price or "")
         if terms is None or terms.currency is None:
@@ -73,11 +60,6 @@ def monthly_price(items: Sequence[Item], prices: Prices, discounts: Sequence[Dis
         if terms.currency == currency:
             a_month = PERIODS_A_MONTH[terms.interval] / terms.interval_count
             amount += period_amount(terms, item.quantity) * a_month
-    for discount in discounts:
-        if discount.percent_off is not None:
-            amount -= amount * discount.percent_off / 100
-        elif discount.amount_off is not None:
-            amount = max(Fraction(0), amount - discount.amount_off * a_month)
     return MonthlyPrice(amount, currency)
 
 

@@ -1,13 +1,13 @@
 """What a subscription is worth a month, from version to version."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from typing import Literal
 
 from services.monitoring.domain.history import Run
-from services.monitoring.domain.prices import Discount, Item, Prices, monthly_price
+from services.monitoring.domain.prices import Item, Prices, monthly_price
 from tallystick.messages.subscriptions import FINAL_STATUSES, Status
 
 Phase = Literal["pending", "trial", "paying", "suspended", "ended"]
@@ -30,7 +30,6 @@ class Content:
     status: Status
     restricted: bool
     items: tuple[Item, ...]
-    discounts: tuple[Discount, ...] = ()
     since: datetime | None = field(default=None, compare=False)
     """When a later version than the first probably became what it is; used if no earlier one is heard."""
 
@@ -44,7 +43,7 @@ class Point:
     is_active: bool
     """Whether its status is `active`: nothing is owed."""
     price: Fraction
-    """Its monthly price, whether it counts or not."""
+    """Its monthly price, discounted and without tax, whether it counts or not."""
     currency: str | None
 
     @property
@@ -61,31 +60,33 @@ def phase_of(status: Status, *, restricted: bool) -> Phase:
     return "suspended" if phase == "paying" and restricted else phase
 
 
-def timeline(runs: Sequence[Run[Content]], prices: Prices) -> list[Point]:
+@dataclass(frozen=True, slots=True)
+class NetShare:
+    """From a moment on, the share of the list price that is left after discounts and without tax."""
+
+    at: datetime
+    share: Fraction
+
+
+def timeline(runs: Sequence[Run[Content]], prices: Prices, shares: Sequence[NetShare] = ()) -> list[Point]:
     """Return the points at which a subscription changes, in the order of its versions.
 
-    A discount that ends before the next version makes a point of its own. A version is never before an
-    earlier one, even where clocks differ.
+    The first net share holds from the beginning, each further one from its own moment. A version is never
+    before an earlier one, even where clocks differ.
     """
     points: list[Point] = []
     for run, following in zip(runs, [*runs[1:], None], strict=True):
-        content = run.content
-        at = run.at if content.since is None or points else min(content.since, run.at)
+        at = run.at if run.content.since is None or points else min(run.content.since, run.at)
         at = max(at, points[-1].at) if points else at
         until = following.at if following is not None else None
-        points += [_point(content, prices, moment) for moment in _moments(content, at, until)]
+        within = [each.at for each in shares[1:] if at < each.at and (until is None or each.at < until)]
+        points += [_point(run.content, prices, moment, shares) for moment in (at, *within)]
     return points
 
 
-def _moments(content: Content, at: datetime, until: datetime | None) -> Iterator[datetime]:
-    """Yield the start of a version, and the ends of its discounts before the next one."""
-    yield at
-    ends = {discount.ends_at for discount in content.discounts if discount.ends_at is not None}
-    yield from sorted(end for end in ends if at < end and (until is None or end < until))
-
-
-def _point(content: Content, prices: Prices, at: datetime) -> Point:
-    running = [each for each in content.discounts if each.ends_at is None or each.ends_at > at]
-    price = monthly_price(content.items, prices, running)
+def _point(content: Content, prices: Prices, at: datetime, shares: Sequence[NetShare]) -> Point:
+    price = monthly_price(content.items, prices)
     phase = phase_of(content.status, restricted=content.restricted)
-    return Point(at, phase, content.status == "active", price.amount, price.currency)
+    begun = [each.share for each in shares if each.at <= at]
+    share = begun[-1] if begun else shares[0].share if shares else Fraction(1)
+    return Point(at, phase, content.status == "active", price.amount * share, price.currency)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from services.monitoring.revenue.contents import invoice_run, subscription_run
-from services.monitoring.revenue.histories import Version, add_invoices, add_subscriptions
+from services.monitoring.revenue.histories import Version, add_versions
 from services.monitoring.service import service
 from services.monitoring.tables import KnownSubscription
 from shared.messaging.feed_consumer import keep_newest_of
@@ -25,7 +25,7 @@ async def follow_subscriptions(work: UnitOfWork, events: list[s.SubscriptionEven
 @service.event(s.InvoiceEvent, name="follow_invoices", together=True)
 async def follow_invoices(work: UnitOfWork, events: list[s.InvoiceEvent]) -> None:
     """Project what invoices brought in."""
-    await add_invoices(
+    await add_versions(
         work,
         [
             Version(
@@ -43,7 +43,7 @@ async def project_subscriptions(
 ) -> None:
     """Project snapshots of subscriptions, each with the time of its version."""
     await keep_newest_of(work, KnownSubscription, [_row(subscription) for subscription, _ in heard])
-    await add_subscriptions(
+    await add_versions(
         work,
         [
             Version(

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.monitoring.domain.history import Run
 from services.monitoring.domain.invoice_history import InvoiceContent
-from services.monitoring.domain.prices import Discount, Item, PriceTerms
+from services.monitoring.domain.prices import Item, PriceTerms
 from services.monitoring.domain.subscription_history import Content
 from tallystick.messages import subscriptions as s
 from tallystick.messages.catalog import Price, Tier
@@ -42,8 +42,18 @@ def invoice_run(invoice: s.InvoiceSnapshot, at: datetime) -> Run[InvoiceContent]
         amount_paid=invoice.amount_paid,
         amount_refunded=invoice.amount_refunded,
         attempt_count=invoice.attempt_count,
+        subscription_id=invoice.subscription_id,
+        net_share=_net_share(invoice),
     )
     return Run(invoice.version, invoice.version, at, content)
+
+
+def _net_share(invoice: s.InvoiceSnapshot) -> Fraction | None:
+    """Return the net share of an invoice's lines of whole periods; None without any that cost."""
+    whole = [line for line in invoice.lines if not line.proration and line.price and line.amount > 0]
+    if invoice.status == "void" or not whole or any(line.net is None for line in whole):
+        return None
+    return Fraction(sum(line.net or 0 for line in whole), sum(line.amount for line in whole))
 
 
 def price_terms(price: Price) -> dict[str, Any]:
@@ -65,7 +75,6 @@ def write_subscription(content: Content) -> dict[str, Any]:
             "status": content.status,
             "restricted": content.restricted,
             "items": [_write_item(item) for item in content.items],
-            "discounts": [_write_discount(discount) for discount in content.discounts],
             "since": content.since.isoformat() if content.since else None,
         }
     )
@@ -78,19 +87,21 @@ def read_subscription(stored: dict[str, Any]) -> Content:
         status=stored["status"],
         restricted=stored.get("restricted", False),
         items=tuple(_read_item(item) for item in stored.get("items", ())),
-        discounts=tuple(_read_discount(discount) for discount in stored.get("discounts", ())),
         since=datetime.fromisoformat(since) if since else None,
     )
 
 
 def write_invoice(content: InvoiceContent) -> dict[str, Any]:
     """Return the JSON of an invoice's content."""
-    return {name: getattr(content, name) for name in InvoiceContent.__slots__}
+    share = content.net_share
+    fields = {name: getattr(content, name) for name in InvoiceContent.__slots__}
+    return {**fields, "net_share": str(share) if share is not None else None}
 
 
 def read_invoice(stored: dict[str, Any]) -> InvoiceContent:
     """Return an invoice's content from its JSON."""
-    return InvoiceContent(**stored)
+    share = stored.get("net_share")
+    return InvoiceContent(**{**stored, "net_share": Fraction(share) if share is not None else None})
 
 
 def _item(item: s.SubscriptionItem) -> Item:
@@ -119,25 +130,6 @@ def _read_item(stored: dict[str, Any]) -> Item:
         stored.get("price"),
         stored.get("quantity", 0),
         PriceTerms(model="per_seat", **terms) if terms else None,
-    )
-
-
-def _write_discount(discount: Discount) -> dict[str, Any]:
-    return _without_defaults(
-        {
-            "percent_off": str(discount.percent_off) if discount.percent_off is not None else None,
-            "amount_off": discount.amount_off,
-            "ends_at": discount.ends_at.isoformat() if discount.ends_at else None,
-        }
-    )
-
-
-def _read_discount(stored: dict[str, Any]) -> Discount:
-    percent, ends_at = stored.get("percent_off"), stored.get("ends_at")
-    return Discount(
-        percent_off=Fraction(percent) if percent is not None else None,
-        amount_off=stored.get("amount_off"),
-        ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
     )
 
 

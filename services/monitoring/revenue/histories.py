@@ -6,16 +6,16 @@ same days.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date
 from fractions import Fraction
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import orjson
 
-from services.monitoring.domain.history import Run, add_versions
-from services.monitoring.domain.invoice_history import InvoiceContent, invoice_entries
+from services.monitoring.domain.history import Run, add_version
+from services.monitoring.domain.invoice_history import InvoiceContent, invoice_entries, net_shares
 from services.monitoring.domain.movements import Entry, movements, trials
 from services.monitoring.domain.prices import Prices
 from services.monitoring.domain.subscription_history import Content, timeline
@@ -27,12 +27,8 @@ LOCK_PRICES_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('moni
 """Prices that become known must not miss a subscription that is being written."""
 LOCK_PRICES = "SELECT pg_advisory_xact_lock(hashtextextended('monitoring prices', 0))"
 SELECT_OWNED = """
-    SELECT entity_id, owner, first, last, at, content FROM monitoring.histories
-    WHERE owner = ANY(%s) AND entity = 'subscription' ORDER BY entity_id, first
-"""
-SELECT_INVOICES = """
-    SELECT entity_id, owner, first, last, at, content FROM monitoring.histories
-    WHERE entity_id = ANY(%s) ORDER BY entity_id, first
+    SELECT entity, entity_id, owner, first, last, at, content FROM monitoring.histories
+    WHERE owner = ANY(%s) ORDER BY entity_id, first
 """
 SELECT_PRICES = "SELECT code, terms FROM monitoring.known_prices WHERE code = ANY(%s)"
 DELETE = """
@@ -57,148 +53,151 @@ ADD_DAYS = """
 """
 """Rows are locked in the order of their keys, so that two transactions cannot deadlock."""
 
-AnyContent = TypeVar("AnyContent", Content, InvoiceContent)
-
 
 @dataclass(frozen=True, slots=True)
-class Version(Generic[AnyContent]):
+class Version:
     """A version of a subscription or invoice that was heard, and whose it is."""
 
     entity_id: str
     owner: str
-    run: Run[AnyContent]
+    run: Run[Any]
 
 
-Histories = dict[str, list[Run[AnyContent]]]
-"""The runs of each entity, by its id."""
+@dataclass(slots=True)
+class CustomerHistories:
+    """The runs of one customer's subscriptions and invoices, by id."""
+
+    subscriptions: dict[str, list[Run[Content]]] = field(default_factory=dict)
+    invoices: dict[str, list[Run[InvoiceContent]]] = field(default_factory=dict)
+
+    def of(self, content: Content | InvoiceContent) -> dict[str, list[Run[Any]]]:
+        """Return the runs of the kind of entity that has such a content."""
+        return self.invoices if isinstance(content, InvoiceContent) else self.subscriptions
+
+    def with_versions(self, versions: Iterable[Version]) -> "CustomerHistories":
+        """Return a copy with more versions."""
+        after = CustomerHistories(dict(self.subscriptions), dict(self.invoices))
+        for version in versions:
+            runs = after.of(version.run.content)
+            runs[version.entity_id] = add_version(runs.get(version.entity_id, []), version.run)
+        return after
+
+    def runs(self) -> Iterator[tuple[str, Run[Any]]]:
+        """Yield all runs with the ids of their entities."""
+        for histories in (self.subscriptions, self.invoices):
+            for entity_id, runs in histories.items():
+                yield from ((entity_id, run) for run in runs)
 
 
-async def add_subscriptions(work: UnitOfWork, versions: Sequence[Version[Content]]) -> None:
-    """Add versions of subscriptions to their histories, and what follows to the days of revenue."""
-    owners = sorted({version.owner for version in versions})
+async def add_versions(work: UnitOfWork, versions: Sequence[Version]) -> None:
+    """Add versions of subscriptions and invoices to their histories, and what follows to the days."""
+    heard: dict[str, list[Version]] = defaultdict(list)
+    for version in versions:
+        heard[version.owner].append(version)
     await work.driver.execute(LOCK_PRICES_SHARED)
-    await work.driver.execute(LOCK, (owners,))
-    before, owner_of = await _load_owned(work, owners)
-    after = _with_versions(before, versions)
-    owner_of |= {version.entity_id: version.owner for version in versions}
-    await _write_histories(work, "subscription", before, after, owner_of)
-    prices = await load_prices(work, [*before.values(), *after.values()])
-    old, new = _by_owner(before, owner_of), _by_owner(after, owner_of)
-    changed = [owner for owner in owners if old.get(owner) != new.get(owner)]
+    before = await _lock(work, heard)
+    after = {owner: before[owner].with_versions(own) for owner, own in heard.items()}
+    changed = sorted(owner for owner in heard if before[owner] != after[owner])
+    if not changed:
+        return
+    await _write(work, before, after)
+    prices = await load_prices(work, after.values())
     await _add_days(
         work,
-        minus=[entry for owner in changed for entry in customer_entries(old.get(owner, {}), prices)],
-        plus=[entry for owner in changed for entry in customer_entries(new[owner], prices)],
+        minus=[entry for owner in changed for entry in customer_entries(before[owner], prices)],
+        plus=[entry for owner in changed for entry in customer_entries(after[owner], prices)],
     )
 
 
-async def add_invoices(work: UnitOfWork, versions: Sequence[Version[InvoiceContent]]) -> None:
-    """Add versions of invoices to their histories, and what follows to the days of revenue."""
-    ids = sorted({version.entity_id for version in versions})
-    await work.driver.execute(LOCK, (ids,))
-    cursor = await work.driver.execute(SELECT_INVOICES, (ids,))
-    before: Histories[InvoiceContent] = defaultdict(list)
-    for entity_id, _, first, last, at, content in await cursor.fetchall():
-        before[entity_id].append(Run(first, last, at, contents.read_invoice(content)))
-    after = _with_versions(before, versions)
-    owner_of = {version.entity_id: version.owner for version in versions}
-    await _write_histories(work, "invoice", before, after, owner_of)
-    await _add_days(
-        work,
-        minus=[entry for runs in before.values() for entry in invoice_entries(runs)],
-        plus=[entry for runs in after.values() for entry in invoice_entries(runs)],
-    )
-
-
-async def reprice(work: UnitOfWork, owners: Sequence[str], new_prices: Prices) -> None:
+async def reprice(work: UnitOfWork, owners: Iterable[str], new_prices: Prices) -> None:
     """Add what customers' subscriptions cost now that the terms of some prices are known.
 
     The caller holds the lock of prices, and has not written the new ones yet.
     """
-    await work.driver.execute(LOCK, (sorted(owners),))
-    histories, owner_of = await _load_owned(work, sorted(owners))
-    old_prices = await load_prices(work, histories.values())
-    owned = _by_owner(histories, owner_of).values()
+    owned = await _lock(work, owners)
+    old_prices = await load_prices(work, owned.values())
+    prices = {**old_prices, **new_prices}
     await _add_days(
         work,
-        minus=[entry for each in owned for entry in customer_entries(each, old_prices)],
-        plus=[entry for each in owned for entry in customer_entries(each, {**old_prices, **new_prices})],
+        minus=[entry for each in owned.values() for entry in customer_entries(each, old_prices)],
+        plus=[entry for each in owned.values() for entry in customer_entries(each, prices)],
     )
 
 
-def customer_entries(histories: Mapping[str, Sequence[Run[Content]]], prices: Prices) -> list[Entry]:
-    """Return everything that the histories of one customer's subscriptions did to revenue."""
-    timelines = {entity_id: timeline(runs, prices) for entity_id, runs in histories.items()}
-    return movements(timelines) + [entry for points in timelines.values() for entry in trials(points)]
+def customer_entries(histories: CustomerHistories, prices: Prices) -> list[Entry]:
+    """Return everything that the histories of one customer did to revenue."""
+    invoices = histories.invoices.values()
+    timelines = {
+        subscription_id: timeline(runs, prices, net_shares(invoices, subscription_id))
+        for subscription_id, runs in histories.subscriptions.items()
+    }
+    return [
+        *movements(timelines),
+        *(entry for points in timelines.values() for entry in trials(points)),
+        *(entry for runs in invoices for entry in invoice_entries(runs)),
+    ]
 
 
-async def load_prices(work: UnitOfWork, histories: Iterable[Sequence[Run[Content]]]) -> Prices:
+async def load_prices(work: UnitOfWork, histories: Iterable[CustomerHistories]) -> Prices:
     """Return the known terms of the prices that histories name."""
-    codes = {item.price for runs in histories for run in runs for item in run.content.items if item.price}
+    codes = {
+        item.price
+        for each in histories
+        for runs in each.subscriptions.values()
+        for run in runs
+        for item in run.content.items
+        if item.price
+    }
     if not codes:
         return {}
     cursor = await work.driver.execute(SELECT_PRICES, (sorted(codes),))
     return {code: contents.read_terms(terms) for code, terms in await cursor.fetchall()}
 
 
-async def _load_owned(work: UnitOfWork, owners: Sequence[str]) -> tuple[Histories[Content], dict[str, str]]:
-    cursor = await work.driver.execute(SELECT_OWNED, (owners,))
-    histories: Histories[Content] = defaultdict(list)
-    owner_of: dict[str, str] = {}
-    for entity_id, owner, first, last, at, content in await cursor.fetchall():
-        histories[entity_id].append(Run(first, last, at, contents.read_subscription(content)))
-        owner_of[entity_id] = owner
-    return histories, owner_of
+async def _lock(work: UnitOfWork, owners: Iterable[str]) -> dict[str, CustomerHistories]:
+    """Lock the histories of customers and load them."""
+    names = sorted(owners)
+    await work.driver.execute(LOCK, (names,))
+    cursor = await work.driver.execute(SELECT_OWNED, (names,))
+    return read_histories(names, await cursor.fetchall())
 
 
-def _with_versions(
-    before: Histories[AnyContent], versions: Iterable[Version[AnyContent]]
-) -> Histories[AnyContent]:
-    heard: dict[str, list[Run[AnyContent]]] = defaultdict(list)
-    for version in versions:
-        heard[version.entity_id].append(version.run)
-    return {**before, **{id_: add_versions(before.get(id_, []), runs) for id_, runs in heard.items()}}
+def read_histories(owners: Iterable[str], rows: Iterable[Any]) -> dict[str, CustomerHistories]:
+    """Return the histories of customers from the rows of `SELECT_OWNED`."""
+    found = {owner: CustomerHistories() for owner in owners}
+    for entity, entity_id, owner, first, last, at, content in rows:
+        is_invoice = entity == "invoice"
+        read: Any = contents.read_invoice if is_invoice else contents.read_subscription
+        runs: Any = found[owner].invoices if is_invoice else found[owner].subscriptions
+        runs.setdefault(entity_id, []).append(Run(first, last, at, read(content)))
+    return found
 
 
-def _by_owner(histories: Histories[Content], owner_of: Mapping[str, str]) -> dict[str, Histories[Content]]:
-    owned: dict[str, Histories[Content]] = defaultdict(dict)
-    for entity_id, runs in histories.items():
-        owned[owner_of[entity_id]][entity_id] = runs
-    return owned
-
-
-async def _write_histories(
-    work: UnitOfWork,
-    entity: str,
-    before: Histories[AnyContent],
-    after: Histories[AnyContent],
-    owner_of: Mapping[str, str],
+async def _write(
+    work: UnitOfWork, before: Mapping[str, CustomerHistories], after: Mapping[str, CustomerHistories]
 ) -> None:
     """Write the runs that are new or differ, and delete those that became part of another."""
     written: list[dict[str, Any]] = []
     gone: list[dict[str, Any]] = []
-    for entity_id, runs in after.items():
-        old = {run.first: run for run in before.get(entity_id, ())}
-        gone += [
-            {"entity_id": entity_id, "first": first} for first in old.keys() - {run.first for run in runs}
-        ]
-        written += [
-            _row(entity, entity_id, owner_of[entity_id], run) for run in runs if old.get(run.first) != run
-        ]
+    for owner, histories in after.items():
+        old = {(entity_id, run.first): run for entity_id, run in before[owner].runs()}
+        new = {(entity_id, run.first): run for entity_id, run in histories.runs()}
+        gone += [{"entity_id": entity_id, "first": first} for entity_id, first in old.keys() - new.keys()]
+        written += [_row(key[0], owner, run) for key, run in new.items() if old.get(key) != run]
     if gone:
         await work.driver.execute(DELETE, (orjson.dumps(gone).decode(),))
     if written:
         await work.driver.execute(WRITE, (orjson.dumps(written).decode(),))
 
 
-def _row(entity: str, entity_id: str, owner: str, run: Run[Any]) -> dict[str, Any]:
+def _row(entity_id: str, owner: str, run: Run[Any]) -> dict[str, Any]:
     is_invoice = isinstance(run.content, InvoiceContent)
     write: Any = contents.write_invoice if is_invoice else contents.write_subscription
     return {
         "entity_id": entity_id,
         "first": run.first,
         "last": run.last,
-        "entity": entity,
+        "entity": "invoice" if is_invoice else "subscription",
         "owner": owner,
         "at": run.at,
         "content": write(run.content),

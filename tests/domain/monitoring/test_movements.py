@@ -2,8 +2,7 @@
 
 from fractions import Fraction
 
-from services.monitoring.domain.prices import Discount
-from tests.support.revenue_values import Life, on, told
+from tests.support.revenue_values import Life, told
 
 
 def test_a_subscription_that_begins_and_ends() -> None:
@@ -61,12 +60,17 @@ def test_a_trial_whose_payment_fails_converts_once_it_is_paid() -> None:
     assert told(late) == [("new", 14, 4900), ("trials_started", 0, 1), ("trials_converted", 16, 1)]
 
 
-def test_a_discount_for_three_months_ends_by_itself() -> None:
-    discount = Discount(percent_off=Fraction(50), ends_at=on(90))
-    life = Life().becomes(0, "active", "solo", discounts=[discount])
+def test_a_discount_for_three_months_ends_with_the_fourth_invoice() -> None:
+    # The first invoice comes a moment after the subscription is active, and counts from its beginning.
+    life = Life().becomes(0, "active", "solo").invoiced(0.1, Fraction(1, 2)).invoiced(90, Fraction(1))
     assert told(life) == [("new", 0, 2450), ("expansion", 90, 2450)]
-    ended = life.becomes(60, "canceled")
+    ended = Life().becomes(0, "active", "solo").invoiced(0.1, Fraction(1, 2)).becomes(60, "canceled")
     assert told(ended) == [("new", 0, 2450), ("churn", 60, 2450)]
+
+
+def test_a_price_that_includes_tax_counts_without_it() -> None:
+    life = Life().becomes(0, "active", "solo").invoiced(0, Fraction(100, 119)).becomes(9, "active", "pro")
+    assert told(life) == [("new", 0, Fraction(490_000, 119)), ("expansion", 9, Fraction(500_000, 119))]
 
 
 def test_a_second_subscription_expands_and_churn_is_that_none_is_left() -> None:

@@ -1,11 +1,10 @@
-"""What a subscription is worth a month: exact, whatever its period, tiers and discounts."""
+"""What a subscription is worth a month: exact, whatever its period and tiers."""
 
-from datetime import UTC, datetime
 from fractions import Fraction
 
 import pytest
 
-from services.monitoring.domain.prices import Discount, Item, PriceTerms, monthly_price, period_amount
+from services.monitoring.domain.prices import Item, PriceTerms, monthly_price, period_amount
 from tests.support.revenue_values import PRICES
 
 
@@ -43,24 +42,3 @@ def test_a_price_made_in_stripe_counts_by_its_own_terms() -> None:
     price = monthly_price([Item(None, 2, terms)], PRICES)
     assert price.amount == 20_000
     assert price.currency == "usd"
-
-
-@pytest.mark.parametrize(
-    ("discounts", "amount"),
-    [
-        ([Discount(percent_off=Fraction(25))], Fraction(3675)),
-        ([Discount(percent_off=Fraction("33.33"))], Fraction(4900) * Fraction(6667, 10000)),
-        ([Discount(amount_off=1000)], Fraction(3900)),
-        ([Discount(amount_off=9999)], Fraction(0)),
-        ([Discount(percent_off=Fraction(50)), Discount(amount_off=450)], Fraction(2000)),
-        ([Discount(percent_off=Fraction(100))], Fraction(0)),
-    ],
-)
-def test_discounts_apply_in_their_order(discounts: list[Discount], amount: Fraction) -> None:
-    assert monthly_price([Item("solo", 1)], PRICES, discounts).amount == amount
-
-
-def test_an_amount_off_a_yearly_price_is_a_twelfth_a_month() -> None:
-    until = datetime(2027, 1, 1, tzinfo=UTC)
-    price = monthly_price([Item("yearly", 1)], PRICES, [Discount(amount_off=4000, ends_at=until)])
-    assert price.amount == Fraction(500)

@@ -142,17 +142,16 @@ class MonitoringWorld:
             "amount_due": 4900,
             "amount_paid": 4900 if status == "paid" else 0,
         }
+        invoice_id = fields.pop("id", f"inv_{customer.id}")
         snapshot = s.InvoiceSnapshot(
-            **amounts | fields,
-            invoice_id=f"inv_{customer.id}",
+            **{"lines": [], "reference": None} | amounts | fields,
+            invoice_id=invoice_id,
             version=version,
             customer=customer,
             subscription_id=f"sub_{customer.id}",
             number="1",
             status=status,
             currency="eur",
-            lines=[],
-            reference=None,
             hosted_invoice_url=None,
             invoice_pdf=None,
             stripe_invoice_id="in_1",

@@ -8,6 +8,7 @@ import pytest
 
 from services.monitoring.app import service
 from tallystick.messages import monitoring as m
+from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
 from tests.support.runtime import Bound
 from tests.support.worlds.monitoring import BEGIN, MonitoringWorld, organization
@@ -54,6 +55,26 @@ async def test_a_customer_from_checkout_to_refund(monitored: MonitoringWorld) ->
     # A snapshot says the same.
     assert (await monitored.captures(on(45)))["mrr"] == {"eur": 9900}
     assert len(await monitored.bound.rows("SELECT * FROM monitoring.histories")) == 6, "renewals add no row"
+
+
+async def test_discounts_and_taxes_of_invoices_count(monitored: MonitoringWorld) -> None:
+    await monitored.sells("solo", unit_amount=4900)
+    await monitored.hears(monitored.subscription(ACME, 1, on(1), "active", "solo"), "created")
+
+    def line(net: int) -> s.InvoiceLine:
+        span = s.Span(start=on(1), end=on(32))
+        return s.InvoiceLine(
+            description=None, amount=4900, quantity=1, period=span, proration=False, price="solo", net=net
+        )
+
+    paid = monitored.invoice(ACME, 1, on(1.2), "paid", attempt_count=1, lines=[line(2059)])
+    await monitored.hears(paid, "paid")
+    again = monitored.invoice(ACME, 1, on(32), "paid", attempt_count=1, lines=[line(4118)], id="inv_2")
+    await monitored.hears(again, "paid")
+    await monitored.hears_all_again()
+    january, february, _ = await revenue(monitored)
+    assert (january["mrr"], january["new"]) == (2059, 2059)
+    assert (february["mrr"], february["expansion"]) == (4118, 2059)
 
 
 async def test_replayed_events_change_nothing(monitored: MonitoringWorld) -> None:
