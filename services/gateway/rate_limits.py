@@ -17,6 +17,11 @@ WINDOW_SECONDS = 60.0
 COUNTED_MAX = 100_000
 """How many customers or addresses are counted at a time; the least recently seen are dropped first."""
 
+LICENSE_KEY_REQUESTS_A_MINUTE = 1_200
+"""A thousand machines of one license may refresh at once."""
+WRONG_LICENSE_KEYS_A_MINUTE = 10
+"""For one address: somebody who types a key needs a few, somebody who guesses needs 2^159."""
+
 
 @dataclass(slots=True)
 class _WindowCount:
@@ -34,11 +39,17 @@ class SlidingWindow:
 
     def hit(self, key: str, at: float) -> float | None:
         """Count a request at a monotonic time; return None if it is allowed, else the seconds to wait."""
+        wait = self.wait(key, at)
+        if wait is None:
+            self._count(key, int(at // WINDOW_SECONDS)).current += 1
+        return wait
+
+    def wait(self, key: str, at: float) -> float | None:
+        """Return None if a request would be allowed, else the seconds to wait."""
         window, elapsed = divmod(at, WINDOW_SECONDS)
         count = self._count(key, int(window))
         left = WINDOW_SECONDS - elapsed
         if count.current + count.previous * left / WINDOW_SECONDS < self.limit:
-            count.current += 1
             return None
         if count.current >= self.limit:
             return left
@@ -66,6 +77,9 @@ class RateLimits:
     per_customer: SlidingWindow
     per_address: SlidingWindow
     trusted_proxies: int
+    per_license_key: SlidingWindow
+    wrong_license_keys: SlidingWindow
+    """Wrong license keys, by address."""
 
     @classmethod
     def of(cls, settings: GatewaySettings) -> "RateLimits":
@@ -74,6 +88,8 @@ class RateLimits:
             SlidingWindow(settings.gateway_rate_per_customer),
             SlidingWindow(settings.gateway_rate_per_address),
             settings.gateway_trusted_proxies,
+            SlidingWindow(LICENSE_KEY_REQUESTS_A_MINUTE),
+            SlidingWindow(WRONG_LICENSE_KEYS_A_MINUTE),
         )
 
     def count_customer(self, customer: str) -> None:
@@ -83,6 +99,23 @@ class RateLimits:
     def count_address(self, scope: Scope) -> None:
         """Count a request of a client address. Raises ProblemError above the limit."""
         _check(self.per_address, "address", self.address(scope))
+
+    def count_license_key(self, scope: Scope, key_hash: str) -> None:
+        """Count a request with a license key. Raises ProblemError above the limit, or after wrong keys."""
+        wait = self.wrong_license_keys.wait(self.address(scope), time.monotonic())
+        if wait is not None:
+            raise _too_many(
+                self.wrong_license_keys.limit, "wrong license keys a minute for one address", wait
+            )
+        _check(self.per_license_key, "license key", key_hash)
+
+    def count_wrong_license_key(self, scope: Scope) -> None:
+        """Count a wrong license key of a client address. Raises ProblemError above the limit."""
+        wait = self.wrong_license_keys.hit(self.address(scope), time.monotonic())
+        if wait is not None:
+            raise _too_many(
+                self.wrong_license_keys.limit, "wrong license keys a minute for one address", wait
+            )
 
     def address(self, scope: Scope) -> str:
         """Return the client address, taken from `X-Forwarded-For` if proxies are trusted."""
@@ -96,12 +129,15 @@ class RateLimits:
 
 def _check(window: SlidingWindow, kind: str, key: str) -> None:
     wait = window.hit(key, time.monotonic())
-    if wait is None:
-        return
+    if wait is not None:
+        raise _too_many(window.limit, f"requests a minute for one {kind}", wait)
+
+
+def _too_many(limit: int, what: str, wait: float) -> ProblemError:
     seconds = max(1, math.ceil(wait))
-    raise ProblemError(
+    return ProblemError(
         "too_many_requests",
-        f"At most {window.limit} requests a minute for one {kind}. Come back in {seconds} s.",
+        f"At most {limit} {what}. Come back in {seconds} s.",
         {"retry_after_seconds": seconds},
         headers={"Retry-After": str(seconds)},
     )

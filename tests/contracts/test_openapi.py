@@ -46,6 +46,23 @@ PROMISED = {
     ("post", f"{BILLING}/team/seats/{{seat_id}}/replace"),
     ("put", f"{BILLING}/team/seats/{{seat_id}}/multiplier"),
     ("delete", f"{BILLING}/team/seats/{{seat_id}}"),
+    ("post", "/api/v1/licenses/activate"),
+    ("post", "/api/v1/licenses/deactivate"),
+    ("post", "/api/v1/licenses/refresh"),
+    ("post", "/api/v1/licenses/validate"),
+    ("get", "/.well-known/tallystick-licenses.json"),
+    ("get", f"{BILLING}/licenses"),
+    ("get", f"{BILLING}/licenses/{{license_id}}"),
+    ("post", f"{BILLING}/licenses/{{license_id}}/key"),
+    ("post", f"{BILLING}/licenses/{{license_id}}/rotate-key"),
+    ("put", f"{BILLING}/licenses/{{license_id}}/seats"),
+    ("post", f"{BILLING}/licenses/{{license_id}}/activations"),
+    ("delete", f"{BILLING}/licenses/{{license_id}}/activations/{{instance_id}}"),
+    ("get", f"{ADMIN}/licenses"),
+    ("post", f"{ADMIN}/licenses"),
+    ("post", f"{ADMIN}/licenses/{{license_id}}/suspend"),
+    ("post", f"{ADMIN}/licenses/{{license_id}}/restore"),
+    ("post", f"{ADMIN}/licenses/{{license_id}}/revoke"),
     ("post", "/api/v1/seats/claim"),
     ("get", "/api/v1/seats/invitations/{token}"),
     ("get", f"{ADMIN}/customers"),
@@ -135,4 +152,8 @@ def test_changes_take_an_idempotency_key() -> None:
         if method != "get"
         and not any(found["name"] == "idempotency-key" for found in operation.get("parameters", []))
     }
-    assert without == {f"{BILLING}/preview-change", f"{BILLING}/page-link"}
+    assert without == {
+        f"{BILLING}/preview-change",
+        f"{BILLING}/page-link",
+        "/api/v1/licenses/validate",
+    }

@@ -7,7 +7,7 @@ of its team; the customer itself always may.
 from services.gateway.auth.principal import Caller
 from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import ServiceClient
-from tallystick.messages import seats, subscriptions
+from tallystick.messages import licenses, seats, subscriptions
 from tallystick.messages.base import Customer
 
 LISTED_MAX = 200
@@ -27,6 +27,19 @@ async def find_subscription(
     if found.customer != caller.customer:
         raise ProblemError("not_found", "There is no such subscription.")
     return found
+
+
+async def find_license(services: ServiceClient, caller: Caller, license_id: str) -> licenses.LicenseSnapshot:
+    """Return a license of the caller's, as customers see it. Raises ProblemError."""
+    found = (await services.request(licenses.GetLicense(license_id=license_id))).license
+    if found.customer != caller.customer:
+        raise ProblemError("not_found", "There is no such license.")
+    return visible_license(found)
+
+
+def visible_license(found: licenses.LicenseSnapshot) -> licenses.LicenseSnapshot:
+    """Return a license without what operators note about it."""
+    return found.model_copy(update={"reason": None})
 
 
 async def find_team(

@@ -35,6 +35,8 @@ PARAMETERS = {
     "group_by": "Also group by who used the units.",
     "handler": "Only messages that failed in this handler.",
     "id": "The add-on's id.",
+    "instance_id": "The machine's id.",
+    "license_id": "The license's id.",
     "limit": "The maximum number of items.",
     "proration": "How a change that is made now is charged.",
     "quantity": "The number of seats to preview.",

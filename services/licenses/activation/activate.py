@@ -69,13 +69,12 @@ def require_usable(work: UnitOfWork, row: LicenseRow) -> None:
 
     Raises Rejected `license_revoked`, `license_expired`, `license_suspended`.
     """
-    details: dict[str, str | None] = {"license_id": row.license_id}
     if row.status == "revoked":
-        raise Rejected("license_revoked", "The license has been revoked.", {**details})
+        raise Rejected("license_revoked", "The license has been revoked.", {"license_id": row.license_id})
     if row.status == "expired" or (row.expires_at is not None and row.expires_at <= work.now):
-        raise Rejected("license_expired", "The license has ended.", {**details})
+        raise Rejected("license_expired", "The license has ended.", {"license_id": row.license_id})
     if row.status == "suspended":
-        raise Rejected("license_suspended", "The license is suspended.", {**details, "reason": row.reason})
+        raise Rejected("license_suspended", "The license is suspended.", {"license_id": row.license_id})
 
 
 async def free_place(work: UnitOfWork, activations: Activations, activation: ActivationRow) -> None:

@@ -7,6 +7,7 @@ from services.gateway.api.admin import (
     customers,
     dead_letters,
     events,
+    licenses,
     overrides,
     subscriptions,
     workers,
@@ -18,6 +19,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalog.router,
     overrides.router,
     events.router,
+    licenses.router,
     dead_letters.router,
     workers.router,
 )

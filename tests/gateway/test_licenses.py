@@ -1,0 +1,194 @@
+"""Licenses over HTTP: for machines with the key, for customers, and for operators."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tallystick.licensing import check
+from tallystick.messages import licenses as m
+from tests.support.gateway import ADMIN, READ, GatewaySystem, gateway_before
+from tests.support.license_steps import subscribes
+from tests.support.shop import Shop, fresh_id
+from tests.support.stack import System
+
+MACHINES, LICENSES, OPERATORS = "/api/v1/licenses", "/api/v1/billing/licenses", "/api/v1/admin/licenses"
+KEY_SET = "/.well-known/tallystick-licenses.json"
+UNKNOWN_KEY = "TSL-00000000-00000000-00000000-00000000-0"
+_addresses = (f"192.0.2.{number}" for number in itertools.count(1))
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def entrance(system: System) -> Iterator[GatewaySystem]:
+    """A gateway behind a proxy, so that each test has an address of its own."""
+    with gateway_before(system, {"GATEWAY_TRUSTED_PROXIES": "1"}) as running:
+        yield running
+
+
+def machine(entrance: GatewaySystem) -> httpx.AsyncClient:
+    """A client at an address that nobody else has."""
+    headers = {"X-Forwarded-For": next(_addresses)}
+    return httpx.AsyncClient(base_url=entrance.url, headers=headers, timeout=30)
+
+
+async def a_license(entrance: GatewaySystem, shop: Shop, **fields: Any) -> tuple[dict[str, Any], str]:
+    """A license by hand, and its key."""
+    async with entrance.http(shop.acme, ADMIN) as http:
+        body = {"customer": shop.acme.model_dump(), "product": "self_hosted"} | fields
+        answer = await http.post(OPERATORS, json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["license"], answer.json()["license_key"]
+
+
+async def test_a_machine_from_activation_to_deactivation(entrance: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    license, key = await a_license(entrance, shop, seats=25, instances=1)  # noqa: A001
+    async with machine(entrance) as http:
+        keys = await http.get(KEY_SET)
+        assert keys.headers["cache-control"] == "public, max-age=300"
+        instance = {"instance_id": "host-1", "name": "Main server", "version": "2.4.1"}
+        activated = await http.post(f"{MACHINES}/activate", json={"license_key": key, "instance": instance})
+        assert activated.status_code == 200, activated.text
+        now = datetime.now(UTC)
+        state = check(activated.json()["license_file"], keys.json(), "host-1", now)
+        assert (state, state.license.license_id, state.license.seats) == ("valid", license["license_id"], 25)
+        here = {"license_key": key, "instance_id": "host-1"}
+        valid = await http.post(f"{MACHINES}/validate", json=here)
+        assert (valid.json()["status"], valid.json()["seats"]) == ("valid", 25)
+        repeated = {"Idempotency-Key": "refresh-1"}
+        refreshed = [
+            await http.post(f"{MACHINES}/refresh", json={**here, "members": 7}, headers=repeated)
+            for _ in range(2)
+        ]
+        assert refreshed[0].json() == refreshed[1].json()
+        assert refreshed[0].json()["license"]["activations"][0]["members"] == 7
+        other = {"license_key": key, "instance": {"instance_id": "host-2"}}
+        refused = await http.post(f"{MACHINES}/activate", json=other)
+        assert (refused.status_code, refused.json()["code"]) == (409, "license_in_use")
+        freed = await http.post(f"{MACHINES}/deactivate", json=here)
+        assert freed.json()["license"]["activations"] == []
+        again = await http.post(f"{MACHINES}/refresh", json=here)
+        assert (again.status_code, again.json()["code"]) == (409, "not_activated")
+
+
+async def test_unknown_mistyped_and_revoked_keys_are_answered_alike(
+    entrance: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    license, key = await a_license(entrance, shop)  # noqa: A001
+    async with entrance.http(shop.acme, ADMIN) as http:
+        path = f"{OPERATORS}/{license['license_id']}/revoke"
+        revoked = await http.post(path, json={"reason": "Fraud."})
+        assert (revoked.json()["license"]["status"], revoked.json()["license"]["reason"]) == (
+            "revoked",
+            "Fraud.",
+        )
+    answers = set()
+    for wrong in (UNKNOWN_KEY, "TSL-1", key):
+        async with machine(entrance) as http:
+            here = {"license_key": wrong, "instance_id": "host-1"}
+            instance = {"license_key": wrong, "instance": {"instance_id": "host-1"}}
+            for action in ("activate", "deactivate", "refresh", "validate"):
+                body = instance if action == "activate" else here
+                answer = await http.post(f"{MACHINES}/{action}", json=body)
+                answers.add((answer.status_code, answer.text))
+    assert len(answers) == 1
+    status, text = answers.pop()
+    assert (status, json.loads(text)["code"], json.loads(text)["details"]) == (401, "license_key_invalid", {})
+
+
+async def test_ten_wrong_keys_a_minute_are_answered(entrance: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    _, key = await a_license(entrance, shop)
+    async with machine(entrance) as http, machine(entrance) as neighbour:
+        for _ in range(10):
+            wrong = await http.post(
+                f"{MACHINES}/validate", json={"license_key": UNKNOWN_KEY, "instance_id": "a"}
+            )
+            assert wrong.status_code == 401
+        good = {"license_key": key, "instance_id": "a"}
+        for body in ({**good, "license_key": UNKNOWN_KEY}, good):
+            late = await http.post(f"{MACHINES}/validate", json=body)
+            assert (late.status_code, late.json()["code"]) == (429, "too_many_requests")
+            assert int(late.headers["retry-after"]) <= 60
+        assert (await neighbour.post(f"{MACHINES}/validate", json=good)).status_code == 200
+
+
+async def test_a_customer_sees_the_key_once_and_activates_a_machine_without_a_network(
+    entrance: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    issued = await subscribes(shop.billing, shop.acme, 25)
+    path = f"{LICENSES}/{issued.license_id}"
+    async with entrance.http(shop.acme) as http, entrance.http(shop.acme, READ) as reader:
+        shown = await http.post(f"{path}/key", headers={"Idempotency-Key": "show"})
+        assert shown.json()["license_key"].startswith("TSL-")
+        assert (await http.post(f"{path}/key", headers={"Idempotency-Key": "show"})).json() == shown.json()
+        again = await http.post(f"{path}/key")
+        assert (again.status_code, again.json()["code"]) == (409, "license_key_shown")
+        rotated = await http.post(f"{path}/rotate-key")
+        assert rotated.json()["license_key"] != shown.json()["license_key"]
+        body = {"instance": {"instance_id": "bunker-1", "name": "In the bunker"}}
+        activated = await http.post(f"{path}/activations", json=body)
+        assert activated.status_code == 201, activated.text
+        keys = (await reader.get(KEY_SET)).json()
+        assert check(activated.json()["license_file"], keys, "bunker-1", datetime.now(UTC)) == "valid"
+        seats = await http.put(f"{path}/seats", json={"seats": 30, "when": "now", "proration": "none"})
+        assert seats.json()["license"]["seats"] == 30
+        freed = await http.delete(f"{path}/activations/bunker-1")
+        assert freed.json()["license"]["activations"] == []
+        listed = (await reader.get(LICENSES)).json()["items"]
+        assert [one["license_id"] for one in listed] == [issued.license_id]
+        assert (await reader.get(path)).json()["license"]["seats"] == 30
+        assert (await reader.post(f"{path}/key")).status_code == 403
+
+
+async def test_another_customers_license_is_not_found(entrance: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    license, _ = await a_license(entrance, shop)  # noqa: A001
+    stranger = shop.acme.model_copy(update={"id": fresh_id("stranger")})
+    path = f"{LICENSES}/{license['license_id']}"
+    async with entrance.http(stranger) as http:
+        for method, action, body in (
+            ("GET", path, None),
+            ("POST", f"{path}/key", None),
+            ("POST", f"{path}/rotate-key", None),
+            ("PUT", f"{path}/seats", {"seats": 5}),
+            ("POST", f"{path}/activations", {"instance": {"instance_id": "host-1"}}),
+            ("DELETE", f"{path}/activations/host-1", None),
+        ):
+            answer = await http.request(method, action, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), action
+        assert (await http.get(LICENSES)).json()["items"] == []
+
+
+async def test_operators_search_suspend_and_restore(entrance: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    license, key = await a_license(entrance, shop)  # noqa: A001
+    path = f"{OPERATORS}/{license['license_id']}"
+    async with entrance.http(shop.acme, ADMIN) as http, entrance.http(shop.acme) as theirs:
+        suspended = await http.post(f"{path}/suspend", json={"reason": "Chargeback."})
+        assert suspended.json()["license"]["status"] == "suspended"
+        found = await http.get(OPERATORS, params={"search": license["key_hint"], "status": "suspended"})
+        assert [one["license_id"] for one in found.json()["items"]] == [license["license_id"]]
+        own = (await theirs.get(f"{LICENSES}/{license['license_id']}")).json()["license"]
+        assert (own["suspended"], own["reason"]) == (True, None), "the note is for operators"
+        async with machine(entrance) as there:
+            body = {"license_key": key, "instance": {"instance_id": "host-1"}}
+            refused = await there.post(f"{MACHINES}/activate", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (403, "license_suspended")
+            assert "Chargeback" not in refused.text
+        assert (await http.post(f"{path}/restore")).json()["license"]["status"] == "active"
+        assert (await http.post(f"{path}/rotate-key")).json()["license_key"] != key
+        keys = (await http.get(f"{OPERATORS}/signing-keys")).json()["keys"]
+        assert {one["status"] for one in keys} == {"active"}
+        none_left = await http.post(f"{OPERATORS}/signing-keys/rotate")
+        assert (none_left.status_code, none_left.json()["code"]) == (409, "no_next_signing_key")
+    answer = await shop.billing.ask(m.GetLicense(license_id=license["license_id"]))
+    assert answer.license.key_number == 2
