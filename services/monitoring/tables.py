@@ -147,6 +147,44 @@ class KnownRecharge(Row):
     at: Mapped[datetime]
 
 
+class AlarmRow(Row):
+    """An alarm that is or was raised."""
+
+    __tablename__ = "alarms"
+    __table_args__ = (
+        Index(
+            "uq_alarms_raised",
+            "rule",
+            text("coalesce(about, '')"),
+            unique=True,
+            postgresql_where=text("cleared_at IS NULL"),
+        ),
+    )
+
+    alarm_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    rule: Mapped[str]
+    about: Mapped[str | None]
+    severity: Mapped[str]
+    value: Mapped[float]
+    threshold: Mapped[float]
+    title: Mapped[str]
+    action: Mapped[str]
+    raised_at: Mapped[datetime]
+    cleared_at: Mapped[datetime | None]
+
+
+class CatchUpRow(Row):
+    """How far older entities, which the change feed does not have any more, were asked for."""
+
+    __tablename__ = "catch_ups"
+
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    cursor: Mapped[str | None]
+    seen: Mapped[int]
+    done_at: Mapped[datetime | None]
+
+
 class HistoryRow(Row):
     """Consecutive versions of a subscription or an invoice that say the same, as far as revenue goes."""
 

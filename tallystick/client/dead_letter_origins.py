@@ -24,7 +24,7 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
             "settle_recharges",
         }
     ),
-    "monitoring": frozenset({"capture_snapshot"}),
+    "monitoring": frozenset({"capture_snapshot", "catch_up", "check_alarms"}),
     "payouts": frozenset({"make_payouts", "release_held", "sync_accounts"}),
     "licenses": frozenset({"expire_licenses", "forget_silent_instances", "remind_licenses"}),
     "notifications": frozenset({"clean_up", "remind_invitations", "send_mails"}),

@@ -226,6 +226,8 @@ COMMANDS_BETWEEN_SERVICES = {
     ("consumables", "billing.requests.subscriptions.record_usage"),
     ("consumables", "billing.commands.consumables.charge_recharge"),
     ("monitoring", "billing.requests.consumables.feature_totals"),
+    ("monitoring", "billing.requests.subscriptions.list_customers"),
+    ("monitoring", "billing.requests.subscriptions.list_subscriptions"),
     ("payouts", "billing.commands.webhooks.record_outcome"),
     ("payouts", "billing.commands.payouts.pay_out"),
     ("subscriptions", "billing.commands.payouts.record_sale"),

@@ -7,6 +7,7 @@ import pytest
 
 from services.consumables.app import service as consumables
 from services.monitoring.app import service as monitoring
+from services.monitoring.settings import MonitoringSettings, load_tiers
 from services.subscriptions.app import service
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.domain.benefits import BenefitSigner
@@ -103,7 +104,9 @@ async def recharging(
 async def monitored(bind: Callable[..., Bound], nats_session: NatsServer) -> AsyncIterator[MonitoringWorld]:
     """The monitoring service with nothing to monitor yet; nobody answers what it asks."""
     client = ServiceClient(CommonSettings(nats_url=nats_session.users["monitoring"]), "monitoring")
-    yield MonitoringWorld(bind(monitoring, client))
+    fields = MonitoringSettings.model_fields
+    tiers = load_tiers(fields["capacity_file"].default)
+    yield MonitoringWorld(bind(monitoring, client, tiers))
     await client.close()
 
 

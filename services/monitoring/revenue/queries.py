@@ -9,7 +9,7 @@ from typing import Any
 from services.monitoring.domain.movements import Kind
 from services.monitoring.domain.periods import Period, days_of, periods
 from services.monitoring.domain.revenue_report import Standing, Sums, report
-from services.monitoring.domain.rounding import round_half_up
+from services.monitoring.domain.rounding import percent, round_half_up
 from services.monitoring.service import service
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import monitoring as m
@@ -56,6 +56,16 @@ async def mrr_before(work: UnitOfWork, day: date) -> dict[str, int]:
     """Return the monthly recurring revenue at the start of a day, by currency, rounded."""
     standings = await standings_before(work, day)
     return {currency: round_half_up(standing.mrr) for currency, standing in sorted(standings.items())}
+
+
+async def churn_percent(work: UnitOfWork, first: date, end: date) -> dict[str, float | None]:
+    """Return the share of customers who left within a span of days, by currency."""
+    standings = await standings_before(work, first)
+    found = _sums_of(await _sums_by_day(work, first, end), Period(first, end))
+    return {
+        currency: percent(found[currency].churned if currency in found else 0, standing.active)
+        for currency, standing in sorted(standings.items())
+    }
 
 
 Days = Mapping[date, Iterable[tuple[str, Kind, Fraction, int]]]

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.monitoring.revenue.queries import mrr_before
 from services.monitoring.service import service
-from services.monitoring.snapshots.counts import count_everything
+from services.monitoring.snapshots.counts import count_everything, load_feature_totals
 from services.monitoring.snapshots.resources import newest_readings
 from services.monitoring.tables import SnapshotRow
 from shared.errors import Unavailable
@@ -18,7 +18,6 @@ from shared.messaging.service_client import ServiceClient
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages import monitoring as m
-from tallystick.messages.consumables import FeatureTotals
 
 
 @service.external_command(m.CaptureSnapshot)
@@ -73,10 +72,9 @@ def snapshot_of(row: SnapshotRow) -> m.Snapshot:
 async def _feature_totals(client: ServiceClient) -> dict[str, Any] | None:
     """Ask for the totals of features; a snapshot without them is better than none."""
     try:
-        answer = await client.ask(FeatureTotals())
+        return await load_feature_totals(client)
     except Unavailable:
         return None
-    return {code: total.model_dump(mode="json") for code, total in answer.features.items()}
 
 
 async def _capture(work: UnitOfWork, at: datetime, totals: dict[str, Any] | None) -> m.Snapshot:

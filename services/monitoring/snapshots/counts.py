@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import UnitOfWork
+from tallystick.messages.consumables import FeatureTotals
 
 COUNTS = """
     SELECT
@@ -40,3 +42,9 @@ async def count_everything(work: UnitOfWork) -> dict[str, Any]:
     assert row is not None
     names = ("customers", "subscriptions", "products", "unlimited", "add_ons", "seats")
     return dict(zip(names, row, strict=True))
+
+
+async def load_feature_totals(client: ServiceClient) -> dict[str, dict[str, Any]]:
+    """Ask `consumables` for the totals of features, by code; raises Unavailable without an answer."""
+    answer = await client.ask(FeatureTotals())
+    return {code: total.model_dump(mode="json") for code, total in answer.features.items()}

@@ -1,5 +1,31 @@
 """Messages of `monitoring`: snapshots, capacity, trends, revenue, health and alarms."""
 
+from tallystick.messages.monitoring.capacity import (
+    Capacity,
+    FeatureCapacity,
+    GetCapacity,
+    GetRecommendations,
+    GetSubscriptionCapacity,
+    GetTrends,
+    Infrastructure,
+    InfrastructureTier,
+    Recommendation,
+    Recommendations,
+    Severity,
+    SubscriptionCapacity,
+    Trend,
+    Trends,
+)
+from tallystick.messages.monitoring.health import (
+    Alarm,
+    AlarmEvent,
+    DatabaseHealth,
+    FollowedFeed,
+    GetHealth,
+    Health,
+    ServiceHealth,
+    StreamHealth,
+)
 from tallystick.messages.monitoring.revenue import GetRevenue, Revenue, RevenuePeriod
 from tallystick.messages.monitoring.snapshots import (
     CaptureSnapshot,
@@ -15,24 +41,50 @@ from tallystick.messages.monitoring.snapshots import (
     SnapshotEvent,
     SnapshotPage,
 )
+from tallystick.messages.monitoring.spending import GetSpending, Spending, SpendingPeriod
 from tallystick.messages.monitoring.types import SERVICE, By
 
 __all__ = [
     "SERVICE",
+    "Alarm",
+    "AlarmEvent",
     "By",
+    "Capacity",
     "CaptureSnapshot",
+    "DatabaseHealth",
     "Day",
+    "FeatureCapacity",
     "FeatureUse",
+    "FollowedFeed",
+    "GetCapacity",
+    "GetHealth",
+    "GetRecommendations",
     "GetRevenue",
+    "GetSpending",
+    "GetSubscriptionCapacity",
+    "GetTrends",
+    "Health",
+    "Infrastructure",
+    "InfrastructureTier",
     "ListSnapshots",
+    "Recommendation",
+    "Recommendations",
     "ReportResource",
     "ResourceReading",
     "ResourceReported",
     "Revenue",
     "RevenuePeriod",
     "SeatCounts",
+    "ServiceHealth",
+    "Severity",
     "Snapshot",
     "SnapshotCaptured",
     "SnapshotEvent",
     "SnapshotPage",
+    "Spending",
+    "SpendingPeriod",
+    "StreamHealth",
+    "SubscriptionCapacity",
+    "Trend",
+    "Trends",
 ]

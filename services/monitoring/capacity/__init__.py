@@ -1,0 +1,1 @@
+"""Capacity against use, trends and recommendations."""

@@ -1,0 +1,1 @@
+"""Health of services, streams and database, and alarms."""
