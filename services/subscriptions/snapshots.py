@@ -130,6 +130,7 @@ def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
         version=row.version,
         customer=Customer.from_token(row.customer),
         subscription_id=row.subscription_id,
+        declined_at=row.declined_at if row.status == "open" else None,
         lines=lines,
         tax=row.total - amounts["total_excluding_tax"],
         **amounts | {"taxes": list(amounts["taxes"])},

@@ -108,9 +108,8 @@ async def test_the_life_of_a_team_on_the_pages(gateway: GatewaySystem, shop: Sho
     await expect(plan).to_contain_text("you keep everything")
     pay = plan.get_by_role("link", name=re.compile(r"^Pay €[0-9.]+ \(invoice "))
     await expect(pay).to_be_visible()
+    # A card that works pays it at once.
     shop.saves_card(customer_id)
-    unpaid = await _open_invoice(shop, customer_id)
-    shop.stripe.v1.invoices.pay(unpaid)
     await expect(plan).to_contain_text("Active")
     await expect(pay).to_have_count(0)
 
@@ -153,7 +152,7 @@ async def test_a_declined_card_and_a_second_purchase_are_told_in_words(
         form={"csrf_token": form, "command_id": fresh_id("again"), "price": "essential_monthly"},
     )
     assert answer.status == 409
-    assert "You have this plan already" in await answer.text()
+    assert "You have this already" in await answer.text()
     assert (await shop.subscription()).status == "active"
 
 
@@ -291,11 +290,3 @@ async def _form(page: Page, url: str) -> str:
 async def _stripe_customer(shop: Shop) -> str:
     found = (await shop.billing.ask(GetCustomer(customer=shop.acme))).customer
     return str(found.stripe_customer_id)
-
-
-async def _open_invoice(shop: Shop, customer_id: str) -> str:
-    async def unpaid() -> str | None:
-        found = shop.stripe.v1.invoices.list({"customer": customer_id, "status": "open"})
-        return found.data[0].id if found.data else None
-
-    return str(await eventually(unpaid))

@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from services.gateway.auth.authentication import ManageCaller
 from services.gateway.auth.ownership import find_payable_account, find_subscription, require_billing_manager
+from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
-from services.gateway.pages.billing_data import CatalogIndex
+from services.gateway.pages.billing_data import INVOICES_SHOWN, CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.forms import (
@@ -141,9 +142,10 @@ async def reactivate(
 
 @router.post("/portal")
 async def portal(caller: ManageCaller, page: PageContextDep, command_id: FormCommandId) -> Response:
-    """Open Stripe's page for payment methods."""
+    """Open Stripe's page for payment methods; a new one pays what is open."""
     await require_billing_manager(page.services, caller)
-    command = command_for(m.OpenPortal, caller, command_id, return_url=page.url("/billing"))
+    back = "/billing?done=payment_method" if await _owes(page, caller) else "/billing"
+    command = command_for(m.OpenPortal, caller, command_id, return_url=page.url(back))
     return redirect((await page.services.request(command)).portal_url)
 
 
@@ -195,6 +197,12 @@ def _has_price(subscription: m.SubscriptionSnapshot, price: str) -> bool:
     return any(item.price == price for item in subscription.items) or (
         scheduled is not None and scheduled.price == price
     )
+
+
+async def _owes(page: PageContext, caller: Caller) -> bool:
+    """Return whether one of the customer's newest invoices is open."""
+    listed = await page.services.request(m.ListInvoices(customer=caller.customer, limit=INVOICES_SHOWN))
+    return any(invoice.status == "open" for invoice in listed.items)
 
 
 async def _is_free(page: PageContext, price: str) -> bool:

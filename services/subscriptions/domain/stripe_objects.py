@@ -23,6 +23,8 @@ class StripeEvent:
     type: str
     created: datetime
     object: Json
+    previous: Json = field(default_factory=dict)
+    """The previous values of what has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def read_event(body: Any) -> StripeEvent:
         type=_text(body, "type"),
         created=_required_time(body, "created"),
         object=_mapping(data.get("object"), "data.object"),
+        previous=_mapping(data.get("previous_attributes") or {}, "data.previous_attributes"),
     )
 
 

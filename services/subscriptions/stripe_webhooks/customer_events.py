@@ -4,6 +4,7 @@ from services.subscriptions.domain.stripe_objects import read_customer
 from services.subscriptions.repository.subscriptions import lock_customer_by_stripe_id
 from services.subscriptions.state_changes import emit_customer
 from services.subscriptions.stripe_webhooks.context import EventContext, IrrelevantEvent
+from services.subscriptions.stripe_webhooks.new_payment_method import pay_open_invoices
 
 
 async def apply_customer(context: EventContext) -> None:
@@ -17,6 +18,7 @@ async def apply_customer(context: EventContext) -> None:
         row.stripe_customer_id = None
         emit_customer(context.work, row, "updated")
         return
+    pay_open_invoices(context, row.customer)
     if (stripe_customer.email or row.email, stripe_customer.name) == (row.email, row.name):
         return
     # A register_customer may be newer than the event, so the present customer is fetched.

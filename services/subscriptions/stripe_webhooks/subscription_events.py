@@ -32,6 +32,7 @@ from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe_webhooks.context import EventContext, IrrelevantEvent
 from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
+from services.subscriptions.stripe_webhooks.new_payment_method import pay_open_invoices
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 
 TRIAL_ENDS_SOON = "customer.subscription.trial_will_end"
@@ -45,6 +46,7 @@ async def apply_subscription(context: EventContext) -> None:
     customer = await context.customer(subscription.stripe_customer_id, known)
     # Read again under the customer's lock.
     row = await subscription_by_stripe_id(work.session, subscription.stripe_subscription_id)
+    pay_open_invoices(context, customer.customer)
     before = state_from_row(row) if row is not None else None
     state = await _state_after(context, before, subscription)
     if row is None:

@@ -155,6 +155,8 @@ class InvoiceRow(Row):
     """The number of the last attempt for which `paymentFailed` was emitted."""
     failed_at: Mapped[datetime | None]
     """When the first attempt failed, as far as the events received so far show."""
+    declined_at: Mapped[datetime | None]
+    """When a new payment method was declined too."""
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]
     created_at: Mapped[datetime]

@@ -39,7 +39,13 @@ from tallystick.messages.subscriptions.changes import (
     SubscriptionChanged,
     UpcomingInvoice,
 )
-from tallystick.messages.subscriptions.charges import Charge, ChargeCustomer, InvoiceFound
+from tallystick.messages.subscriptions.charges import (
+    Charge,
+    ChargeCustomer,
+    InvoiceFound,
+    OpenInvoicesPaid,
+    PayOpenInvoices,
+)
 from tallystick.messages.subscriptions.checkout import (
     CheckoutStarted,
     CreateSubscription,
@@ -190,11 +196,13 @@ __all__ = [
     "ListInvoices",
     "ListSubscriptions",
     "OpenBenefit",
+    "OpenInvoicesPaid",
     "OpenPortal",
     "OpenedBenefit",
     "OverrideFeature",
     "OverrideSnapshot",
     "PauseSubscription",
+    "PayOpenInvoices",
     "PaymentMethod",
     "PaymentMethodFound",
     "PortalOpened",

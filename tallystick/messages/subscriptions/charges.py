@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tallystick.messages.base import Code, Command, Currency, Customer, Strict, Text, TolerantModel
+from tallystick.messages.base import Code, Command, Currency, Customer, Strict, StripeId, Text, TolerantModel
 from tallystick.messages.subscriptions.invoices import InvoiceSnapshot
 from tallystick.messages.subscriptions.types import SERVICE
 
@@ -19,6 +19,23 @@ class Charge(Strict):
         description="Amount in the currency's minor unit."
     )
     currency: Currency = Field(description="Lower-case ISO 4217 code.")
+
+
+class OpenInvoicesPaid(TolerantModel):
+    """Stripe ids of the invoices that were paid, and of those whose payment was declined."""
+
+    paid: list[StripeId]
+    declined: list[StripeId]
+
+
+class PayOpenInvoices(Command[OpenInvoicesPaid], service=SERVICE):
+    """Pay a customer's open invoices that are collected automatically, with a saved payment method.
+
+    Sent for every new default payment method; `paymentFailedV1` tells of a declined one.
+    """
+
+    customer: Customer
+    payment_method: StripeId = Field(description="Stripe's id of the payment method, `pm_…`.")
 
 
 class InvoiceFound(TolerantModel):

@@ -104,6 +104,10 @@ class InvoiceSnapshot(InvoiceAmounts):
     lines: list[InvoiceLine]
     reference: str | None = Field(description="Caller's reference of a one-off charge.")
     attempt_count: Count = Field(description="Number of payment attempts.")
+    declined_at: Instant | None = Field(
+        default=None,
+        description="Time at which a new payment method was declined too; null: it was not, or paid since.",
+    )
     hosted_invoice_url: str | None
     invoice_pdf: str | None
     stripe_invoice_id: str
