@@ -16,6 +16,7 @@ from tests.support.catalogs import example_catalog, team_catalog, tiered_catalog
 from tests.support.runtime import NOON, Bound
 
 NO_CHANGES: dict[str, Any] = {
+    "tax_rates": {"created": [], "updated": [], "archived": []},
     "products": {"created": [], "updated": [], "archived": []},
     "prices": {"created": [], "updated": [], "archived": []},
     "features": {"created": [], "updated": [], "archived": []},
@@ -53,7 +54,7 @@ def problems_of(outcome: Outcome) -> dict[str, str]:
 
 
 async def test_a_document_becomes_the_catalog_and_each_thing_is_told(bound: Bound) -> None:
-    assert await changes(bound, team_catalog(), "apply-1") == {
+    assert await changes(bound, team_catalog(), "apply-1") == NO_CHANGES | {
         "products": {"created": ["solo", "team"], "updated": [], "archived": []},
         "prices": {"created": ["solo_monthly", "solo_free", "team_yearly"], "updated": [], "archived": []},
         "features": {"created": ["transcription", "members", "hours"], "updated": [], "archived": []},
