@@ -104,6 +104,7 @@ def _of_notifications(endpoints: Endpoints) -> dict[str, str]:
     return {
         "NOTIFICATIONS_SECRET": endpoints.credentials.notifications_secret,
         "SMTP_URL": endpoints.smtp_url,
+        "WEBHOOKS_OUT_ALLOW_PRIVATE": os.environ.get("WEBHOOKS_OUT_ALLOW_PRIVATE") or "true",
         "MAIL_FROM": os.environ.get("MAIL_FROM") or "Tallystick <billing@sandbox.example>",
         "MAIL_OPERATORS": os.environ.get("MAIL_OPERATORS") or "operators@sandbox.example",
         "GATEWAY_PUBLIC_URL": endpoints.worker_url("gateway"),

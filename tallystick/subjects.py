@@ -16,13 +16,17 @@ CATALOG_TOKEN = "platform_catalog"
 """Replaces the customer token in the subjects of catalog events."""
 MONITORING_TOKEN = "platform_monitoring"
 """Replaces the customer token in the subjects of events about the whole installation."""
-PLATFORM_TOKENS = (CATALOG_TOKEN, MONITORING_TOKEN)
+NOTIFICATIONS_TOKEN = "platform_notifications"
+"""Replaces the customer token of alarms' notifications, and of endpoints that get every customer's events."""
+PLATFORM_TOKENS = (CATALOG_TOKEN, MONITORING_TOKEN, NOTIFICATIONS_TOKEN)
 
 COMMANDS_STREAM = "BILLING_COMMANDS"
 CHANGE_FEED_STREAM = "BILLING_CHANGE_FEED"
 SERVICE_FEED_STREAM = "BILLING_SERVICE_FEED"
 """Stream with the part of the change feed that the services consume; it sources from
 `BILLING_CHANGE_FEED`."""
+OUTGOING_EVENTS_STREAM = "BILLING_OUTGOING_EVENTS"
+"""Stream with the whole change feed, in which an event stays until its webhooks are queued."""
 SCHEDULES_STREAM = "BILLING_SCHEDULES"
 """Stream of JetStream message schedules; the ticks they publish are sourced into `BILLING_TICKS`."""
 TICKS_STREAM = "BILLING_TICKS"

@@ -26,6 +26,7 @@ from tallystick.messages.base import Customer, Question, TolerantModel
 from tallystick.subjects import (
     COMMANDS_STREAM,
     DEAD_LETTERS_STREAM,
+    OUTGOING_EVENTS_STREAM,
     SERVICE_FEED_STREAM,
     STRIPE_EVENTS_STREAM,
     TICKS_STREAM,
@@ -34,7 +35,14 @@ from tallystick.subjects import (
 
 TIMEOUT_SECONDS = 2.0
 UNKNOWN_CUSTOMER = Customer(type="user", id="0")
-STREAMS = (COMMANDS_STREAM, STRIPE_EVENTS_STREAM, TICKS_STREAM, WEBHOOKS_STREAM, SERVICE_FEED_STREAM)
+STREAMS = (
+    COMMANDS_STREAM,
+    STRIPE_EVENTS_STREAM,
+    TICKS_STREAM,
+    WEBHOOKS_STREAM,
+    SERVICE_FEED_STREAM,
+    OUTGOING_EVENTS_STREAM,
+)
 """Streams that workers consume."""
 HEALTH_QUESTIONS: dict[str, Question[Any]] = {
     "subscriptions": subscriptions.GetCustomer(customer=UNKNOWN_CUSTOMER),

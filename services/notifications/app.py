@@ -7,6 +7,14 @@ from starlette.applications import Starlette
 
 from services.notifications import queries
 from services.notifications.clock import Clock
+from services.notifications.deliveries import fan_out, redeliver
+from services.notifications.deliveries.deliverer import Deliverer, DeliveryTools
+from services.notifications.deliveries.fan_out import FanOut
+from services.notifications.deliveries.http_client import WebhookClient
+from services.notifications.endpoints import manage
+from services.notifications.endpoints import queries as endpoint_queries
+from services.notifications.endpoints.manage import EndpointPolicy
+from services.notifications.endpoints.signing_secrets import SigningSecrets
 from services.notifications.mail import jobs, resend
 from services.notifications.mail.composer import Composer, Sender
 from services.notifications.mail.links import SignedLinks
@@ -22,10 +30,25 @@ from services.notifications.settings import NotificationsSettings
 from shared.messaging.service_runtime import Runtime
 from shared.runtime.process import serve
 from shared.runtime.worker import make_worker
+from tallystick.subjects import Subjects
 
 __all__ = ["HANDLERS", "application", "provide", "service"]
 
-HANDLERS = (queries, jobs, resend, set_preferences, catalog_names, customers, seats, subscriptions, units)
+HANDLERS = (
+    queries,
+    endpoint_queries,
+    manage,
+    fan_out,
+    redeliver,
+    jobs,
+    resend,
+    set_preferences,
+    catalog_names,
+    customers,
+    seats,
+    subscriptions,
+    units,
+)
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
 
@@ -44,15 +67,28 @@ def provide(settings: NotificationsSettings) -> list[Any]:
         secret.get_secret_value().encode() if secret else None,
     )
     queue = MailQueue(clock, sender.domain, settings.kinds_off, can_send=server is not None)
-    return [clock, links, composer, queue, MailTools(composer, clock, settings.mail_language, server)]
+    signing_secrets = SigningSecrets([one.encode() for one in settings.secrets])
+    allow_private = settings.webhooks_out_allow_private
+    return [
+        clock,
+        links,
+        composer,
+        queue,
+        MailTools(composer, clock, settings.mail_language, server),
+        signing_secrets,
+        EndpointPolicy(allow_private=allow_private),
+        FanOut(Subjects(settings.subject_prefix), clock),
+        DeliveryTools(WebhookClient(allow_private=allow_private), signing_secrets, clock),
+    ]
 
 
 def background(runtime: Runtime, _: NotificationsSettings) -> list[Coroutine[Any, Any, None]]:
-    """Build the task that sends mails; none without a mail server."""
+    """Build the tasks that send webhooks and, with a mail server, mails."""
     tools: MailTools = runtime.provided[MailTools]
-    if tools.server is None:
-        return []
-    return [SendLoop(Mailer(runtime.transactions, tools), tools.server).run()]
+    tasks = [Deliverer(runtime.transactions, runtime.provided[DeliveryTools]).run()]
+    if tools.server is not None:
+        tasks.append(SendLoop(Mailer(runtime.transactions, tools), tools.server).run())
+    return tasks
 
 
 def application() -> Starlette:

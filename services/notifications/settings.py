@@ -53,6 +53,9 @@ class NotificationsSettings(Settings):
         description="Signs the links in mails and encrypts stored secrets; several, separated by commas, "
         "while it is being changed: the first one signs."
     )
+    webhooks_out_allow_private: bool = Field(
+        default=False, description="true: webhooks may go over http and into private networks; for laptops."
+    )
     gateway_public_url: WebUrl = Field(
         default="http://127.0.0.1:7400", description="Where the pages are that mails link to."
     )

@@ -143,3 +143,76 @@ class KnownNameRow(Row):
     code: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     name: Mapped[str]
+
+
+class EndpointRow(Row):
+    """A webhook endpoint."""
+
+    __tablename__ = "endpoints"
+    __table_args__ = (
+        Index("ix_endpoints_customer_endpoint_id", "customer", "endpoint_id"),
+        CheckConstraint("status IN ('enabled', 'disabled', 'deleted')", name="status"),
+    )
+
+    endpoint_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    customer: Mapped[str | None]
+    """Token of the customer whose events it gets; null: those of all."""
+    url: Mapped[str]
+    events: Mapped[list[Any]]
+    description: Mapped[str | None]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    failing_since: Mapped[datetime | None]
+    secret: Mapped[bytes]
+    """Encrypted."""
+    previous_secret: Mapped[bytes | None]
+    """Encrypted; signs, too, until `previous_secret_until`."""
+    previous_secret_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class OutgoingEventRow(Row):
+    """The body of an event that at least one endpoint gets."""
+
+    __tablename__ = "outgoing_events"
+    __table_args__ = (Index("ix_outgoing_events_created_at", "created_at"),)
+
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    body: Mapped[bytes]
+    occurred_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+
+class DeliveryRow(Row):
+    """An event on its way to an endpoint."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("uq_deliveries_event_id_endpoint_id", "event_id", "endpoint_id", unique=True),
+        Index(
+            "ix_deliveries_endpoint_id_next_attempt_at",
+            "endpoint_id",
+            "next_attempt_at",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("ix_deliveries_endpoint_id_delivery_id", "endpoint_id", "delivery_id"),
+        Index("ix_deliveries_created_at", "created_at"),
+        CheckConstraint("status IN ('pending', 'succeeded', 'failed')", name="status"),
+    )
+
+    delivery_id: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str]
+    event_id: Mapped[str]
+    type: Mapped[str]
+    status: Mapped[str]
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime]
+    """When it is due; moved into the future while a worker is sending it."""
+    last_attempt_at: Mapped[datetime | None]
+    response_status: Mapped[int | None]
+    duration_ms: Mapped[int | None]
+    response_body: Mapped[str | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime]

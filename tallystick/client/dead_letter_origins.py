@@ -27,7 +27,9 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
     "monitoring": frozenset({"capture_snapshot", "catch_up", "check_alarms"}),
     "payouts": frozenset({"make_payouts", "release_held", "sync_accounts"}),
     "licenses": frozenset({"expire_licenses", "forget_silent_instances", "remind_licenses"}),
-    "notifications": frozenset({"clean_up", "remind_invitations", "send_mails"}),
+    "notifications": frozenset(
+        {"clean_up", "deliver_webhooks", "forget_deliveries", "remind_invitations", "send_mails"}
+    ),
     "seats": frozenset({"expire_invitations"}),
     "subscriptions": frozenset(
         {

@@ -51,6 +51,7 @@ ENTITY_OWNERS = {
     "seller_balance": "payouts",
     "license": "licenses",
     "notification": "notifications",
+    "endpoint": "notifications",
 }
 BUCKET_OWNERS = {"billing_entitlements": "subscriptions", "billing_balances": "consumables"}
 
@@ -143,6 +144,7 @@ CONSUMER_OWNERS = {
     ("BILLING_COMMANDS", "notifications-commands"): "notifications",
     ("BILLING_TICKS", "notifications-ticks"): "notifications",
     ("BILLING_SERVICE_FEED", "notifications-feed"): "notifications",
+    ("BILLING_OUTGOING_EVENTS", "notifications-outgoing"): "notifications",
 }
 
 

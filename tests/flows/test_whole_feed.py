@@ -14,6 +14,7 @@ TELLERS = {
     "seller_balance": "payouts",
     "license": "licenses",
     "notification": "notifications",
+    "endpoint": "notifications",
 }
 """The services that tell of entities; of all others it is subscriptions."""
 

@@ -90,6 +90,7 @@ class Stack:
             "LICENSE_SIGNING_KEY": LICENSE_SIGNING_KEY,
             "BENEFIT_SECRET": BENEFIT_SECRET,
             "NOTIFICATIONS_SECRET": NOTIFICATIONS_SECRET,
+            "WEBHOOKS_OUT_ALLOW_PRIVATE": "true",
             "PYTHONPATH": str(ROOT),
         }
         profile = os.environ.get("BENCH_PROFILE")

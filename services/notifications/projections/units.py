@@ -1,6 +1,7 @@
-"""Notifications about units, recharges and licenses; nothing of them is kept."""
+"""Notifications about units, recharges, licenses and payouts; nothing of them is kept."""
 
 from services.notifications.domain.license_mails import license_drafts
+from services.notifications.domain.payout_mails import payout_drafts
 from services.notifications.domain.unit_mails import recharge_drafts, unit_drafts
 from services.notifications.mail.queue import MailQueue
 from services.notifications.service import service
@@ -8,6 +9,7 @@ from shared.messaging.feed_consumer import EventName
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as c
 from tallystick.messages.licenses import LicenseEvent
+from tallystick.messages.payouts import PayoutEvent
 
 
 @service.event(c.ConsumableEvent, name="follow_balance")
@@ -30,3 +32,9 @@ async def follow_recharge(
 async def follow_license(work: UnitOfWork, event: LicenseEvent, name: EventName, queue: MailQueue) -> None:
     """Queue the notifications of a license's event."""
     await queue.add(work, license_drafts(name, event), happened_at=event.occurred_at)
+
+
+@service.event(PayoutEvent, name="follow_payout")
+async def follow_payout(work: UnitOfWork, event: PayoutEvent, name: EventName, queue: MailQueue) -> None:
+    """Queue the notifications of a payout's event."""
+    await queue.add(work, payout_drafts(name, event), happened_at=event.occurred_at)

@@ -13,6 +13,7 @@ from tallystick.subjects import (
     COMMANDS_STREAM,
     DEAD_LETTERS_STREAM,
     ENTITLEMENTS_BUCKET,
+    OUTGOING_EVENTS_STREAM,
     SCHEDULES_STREAM,
     SERVICE_FEED_STREAM,
     SESSIONS_BUCKET,
@@ -25,6 +26,7 @@ STREAMS = (
     COMMANDS_STREAM,
     CHANGE_FEED_STREAM,
     SERVICE_FEED_STREAM,
+    OUTGOING_EVENTS_STREAM,
     SCHEDULES_STREAM,
     TICKS_STREAM,
     WEBHOOKS_STREAM,
@@ -55,6 +57,7 @@ CONSUMERS = {
         "subscriptions-ticks",
         "webhooks-ticks",
     ),
+    OUTGOING_EVENTS_STREAM: ("notifications-outgoing",),
     WEBHOOKS_STREAM: ("webhooks-ingress",),
     STRIPE_EVENTS_STREAM: ("payouts-stripe-events", "subscriptions-stripe-events"),
 }

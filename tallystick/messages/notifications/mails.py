@@ -22,6 +22,7 @@ from tallystick.messages.notifications.types import (
     NotificationStatus,
     SuppressionReason,
 )
+from tallystick.subjects import NOTIFICATIONS_TOKEN
 
 
 class NotificationSnapshot(TolerantModel):
@@ -95,7 +96,11 @@ class Preview(Question[MailPreview], service=SERVICE):
 
 
 class NotificationEvent(
-    Event, service=SERVICE, entity="notification", names=("sent", "failed", "suppressed")
+    Event,
+    service=SERVICE,
+    entity="notification",
+    names=("sent", "failed", "suppressed"),
+    platform_token=NOTIFICATIONS_TOKEN,
 ):
     """A notification was sent, has failed for good, or was not sent, with the reason."""
 

@@ -1,6 +1,7 @@
 """The notifications service with a mail server, for tests: events of customers and seats, and what is
 mailed."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,11 @@ from typing import Any
 
 from services.notifications.app import service
 from services.notifications.clock import Clock
+from services.notifications.deliveries.deliverer import DeliveryTools
+from services.notifications.deliveries.fan_out import FanOut
+from services.notifications.deliveries.http_client import WebhookClient
+from services.notifications.endpoints.manage import EndpointPolicy
+from services.notifications.endpoints.signing_secrets import SigningSecrets
 from services.notifications.mail.composer import Composer, Sender
 from services.notifications.mail.links import SignedLinks
 from services.notifications.mail.queue import MailQueue
@@ -18,6 +24,8 @@ from services.notifications.mail.smtp import SmtpServer as SmtpSettings
 from tallystick.messages import catalog, seats
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Command, Customer, Event, Question
+from tallystick.subjects import Subjects
+from tests.support import golden
 from tests.support.runtime import NOON, Bound
 from tests.support.smtp_server import SmtpServer
 
@@ -84,6 +92,20 @@ class NotificationsWorld:
         """The names of this service's events so far."""
         return [subject.rsplit(".", 1)[1] for subject, _ in await self.bound.feed()]
 
+    async def happens(self, event: Event, name: str) -> None:
+        """Deliver an event of the feed to the fan-out of webhooks."""
+        token = event.customer.token if event.customer else event.platform_token
+        subject = Subjects().event(event.entity, token, name, event.schema_version)
+        await self.bound.follow("notifications-outgoing", subject, event.model_dump_json().encode())
+
+    async def delivers(self) -> None:
+        """Send the webhooks that are due now."""
+        await self.bound.tick("deliver_webhooks", self.now)
+
+    async def deliveries(self) -> list[dict[str, Any]]:
+        """All deliveries."""
+        return await self.bound.rows("SELECT * FROM notifications.deliveries ORDER BY delivery_id")
+
     def customer(
         self,
         customer: Customer = ACME,
@@ -140,7 +162,8 @@ class NotificationsWorld:
 
     def product(self, code: str = "team", name: str = "Team") -> catalog.ProductEvent:
         """The event of a product of the catalog."""
-        product = catalog.Product.model_validate({"code": code, "name": name, "kind": "plan", "version": 1})
+        body = golden.read("feed.productV1")["body"]["product"] | {"code": code, "name": name, "version": 1}
+        product = catalog.Product.model_validate_json(json.dumps(body))
         return catalog.ProductEvent(**(self._envelope(ACME, 1) | {"customer": None}), product=product)
 
     def _envelope(self, customer: Customer, version: int) -> dict[str, Any]:
@@ -155,7 +178,7 @@ class NotificationsWorld:
 
 @asynccontextmanager
 async def notifications_world(
-    bind: Callable[..., Bound], smtp: SmtpServer, **settings: Any
+    bind: Callable[..., Bound], smtp: SmtpServer, *, allow_private: bool = True, **settings: Any
 ) -> AsyncIterator[NotificationsWorld]:
     """The service bound to a database and a mail server."""
     links = SignedLinks([LINK_SECRET])
@@ -163,5 +186,11 @@ async def notifications_world(
     composer = Composer(Renderer(Brand("Tallystick", "#1f5fbf")), links, SENDER, PUBLIC_URL, SECRET.encode())
     queue = MailQueue(clock, SENDER.domain, **settings)
     tools = MailTools(composer, clock, "en", SmtpSettings.of(smtp.url))
-    world = NotificationsWorld(bind(service, clock, links, composer, queue, tools), smtp, links)
+    signing_secrets = SigningSecrets([LINK_SECRET])
+    sending = DeliveryTools(WebhookClient(allow_private=allow_private), signing_secrets, clock)
+    policy = EndpointPolicy(allow_private=allow_private)
+    fan_out = FanOut(Subjects(), clock)
+    provided = (clock, links, composer, queue, tools, signing_secrets, sending, policy, fan_out)
+    world = NotificationsWorld(bind(service, *provided), smtp, links)
     yield world
+    await sending.close()

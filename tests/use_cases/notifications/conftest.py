@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.runtime import Bound
 from tests.support.smtp_server import SmtpServer, smtp_server
+from tests.support.webhook_receiver import WebhookReceiver, webhook_receiver
 from tests.support.worlds.notifications import NotificationsWorld, notifications_world
 
 
@@ -21,3 +22,10 @@ async def mails(bind: Callable[..., Bound], smtp: SmtpServer) -> AsyncIterator[N
     """The notifications service."""
     async with notifications_world(bind, smtp) as world:
         yield world
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    """A receiver of webhooks."""
+    async with webhook_receiver() as running:
+        yield running

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.messages import consumables, licenses
+from tallystick.messages import consumables, licenses, payouts
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
 from tests.support import golden
@@ -134,15 +134,19 @@ async def test_units_are_told_to_who_uses_them(mails: NotificationsWorld) -> Non
     ]
 
 
-async def test_recharges_and_licenses(mails: NotificationsWorld) -> None:
+async def test_recharges_payouts_and_licenses(mails: NotificationsWorld) -> None:
     await mails.hears(mails.customer(), "created")
     for name in ("requested", "paid", "failed", "skipped"):
         await mails.hears(example("recharge", consumables.RechargeEvent, mails), name)
+    for name in ("created", "paid", "failed"):
+        await mails.hears(example("payout", payouts.PayoutEvent, mails), name)
     for name in ("issued", "expiring", "activated"):
         await mails.hears(example("license", licenses.LicenseEvent, mails), name)
     assert [kind for kind, _ in await mailed(mails)] == [
         "recharge_paid",
         "recharge_failed",
+        "payout_paid",
+        "payout_failed",
         "license_issued",
         "license_expiring",
     ]

@@ -1,0 +1,1 @@
+"""Webhook deliveries: from the feed to endpoints."""

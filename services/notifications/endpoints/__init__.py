@@ -1,0 +1,1 @@
+"""Webhook endpoints: commands, questions and signing secrets."""
