@@ -38,7 +38,7 @@ HANDLERS = (
 )
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 
-SELLER_PAGE = "/payouts"
+SELLER_PAGE = "/billing/payouts"
 """The path of the seller's page in the gateway."""
 
 

@@ -21,7 +21,7 @@ router = APIRouter(tags=["sessions"])
 class PageLinkBody(Body, title="WantedPage"):
     """The page that the link opens."""
 
-    page: Literal["billing", "my", "admin"] = "billing"
+    page: Literal["billing", "my", "payouts", "admin"] = "billing"
 
 
 class PageLink(TolerantModel):

@@ -26,9 +26,9 @@ LINK_SECONDS = 300
 SESSION_SECONDS = 7_200
 """Long enough to manage billing, short enough for a browser left open. Counted from when the host application
 requested the link."""
-PAGES = {"billing": "/billing", "my": "/my", "admin": "/admin"}
+PAGES = {"billing": "/billing", "my": "/my", "payouts": "/billing/payouts", "admin": "/admin"}
 """The pages that a link can open."""
-PAGE_SCOPES = {"billing": {READ, MANAGE}, "my": {READ, MANAGE}, "admin": {READ, MANAGE, ADMIN}}
+PAGE_SCOPES = {page: {READ, MANAGE} for page in PAGES} | {"admin": {READ, MANAGE, ADMIN}}
 """The scopes of a session by the page its link opens: only the operators' page gives the admin scope."""
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"

@@ -18,6 +18,7 @@ from services.gateway.pages import (
     change_confirmation,
     live_updates,
     members,
+    payouts_page,
     session,
     team_forms,
 )
@@ -66,6 +67,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     change_confirmation.router,
     team_forms.router,
     members.router,
+    payouts_page.router,
     session.router,
     admin.router,
     router,

@@ -4,6 +4,7 @@ The reserved row keeps a second command from opening another account for the sam
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from services.payouts.domain.stripe_account import StripeAccount
 from services.payouts.service import service
 from services.payouts.stripe.client import ACCOUNT_ID_KEY, CUSTOMER_KEY, StripeConnect
 from services.payouts.tables.accounts import AccountRow
+from shared.clock import utc_now
 from shared.errors import Rejected, Unavailable
 from shared.ids import new_id
 from shared.messaging.external_command import ExternalCommandSteps
@@ -54,6 +56,7 @@ class AccountOpening:
         """Reserve, open, record; raises Rejected `already_connected` and what Stripe refuses."""
         self.stripe.require()
         intent = await self.steps.intend(self._reserve, ConnectIntent)
+        asked_at = utc_now()
         try:
             opened = await self._open(intent)
         except Rejected:
@@ -63,7 +66,7 @@ class AccountOpening:
         page = await self.stripe.open_onboarding(
             opened.stripe_account_id, return_url=back, refresh_url=self.command.refresh_url or back
         )
-        return await self.steps.record(partial(self._record, opened, page.url))
+        return await self.steps.record(partial(self._record, opened, asked_at, page.url))
 
     async def _reserve(self, work: UnitOfWork) -> ConnectIntent:
         customer = self.command.customer.token
@@ -115,12 +118,14 @@ class AccountOpening:
             params["email"] = self.command.email
         return await self.stripe.open_account(params, key=self.steps.key("account"))
 
-    async def _record(self, opened: StripeAccount, url: str, work: UnitOfWork) -> m.AccountConnected:
+    async def _record(
+        self, opened: StripeAccount, asked_at: datetime, url: str, work: UnitOfWork
+    ) -> m.AccountConnected:
         row = await find_account(work.session, self.command.customer.token, lock=True)
         if row is None or row.opened_by != self.command.command_id:
             raise Unavailable("The reserved account is gone.")
         row.stripe_account_id = opened.stripe_account_id
-        write_stripe_state(row, opened, self.steps.received_at)
+        write_stripe_state(row, opened, asked_at)
         emit_account(work, row, "created")
         return m.AccountConnected(account=account_snapshot(row), onboarding_url=url)
 

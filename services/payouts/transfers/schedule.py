@@ -71,6 +71,6 @@ async def _queue_payouts(work: UnitOfWork, row: AccountRow) -> None:
                     requested_by=f"schedule: every {row.every}",
                     customer=Customer.from_token(row.customer),
                     currency=currency,
-                    reference=f"{row.every} {day}",
+                    reference=day,
                 )
             )

@@ -9,6 +9,7 @@ from services.gateway.api.admin import (
     events,
     licenses,
     overrides,
+    payouts,
     subscriptions,
     workers,
 )
@@ -18,6 +19,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     subscriptions.router,
     catalog.router,
     overrides.router,
+    payouts.router,
     events.router,
     licenses.router,
     dead_letters.router,
