@@ -39,7 +39,9 @@ UNEQUAL_TO_GRANTS = """
     FROM {schema}.balances AS balance FULL JOIN (
         SELECT account, feature, coalesce(sum(quantity), 0) AS granted, sum(consumed) AS consumed,
                sum(reserved) AS reserved, sum(expired) AS expired, sum(remaining) AS remaining,
-               count(*) FILTER (WHERE quantity IS NULL AND ended_at IS NULL) AS unlimited
+               count(*) FILTER (
+                   WHERE quantity IS NULL AND ended_at IS NULL AND source ->> 'kind' <> 'overage'
+               ) AS unlimited
         FROM {schema}.grants GROUP BY account, feature
     ) AS given USING (account, feature)
     WHERE (balance.granted, balance.consumed, balance.reserved, balance.expired, balance.remaining,

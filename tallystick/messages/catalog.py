@@ -176,6 +176,17 @@ class Delivery(TolerantModel):
     )
 
 
+class Overage(TolerantModel):
+    """Price of the units that are used beyond the included ones, which are owed instead of refused."""
+
+    unit_price: Money = Field(description="Price of one unit beyond the included ones.")
+    cap: PositiveCount | Money | None = Field(
+        default=None,
+        description="Most that may be owed for an account and billing period, in units or as an amount, "
+        "beyond which units are refused; null: no cap.",
+    )
+
+
 class Feature(TolerantModel):
     """Snapshot of a feature."""
 
@@ -198,6 +209,9 @@ class Feature(TolerantModel):
         default=None, description="Whether `unit_price` includes tax; null: Stripe's default."
     )
     tax_rates: list[Code] = Field(default=[], description="Tax rates of recharges.")
+    overage: Overage | None = Field(
+        default=None, description="Price of units beyond the included ones; null: they are refused."
+    )
     archived: bool = Field(description="No longer in the catalog; kept for existing subscriptions.")
 
 
@@ -301,6 +315,16 @@ class SellerTermsEntry(SellerTerms):
     fee: FlatFeeEntry | None = None
 
 
+class OverageEntry(Strict):
+    """Price of the units that are used beyond the included ones, in a catalog document."""
+
+    unit_price: Money = Field(description="Price of one unit beyond the included ones.")
+    cap: PositiveCount | Money | None = Field(
+        default=None,
+        description="Most that may be owed for an account and billing period, in units or as an amount.",
+    )
+
+
 class FeatureEntry(Strict):
     """Feature in a catalog document."""
 
@@ -320,6 +344,11 @@ class FeatureEntry(Strict):
     )
     tax_rates: TaxRateCodes | None = Field(
         default=None, description="Tax rates of recharges; absent: the default ones."
+    )
+    overage: OverageEntry | None = Field(
+        default=None,
+        description="Units beyond the included ones are owed at this price instead of refused; only for "
+        "consumables.",
     )
 
 

@@ -8,8 +8,10 @@ import orjson
 
 from services.consumables.domain.balance import Cause, Drawn, Insufficient, Part, draw
 from services.consumables.domain.late_usage import problem_of
+from services.consumables.domain.overage import units_beyond
 from services.consumables.ledger.rejections import explain_unreached
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load, load_statements
+from services.consumables.overage.beyond import load_beyond
 from services.consumables.policy import policy
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
@@ -41,10 +43,7 @@ async def consume(work: UnitOfWork, commands: Sequence[m.Consume]) -> list[bytes
     """Consume units for each command; results are encoded as JSON."""
     requests = [draw_request(command) for command in commands]
     batch = await load(work, requests)
-    decisions = [
-        _reject_time(command, work.now) or decide(batch, command, "consumed", _cause(command))
-        for command in commands
-    ]
+    decisions = await decide_all(work, batch, commands, "consumed", [_cause(command) for command in commands])
     rejections = await explain_unreached(work, batch, requests) if None in decisions else {}
     await write_and_recharge(work, batch)
     return [
@@ -53,9 +52,39 @@ async def consume(work: UnitOfWork, commands: Sequence[m.Consume]) -> list[bytes
     ]
 
 
+async def decide_all(
+    work: UnitOfWork,
+    batch: LedgerBatch,
+    commands: Sequence[m.Consume] | Sequence[m.Reserve],
+    kind: m.EntryKind,
+    causes: Sequence[Cause],
+) -> list[Decision | None]:
+    """Decide commands in their order; then those that found too few units may use more and owe them."""
+    found = [
+        _reject_time(command, work.now) or decide(batch, command, kind, cause)
+        for command, cause in zip(commands, causes, strict=True)
+    ]
+    short = [
+        (number, decision, batch.reach[draw_request(commands[number])])
+        for number, decision in enumerate(found)
+        if isinstance(decision, Drawn | Insufficient) and _is_short(decision, commands[number])
+    ]
+    if short:
+        beyond = await load_beyond(work, batch, [reach for _, _, reach in short])
+        for number, decision, reach in short:
+            command = commands[number]
+            found[number] = await beyond.complete(
+                decision, reach, command.quantity, kind, causes[number], partial=command.partial
+            )
+    return [
+        insufficient(decision.available) if isinstance(decision, Insufficient) else decision
+        for decision in found
+    ]
+
+
 def decide(
     batch: LedgerBatch, request: m.UnitsRequest, kind: m.EntryKind, cause: Cause
-) -> Drawn | Rejected | None:
+) -> Drawn | Insufficient | Rejected | None:
     """Decide one command against the loaded balances and apply it in memory.
 
     Return None if the command reaches no balance; `explain_unreached` finds the reason.
@@ -65,10 +94,11 @@ def decide(
         return None
     if reach.is_suspended:
         return account_suspended(request.feature)
-    result = draw(reach.balances, reach.grants, request.quantity, kind, cause, partial=request.partial)
-    if isinstance(result, Insufficient):
-        return insufficient(result.available)
-    return result
+    return draw(reach.balances, reach.grants, request.quantity, kind, cause, partial=request.partial)
+
+
+def _is_short(decision: Drawn | Insufficient, request: m.UnitsRequest) -> bool:
+    return isinstance(decision, Insufficient) or decision.quantity < request.quantity
 
 
 def insufficient(available: int) -> Rejected:
@@ -97,8 +127,8 @@ def drawn_parts(parts: Sequence[Part]) -> list[dict[str, Any]]:
     ]
 
 
-def _reject_time(command: m.Consume, now: datetime) -> Rejected | None:
-    if command.occurred_at is None:
+def _reject_time(command: m.UnitsRequest, now: datetime) -> Rejected | None:
+    if not isinstance(command, m.Consume) or command.occurred_at is None:
         return None
     problem = problem_of(command.occurred_at, now, policy.late_usage_days)
     return invalid_message([{"field": "occurred_at", "problem": problem}]) if problem else None
@@ -111,10 +141,11 @@ def _cause(command: m.Consume) -> Cause:
 def _result(decision: Decision) -> bytes | Rejected:
     if isinstance(decision, Rejected):
         return decision
-    return orjson.dumps(
-        {
-            "consumed": decision.quantity,
-            "remaining": decision.remaining,
-            "drawn": drawn_parts(decision.parts),
-        }
-    )
+    result = {
+        "consumed": decision.quantity,
+        "remaining": decision.remaining,
+        "drawn": drawn_parts(decision.parts),
+    }
+    if beyond := units_beyond(decision.parts):
+        result["overage"] = beyond
+    return orjson.dumps(result)

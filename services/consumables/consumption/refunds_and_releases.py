@@ -27,7 +27,8 @@ ADD_REFUNDED = """
     ON CONFLICT (consumption_id) DO UPDATE SET refunded = refunds.refunded + excluded.refunded
 """
 TAKE_OFF_USAGE = """
-    UPDATE consumables.usage_days SET quantity = greatest(0, quantity - %s)
+    UPDATE consumables.usage_days
+    SET quantity = greatest(0, quantity - %s), overage = greatest(0, overage - %s)
     WHERE customer = %s AND feature = %s AND consumer = %s AND account = %s
       AND day = date_trunc('day', %s AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
 """
@@ -98,7 +99,7 @@ async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> 
     for grant, left in parts:
         if part := min(back, left):
             lapsed += give_back(grant, "refunded", part, cause)
-            await _take_off_usage(work, grant.balance, consumption, part)
+            await _take_off_usage(work, grant, consumption, part)
             back -= part
     await write_and_recharge(work, batch)
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))
@@ -135,11 +136,11 @@ def _refundable_parts(batch: LedgerBatch, consumption: Consumption, refunded: in
     return parts
 
 
-async def _take_off_usage(
-    work: UnitOfWork, balance: Balance, consumption: Consumption, quantity: int
-) -> None:
+async def _take_off_usage(work: UnitOfWork, grant: Grant, consumption: Consumption, quantity: int) -> None:
+    balance = grant.balance
     values = (
         quantity,
+        quantity if grant.is_overage else 0,
         balance.customer,
         balance.feature,
         consumption.consumer,

@@ -8,7 +8,7 @@ import orjson
 
 from services.consumables.consumption.consume import (
     account_suspended,
-    decide,
+    decide_all,
     draw_request,
     drawn_parts,
     insufficient,
@@ -26,6 +26,7 @@ from services.consumables.domain.balance import (
 )
 from services.consumables.ledger.rejections import explain_unreached
 from services.consumables.ledger.repository import DrawRequest, LedgerBatch, load
+from services.consumables.overage.beyond import load_beyond
 from services.consumables.recharges.low_balances import write_and_recharge
 from services.consumables.service import service
 from shared.errors import Rejected
@@ -89,10 +90,11 @@ async def reserve(work: UnitOfWork, commands: Sequence[m.Reserve]) -> list[bytes
     requests = [draw_request(command) for command in commands]
     batch = await load(work, requests)
     reservation_ids = [new_id("reservation") for _ in commands]
-    decisions = [
-        decide(batch, command, "reserved", _cause(command, reservation_id))
+    causes = [
+        _cause(command, reservation_id)
         for command, reservation_id in zip(commands, reservation_ids, strict=True)
     ]
+    decisions = await decide_all(work, batch, commands, "reserved", causes)
     rejections = await explain_unreached(work, batch, requests) if None in decisions else {}
     results: list[bytes | Rejected] = []
     rows = []
@@ -140,7 +142,7 @@ async def commit_reservation(
             results.append(reservation)
             continue
         quantity = command.quantity if command.quantity is not None else reservation.quantity
-        consumed = settlement.commit(reservation, quantity, command.command_id, partial=command.partial)
+        consumed = await settlement.commit(reservation, quantity, command.command_id, partial=command.partial)
         if isinstance(consumed, Rejected):
             results.append(consumed)
             continue
@@ -163,7 +165,7 @@ async def release_reservation(
             expired = reservation.error.code == "reservation_expired"
             results.append(_closed() if expired else reservation)
             continue
-        settlement.commit(reservation, 0, command.command_id)
+        await settlement.commit(reservation, 0, command.command_id)
         results.append(m.Left(remaining=settlement.remaining(reservation)))
     await settlement.close()
     return results
@@ -223,7 +225,7 @@ class ReservationSettlement:
             return _closed()
         return _expired() if found.expires_at <= self._work.now else found
 
-    def commit(
+    async def commit(
         self, reservation: Reservation, quantity: int, command_id: str, *, partial: bool = False
     ) -> int | Rejected:
         """Consume `quantity` units; return how many, or the rejection, after which all is as it was.
@@ -232,7 +234,7 @@ class ReservationSettlement:
         """
         cause = Cause(command_id, reservation.consumer, reservation.reservation_id, reservation.metadata)
         reserved = min(quantity, reservation.quantity)
-        more = self._draw_more(reservation, quantity - reserved, cause, partial=partial)
+        more = await self._draw_more(reservation, quantity - reserved, cause, partial=partial)
         if isinstance(more, Rejected):
             return more
         used = self._use_reserved(reservation, reserved, cause)
@@ -246,10 +248,10 @@ class ReservationSettlement:
         self._closed[reservation.reservation_id] = {"status": status, "used": used or None}
         return sum(int(part["quantity"]) for part in used)
 
-    def _draw_more(
+    async def _draw_more(
         self, reservation: Reservation, quantity: int, cause: Cause, *, partial: bool
     ) -> list[dict[str, Any]] | Rejected:
-        """Draw units that are not reserved."""
+        """Draw units that are not reserved, beyond the included ones if they may be owed."""
         reach = self._batch.reach.get(reservation.draw_request)
         if quantity == 0 or (partial and reach is None):
             return []
@@ -257,6 +259,9 @@ class ReservationSettlement:
             return [] if partial else account_suspended(reservation.feature)
         balances, grants = (reach.balances, reach.grants) if reach is not None else ((), ())
         drawn = draw(balances, grants, quantity, "consumed", cause, partial=partial)
+        if reach is not None and (isinstance(drawn, Insufficient) or drawn.quantity < quantity):
+            beyond = await load_beyond(self._work, self._batch, [reach])
+            drawn = await beyond.complete(drawn, reach, quantity, "consumed", cause, partial=partial)
         if isinstance(drawn, Insufficient):
             return [] if partial else insufficient(reservation.quantity + drawn.available)
         return drawn_parts(drawn.parts)

@@ -16,7 +16,8 @@ ITEMS_MAX = 5_000
 SELECT_USAGE = """
     SELECT date_trunc(:by, day, 'UTC') AS start,
            date_trunc(:by, day, 'UTC') AT TIME ZONE 'UTC' + CAST('1 ' || :by AS interval) AS until,
-           {consumer} AS consumer, CAST(sum(quantity) AS bigint) AS quantity
+           {consumer} AS consumer, CAST(sum(quantity) AS bigint) AS quantity,
+           CAST(sum(overage) AS bigint) AS overage
     FROM consumables.usage_days
     WHERE customer = :customer AND feature = :feature
       AND day >= date_trunc('day', CAST(:since AS timestamptz), 'UTC') AND day < :until AND quantity > 0
@@ -39,17 +40,20 @@ async def usage(work: UnitOfWork, question: m.Usage) -> m.UsageReport:
             "limit": ITEMS_MAX + 1,
         },
     )
-    items = [_bucket(row.start, row.until, row.consumer, row.quantity) for row in rows]
+    items = [_bucket(row.start, row.until, row.consumer, row.quantity, row.overage) for row in rows]
     if len(items) > ITEMS_MAX:
         problem = f"more than {ITEMS_MAX} spans and consumers: ask for less time, or longer spans"
         raise invalid_message([{"field": "since", "problem": problem}])
     return m.UsageReport(items=items, total=sum(item.quantity for item in items))
 
 
-def _bucket(start: datetime, until: datetime, consumer: str | None, quantity: int) -> m.UsageBucket:
+def _bucket(
+    start: datetime, until: datetime, consumer: str | None, quantity: int, overage: int
+) -> m.UsageBucket:
     return m.UsageBucket(
         start=start,
         end=until.replace(tzinfo=start.tzinfo),
         consumer=Customer.from_token(consumer) if consumer else None,
         quantity=quantity,
+        overage=overage,
     )

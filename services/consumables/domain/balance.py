@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from tallystick.messages.consumables import EntryKind
+from tallystick.messages.consumables.types import PRIORITY_MAX
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+OVERAGE_PRIORITY = PRIORITY_MAX + 1
+"""The priority of grants for units beyond the included ones, which are not drawn in the order of grants."""
 
 
 class Cause(NamedTuple):
@@ -112,16 +115,22 @@ class Grant:
         return self.remaining + (0 if self.is_revoked else self.expired)
 
     @property
+    def is_overage(self) -> bool:
+        """Whether its units are beyond the included ones, and owed."""
+        return self.priority == OVERAGE_PRIORITY
+
+    @property
     def is_drawable(self) -> bool:
         """Whether units can be drawn from it; for an ended grant of a limit, units released since then."""
-        return self.remaining > 0 or (self.quantity is None and not self.has_ended)
+        return self.remaining > 0 or (self.quantity is None and not self.has_ended and not self.is_overage)
 
     @property
     def is_open(self) -> bool:
-        """Whether units can be drawn from it, or its expiry will lower the ceiling of a limit."""
-        return self.is_drawable or (
-            self.expires_at is not None and not self.has_ended and self.balance.kind == "limit"
-        )
+        """Whether units can be drawn or owed from it, or its expiry will lower the ceiling of a limit."""
+        if self.is_drawable:
+            return True
+        is_limit_to_end = self.expires_at is not None and self.balance.kind == "limit"
+        return not self.has_ended and (is_limit_to_end or self.is_overage)
 
 
 @dataclass(slots=True, eq=False)
@@ -273,6 +282,8 @@ def end(
     grant.has_ended = grant.is_changed = balance.is_changed = True
     grant.is_revoked = grant.is_revoked or kind == "revoked"
     expiring = grant.remaining
+    if grant.is_overage:
+        return
     if grant.quantity is None:
         balance.unlimited -= 1
         balance.has_lost_unlimited = True
@@ -331,11 +342,13 @@ def add_grant(balance: Balance, new: NewGrant, at: datetime) -> Grant:
     )
     balance.grants.append(grant)
     balance.grants.sort(key=_order)
+    balance.is_changed = True
+    if grant.is_overage:
+        return grant
     balance.granted += units
     balance.remaining += units
     balance.unlimited += new.quantity is None
     balance.last_granted = units
-    balance.is_changed = True
     if units:
         balance.entries.append(Entry(grant, "granted", units, None))
     return grant

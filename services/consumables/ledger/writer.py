@@ -43,15 +43,17 @@ WRITE = Statement("""
         FROM changed, jsonb_to_recordset(what -> 'entries') AS new
             (i text, a text, f text, g text, k text, q bigint, c text, b text, r text, m jsonb, o timestamptz)
     )
-    INSERT INTO consumables.usage_days (customer, feature, day, consumer, account, quantity)
+    INSERT INTO consumables.usage_days (customer, feature, day, consumer, account, quantity, overage)
     SELECT customer, feature,
            date_trunc('day', coalesce(used_at, $2::timestamptz) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
-           consumer, account, quantity
+           consumer, account, quantity, coalesce(overage, 0)
     FROM changed, jsonb_to_recordset(what -> 'usage') AS new
-        (customer text, feature text, consumer text, account text, quantity bigint, used_at timestamptz)
+        (customer text, feature text, consumer text, account text, quantity bigint, overage bigint,
+         used_at timestamptz)
     ORDER BY account, feature, consumer, used_at
     ON CONFLICT (customer, feature, day, consumer, account)
-    DO UPDATE SET quantity = usage_days.quantity + excluded.quantity
+    DO UPDATE SET quantity = usage_days.quantity + excluded.quantity,
+                  overage = usage_days.overage + excluded.overage
 """)
 ADD_GRANTS = Statement("""
     INSERT INTO consumables.grants
@@ -164,14 +166,18 @@ def _new_grant_row(grant: Grant) -> dict[str, Any]:
 def _usage(balance: Balance, now: datetime) -> list[dict[str, Any]]:
     """Sum what was used by consumer and day; `used_at` only for another day than today's."""
     used: dict[tuple[str, date], int] = {}
+    beyond: dict[tuple[str, date], int] = {}
     for entry in balance.entries:
         if entry.kind in ("consumed", "committed") and entry.cause is not None and entry.cause.consumer:
             at = entry.cause.occurred_at or now
             key = (entry.cause.consumer, at.astimezone(UTC).date())
             used[key] = used.get(key, 0) + entry.quantity
+            if entry.grant.is_overage:
+                beyond[key] = beyond.get(key, 0) + entry.quantity
     today = now.astimezone(UTC).date()
     return [
         {"consumer": consumer, "quantity": quantity}
+        | ({"overage": beyond[consumer, day]} if (consumer, day) in beyond else {})
         | ({} if day == today else {"used_at": f"{day.isoformat()}T00:00:00Z"})
         for (consumer, day), quantity in used.items()
     ]

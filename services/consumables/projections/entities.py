@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.consumables.domain.allotments import ENDED, GRANTING, Terms, terms_of
 from services.consumables.domain.grant_cycles import anchor_of
+from services.consumables.domain.overage import units_of_cap
 from services.consumables.domain.overrides import revoked_features
 from services.consumables.service import service
 from services.consumables.tables.projections import (
@@ -69,7 +70,7 @@ claimed seats with another multiplier due now."""
 async def note_feature(work: UnitOfWork, event: FeatureEvent) -> None:
     """Update the projection of a catalog feature."""
     feature = event.feature
-    price = feature.unit_price
+    price, overage = feature.unit_price, feature.overage
     await keep_newest(
         work,
         KnownFeatureRow,
@@ -81,6 +82,9 @@ async def note_feature(work: UnitOfWork, event: FeatureEvent) -> None:
         currency=price.currency if price else None,
         meter=feature.meter,
         archived=feature.archived,
+        overage_amount=overage.unit_price.amount if overage else None,
+        overage_currency=overage.unit_price.currency if overage else None,
+        overage_cap=units_of_cap(overage.cap, overage.unit_price) if overage else None,
     )
 
 

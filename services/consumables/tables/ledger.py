@@ -255,6 +255,8 @@ class UsageRow(Row):
     consumer: Mapped[str] = mapped_column(primary_key=True)
     account: Mapped[str] = mapped_column(primary_key=True)
     quantity: Mapped[int]
+    overage: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many of them were beyond the included ones."""
 
 
 class AutoRechargeRow(Row):

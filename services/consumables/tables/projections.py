@@ -29,6 +29,11 @@ class KnownFeatureRow(Row):
     meter: Mapped[str | None]
     """The Stripe meter that usage is reported to; null: usage is not reported."""
     archived: Mapped[bool]
+    overage_amount: Mapped[int | None]
+    """The price of a unit beyond the included ones, in the currency's minor unit; null: refused."""
+    overage_currency: Mapped[str | None]
+    overage_cap: Mapped[int | None]
+    """The most such units in an account and billing period; null: no cap."""
 
 
 class KnownSubscriptionRow(Row):

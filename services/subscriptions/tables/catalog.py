@@ -26,6 +26,7 @@ class FeatureRow(Row):
     delivers: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     tax_behavior: Mapped[str | None]
     tax_rates: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    overage: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     archived: Mapped[bool]
     position: Mapped[int] = mapped_column(server_default=text("0"))
 

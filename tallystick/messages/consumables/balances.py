@@ -23,7 +23,7 @@ from tallystick.messages.consumables.types import SERVICE, Account, CountedKind,
 class GrantSource(TolerantModel):
     """Origin of a grant."""
 
-    kind: Literal["subscription", "recharge", "manual", "rollover"]
+    kind: Literal["subscription", "recharge", "manual", "rollover", "overage"]
     subscription_id: EntityId | None = Field(default=None, description="Of plan grants.")
     product: Code | None = Field(default=None, description="Product code, of plan grants.")
     recharge_id: EntityId | None = Field(default=None, description="Of recharged units.")

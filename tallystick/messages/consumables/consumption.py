@@ -44,6 +44,11 @@ class Consumed(TolerantModel):
     consumed: Count
     remaining: Count | None = Field(description="Units the consumer may still draw; null: unlimited.")
     drawn: list[Drawn] = Field(description="Grants the units were drawn from, in order.")
+    overage: Count = Field(
+        default=0,
+        description="How many of them are beyond the included units and owed; absent: none. The last of "
+        "`drawn` is the grant that they are owed from.",
+    )
 
 
 class UnitsRequest(Strict):

@@ -15,6 +15,7 @@ class UsageBucket(TolerantModel):
     end: Instant
     consumer: Customer | None = Field(default=None, description="Consumer; null unless grouped by consumer.")
     quantity: Count
+    overage: Count = Field(default=0, description="How many of them were beyond the included units.")
 
 
 class UsageReport(TolerantModel):

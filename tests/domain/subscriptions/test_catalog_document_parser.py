@@ -114,6 +114,22 @@ def change(path: str, value: object) -> Callable[[dict[str, Any]], None]:
         ("features.2.unit_price", {"amount": 0, "currency": "eur"}, "features[2].unit_price.amount"),
         ("features.2.unit_price", {"amount": 5, "currency": "EUR"}, "features[2].unit_price.currency"),
         ("features.0.meter", "hours_used", "features[0].meter"),
+        ("features.0.overage", {"unit_price": {"amount": 5, "currency": "eur"}}, "features[0].overage"),
+        (
+            "features.2.overage",
+            {"unit_price": {"amount": 0, "currency": "eur"}},
+            "features[2].overage.unit_price.amount",
+        ),
+        (
+            "features.2.overage",
+            {"unit_price": {"amount": 5, "currency": "eur"}, "cap": {"amount": 4, "currency": "eur"}},
+            "features[2].overage.cap.amount",
+        ),
+        (
+            "features.2.overage",
+            {"unit_price": {"amount": 5, "currency": "eur"}, "cap": {"amount": 9, "currency": "usd"}},
+            "features[2].overage.cap.currency",
+        ),
         ("features.2.meter", "hours used", "features[2].meter"),
         ("products.0.code", "team", "products[1].code"),
         ("products.0.kind", "bundle", "products[0].kind"),

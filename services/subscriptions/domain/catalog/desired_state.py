@@ -14,6 +14,7 @@ from tallystick.messages.catalog import (
     FeatureEntry,
     Interval,
     LicenseRule,
+    Overage,
     Price,
     PriceEntry,
     Product,
@@ -49,6 +50,7 @@ def desired_feature(
         delivers=Delivery(**dict(entry.delivers)) if entry.delivers else None,
         tax_behavior=entry.tax_behavior,
         tax_rates=applied_rates(entry.tax_rates, tax_rates) if entry.unit_price else [],
+        overage=Overage(**dict(entry.overage)) if entry.overage else None,
         archived=False,
     )
 

@@ -51,11 +51,31 @@ def _feature_problems(feature: Node) -> Iterator[CatalogProblem]:
     if feature.has("meter") and feature.text("kind") in ("flag", "limit"):
         yield feature.problem("meter", "only consumables are used up, so only their usage is reported")
     yield from _delivery_problems(feature)
+    yield from _overage_problems(feature)
     price = feature.child("unit_price")
     if price is not None and (amount := price.number("amount")) is not None and amount < 1:
         yield price.problem(
             "amount", "must be at least 1: units that cost nothing would be recharged forever"
         )
+
+
+def _overage_problems(feature: Node) -> Iterator[CatalogProblem]:
+    overage = feature.child("overage")
+    if overage is None:
+        return
+    if feature.text("kind") in ("flag", "limit"):
+        yield feature.problem("overage", "only consumables are used up, so only they can be used beyond that")
+    price, cap = overage.child("unit_price"), overage.child("cap")
+    amount = price.number("amount") if price is not None else None
+    if price is not None and amount is not None and amount < 1:
+        yield price.problem("amount", "must be at least 1: include more units if they cost nothing")
+    if price is None or cap is None:
+        return
+    if cap.text("currency") not in (None, price.text("currency")):
+        yield cap.problem("currency", "must be that of the unit_price")
+    most = cap.number("amount")
+    if most is not None and amount is not None and most < amount:
+        yield cap.problem("amount", "must be at least the price of one unit")
 
 
 def _delivery_problems(feature: Node) -> Iterator[CatalogProblem]:

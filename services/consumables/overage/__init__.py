@@ -1,0 +1,1 @@
+"""Units beyond the included ones: owed instead of refused, and charged when the billing period has ended."""
