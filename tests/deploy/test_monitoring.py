@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 import services.gateway.metrics
+import services.monitoring.health.metrics
 import shared.observability.metrics
 from sandbox.workers import worker_names
 
@@ -29,6 +30,7 @@ def expressions() -> dict[str, str]:
 def exported() -> set[str]:
     assert shared.observability.metrics.HANDLED is not None
     assert services.gateway.metrics.REQUESTS is not None
+    assert services.monitoring.health.metrics.STREAM_BYTES is not None
     names = set()
     for metric in REGISTRY.collect():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric.type, [""])

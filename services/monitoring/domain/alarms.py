@@ -13,9 +13,11 @@ MetricName = Literal[
     "unfinished_calls",
     "customer_churn_percent",
     "recharge_failures",
+    "stream_full_percent",
+    "database_connections_percent",
 ]
 About = str | None
-"""The feature, service, consumer or currency that a measurement is of; None: the installation."""
+"""The feature, service, stream, consumer or currency that a measurement is of; None: the installation."""
 Measurements = Mapping[MetricName, Mapping[About, float]]
 """What could be measured: a metric that is absent is not known now."""
 

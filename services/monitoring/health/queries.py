@@ -6,7 +6,7 @@ from services.monitoring.domain.alarms import worst
 from services.monitoring.domain.rounding import percent
 from services.monitoring.health.alarms import load_raised
 from services.monitoring.health.jetstream import JetStreamMonitor, JetStreamState
-from services.monitoring.health.measurements import load_vitals
+from services.monitoring.health.vitals import load_vitals
 from services.monitoring.service import service
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import monitoring as m

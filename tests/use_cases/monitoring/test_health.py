@@ -1,10 +1,12 @@
 """Health and alarms, measured on a real JetStream and database."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
+from prometheus_client import generate_latest
 
 from services.monitoring.app import provide, service
 from services.monitoring.domain.alarms import MetricName
@@ -111,6 +113,26 @@ async def test_every_metric_of_the_rules_is_measured(watched: MonitoringWorld) -
         found = await measure(work, provided[JetStreamMonitor], provided[ServiceClient])
     asked: set[MetricName] = {rule.metric for rule in rules}
     assert asked == found.keys()
+
+
+async def test_prometheus_is_told_what_no_worker_knows_by_itself(watched: MonitoringWorld) -> None:
+    await check(watched, 0)
+    exported = generate_latest().decode()
+    limit = re.search(
+        r'^tallystick_stream_max_bytes\{stream="BILLING_COMMANDS"\} (\S+)$', exported, re.MULTILINE
+    )
+    assert limit is not None
+    assert float(limit[1]) == 1_073_741_824
+    for name in (
+        "stream_bytes",
+        "dead_letters",
+        "database_bytes",
+        "database_connections",
+        "database_max_connections",
+    ):
+        assert re.search(rf"^tallystick_{name}\b.* [1-9]|^tallystick_{name}\b.* 0", exported, re.MULTILINE), (
+            name
+        )
 
 
 async def check(world: MonitoringWorld, minute: int) -> None:
