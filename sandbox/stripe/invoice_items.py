@@ -26,7 +26,7 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
         raise invalid(
             f"A customer can have at most {pending_items.MAX_WAITING} pending invoice items.", "customer"
         )
-    entry = account.insert(_compose(account, customer, params))
+    entry = account.insert(compose(account, customer, params))
     account.emit("invoiceitem.created", entry)
     if invoice is not None:
         entry["invoice"] = invoice["id"]
@@ -77,7 +77,8 @@ def list_items(account: Account, params: Json, ids: dict[str, str]) -> Json:
     return page(created, params, "/v1/invoiceitems")
 
 
-def _compose(account: Account, customer: Json, params: Json) -> Json:
+def compose(account: Account, customer: Json, params: Json) -> Json:
+    """Return an invoice item of the parameters, not stored yet."""
     now = account.now(customer)
     quantity = 1 if params.get("quantity") is None else params["quantity"]
     price_id = (params.get("pricing") or {}).get("price") or params.get("price")
@@ -136,6 +137,17 @@ def _refresh(account: Account, invoice: Json, data: list[Json]) -> None:
         account.emit("invoice.updated", invoice, previous)
 
 
+PREVIEWED = {
+    "amount": integer,
+    "currency": text,
+    "description": text,
+    "discountable": boolean,
+    "metadata": metadata,
+    "quantity": integer,
+    "tax_behavior": one_of("exclusive", "inclusive", "unspecified"),
+    "tax_rates": [text],
+}
+"""Parameters of an item in a preview."""
 _UPDATE = {"amount": integer, "description": text, "discountable": boolean, "metadata": metadata}
 
 ROUTES = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 
-from sandbox.stripe import customers
+from sandbox.stripe import customers, invoice_items
 from sandbox.stripe.account import PREVIEW_PREFIX, Account, Json
 from sandbox.stripe.billing import (
     changes,
@@ -48,8 +48,26 @@ def create_preview(account: Account, params: Json, ids: dict[str, str]) -> Json:
     ]
     if running:
         soonest = min(running, key=lambda each: lines.period_of(each)[1])
-        return _for_customer(account, _of_subscription(account, soonest, {}, params), params)
+        shown = _of_subscription(account, soonest, {}, params)
+        return _for_customer(account, _with_items(account, shown, customer, params), params)
+    if params.get("invoice_items"):
+        draft = invoicing.compose(account, customer, [], reason="manual", currency=params.get("currency"))
+        taxes.set_on(account, draft, params)
+        return _for_customer(account, _as_preview(_with_items(account, draft, customer, params)), params)
     raise nothing_upcoming(customer["id"])
+
+
+def _with_items(account: Account, invoice: Json, customer: Json, params: Json) -> Json:
+    """Add the `invoice_items` of the parameters to a preview."""
+    entries = [
+        invoice_items.compose(account, copy.deepcopy(customer), each)
+        for each in params.get("invoice_items") or []
+    ]
+    if entries:
+        invoice["currency"] = invoice["currency"] or entries[0]["currency"]
+        more = [lines.from_invoice_item(account, entry) for entry in entries]
+        invoicing.set_lines(account, invoice, [*invoice["lines"]["data"], *more])
+    return invoice
 
 
 def nothing_upcoming(customer_id: str) -> StripeFault:
@@ -189,6 +207,7 @@ ROUTES = [
                 "tax_exempt": one_of("none", "exempt", "reverse"),
                 "tax_ids": [{"type!": text, "value!": text}],
             },
+            "invoice_items": [invoice_items.PREVIEWED],
             "preview_mode": one_of("next", "recurring"),
             "subscription": text,
             "subscription_details": _DETAILS,

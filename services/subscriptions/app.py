@@ -11,7 +11,7 @@ from services.subscriptions.add_ons import queries as add_ons_queries
 from services.subscriptions.benefits import queries as benefits_queries
 from services.subscriptions.catalog import apply_catalog
 from services.subscriptions.catalog import queries as catalog_queries
-from services.subscriptions.charges import charge, open_invoices
+from services.subscriptions.charges import charge, charge_preview, open_invoices
 from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.customers import billing_portal, registration
@@ -56,6 +56,7 @@ HANDLERS = (
     apply_catalog,
     catalog_queries,
     charge,
+    charge_preview,
     open_invoices,
     start_checkout,
     billing_portal,

@@ -36,9 +36,14 @@ async def require_customer(work: UnitOfWork, customer: Customer) -> CustomerRow:
     """Lock and return the row of a registered customer; raises Rejected `not_found`."""
     row = await lock_customer(work.session, customer.token)
     if row is None:
-        raise Rejected(
-            "not_found",
-            f"{customer.token} is not registered. Send register_customer first.",
-            {"customer": customer.token},
-        )
+        raise unknown_customer(customer)
     return row
+
+
+def unknown_customer(customer: Customer) -> Rejected:
+    """Build the rejection of a customer who is not registered."""
+    return Rejected(
+        "not_found",
+        f"{customer.token} is not registered. Send register_customer first.",
+        {"customer": customer.token},
+    )

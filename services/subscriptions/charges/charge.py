@@ -1,11 +1,11 @@
 """`charge_customer`: plan the charge, make it in Stripe, and record the invoice."""
 
+from services.subscriptions.charges.charge_tax import charge_tax
 from services.subscriptions.charges.stripe_invoice import (
     ChargeIntent,
     charge_in_stripe,
     no_saved_payment_method,
 )
-from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoice_taxes import TaxRates, tax_rate_ids
 from services.subscriptions.domain.invoices import invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_objects import Json
@@ -40,8 +40,7 @@ async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeInte
     customer = await require_customer(work, command.customer)
     if customer.stripe_customer_id is None:
         raise no_saved_payment_method(customer.customer)
-    catalog = await load_catalog(work)
-    feature = catalog.feature(command.feature) if command.feature is not None else None
+    tax = charge_tax(await load_catalog(work), command.feature)
     return ChargeIntent(
         charge_id=new_id("charge"),
         customer=customer.customer,
@@ -50,17 +49,9 @@ async def plan_charge(work: UnitOfWork, command: m.ChargeCustomer) -> ChargeInte
         currency=command.amount.currency,
         description=command.description,
         reference=command.reference,
-        tax_rates=catalog.stripe_tax_rates(_tax_rates(command, catalog)),
-        tax_behavior=feature.tax_behavior if feature is not None else None,
+        tax_rates=tax.rates,
+        tax_behavior=tax.behavior,
     )
-
-
-def _tax_rates(command: m.ChargeCustomer, catalog: CatalogView) -> list[str]:
-    """Return the codes of the rates of the feature that is charged for, or else the default ones."""
-    feature = catalog.feature(command.feature) if command.feature is not None else None
-    if feature is not None:
-        return feature.tax_rates
-    return [code for code, rate in catalog.tax_rates.items() if rate.default and not rate.archived]
 
 
 async def record_charge(

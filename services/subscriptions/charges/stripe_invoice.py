@@ -10,6 +10,7 @@ from typing import Any
 import stripe
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.subscriptions.charges.charge_tax import ChargeTax
 from services.subscriptions.domain.invoices import REFERENCE_KEY
 from services.subscriptions.domain.stripe_objects import Json
 from services.subscriptions.stripe.client import StripeGateway, stripe_rejections
@@ -123,15 +124,14 @@ async def _finalize(gateway: StripeGateway, intent: ChargeIntent, draft: Json, k
 
 
 def _item_params(gateway: StripeGateway, intent: ChargeIntent, draft: Json) -> dict[str, Any]:
-    params: dict[str, Any] = {
+    return {
         "customer": intent.stripe_customer_id,
         "invoice": draft["id"],
         "amount": intent.amount,
         "currency": intent.currency,
         "description": intent.description,
-        **gateway.tax.of_item(intent.tax_rates),
+        **ChargeTax(intent.tax_rates, intent.tax_behavior).item_params(gateway.tax),
     }
-    return params | ({"tax_behavior": intent.tax_behavior} if intent.tax_behavior is not None else {})
 
 
 async def _pay(gateway: StripeGateway, intent: ChargeIntent, invoice: Json, keys: Keys) -> Json:

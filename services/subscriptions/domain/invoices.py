@@ -1,7 +1,7 @@
 """Reading Stripe's invoices, and the events between two states of an invoice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, get_args
@@ -18,6 +18,8 @@ from services.subscriptions.domain.stripe_objects import Malformed, moment, refe
 from tallystick.messages.catalog import Price, Product
 from tallystick.messages.subscriptions import InvoiceLine, InvoiceStatus, InvoiceTax, PreviewTotals, Span
 
+LOCATION_MISSING = "requires_location_inputs"
+"""Status of Stripe Tax on an invoice of a customer without a country."""
 REFERENCE_KEY = "tallystick_reference"
 """Metadata key of a Stripe invoice: the caller's own reference of a one-off charge."""
 LINES_MAX = 250
@@ -51,6 +53,8 @@ class Invoice:
     hosted_invoice_url: str | None
     invoice_pdf: str | None
     created_at: datetime
+    tax_unknown: bool = field(default=False, compare=False)
+    """Whether Stripe Tax cannot tell from the customer's address what is taxed; of drafts and previews."""
 
     @property
     def tax(self) -> int:
@@ -107,6 +111,7 @@ def read_invoice(
         hosted_invoice_url=body.get("hosted_invoice_url"),
         invoice_pdf=body.get("invoice_pdf"),
         created_at=created_at,
+        tax_unknown=(body.get("automatic_tax") or {}).get("status") == LOCATION_MISSING,
     )
 
 
@@ -120,6 +125,7 @@ def invoice_totals(invoice: Invoice) -> PreviewTotals:
         taxes=list(invoice.taxes),
         total=invoice.total,
         amount_due=invoice.amount_due,
+        tax_unknown=invoice.tax_unknown,
     )
 
 

@@ -42,9 +42,11 @@ from tallystick.messages.subscriptions.changes import (
 from tallystick.messages.subscriptions.charges import (
     Charge,
     ChargeCustomer,
+    ChargePreview,
     InvoiceFound,
     OpenInvoicesPaid,
     PayOpenInvoices,
+    PreviewCharge,
 )
 from tallystick.messages.subscriptions.checkout import (
     CheckoutStarted,
@@ -157,6 +159,7 @@ __all__ = [
     "ChangeQuantity",
     "Charge",
     "ChargeCustomer",
+    "ChargePreview",
     "CheckEntitlement",
     "CheckoutStarted",
     "Collection",
@@ -208,6 +211,7 @@ __all__ = [
     "PortalOpened",
     "PreviewCancellation",
     "PreviewChange",
+    "PreviewCharge",
     "PreviewTotals",
     "Proration",
     "PurchaseAddOn",

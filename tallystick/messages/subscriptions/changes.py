@@ -41,6 +41,10 @@ class PreviewTotals(InvoiceAmounts):
 
     total: Amount = Field(description="Total with all taxes, before the customer's credit balance.")
     amount_due: Amount = Field(description="Amount to pay, after the customer's credit balance.")
+    tax_unknown: bool = Field(
+        default=False,
+        description="True: Stripe Tax does not know the customer's country yet, so that tax may be added.",
+    )
 
 
 class ChangePreview(TolerantModel):

@@ -4,7 +4,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tallystick.messages.base import Code, Command, Currency, Customer, Strict, StripeId, Text, TolerantModel
+from tallystick.messages.base import (
+    Code,
+    Command,
+    Currency,
+    Customer,
+    Question,
+    Strict,
+    StripeId,
+    Text,
+    TolerantModel,
+)
+from tallystick.messages.subscriptions.changes import PreviewTotals
 from tallystick.messages.subscriptions.invoices import InvoiceSnapshot
 from tallystick.messages.subscriptions.types import SERVICE
 
@@ -62,6 +73,30 @@ class ChargeCustomer(
     reference: Annotated[Text, Field(min_length=1, max_length=500)] = Field(
         description="Caller's reference; stored on the invoice here and in Stripe."
     )
+    feature: Code | None = Field(
+        default=None,
+        description="Feature that is charged for; its tax rates apply. Absent: the default tax rates.",
+    )
+
+
+class ChargePreview(TolerantModel):
+    """Cost of a charge. Nothing has been charged."""
+
+    currency: Currency
+    totals: PreviewTotals = Field(
+        description="Net amount, tax and total; the customer's credit balance, which lowers it, is left out."
+    )
+
+
+class PreviewCharge(
+    Question[ChargePreview],
+    service=SERVICE,
+    rejections=("not_found", "payment_method_required", "payments_not_configured"),
+):
+    """Preview a one-off charge, such as that of a recharge, with its tax."""
+
+    customer: Customer
+    amount: Charge
     feature: Code | None = Field(
         default=None,
         description="Feature that is charged for; its tax rates apply. Absent: the default tax rates.",

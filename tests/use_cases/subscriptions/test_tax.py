@@ -181,9 +181,19 @@ async def test_a_charge_is_taxed_by_its_feature_or_by_the_default_rates(
 ) -> None:
     mine = await by_rates()
     await mine.arrives()
+    asked = m.PreviewCharge(customer=ACME, amount=m.Charge(amount=7500, currency="eur"), feature=feature)
+    assert taxed((await mine.world.asks(asked))["totals"]) == expected
     paid = (await mine.world.does(charge(mine, feature)))["invoice"]
     assert (taxed(paid), paid["amount_paid"]) == (expected, expected[2])
     assert paid["taxes"][0]["tax_rate"] == "vat_de"
+
+
+async def test_a_preview_of_a_charge_leaves_the_next_invoice_out(by_rates: Opens) -> None:
+    mine = await by_rates()
+    await mine.begins_at()
+    asked = m.PreviewCharge(customer=ACME, amount=m.Charge(amount=100, currency="eur"))
+    assert taxed((await mine.world.asks(asked))["totals"]) == (100, 19, 119)
+    assert taxed(await mine.coming()) == (3000, 570, 3570)
 
 
 async def test_an_add_on_costs_what_its_preview_says(by_rates: Opens) -> None:
@@ -255,6 +265,9 @@ async def test_without_an_address_nothing_is_created_or_charged(by_stripe: Opens
     assert (await mine.world.refuses(mine.creation("crew_monthly")))[0] == "tax_location_required"
     assert (await mine.world.refuses(charge(mine, "hours")))[0] == "tax_location_required"
     assert mine.world.stripe.v1.invoices.list({"customer": mine.theirs}).data == []
+    asked = m.PreviewCharge(customer=ACME, amount=m.Charge(amount=7500, currency="eur"), feature="hours")
+    totals = (await mine.world.asks(asked))["totals"]
+    assert (totals["tax"], totals["tax_unknown"]) == (0, True)
     mine.moves_to("DE")
     assert taxed((await mine.world.does(charge(mine, "hours")))["invoice"]) == (7500, 1425, 8925)
 
