@@ -1,8 +1,9 @@
-"""Billing portal page: plans, card and invoices.
+"""Billing portal page: plans, card, billing details and invoices.
 
-A script posts to the same address: `card_number` (a new default card), `cancel_subscription=<id>` (at the
-period's end) or `keep_subscription=<id>` (undoes it). The response is 303 to the page, or 402 with the page
-if the card is declined.
+A script posts to the same address: `card_number` (a new default card), `country` and `tax_id` (the billing
+details), `cancel_subscription=<id>` (at the period's end) or `keep_subscription=<id>` (undoes it). The
+response is 303 to the page, or the page again: with 402 if the card is declined, with 400 for a VAT id that
+is none.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from html import escape
 
-from sandbox.stripe import cards, pages, payment_methods, subscriptions
+from sandbox.stripe import cards, customers, pages, payment_methods, subscriptions, tax_ids
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.faults import StripeFault, missing_object
 from sandbox.stripe.routing import Page, Route
@@ -43,12 +44,28 @@ def submit(account: Account, params: Json, ids: dict[str, str]) -> Page:
                 raise missing_object("subscription", params[name])
             subscriptions.update(account, {"cancel_at_period_end": at_period_end}, {"id": params[name]})
             return pages.redirect(session["url"])
+    if params.get("country") or params.get("tax_id"):
+        return _change_details(account, session, customer, params)
     try:
         _change_card(account, customer, params.get("card_number") or "")
     except StripeFault as fault:
         if fault.status != 402:
             raise
         return _page(account, session, customer, fault.message, 402)
+    return pages.redirect(session["url"])
+
+
+def _change_details(account: Account, session: Json, customer: Json, params: Json) -> Page:
+    """Save the country and the VAT id, which decide the taxes of later invoices."""
+    try:
+        if params.get("tax_id"):
+            tax_ids.add(account, customer, "eu_vat", str(params["tax_id"]).strip())
+    except StripeFault as fault:
+        return _page(account, session, customer, fault.message, 400)
+    if params.get("country"):
+        country = str(params["country"]).strip().upper()
+        address = {**dict.fromkeys(customers.ADDRESS), **(customer["address"] or {}), "country": country}
+        account.change(customer, "customer.updated", address=address)
     return pages.redirect(session["url"])
 
 
@@ -88,9 +105,21 @@ def _page(
         '<input id="card_number" name="card_number" required inputmode="numeric"'
         ' placeholder="4242 4242 4242 4242">'
         f"{pages.button('Change card', 'change', main=True)}</form>"
+        f"<h2>Billing details</h2>{_details(account, customer)}"
         f"<h2>Invoices</h2>{_invoices(account, customer)}{_back(session)}"
     )
     return pages.page("Your billing", body, status)
+
+
+def _details(account: Account, customer: Json) -> str:
+    country = escape((customer["address"] or {}).get("country") or "")
+    known = escape(", ".join(each["value"] for each in tax_ids.of_customer(account, customer["id"])))
+    return (
+        f'<form method="post"><label for="country">Country (two letters)</label>'
+        f'<input id="country" name="country" maxlength="2" value="{country}">'
+        f'<label for="tax_id">VAT id{f" (now {known})" if known else ""}</label>'
+        f'<input id="tax_id" name="tax_id">{pages.button("Save", "save")}</form>'
+    )
 
 
 def _plan(account: Account, subscription: Json) -> str:

@@ -3,8 +3,10 @@
 import pytest
 
 from services.gateway.pages.i18n import load_translations
-from services.gateway.pages.tax_text import AmountRow, tax_name, tax_notes, total_rows
+from services.gateway.pages.tax_text import AmountRow, price_note, tax_name, tax_notes, total_rows
 from tallystick.messages.subscriptions import InvoiceTax, PreviewTotals
+from tallystick.messages.tax_rates import TaxBehavior, TaxRate
+from tests.support.price_values import price
 
 EN, DE = load_translations("en"), load_translations("de")
 NBSP = "\xa0"
@@ -67,7 +69,35 @@ def test_a_tax_in_the_price_and_one_without_a_name_are_said_to_be() -> None:
 def test_reverse_charge_is_named_and_explained_once() -> None:
     rows = total_rows(totals(REVERSED, subtotal=10000, total=10000), "eur", EN)
     assert rows[1] == AmountRow("VAT (reverse charge)", "€0.00")
-    assert tax_notes([REVERSED, REVERSED, VAT], EN) == [
+    twice = totals(REVERSED, REVERSED, VAT, subtotal=10000, total=11520)
+    assert tax_notes(twice, EN) == [
         "Reverse charge: no tax is charged here. You account for it yourself, in your own country."
     ]
-    assert tax_notes([VAT], EN) == []
+    assert tax_notes(totals(VAT, subtotal=8000, total=9520), EN) == []
+
+
+def test_a_tax_that_is_not_known_yet_is_said_to_come() -> None:
+    unknown = totals(subtotal=10000, total=10000).model_copy(update={"tax_unknown": True})
+    assert tax_notes(unknown, EN) == ["Tax may be added once your address is known."]
+
+
+@pytest.mark.parametrize(
+    ("inclusive", "behavior", "codes", "english"),
+    [
+        (False, None, ["vat_de"], "plus VAT 19%"),
+        (True, "inclusive", ["vat_de"], "including VAT 19%"),
+        (False, "exclusive", [], "plus tax"),
+        (False, "inclusive", [], "tax included"),
+        (False, None, [], None),
+    ],
+)
+def test_a_price_says_whether_tax_comes_on_top(
+    inclusive: bool, behavior: TaxBehavior | None, codes: list[str], english: str | None
+) -> None:
+    rate = TaxRate(
+        tax_rate_id="taxrate_1", version=1, code="vat_de", display_name="VAT", description=None,
+        percentage="19", inclusive=inclusive, country="DE", state=None, jurisdiction=None, tax_type="vat",
+        default=True, archived=False, stripe_tax_rate_id=None,
+    )  # fmt: skip
+    sold = price("flat", unit_amount=100, tax_behavior=behavior, tax_rates=codes)
+    assert price_note(sold, [rate], EN) == english

@@ -7,7 +7,9 @@ from decimal import Decimal, InvalidOperation
 from babel.numbers import format_percent
 
 from services.gateway.pages.i18n import Translations
+from tallystick.messages.catalog import Feature, Price
 from tallystick.messages.subscriptions import InvoiceSnapshot, InvoiceTax, PreviewTotals
+from tallystick.messages.tax_rates import TaxRate
 
 NAMED_REASONS = ("reverse_charge", "customer_exempt")
 """Reasons for no tax that the customer is told; of other taxes of zero, nothing is said."""
@@ -76,8 +78,27 @@ def tax_name(tax: InvoiceTax, translations: Translations) -> str:
     return translations.translate("tax.included", name=named) if tax.inclusive else named
 
 
-def tax_notes(taxes: Sequence[InvoiceTax], translations: Translations) -> list[str]:
-    """Return what the customer has to know about taxes that are not due."""
+def price_note(priced: Price | Feature, rates: Sequence[TaxRate], translations: Translations) -> str | None:
+    """Return what a price in a list says of tax, such as `plus VAT 19%`; None if nothing is known."""
+    own = [rate for rate in rates if rate.code in priced.tax_rates]
+    if own:
+        names = ", ".join(
+            " ".join(filter(None, (rate.display_name, _percentage(rate.percentage, translations))))
+            for rate in own
+        )
+        return translations.translate(
+            "tax.price_included" if own[0].inclusive else "tax.price_added", taxes=names
+        )
+    if priced.tax_behavior is None:
+        return None
+    return translations.translate(f"tax.price_{priced.tax_behavior}")
+
+
+def tax_notes(totals: PreviewTotals, translations: Translations) -> list[str]:
+    """Return what the customer has to know about taxes that are not due, or not known yet."""
+    taxes = totals.taxes
+    if totals.tax_unknown:
+        return [translations.translate("tax.unknown_note")]
     reasons = dict.fromkeys(tax.reason for tax in taxes if tax.reason == "reverse_charge" and not tax.amount)
     return [translations.translate(f"tax.{reason}_note") for reason in reasons]
 

@@ -8,7 +8,7 @@ from typing import Literal
 from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
 from services.gateway.pages.i18n import Translations
 from services.gateway.pages.price_text import format_amount_input, format_custom_price, format_price
-from services.gateway.pages.tax_text import AmountRow, tax_notes, total_rows
+from services.gateway.pages.tax_text import AmountRow, price_note, tax_notes, total_rows
 from tallystick.messages.catalog import Price, Product, ProductFeature, ProductWithPrices
 from tallystick.messages.consumables import AutoRechargeSnapshot
 from tallystick.messages.subscriptions import (
@@ -77,6 +77,8 @@ class Offer:
     name: str
     description: str | None
     cost: str
+    tax: str | None
+    """What the price says of tax: added, or included."""
     features: list[str]
     is_current: bool
     is_free: bool
@@ -120,6 +122,8 @@ class RechargeView:
     cap: str
     """The maximum to spend, formatted for a form field; empty: no maximum."""
     currency: str
+    tax: str | None = None
+    """What the price says of tax: added, or included."""
 
 
 def plan_view(data: BillingPageData, translations: Translations) -> PlanView | None:
@@ -268,6 +272,7 @@ def offers(
             name=product.name,
             description=product.description,
             cost=format_price(price, translations),
+            tax=price_note(price, catalog.catalog.tax_rates, translations),
             features=[_feature_text(feature, product, catalog, translations) for feature in product.features],
             is_current=price.code == current,
             is_free=price.model == "free",
@@ -327,7 +332,7 @@ def preview_view(preview: ChangePreview, translations: Translations) -> PreviewV
             for line in preview.lines
         ],
         totals=total_rows(preview.totals, currency, translations) if preview.totals else [],
-        notes=tax_notes(preview.totals.taxes, translations) if preview.totals else [],
+        notes=tax_notes(preview.totals, translations) if preview.totals else [],
     )
 
 
@@ -353,6 +358,7 @@ def recharges(data: BillingPageData, translations: Translations) -> list[Recharg
                 name=feature.name,
                 whose=owner_label(account, data, translations),
                 unit_price=translations.price(feature.unit_price),
+                tax=price_note(feature, data.catalog.catalog.tax_rates, translations),
                 rule=rule,
                 spent=translations.price(rule.spent) if rule else None,
                 cap=format_amount_input(cap, translations) if cap else "",

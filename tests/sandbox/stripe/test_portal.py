@@ -74,3 +74,15 @@ def test_nobody_can_end_another_customers_plan(
     )
     assert browser.post(session.url, data={"cancel_subscription": subscription.id}).status_code == 404
     assert stand_in.api.subscriptions.retrieve(subscription.id).cancel_at_period_end is False
+
+
+def test_a_customer_changes_country_and_vat_id(
+    stand_in: StandIn, browser: httpx.Client, subscription: stripe.Subscription
+) -> None:
+    portal = open_portal(stand_in, subscription)
+    assert browser.post(portal, data={"tax_id": "nonsense"}).status_code == 400
+    assert browser.post(portal, data={"country": "at", "tax_id": "ATU12345678"}).status_code == 303
+    customer = stand_in.api.customers.retrieve(str(subscription.customer), {"expand": ["tax_ids"]})
+    assert customer.address is not None and customer.address.country == "AT"
+    assert customer.tax_ids is not None and customer.tax_ids.data[0].value == "ATU12345678"
+    assert "now ATU12345678" in browser.get(portal).text
