@@ -6,7 +6,17 @@ import sys
 import nats.errors
 import typer
 
-from tallystick.cli import asyncapi, catalog, dead_letters, doctor, invitations, messages, replay, watch
+from tallystick.cli import (
+    asyncapi,
+    catalog,
+    dead_letters,
+    doctor,
+    invitations,
+    licenses,
+    messages,
+    replay,
+    watch,
+)
 from tallystick.cli.output import CommandFailed, errors
 from tallystick.client.errors import DeadlineExceeded, TallystickError, Unreachable
 
@@ -31,6 +41,7 @@ app.command("invitations")(invitations.invitations)
 app.command("replay")(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(licenses.app, name="licenses")
 app.command("doctor")(doctor.doctor)
 app.command("asyncapi")(asyncapi.asyncapi)
 

@@ -77,7 +77,7 @@ def new_license(
 
 
 @service.command(m.ShowLicenseKey, reveal=reveal_key)
-async def show_license_key(work: UnitOfWork, command: m.ShowLicenseKey) -> m.LicenseIssued:
+async def show_license_key(work: UnitOfWork, command: m.ShowLicenseKey, keys: LicenseKeys) -> m.LicenseIssued:
     """Show the key that came with a subscription; raise Rejected `license_key_shown`, `license_ended`."""
     row, activations = await lock_license(work, command.license_id)
     require_running(row)
@@ -87,6 +87,8 @@ async def show_license_key(work: UnitOfWork, command: m.ShowLicenseKey) -> m.Lic
             "The key has been shown and is not stored. Replace it if it is lost.",
             {"license_id": row.license_id, "key_hint": row.key_hint},
         )
+    # Anew, because the secret may be another one since it was issued.
+    keys.assign(row, row.key_number)
     row.key_shown = True
     return m.LicenseIssued(license=emit_license(work, row, activations, "changed"), license_key=WITHHELD)
 

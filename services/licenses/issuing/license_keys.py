@@ -83,4 +83,6 @@ def reveal_key(command: Command[Any], outcome: Outcome, keys: LicenseKeys) -> Ou
         return outcome
     shown: Any = result["license"]
     key = keys.key_of(shown["license_id"], shown["key_number"])
+    if hint_of(key) != shown["key_hint"]:
+        return outcome  # the secret was another one when the command was carried out
     return outcome.model_copy(update={"result": {**result, "license_key": key}})

@@ -1,12 +1,15 @@
 """What becomes of a license: key replaced, suspended, revoked, reminded of, ended; what is stored of it."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
+from services.licenses.app import service
+from services.licenses.issuing.license_keys import LicenseKeys
 from tallystick.messages import licenses as m
-from tests.support.runtime import NOON
-from tests.support.worlds.licenses import ACME, SUBSCRIPTION, LicenseWorld
+from tests.support.runtime import NOON, Bound
+from tests.support.worlds.licenses import ACME, SUBSCRIPTION, LicenseWorld, provided
 
 CHANGES = (m.RotateLicenseKey, m.SuspendLicense, m.RestoreLicense, m.RevokeLicense)
 
@@ -187,3 +190,20 @@ async def test_seats_by_hand_change_unless_machines_use_more(world: LicenseWorld
     events = len(await world.names())
     await world.does(seats(13))
     assert len(await world.names()) == events
+
+
+async def test_another_secret_leaves_issued_keys_valid(
+    world: LicenseWorld, bind: Callable[..., Bound]
+) -> None:
+    command = world.issue()
+    issued = await world.does(command)
+    await world.subscribed()
+    license_id = (await world.license())["license_id"]
+    _, *others = provided()
+    later = LicenseWorld(
+        bind(service, LicenseKeys.of("another-secret-of-the-same-length"), *others), _commands=50
+    )
+    await later.does(later.activate(issued["license_key"]))
+    assert (await later.does(command))["license_key"] == "withheld"
+    shown = await later.does(m.ShowLicenseKey(command_id="show", license_id=license_id))
+    assert (await later.license(license_key=shown["license_key"]))["license_id"] == license_id
