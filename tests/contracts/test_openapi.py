@@ -90,6 +90,11 @@ PROMISED = {
     ("post", f"{ADMIN}/overrides"),
     ("post", f"{ADMIN}/grants"),
     ("get", f"{ADMIN}/feed"),
+    *(("get", f"{ADMIN}/platform-health/{name}") for name in ("health", "capacity", "subscription-capacity")),
+    *(("get", f"{ADMIN}/platform-health/{name}") for name in ("trends", "recommendations")),
+    ("post", f"{ADMIN}/platform-health/snapshot"),
+    ("get", f"{ADMIN}/revenue"),
+    ("get", f"{BILLING}/spending"),
 }
 """Routes that front ends were promised; there may be more."""
 

@@ -14,6 +14,7 @@ from services.gateway.api import (
     plans,
     seats,
     session,
+    spending,
     subscription,
     team,
     units,
@@ -22,6 +23,7 @@ from services.gateway.api import (
 ROUTERS: tuple[APIRouter, ...] = (
     subscription.router,
     units.router,
+    spending.router,
     plans.router,
     add_ons.router,
     team.router,

@@ -7,13 +7,12 @@ from services.monitoring.domain.capacity import uses
 from services.monitoring.health.jetstream import JetStreamMonitor
 from services.monitoring.health.metrics import publish
 from services.monitoring.health.vitals import load_vitals
-from services.monitoring.revenue.queries import churn_percent
+from services.monitoring.revenue.queries import CHURN_DAYS, churn_percent
 from services.monitoring.snapshots.counts import load_feature_totals
 from shared.errors import Unavailable
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import UnitOfWork
 
-CHURN_DAYS = 30
 COUNT_FAILED_RECHARGES = (
     "SELECT count(*) FROM monitoring.known_recharges WHERE status = 'failed' AND at > %s AND at <= %s"
 )

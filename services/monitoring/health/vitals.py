@@ -47,13 +47,13 @@ class Vitals:
         """Return the share of the database's connections that is in use."""
         return percent(self.database.connections, self.database.max_connections, 1) or 0.0
 
-    def services(self) -> list[m.ServiceHealth]:
+    def services(self) -> list[m.ServiceVitals]:
         """Return the health of each service with tables."""
         consumers: dict[str, list[ConsumerInfo]] = defaultdict(list)
         for info in self.jetstream.consumers:
             consumers[info.name.partition("-")[0]].append(info)
         return [
-            m.ServiceHealth(
+            m.ServiceVitals(
                 service=lag.service,
                 ready=bool(consumers[lag.service]) and all(map(_is_read, consumers[lag.service])),
                 consumer_lag=sum(info.num_pending or 0 for info in consumers[lag.service]),

@@ -14,6 +14,8 @@ from services.monitoring.service import service
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import monitoring as m
 
+CHURN_DAYS = 30
+"""Customers are counted as lost within this many days."""
 SELECT_BEFORE = """
     SELECT currency, kind, denominator, sum(numerator), sum(customers)::bigint FROM monitoring.revenue_days
     WHERE day < %s GROUP BY currency, kind, denominator

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.monitoring.revenue.queries import mrr_before
+from services.monitoring.revenue.queries import CHURN_DAYS, churn_percent, mrr_before
 from services.monitoring.service import service
 from services.monitoring.snapshots.counts import count_everything, load_feature_totals
 from services.monitoring.snapshots.resources import newest_readings
@@ -82,6 +82,9 @@ async def _capture(work: UnitOfWork, at: datetime, totals: dict[str, Any] | None
     readings = await newest_readings(work, day)
     figures = await count_everything(work) | {
         "mrr": await mrr_before(work, day + timedelta(days=1)),
+        "customer_churn_percent": await churn_percent(
+            work, day - timedelta(days=CHURN_DAYS - 1), day + timedelta(days=1)
+        ),
         "features": totals,
         "resources": {code: reading.model_dump(mode="json") for code, reading in readings.items()},
     }

@@ -23,7 +23,7 @@ from tallystick.messages.monitoring.health import (
     FollowedFeed,
     GetHealth,
     Health,
-    ServiceHealth,
+    ServiceVitals,
     StreamHealth,
 )
 from tallystick.messages.monitoring.revenue import GetRevenue, Revenue, RevenuePeriod
@@ -75,7 +75,7 @@ __all__ = [
     "Revenue",
     "RevenuePeriod",
     "SeatCounts",
-    "ServiceHealth",
+    "ServiceVitals",
     "Severity",
     "Snapshot",
     "SnapshotCaptured",

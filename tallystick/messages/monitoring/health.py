@@ -10,7 +10,7 @@ from tallystick.messages.monitoring.types import SERVICE, Percent
 from tallystick.subjects import MONITORING_TOKEN
 
 
-class ServiceHealth(TolerantModel):
+class ServiceVitals(TolerantModel):
     """Health of one service."""
 
     service: str
@@ -69,7 +69,7 @@ class Health(TolerantModel):
     """Answer to `get_health`."""
 
     status: Literal["healthy", "degraded", "critical"]
-    services: list[ServiceHealth]
+    services: list[ServiceVitals]
     database: DatabaseHealth
     streams: list[StreamHealth]
     alarms: list[Alarm] = Field(description="Alarms that are raised, the most severe first.")

@@ -19,7 +19,7 @@ from tallystick.messages.base import (
     Question,
     TolerantModel,
 )
-from tallystick.messages.monitoring.types import SERVICE, ResourceValue
+from tallystick.messages.monitoring.types import SERVICE, Percent, ResourceValue
 from tallystick.messages.subscriptions.types import Status
 from tallystick.subjects import MONITORING_TOKEN
 
@@ -85,6 +85,9 @@ class Snapshot(TolerantModel):
     add_ons: Count = Field(description="Running add-ons.")
     seats: SeatCounts
     mrr: dict[Currency, Amount] = Field(description="Monthly recurring revenue by currency, in minor units.")
+    customer_churn_percent: dict[Currency, Percent | None] = Field(
+        default={}, description="Customers who left within 30 days, in percent of those who paid before."
+    )
     features: dict[str, FeatureUse] | None = Field(
         description="Totals by feature code; null: `consumables` did not answer."
     )

@@ -10,6 +10,8 @@ from services.gateway.api.admin import (
     licenses,
     overrides,
     payouts,
+    platform_health,
+    revenue,
     subscriptions,
     workers,
 )
@@ -24,4 +26,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     licenses.router,
     dead_letters.router,
     workers.router,
+    platform_health.router,
+    revenue.router,
 )
