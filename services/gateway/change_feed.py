@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+import nats.errors
 import structlog
 from fastapi.sse import format_sse_event
+from nats.js.errors import APIError
 
 from services.gateway.problem_details import ProblemError
 from tallystick.client import Client, FeedEvent, TallystickError
@@ -98,6 +100,20 @@ class ChangeFeed:
                 while feed.pending:
                     found.append(await anext(feed))
         except TallystickError as error:
+            raise ProblemError("unavailable", "The feed cannot be read just now.") from error
+        return list(found)
+
+    async def latest(self, limit: int) -> list[FeedEvent]:
+        """Return the latest events of the feed, oldest first. Raises ProblemError."""
+        self._check_reading()
+        try:
+            info = await self.client.connection.jetstream().stream_info(CHANGE_FEED_STREAM)
+            found: deque[FeedEvent] = deque(maxlen=limit)
+            start = max(1, info.state.last_seq - limit + 1)
+            async with self.client.events(start=start, check_versions=False) as feed:
+                while feed.pending:
+                    found.append(await anext(feed))
+        except (TallystickError, APIError, nats.errors.Error, TimeoutError) as error:
             raise ProblemError("unavailable", "The feed cannot be read just now.") from error
         return list(found)
 

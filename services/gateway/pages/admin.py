@@ -14,15 +14,20 @@ from services.gateway.pages.billing_data import none_if_unavailable
 from services.gateway.pages.customer_overview import load_customer_overview
 from services.gateway.pages.dependencies import PageContextDep
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId
+from services.gateway.pages.monitoring import load_snapshots
+from services.gateway.pages.monitoring_views import figures, happened
 from services.gateway.pages.page_route import PageRoute
+from services.gateway.pages.templating import page_translations
 from services.gateway.worker_status import load_worker_status
+from tallystick.messages import monitoring, webhooks
 from tallystick.messages import subscriptions as m
-from tallystick.messages import webhooks
 from tallystick.messages.base import Customer
 
 router = APIRouter(prefix="/admin", include_in_schema=False, route_class=PageRoute)
 
 PAGE_SIZE = 50
+SNAPSHOTS_SHOWN = 30
+EVENTS_SHOWN = 20
 Cursor = Annotated[str | None, Query(max_length=200)]
 Search = Annotated[str, Query(max_length=100)]
 
@@ -42,16 +47,23 @@ async def overview(
     listing = m.ListSubscriptions.model_validate(
         {"status": status or None, "limit": PAGE_SIZE, "cursor": cursor}
     )
-    workers, subscriptions, customers = await asyncio.gather(
+    workers, subscriptions, customers, snapshots, health, latest = await asyncio.gather(
         load_worker_status(state.services),
         none_if_unavailable(page.services.request(listing)),
         none_if_unavailable(page.services.request(m.ListCustomers(search=search_term, limit=PAGE_SIZE))),
+        load_snapshots(page.services, SNAPSHOTS_SHOWN),
+        none_if_unavailable(page.services.request(monitoring.GetHealth())),
+        none_if_unavailable(state.change_feed.latest(EVENTS_SHOWN)),
     )
+    translations = page_translations(request, caller)
     return page.templates.render(
         request,
         "admin/overview.html",
         caller=caller,
         workers=workers,
+        figures=figures(snapshots, translations),
+        condition=health,
+        happened=happened(latest or (), translations),
         subscriptions=subscriptions,
         customers=customers,
         search=search,

@@ -18,6 +18,7 @@ from services.gateway.pages import (
     change_confirmation,
     live_updates,
     members,
+    monitoring,
     payouts_page,
     session,
     team_forms,
@@ -70,6 +71,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     payouts_page.router,
     session.router,
     admin.router,
+    monitoring.router,
     router,
 )
 """The routers of all pages and forms."""
