@@ -16,7 +16,7 @@ from services.consumables.ledger import queries as ledger_queries
 from services.consumables.metering import usage_export
 from services.consumables.policy import policy
 from services.consumables.projections import entities, event_handlers
-from services.consumables.recharges import payment, purchase
+from services.consumables.recharges import payment, preview, purchase
 from services.consumables.recharges import queries as recharges_queries
 from services.consumables.service import service
 from services.consumables.settings import ConsumablesSettings
@@ -41,6 +41,7 @@ HANDLERS = (
     entities,
     event_handlers,
     payment,
+    preview,
     purchase,
     recharges_queries,
     feature_totals,

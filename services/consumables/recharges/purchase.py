@@ -26,7 +26,7 @@ from shared.errors import Rejected, invalid_message
 from shared.ids import new_id
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
-from tallystick.messages.base import Customer
+from tallystick.messages.base import Customer, Money
 from tallystick.messages.subscriptions.charges import CHARGE_MAX
 
 SELECT_LOW = f"""
@@ -49,16 +49,19 @@ SELECT_LOW = f"""
 """  # noqa: S608 - our own names
 
 
-async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> None:
+async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]) -> int:
     """Apply the auto-recharges of balances below their threshold, in the transaction that found them so.
+
+    Returns the amount of what is bought, in minor units.
 
     `low`: accounts and features; their balances must be locked and written. While a recharge is pending this
     costs one query.
     """
     accounts, features = [account for account, _ in low], [feature for _, feature in low]
     cursor = await work.driver.execute(SELECT_LOW, (work.now, accounts, features))
+    amount = 0
     for account, feature, is_unlimited, is_suspended, remaining in await cursor.fetchall():
-        await _apply_rule(
+        amount += await _apply_rule(
             work,
             account,
             feature,
@@ -66,13 +69,15 @@ async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]
             is_unlimited=is_unlimited,
             is_suspended=is_suspended,
         )
+    return amount
 
 
 @service.command(m.SetAutoRecharge)
 async def set_auto_recharge(work: UnitOfWork, command: m.SetAutoRecharge) -> m.AutoRecharge:
     """Set or disable an account's auto-recharge, and reset its failures.
 
-    Raises Rejected `no_account`, `unknown_feature`, `recharge_price_missing` or `invalid_message`.
+    Raises Rejected `no_account`, `unknown_feature`, `recharge_price_missing`, `amount_changed` or
+    `invalid_message`.
     """
     payer, price = await payer_of(work, command.account), await price_of(work, command.feature)
     cap = command.max_spend_per_period
@@ -97,7 +102,8 @@ async def set_auto_recharge(work: UnitOfWork, command: m.SetAutoRecharge) -> m.A
     )
     await work.flush()
     # The balance may be below the threshold already, and no later consumption may find it so.
-    await recharge_low_balances(work, [(command.account, command.feature)])
+    amount = await recharge_low_balances(work, [(command.account, command.feature)])
+    _require_agreed(command.due_now, Money(amount=amount, currency=price.currency))
     return await rule_snapshot(work, row)
 
 
@@ -134,16 +140,16 @@ async def _apply_rule(
     remaining: int,
     is_unlimited: bool,
     is_suspended: bool,
-) -> None:
-    """Buy units for one auto-recharge, or emit once that it is skipped."""
+) -> int:
+    """Buy units for one auto-recharge and return the amount, or emit once that it is skipped."""
     rule = await work.session.get_one(AutoRechargeRow, (account, feature), with_for_update=True)
     try:
         price = await price_of(work, feature)
     except Rejected:
         # The catalog no longer sells the feature; the remaining units may still be used.
-        return
+        return 0
     if price.currency != rule.currency:
-        return
+        return 0
     since, spent = await automatic_spend(work, account, feature)
     if (
         not is_unlimited
@@ -166,12 +172,14 @@ async def _apply_rule(
         if rule.skip_told != emitted_reason:
             rule.skip_told = emitted_reason
             _emit_skipped(work, rule, decision, payer)
-        return
+        return 0
     if rule.skip_told in ("unlimited", "suspended"):
         rule.skip_told = None
     row = await _insert_pending(work, account, feature, decision, price.currency, automatic=True)
-    if row is not None:
-        _request_charge(work, row, payer)
+    if row is None:
+        return 0
+    _request_charge(work, row, payer)
+    return row.amount
 
 
 async def _insert_pending(
@@ -225,6 +233,15 @@ def _emit_skipped(work: UnitOfWork, rule: AutoRechargeRow, skip: Skip, payer: Cu
 async def _lock_balance(work: UnitOfWork, account: str, feature: str, payer: Customer) -> None:
     """Lock the balance, so that changes of its recharges are serialized with consumption."""
     await open_balances(work, [Account(account, feature, "consumable", payer.token)])
+
+
+def _require_agreed(agreed: Money | None, due: Money) -> None:
+    if agreed is not None and agreed != due:
+        raise Rejected(
+            "amount_changed",
+            "Another amount would be charged right now than the one that was agreed to. Nothing was set.",
+            {"due_now": due.model_dump()},
+        )
 
 
 def _require_chargeable(price: Price, quantity: int, field: str) -> None:

@@ -71,6 +71,7 @@ class SetAutoRechargeBody(Body, title="AutoRechargeRule"):
     recharge_quantity: m.Units
     max_spend_per_period: Money | None = Field(default=None, description="Absent: no maximum.")
     account: m.Account | None = Field(default=None, description="Absent: the customer's own account.")
+    due_now: Money | None = Field(default=None, description="The amount of the preview; absent: not checked.")
 
 
 @router.get("/entitlements", response_model=EntitlementPage, responses=problem_responses(ListEntitlements))

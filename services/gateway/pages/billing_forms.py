@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form
 from starlette.responses import Response
 
 from services.gateway.auth.authentication import ManageCaller
-from services.gateway.auth.ownership import find_payable_account, find_subscription, require_billing_manager
+from services.gateway.auth.ownership import find_subscription, require_billing_manager
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
 from services.gateway.pages.billing_data import INVOICES_SHOWN, CatalogIndex
@@ -16,15 +16,12 @@ from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.forms import (
     FormCommandId,
     Text,
-    parse_amount,
     parse_number,
     redirect,
     redirect_to_billing,
 )
 from services.gateway.problem_details import ProblemError
-from tallystick.messages import consumables
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Money
 from tallystick.messages.catalog import GetCatalog
 
 router = APIRouter(prefix="/billing", include_in_schema=False, route_class=BillingFormRoute)
@@ -147,37 +144,6 @@ async def portal(caller: ManageCaller, page: PageContextDep, command_id: FormCom
     back = "/billing?done=payment_method" if await _owes(page, caller) else "/billing"
     command = command_for(m.OpenPortal, caller, command_id, return_url=page.url(back))
     return redirect((await page.services.request(command)).portal_url)
-
-
-@router.post("/auto-recharge")
-async def set_auto_recharge(
-    caller: ManageCaller,
-    page: PageContextDep,
-    command_id: FormCommandId,
-    account: Text,
-    feature: Text,
-    threshold: Text,
-    recharge_quantity: Text,
-    cap: Text = "",
-    currency: Text = "",
-    enabled: Text = "",
-) -> Response:
-    """Configure the automatic purchase of units that run low."""
-    await require_billing_manager(page.services, caller)
-    spend = parse_amount(cap, currency)
-    command = command_for(
-        consumables.SetAutoRecharge,
-        caller,
-        command_id,
-        account=await find_payable_account(page.services, caller, account),
-        feature=feature,
-        enabled=enabled == "yes",
-        threshold=parse_number(threshold),
-        recharge_quantity=parse_number(recharge_quantity),
-        max_spend_per_period=Money(amount=spend, currency=currency) if spend is not None else None,
-    )
-    await page.services.request(command)
-    return redirect_to_billing("recharge_set", "recharge")
 
 
 def state_fingerprint(subscription: m.SubscriptionSnapshot) -> str:

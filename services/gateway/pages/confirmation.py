@@ -6,11 +6,17 @@ from services.gateway.auth.principal import Caller
 from services.gateway.pages.dependencies import PageContext
 from services.gateway.pages.forms import parse_number
 from services.gateway.pages.i18n import Translations
+from services.gateway.pages.tax_text import tax_notes, total_rows
+from services.gateway.pages.view_models import InvoiceLineView, PreviewView
 from services.gateway.problem_details import ProblemError
 from tallystick.messages.base import Money
-from tallystick.messages.subscriptions import ChangePreview, GetPaymentMethod, PaymentMethod, Span
-
-BLANK = "–"
+from tallystick.messages.subscriptions import (
+    ChangePreview,
+    ChargePreview,
+    GetPaymentMethod,
+    PaymentMethod,
+    Span,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,19 @@ def payment_method_text(method: PaymentMethod | None, translations: Translations
     if method.last4 is None:
         return translations.translate("confirm.method", name=name)
     return translations.translate("confirm.card", name=name, last4=method.last4)
+
+
+def charge_view(charge: ChargePreview, line: str, amount: Money, translations: Translations) -> PreviewView:
+    """Return the view of a one-off charge with one line, which no other invoice follows."""
+    currency, due = charge.currency, charge.totals.amount_due
+    return PreviewView(
+        due_now=translations.money(due, currency),
+        next_invoice="",
+        is_due_now=due > 0,
+        lines=[InvoiceLineView(line, translations.price(amount))],
+        totals=total_rows(charge.totals, currency, translations),
+        notes=tax_notes(charge.totals, translations),
+    )
 
 
 def term_text(preview: ChangePreview, cost: str, translations: Translations) -> str | None:

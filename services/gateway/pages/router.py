@@ -20,6 +20,7 @@ from services.gateway.pages import (
     members,
     monitoring,
     payouts_page,
+    recharge_form,
     session,
     team_forms,
 )
@@ -65,6 +66,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     live_updates.router,
     billing_forms.router,
     add_on_forms.router,
+    recharge_form.router,
     change_confirmation.router,
     team_forms.router,
     members.router,

@@ -76,16 +76,51 @@ class RechargePage(TolerantModel):
 class SetAutoRecharge(
     Command[AutoRecharge],
     service=SERVICE,
-    rejections=("recharge_price_missing", "no_account", "unknown_feature"),
+    rejections=("recharge_price_missing", "no_account", "unknown_feature", "amount_changed"),
 ):
     """Set the auto-recharge: units are bought when fewer than `threshold` remain, even right now.
 
-    Setting it again ends a suspension.
+    Setting it again ends a suspension. `amount_changed`: another amount than `due_now` would be charged right
+    now; nothing is set.
     """
 
     account: Account
     feature: Code
     enabled: bool
+    threshold: Count
+    recharge_quantity: Units
+    max_spend_per_period: Money | None = None
+    due_now: Money | None = Field(
+        default=None,
+        description="Amount of the preview that was agreed to, without tax; absent: not checked.",
+    )
+
+
+NothingBought = Literal[
+    "disabled", "enough_left", "recharge_in_flight", "spend_cap_reached", "unlimited", "suspended"
+]
+"""Reasons why an auto-recharge buys nothing right now."""
+
+
+class AutoRechargePreview(TolerantModel):
+    """What an auto-recharge buys as soon as it is set. Nothing has been changed."""
+
+    quantity: Count = Field(description="Units bought right now; 0: none.")
+    due_now: Money = Field(description="Amount charged for them right now, without tax that is added to it.")
+    unit_price: Money
+    reason: NothingBought | None = Field(description="Reason why nothing is bought; null: something is.")
+
+
+class PreviewAutoRecharge(
+    Question[AutoRechargePreview],
+    service=SERVICE,
+    rejections=("recharge_price_missing", "no_account", "unknown_feature"),
+):
+    """Preview what an auto-recharge would buy and charge as soon as it is set."""
+
+    account: Account
+    feature: Code
+    enabled: bool = True
     threshold: Count
     recharge_quantity: Units
     max_spend_per_period: Money | None = None

@@ -264,3 +264,54 @@ async def test_skipping_a_suspended_account_is_emitted_once(world: RechargeWorld
     )
     skipped, bought = ("skippedV1", 0, "suspended"), [("requestedV1", 50, None), ("paidV1", 50, None)]
     assert await world.told() == [skipped, *bought, *bought, skipped]
+
+
+@pytest.mark.parametrize(
+    ("has", "rule", "expected"),
+    [
+        # 50 at 15.00; two lots of 50 lead from 19 back to 100; a cap of 40.00 is 2 units.
+        (19, {}, (50, 75_000, None)),
+        (19, {"threshold": 100}, (100, 150_000, None)),
+        (19, {"max_spend_per_period": Money(amount=4_000, currency="eur")}, (2, 3_000, None)),
+        (19, {"max_spend_per_period": Money(amount=1_000, currency="eur")}, (0, 0, "spend_cap_reached")),
+        (20, {}, (0, 0, "enough_left")),
+        (19, {"enabled": False}, (0, 0, "disabled")),
+        (None, {}, (0, 0, "unlimited")),
+    ],
+)
+async def test_a_preview_is_what_is_then_bought(
+    world: RechargeWorld, has: int | None, rule: dict[str, Any], expected: tuple[int, int, str | None]
+) -> None:
+    stripe_id = await world.with_card()
+    await world.has(has)
+    known: dict[str, Any] = {"account": ACCOUNT, "feature": FEATURE, "threshold": 20, "recharge_quantity": 50}
+
+    shown = await world.does(m.PreviewAutoRecharge(**(known | rule)))
+
+    assert (shown["quantity"], shown["due_now"]["amount"], shown["reason"]) == expected
+    await world.set_rule(**rule, due_now=Money.model_validate(shown["due_now"]))
+    assert await world.charges() == (1 if expected[1] else 0)
+    assert world.paid_amounts(stripe_id) == ([expected[1]] if expected[1] else [])
+
+
+async def test_a_rule_that_would_charge_another_sum_is_not_set(world: RechargeWorld) -> None:
+    # Agreed to with 20 left, which buys nothing; meanwhile one more was used.
+    await world.with_card()
+    await world.has(19)
+    known: dict[str, Any] = {"account": ACCOUNT, "feature": FEATURE, "threshold": 20, "recharge_quantity": 50}
+    agreed = Money(amount=0, currency="eur")
+    command = m.SetAutoRecharge(command_id=world.command_id(), enabled=True, due_now=agreed, **known)
+
+    outcome = await world.bound.handle(command, world.now)
+
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.details) == (
+        "amount_changed",
+        {"due_now": {"amount": 75_000, "currency": "eur"}},
+    )
+    assert await world.charges() == 0
+    assert await world.refuses(m.GetAutoRecharge(account=ACCOUNT, feature=FEATURE)) == "not_found"
+    # While units are being bought, setting it again buys no more.
+    await world.set_rule(due_now=Money(amount=75_000, currency="eur"))
+    again = await world.does(m.PreviewAutoRecharge(**known))
+    assert (again["quantity"], again["reason"]) == (0, "recharge_in_flight")
