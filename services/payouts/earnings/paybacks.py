@@ -21,8 +21,8 @@ async def follow_invoice(work: UnitOfWork, event: InvoiceEvent, name: EventName)
     # Also of an event that comes late: whether the newest dispute is open is told by the names alone.
     if name == "disputed":
         row.opened_version = max(row.opened_version, event.version)
-    if name == "disputeClosed":
-        row.closed_version = max(row.closed_version, event.version)
+    if name == "disputeClosed" and event.version > row.closed_version:
+        row.closed_version, row.lost = event.version, invoice.amount_disputed
     if event.version > row.version:
         _note(row, event.version, invoice)
     await settle_invoice(work, row)

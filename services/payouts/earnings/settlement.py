@@ -52,16 +52,14 @@ async def settle_invoice(
 
 
 def payback_of(invoice: InvoiceRow) -> Payback:
-    """Return what the buyer got back; an open dispute is not lost yet."""
+    """Return what the buyer got back; what is disputed and not decided is not lost yet."""
     return Payback(
-        total=invoice.total or 0,
-        refunded=invoice.refunded,
-        lost=0 if is_dispute_open(invoice) else invoice.disputed,
+        total=invoice.total or 0, refunded=invoice.refunded, lost=min(invoice.lost, invoice.disputed)
     )
 
 
 def is_dispute_open(invoice: InvoiceRow) -> bool:
-    """Whether a dispute waits for its end: money is disputed, and the newest dispute was not closed yet."""
+    """Whether money is disputed that was not decided upon when the newest dispute was closed."""
     return invoice.disputed > 0 and invoice.closed_version <= invoice.opened_version
 
 

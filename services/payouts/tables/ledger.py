@@ -114,6 +114,8 @@ class InvoiceRow(Row):
     refunded: Mapped[int] = mapped_column(server_default=text("0"))
     disputed: Mapped[int] = mapped_column(server_default=text("0"))
     """The amount of disputes that are open or were lost."""
+    lost: Mapped[int] = mapped_column(server_default=text("0"))
+    """The part of it that was lost: what was disputed when the newest dispute was closed."""
     opened_version: Mapped[int] = mapped_column(server_default=text("0"))
     closed_version: Mapped[int] = mapped_column(server_default=text("0"))
     """The versions of the newest events that a dispute was opened, and closed."""

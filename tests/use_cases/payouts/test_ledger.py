@@ -103,6 +103,19 @@ async def test_a_dispute_that_is_lost_takes_the_share_back(sellers: SellerWorld,
     assert await sellers.entries() == [("earned", 8_500), ("reversed", 8_500)]
 
 
+async def test_a_second_dispute_holds_only_what_the_first_has_left(sellers: SellerWorld) -> None:
+    await sellers.sells(sold(10_000))
+    await sellers.invoice("disputed", version=4, disputed=True, amount_disputed=5_950)
+    await sellers.invoice("disputeClosed", version=5, disputed=True, amount_disputed=5_950)
+    assert await sellers.balance() == (4_250, 0, 0)
+    await sellers.releases(days=8)
+    await sellers.invoice("disputed", version=6, disputed=True, amount_disputed=11_900)
+    assert await sellers.balance() == (4_250, 0, 0)
+    await sellers.invoice("disputeClosed", version=7, disputed=True, amount_disputed=5_950)
+    assert await sellers.balance() == (0, 4_250, 0)
+    assert await sellers.entries() == [("earned", 8_500), ("reversed", 4_250)]
+
+
 async def test_a_credit_note_counts_like_the_refund_that_it_made(sellers: SellerWorld) -> None:
     await sellers.sells(sold(10_000))
     await sellers.invoice("updated", version=4, amount_credited=5_950)
