@@ -67,8 +67,11 @@ def test_a_price_that_names_no_rates_has_the_default_ones(
 
 def test_recharges_have_rates_and_other_features_have_none() -> None:
     flag = {"code": "api", "name": "API", "kind": "flag"}
-    found = desired(DEFAULT, features=[HOURS, flag])
-    assert [each.entity.tax_rates for each in found.features] == [["vat"], []]
+    owed = {"code": "calls", "name": "Calls", "kind": "consumable"} | {
+        "overage": {"unit_price": {"amount": 1, "currency": "eur"}}
+    }
+    found = desired(DEFAULT, features=[HOURS, flag, owed])
+    assert [each.entity.tax_rates for each in found.features] == [["vat"], [], ["vat"]]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def desired_feature(
         meter=entry.meter,
         delivers=Delivery(**dict(entry.delivers)) if entry.delivers else None,
         tax_behavior=entry.tax_behavior,
-        tax_rates=applied_rates(entry.tax_rates, tax_rates) if entry.unit_price else [],
+        tax_rates=applied_rates(entry.tax_rates, tax_rates) if entry.unit_price or entry.overage else [],
         overage=Overage(**dict(entry.overage)) if entry.overage else None,
         archived=False,
     )

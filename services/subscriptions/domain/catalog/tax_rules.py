@@ -64,11 +64,19 @@ def fixed_rate_changes(path: str, after: TaxRate, before: TaxRate | None) -> Ite
             yield CatalogProblem(path=f"{path}.{field}", problem=problem)
 
 
+def _costs_nothing(node: Node) -> bool:
+    """Return whether a price is free, or a feature has no price of its units, included or beyond."""
+    is_feature = node.has("kind")
+    return node.text("model") == "free" or (
+        is_feature and not node.has("unit_price") and not node.has("overage")
+    )
+
+
 def _taxed_problems(
     node: Node, included: Mapping[str | None, bool], by_default: list[str]
 ) -> Iterator[CatalogProblem]:
     named = node.entries("tax_rates")
-    if node.text("model") == "free" or (node.has("kind") and not node.has("unit_price")):
+    if _costs_nothing(node):
         for field in ("tax_behavior", "tax_rates"):
             if node.has(field) and not node.is_empty_list(field):
                 yield node.problem(field, "what costs nothing is not taxed")
