@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from tallystick.licensing import check
 from tallystick.messages import licenses as m
 from tests.support.gateway import ADMIN, READ, GatewaySystem, gateway_before
 from tests.support.license_steps import subscribes
+from tests.support.page_visitor import visiting
 from tests.support.shop import Shop, fresh_id
 from tests.support.stack import System
 
@@ -192,3 +194,84 @@ async def test_operators_search_suspend_and_restore(entrance: GatewaySystem, sho
         assert (none_left.status_code, none_left.json()["code"]) == (409, "no_next_signing_key")
     answer = await shop.billing.ask(m.GetLicense(license_id=license["license_id"]))
     assert answer.license.key_number == 2
+
+
+async def test_the_billing_page_shows_the_key_once_and_takes_request_files(
+    entrance: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    issued = await subscribes(shop.billing, shop.acme, 25)
+    async with visiting(entrance, shop.acme) as visitor:
+        page = (await visitor.http.get("/billing")).text
+        assert "Licenses" in page and "25 seats." in page and "Activated on 0 of 2 machines." in page
+        form = await visitor.form("/billing", "/billing/licenses/key")
+        assert form["license_id"] == issued.license_id
+        shown = await visitor.send("/billing/licenses/key", form)
+        [key] = re.findall(r'value="(TSL-[^"]+)"', shown.text)
+        assert "This key is shown once." in shown.text
+        assert key not in (await visitor.http.get("/billing")).text
+        again = await visitor.send("/billing/licenses/key", form)
+        assert key in again.text, "the same form again, such as after a lost response"
+        late = await visitor.send("/billing/licenses/key", {**form, "command_id": fresh_id("page")})
+        assert (late.status_code, "has been shown already" in late.text) == (409, True)
+
+        upload = await visitor.form("/billing", "/billing/licenses/activate")
+        written = json.dumps({"instance_id": "bunker:1", "name": "In the bunker"}).encode()
+        fields = {name: value for name, value in upload.items() if name != "request_file"}
+        file = await visitor.http.post(
+            "/billing/licenses/activate", data=fields, files={"request_file": ("request.json", written)}
+        )
+        assert file.headers["content-disposition"] == 'attachment; filename="bunker_1.license"'
+        keys = (await visitor.http.get(KEY_SET)).json()
+        assert check(file.content, keys, "bunker:1", datetime.now(UTC)) == "valid"
+        for nonsense in (b"", b"{", b'{"instance_id": "../../etc"}', b"x" * 5_000):
+            wrong = await visitor.http.post(
+                "/billing/licenses/activate",
+                data={**fields, "command_id": fresh_id("page")},
+                files={"request_file": ("request.json", nonsense)},
+            )
+            assert (wrong.status_code, "not a request file" in wrong.text) == (400, True), nonsense
+        forged = await visitor.http.post(
+            "/billing/licenses/activate",
+            data={**fields, "csrf_token": "guessed"},
+            files={"request_file": ("request.json", written)},
+        )
+        assert forged.status_code == 403
+        assert "In the bunker" in (await visitor.http.get("/billing")).text
+
+        freed = await visitor.send(
+            "/billing/licenses/deactivate", await visitor.form("/billing", "/billing/licenses/deactivate")
+        )
+        assert freed.status_code == 303
+        assert "In the bunker" not in (await visitor.http.get("/billing")).text
+        rotated = await visitor.send(
+            "/billing/licenses/rotate-key", await visitor.form("/billing", "/billing/licenses/rotate-key")
+        )
+        [new] = re.findall(r'value="(TSL-[^"]+)"', rotated.text)
+        assert new != key
+    found = (await shop.billing.ask(m.GetLicense(license_key=new))).license
+    assert (found.license_id, found.activations) == (issued.license_id, [])
+
+
+async def test_operators_issue_and_change_licenses_on_their_page(entrance: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    async with visiting(entrance, shop.acme, ADMIN) as visitor:
+        form = await visitor.form("/admin/licenses", "/admin/licenses/issue")
+        given = {"customer": shop.acme.token, "product": "self_hosted", "seats": "40"}
+        issued = await visitor.send("/admin/licenses/issue", {**form, **given, "expires_on": "2090-01-01"})
+        [key] = re.findall(r'value="(TSL-[^"]+)"', issued.text)
+        found = (await shop.billing.ask(m.GetLicense(license_key=key))).license
+        assert (found.seats, found.expires_at) == (40, datetime(2090, 1, 1, tzinfo=UTC))
+        unknown = await visitor.send("/admin/licenses/issue", {**form, **given, "customer": "acme"})
+        assert unknown.status_code == 400
+
+        place = f"/admin/licenses?search={found.license_id}"
+        change = await visitor.form(place, "/admin/licenses/change")
+        suspend = {**change, "action": "suspend", "reason": "Chargeback."}
+        suspended = await visitor.send("/admin/licenses/change", suspend)
+        assert suspended.headers["location"] == place
+        assert "Chargeback." in (await visitor.http.get(place)).text
+        change = await visitor.form(place, "/admin/licenses/change")
+        await visitor.send("/admin/licenses/change", {**change, "action": "revoke"})
+    found = (await shop.billing.ask(m.GetLicense(license_key=key))).license
+    assert found.status == "revoked"

@@ -19,7 +19,7 @@ from shared.ids import new_id
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_OVER = "The session is over. Open the page from a link again."
-_FORM = "application/x-www-form-urlencoded"
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class RequiredScope(SecurityBase):
@@ -96,7 +96,7 @@ async def _authenticate_token(authorization: str, state: GatewayState) -> Caller
 
 async def _check_csrf(request: Request, caller: Caller) -> None:
     given = request.headers.get(CSRF_HEADER)
-    if given is None and request.headers.get("content-type", "").startswith(_FORM):
+    if given is None and request.headers.get("content-type", "").startswith(_FORMS):
         field = (await request.form()).get(CSRF_FIELD)
         given = field if isinstance(field, str) else None
     is_cross_site = request.headers.get("sec-fetch-site") == "cross-site"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from services.gateway.service_client import ServiceClient
 from tallystick.messages import consumables, seats, subscriptions
 from tallystick.messages.base import Request
 from tallystick.messages.catalog import Catalog, Feature, GetCatalog, Price, ProductWithPrices
+from tallystick.messages.licenses import LicenseSnapshot, ListLicenses
 
 Result = TypeVar("Result", bound=BaseModel)
 Answer = TypeVar("Answer")
@@ -25,6 +26,7 @@ PART_TIMEOUT_SECONDS = 2.0
 SEATS_SHOWN = 50
 INVOICES_SHOWN = 12
 """A year of monthly invoices; older ones are on the next page."""
+LICENSES_SHOWN = 20
 LISTED_MAX = 200
 """The most items one question lists."""
 METERS_SHOWN = 40
@@ -98,6 +100,7 @@ class BillingPageData:
     upcoming_invoice: subscriptions.ComingInvoice | None
     recharges: dict[tuple[str, str], consumables.AutoRechargeSnapshot]
     """The auto-recharge rules, by account and feature."""
+    licenses: list[LicenseSnapshot] = field(default_factory=list)
 
     @property
     def may_change(self) -> bool:
@@ -211,7 +214,7 @@ async def load_billing_page_data(
     loader, customer = _PartLoader(services, caller), caller.customer
     catalog = CatalogIndex((await services.request(GetCatalog(include_archived=True))).catalog)
     (
-        (found, subscription),
+        (found, subscription, licensed),
         (team, listed),
         balances,
         add_ons,
@@ -221,6 +224,7 @@ async def load_billing_page_data(
         asyncio.gather(
             loader.part("customer", subscriptions.GetCustomer(customer=customer)),
             loader.part("plan", subscriptions.GetSubscription(customer=customer)),
+            loader.part("licenses", ListLicenses(customer=customer, limit=LICENSES_SHOWN)),
         ),
         loader.team(cursors.get("seats")),
         loader.balances(),
@@ -247,4 +251,5 @@ async def load_billing_page_data(
         invoices=invoices,
         upcoming_invoice=upcoming_invoice.invoice if upcoming_invoice else None,
         recharges={(rule.account, rule.feature): rule for rule in rules},
+        licenses=licensed.items if licensed else [],
     )

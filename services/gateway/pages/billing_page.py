@@ -34,6 +34,14 @@ class InvitationResults:
     errors: list[tuple[str, ProblemError]]
 
 
+@dataclass(frozen=True, slots=True)
+class ShownLicenseKey:
+    """A license key, which is shown only once."""
+
+    product: str
+    key: str
+
+
 @router.get(PATH)
 async def billing_page(
     request: Request,
@@ -58,6 +66,7 @@ async def render_billing_page(
     cursors: dict[str, str] | None = None,
     form_values: Mapping[str, str] = NO_FORM_VALUES,
     invited: InvitationResults | None = None,
+    license_key: ShownLicenseKey | None = None,
 ) -> Response:
     """Render the billing page with the outcome of a form; `form_values` refill a form that was rejected."""
     translations = translations_for_request(request)
@@ -76,6 +85,7 @@ async def render_billing_page(
         form_values=form_values,
         invited=invited.links if invited else [],
         not_invited=not_invited,
+        license_key=license_key,
         **_template_values(data, translations, cursors or {}),
     )
 
@@ -112,6 +122,8 @@ def _template_values(
         },
         "upcoming_invoice": data.upcoming_invoice,
         "recharges": view_models.recharges(data, translations),
+        "licenses": data.licenses,
+        "may_manage_licenses": data.may_change and not data.is_a_guest,
         "cursors": cursors,
         "product_name": lambda code: getattr(data.catalog.product(code), "name", code),
     }

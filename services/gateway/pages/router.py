@@ -16,6 +16,8 @@ from services.gateway.pages import (
     billing_forms,
     billing_page,
     change_confirmation,
+    license_forms,
+    license_operations,
     live_updates,
     members,
     monitoring,
@@ -69,11 +71,13 @@ ROUTERS: tuple[APIRouter, ...] = (
     recharge_form.router,
     change_confirmation.router,
     team_forms.router,
+    license_forms.router,
     members.router,
     payouts_page.router,
     session.router,
     admin.router,
     monitoring.router,
+    license_operations.router,
     router,
 )
 """The routers of all pages and forms."""
