@@ -14,6 +14,7 @@ from services.consumables.consumption import (
 from services.consumables.grants import expiry, manual_grants, renewal
 from services.consumables.ledger import queries as ledger_queries
 from services.consumables.metering import usage_export
+from services.consumables.overage import charges, invoicing
 from services.consumables.policy import policy
 from services.consumables.projections import entities, event_handlers
 from services.consumables.recharges import payment, preview, purchase
@@ -43,6 +44,8 @@ HANDLERS = (
     payment,
     preview,
     purchase,
+    charges,
+    invoicing,
     recharges_queries,
     feature_totals,
 )

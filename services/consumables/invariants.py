@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.consumables.cycle_invariants import LESS_THAN_RECORDED, CyclesGiveWhatEntitlementsSay
+from services.consumables.overage_invariants import (
+    CHARGE_UNEQUAL_TO_LINES,
+    CHARGED_UNEQUAL_TO_LINES,
+    CLOSED_WITH_OPEN_UNITS,
+    OWED_UNEQUAL_TO_ENTRIES,
+)
 from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import bucket_values, lasting_violations
 from tallystick.messages.consumables import BucketBalance
@@ -192,6 +198,26 @@ INVARIANTS = (
         "the totals of features are the sums of their balances and grants",
         UNEQUAL_TO_TOTALS,
         "{feature} from {counted_from}: {actual} of {theoretical_limit}, kept {kept_actual} of {kept_limit}",
+    ),
+    QueryInvariant(
+        "units that are owed are what the ledger adds up to",
+        OWED_UNEQUAL_TO_ENTRIES,
+        "{grant_id} of {account}: {consumed} owed, the ledger says {moved}",
+    ),
+    QueryInvariant(
+        "units that are charged are on charges that have not failed",
+        CHARGED_UNEQUAL_TO_LINES,
+        "{grant_id} of {account}: {charged} charged, {lines} on charges",
+    ),
+    QueryInvariant(
+        "what is closed has nothing left to charge",
+        CLOSED_WITH_OPEN_UNITS,
+        "{grant_id} of {account}: {consumed} owed, {reserved} reserved, {charged} charged",
+    ),
+    QueryInvariant(
+        "charges are the sums of their lines",
+        CHARGE_UNEQUAL_TO_LINES,
+        "{charge_id}: {amount}, its lines {lines}",
     ),
     CyclesGiveWhatEntitlementsSay(),
     BalancesBucketMatchesTables(),

@@ -32,9 +32,11 @@ INTERNAL_COMMANDS = (
     "subscriptions.end_add_on_with_plan",
     "subscriptions.refresh_seats",
     "subscriptions.record_usage",
+    "subscriptions.bill_overage",
     "seats.hold_seat_count",
     "seats.release_seat_count",
     "consumables.charge_recharge",
+    "consumables.charge_overage",
     "payouts.record_sale",
 )
 """Commands that only services send to each other; the gateway's NATS user may not publish them."""

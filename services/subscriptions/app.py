@@ -11,7 +11,7 @@ from services.subscriptions.add_ons import queries as add_ons_queries
 from services.subscriptions.benefits import queries as benefits_queries
 from services.subscriptions.catalog import apply_catalog
 from services.subscriptions.catalog import queries as catalog_queries
-from services.subscriptions.charges import charge, charge_preview, open_invoices
+from services.subscriptions.charges import bill_overage, charge, charge_preview, open_invoices
 from services.subscriptions.checkout import start_checkout
 from services.subscriptions.checkout.start_checkout import Trials
 from services.subscriptions.customers import billing_portal, registration
@@ -55,6 +55,7 @@ HANDLERS = (
     benefits_queries,
     apply_catalog,
     catalog_queries,
+    bill_overage,
     charge,
     charge_preview,
     open_invoices,

@@ -22,6 +22,7 @@ JOBS: Final[Mapping[str, frozenset[str]]] = {
             "renew_grants",
             "report_usage",
             "settle_recharges",
+            "charge_overages",
         }
     ),
     "monitoring": frozenset({"capture_snapshot", "catch_up", "check_alarms"}),

@@ -227,6 +227,8 @@ COMMANDS_BETWEEN_SERVICES = {
     ("consumables", "billing.requests.subscriptions.charge_customer"),
     ("consumables", "billing.requests.subscriptions.record_usage"),
     ("consumables", "billing.commands.consumables.charge_recharge"),
+    ("consumables", "billing.requests.subscriptions.bill_overage"),
+    ("consumables", "billing.commands.consumables.charge_overage"),
     ("monitoring", "billing.requests.consumables.feature_totals"),
     ("monitoring", "billing.requests.subscriptions.list_customers"),
     ("monitoring", "billing.requests.subscriptions.list_subscriptions"),
@@ -295,6 +297,8 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
             "seats.release_seat_count",
             "subscriptions.record_usage",
             "consumables.charge_recharge",
+            "consumables.charge_overage",
+            "subscriptions.bill_overage",
             "payouts.record_sale",
         ):
             assert not await actor.may_publish(f"billing.commands.{said_between_services}")

@@ -46,7 +46,7 @@ BROKEN = re.compile(r"handler broke|will be tried again|relay (broke|interrupted
 """What a worker logs where something was not foreseen."""
 CUSTOMERS = [Customer(type="organization", id="fuzz"), Customer(type="user", id="fuzz-7")]
 INTERNAL = {"record_outcome", "end_add_on_with_plan", "change_held_quantity", "refresh_seats", "record_usage"}
-INTERNAL |= {"hold_seat_count", "release_seat_count", "charge_recharge"}
+INTERNAL |= {"hold_seat_count", "release_seat_count", "charge_recharge", "charge_overage", "bill_overage"}
 """Spoken between services; a client may not send them."""
 
 

@@ -8,9 +8,9 @@ from services.gateway.auth.principal import Caller
 from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
 from services.gateway.pages.i18n import load_translations
 from services.gateway.pages.view_models import Meter, meters
-from tallystick.messages.base import Customer
+from tallystick.messages.base import Customer, Money
 from tallystick.messages.catalog import Catalog
-from tallystick.messages.consumables import BalanceSnapshot, GrantSnapshot, GrantSource
+from tallystick.messages.consumables import BalanceSnapshot, GrantSnapshot, GrantSource, OverageOwed
 
 ACME = Customer(type="organization", id="acme")
 
@@ -70,3 +70,11 @@ def meter(account: AccountBalance) -> Meter:
 def test_grants_that_are_used_up_are_part_of_the_whole(total: int | None, text: str, tone: str) -> None:
     found = meter(AccountBalance(balance(1_000, 911, 60), [grant(420, 29)], total))
     assert (found.text, found.tone, found.expires) == (text, tone, None)
+
+
+def test_what_is_owed_stands_beside_the_meter() -> None:
+    owed = OverageOwed(quantity=5, amount=Money(amount=1_000, currency="eur"))
+    found = meter(AccountBalance(balance(15, 15), [], 10, owed))
+    assert (found.text, found.tone) == ("10 of 10 used, 0 left", "bad")
+    assert found.owed == "5 beyond the included ones: €10.00 on the next invoice"
+    assert meter(AccountBalance(balance(10, 10), [], 10)).owed is None

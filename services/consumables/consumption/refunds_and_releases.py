@@ -26,6 +26,7 @@ ADD_REFUNDED = """
     INSERT INTO consumables.refunds AS refunds (consumption_id, refunded) VALUES (%s, %s)
     ON CONFLICT (consumption_id) DO UPDATE SET refunded = refunds.refunded + excluded.refunded
 """
+REOPEN_OVERAGE = "UPDATE consumables.overages SET closed_at = NULL WHERE grant_id = %s"
 TAKE_OFF_USAGE = """
     UPDATE consumables.usage_days
     SET quantity = greatest(0, quantity - %s), overage = greatest(0, overage - %s)
@@ -100,6 +101,9 @@ async def refund_consumption(work: UnitOfWork, command: m.RefundConsumption) -> 
         if part := min(back, left):
             lapsed += give_back(grant, "refunded", part, cause)
             await _take_off_usage(work, grant, consumption, part)
+            if grant.is_overage:
+                # It may have been charged, and is set off against the next charge then.
+                await work.driver.execute(REOPEN_OVERAGE, (grant.grant_id,))
             back -= part
     await write_and_recharge(work, batch)
     await work.driver.execute(ADD_REFUNDED, (command.consumption_id, quantity))

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.consumables.domain.balance import Grant, burn_order
+from services.consumables.domain.balance import Balance, Grant, burn_order
 from services.consumables.ledger.event_encoding import EventEncoder
 from services.consumables.ledger.grant_totals import grant_totals
 from services.consumables.ledger.rejections import no_account
@@ -17,7 +17,7 @@ from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as m
-from tallystick.messages.base import Customer
+from tallystick.messages.base import Customer, Money
 
 SELECT_SOURCES = """
     SELECT grant_id, source FROM consumables.grants
@@ -42,6 +42,13 @@ LIST_ENTRIES = """
       AND occurred_at >= %(since)s AND occurred_at < %(until)s
       AND (occurred_at, entry_id) < (%(before)s, %(before_id)s)
     ORDER BY occurred_at DESC, entry_id DESC LIMIT %(limit)s
+"""
+SELECT_OWED = """
+    SELECT sum(consumed - charged)::bigint,
+           sum((consumed - charged) * unit_amount)::bigint AS amount, currency
+    FROM unnest(%s::text[], %s::text[]) AS key (account, feature)
+    JOIN consumables.overages AS owed USING (account, feature) JOIN consumables.grants USING (grant_id)
+    WHERE closed_at IS NULL GROUP BY currency ORDER BY amount DESC LIMIT 1
 """
 MIN_TIME, MAX_TIME = "-infinity", "infinity"
 
@@ -73,6 +80,7 @@ async def get_balance(work: UnitOfWork, question: m.GetBalance) -> m.Balance:
         expired=sum(balance.expired for balance in balances),
         remaining=None if is_unlimited else sum(balance.remaining for balance in balances),
         total=None if is_unlimited else sum(total or 0 for total in totals),
+        overage=await _overage(work, balances),
         grants=await _grants(work, grants),
     )
 
@@ -146,6 +154,18 @@ async def _grants(work: UnitOfWork, grants: Iterable[Grant]) -> list[m.GrantSnap
     rows = await (await work.driver.execute(SELECT_SOURCES, (ids,))).fetchall() if shown else []
     sources = {grant_id: m.GrantSource.model_validate(source) for grant_id, source in rows}
     return [grant_snapshot(grant, sources[grant.grant_id]) for grant in shown]
+
+
+async def _overage(work: UnitOfWork, balances: Sequence[Balance]) -> m.OverageOwed | None:
+    """Return the units of balances that are owed and on no invoice yet, in the currency with the most."""
+    beyond = [balance for balance in balances if balance.beyond and balance.kind == "consumable"]
+    if not beyond:
+        return None
+    columns = [balance.account for balance in beyond], [balance.feature for balance in beyond]
+    row = await (await work.driver.execute(SELECT_OWED, columns)).fetchone()
+    if row is None or row[0] <= 0:
+        return None
+    return m.OverageOwed(quantity=row[0], amount=Money(amount=max(row[1], 0), currency=row[2]))
 
 
 async def _require_account(work: UnitOfWork, account: str) -> None:

@@ -6,6 +6,7 @@ transaction, or in batches of their own if there may be many.
 
 from services.consumables.grants.expiry import end_accounts
 from services.consumables.grants.renewal import grant_all_due, grant_due
+from services.consumables.overage.charges import charge_ended_periods
 from services.consumables.projections.account_access import (
     suspend_after_grace,
     suspend_customer,
@@ -38,6 +39,8 @@ async def note_subscription(begin: Begin, event: SubscriptionEvent) -> None:
         overrides = await follow_plan_cycles(work, snapshot.customer.token, at)
     for subscription_id in (snapshot.subscription_id, *overrides):
         await grant_all_due(begin, at, subscription_id=subscription_id)
+    async with begin() as work:
+        await charge_ended_periods(work, snapshot.customer.token)
 
 
 @service.event(CustomerEvent, name="note_customer")

@@ -80,6 +80,8 @@ class AccountBalance:
     grants: list[consumables.GrantSnapshot]
     total: int | None
     """The units of all grants that count now, used up or not; None: unlimited or not known."""
+    overage: consumables.OverageOwed | None = None
+    """Units beyond the included ones that are on no invoice yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,9 @@ class _PartLoader:
             )
         )
         return [
-            AccountBalance(snapshot, detail.grants if detail else [], detail.total if detail else None)
+            AccountBalance(snapshot, detail.grants, detail.total, detail.overage)
+            if detail
+            else AccountBalance(snapshot, [], None)
             for snapshot, detail in zip(snapshots, details, strict=True)
         ]
 

@@ -66,6 +66,8 @@ class Meter:
     """None: unlimited."""
     tone: Tone
     expires: str | None
+    owed: str | None
+    """What was used beyond the included units, with its price; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,17 @@ def _meter(account: AccountBalance, data: BillingPageData, translations: Transla
         total=total,
         tone="good" if left is None or left * 5 > (total or 0) else "wait" if left else "bad",
         expires=_soonest_end(account, translations),
+        owed=_owed(account, translations),
+    )
+
+
+def _owed(account: AccountBalance, translations: Translations) -> str | None:
+    if account.overage is None:
+        return None
+    return translations.translate(
+        "meter.owed",
+        units=translations.number(account.overage.quantity),
+        amount=translations.price(account.overage.amount),
     )
 
 

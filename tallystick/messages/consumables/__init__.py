@@ -32,6 +32,7 @@ from tallystick.messages.consumables.consumption import (
     UnitsRequest,
 )
 from tallystick.messages.consumables.grants import Grant, Granted, RevokeGrant
+from tallystick.messages.consumables.overage import ChargeOverage, OverageCharge, OverageCharged, OverageOwed
 from tallystick.messages.consumables.recharges import (
     AutoRecharge,
     AutoRechargePreview,
@@ -69,6 +70,7 @@ __all__ = [
     "BalancePage",
     "BalanceSnapshot",
     "BucketBalance",
+    "ChargeOverage",
     "ChargeRecharge",
     "CommitReservation",
     "ConsumableEvent",
@@ -94,6 +96,9 @@ __all__ = [
     "ListEntries",
     "ListRecharges",
     "NothingBought",
+    "OverageCharge",
+    "OverageCharged",
+    "OverageOwed",
     "PreviewAutoRecharge",
     "Priority",
     "Recharge",

@@ -17,6 +17,7 @@ from tallystick.messages.base import (
     Question,
     TolerantModel,
 )
+from tallystick.messages.consumables.overage import OverageOwed
 from tallystick.messages.consumables.types import SERVICE, Account, CountedKind, EntryKind, Priority
 
 
@@ -99,6 +100,9 @@ class Balance(TolerantModel):
         description="The whole that `remaining` is a part of: the ceiling of a limit; of a consumable the "
         "units of the grants that have not ended, used up or not. A used-up grant that never expires counts "
         "until the cycle in which it was made ends. Null: unlimited.",
+    )
+    overage: OverageOwed | None = Field(
+        default=None, description="Units beyond the included ones that are on no invoice yet; null: none."
     )
     grants: list[GrantSnapshot] = Field(
         description="Grants with units left, in the order they are drawn from."

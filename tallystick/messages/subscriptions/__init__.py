@@ -92,6 +92,7 @@ from tallystick.messages.subscriptions.metering import (
     RecordUsage,
     UsageRecorded,
 )
+from tallystick.messages.subscriptions.overage import BillOverage, OverageBilled, OverageLine
 from tallystick.messages.subscriptions.overrides import EntitlementFound, OverrideFeature
 from tallystick.messages.subscriptions.pause_resume import (
     PauseSubscription,
@@ -148,6 +149,7 @@ __all__ = [
     "Allowance",
     "Benefit",
     "BenefitList",
+    "BillOverage",
     "BucketEntry",
     "CancelAddOn",
     "CancelScheduledChange",
@@ -202,6 +204,8 @@ __all__ = [
     "OpenInvoicesPaid",
     "OpenPortal",
     "OpenedBenefit",
+    "OverageBilled",
+    "OverageLine",
     "OverrideFeature",
     "OverrideSnapshot",
     "PauseSubscription",

@@ -254,7 +254,7 @@ async def test_the_next_period_owes_for_itself_at_the_price_of_its_first_unit(wo
     await world.units.renews("2026-02-01")
     assert await world.uses(14) == (14, 0, 4)
     assert await world.uses(1) == (REFUSED, {"available": 0})
-    assert await world.owed() == [(OWN, 3, 0), (OWN, 4, 0)]
+    assert await world.owed() == [(OWN, 3, 3), (OWN, 4, 0)], "the first period is charged"
     rows = await world.units.bound.rows(
         "SELECT unit_amount, cap FROM consumables.overages ORDER BY period_start"
     )
