@@ -6,6 +6,7 @@ from services.subscriptions.dunning.grace import Dunning
 from services.subscriptions.reconciliation.cleanup import run_cleanup
 from services.subscriptions.reconciliation.end_of_retries import EndOfRetries
 from services.subscriptions.reconciliation.stripe_sync import StripeSync
+from services.subscriptions.reconciliation.tax_rates import TaxRateReplacement
 from services.subscriptions.service import service
 from services.subscriptions.stripe.client import StripeGateway
 from shared.persistence.unit_of_work import Transactions
@@ -15,9 +16,11 @@ from shared.persistence.unit_of_work import Transactions
 async def sync_stripe(
     transactions: Transactions, at: datetime, stripe: StripeGateway, dunning: Dunning
 ) -> None:
-    """Correct what differs from Stripe, and end subscriptions whose retries are used up."""
+    """Correct what differs from Stripe, replace archived tax rates, and end what is given up."""
     sync = StripeSync(transactions, stripe, dunning, at)
     await sync.run()
+    if stripe.configured:
+        await TaxRateReplacement(sync).run()
     if stripe.configured and dunning.end_state is not None:
         await EndOfRetries(sync, dunning.end_state).run()
 

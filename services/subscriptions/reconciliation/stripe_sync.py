@@ -66,7 +66,7 @@ class StripeSync:
         """
         if not self.stripe.configured:
             return
-        async for page in _pages(self.stripe):
+        async for page in subscription_pages(self.stripe):
             for subscription in await self._find_differences(page):
                 await self.sync_subscription(subscription.stripe_subscription_id)
         last = ""
@@ -212,7 +212,7 @@ async def _mark_synced(work: UnitOfWork, stripe_ids: set[str], at: datetime) -> 
     )
 
 
-async def _pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscription]]:
+async def subscription_pages(gateway: StripeGateway) -> AsyncIterator[list[StripeSubscription]]:
     """Yield pages of Stripe's subscriptions that have not ended, newest first."""
     params: dict[str, Any] = {"limit": PAGE, "expand": ["data.schedule"]}
     while True:

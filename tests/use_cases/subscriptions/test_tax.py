@@ -160,6 +160,27 @@ async def test_a_new_rate_applies_from_the_next_change_on(by_rates: Opens) -> No
     assert taxed(preview["totals"]) == await mine.renews(MARCH + HOUR) == (4000, 640, 4640)
 
 
+async def test_running_subscriptions_get_the_rate_that_replaced_theirs(by_rates: Opens) -> None:
+    mine = await by_rates()
+    world, v1 = mine.world, mine.world.stripe.v1
+    await world.register()
+    await world.buys("solo_monthly")
+    await world.catches_up()
+    stripe_id = (await world.subscription())["stripe_subscription_id"]
+    lower = {**VAT, "code": "vat_de_16", "percentage": 16}
+    await world.does(catalog.ApplyCatalog(command_id=world.command_id(), catalog=taxed_catalog(lower)))
+    await world.bound.tick("sync_stripe", world.bound.now)
+
+    [rate] = v1.subscriptions.retrieve(stripe_id)["items"].data[0].tax_rates or []
+    assert rate.percentage == 16
+    assert taxed(await mine.coming()) == (4900, 784, 5684)
+    assert len(v1.invoices.list({"subscription": stripe_id}).data) == 1
+    # Without a successor, the rate stays.
+    await world.does(catalog.ApplyCatalog(command_id=world.command_id(), catalog=taxed_catalog()))
+    await world.bound.tick("sync_stripe", world.bound.now + timedelta(hours=1))
+    assert taxed(await mine.coming()) == (4900, 784, 5684)
+
+
 async def test_a_rate_that_staff_attached_in_stripe_stays(by_rates: Opens) -> None:
     mine = await by_rates()
     await mine.begins_at()
