@@ -9,7 +9,8 @@ from tests.support.waiting import eventually
 
 
 def day(month: int, number: int, hour: int = 0, minute: int = 0) -> datetime:
-    return datetime(2026, month, number, hour, minute, tzinfo=UTC)
+    """In a year to come: what ends by the clock, such as a grace period, has then not ended yet."""
+    return datetime(2030, month, number, hour, minute, tzinfo=UTC)
 
 
 async def _creates(shop: Shop, price: str, quantity: int | None = None, **fields: Any) -> str:
@@ -166,9 +167,9 @@ async def test_an_offline_team_shrinks_with_its_period(shop: Shop) -> None:
 
 
 async def test_fourteen_months_of_a_yearly_team(shop: Shop) -> None:
-    # Graduated: 3 × 100.00 = 300.00 on 1 January 2026; 8 seats are 5 × 100.00 + 3 × 80.00 = 740.00.
+    # Graduated: 3 × 100.00 = 300.00 on 1 January 2030; 8 seats are 5 × 100.00 + 3 × 80.00 = 740.00.
     # 2 July at noon is the middle of 365 days: -150.00 + 370.00 = 220.00 at once.
-    # 1 January 2027: 740.00; then, from 2028 on, by the month.
+    # 1 January 2031: 740.00; then, from 2032 on, by the month.
     clock = await shop.on_a_clock(since=day(1, 1))
     async with shop.feed() as told:
         team = await _creates(shop, "team_yearly", 3, trial_days=0)
@@ -178,11 +179,11 @@ async def test_fourteen_months_of_a_yearly_team(shop: Shop) -> None:
         )
         assert (preview.due_now.amount, preview.next_invoice.amount) == (22000, 74000)
         await _to_quantity(shop, team, 8, proration="invoice")
-        await shop.lives_until(clock, datetime(2027, 1, 1, 2, tzinfo=UTC))
-        await shop.lives_until(clock, datetime(2027, 3, 1, tzinfo=UTC))
+        await shop.lives_until(clock, datetime(2031, 1, 1, 2, tzinfo=UTC))
+        await shop.lives_until(clock, datetime(2031, 3, 1, tzinfo=UTC))
         assert [invoice.total for invoice in await _invoices(shop)] == [74000, 22000, 30000]
         assert all(invoice.status == "paid" for invoice in await _invoices(shop))
         monthly = await _to_plan(shop, team, "team_monthly")
         assert monthly.scheduled_change is not None
-        assert monthly.scheduled_change.at == datetime(2028, 1, 1, tzinfo=UTC)
+        assert monthly.scheduled_change.at == datetime(2032, 1, 1, tzinfo=UTC)
         await _told(told, "activated", "changed", "renewed", "changeScheduled")

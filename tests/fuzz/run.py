@@ -22,6 +22,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 import tallystick
+from services.gateway.dead_letters import INTERNAL_COMMANDS
 from shared.persistence.migrations import ROOT
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Customer
@@ -45,8 +46,7 @@ CODE = re.compile(r"[a-z][a-z0-9_]*")
 BROKEN = re.compile(r"handler broke|will be tried again|relay (broke|interrupted)|in ASGI application")
 """What a worker logs where something was not foreseen."""
 CUSTOMERS = [Customer(type="organization", id="fuzz"), Customer(type="user", id="fuzz-7")]
-INTERNAL = {"record_outcome", "end_add_on_with_plan", "change_held_quantity", "refresh_seats", "record_usage"}
-INTERNAL |= {"hold_seat_count", "release_seat_count", "charge_recharge", "charge_overage", "bill_overage"}
+INTERNAL = {name.rpartition(".")[2] for name in INTERNAL_COMMANDS}
 """Spoken between services; a client may not send them."""
 
 

@@ -181,6 +181,8 @@ async def test_how_the_workers_are_doing(gateway: GatewaySystem) -> None:
         "consumables": True,
         "monitoring": True,
         "payouts": True,
+        "licenses": True,
+        "notifications": True,
         "webhooks": True,
     }
     consumers = {one["consumer"]: one for one in found["consumers"]}

@@ -17,7 +17,7 @@ SCHEMA = "subscriptions"
 def upgrade() -> None:
     """Add the columns; every price so far has a period of one interval."""
     for table, name in (("catalog_prices", "interval_count"), ("subscriptions", "period_interval_count")):
-        column = sa.Column(name, sa.Integer, nullable=False, server_default=sa.text("1"))
+        column = sa.Column(name, sa.BigInteger, nullable=False, server_default=sa.text("1"))
         op.add_column(table, column, schema=SCHEMA)
 
 
