@@ -66,7 +66,9 @@ def provide(settings: NotificationsSettings) -> list[Any]:
         settings.gateway_public_url,
         secret.get_secret_value().encode() if secret else None,
     )
-    queue = MailQueue(clock, sender.domain, settings.kinds_off, can_send=server is not None)
+    queue = MailQueue(
+        clock, sender.domain, settings.kinds_off, tuple(settings.operators), can_send=server is not None
+    )
     signing_secrets = SigningSecrets([one.encode() for one in settings.secrets])
     allow_private = settings.webhooks_out_allow_private
     return [

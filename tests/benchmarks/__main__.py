@@ -27,6 +27,8 @@ BENCHMARKS = (
     "consume_idle",
     "consume_with_history",
     "faststream_layers",
+    "mail_sending",
+    "webhooks_out",
 )
 
 

@@ -14,6 +14,17 @@ from services.gateway.problem_details import MEDIA_TYPE
 DOC: dict[str, Any] = json.loads(DOCUMENT.read_text())
 BILLING, ADMIN = "/api/v1/billing", "/api/v1/admin"
 PROMISED = {
+    ("get", f"{BILLING}/notifications"),
+    ("get", f"{BILLING}/notifications/preferences"),
+    ("put", f"{BILLING}/notifications/preferences"),
+    ("get", f"{BILLING}/webhook-endpoints"),
+    ("post", f"{BILLING}/webhook-endpoints"),
+    ("patch", f"{BILLING}/webhook-endpoints/{{endpoint_id}}"),
+    ("delete", f"{BILLING}/webhook-endpoints/{{endpoint_id}}"),
+    ("post", f"{BILLING}/webhook-endpoints/{{endpoint_id}}/rotate-secret"),
+    ("post", f"{BILLING}/webhook-endpoints/{{endpoint_id}}/test"),
+    ("post", f"{BILLING}/webhook-endpoints/{{endpoint_id}}/redeliver"),
+    ("get", f"{BILLING}/webhook-endpoints/{{endpoint_id}}/deliveries"),
     ("get", "/api/v1/benefits"),
     ("get", "/api/v1/benefits/{feature}"),
     ("get", f"{BILLING}/subscription"),

@@ -13,7 +13,7 @@ from services.gateway.pages.forms import parse_amount
 from services.gateway.pages.i18n import LANGUAGES, Translations, load_translations, translations_for_request
 from services.gateway.pages.price_text import format_amount_input, format_custom_price, format_price
 from services.gateway.problem_details import ProblemError
-from tallystick.messages import consumables, payouts, seats, subscriptions
+from tallystick.messages import consumables, notifications, payouts, seats, subscriptions
 from tallystick.messages.base import COMMON_REJECTIONS, Money
 from tallystick.messages.catalog import Interval, Price
 
@@ -46,6 +46,10 @@ ON_PAGES = (
     payouts.OpenSellerDashboard,
     payouts.SetPayoutSchedule,
     payouts.PayOut,
+    notifications.SetPreferences,
+    notifications.CreateEndpoint,
+    notifications.UpdateEndpoint,
+    notifications.Redeliver,
 )
 """The messages that pages send; each of their rejections has a text."""
 

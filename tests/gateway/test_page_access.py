@@ -11,8 +11,17 @@ from tests.support.page_visitor import BROWSER
 from tests.support.servers import NatsServer
 from tests.support.standalone_gateway import URL, alone, with_sessions
 
-OPEN = {("GET", "/session"), ("POST", "/language"), ("GET", "/claim/{token}")}
-"""A link says itself who comes, a language is no secret, and who is invited may look before signing in."""
+OPEN = {
+    ("GET", "/session"),
+    ("POST", "/language"),
+    ("GET", "/claim/{token}"),
+    ("GET", "/notifications/{token}"),
+    ("POST", "/notifications/{token}"),
+    ("GET", "/notifications/{token}/unsubscribe"),
+    ("POST", "/notifications/{token}/unsubscribe"),
+}
+"""A link says itself who comes, a language is no secret, who is invited may look before signing in, and a
+link in a mail opens its recipient's preferences."""
 
 
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
@@ -28,6 +37,8 @@ def needed(method: str, path: str) -> str | None:
         return None
     if path.startswith("/admin"):
         return ADMIN
+    if path.startswith("/billing/webhooks"):
+        return MANAGE
     return MANAGE if method == "POST" and path.startswith("/billing") else READ
 
 

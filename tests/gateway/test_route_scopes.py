@@ -26,8 +26,10 @@ READ_WITH_POST = {
     ("POST", "/api/v1/billing/preview-change"),
     ("POST", "/api/v1/billing/page-link"),
     ("POST", "/api/v1/seats/claim"),
+    ("PUT", "/api/v1/billing/notifications/preferences"),
 }
-"""Neither a preview nor a link changes anything; a seat is claimed by who was invited."""
+"""Neither a preview nor a link changes anything; a seat is claimed by who was invited; preferences are a
+person's own."""
 PROTECTED = [operation for operation in OPERATIONS if operation not in PUBLIC]
 
 
@@ -35,6 +37,8 @@ def needed(method: str, path: str) -> str:
     """Return the scope that a route needs by its path."""
     if path.startswith("/api/v1/admin/"):
         return ADMIN
+    if path.startswith("/api/v1/billing/webhook-endpoints"):
+        return MANAGE
     return READ if method == "GET" or (method, path) in READ_WITH_POST else MANAGE
 
 

@@ -32,7 +32,8 @@ class WebhookReceiver:
     answer: bytes = b"thanks"
     headers: str = ""
     hangs: Callable[[str], bool] = field(default=lambda _: False)
-    """Paths that are never answered."""
+    """Paths that are not answered until `released` is set."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str = "/hooks") -> str:
         """The URL of a path."""
@@ -53,7 +54,7 @@ class WebhookReceiver:
                 if self.is_kept:
                     self.received.append(ReceivedWebhook(path, headers, body))
                 if self.hangs(path):
-                    await asyncio.sleep(3_600)
+                    await self.released.wait()
                 status = self.statuses.pop(0) if self.statuses else self.status
                 length = f"content-length: {len(self.answer)}"
                 writer.write(f"HTTP/1.1 {status} X\r\n{self.headers}{length}\r\n\r\n".encode() + self.answer)

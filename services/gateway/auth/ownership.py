@@ -7,7 +7,7 @@ of its team; the customer itself always may.
 from services.gateway.auth.principal import Caller
 from services.gateway.problem_details import ProblemError
 from services.gateway.service_client import ServiceClient
-from tallystick.messages import licenses, seats, subscriptions
+from tallystick.messages import licenses, notifications, seats, subscriptions
 from tallystick.messages.base import Customer
 
 LISTED_MAX = 200
@@ -76,6 +76,18 @@ async def require_billing_manager(services: ServiceClient, caller: Caller) -> No
     team = await find_paid_team(services, caller.customer)
     if team is not None and team.status == "open" and team.billing_manager != caller.person:
         raise ProblemError("not_billing_manager", "Only the team's billing manager may do this.")
+
+
+async def find_endpoint(
+    services: ServiceClient, caller: Caller, endpoint_id: str
+) -> notifications.EndpointSnapshot:
+    """Return a webhook endpoint of the caller's customer, for its billing manager. Raises ProblemError."""
+    await require_billing_manager(services, caller)
+    question = notifications.ListEndpoints(customer=caller.customer, limit=LISTED_MAX)
+    for endpoint in (await services.request(question)).items:
+        if endpoint.endpoint_id == endpoint_id:
+            return endpoint
+    raise ProblemError("not_found", "There is no such endpoint.")
 
 
 async def find_readable_account(services: ServiceClient, caller: Caller, account: str | None) -> str:

@@ -25,6 +25,7 @@ SESSION_SCHEME = {
     "description": "A page's session (`__Host-tallystick` over https); changes also need `X-CSRF-Token`.",
 }
 PARAMETERS = {
+    "language": "Language of the mail.",
     "account": "Absent: the customer's own account.",
     "action": "What to do with the subscription.",
     "at": "When the add-on ends.",
@@ -39,7 +40,7 @@ PARAMETERS = {
     "id": "The add-on's id.",
     "instance_id": "The machine's id.",
     "license_id": "The license's id.",
-    "kind": "Only entries of this kind.",
+    "kind": "Only those of this kind.",
     "limit": "The maximum number of items.",
     "proration": "How a change that is made now is charged.",
     "quantity": "The number of seats to preview.",

@@ -19,12 +19,14 @@ from services.gateway.pages import (
     license_forms,
     license_operations,
     live_updates,
+    mail_preferences,
     members,
     monitoring,
     payouts_page,
     recharge_form,
     session,
     team_forms,
+    webhook_pages,
 )
 from services.gateway.pages.forms import SEE_OTHER
 from services.gateway.pages.i18n import COOKIE, LANGUAGES
@@ -74,6 +76,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     license_forms.router,
     members.router,
     payouts_page.router,
+    mail_preferences.router,
+    webhook_pages.router,
     session.router,
     admin.router,
     monitoring.router,

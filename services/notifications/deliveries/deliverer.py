@@ -11,8 +11,9 @@ import structlog
 from standardwebhooks import Webhook
 
 from services.notifications.clock import Clock
-from services.notifications.deliveries.http_client import ATTEMPT_SECONDS, WebhookClient
+from services.notifications.deliveries.http_client import WebhookClient
 from services.notifications.deliveries.queue import Attempt, ClaimedDelivery, claim_due, record_attempts
+from services.notifications.draining import drain
 from services.notifications.endpoints.signing_secrets import SigningSecrets
 from shared.persistence.database import is_database_away
 from shared.persistence.group_commit import GroupCommit
@@ -20,7 +21,7 @@ from shared.persistence.unit_of_work import Transactions
 
 log = structlog.get_logger()
 
-AT_ONCE_MAX = 512
+AT_ONCE_MAX = 256
 """Webhooks that one worker sends at the same time."""
 POLL_SECONDS = 0.25
 """How often the queue is looked at while there is nothing due."""
@@ -66,8 +67,8 @@ class Deliverer:
             while True:
                 await self._wait(await self._turn())
         finally:
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=ATTEMPT_SECONDS)
+            await drain(self._tasks)
+            await self._results.close()
 
     async def deliver_due(self, now: datetime) -> None:
         """Send everything that is due at a moment, and return when that is done."""

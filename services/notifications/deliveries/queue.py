@@ -16,7 +16,7 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 CLAIM_LEASE = timedelta(seconds=60)
 """A claimed delivery without a result after this is sent by somebody else: its worker has died."""
-PER_ENDPOINT_MAX = 32
+PER_ENDPOINT_MAX = 16
 """Deliveries to one endpoint at the same time."""
 PER_FAILING_ENDPOINT_MAX = 2
 """The same while an endpoint fails: enough to see that it works again, without holding places for its
@@ -129,9 +129,17 @@ async def record_attempts(work: UnitOfWork, attempts: Sequence[Attempt]) -> None
     results = [_result(one) for one in ordered]
     columns: dict[str, Any] = {name: [one[name] for one in results] for name in results[0]}
     await work.session.execute(RECORD, columns)
-    for endpoint_id in sorted({one.delivery.endpoint_id for one in attempts}):
-        own = [one for one in attempts if one.delivery.endpoint_id == endpoint_id]
-        await _record_health(work, endpoint_id, own)
+    by_endpoint: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        by_endpoint.setdefault(attempt.delivery.endpoint_id, []).append(attempt)
+    failing = sa.select(EndpointRow.endpoint_id).where(
+        EndpointRow.endpoint_id.in_(list(by_endpoint)), EndpointRow.failing_since.is_not(None)
+    )
+    failing_before = set((await work.session.scalars(failing)).all())
+    for endpoint_id, own in sorted(by_endpoint.items()):
+        has_worked = any(one.has_succeeded for one in own)
+        if not has_worked or endpoint_id in failing_before:
+            await _record_health(work, endpoint_id, own, has_worked=has_worked)
 
 
 def _result(attempt: Attempt) -> dict[str, Any]:
@@ -151,18 +159,14 @@ def _result(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-async def _record_health(work: UnitOfWork, endpoint_id: str, attempts: Sequence[Attempt]) -> None:
+async def _record_health(
+    work: UnitOfWork, endpoint_id: str, attempts: Sequence[Attempt], *, has_worked: bool
+) -> None:
     """Note since when an endpoint fails, and disable it after too long."""
-    worked = any(one.has_succeeded for one in attempts)
-    seen = await work.session.scalar(
-        sa.select(EndpointRow.failing_since).where(EndpointRow.endpoint_id == endpoint_id)
-    )
-    if worked and seen is None:
-        return
     row = await work.session.get(EndpointRow, endpoint_id, with_for_update=True)
     if row is None or row.status != "enabled":
         return
-    if worked:
+    if has_worked:
         row.failing_since = None
         return
     last = max(attempts, key=lambda one: one.delivery.now)

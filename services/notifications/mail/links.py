@@ -33,7 +33,7 @@ class SignedLinks:
         body = json.dumps([party, kind, int((now + LINK_LIFETIME).timestamp())]).encode()
         return f"{_encode(body)}.{_encode(self._signature(self.secrets[0], body))}"
 
-    def read(self, token: str, now: datetime) -> tuple[str, str]:
+    def read(self, token: str, now: datetime) -> tuple[str, Kind]:
         """Return the recipient and the kind of a token; raise LinkInvalid."""
         try:
             body, signature = (_decode(part) for part in token.split("."))

@@ -24,6 +24,8 @@ class MailQueue:
     """Domain of the sender, for `Message-ID`."""
     kinds_off: frozenset[str] = frozenset()
     """Kinds that this installation does not send."""
+    operators: tuple[str, ...] = ()
+    """Addresses that get alarms."""
     can_send: bool = True
     """Whether there is a mail server at all."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import structlog
 
+from services.notifications.draining import drain
 from services.notifications.mail.sending import CLAIM_LEASE, Mailer, Prepared
 from services.notifications.mail.smtp import SEND_SECONDS, SmtpConnection, SmtpServer
 
@@ -39,11 +40,10 @@ class SendLoop:
         """Send until cancelled; mails that are being handed over are finished first."""
         lanes = [asyncio.create_task(self._lane()) for _ in range(self.connections)]
         try:
-            await asyncio.gather(*lanes)
-        except asyncio.CancelledError:
+            await asyncio.wait(lanes)
+        finally:
             self.stopping.set()
-            await asyncio.wait(lanes, timeout=SEND_SECONDS)
-            raise
+            await drain(lanes)
 
     async def send_due(self, now: datetime) -> None:
         """Send everything that is due at a moment, and return when that is done."""

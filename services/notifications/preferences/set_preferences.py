@@ -22,7 +22,7 @@ async def set_preferences(
     work: UnitOfWork, command: m.SetPreferences, links: SignedLinks, clock: Clock
 ) -> m.PreferencesFound:
     """Set preferences; raises Rejected `kind_mandatory`, `link_invalid` and `invalid_email`."""
-    party = _party(command.customer, command.link, links, clock)
+    party, kind = _party(command.customer, command.link, links, clock)
     mandatory = sorted(
         kind for kind, on in (command.kinds or {}).items() if not on and kind in m.MANDATORY_KINDS
     )
@@ -38,7 +38,7 @@ async def set_preferences(
     row.changed_at = work.now
     if command.email is not None:
         await forget_bounce(work, command.email)
-    return m.PreferencesFound(preferences=await _preferences(work, party, row))
+    return m.PreferencesFound(preferences=await _preferences(work, party, row), kind=kind)
 
 
 @service.question(m.GetPreferences)
@@ -46,16 +46,19 @@ async def get_preferences(
     work: UnitOfWork, question: m.GetPreferences, links: SignedLinks, clock: Clock
 ) -> m.PreferencesFound:
     """Return preferences; of somebody who has set none, the defaults. Raises Rejected `link_invalid`."""
-    party = _party(question.customer, question.link, links, clock)
+    party, kind = _party(question.customer, question.link, links, clock)
     row = await work.session.get(PreferenceRow, party)
-    return m.PreferencesFound(preferences=await _preferences(work, party, row))
+    return m.PreferencesFound(preferences=await _preferences(work, party, row), kind=kind)
 
 
-def _party(customer: Customer | None, link: str | None, links: SignedLinks, clock: Clock) -> str:
+def _party(
+    customer: Customer | None, link: str | None, links: SignedLinks, clock: Clock
+) -> tuple[str, m.Kind | None]:
+    """Return whose preferences are meant, and the kind of the mail that a link is from."""
     if customer is not None:
-        return customer.token
+        return customer.token, None
     try:
-        return links.read(link or "", clock.now())[0]
+        return links.read(link or "", clock.now())
     except LinkInvalid:
         raise Rejected("link_invalid", "The link is not valid or has expired.") from None
 

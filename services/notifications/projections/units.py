@@ -1,5 +1,6 @@
-"""Notifications about units, recharges, licenses and payouts; nothing of them is kept."""
+"""Notifications about units, recharges, licenses, payouts and alarms; nothing of them is kept."""
 
+from services.notifications.domain.alarm_mails import alarm_drafts
 from services.notifications.domain.license_mails import license_drafts
 from services.notifications.domain.payout_mails import payout_drafts
 from services.notifications.domain.unit_mails import recharge_drafts, unit_drafts
@@ -9,6 +10,7 @@ from shared.messaging.feed_consumer import EventName
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import consumables as c
 from tallystick.messages.licenses import LicenseEvent
+from tallystick.messages.monitoring import AlarmEvent
 from tallystick.messages.payouts import PayoutEvent
 
 
@@ -38,3 +40,9 @@ async def follow_license(work: UnitOfWork, event: LicenseEvent, name: EventName,
 async def follow_payout(work: UnitOfWork, event: PayoutEvent, name: EventName, queue: MailQueue) -> None:
     """Queue the notifications of a payout's event."""
     await queue.add(work, payout_drafts(name, event), happened_at=event.occurred_at)
+
+
+@service.event(AlarmEvent, name="follow_alarm")
+async def follow_alarm(work: UnitOfWork, event: AlarmEvent, name: EventName, queue: MailQueue) -> None:
+    """Queue a notification for the operators when an alarm is raised."""
+    await queue.add(work, alarm_drafts(name, event, queue.operators), happened_at=event.occurred_at)

@@ -27,6 +27,7 @@ class PreferencesFound(TolerantModel):
     """Preferences after the command, or as queried."""
 
     preferences: Preferences
+    kind: Kind | None = Field(default=None, description="Kind of the mail that the link is from.")
 
 
 class SetPreferences(

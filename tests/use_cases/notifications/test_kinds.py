@@ -1,15 +1,18 @@
 """Which events are mailed to whom, and with what."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tallystick.messages import consumables, licenses, payouts
+from tallystick.messages import consumables, licenses, monitoring, payouts
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
 from tests.support import golden
-from tests.support.worlds.notifications import ACME, ANNA, NotificationsWorld
+from tests.support.runtime import Bound
+from tests.support.smtp_server import SmtpServer
+from tests.support.worlds.notifications import ACME, ANNA, NotificationsWorld, notifications_world
 
 
 def example(name: str, model: type[Event], world: NotificationsWorld, **changes: Any) -> Any:
@@ -162,3 +165,16 @@ async def test_members_tell_the_customer_and_the_customer_tells_members(mails: N
         ("seat_claimed", "billing@acme.example"),
         ("seat_revoked", "bob@example.com"),
     ]
+
+
+async def test_operators_get_alarms(bind: Callable[..., Bound], smtp: SmtpServer) -> None:
+    async with notifications_world(bind, smtp, operators=("ops@example.com", "chief@example.com")) as mails:
+        alarm = example("alarm", monitoring.AlarmEvent, mails)
+        alarm = alarm.model_copy(update={"customer": None})
+        for name in ("raised", "cleared"):
+            await mails.hears(alarm, name)
+        assert await mailed(mails) == [("alarm", "ops@example.com"), ("alarm", "chief@example.com")]
+        (mail, _) = mails.smtp.mails
+        assert mail.message["Subject"] == "[warning] Most of what was sold is used (products)"
+        assert mail.message["List-Unsubscribe"] is None
+        assert await mails.names() == ["sentV1"] * 2
