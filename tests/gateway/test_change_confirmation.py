@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tallystick.messages.subscriptions import ListInvoices
 from tests.support.gateway import GatewaySystem
 from tests.support.page_visitor import visiting
 from tests.support.shop import GOOD_CARD, Shop
@@ -88,3 +89,56 @@ async def test_more_is_offered_at_once_and_less_when_the_period_ends(
             "/billing/change?price=studio_monthly&quantity=3&when=now", "/billing/change"
         )
         assert other["when"] == "now"
+
+
+async def test_a_change_shows_the_card_and_is_made_for_the_shown_sum(
+    gateway: GatewaySystem, shop: Shop
+) -> None:
+    await shop.register()
+    await shop.buys("essential_monthly")
+    async with visiting(gateway, shop.acme) as visitor:
+        page = "/billing/change?price=business_monthly"
+        text = (await visitor.http.get(page)).text
+        form = await visitor.form(page, "/billing/change")
+        assert "Paid with Visa, ending in 4242." in text
+        amount = int(form["due_amount"])
+        assert 0 < amount <= 15_000 and form["proration_date"]
+        assert f">Pay €{amount / 100:.2f} and change</button>" in text
+
+        # Another sum than the page has shown is not charged; the right one is shown again.
+        wrong = form | {"due_amount": str(amount - 1), "command_id": "wrong"}
+        shown = await visitor.send("/billing/change", wrong)
+        assert shown.status_code == 409
+        assert "Another amount is due now than was shown." in shown.text
+        unconfirmed = await visitor.send("/billing/change", form | {"due_amount": "", "command_id": "none"})
+        assert unconfirmed.status_code == 200 and "and change</button>" in unconfirmed.text
+        assert (await shop.subscription()).items[0].price == "essential_monthly"
+
+        for _ in range(2):  # a double click
+            changed = await visitor.send("/billing/change", form)
+            assert changed.headers["location"] == "/billing?done=changed#plan"
+        await shop.all_applied()
+        newest = (await shop.billing.ask(ListInvoices(customer=shop.acme))).items[0]
+        assert (newest.amount_paid, newest.status) == (amount, "paid")
+
+
+async def test_more_seats_are_bought_for_the_shown_sum(gateway: GatewaySystem, shop: Shop) -> None:
+    await shop.register()
+    await shop.buys("team_monthly", 3, trial=False)
+    async with visiting(gateway, shop.acme) as visitor:
+
+        async def offered() -> bool:
+            return "/billing/seats/count" in (await visitor.http.get("/billing")).text
+
+        await eventually(offered)
+        page = "/billing/seats/count?quantity=5"
+        assert "Paid with Visa, ending in 4242." in (await visitor.http.get(page)).text
+        form = await visitor.form(page, "/billing/seats/count")
+        wrong = form | {"due_amount": "1", "command_id": "wrong"}
+        shown = await visitor.send("/billing/seats/count", wrong)
+        assert shown.status_code == 409 and "Another amount is due now" in shown.text
+        bought = await visitor.send("/billing/seats/count", form)
+        assert bought.headers["location"] == "/billing?done=seats_changed#team"
+        await shop.all_applied()
+        newest = (await shop.billing.ask(ListInvoices(customer=shop.acme))).items[0]
+        assert newest.amount_paid == int(form["due_amount"])

@@ -14,7 +14,7 @@ from services.gateway.openapi.responses import POST_CODES, STRIPE_PAGE_CODES, pr
 from services.gateway.return_urls import check_return_urls
 from services.gateway.schemas import Body, Cursor, Limit, set_fields
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Code, EntityId, TolerantModel, Url
+from tallystick.messages.base import Code, EntityId, Instant, Money, TolerantModel, Url
 from tallystick.messages.catalog import Feature, GetCatalog, ProductWithPrices
 from tallystick.messages.subscriptions.add_ons import Details
 
@@ -67,7 +67,16 @@ class _ChangeOptions(Body):
     subscription_id: EntityId | None = Field(default=None, description="Absent: the newest subscription.")
 
 
-class ChangeTierBody(_ChangeOptions, title="ChangeTier"):
+class _AgreedChange(_ChangeOptions):
+    """The fields of a change at the sum of its preview."""
+
+    due_now: Money | None = Field(
+        default=None, description="The amount of the preview; absent: whatever is due is charged."
+    )
+    proration_date: Instant | None = Field(default=None, description="That of the preview; absent: now.")
+
+
+class ChangeTierBody(_AgreedChange, title="ChangeTier"):
     """The new plan, and optionally a new quantity."""
 
     model_config = ConfigDict(

@@ -12,7 +12,7 @@ from services.gateway.dependencies import ServiceClientDep
 from services.gateway.openapi.responses import problem_responses
 from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import seats as m
-from tallystick.messages.base import EntityId
+from tallystick.messages.base import EntityId, Instant, Money
 from tallystick.messages.seats.types import Member
 from tallystick.messages.subscriptions import Proration, Quantity, When
 
@@ -32,6 +32,10 @@ class ChangeSeatCountBody(Body, title="Count"):
         default=None, description="Absent: an increase now, a decrease at the end of the period."
     )
     proration: Proration = "prorate"
+    due_now: Money | None = Field(
+        default=None, description="The amount of the preview; absent: whatever is due is charged."
+    )
+    proration_date: Instant | None = Field(default=None, description="That of the preview; absent: now.")
 
 
 class RemoveUnusedSeatsBody(Body, title="RemoveUnused"):

@@ -137,7 +137,7 @@ async def _confirmation(
         described=[(translations.label("detail", name), value) for name, value in details.items()],
         term=term_text(preview, cost, translations),
         preview=view_models.preview_view(preview, translations),
-        payment=payment_view(preview.due_now, await load_payment_method(page, caller), translations),
+        payment=payment_view(preview.due_now, await load_payment_method(page, caller.customer), translations),
     )
 
 

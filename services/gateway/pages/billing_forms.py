@@ -1,9 +1,6 @@
 """The forms of the billing page: each sends one command and redirects to the page."""
 
-import hashlib
-from typing import Annotated, Literal
-
-from fastapi import APIRouter, Form
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from services.gateway.auth.authentication import ManageCaller
@@ -20,21 +17,10 @@ from services.gateway.pages.forms import (
     redirect,
     redirect_to_billing,
 )
-from services.gateway.problem_details import ProblemError
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import GetCatalog
 
 router = APIRouter(prefix="/billing", include_in_schema=False, route_class=BillingFormRoute)
-
-When = Annotated[Literal["now", "period_end"], Form()]
-PREVIEWED_FIELDS = {
-    "subscription_id",
-    "items",
-    "current_period_end",
-    "cancel_at_period_end",
-    "cancel_at",
-    "scheduled_change",
-}
 
 
 @router.post("/checkout")
@@ -57,35 +43,6 @@ async def checkout(
     )
     started = await page.services.request(command)
     return redirect(started.checkout_url)
-
-
-@router.post("/change")
-async def change_plan(
-    caller: ManageCaller,
-    page: PageContextDep,
-    command_id: FormCommandId,
-    price: Text,
-    when: When,
-    seen: Text,
-    quantity: Text = "",
-) -> Response:
-    """Change the plan as previewed; `seen` is the fingerprint of the state that the preview was made for."""
-    await require_billing_manager(page.services, caller)
-    target = await find_subscription(page.services, caller)
-    if state_fingerprint(target) != seen and not _has_price(target, price):
-        raise ProblemError("changed_meanwhile")
-    command = command_for(
-        m.ChangePlan,
-        caller,
-        command_id,
-        subscription_id=target.subscription_id,
-        price=price,
-        quantity=parse_number(quantity),
-        when=when,
-        proration=proration_for(when),
-    )
-    changed = await page.services.request(command)
-    return redirect_to_billing("change_scheduled" if changed.scheduled_change else "changed", "plan")
 
 
 @router.post("/change/cancel")
@@ -144,25 +101,6 @@ async def portal(caller: ManageCaller, page: PageContextDep, command_id: FormCom
     back = "/billing?done=payment_method" if await _owes(page, caller) else "/billing"
     command = command_for(m.OpenPortal, caller, command_id, return_url=page.url(back))
     return redirect((await page.services.request(command)).portal_url)
-
-
-def state_fingerprint(subscription: m.SubscriptionSnapshot) -> str:
-    """Return a fingerprint of the fields that a preview depends on, short enough for a form."""
-    state = subscription.model_dump_json(include=PREVIEWED_FIELDS)
-    return hashlib.sha256(state.encode()).hexdigest()[:16]
-
-
-def proration_for(when: str) -> m.Proration:
-    """Return the proration of a change: one that is made now is invoiced now, as the preview shows."""
-    return "invoice" if when == "now" else "none"
-
-
-def _has_price(subscription: m.SubscriptionSnapshot, price: str) -> bool:
-    """Return whether the subscription has or will have a price, because the form was sent twice."""
-    scheduled = subscription.scheduled_change
-    return any(item.price == price for item in subscription.items) or (
-        scheduled is not None and scheduled.price == price
-    )
 
 
 async def _owes(page: PageContext, caller: Caller) -> bool:

@@ -1,15 +1,15 @@
 """What every confirmation of something that costs shows: the sum, the time it is for, and the card."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from services.gateway.auth.principal import Caller
 from services.gateway.pages.dependencies import PageContext
 from services.gateway.pages.forms import parse_number
 from services.gateway.pages.i18n import Translations
 from services.gateway.pages.tax_text import tax_notes, total_rows
 from services.gateway.pages.view_models import InvoiceLineView, PreviewView
 from services.gateway.problem_details import ProblemError
-from tallystick.messages.base import Money
+from tallystick.messages.base import Customer, Money
 from tallystick.messages.subscriptions import (
     ChangePreview,
     ChargePreview,
@@ -30,17 +30,24 @@ class PaymentView:
     method: str
     due_amount: int
     due_currency: str
+    proration_date: str
+    """The moment from which the sum is prorated, for the form; empty: nothing is."""
 
 
 async def load_payment_method(
-    page: PageContext, caller: Caller, subscription_id: str | None = None
+    page: PageContext, customer: Customer, subscription_id: str | None = None
 ) -> PaymentMethod | None:
     """Return the payment method that pays for a subscription or, without one, for something new."""
-    question = GetPaymentMethod(customer=caller.customer, subscription_id=subscription_id)
+    question = GetPaymentMethod(customer=customer, subscription_id=subscription_id)
     return (await page.services.request(question)).payment_method
 
 
-def payment_view(due: Money, method: PaymentMethod | None, translations: Translations) -> PaymentView:
+def payment_view(
+    due: Money,
+    method: PaymentMethod | None,
+    translations: Translations,
+    proration_date: datetime | None = None,
+) -> PaymentView:
     """Return the view of a payment that is due now."""
     return PaymentView(
         amount=translations.price(due) if due.amount else translations.translate("confirm.nothing"),
@@ -49,6 +56,7 @@ def payment_view(due: Money, method: PaymentMethod | None, translations: Transla
         method=payment_method_text(method, translations),
         due_amount=due.amount,
         due_currency=due.currency,
+        proration_date=proration_date.isoformat() if proration_date is not None else "",
     )
 
 
@@ -60,6 +68,16 @@ def payment_method_text(method: PaymentMethod | None, translations: Translations
     if method.last4 is None:
         return translations.translate("confirm.method", name=name)
     return translations.translate("confirm.card", name=name, last4=method.last4)
+
+
+def agreed_moment(text: str) -> datetime | None:
+    """Return the moment in a confirmation's form for which its sum was computed. Raises ProblemError."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ProblemError("invalid_message") from None
 
 
 def charge_view(charge: ChargePreview, line: str, amount: Money, translations: Translations) -> PreviewView:

@@ -116,7 +116,7 @@ async def _confirmation(
         threshold=translations.number(command.threshold),
         unit_price=translations.price(preview.unit_price),
         cost=charge_view(charge, f"{quantity} × {name}", preview.due_now, translations) if charge else None,
-        payment=payment_view(due, await load_payment_method(page, caller), translations),
+        payment=payment_view(due, await load_payment_method(page, caller.customer), translations),
         agreed=preview.due_now,
         kept={field: str(form.get(field, "")) for field in KEPT_FIELDS},
     )

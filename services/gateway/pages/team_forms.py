@@ -1,4 +1,4 @@
-"""The forms of the team: inviting, replacing and revoking seats, and changing their number."""
+"""The forms of the team: inviting, replacing and revoking seats."""
 
 from typing import Annotated
 
@@ -9,10 +9,9 @@ from services.gateway.auth.authentication import ManageCaller
 from services.gateway.auth.ownership import find_team
 from services.gateway.commands import command_for
 from services.gateway.pages.billing_form_route import BillingFormRoute
-from services.gateway.pages.billing_forms import When, proration_for
 from services.gateway.pages.billing_page import InvitationResults, render_billing_page
 from services.gateway.pages.dependencies import PageContext, PageContextDep
-from services.gateway.pages.forms import FormCommandId, LongText, Text, parse_number, redirect_to_billing
+from services.gateway.pages.forms import FormCommandId, LongText, Text, redirect_to_billing
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats as m
 from tallystick.messages.seats.types import ASSIGN_MAX_SEATS
@@ -80,34 +79,6 @@ async def replace(
     replaced = await page.services.request(command)
     links = [(replaced.seat.email or "", _claim_url(page, replaced.invitation_token))]
     return await render_billing_page(request, caller, page, invited=InvitationResults(links, []))
-
-
-@router.post("/count")
-async def count(
-    caller: ManageCaller,
-    page: PageContextDep,
-    command_id: FormCommandId,
-    quantity: Text,
-    when: When,
-    seen: Text,
-) -> Response:
-    """Change the number of seats as previewed; `seen` is the number that the preview was made for."""
-    team = await find_team(page.services, caller)
-    new_quantity = parse_number(quantity)
-    # If the number is already the new one, the form was sent twice.
-    if seen != str(team.quantity) and new_quantity not in (team.quantity, team.scheduled_quantity):
-        raise ProblemError("changed_meanwhile")
-    command = command_for(
-        m.ChangeSeatCount,
-        caller,
-        command_id,
-        team_id=team.team_id,
-        quantity=new_quantity,
-        when=when,
-        proration=proration_for(when),
-    )
-    await page.services.request(command)
-    return redirect_to_billing("seats_changed" if when == "now" else "change_scheduled", "team")
 
 
 def _claim_url(page: PageContext, token: str | None) -> str | None:

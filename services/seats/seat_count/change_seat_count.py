@@ -7,6 +7,7 @@ runs the command again; it sends `subscriptions` the same command id and gets th
 import hashlib
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -97,8 +98,15 @@ class SeatCountChange:
             quantity=quantity,
             when=self.command.when,
             proration=self.command.proration,
+            **self._agreed(),
         )
         return await self.client.ask(command)
+
+    def _agreed(self) -> dict[str, Any]:
+        """Return the sum that was agreed to, and the moment it was computed for."""
+        if not isinstance(self.command, m.ChangeSeatCount):
+            return {}
+        return {"due_now": self.command.due_now, "proration_date": self.command.proration_date}
 
     async def _undo_limit(self, quantity: int, rejection: Rejected) -> None:
         """Remove the limit and record the rejection; a crash before the command's outcome repeats this."""

@@ -5,6 +5,7 @@ changes nothing. Self-managed subscriptions are changed here alone.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, JsonValue
@@ -14,6 +15,7 @@ from services.subscriptions.domain.orders import find_subscription_with_plan
 from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
 from services.subscriptions.domain.self_managed_changes import apply_change_now, with_scheduled_change
 from services.subscriptions.domain.stripe_objects import StripeSubscription
+from services.subscriptions.lifecycle.agreed_change import agreed_proration_date
 from services.subscriptions.lifecycle.seat_quota import SeatQuota, release_quota
 from services.subscriptions.lifecycle.stripe_mutation import (
     MutationIntent,
@@ -21,7 +23,7 @@ from services.subscriptions.lifecycle.stripe_mutation import (
     apply_stripe_answer,
     lock_subscription,
 )
-from services.subscriptions.rejections import as_rejection
+from services.subscriptions.rejections import as_rejection, require_agreed_amount
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import live_subscriptions
 from services.subscriptions.service import service
@@ -40,6 +42,7 @@ from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
+from tallystick.messages.base import Money
 
 ChangeCommand = m.ChangePlan | m.ChangeQuantity | m.ChangeHeldQuantity
 
@@ -181,11 +184,15 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
 
     async def _call(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
         present, key = await get_subscription(self.stripe, stripe_id), self.steps.key
+        agreed = self.command.due_now
+        if agreed is not None and intent.how != "now":
+            require_agreed_amount(agreed, Money(amount=0, currency=agreed.currency))
         if intent.how == "unschedule" or intent.in_stripe is None:
             return await release_schedule(self.stripe, present, key("release"))
         if intent.how == "now":
+            at = await self._agreed_moment(present, intent.in_stripe)
             answer = await change_now(
-                self.stripe, present, intent.in_stripe, self.command.proration, key("change")
+                self.stripe, present, intent.in_stripe, self.command.proration, key("change"), at=at
             )
             # Only after the payment has succeeded: if it fails, the scheduled change is kept.
             return await release_schedule(self.stripe, answer, key("release"))
@@ -193,9 +200,23 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         await schedule_change(self.stripe, present, intent.in_stripe, keys)
         return await get_subscription(self.stripe, stripe_id)
 
+    async def _agreed_moment(self, present: StripeSubscription, change: ItemChange) -> datetime | None:
+        """Return the moment from which the change is prorated; raises Rejected `amount_changed`."""
+        command = self.command
+        if command.due_now is None:
+            return None
+        return await agreed_proration_date(
+            self.stripe,
+            present,
+            change,
+            command.proration,
+            due_now=command.due_now,
+            proration_date=command.proration_date,
+        )
+
     async def _explain_rejection(self, rejection: Rejected, stripe_id: str) -> Rejected:
         """Return `subscription_not_active` if that is why Stripe rejected the change, else the rejection."""
-        if rejection.error.code == "payment_failed":
+        if rejection.error.code in ("payment_failed", "amount_changed"):
             return rejection
         present = await get_subscription(self.stripe, stripe_id)
         if present.status in m.CHANGEABLE_STATUSES:

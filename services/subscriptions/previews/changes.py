@@ -55,7 +55,13 @@ async def preview_change(
         return await preview_add_on(work, row, catalog, question, stripe)
     change = await plan_change(work, row, build_change_request(question))
     preview = await _preview_plan(work, row, catalog, change, question.proration, stripe)
-    return preview.model_copy(update={"when": change.how if change.how in ("now", "period_end") else None})
+    prorated = [line.period.start for line in preview.lines if line.proration]
+    return preview.model_copy(
+        update={
+            "when": change.how if change.how in ("now", "period_end") else None,
+            "proration_date": max(prorated, default=None) if change.how == "now" else None,
+        }
+    )
 
 
 async def _preview_plan(

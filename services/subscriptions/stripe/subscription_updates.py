@@ -46,15 +46,22 @@ class ItemChange(BaseModel):
 
 
 async def change_now(
-    gateway: StripeGateway, present: StripeSubscription, change: ItemChange, proration: Proration, key: str
+    gateway: StripeGateway,
+    present: StripeSubscription,
+    change: ItemChange,
+    proration: Proration,
+    key: str,
+    *,
+    at: datetime | None = None,
 ) -> StripeSubscription:
-    """Change an item at once and return the subscription.
+    """Change an item at once, prorated from `at` or from now, and return the subscription.
 
     Raises Rejected `payment_failed` if the amount due now cannot be paid; then nothing has changed.
     """
     params: dict[str, Any] = {
         "items": [_changed_item(present, change)],
         "proration_behavior": _BEHAVIORS[proration],
+        **_proration_date(at),
     }
     if not present.sends_invoice:
         params["payment_behavior"] = "error_if_incomplete"
@@ -138,10 +145,19 @@ async def get_subscription(gateway: StripeGateway, stripe_subscription_id: str) 
 
 
 async def preview_change(
-    gateway: StripeGateway, present: StripeSubscription, change: ItemChange, proration: Proration
+    gateway: StripeGateway,
+    present: StripeSubscription,
+    change: ItemChange,
+    proration: Proration,
+    *,
+    at: datetime | None = None,
 ) -> Json:
     """Preview the invoice of a change made now: that of the change itself, else the next regular one."""
-    details = {"items": [_changed_item(present, change)], "proration_behavior": _BEHAVIORS[proration]}
+    details = {
+        "items": [_changed_item(present, change)],
+        "proration_behavior": _BEHAVIORS[proration],
+        **_proration_date(at),
+    }
     return await _preview(
         gateway, {"subscription": present.stripe_subscription_id, "subscription_details": details}
     )
@@ -202,6 +218,10 @@ async def _preview(gateway: StripeGateway, params: dict[str, Any]) -> Json:
     async with gateway.calls(), stripe_rejections():
         preview = await gateway.api.invoices.create_preview_async(params)  # type: ignore[arg-type]
         return preview.to_dict()
+
+
+def _proration_date(at: datetime | None) -> dict[str, Any]:
+    return {} if at is None else {"proration_date": int(at.timestamp())}
 
 
 def _changed_item(present: StripeSubscription, change: ItemChange) -> dict[str, Any]:

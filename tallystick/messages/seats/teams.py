@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tallystick.messages.base import Command, Customer, EntityId, TolerantModel
+from tallystick.messages.base import Command, Customer, EntityId, Instant, Money, TolerantModel
 from tallystick.messages.seats.assignment import ACTING_AS
 from tallystick.messages.seats.snapshots import TeamSnapshot
 from tallystick.messages.seats.types import SERVICE, Member
@@ -15,6 +15,7 @@ SUBSCRIPTION_REJECTIONS = (
     "team_closed",
     "subscription_not_active",
     "payment_failed",
+    "amount_changed",
     "not_billing_manager",
 )
 
@@ -32,6 +33,12 @@ class ChangeSeatCount(Command[TeamFound], service=SERVICE, rejections=SUBSCRIPTI
     quantity: Quantity
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description="How a change now is charged.")
+    due_now: Money | None = Field(
+        default=None, description="Amount of the preview that was agreed to; absent: not checked."
+    )
+    proration_date: Instant | None = Field(
+        default=None, description="That of the preview, at most an hour old; absent: now."
+    )
     acting_as: Customer | None = Field(default=None, description=ACTING_AS)
 
 

@@ -59,6 +59,10 @@ class ChangePreview(TolerantModel):
         default=None,
         description="Time of the change of plan or quantity; null if neither changes.",
     )
+    proration_date: Instant | None = Field(
+        default=None,
+        description="Moment from which a change now is prorated; with it the change costs the same.",
+    )
     totals: PreviewTotals | None = Field(
         default=None, description="Net amount, tax and total of the invoice whose `lines` these are."
     )
@@ -93,6 +97,7 @@ class ChangePlan(
         "already_subscribed",
         "seats_in_use",
         "payment_failed",
+        "amount_changed",
     ),
 ):
     """Change a subscription to another price. If a payment fails, nothing changes."""
@@ -104,6 +109,12 @@ class ChangePlan(
     )
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
+    due_now: Money | None = Field(
+        default=None, description="Amount of the preview that was agreed to; absent: not checked."
+    )
+    proration_date: Instant | None = Field(
+        default=None, description="That of the preview, at most an hour old; absent: now."
+    )
 
 
 class ChangeQuantity(
@@ -115,6 +126,7 @@ class ChangeQuantity(
         "quantity_out_of_range",
         "seats_in_use",
         "payment_failed",
+        "amount_changed",
     ),
 ):
     """Change the quantity of a subscription. Setting the current quantity cancels a scheduled change."""
@@ -123,6 +135,12 @@ class ChangeQuantity(
     quantity: Quantity
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
+    due_now: Money | None = Field(
+        default=None, description="Amount of the preview that was agreed to; absent: not checked."
+    )
+    proration_date: Instant | None = Field(
+        default=None, description="That of the preview, at most an hour old; absent: now."
+    )
 
 
 class ChangeHeldQuantity(Command[SubscriptionChanged], service=SERVICE, rejections=ChangeQuantity.rejections):
@@ -132,6 +150,12 @@ class ChangeHeldQuantity(Command[SubscriptionChanged], service=SERVICE, rejectio
     quantity: Quantity
     when: When | None = Field(default=None, description=WHEN)
     proration: Proration = Field(default="prorate", description=PRORATION)
+    due_now: Money | None = Field(
+        default=None, description="Amount of the preview that was agreed to; absent: not checked."
+    )
+    proration_date: Instant | None = Field(
+        default=None, description="That of the preview, at most an hour old; absent: now."
+    )
 
 
 class CancelScheduledChange(
