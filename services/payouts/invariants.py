@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.operations.audit import LiveSystem
+from shared.operations.audit_helpers import lasting_violations
 
 SCHEMA = "payouts"
 _KEYS = {
@@ -134,9 +135,32 @@ class PayoutsMatchTheLedger:
         return [f"{row['payout_id']} is {row['status']}, which its entries do not say" for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedSalesAreRecorded:
+    """Every sale that `subscriptions` has reported is in the ledger."""
+
+    name: str = "every reported sale is recorded for its sellers"
+
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
+        """Return the invoices whose sale is missing even after commands have had time to arrive."""
+        return await lasting_violations(lambda: self._missing(live))
+
+    async def _missing(self, live: LiveSystem) -> list[str]:
+        rows = await live.rows(
+            SCHEMA,
+            """WITH reported AS (
+                    SELECT convert_from(payload, 'UTF8')::jsonb ->> 'invoice_id' AS invoice_id
+                    FROM subscriptions.outbox WHERE subject LIKE '%%.commands.payouts.record_sale')
+                SELECT invoice_id FROM reported LEFT JOIN {schema}.invoices USING (invoice_id)
+                WHERE invoices.total IS NULL LIMIT 20""",
+        )
+        return [f"the sale of {row['invoice_id']} is not recorded" for row in rows]
+
+
 INVARIANTS = (
     BalancesAreTheSumsOfTheLedger(),
     SharesAreBookedOnce(),
     PayoutsMatchTheLedger(),
+    ReportedSalesAreRecorded(),
     RowsAreAtTheirLastVersion(),
 )

@@ -55,7 +55,7 @@ async def test_a_seller_is_paid(gateway: GatewaySystem, shop: Shop) -> None:
         kinds = [entry["kind"] for entry in (await http.get(f"{API}/entries")).json()["items"]]
         assert kinds == ["paid_out", "earned"]
         page = (await visitor.http.get(PAGE)).text
-        assert page.count("€8.50") == 4 and "Paid" in page
+        assert page.count("€8.50") == 4 and "Paid space, 85 %" in page
 
 
 async def earned(shop: Shop, seller: Customer, wanted: tuple[int, int, int]) -> bool:

@@ -13,7 +13,7 @@ from services.gateway.openapi.responses import STRIPE_PAGE_CODES, problem_respon
 from services.gateway.return_urls import check_return_urls
 from services.gateway.schemas import Body, Cursor, Limit
 from tallystick.messages import payouts as m
-from tallystick.messages.base import Count, Currency, Email, Money, Text, Url
+from tallystick.messages.base import Count, Currency, Email, Money, PositiveCount, Text, Url
 
 router = APIRouter(prefix="/api/v1/billing/payouts", tags=["payouts"])
 
@@ -60,7 +60,9 @@ class ScheduleBody(Body, title="SellerSchedule"):
 class PayOutBody(Body, title="NewPayout"):
     """What to pay out."""
 
-    amount: Money | None = Field(default=None, description="Absent: all that is available.")
+    amount: Money | PositiveCount | None = Field(
+        default=None, description="With its currency, or in minor units of `currency`; absent: all."
+    )
     currency: Currency | None = Field(default=None, description="Of which currency, if there are several.")
     reference: Annotated[Text, Field(min_length=1, max_length=500)] = "on demand"
 

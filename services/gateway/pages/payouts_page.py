@@ -1,7 +1,7 @@
 """`/billing/payouts`, where a seller sees what was earned and gets paid, and its forms."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from services.gateway.problem_details import ProblemError
 from services.gateway.schemas import Cursor
 from tallystick.messages import payouts as m
 from tallystick.messages.base import Money
+from tallystick.messages.catalog import GetCatalog
 
 PATH = "/billing/payouts"
 SHOWN_PAYOUTS = 10
@@ -57,6 +58,8 @@ class SellerData:
     balances: m.SellerBalances | None
     payouts: m.PayoutPage | None
     entries: m.SellerEntryPage | None
+    product_names: Mapping[str, str]
+    """By code; without those that cannot be loaded."""
 
 
 @router.get("")
@@ -189,7 +192,7 @@ async def _render(
         entries=data.entries,
         schedule=payouts_view.schedule(data.account, data.balances, translations),
         reference_of=lambda payout: payouts_view.payout_reference(payout.reference, translations),
-        reason_of=lambda entry: payouts_view.entry_reason(entry, translations),
+        reason_of=lambda entry: payouts_view.entry_reason(entry, data.product_names, translations),
     )
 
 
@@ -197,7 +200,7 @@ async def _load(page: PageContext, caller: Caller, payouts: str | None, entries:
     customer = caller.customer
     if customer.type != "organization":
         raise ProblemError("not_a_seller")
-    account, balances, paid, listed = await asyncio.gather(
+    account, balances, paid, listed, found = await asyncio.gather(
         none_if_unavailable(_or_none(page.services.request(m.GetAccount(customer=customer)))),
         none_if_unavailable(page.services.request(m.SellerBalance(customer=customer))),
         none_if_unavailable(
@@ -206,9 +209,16 @@ async def _load(page: PageContext, caller: Caller, payouts: str | None, entries:
         none_if_unavailable(
             page.services.request(m.ListSellerEntries(customer=customer, limit=SHOWN_ENTRIES, cursor=entries))
         ),
+        none_if_unavailable(page.services.request(GetCatalog(include_archived=True))),
     )
-    found = account[0].account if account and account[0] else None
-    return SellerData(found, account is not None, balances, paid, listed)
+    return SellerData(
+        account=account[0].account if account and account[0] else None,
+        is_known=account is not None,
+        balances=balances,
+        payouts=paid,
+        entries=listed,
+        product_names={one.code: one.name for one in found.catalog.products} if found else {},
+    )
 
 
 async def _or_none(answer: Awaitable[Answer]) -> tuple[Answer | None]:

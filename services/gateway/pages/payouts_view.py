@@ -1,5 +1,6 @@
 """What the seller's page shows: the account's state, what is due, balances and the schedule, in words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,10 +121,13 @@ def countries(translations: Translations) -> list[tuple[str, str]]:
     return sorted(((code, str(names.get(code, code))) for code in COUNTRIES), key=lambda each: each[1])
 
 
-def entry_reason(entry: m.SellerEntrySnapshot, translations: Translations) -> str:
+def entry_reason(
+    entry: m.SellerEntrySnapshot, product_names: Mapping[str, str], translations: Translations
+) -> str:
     """Return what an entry is about: a product and its share, or a reason given by hand."""
     if entry.product is not None and entry.share_percent is not None:
-        return translations.translate("payouts.share_of", product=entry.product, percent=entry.share_percent)
+        name = product_names.get(entry.product, entry.product)
+        return translations.translate("payouts.share_of", product=name, percent=entry.share_percent)
     return payout_reference(entry.reason or "", translations)
 
 

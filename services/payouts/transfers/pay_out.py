@@ -25,6 +25,7 @@ from shared.ids import new_id
 from shared.messaging.external_command import ExternalCommandSteps
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import payouts as m
+from tallystick.messages.base import Money
 
 
 class PayoutIntent(BaseModel):
@@ -99,13 +100,8 @@ class Payout:
             available={currency: row.available for (_, currency), row in ledger.balances.items()},
             minimum=Minimum(account.minimum, account.minimum_currency),
         )
-        amount = self.command.amount
-        asked = PayoutRequest(
-            amount=amount.amount if amount else None,
-            currency=amount.currency if amount else self.command.currency,
-        )
         try:
-            return payable.decide(asked)
+            return payable.decide(_requested(self.command))
         except PayoutRefused as refused:
             raise Rejected(refused.code, refused.message, refused.details) from refused  # type: ignore[arg-type]
 
@@ -143,6 +139,12 @@ class Payout:
 async def pay_out(steps: ExternalCommandSteps, command: m.PayOut, stripe: StripeConnect) -> m.PayoutFound:
     """Pay out to a seller; raises as `Payout.run`."""
     return await Payout(steps, command, stripe).run()
+
+
+def _requested(command: m.PayOut) -> PayoutRequest:
+    if isinstance(command.amount, Money):
+        return PayoutRequest(command.amount.amount, command.amount.currency)
+    return PayoutRequest(command.amount, command.currency)
 
 
 async def _locked(work: UnitOfWork, intent: PayoutIntent) -> PayoutRow:

@@ -96,9 +96,12 @@ class PayOut(
     """
 
     customer: Seller
-    amount: Money | None = Field(default=None, description="Absent: all that is available.")
+    amount: Money | PositiveCount | None = Field(
+        default=None,
+        description="Amount with its currency, or in minor units of `currency`; absent: all there is.",
+    )
     currency: Currency | None = Field(
-        default=None, description="Without an amount: of which currency, if several are available."
+        default=None, description="Of which currency, if the amount names none and several are available."
     )
     reference: Annotated[Text, Field(min_length=1, max_length=500)] = Field(
         description="Caller's reference; stored here and in Stripe."
@@ -106,9 +109,11 @@ class PayOut(
 
     @model_validator(mode="after")
     def _valid_amount(self) -> "PayOut":
-        if self.amount is not None and self.amount.amount < 1:
+        if not isinstance(self.amount, Money):
+            return self
+        if self.amount.amount < 1:
             raise ValueError("amount must be positive")
-        if self.amount is not None and self.currency not in (None, self.amount.currency):
+        if self.currency not in (None, self.amount.currency):
             raise ValueError("currency contradicts the amount")
         return self
 

@@ -81,6 +81,7 @@ class Sellers(RuleBasedStateMachine):
         self.sent: dict[str, int] = {}
         """Paid out and not returned."""
         self.unfinished: m.PayOut | None = None
+        self.unfinished_amount = 0
         self.disputed_ever = False
 
     @initialize()
@@ -196,7 +197,7 @@ class Sellers(RuleBasedStateMachine):
             self.world.stand_in.goes_away_after(0)
             assert self.run(self.world.bound.handle(command, self.world.now)).status == "failed"
             self.world.stand_in.comes_back()
-            self.unfinished = command
+            self.unfinished, self.unfinished_amount = command, amount
             self.sent[seller.id] += amount
             return
         self.run(self.has_money(0 if stripe_is == "poor" else 10**9))
@@ -242,8 +243,8 @@ class Sellers(RuleBasedStateMachine):
                 assert pending == self.held(seller.id)
             mine = [one for one in self.transfers() if one["destination"] == self.account_id(seller)]
             waiting = self.unfinished
-            is_waiting = waiting is not None and waiting.customer == seller and waiting.amount is not None
-            not_there = waiting.amount.amount if is_waiting else 0  # type: ignore[union-attr] # just asked
+            is_mine = waiting is not None and waiting.customer == seller
+            not_there = self.unfinished_amount if is_mine else 0
             sent = sum(one["amount"] - one["amount_reversed"] for one in mine)
             assert sent == self.sent[seller.id] - not_there
 

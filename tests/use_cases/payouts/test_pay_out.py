@@ -61,6 +61,14 @@ async def test_what_is_not_paid_out(sellers: SellerWorld) -> None:
     assert len(sellers.stripe_objects("transfers")) == 1
 
 
+async def test_an_amount_without_a_currency_is_of_the_only_one(seller: SellerWorld) -> None:
+    command = m.PayOut(command_id="plain", customer=ACME, amount=2_000, reference="plain")
+    assert (await seller.does(command))["payout"]["amount"] == {"amount": 2_000, "currency": "eur"}
+    await seller.adjusts(70, currency="usd")
+    command = m.PayOut(command_id="which", customer=ACME, amount=50, reference="plain")
+    assert (await seller.refuses(command))[0] == "currency_required"
+
+
 async def test_many_at_once_never_pay_more_than_there_is(seller: SellerWorld) -> None:
     outcomes = await asyncio.gather(
         *(seller.bound.handle(seller.pay_out(3_000), seller.now) for _ in range(5))
