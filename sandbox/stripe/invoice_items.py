@@ -22,6 +22,8 @@ def create(account: Account, params: Json, ids: dict[str, str]) -> Json:
     invoice = account.refer("invoice", params["invoice"], "invoice") if params.get("invoice") else None
     if invoice is not None and invoice["status"] != "draft":
         raise invalid("You can only add items to a draft invoice.", "invoice", "invoice_not_editable")
+    if invoice is not None and invoice["automatic_tax"]["enabled"] and params.get("tax_rates"):
+        raise invalid("You cannot set tax rates when automatic tax is enabled.", "tax_rates")
     if len(account.find("invoiceitem", customer=customer["id"], invoice=None)) >= pending_items.MAX_WAITING:
         raise invalid(
             f"A customer can have at most {pending_items.MAX_WAITING} pending invoice items.", "customer"

@@ -7,12 +7,13 @@ that a run after a crash continues there.
 from typing import Any
 
 import stripe as stripe_sdk
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from services.subscriptions.charges.charge_tax import ChargeTax, charge_tax
 from services.subscriptions.charges.stripe_invoice import CHARGE_ID_KEY, RECENT_INVOICES, Keys
-from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.invoices import REFERENCE_KEY
 from services.subscriptions.domain.stripe_objects import Json
+from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.rejections import require_customer
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import find_subscription
@@ -42,6 +43,13 @@ class OverageIntent(BaseModel):
     currency: str
     lines: list[tuple[str, int, list[str]]]
     """Description, amount and Stripe tax rates."""
+    tax_behaviors: list[str | None] = Field(default=[])
+    """For each line whether its amount includes tax; empty: planned by a version that did not say so."""
+
+    def tax(self, number: int) -> ChargeTax:
+        """Return how a line is taxed."""
+        behavior = self.tax_behaviors[number] if self.tax_behaviors else None
+        return ChargeTax(self.lines[number][2], behavior)
 
 
 @service.external_command(m.BillOverage)
@@ -64,6 +72,7 @@ async def plan_lines(work: UnitOfWork, command: m.BillOverage) -> OverageIntent:
             {"customer": customer.customer},
         )
     catalog = await load_catalog(work)
+    taxes = [charge_tax(catalog, line.feature) for line in command.lines]
     subscription = await find_subscription(work.session, command.subscription_id)
     return OverageIntent(
         charge_id=command.reference,
@@ -72,15 +81,11 @@ async def plan_lines(work: UnitOfWork, command: m.BillOverage) -> OverageIntent:
         is_sent=subscription is not None and subscription.collection == "invoice",
         currency=command.currency,
         lines=[
-            (line.description, line.quantity * line.unit_amount, _tax_rates(catalog, line.feature))
-            for line in command.lines
+            (line.description, line.quantity * line.unit_amount, tax.rates)
+            for line, tax in zip(command.lines, taxes, strict=True)
         ],
+        tax_behaviors=[tax.behavior for tax in taxes],
     )
-
-
-def _tax_rates(catalog: CatalogView, code: str) -> list[str]:
-    feature = catalog.feature(code)
-    return catalog.stripe_tax_rates(feature.tax_rates) if feature is not None else []
 
 
 async def bill_in_stripe(gateway: StripeGateway, intent: OverageIntent, keys: Keys) -> str:
@@ -92,12 +97,13 @@ async def bill_in_stripe(gateway: StripeGateway, intent: OverageIntent, keys: Ke
         missing = await _place(gateway, intent, missing, draft, keys)
     own = await _own_invoice(gateway, intent, keys, is_needed=bool(missing))
     if own is not None and own["status"] == "draft":
-        await _place(gateway, intent, missing, own["id"], keys)
+        await _place(gateway, intent, missing, own, keys)
         async with gateway.calls(), stripe_rejections():
             await gateway.api.invoices.finalize_invoice_async(
                 own["id"], {"auto_advance": True}, {"idempotency_key": keys("finalize")}
             )
-    return str(own["id"] if own is not None else draft or next(iter(placed.values())))
+    chosen = own or draft
+    return str(chosen["id"] if chosen is not None else next(iter(placed.values())))
 
 
 async def _placed_lines(gateway: StripeGateway, intent: OverageIntent) -> dict[int, str]:
@@ -114,7 +120,7 @@ async def _placed_lines(gateway: StripeGateway, intent: OverageIntent) -> dict[i
     }
 
 
-async def _renewal_draft(gateway: StripeGateway, intent: OverageIntent) -> str | None:
+async def _renewal_draft(gateway: StripeGateway, intent: OverageIntent) -> Json | None:
     """Find the invoice of the renewal, which is a draft for an hour for this purpose."""
     if intent.stripe_subscription_id is None:
         return None
@@ -123,30 +129,32 @@ async def _renewal_draft(gateway: StripeGateway, intent: OverageIntent) -> str |
             {"subscription": intent.stripe_subscription_id, "status": "draft", "limit": 10}
         )
     drafts = [invoice.to_dict() for invoice in page.data]
-    return next((str(each["id"]) for each in drafts if each["currency"] == intent.currency), None)
+    return next((each for each in drafts if each["currency"] == intent.currency), None)
 
 
 async def _place(
-    gateway: StripeGateway, intent: OverageIntent, numbers: list[int], invoice: str, keys: Keys
+    gateway: StripeGateway, intent: OverageIntent, numbers: list[int], invoice: Json, keys: Keys
 ) -> list[int]:
-    """Add lines to a draft; return those for which it was too late."""
+    """Add lines to a draft, taxed in its way; return those for which it was too late."""
+    is_automatic = (invoice.get("automatic_tax") or {}).get("enabled") is True
+    tax = TaxSettings("stripe_automatic" if is_automatic else "none")
     late = []
     for number in numbers:
-        description, amount, tax_rates = intent.lines[number]
+        description, amount, _ = intent.lines[number]
         params: dict[str, Any] = {
             "customer": intent.stripe_customer_id,
-            "invoice": invoice,
+            "invoice": invoice["id"],
             "amount": amount,
             "currency": intent.currency,
             "description": description,
             "metadata": {CHARGE_ID_KEY: intent.charge_id, LINE_KEY: str(number)},
-            **gateway.tax.of_item(tax_rates),
+            **intent.tax(number).item_params(tax),
         }
         async with gateway.calls():
             try:
                 await gateway.api.invoice_items.create_async(
                     params,  # type: ignore[arg-type]
-                    {"idempotency_key": keys(f"item:{invoice}:{number}")},
+                    {"idempotency_key": keys(f"item:{invoice['id']}:{number}")},
                 )
             except stripe_sdk.InvalidRequestError as error:
                 if error.code != "invoice_not_editable":

@@ -238,6 +238,16 @@ async def test_a_checkout_page_shows_the_tax_and_charges_it(by_rates: Opens) -> 
     assert taxed((await mine.invoices())[0]) == (4900, 931, 5831)
 
 
+async def test_units_beyond_the_included_ones_are_taxed_on_the_renewal_s_invoice(by_rates: Opens) -> None:
+    # 30.00 for the next month and 5 hours at 15.00: 105.00; 19 %: 5.70 and 14.25.
+    mine = await by_rates()
+    await mine.begins_at()
+    await mine.reaches(FEBRUARY)
+    await mine.world.does(await overage(mine))
+    await mine.reaches(FEBRUARY + HOUR)
+    assert taxed(await mine.newest_invoice()) == (10500, 1995, 12495)
+
+
 # -- by Stripe Tax ------------------------------------------------------------------------------------------
 
 
@@ -334,6 +344,33 @@ async def test_what_is_paid_outside_has_no_tax(by_rates: Opens) -> None:
     assert taxed(await mine.coming()) == (4900, 0, 4900)
     preview = await mine.preview(price="crew_monthly", quantity=2, when="now")
     assert (preview["totals"]["tax"], preview["next_invoice_tax"]["amount"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("renews", "total"), [(True, (10500, 1995, 12495)), (False, (7500, 1425, 8925))])
+async def test_units_beyond_are_taxed_as_their_invoice_is(
+    by_stripe: Opens, renews: bool, total: tuple[int, int, int]
+) -> None:
+    mine = await by_stripe()
+    await mine.begins_at(country="DE")
+    if renews:
+        await mine.reaches(FEBRUARY)
+        # What is new is no longer automatic; the renewal's draft is.
+        mine.world.gateway.tax = TaxSettings()
+    await mine.world.does(await overage(mine))
+    await mine.reaches(FEBRUARY + HOUR if renews else MIDDLE)
+    assert taxed(await mine.newest_invoice()) == total
+
+
+async def overage(mine: Taxpayer) -> m.BillOverage:
+    line = m.OverageLine(feature="hours", quantity=5, unit_amount=1500, description="5 hours")
+    return m.BillOverage(
+        command_id=mine.world.command_id(),
+        customer=ACME,
+        subscription_id=await mine.id(),
+        currency="eur",
+        lines=[line],
+        reference="overage_1",
+    )
 
 
 def charge(mine: Taxpayer, feature: str | None) -> m.ChargeCustomer:
