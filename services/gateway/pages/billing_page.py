@@ -1,7 +1,9 @@
 """`/billing`: a customer's plan, units, team and invoices on one page; its forms render it again."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -16,6 +18,7 @@ from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.i18n import Translations, translations_for_request
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.pages.tax_text import invoice_tax_view
+from services.gateway.pages.usage_history import load_spending, load_usage, spending_views, usage_views
 from services.gateway.problem_details import ProblemError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -71,6 +74,10 @@ async def render_billing_page(
     """Render the billing page with the outcome of a form; `form_values` refill a form that was rejected."""
     translations = translations_for_request(request)
     data = await load_billing_page_data(page.services, caller, cursors or {})
+    now = datetime.now(UTC)
+    usage, spent = await asyncio.gather(
+        load_usage(page.services, data, now), load_spending(page.services, data, now)
+    )
     not_invited = (
         [(email, error_message(why, translations)) for email, why in invited.errors] if invited else []
     )
@@ -86,6 +93,8 @@ async def render_billing_page(
         invited=invited.links if invited else [],
         not_invited=not_invited,
         license_key=license_key,
+        usage_history=usage_views(usage, data, translations, now.date()),
+        spending=spending_views(spent, translations),
         **_template_values(data, translations, cursors or {}),
     )
 

@@ -4,6 +4,7 @@ Every chart stands beside a table, or a text, with the same figures. Coordinates
 box that the style sheet scales.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ WIDTH, HEIGHT = 720, 240
 LEFT, RIGHT, TOP, BOTTOM = 74, 12, 12, 28
 """The margins of the plot: amounts on the left, days below."""
 SPARK_WIDTH, SPARK_HEIGHT = 120, 32
-TICKS = 4
+TICKS = 6
 LABELS_MAX = 12
 
 
@@ -113,16 +114,11 @@ class _Scale:
 
 
 def _axis(scale: _Scale, amount: Format) -> list[Markup]:
-    step = scale.span / TICKS
-    marks = {scale.low + step * number for number in range(TICKS + 1)} | {0.0}
+    step = _round_step(scale.span / TICKS)
     parts = []
-    shown: list[float] = []
-    for value in sorted(marks, key=abs):
+    for number in range(math.ceil(scale.low / step), math.floor(scale.high / step) + 1):
+        value = number * step
         y = scale.y(value)
-        # Zero is always named; what would touch it is not.
-        if any(abs(y - other) < 14 for other in shown):
-            continue
-        shown.append(y)
         name = "zero" if value == 0 else "grid"
         parts.append(
             Markup('<line class="{}" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
@@ -131,6 +127,12 @@ def _axis(scale: _Scale, amount: Format) -> list[Markup]:
         )
         parts.append(_text(LEFT - 8, y + 4, amount(value), "end"))
     return parts
+
+
+def _round_step(rough: float) -> float:
+    """Return the next 1, 2 or 5 times a power of ten, at least 1: amounts are whole."""
+    power: float = 10.0 ** math.floor(math.log10(rough))
+    return max(1.0, next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999))
 
 
 def _stack(parts: Mapping[str, int], x: float, width: float, scale: _Scale, sign: int) -> list[Markup]:

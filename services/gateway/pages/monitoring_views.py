@@ -136,7 +136,7 @@ def _forecast(
         for each in snapshots
         if each.features is not None and code in each.features
     ]
-    if len(points) < 2 or trend is None:
+    if len(points) < 2 or trend is None or not (capacity.theoretical_limit or trend.current_value):
         return Markup("")
     last_day, last = points[-1]
     a_day = (trend.current_value - trend.start_value) / max(last_day - points[0][0], 1)
@@ -185,7 +185,7 @@ def _units(event: FeedEvent, translations: Translations) -> str:
 
 def _period_label(period: m.RevenuePeriod) -> str:
     length = (period.end - period.start).days
-    return f"{period.start:%b %Y}" if length > 7 or period.start.day == 1 else f"{period.start:%d %b}"
+    return f"{period.start:%b %y}" if length > 7 or period.start.day == 1 else f"{period.start:%d %b}"
 
 
 def _percent(share: float | None) -> str:

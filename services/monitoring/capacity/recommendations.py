@@ -27,8 +27,9 @@ async def get_recommendations(
     counts = await count_everything(work)
     trends = await load_trends(work, TREND_DAYS)
     today = work.now.astimezone(UTC).date()
+    used = uses(await load_feature_totals(client), counts["unlimited"])
     found = recommend(
-        uses(await load_feature_totals(client), counts["unlimited"]),
+        used,
         {code: _growth(trend) for code, trend in trends.features.items()},
         tiers,
         counts["customers"],
@@ -37,6 +38,7 @@ async def get_recommendations(
         [
             RaisedAlarm(alarm.severity, alarm.title, alarm.action, alarm.about)
             for alarm in await load_raised(work)
+            if alarm.about not in used  # capacity says so already
         ],
         today,
     )

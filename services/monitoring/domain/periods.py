@@ -15,10 +15,6 @@ class Period:
     start: date
     end: date
 
-    def days(self) -> Iterator[date]:
-        """Yield its days."""
-        return (self.start + timedelta(days=number) for number in range((self.end - self.start).days))
-
 
 def days_of(since: datetime, until: datetime) -> tuple[date, date]:
     """Return the first day of a span, and the day after its last one."""

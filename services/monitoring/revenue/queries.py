@@ -1,12 +1,11 @@
 """Questions about revenue, answered from the sums by day."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from services.monitoring.domain.movements import Kind
 from services.monitoring.domain.periods import Period, days_of, periods
 from services.monitoring.domain.revenue_report import Standing, Sums, report
 from services.monitoring.domain.rounding import percent, round_half_up
@@ -20,10 +19,13 @@ SELECT_BEFORE = """
     SELECT currency, kind, denominator, sum(numerator), sum(customers)::bigint FROM monitoring.revenue_days
     WHERE day < %s GROUP BY currency, kind, denominator
 """
-SELECT_DAYS = """
-    SELECT day, currency, kind, denominator, numerator, customers FROM monitoring.revenue_days
-    WHERE day >= %s AND day < %s
+SELECT_PERIODS = """
+    SELECT greatest(date_trunc(%(by)s, day::timestamp)::date, %(first)s::date) AS start,
+           currency, kind, denominator, sum(numerator), sum(customers)::bigint
+    FROM monitoring.revenue_days WHERE day >= %(first)s AND day < %(end)s
+    GROUP BY start, currency, kind, denominator
 """
+"""Postgres cuts weeks on Mondays, too; the first period begins with the span."""
 
 
 @service.question(m.GetRevenue)
@@ -31,10 +33,10 @@ async def get_revenue(work: UnitOfWork, question: m.GetRevenue) -> m.Revenue:
     """Return the revenue of each period and currency."""
     first, end = days_of(question.since, question.until)
     standings = await standings_before(work, first)
-    days = await _sums_by_day(work, first, end)
+    by_start = await _sums_by_start(work, first, end, question.by)
     items = []
     for period in periods(first, end, question.by):
-        sums = _sums_of(days, period)
+        sums = by_start.get(period.start, {})
         standings = {**dict.fromkeys(sorted(sums), Standing()), **standings}
         for currency in sorted(standings):
             figures = report(standings[currency], sums.get(currency, Sums()))
@@ -63,30 +65,22 @@ async def mrr_before(work: UnitOfWork, day: date) -> dict[str, int]:
 async def churn_percent(work: UnitOfWork, first: date, end: date) -> dict[str, float | None]:
     """Return the share of customers who left within a span of days, by currency."""
     standings = await standings_before(work, first)
-    found = _sums_of(await _sums_by_day(work, first, end), Period(first, end))
+    by_start = (await _sums_by_start(work, first, end, "month")).values()
     return {
-        currency: percent(found[currency].churned if currency in found else 0, standing.active)
+        currency: percent(
+            sum(sums[currency].churned for sums in by_start if currency in sums), standing.active
+        )
         for currency, standing in sorted(standings.items())
     }
 
 
-Days = Mapping[date, Iterable[tuple[str, Kind, Fraction, int]]]
-
-
-async def _sums_by_day(work: UnitOfWork, first: date, end: date) -> Days:
-    cursor = await work.driver.execute(SELECT_DAYS, (first, end))
-    days: dict[date, list[tuple[str, Kind, Fraction, int]]] = defaultdict(list)
-    for day, currency, kind, denominator, numerator, customers in await cursor.fetchall():
-        days[day].append((currency, kind, Fraction(int(numerator), denominator), customers))
-    return days
-
-
-def _sums_of(days: Days, period: Period) -> dict[str, Sums]:
-    sums: dict[str, Sums] = defaultdict(Sums)
-    for day in period.days():
-        for currency, kind, amount, customers in days.get(day, ()):
-            sums[currency].add(kind, amount, customers)
-    return sums
+async def _sums_by_start(work: UnitOfWork, first: date, end: date, by: m.By) -> dict[date, dict[str, Sums]]:
+    """Return what happened in each period that is not empty, by its first day and by currency."""
+    cursor = await work.driver.execute(SELECT_PERIODS, {"by": by, "first": first, "end": end})
+    found: dict[date, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
+    for start, currency, kind, denominator, numerator, customers in await cursor.fetchall():
+        found[start][currency].add(kind, Fraction(int(numerator), denominator), customers)
+    return found
 
 
 def _period(period: Period, currency: str, figures: Mapping[str, Any]) -> m.RevenuePeriod:
