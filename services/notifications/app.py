@@ -27,6 +27,7 @@ from services.notifications.preferences import set_preferences
 from services.notifications.projections import catalog_names, customers, seats, subscriptions, units
 from services.notifications.service import service
 from services.notifications.settings import NotificationsSettings
+from shared.messaging.service_client import ServiceClient
 from shared.messaging.service_runtime import Runtime
 from shared.runtime.process import serve
 from shared.runtime.worker import make_worker
@@ -69,6 +70,7 @@ def provide(settings: NotificationsSettings) -> list[Any]:
     queue = MailQueue(
         clock, sender.domain, settings.kinds_off, tuple(settings.operators), can_send=server is not None
     )
+    services = ServiceClient(settings, service.name)
     signing_secrets = SigningSecrets([one.encode() for one in settings.secrets])
     allow_private = settings.webhooks_out_allow_private
     return [
@@ -76,7 +78,8 @@ def provide(settings: NotificationsSettings) -> list[Any]:
         links,
         composer,
         queue,
-        MailTools(composer, clock, settings.mail_language, server),
+        services,
+        MailTools(composer, clock, settings.mail_language, server, services),
         signing_secrets,
         EndpointPolicy(allow_private=allow_private),
         FanOut(Subjects(settings.subject_prefix), clock),

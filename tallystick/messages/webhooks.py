@@ -55,6 +55,7 @@ APPLIED_EVENT_TYPES = CONNECT_EVENT_TYPES | frozenset(
         "invoice.finalized",
         "invoice.updated",
         "invoice.paid",
+        "invoice.payment_action_required",
         "invoice.payment_failed",
         "invoice.voided",
         "invoice.marked_uncollectible",

@@ -223,6 +223,7 @@ COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.seats.release_seat_count"),
     ("seats", "billing.requests.subscriptions.change_held_quantity"),
     ("seats", "billing.requests.subscriptions.preview_change"),
+    ("notifications", "billing.requests.subscriptions.upcoming_invoice"),
     ("licenses", "billing.requests.subscriptions.change_quantity"),
     ("consumables", "billing.requests.subscriptions.charge_customer"),
     ("consumables", "billing.requests.subscriptions.record_usage"),

@@ -21,10 +21,15 @@ def invoice_drafts(name: str, event: InvoiceEvent) -> list[Draft]:
     if name == "paid" and invoice.amount_paid > 0:
         return [Draft("invoice_paid", invoice.invoice_id, token, token, facts)]
     if name == "paymentFailed" and invoice.status == "open":
-        return [Draft("payment_failed", event.event_id, token, token, facts)]
+        return [Draft("payment_failed", _attempt(invoice), token, token, facts)]
     if name == "paymentActionRequired" and invoice.status == "open":
-        return [Draft("payment_action_required", event.event_id, token, token, facts)]
+        return [Draft("payment_action_required", _attempt(invoice), token, token, facts)]
     return []
+
+
+def _attempt(invoice: InvoiceSnapshot) -> str:
+    """Return the cause of notifications about one attempt to pay an invoice."""
+    return f"{invoice.invoice_id}.{invoice.attempt_count}"
 
 
 def _facts(invoice: InvoiceSnapshot) -> dict[str, Any]:

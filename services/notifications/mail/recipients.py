@@ -36,6 +36,8 @@ class Known:
     preferences: dict[str, PreferenceRow]
     names: dict[tuple[str, str], str]
     bounced: frozenset[str]
+    to_confirm: frozenset[str]
+    """Causes of failed payments that only wait for the customer's confirmation."""
 
     def party_of(self, notification: NotificationRow) -> Party:
         """Return what is known of a notification's recipient."""
@@ -123,6 +125,7 @@ async def load_known(session: AsyncSession, notifications: Sequence[Notification
         preferences={row.party: row for row in preferences},
         names={(row.entity, row.code): row.name for row in names},
         bounced=frozenset(row.email for row in bounced),
+        to_confirm=await _payments_to_confirm(session, notifications),
     )
 
 
@@ -134,3 +137,15 @@ async def _rows(session: AsyncSession, table: Any, column: Any, keys: Iterable[s
         sa.select(table).where(column == sa.any_(sa.literal(wanted, sa.ARRAY(sa.Text))))
     )
     return found.all()
+
+
+async def _payments_to_confirm(
+    session: AsyncSession, notifications: Sequence[NotificationRow]
+) -> frozenset[str]:
+    causes = [one.cause for one in notifications if one.kind == "payment_failed"]
+    if not causes:
+        return frozenset()
+    query = sa.select(NotificationRow.cause).where(
+        NotificationRow.cause.in_(causes), NotificationRow.kind == "payment_action_required"
+    )
+    return frozenset((await session.scalars(query)).all())

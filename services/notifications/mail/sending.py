@@ -16,11 +16,13 @@ from services.notifications.clock import Clock
 from services.notifications.domain.email_address import address_key, deliverable_address
 from services.notifications.domain.recipients import INVITING_KINDS, Suppress, Wait, decide
 from services.notifications.domain.retries import next_attempt_at
+from services.notifications.mail.amounts import KINDS_WITH_AMOUNT, coming_amount
 from services.notifications.mail.composer import Composer
 from services.notifications.mail.recipients import Known, load_known
 from services.notifications.mail.smtp import Delivered, Refused, SmtpConnection, SmtpServer
 from services.notifications.snapshots import emit_notification
 from services.notifications.tables import BouncedAddressRow, NotificationRow
+from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions
 from tallystick.messages.notifications import Language, SuppressionReason
 
@@ -50,6 +52,8 @@ class MailTools:
     default_language: Language
     server: SmtpServer | None
     """None: this installation sends no mail."""
+    services: ServiceClient | None = None
+    """For the amounts of coming charges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Mailer:
         message = self.tools.composer.compose(
             row.kind,  # type: ignore[arg-type] # only kinds are written
             language,
-            prepared.known.facts_of(row),
+            await self._facts(prepared),
             party=party.key,
             to=address,
             message_id=row.message_id,
@@ -113,6 +117,12 @@ class Mailer:
         )
         outcome = await connection.send(self.tools.composer.sender.address, address, message)
         return await self._settle(prepared, outcome, {"email": decision.email, "language": language})
+
+    async def _facts(self, prepared: Prepared) -> dict[str, Any]:
+        row, facts = prepared.notification, prepared.known.facts_of(prepared.notification)
+        if row.kind in KINDS_WITH_AMOUNT and "amount" not in facts:
+            facts["amount"] = await coming_amount(self.tools.services, facts, row.customer)
+        return facts
 
     async def _settle(
         self, prepared: Prepared, outcome: Delivered | Refused, sent: dict[str, Any]
@@ -160,7 +170,13 @@ class Mailer:
 
 
 def _is_over(row: NotificationRow, known: Known) -> bool:
-    """Whether an invitation was accepted, revoked or replaced while its mail was waiting."""
+    """Whether another mail, or what happened since, has made one pointless.
+
+    An invitation was accepted, revoked or replaced; a payment has only to be confirmed, which has its own
+    mail.
+    """
+    if row.kind == "payment_failed":
+        return row.cause in known.to_confirm
     if row.kind not in INVITING_KINDS or "seat_id" not in row.facts:
         return False
     seat, invitation = known.seats.get(row.recipient), known.invitations.get(row.recipient)

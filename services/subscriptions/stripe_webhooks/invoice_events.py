@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.subscriptions.customers.stripe_link import adopt_subscription
-from services.subscriptions.domain.invoices import Invoice, invoice_changes, read_invoice
+from services.subscriptions.domain.invoices import Invoice, InvoiceChange, invoice_changes, read_invoice
 from services.subscriptions.domain.stripe_event_ordering import EventAction
 from services.subscriptions.domain.stripe_objects import Json, StripeEvent
 from services.subscriptions.dunning.grace import recount_grace
@@ -16,6 +16,9 @@ from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
 from services.subscriptions.stripe_webhooks.seller_sales import report_sale
 from services.subscriptions.tables.subscriptions import CustomerRow, InvoiceRow, SubscriptionRow
 from shared.ids import new_id
+
+ACTION_REQUIRED = "invoice.payment_action_required"
+"""The customer has to confirm a payment at their bank."""
 
 
 async def apply_invoice(context: EventContext) -> None:
@@ -43,6 +46,8 @@ async def apply_invoice(context: EventContext) -> None:
     row.subscription_id = subscription_id
     row.stripe_event_at = max(row.stripe_event_at, event.created)
     steps = invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=failed)
+    if event.type == ACTION_REQUIRED and invoice.status == "open":
+        steps.append(InvoiceChange("paymentActionRequired", invoice))
     change_invoice(work, row, steps)
     report_sale(work, row, steps, await context.catalog())
     if failed:

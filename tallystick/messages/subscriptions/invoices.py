@@ -149,6 +149,7 @@ class InvoiceEvent(
         "updated",
         "paid",
         "paymentFailed",
+        "paymentActionRequired",
         "voided",
         "refunded",
         "disputed",

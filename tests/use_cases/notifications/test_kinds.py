@@ -78,6 +78,7 @@ async def test_a_subscription_starts_once(mails: NotificationsWorld) -> None:
         ("paid", {"status": "paid", "amount_paid": 0, "reference": None}, None),
         ("paid", {"status": "paid", "amount_paid": 4900, "reference": "recharge_1"}, None),
         ("paymentFailed", {"status": "open", "reference": None}, "payment_failed"),
+        ("paymentActionRequired", {"status": "open", "reference": None}, "payment_action_required"),
         ("updated", {"status": "open", "reference": None}, None),
     ],
 )
@@ -112,6 +113,17 @@ async def test_a_failed_payment_says_how_much_until_when_and_where_to_pay(mails:
     assert mail.message["Subject"] == "A payment of €1,234.56 did not go through"
     assert "January 22, 2026" in mail.text
     assert "https://invoice.stripe.com/i/acct_1/live_1" in mail.text
+
+
+async def test_a_payment_that_has_to_be_confirmed_is_not_told_as_failed(mails: NotificationsWorld) -> None:
+    await mails.hears(mails.customer(), "created")
+    open_invoice = {"status": "open", "reference": None, "attempt_count": 1}
+    for name in ("paymentActionRequired", "paymentFailed", "paymentFailed"):
+        await mails.hears(example("invoice", s.InvoiceEvent, mails, **open_invoice), name)
+    assert await mailed(mails) == [("payment_action_required", "billing@acme.example")]
+    again = example("invoice", s.InvoiceEvent, mails, **open_invoice | {"attempt_count": 2})
+    await mails.hears(again, "paymentFailed")
+    assert [kind for kind, _ in await mailed(mails)] == ["payment_action_required", "payment_failed"]
 
 
 async def test_units_are_told_to_who_uses_them(mails: NotificationsWorld) -> None:

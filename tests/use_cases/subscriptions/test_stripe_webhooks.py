@@ -372,6 +372,36 @@ async def test_a_failed_payment_is_told_with_its_attempt(world: World) -> None:
     assert (await world.told("invoice"))[-1][1]["invoice"]["subscription_id"] == subscription_id
 
 
+async def test_a_payment_that_has_to_be_confirmed_is_told(world: World) -> None:
+    stripe_customer_id = await known_customer(world)
+    await world.buys("solo_monthly")
+    await world.catches_up()
+    invoice = next(e for e in world.stripe_events() if e["type"] == "invoice.paid")["data"]["object"]
+    waiting = {
+        **invoice,
+        "id": "in_confirm",
+        "customer": stripe_customer_id,
+        "status": "open",
+        "amount_paid": 0,
+        "attempt_count": 1,
+    }
+    event = {
+        "id": "evt_confirm",
+        "type": "invoice.payment_action_required",
+        "created": NEW_YEAR,
+        "data": {"object": waiting},
+    }
+
+    await world.hears(event)
+
+    told = [
+        name
+        for name, body in await world.told("invoice")
+        if body["invoice"]["stripe_invoice_id"] == "in_confirm"
+    ]
+    assert told == ["createdV1", "updatedV1", "paymentActionRequiredV1"]
+
+
 async def _subscribe_in_stripe(world: World, stripe_customer_id: str) -> None:
     """A subscription made with Stripe's own API, paid with a saved card."""
     card = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": stripe_customer_id})
