@@ -29,6 +29,8 @@ BENCHMARKS = (
     "consume_many",
     "consume_idle",
     "consume_with_history",
+    "license_check",
+    "refresh_license",
     "faststream_layers",
     "mail_sending",
     "webhooks_out",

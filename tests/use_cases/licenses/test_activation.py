@@ -1,6 +1,9 @@
 """Activation, deactivation and refresh of machines: all or nothing, one place each, files that hold."""
 
 import asyncio
+import base64
+import itertools
+import json
 from datetime import timedelta
 
 import pytest
@@ -147,6 +150,41 @@ async def test_many_machines_refresh_together_and_each_gets_its_own_file(world: 
         assert await world.checks(str(outcome.result["license_file"]), f"host-{number}") == "valid"
     known = (await world.license(license_key=key))["activations"]
     assert sorted(one["members"] for one in known) == list(range(20))
+
+
+async def test_a_thousand_machines_refresh_at_once(world: LicenseWorld) -> None:
+    # Twenty licenses with fifty machines each.
+    keys = [(await world.issued(instances=50))[1] for _ in range(20)]
+    await world.does(world.activate(keys[0], "first"))
+    await world.does(world.deactivate(keys[0], "first"))
+    await world.bound.rows(
+        """INSERT INTO licenses.activations
+            (license_id, instance_id, activated_at, refreshed_at, not_after, grace_until)
+            SELECT license_id, 'host-' || n, %s, %s, %s, %s
+            FROM licenses.licenses, generate_series(0, 49) AS n RETURNING 1""",
+        *[NOON, NOON, NOON + timedelta(days=30), NOON + timedelta(days=44)],
+    )
+    world.passes(days=1)
+    commands = [world.refresh(key, f"host-{number}", members=1) for number in range(50) for key in keys]
+    outcomes = await asyncio.gather(*(world.bound.handle(command, world.now) for command in commands))
+    files = {str(outcome.result["license_file"]) for outcome in outcomes if outcome.result}
+    assert len(files) == 1_000
+    read = [(await world.checks(file, _instance_of(file))).license for file in itertools.islice(files, 25)]
+    assert {one.not_after for one in read} == {world.now + timedelta(days=30)}
+    rows = await world.bound.rows("SELECT license_id, file_sequence AS files FROM licenses.licenses")
+    assert sorted(row["files"] for row in rows) == [50] * 19 + [51]
+    versions: dict[str, list[int]] = {}
+    for _, snapshot in await world.events():
+        versions.setdefault(snapshot["license_id"], []).append(snapshot["version"])
+    assert all(found == list(range(1, len(found) + 1)) for found in versions.values())
+    last = (await world.license(license_key=keys[7]))["activations"]
+    assert [one["members"] for one in last] == [1] * 50
+
+
+def _instance_of(file: str) -> str:
+    payload = file.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return str(claims["instance_id"])
 
 
 async def test_a_silent_machine_gives_its_place_to_another(world: LicenseWorld) -> None:
