@@ -225,13 +225,18 @@ KEY_BYTES = 20
 KEY_GROUP_CHARACTERS = 8
 _DATA_CHARACTERS = KEY_BYTES * 8 // 5
 _READ_AS = str.maketrans("ILO", "110")
+_VALUES = {character: value for value, character in enumerate(ALPHABET)}
 _FIELD_POLYNOMIAL = 0b100101
+_TIMES_GENERATOR = [value << 1 if value < 16 else value << 1 ^ _FIELD_POLYNOMIAL for value in range(32)]
 
 
 def format_key(secret: bytes) -> str:
     """Write 20 bytes as a license key, such as `TSL-7XQ2M4RK-…-…-…-C`."""
     number = int.from_bytes(secret)
-    data = "".join(ALPHABET[number >> shift & 31] for shift in range(KEY_BYTES * 8 - 5, -1, -5))
+    return _grouped("".join(ALPHABET[number >> shift & 31] for shift in range(KEY_BYTES * 8 - 5, -1, -5)))
+
+
+def _grouped(data: str) -> str:
     groups = [
         data[start : start + KEY_GROUP_CHARACTERS] for start in range(0, len(data), KEY_GROUP_CHARACTERS)
     ]
@@ -246,14 +251,11 @@ def normalize_key(entered: str) -> str:
     """
     plain = "".join(entered.split()).replace("-", "").upper()
     data = plain.removeprefix(KEY_PREFIX).translate(_READ_AS)
-    if len(data) != _DATA_CHARACTERS + 1 or any(character not in ALPHABET for character in data):
+    if len(data) != _DATA_CHARACTERS + 1 or not _VALUES.keys() >= set(data):
         raise LicenseKeyError("a license key has the form TSL-XXXXXXXX-XXXXXXXX-XXXXXXXX-XXXXXXXX-X")
     if ALPHABET[_check_digit(data[:-1])] != data[-1]:
         raise LicenseKeyError("the license key has a typing error")
-    number = 0
-    for character in data[:-1]:
-        number = number << 5 | ALPHABET.index(character)
-    return format_key(number.to_bytes(KEY_BYTES))
+    return _grouped(data[:-1])
 
 
 def _check_digit(data: str) -> int:
@@ -264,10 +266,5 @@ def _check_digit(data: str) -> int:
     """
     total = 0
     for character in data:
-        total = _times_generator(total ^ ALPHABET.index(character))
+        total = _TIMES_GENERATOR[total ^ _VALUES[character]]
     return total
-
-
-def _times_generator(value: int) -> int:
-    doubled = value << 1
-    return doubled ^ _FIELD_POLYNOMIAL if doubled & 0b100000 else doubled

@@ -35,6 +35,7 @@ FIND_ACTIVATIONS = Statement(f"""
     WHERE license_id = ANY (ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))
     ORDER BY activated_at, instance_id
 """)  # noqa: S608
+FIND_SIGNING_KEY = Statement("SELECT kid FROM licenses.signing_keys WHERE status = 'active'")
 UPDATE_LICENSES = Statement("""
     UPDATE licenses.licenses SET version = new.version, file_sequence = new.file_sequence
     FROM jsonb_to_recordset($1::jsonb) AS new (license_id text, version bigint, file_sequence bigint)
@@ -50,12 +51,10 @@ UPDATE_ACTIVATIONS = Statement("""
 
 
 def lock_statements(commands: Sequence[m.RefreshLicense]) -> Sequence[BoundStatement]:
-    """Return the statement that locks the licenses of all commands."""
-    hashes = [
-        hash_entered(command.license_key).hex() for command in commands if command.license_key is not None
-    ]
+    """Return the statements that lock the licenses of all commands, and find the key that signs."""
+    hashes = [key_hash.hex() for key_hash in map(_key_hash, commands) if key_hash is not None]
     ids = [command.license_id for command in commands if command.license_id is not None]
-    return [LOCK_LICENSES(orjson.dumps(hashes).decode(), orjson.dumps(ids).decode())]
+    return [LOCK_LICENSES(orjson.dumps(hashes).decode(), orjson.dumps(ids).decode()), FIND_SIGNING_KEY()]
 
 
 @service.command(m.RefreshLicense, together=True, reads=lock_statements)
@@ -67,15 +66,12 @@ async def refresh_license(
     Rejected with `license_key_invalid`, `not_found`, `not_activated`, `license_expired`, `license_suspended`,
     `license_revoked`.
     """
-    refreshes = await _load(work, commands, await keys.active(work))
+    refreshes = await _load(work, commands, keys)
     files = [refreshes.refresh(work, command) for command in commands]
     refreshes.emit_changes(work)
     refreshes.save(work)
     shown: dict[str, bytes] = {}
-    return [
-        file if isinstance(file, Rejected) else refreshes.result(command, file, shown)
-        for command, file in zip(commands, files, strict=True)
-    ]
+    return [file if isinstance(file, Rejected) else refreshes.result(*file, shown) for file in files]
 
 
 @dataclass(slots=True)
@@ -90,7 +86,7 @@ class Refreshes:
     changed: dict[str, str] = field(default_factory=dict)
     """The licenses whose members changed, with the first command that reported it."""
 
-    def refresh(self, work: UnitOfWork, command: m.RefreshLicense) -> str | Rejected:
+    def refresh(self, work: UnitOfWork, command: m.RefreshLicense) -> tuple[LicenseRow, str] | Rejected:
         """Issue the file of one command in memory, or return its rejection."""
         try:
             row = self._license(command)
@@ -102,7 +98,7 @@ class Refreshes:
             activation.members = command.members
             self.changed.setdefault(row.license_id, command.command_id)
         self.refreshed[row.license_id, activation.instance_id] = activation
-        return issue_file(self.pair, row, activation, work.now)
+        return row, issue_file(self.pair, row, activation, work.now)
 
     def emit_changes(self, work: UnitOfWork) -> None:
         """Emit one event for each license whose members changed."""
@@ -122,9 +118,8 @@ class Refreshes:
         work.deferred.append(UPDATE_LICENSES(orjson.dumps(changed).decode()))
         work.deferred.append(UPDATE_ACTIVATIONS(orjson.dumps(activations).decode()))
 
-    def result(self, command: m.RefreshLicense, file: str, shown: dict[str, bytes]) -> bytes:
+    def result(self, row: LicenseRow, file: str, shown: dict[str, bytes]) -> bytes:
         """Encode a result; `shown` holds the snapshots that are encoded already."""
-        row = self._license(command)
         if row.license_id not in shown:
             snapshot = license_snapshot(row, self._of(row.license_id))
             shown[row.license_id] = snapshot.model_dump_json().encode()
@@ -136,10 +131,9 @@ class Refreshes:
             if row is None:
                 raise license_not_found(command.license_id)
             return row
-        entered = command.license_key or ""
-        row = self.by_key.get(hash_entered(entered))
+        row = self.by_key.get(_key_hash(command) or b"")
         if row is None:
-            raise unknown_key(entered)
+            raise unknown_key(command.license_key or "")
         return row
 
     def _activation(self, row: LicenseRow, instance_id: str) -> ActivationRow:
@@ -154,8 +148,8 @@ class Refreshes:
         return self.activations.get(license_id, [])
 
 
-async def _load(work: UnitOfWork, commands: Sequence[m.RefreshLicense], pair: SigningKeyPair) -> Refreshes:
-    (found,) = await work.run(*lock_statements(commands))
+async def _load(work: UnitOfWork, commands: Sequence[m.RefreshLicense], keys: SigningKeys) -> Refreshes:
+    found, signing = await work.run(*lock_statements(commands))
     # Neither is added to the session: two statements write what changed.
     licenses = [LicenseRow(**dict(zip(_LICENSE_COLUMNS, row, strict=True))) for row in found.rows]
     ids = orjson.dumps([row.license_id for row in licenses]).decode()
@@ -166,11 +160,15 @@ async def _load(work: UnitOfWork, commands: Sequence[m.RefreshLicense], pair: Si
         activation = ActivationRow(**dict(zip(_ACTIVATION_COLUMNS, values, strict=True)))
         activations.setdefault(activation.license_id, []).append(activation)
     return Refreshes(
-        pair,
+        await keys.active(work, signing.rows[0][0] if signing.rows else None),
         by_key={bytes(row.key_hash): row for row in licenses},
         by_id={row.license_id: row for row in licenses},
         activations=activations,
     )
+
+
+def _key_hash(command: m.RefreshLicense) -> bytes | None:
+    return hash_entered(command.license_key) if command.license_key is not None else None
 
 
 def _fields(row: LicenseRow | ActivationRow, *names: str) -> dict[str, Any]:

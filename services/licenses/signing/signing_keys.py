@@ -72,10 +72,13 @@ class SigningKeys:
             ) from None
         return cls({pair.kid: pair for pair in pairs})
 
-    async def active(self, work: UnitOfWork) -> SigningKeyPair:
-        """Return the key pair that signs now; raise Unavailable if this worker does not have it."""
+    async def active(self, work: UnitOfWork, kid: str | None = None) -> SigningKeyPair:
+        """Return the key pair that signs now; `kid` is its id if the caller has read it.
+
+        Raises Unavailable if this worker does not have it.
+        """
         query = sa.select(SigningKeyRow.kid).where(SigningKeyRow.status == "active")
-        kid = await work.session.scalar(query)
+        kid = kid or await work.session.scalar(query)
         if kid is None:
             await _activate(work, next(iter(self.pairs.values())))
             kid = await work.session.scalar(query)
