@@ -233,14 +233,15 @@ _TIMES_GENERATOR = [value << 1 if value < 16 else value << 1 ^ _FIELD_POLYNOMIAL
 def format_key(secret: bytes) -> str:
     """Write 20 bytes as a license key, such as `TSL-7XQ2M4RK-…-…-…-C`."""
     number = int.from_bytes(secret)
-    return _grouped("".join(ALPHABET[number >> shift & 31] for shift in range(KEY_BYTES * 8 - 5, -1, -5)))
+    data = "".join(ALPHABET[number >> shift & 31] for shift in range(KEY_BYTES * 8 - 5, -1, -5))
+    return _grouped(data, ALPHABET[_check_digit(data)])
 
 
-def _grouped(data: str) -> str:
+def _grouped(data: str, check_character: str) -> str:
     groups = [
         data[start : start + KEY_GROUP_CHARACTERS] for start in range(0, len(data), KEY_GROUP_CHARACTERS)
     ]
-    return "-".join([KEY_PREFIX, *groups, ALPHABET[_check_digit(data)]])
+    return "-".join([KEY_PREFIX, *groups, check_character])
 
 
 def normalize_key(entered: str) -> str:
@@ -255,7 +256,7 @@ def normalize_key(entered: str) -> str:
         raise LicenseKeyError("a license key has the form TSL-XXXXXXXX-XXXXXXXX-XXXXXXXX-XXXXXXXX-X")
     if ALPHABET[_check_digit(data[:-1])] != data[-1]:
         raise LicenseKeyError("the license key has a typing error")
-    return _grouped(data[:-1])
+    return _grouped(data[:-1], data[-1])
 
 
 def _check_digit(data: str) -> int:
