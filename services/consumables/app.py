@@ -4,6 +4,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from services.consumables.alerts import set_alerts
 from services.consumables.consumption import (
     consume,
     consume_many,
@@ -46,6 +47,7 @@ HANDLERS = (
     purchase,
     charges,
     invoicing,
+    set_alerts,
     recharges_queries,
     feature_totals,
 )

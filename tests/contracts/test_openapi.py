@@ -47,6 +47,8 @@ PROMISED = {
     ("post", f"{BILLING}/consume"),
     ("get", f"{BILLING}/auto-recharge"),
     ("put", f"{BILLING}/auto-recharge"),
+    ("get", f"{BILLING}/usage-alerts"),
+    ("put", f"{BILLING}/usage-alerts"),
     ("get", f"{BILLING}/team"),
     ("get", f"{BILLING}/team/seats"),
     ("post", f"{BILLING}/team/seats"),

@@ -162,6 +162,7 @@ async def test_a_holder_sees_and_the_manager_changes(gateway: GatewaySystem, sho
             ("POST", "addons/purchase", {"price": "email_5_monthly", **urls}),
             ("DELETE", "addons/addon_01jk2m3n4p5q6r7s8t9v0w1x2y", None),
             ("PUT", "auto-recharge", rule),
+            ("PUT", "usage-alerts", {"feature": "mentorship_hours", "percents": [80]}),
         ]
         for method, path, wish in money:
             refused = await theirs.request(method, f"/api/v1/billing/{path}", json=wish)

@@ -67,6 +67,10 @@ async def test_units_are_granted_used_and_counted(gateway: GatewaySystem, shop: 
         }
         usage = await http.get(f"{API}/usage", params={"feature": HOURS, "by": "day", **span})
         assert usage.json()["total"] == 4
+        alerts = await http.put(f"{API}/usage-alerts", json={"feature": HOURS, "percents": [100, 1]})
+        assert alerts.json()["usage_alerts"]["percents"] == [1, 100]
+        shown = await http.get(f"{API}/usage-alerts", params={"feature": HOURS})
+        assert shown.json() == alerts.json()
         entitlements = (await http.get(f"{API}/entitlements")).json()["items"]
         assert HOURS in {one["feature"] for one in entitlements}
 

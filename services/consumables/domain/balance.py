@@ -158,6 +158,10 @@ class Balance:
     threshold: int | None
     suspends_at: datetime | None = None
     """When its account will be suspended, unless what is due is paid."""
+    alert_at: int | None = None
+    """The next usage alert is reached when no more units than these remain; None: there are no alerts."""
+    crossed: list[int] = field(default_factory=list)
+    """The percentages of usage alerts that this transaction has reached."""
     grants: list[Grant] = field(default_factory=list)
     """In the order of drawing."""
     entries: list[Entry] = field(default_factory=list)

@@ -30,6 +30,11 @@ CHOOSE = f"""
         WHERE kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
           AND status <> 'override'  -- their grants have another source
           AND cardinality(grant_ids) < 62  -- an id has room for so many numbers
+          AND NOT EXISTS (
+              -- Whether a usage alert is armed again is decided one by one.
+              SELECT FROM consumables.usage_alerts AS alerts
+              WHERE alerts.account = candidates.account AND alerts.feature = candidates.feature
+          )
           -- Only the next cycle, and only if that one is not over as well.
           AND next_at = {BOUNDARY.format(number="(cycle_number + 1)")}
           AND {BOUNDARY.format(number="(cycle_number + 2)")} > least(%(at)s, period_end - interval '1 us')

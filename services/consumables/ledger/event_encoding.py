@@ -82,17 +82,27 @@ class EventEncoder:
             if balance.remaining == 0 < balance.remaining_before:
                 self.emit(balance, "exhausted", ())
 
-    def emit(self, balance: Balance, name: str, entries: Sequence[Entry], grant: str = "null") -> None:
+    def emit(
+        self,
+        balance: Balance,
+        name: str,
+        entries: Sequence[Entry],
+        grant: str = "null",
+        *,
+        percent: int | None = None,
+    ) -> None:
         """Emit one event of a balance, whose state must already include the entries."""
         balance.version += 1
         event_id = new_id("evt")
         kind, identifier = customer_parts(balance.customer)
         entries_json = orjson.dumps([self._add_entry(balance, entry) for entry in entries]).decode()
         cause = self._cause(entries or balance.entries)
+        reached = "" if percent is None else f',"percent":{percent}'
         body = (
             f'{{"event_id":"{event_id}","occurred_at":"{self._at}","version":{balance.version},'
             f'"caused_by":{orjson.dumps(cause).decode()},"customer":{{"type":"{kind}","id":"{identifier}"}},'
-            f'"consumable":{balance_json(balance)},"entries":{entries_json},"grant":{grant}}}'
+            f'"consumable":{balance_json(balance)},"entries":{entries_json},"grant":{grant}'
+            f"{reached}}}"
         )
         headers = {
             "ce-specversion": "1.0",

@@ -51,17 +51,14 @@ def _total(balance: Balance, used_up: int) -> int | None:
         return None
     if balance.kind == "limit":
         return balance.consumed + balance.reserved + balance.remaining - balance.excess
-    left = [grant for grant in balance.grants if grant.is_drawable]
-    return used_up + sum((grant.quantity or 0) - grant.expired for grant in left)
+    loaded = [grant for grant in balance.grants if grant.quantity is not None and not grant.has_ended]
+    return used_up + sum((grant.quantity or 0) - grant.expired for grant in loaded)
 
 
 async def _used_up(work: UnitOfWork, balances: Iterable[Balance]) -> dict[tuple[str, str], int]:
-    """Sum the used-up grants of each balance that have not ended.
-
-    Units of a reservation that is overdue have returned to grants that the tables still have as used up.
-    """
+    """Sum the used-up grants of each balance that have not ended and are not loaded."""
     keys = [{"account": balance.account, "feature": balance.feature} for balance in balances]
-    counted = [grant.grant_id for balance in balances for grant in balance.grants if grant.is_drawable]
+    counted = [grant.grant_id for balance in balances for grant in balance.grants]
     values = {"keys": orjson.dumps(keys).decode(), "counted": counted, "now": work.now}
     rows = await (await work.driver.execute(SELECT_USED_UP, values)).fetchall()
     return {(account, feature): quantity for account, feature, quantity in rows}

@@ -27,7 +27,7 @@ from shared.persistence.unit_of_work import UnitOfWork
 _BALANCE_COLUMNS = """
     balances.account, feature, balances.kind, accounts.customer, accounts.suspended, balances.version,
     granted, beyond, consumed, reserved, expired, remaining, unlimited, excess, last_granted, threshold,
-    accounts.suspends_at
+    accounts.suspends_at, alert_at
 """
 _REACH_CTE = """
     WITH wish AS (

@@ -9,6 +9,7 @@ import orjson
 from services.consumables.domain.balance import Balance, Grant
 from services.consumables.ledger.event_encoding import EventEncoder
 from services.consumables.ledger.repository import LedgerBatch
+from services.consumables.ledger.usage_alerts import check_alerts
 from shared.persistence.sql_pipeline import BoundStatement, Statement
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.consumables import GrantSnapshot
@@ -20,11 +21,11 @@ WRITE = Statement("""
         SET version = new.version, granted = new.granted, beyond = new.beyond, consumed = new.consumed,
             reserved = new.reserved, expired = new.expired, remaining = new.remaining,
             unlimited = new.unlimited, excess = new.excess,
-            last_granted = new.last_granted
+            last_granted = new.last_granted, alert_at = new.alert_at
         FROM changed, jsonb_to_recordset(what -> 'balances') AS new
             (account text, feature text, version bigint, granted bigint, beyond bigint, consumed bigint,
              reserved bigint, expired bigint, remaining bigint, unlimited bigint, excess bigint,
-             last_granted bigint)
+             last_granted bigint, alert_at bigint)
         WHERE old.account = new.account AND old.feature = new.feature
     ), grants AS (
         UPDATE consumables.grants AS old
@@ -84,6 +85,7 @@ async def write(
         await work.driver.execute(CLOSE_OVERDUE, (work.now, batch.overdue))
     changed = [balance for balance in batch.balances.values() if balance.is_changed]
     if changed:
+        await check_alerts(work, changed)
         _encode(batch.encoder, changed, revoked, emit_levels=emit_levels)
         work.deferred.extend(_statements(work, changed, batch.encoder.entries))
 
@@ -96,6 +98,8 @@ def _encode(
         encoder.emit_pending(balance, revoked=grant)
         if emit_levels:
             encoder.emit_levels(balance)
+        for percent in balance.crossed:
+            encoder.emit(balance, "thresholdReached", (), percent=percent)
         encoder.put(balance)
 
 
@@ -133,6 +137,7 @@ def _balance_row(balance: Balance) -> dict[str, Any]:
         "unlimited": balance.unlimited,
         "excess": balance.excess,
         "last_granted": balance.last_granted,
+        "alert_at": balance.alert_at,
     }
 
 

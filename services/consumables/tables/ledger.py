@@ -7,8 +7,8 @@ balances in the order of account and feature.
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.consumables.tables.base import Row
@@ -94,6 +94,8 @@ class BalanceRow(Row):
     """The quantity of the last grant; without a threshold the balance is low at a fifth of it."""
     threshold: Mapped[int | None]
     """The threshold of the balance's auto-recharge, while that is enabled."""
+    alert_at: Mapped[int | None]
+    """The next usage alert is reached when no more units than these remain; null: there are no alerts."""
 
 
 class GrantRow(Row):
@@ -257,6 +259,19 @@ class UsageRow(Row):
     quantity: Mapped[int]
     overage: Mapped[int] = mapped_column(server_default=text("0"))
     """How many of them were beyond the included ones."""
+
+
+class UsageAlertsRow(Row):
+    """The usage alerts of an account and feature."""
+
+    __tablename__ = "usage_alerts"
+    __table_args__ = ({"comment": "At which percentages of a cycle's units an event tells of the usage."},)
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    feature: Mapped[str] = mapped_column(primary_key=True)
+    percents: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    reached: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    """Those that the running cycle has reached."""
 
 
 class AutoRechargeRow(Row):

@@ -48,6 +48,18 @@ class ConsumeBody(Body, title="Use"):
     metadata: Metadata | None = None
 
 
+class SetUsageAlertsBody(Body, title="UsageAlertsRule"):
+    """At which percentages of a cycle's units an event tells of the usage."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"feature": "mentorship_hours", "percents": [50, 80, 100]}]}
+    )
+
+    feature: Code
+    percents: m.Percents
+    account: m.Account | None = Field(default=None, description="Absent: the customer's own account.")
+
+
 class SetAutoRechargeBody(Body, title="AutoRechargeRule"):
     """When more units are bought automatically, and how many."""
 
@@ -160,3 +172,26 @@ async def set_auto_recharge(
     await require_billing_manager(services, caller)
     account = await find_payable_account(services, caller, body.account)
     return await services.respond(command_for(m.SetAutoRecharge, caller, command_id, body, account=account))
+
+
+@router.get("/usage-alerts", response_model=m.UsageAlerts, responses=problem_responses(m.GetUsageAlerts))
+async def usage_alerts(
+    caller: ReadCaller, services: ServiceClientDep, feature: Code, account: m.Account | None = None
+) -> Response:
+    """Show the usage alerts of a feature."""
+    within_reach = await find_readable_account(services, caller, account)
+    return await services.respond(m.GetUsageAlerts(account=within_reach, feature=feature))
+
+
+@router.put(
+    "/usage-alerts",
+    response_model=m.UsageAlerts,
+    responses=problem_responses(m.SetUsageAlerts, codes=["not_billing_manager", "not_found"]),
+)
+async def set_usage_alerts(
+    caller: ManageCaller, services: ServiceClientDep, command_id: RequestCommandId, body: SetUsageAlertsBody
+) -> Response:
+    """Set the usage alerts of a feature; an empty list removes them."""
+    await require_billing_manager(services, caller)
+    account = await find_payable_account(services, caller, body.account)
+    return await services.respond(command_for(m.SetUsageAlerts, caller, command_id, body, account=account))

@@ -1,5 +1,12 @@
 """Messages of `consumables`: accounts, grants, consumption, reservations, recharges, usage."""
 
+from tallystick.messages.consumables.alerts import (
+    GetUsageAlerts,
+    Percents,
+    SetUsageAlerts,
+    UsageAlerts,
+    UsageAlertsSnapshot,
+)
 from tallystick.messages.consumables.balances import (
     Balance,
     BalancePage,
@@ -87,6 +94,7 @@ __all__ = [
     "FeatureTotals",
     "GetAutoRecharge",
     "GetBalance",
+    "GetUsageAlerts",
     "Grant",
     "GrantSnapshot",
     "GrantSource",
@@ -99,6 +107,7 @@ __all__ = [
     "OverageCharge",
     "OverageCharged",
     "OverageOwed",
+    "Percents",
     "PreviewAutoRecharge",
     "Priority",
     "Recharge",
@@ -114,11 +123,14 @@ __all__ = [
     "Reserved",
     "RevokeGrant",
     "SetAutoRecharge",
+    "SetUsageAlerts",
     "Settled",
     "TotalsByFeature",
     "Units",
     "UnitsRequest",
     "Usage",
+    "UsageAlerts",
+    "UsageAlertsSnapshot",
     "UsageBucket",
     "UsageReport",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tallystick.messages.base import (
     Code,
@@ -171,12 +171,14 @@ class ConsumableEvent(
         "revoked",
         "low",
         "exhausted",
+        "thresholdReached",
     ),
 ):
     """A balance changed; carries the ledger entries and the new balance.
 
     One `consumedV1` covers everything that one commit drew from a balance. `lowV1`: fewer units remain than
-    the threshold of the auto-recharge or, without one, at most 20% of the last grant.
+    the threshold of the auto-recharge or, without one, at most 20% of the last grant. `thresholdReachedV1`: a
+    usage alert was reached.
     """
 
     consumable: BalanceSnapshot
@@ -184,6 +186,17 @@ class ConsumableEvent(
         default=[], description="Ledger entries of the change; empty for `lowV1` and `exhaustedV1`."
     )
     grant: GrantSnapshot | None = Field(default=None, description="Only with `grantedV1` and `revokedV1`.")
+    percent: int | None = Field(
+        default=None, description="Only with `thresholdReachedV1`: the percentage of the cycle's units."
+    )
+
+    # Without a return type, so that the published schema remains that of the fields.
+    @model_serializer(mode="wrap")
+    def _without_percent(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        fields = serialize(self)
+        if self.percent is None:
+            del fields["percent"]
+        return fields
 
 
 def _require_one(account: str | None, consumer: Customer | None) -> None:

@@ -1,0 +1,1 @@
+"""Usage alerts: setting and showing them."""
