@@ -30,6 +30,22 @@ def test_an_event_is_kept_as_it_came() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("event_type", "account", "status"),
+    [
+        ("account.updated", "acct_1", "received"),
+        ("payout.failed", "acct_1", "received"),
+        ("transfer.reversed", None, "received"),
+        # What a connected account sells to its own customers is not ours.
+        ("customer.subscription.updated", "acct_1", "ignored"),
+        ("invoice.paid", "acct_1", "ignored"),
+    ],
+)
+def test_events_of_connected_accounts(event_type: str, account: str | None, status: str) -> None:
+    changes = {"account": account} if account else {}
+    assert read(stripe_event("evt_1", event_type, **changes)).status == status
+
+
 def test_types_that_nobody_acts_on_are_ignored() -> None:
     assert read(stripe_event(event_type="charge.refunded")).status == "ignored"
     assert read(stripe_event(event_type="customer.subscription.deleted")).status == "received"

@@ -87,6 +87,7 @@ class Sellers(RuleBasedStateMachine):
     @initialize()
     def connects(self) -> None:
         """Two sellers with accounts of their own."""
+        self.world.stand_in.forget_everything()
         self.run(self.has_money(10**9))
         number = next(_numbers)
         self.sellers = [Customer(type="organization", id=f"{name}{number}") for name in ("a", "b")]

@@ -121,3 +121,11 @@ async def test_buyers_do_not_see_the_terms(space: World) -> None:
     await space.catches_up()
     for _, body in await space.told("invoice"):
         assert "seller" not in str(body) and "share_percent" not in str(body)
+
+
+async def test_what_a_connected_account_sells_is_not_applied(world: World) -> None:
+    await world.buys("solo_monthly")
+    events = [{**event, "account": "acct_seller"} for event in world.new_events()]
+    await world.hears(*events)
+    assert await world.told("subscription") == []
+    assert await world.reports() == []
