@@ -31,7 +31,7 @@ async def charge_customer(
     stripe.require()
     intent = await steps.intend(lambda work: plan_charge(work, command), ChargeIntent)
     paid = await charge_in_stripe(stripe, intent, steps.key)
-    rates = await stripe.find_tax_rates(tax_rate_ids(paid))
+    rates = await stripe.tax_rates.find(tax_rate_ids(paid))
     return await steps.record(lambda work: record_charge(work, command, paid, rates))
 
 

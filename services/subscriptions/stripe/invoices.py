@@ -14,5 +14,5 @@ def unknown_tax_rates(body: Json, catalog: CatalogLookup) -> set[str]:
 
 async def read_taxed_invoice(gateway: StripeGateway, body: Json, catalog: CatalogLookup) -> Invoice:
     """Read an invoice; tax rates that are not in the catalog are fetched. Raises Malformed."""
-    rates = await gateway.find_tax_rates(unknown_tax_rates(body, catalog))
+    rates = await gateway.tax_rates.find(unknown_tax_rates(body, catalog))
     return read_invoice(body, catalog, rates)

@@ -40,7 +40,7 @@ class FetchedObjects:
                 "invoice": self.stripe.find_invoice,
                 "lines": self.stripe.list_invoice_lines,
                 "customer": self.stripe.find_customer,
-                "tax_rates": lambda ids: self.stripe.find_tax_rates(ids.split()),
+                "tax_rates": lambda ids: self.stripe.tax_rates.find(ids.split()),
             }[needed.kind]
             answer = await find(needed.stripe_id)
         self._objects[needed.kind, needed.stripe_id] = (needed.revision, answer)
@@ -62,7 +62,7 @@ class FetchedObjects:
 
     def tax_rates(self, ids: set[str]) -> TaxRates:
         """Return tax rates, of which all are fetched together."""
-        known = self.stripe.known_tax_rates(ids)
+        known = self.stripe.tax_rates.known(ids)
         if known is not None:
             return known
         answer: TaxRates | None = self._fetched("tax_rates", " ".join(sorted(ids)), NO_REVISION)
