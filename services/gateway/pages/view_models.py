@@ -195,7 +195,8 @@ def _scheduled(
     if change is None:
         return None
     product = catalog.product(change.product)
-    name, date = product.name if product else change.product, translations.date(change.at)
+    unnamed = change.product or translations.translate("plan.unnamed")
+    name, date = product.name if product else unnamed, translations.date(change.at)
     if product is None or product.seats is None:
         return translations.translate("plan.scheduled", name=name, date=date)
     count = change.quantity

@@ -6,6 +6,7 @@ from typing import Literal
 
 from services.subscriptions.domain.billing_periods import BillingInterval, billing_interval
 from services.subscriptions.domain.catalog_lookup import CatalogLookup
+from services.subscriptions.domain.negotiated_price import NEGOTIATED, negotiated_price
 from services.subscriptions.domain.orders import quantity_bounds
 from services.subscriptions.domain.pricing import yearly_amount
 from services.subscriptions.domain.rule_violation import RuleViolation
@@ -43,6 +44,16 @@ class PlanChange:
     def every(self) -> BillingInterval:
         """The length of the new price's billing period."""
         return billing_interval(self.price)
+
+    @property
+    def keeps_negotiated_price(self) -> bool:
+        """Whether only the quantity changes, at a price that the catalog does not have."""
+        return self.price.code == NEGOTIATED and self.item.price is None
+
+    @property
+    def price_code(self) -> str | None:
+        """The new price's code; None: the catalog does not have it."""
+        return None if self.keeps_negotiated_price else self.price.code
 
 
 class _CurrentTerms:
@@ -91,12 +102,12 @@ def decide_change(
         )
     item = find_plan_item(catalog, state, request.price)
     current = _CurrentTerms(catalog, item)
-    price = _requested_price(catalog, current.price, request.price)
+    price = _requested_price(catalog, current.price or negotiated_price(item), request.price)
     product = catalog.product_of(price)
     quantity = _requested_quantity(price, product, item, request)
     is_restart = not current.has_interval_of(price)
     change = PlanChange("now", item, price, product, quantity, is_restart)
-    if (price.code, quantity) == (item.price, item.quantity):
+    if (change.price_code, quantity) == (item.price, item.quantity):
         return _already_current(state, change, request)
     _check_compatibility(catalog, state, item, current, price)
     _check_quantity(price, product, quantity)
@@ -132,7 +143,7 @@ def _at_period_end(state: State, change: PlanChange) -> PlanChange:
             cancel_at_period_end=True,
         )
     waiting = state.scheduled_change
-    if waiting is not None and (waiting.price, waiting.quantity) == (change.price.code, change.quantity):
+    if waiting is not None and (waiting.price, waiting.quantity) == (change.price_code, change.quantity):
         return _with_how(change, "nothing")
     return _with_how(change, "period_end")
 
@@ -141,6 +152,8 @@ def _default_time(state: State, change: PlanChange, current: _CurrentTerms) -> W
     """Make an upgrade now and a downgrade at the period's end; in a trial, make either now."""
     if state.status == "trialing":
         return "now"
+    if change.keeps_negotiated_price:
+        return "period_end" if change.quantity < change.item.quantity else "now"
     new, old = change.every.periods_a_year, current.every.periods_a_year
     if change.product.code == change.item.product and new != old:
         return "now" if new < old else "period_end"
@@ -175,11 +188,11 @@ def _requested_price(catalog: CatalogLookup, current: Price | None, code: str | 
         if current is None:
             raise RuleViolation(
                 "unknown_price",
-                "The subscription is at a price that was made in Stripe. "
+                "The subscription is at a price of Stripe's whose terms are not known. "
                 "Change its quantity there, or name a price of the catalog.",
             )
         return current
-    if current is not None and code == current.code:
+    if current is not None and code == current.code and code != NEGOTIATED:
         # The current price may be archived: the quantity can still be changed.
         return current
     price = catalog.price(code)

@@ -44,7 +44,7 @@ def apply_scheduled_change(
     The period itself is not advanced. A subscription that is set to cancel does not change.
     """
     waiting = state.scheduled_change
-    price = catalog.price(waiting.price) if waiting is not None else None
+    price = catalog.price(waiting.price) if waiting is not None and waiting.price is not None else None
     if waiting is None or price is None or waiting.at > at or state.cancel_at_period_end:
         return state, anchor, every
     replaced = find_plan_item(catalog, state, waiting.price)

@@ -9,7 +9,12 @@ from services.subscriptions.domain.catalog_lookup import (
     build_item,
     build_unknown_product_item,
 )
-from services.subscriptions.domain.stripe_objects import Malformed, StripeItem, StripeSubscription
+from services.subscriptions.domain.stripe_objects import (
+    Malformed,
+    StripeItem,
+    StripePhase,
+    StripeSubscription,
+)
 from services.subscriptions.domain.subscription_state import State
 from tallystick.messages.catalog import Interval
 from tallystick.messages.subscriptions import (
@@ -20,6 +25,8 @@ from tallystick.messages.subscriptions import (
     SubscriptionItem,
 )
 
+PAUSABLE: frozenset[Status] = frozenset({"active", "trialing", "past_due", "unpaid"})
+"""Statuses that a pause of collection hides: nothing is collected, whatever was owed before."""
 _STATUSES: dict[str, Status] = {status: status for status in get_args(Status)} | {
     "incomplete_expired": "expired"
 }
@@ -58,7 +65,7 @@ def _status(subscription: StripeSubscription) -> Status:
         raise Malformed(f"{subscription.status!r} is not a status of a subscription")
     if status == "canceled" and _ended_with_trial(subscription):
         return "expired"
-    if subscription.collection_is_paused and status in ("active", "trialing"):
+    if subscription.collection_is_paused and status in PAUSABLE:
         return "paused"
     return status
 
@@ -77,19 +84,29 @@ def _ended_with_trial(subscription: StripeSubscription) -> bool:
 def _scheduled_change(
     subscription: StripeSubscription, catalog: CatalogLookup, before: State | None
 ) -> ScheduledChange | None:
-    """Return the next change of the schedule to another price of the catalog, or another quantity."""
+    """Return the next change of the schedule to another price, of the catalog or not, or another quantity."""
     if subscription.schedule_id is None or subscription.phases is None:
         return _pending_change(subscription, before)
     present = {(item.stripe_price_id, item.quantity) for item in subscription.items}
     start = subscription.current_period_start
     changed = (
-        ScheduledChange(product=price.product, price=price.code, quantity=quantity, at=phase.start)
+        _change_to(_item(item, catalog), phase)
         for phase in subscription.phases
         if start is None or phase.start > start
-        for price_id, quantity in phase.items
-        if (price_id, quantity) not in present and (price := catalog.price_by_stripe_id(price_id))
+        for item in phase.items
+        if (item.stripe_price_id, item.quantity) not in present
     )
     return next(changed, None)
+
+
+def _change_to(item: SubscriptionItem, phase: StripePhase) -> ScheduledChange:
+    return ScheduledChange(
+        product=item.product,
+        price=item.price,
+        quantity=item.quantity,
+        at=phase.start,
+        custom_price=item.custom_price,
+    )
 
 
 def _pending_change(subscription: StripeSubscription, before: State | None) -> ScheduledChange | None:

@@ -52,10 +52,10 @@ class StripeItem:
 
 @dataclass(frozen=True, slots=True)
 class StripePhase:
-    """A phase of a subscription's schedule: its start, and the quantities by Stripe price."""
+    """A phase of a subscription's schedule."""
 
     start: datetime
-    items: tuple[tuple[str, int], ...]
+    items: tuple[StripeItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _read_phase(phase: Json) -> StripePhase:
     items = [_mapping(item, "schedule.phases.items") for item in phase.get("items") or []]
     return StripePhase(
         start=_required_time(phase, "start_date"),
-        items=tuple((reference_id(item.get("price")) or "", _quantity(item)) for item in items),
+        items=tuple(_read_item(item) for item in items),
     )
 
 

@@ -266,7 +266,9 @@ def item_change(change: PlanChange, catalog: CatalogView) -> ItemChange:
         quantity=change.quantity,
         interval=change.every.interval,
         interval_count=change.every.count,
-        tax_rates=catalog.stripe_tax_rates(change.price.tax_rates) if catalog.tax_rates else None,
+        tax_rates=None
+        if change.keeps_negotiated_price or not catalog.tax_rates
+        else catalog.stripe_tax_rates(change.price.tax_rates),
         known_tax_rates=catalog.stripe_tax_rates(catalog.tax_rates),
     )
 

@@ -157,7 +157,7 @@ class StripeGateway:
         async with self.calls():
             try:
                 found = await self.api.subscriptions.retrieve_async(
-                    stripe_subscription_id, {"expand": ["schedule"]}
+                    stripe_subscription_id, {"expand": ["schedule.phases.items.price"]}
                 )
             except stripe.InvalidRequestError as error:
                 _reject_unless_missing(error)

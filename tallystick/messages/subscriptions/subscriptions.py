@@ -68,10 +68,13 @@ class SubscriptionItem(TolerantModel):
 class ScheduledChange(TolerantModel):
     """Change scheduled for the end of the period."""
 
-    product: Code
-    price: Code
+    product: Code | None = Field(description="Product code; null: the Stripe product is not in the catalog.")
+    price: Code | None = Field(description="Price code; null: the Stripe price is not in the catalog.")
     quantity: Count
     at: Instant
+    custom_price: CustomPrice | None = Field(
+        default=None, description="Terms of a Stripe price that is not in the catalog; null otherwise."
+    )
 
 
 class SubscriptionSnapshot(TolerantModel):

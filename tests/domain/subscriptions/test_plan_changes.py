@@ -291,10 +291,22 @@ def test_from_a_negotiated_price_a_plan_can_be_changed(
     ("runs", "wanted", "code"),
     [
         (negotiated(7700, currency="usd"), request("big_month"), "invalid_message"),
-        (negotiated(7700), request(quantity=2), "unknown_price"),
+        (negotiated(7700), request(quantity=0), "quantity_out_of_range"),
+        (negotiated(7700), request("negotiated"), "unknown_price"),
     ],
 )
 def test_what_cannot_be_changed_at_a_negotiated_price(runs: State, wanted: ChangeRequest, code: str) -> None:
     with pytest.raises(RuleViolation) as refusal:
         decided(runs, wanted)
     assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("amount", "quantity", "how"), [(7700, 2, "now"), (None, 2, "now"), (7700, 1, "nothing")]
+)
+def test_the_quantity_at_a_negotiated_price_can_be_changed(
+    amount: int | None, quantity: int, how: str
+) -> None:
+    change = decided(negotiated(amount), request(quantity=quantity))
+    assert (change.how, change.quantity, change.is_restart) == (how, quantity, False)
+    assert (change.price_code, change.price.stripe_price_id) == (None, "price_negotiated")

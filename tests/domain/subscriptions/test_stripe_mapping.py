@@ -115,7 +115,8 @@ def test_a_price_that_we_do_not_sell_is_kept_and_shown() -> None:
             "expired",
         ),
         ({"pause_collection": {"behavior": "void"}}, "paused"),
-        ({"status": "past_due", "pause_collection": {"behavior": "void"}}, "past_due"),
+        ({"status": "past_due", "pause_collection": {"behavior": "void"}}, "paused"),
+        ({"status": "incomplete", "pause_collection": {"behavior": "void"}}, "incomplete"),
     ],
 )
 def test_stripe_s_statuses_in_our_terms(fields: dict[str, Any], status: str) -> None:
@@ -287,14 +288,15 @@ NOW_PHASE = phase(NEW_YEAR, "price_1", 3)
             ],
             ("other_month", 1, NEW_YEAR + 2 * MONTH),
         ),
-        # It is over, or leads to a price that the catalog does not have.
+        # It is over.
         ([phase(NEW_YEAR - MONTH, "price_2", 1), NOW_PHASE], None),
-        ([NOW_PHASE, phase(NEW_YEAR + MONTH, "price_elsewhere", 1)], None),
+        # It leads to a price that the catalog does not have.
+        ([NOW_PHASE, phase(NEW_YEAR + MONTH, "price_elsewhere", 1)], (None, 1, NEW_YEAR + MONTH)),
         ([], None),
     ],
 )
 def test_the_next_change_of_a_schedule(
-    phases: list[dict[str, Any]], told: tuple[str, int, int] | None
+    phases: list[dict[str, Any]], told: tuple[str | None, int, int] | None
 ) -> None:
     prices = [
         price("flat", code="some_month", unit_amount=900, stripe_price_id="price_1"),

@@ -24,7 +24,8 @@ async def negotiates(crew: Crew, amount: int, **recurring: Any) -> dict[str, Any
         "recurring": {"interval": "month", **recurring},
     }
     made = v1.prices.create(wanted)
-    changed: Any = {"items": [{"id": item.id, "price": made.id}], "proration_behavior": "none"}
+    new = {"id": item.id, "price": made.id, "quantity": item.quantity}
+    changed: Any = {"items": [new], "proration_behavior": "none"}
     v1.subscriptions.update(stripe_id, changed)
     await crew.world.catches_up()
     return await crew.world.subscription()
@@ -82,10 +83,34 @@ async def test_a_negotiated_price_is_invoiced_with_its_real_amount(crew: Crew) -
     assert (newest["total"], newest["lines"][0]["price"]) == (7700, None)
 
 
-async def test_the_quantity_of_a_negotiated_price_is_changed_in_stripe(crew: Crew) -> None:
+async def test_the_quantity_of_a_negotiated_price_is_changed_at_that_price(crew: Crew) -> None:
+    # 3 seats at 7.00. 8 of them, for half of January: -10.50 + 28.00 = 17.50, and 56.00 from February on.
     await crew.begins()
     before = await negotiates(crew, 700)
     assert before["items"][0]["seats"] is not None
-    code, _ = await crew.world.refuses(await crew.quantity(8))
-    assert code == "unknown_price"
-    assert await crew.world.subscription() == before
+    await crew.reaches(MIDDLE)
+    preview = await crew.preview(quantity=8, proration="invoice")
+    assert (preview["due_now"]["amount"], preview["next_invoice"]["amount"]) == (1750, 5600)
+
+    result = await crew.world.does(await crew.quantity(8, proration="invoice"))
+
+    [item] = result["subscription"]["items"]
+    assert (item["price"], item["quantity"], item["custom_price"]["unit_amount"]) == (None, 8, 700)
+    await crew.world.catches_up()
+    assert (await crew.newest_invoice())["total"] == 1750
+    # The same number again changes nothing.
+    assert (await crew.world.does(await crew.quantity(8)))["scheduled_change"] is None
+
+
+async def test_fewer_at_a_negotiated_price_wait_for_the_end_of_the_period(crew: Crew) -> None:
+    await crew.begins()
+    await negotiates(crew, 700)
+    result = await crew.world.does(await crew.quantity(2))
+    change = result["scheduled_change"]
+    assert (change["product"], change["price"], change["quantity"]) == ("crew", None, 2)
+    assert change["custom_price"]["unit_amount"] == 700
+    assert (await crew.world.refuses(await crew.quantity(101)))[0] == "quantity_out_of_range"
+    await crew.reaches(MIDDLE.replace(month=2))
+    [item] = (await crew.world.subscription())["items"]
+    assert (item["price"], item["quantity"]) == (None, 2)
+    assert (await crew.newest_invoice())["total"] == 1400

@@ -275,3 +275,21 @@ async def test_a_card_that_will_have_expired_is_told_of_once(
 
     assert (await world.names("subscription")).count("cardExpiringV1") == told
     assert gapless(await world.told("subscription"), "subscription", "subscription_id")
+
+
+async def test_a_pause_of_collection_shows_whatever_is_owed(world: World, clock: Clock) -> None:
+    late = await overdue(world, clock)
+    stripe_id = late["stripe_subscription_id"]
+    pause: Any = {"pause_collection": {"behavior": "void"}}
+    world.stripe.v1.subscriptions.update(stripe_id, pause)
+    await world.catches_up()
+    paused = await world.subscription()
+    assert (paused["status"], paused["grace_until"], paused["restricted"]) == ("paused", None, False)
+
+    world.stripe.v1.subscriptions.update(stripe_id, {"pause_collection": ""})
+    await world.catches_up()
+    # What was owed before is still owed, since the same failed payment.
+    again = await world.subscription()
+    assert (again["status"], again["grace_until"]) == ("past_due", late["grace_until"])
+    names = await world.names("subscription")
+    assert names[-3:] == ["pastDueV1", "pausedV1", "pastDueV1"]

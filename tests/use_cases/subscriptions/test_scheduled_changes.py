@@ -18,7 +18,13 @@ async def test_less_waits_for_the_end_of_what_is_paid_for(crew: Crew) -> None:
     assert (preview["due_now"]["amount"], preview["next_invoice"]["amount"]) == (0, 3000)
     result = await crew.world.does(await crew.quantity(3))
     assert bought(result["subscription"]) == [("crew_volume", 8)]
-    waiting = {"product": "crew", "price": "crew_volume", "quantity": 3, "at": "2026-02-01T00:00:00Z"}
+    waiting = {
+        "product": "crew",
+        "price": "crew_volume",
+        "quantity": 3,
+        "at": "2026-02-01T00:00:00Z",
+        "custom_price": None,
+    }
     assert result["scheduled_change"] == result["subscription"]["scheduled_change"] == waiting
     await crew.world.catches_up()
     assert (await crew.world.subscription())["scheduled_change"] == waiting

@@ -123,6 +123,7 @@ async def test_less_waits_for_the_tick_after_the_end_of_the_period(world: World,
         "price": "crew_volume",
         "quantity": 3,
         "at": "2026-02-01T00:00:00Z",
+        "custom_price": None,
     }
     await world.bound.tick(job, FEBRUARY - timedelta(seconds=1))
     assert bought(await world.subscription()) == [("crew_volume", 8)]

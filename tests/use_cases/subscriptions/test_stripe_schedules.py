@@ -13,14 +13,14 @@ from tests.support.worlds.subscriptions import gapless
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 
-async def schedules(crew: Crew, price: str, quantity: int) -> Any:
+async def schedules(crew: Crew, price: str, quantity: int, stripe_price: str | None = None) -> Any:
     """Staff schedule another price or quantity for the next period."""
     v1 = crew.world.stripe.v1
     mine = await crew.world.subscription()
     present = v1.subscriptions.retrieve(mine["stripe_subscription_id"])
     [item] = present["items"].data
     schedule = v1.subscription_schedules.create({"from_subscription": present.id})
-    new = v1.prices.list({"lookup_keys": [price]}).data[0].id
+    new = stripe_price or v1.prices.list({"lookup_keys": [price]}).data[0].id
     running = schedule.phases[0]
     phases: Any = {
         "phases": [
@@ -52,6 +52,7 @@ async def test_a_schedule_of_staff_is_told_when_it_is_made(crew: Crew) -> None:
         "price": "solo_monthly",
         "quantity": 1,
         "at": "2026-02-01T00:00:00Z",
+        "custom_price": None,
     }
     assert (await crew.world.names("subscription"))[2:] == ["changeScheduledV1"]
 
@@ -130,3 +131,35 @@ async def _waiting_in_stripe(crew: Crew) -> int:
     schedule = v1.subscription_schedules.retrieve(str(theirs.schedule))
     quantity: int = schedule.phases[1]["items"][0].quantity
     return quantity
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_schedule_to_a_price_that_the_catalog_does_not_have_is_told(
+    crew: Crew, is_known: bool
+) -> None:
+    # 77.00 a month from February on, negotiated on the product Solo, or on one that only Stripe has.
+    await crew.begins("big_monthly", 1)
+    v1 = crew.world.stripe.v1
+    solo = v1.prices.list({"lookup_keys": ["solo_monthly"]}).data[0].product
+    product = solo if is_known else v1.products.create({"name": "Something else"}).id
+    wanted: Any = {"product": product, "currency": "eur", "unit_amount": 7700}
+    made = v1.prices.create(wanted | {"recurring": {"interval": "month"}})
+
+    await schedules(crew, "", 1, made.id)
+
+    assert (await crew.world.subscription())["scheduled_change"] == {
+        "product": "solo" if is_known else None,
+        "price": None,
+        "quantity": 1,
+        "at": "2026-02-01T00:00:00Z",
+        "custom_price": {
+            "unit_amount": 7700,
+            "currency": "eur",
+            "interval": "month",
+            "interval_count": 1,
+        },
+    }
+    assert (await crew.world.names("subscription"))[2:] == ["changeScheduledV1"]
+    await crew.reaches(FEBRUARY + timedelta(hours=2))
+    after = await crew.world.subscription()
+    assert (after["items"][0]["custom_price"]["unit_amount"], after["scheduled_change"]) == (7700, None)
