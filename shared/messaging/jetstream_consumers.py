@@ -83,7 +83,7 @@ class JetStreamConsumers:
         if service.event_handlers:
             feed = Durable(SERVICE_FEED_STREAM, f"{service.name}-feed")
             feed_consumer = self.runtime.feed_consumer
-            self._consume(feed, feed_consumer.handler_name, feed_consumer.consume)
+            self._consume(feed, feed_consumer.handler_name, feed_consumer.consume, batch=service.feed_batch)
         for stream_consumer in service.stream_consumers:
             followed = Durable(stream_consumer.stream, stream_consumer.consumer)
             follow = partial(self.runtime.follow, stream_consumer)
@@ -116,7 +116,14 @@ class JetStreamConsumers:
         with suppress(Exception):
             await self.broker.stop()
 
-    def _consume(self, durable: Durable, name_of: Callable[[Incoming], str], handle: Handle) -> None:
+    def _consume(
+        self,
+        durable: Durable,
+        name_of: Callable[[Incoming], str],
+        handle: Handle,
+        *,
+        batch: int = PULL_BATCH_MESSAGES,
+    ) -> None:
         async def consume(message: NatsMessage) -> None:
             await self.delivery.deliver(message, name_of, handle)
 
@@ -124,7 +131,7 @@ class JetStreamConsumers:
             durable.name,
             durable=durable.name,
             stream=JStream(durable.stream, declare=False),
-            pull_sub=PullSub(batch_size=PULL_BATCH_MESSAGES, timeout=PULL_TIMEOUT_SECONDS),
+            pull_sub=PullSub(batch_size=batch, timeout=PULL_TIMEOUT_SECONDS),
             # FastStream does not take it from the connection: replies would go to the shared `_INBOX`.
             inbox_prefix=self.inbox_prefix.encode() + b".",
             decoder=_undecoded,

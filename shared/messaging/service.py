@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from shared.messaging.command_batch import Reads, no_statements
 from shared.messaging.dispatcher import Handler
 from shared.persistence.group_commit import no_owner
-from shared.tuning import GROUP_COMMIT_MAX_ITEMS
+from shared.tuning import GROUP_COMMIT_MAX_ITEMS, PULL_BATCH_MESSAGES
 from tallystick.messages.base import Command, Event, Outcome, Question
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
@@ -65,6 +65,8 @@ class Service:
     event_handlers: dict[tuple[str, int], EventHandler] = field(default_factory=dict)
     """By entity and schema version."""
     jobs: dict[str, Job] = field(default_factory=dict)
+    feed_batch: int = PULL_BATCH_MESSAGES
+    """Events of the feed that a worker pulls at a time; more where handlers take many in one transaction."""
 
     @property
     def schema(self) -> str:
