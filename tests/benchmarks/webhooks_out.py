@@ -6,7 +6,7 @@ import time
 import psycopg
 
 from services.notifications.endpoints.signing_secrets import SigningSecrets
-from tests.support.stack import NOTIFICATIONS_SECRET, stack
+from tests.support.stack import NOTIFICATIONS_SECRET, Stack, stack
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import webhook_receiver
 
@@ -31,7 +31,8 @@ QUEUE = """
 
 def run() -> dict[str, object]:
     """Queue the webhooks, start a worker, and wait until they are received."""
-    rate = round(asyncio.run(_measure()))
+    with stack() as running:
+        rate = round(asyncio.run(_measure(running)))
     return {
         "name": "webhooks_out",
         "webhooks_per_second": rate,
@@ -40,17 +41,16 @@ def run() -> dict[str, object]:
     }
 
 
-async def _measure() -> float:
+async def _measure(running: Stack) -> float:
     secrets = SigningSecrets([NOTIFICATIONS_SECRET.encode()])
     stored = secrets.encrypt(secrets.make("ep_bench", "bench"))
-    with stack() as running:
-        async with webhook_receiver() as receiver:
-            receiver.is_kept = False
-            with psycopg.connect(running.owner_url, autocommit=True) as database:
-                database.execute(ADD_ENDPOINT, (receiver.url(), stored))
-                database.execute(QUEUE, (WEBHOOKS,))
-            with running.worker("notifications", is_awaited=False):
-                await eventually(lambda: receiver.count >= WEBHOOKS // 10, within_seconds=60)
-                first, started = receiver.count, time.monotonic()
-                await eventually(lambda: receiver.count >= WEBHOOKS, within_seconds=120)
-                return (WEBHOOKS - first) / (time.monotonic() - started)
+    async with webhook_receiver() as receiver:
+        receiver.is_kept = False
+        with psycopg.connect(running.owner_url, autocommit=True) as database:
+            database.execute(ADD_ENDPOINT, (receiver.url(), stored))
+            database.execute(QUEUE, (WEBHOOKS,))
+        with running.worker("notifications", is_awaited=False):
+            await eventually(lambda: receiver.count >= WEBHOOKS // 10, within_seconds=60)
+            first, started = receiver.count, time.monotonic()
+            await eventually(lambda: receiver.count >= WEBHOOKS, within_seconds=120)
+            return (WEBHOOKS - first) / (time.monotonic() - started)
