@@ -29,8 +29,7 @@ def notification_snapshot(row: NotificationRow) -> m.NotificationSnapshot:
 
 
 def emit_notification(work: UnitOfWork, row: NotificationRow, name: str) -> None:
-    """Increment a notification's version and emit an event with its snapshot; the row is locked or new."""
-    row.version += 1
+    """Emit an event with a notification's snapshot, whose version was incremented with the change."""
     snapshot = notification_snapshot(row)
     work.emit(
         m.NotificationEvent,

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.charset import QP, Charset
+from email.header import Header
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.utils import format_datetime, formataddr, parseaddr
 from typing import Any
 
 from services.notifications.domain.kinds import KINDS, OPTIONAL_KINDS
@@ -16,6 +17,9 @@ from tallystick.messages.notifications import Kind, Language
 from tallystick.messages.seats import invitation_token
 
 PAGES = {"billing": "/billing", "plans": "/plans", "admin": "/admin"}
+
+_QUOTED_PRINTABLE = Charset("utf-8")
+_QUOTED_PRINTABLE.body_encoding = QP
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +64,30 @@ class Composer:
         to: str,
         message_id: str,
         now: datetime,
-    ) -> EmailMessage:
-        """Compose a mail to one address. Raises ValueError for an address or header that cannot be sent."""
+    ) -> bytes:
+        """Compose a mail to one valid address (`deliverable_address`).
+
+        With the older classes of Python's `email`, which take a fifth of `EmailMessage`'s time. Nothing in a
+        header has a line break: the subject is made one line, and addresses are valid.
+        """
         token = self.links.sign(party, kind, now)
         links = self._links(kind, facts, token)
         rendered = self.renderer.render(kind, language, facts, links)
-        message = EmailMessage(policy=SMTP)
-        message["From"] = Address(self.sender.name, addr_spec=self.sender.address)
-        message["To"] = Address(addr_spec=to)
+        message = MIMEMultipart("alternative")
+        message["From"] = formataddr((self.sender.name, self.sender.address))
+        message["To"] = to
         if self.sender.reply_to:
             message["Reply-To"] = self.sender.reply_to
-        message["Subject"] = " ".join(rendered.subject.split())
+        message["Subject"] = _header(" ".join(rendered.subject.split()))
         message["Date"] = format_datetime(now)
         message["Message-ID"] = message_id
         message["Auto-Submitted"] = "auto-generated"
         if links.unsubscribe:
             message["List-Unsubscribe"] = f"<{links.unsubscribe}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message.set_content(rendered.text, cte="quoted-printable")
-        message.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
-        return message
+        message.attach(_part(rendered.text, "plain"))
+        message.attach(_part(rendered.html, "html"))
+        return message.as_bytes()
 
     def preview(self, kind: Kind, language: Language, facts: Mapping[str, Any]) -> RenderedMail:
         """Render a mail whose links lead to the pages and whose tokens are worth nothing."""
@@ -111,3 +119,11 @@ class Composer:
         if "command_id" not in facts or self.invitation_secret is None:
             return "sample"
         return invitation_token(self.invitation_secret, facts["command_id"], facts["seat_id"])
+
+
+def _header(text: str) -> str:
+    return text if text.isascii() else Header(text, "utf-8").encode()
+
+
+def _part(content: str, subtype: str) -> MIMEText:
+    return MIMEText(content, subtype, _QUOTED_PRINTABLE)  # type: ignore[arg-type] # a Charset is taken, too

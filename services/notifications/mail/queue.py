@@ -50,6 +50,7 @@ class MailQueue:
         rows = list((await work.session.scalars(statement)).all())
         for row in rows:
             if stale:
+                row.version += 1
                 emit_notification(work, row, "suppressed")
         return rows
 

@@ -156,6 +156,7 @@ class Mailer:
     ) -> None:
         """Give a notification its final status, with its event."""
         final = {"status": status, "reason": reason, "next_attempt_at": None, **values}
+        final["version"] = NotificationRow.version + 1
         async with self.transactions.begin(caused_by=row.cause, now=self.tools.clock.now()) as work:
             finished = await work.session.scalars(_update(row, final).returning(NotificationRow))
             changed = finished.one_or_none()
@@ -190,5 +191,5 @@ def _update(row: NotificationRow, values: dict[str, Any]) -> Any:
         sa.update(NotificationRow)
         .where(NotificationRow.notification_id == row.notification_id, NotificationRow.status == "queued")
         .values(**values)
-        .execution_options(synchronize_session="auto")
+        .execution_options(synchronize_session=False)
     )

@@ -5,7 +5,6 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -80,12 +79,12 @@ class SmtpConnection:
         self._client: aiosmtplib.SMTP | None = None
         self._used_at = 0.0
 
-    async def send(self, sender: str, to: str, message: EmailMessage) -> Delivered | Refused:
+    async def send(self, sender: str, to: str, message: bytes) -> Delivered | Refused:
         """Hand over a mail; never raises."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 client = await self._open()
-                await client.sendmail(sender, [to], message.as_bytes())
+                await client.sendmail(sender, [to], message)
         except aiosmtplib.SMTPRecipientsRefused as error:
             refusal = error.recipients[0]
             return _refused("recipient", refusal.code, refusal.message)
