@@ -24,7 +24,7 @@ class Most(NamedTuple):
 
 LIMITS = {
     "consume": Most(files=16, opened_again=21),
-    "webhook": Most(files=37, opened_again=24),
+    "webhook": Most(files=39, opened_again=24),
     "change_seat_count": Most(files=45, opened_again=40),
     "check_entitlement": Most(files=10, opened_again=3),
 }

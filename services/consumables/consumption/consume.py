@@ -146,6 +146,7 @@ def _result(decision: Decision) -> bytes | Rejected:
         "remaining": decision.remaining,
         "drawn": drawn_parts(decision.parts),
     }
-    if beyond := units_beyond(decision.parts):
+    # Nothing is owed as long as units remain.
+    if decision.remaining == 0 and (beyond := units_beyond(decision.parts)):
         result["overage"] = beyond
     return orjson.dumps(result)

@@ -85,7 +85,8 @@ async def write(
         await work.driver.execute(CLOSE_OVERDUE, (work.now, batch.overdue))
     changed = [balance for balance in batch.balances.values() if balance.is_changed]
     if changed:
-        await check_alerts(work, changed)
+        if any(balance.alert_at is not None for balance in changed):
+            await check_alerts(work, changed)
         _encode(batch.encoder, changed, revoked, emit_levels=emit_levels)
         work.deferred.extend(_statements(work, changed, batch.encoder.entries))
 
