@@ -231,6 +231,7 @@ COMMANDS_BETWEEN_SERVICES = {
     ("consumables", "billing.requests.subscriptions.bill_overage"),
     ("consumables", "billing.commands.consumables.charge_overage"),
     ("monitoring", "billing.requests.consumables.feature_totals"),
+    ("monitoring", "billing.requests.subscriptions.get_catalog"),
     ("monitoring", "billing.requests.subscriptions.list_customers"),
     ("monitoring", "billing.requests.subscriptions.list_subscriptions"),
     ("payouts", "billing.commands.webhooks.record_outcome"),

@@ -11,6 +11,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.monitoring.health.jetstream import JetStreamMonitor
+from services.monitoring.projections.entities import project_products
+from services.monitoring.projections.prices import project_prices
 from services.monitoring.projections.subscriptions import project_subscriptions
 from services.monitoring.service import service
 from services.monitoring.tables import CatchUpRow, KnownCustomer, KnownSubscription
@@ -18,6 +20,7 @@ from shared.messaging.feed_consumer import keep_newest_of
 from shared.messaging.service import tick_cause
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
+from tallystick.messages import catalog as c
 from tallystick.messages import subscriptions as s
 
 PAGE = 200
@@ -29,11 +32,11 @@ Save = Callable[[UnitOfWork], Awaitable[None]]
 async def catch_up(
     transactions: Transactions, at: datetime, client: ServiceClient, jetstream: JetStreamMonitor
 ) -> None:
-    """Ask for every customer and subscription that the feed has not told; once, when it is applied.
+    """Ask for the catalog, customers and subscriptions that the feed has not told; once, when it is applied.
 
     Raises Unavailable where somebody does not answer; the next tick goes on from there.
     """
-    for entity, ask in (("customer", _customers), ("subscription", _subscriptions)):
+    for entity, ask in STEPS:
         while True:
             async with transactions.read(asked="catch_up", now=at) as work:
                 row = await work.session.get(CatchUpRow, entity)
@@ -58,6 +61,17 @@ async def _record(work: UnitOfWork, entity: str, cursor: str | None, seen: int) 
     row.done_at = work.now if cursor is None else None
 
 
+async def _catalog(client: ServiceClient, _: str | None) -> tuple[str | None, int, Save]:
+    products = (await client.ask(c.GetCatalog(include_archived=True))).catalog.products
+    prices = [price for product in products for price in product.prices]
+
+    async def save(work: UnitOfWork) -> None:
+        await project_products(work, products)
+        await project_prices(work, prices)
+
+    return None, len(prices), save
+
+
 async def _customers(client: ServiceClient, cursor: str | None) -> tuple[str | None, int, Save]:
     page = await client.ask(s.ListCustomers(limit=PAGE, cursor=cursor))
     rows = [{"customer": each.token, "version": each.version} for each in page.items]
@@ -80,3 +94,7 @@ async def _subscriptions(client: ServiceClient, cursor: str | None) -> tuple[str
             await project_subscriptions(work, [(each, work.now) for each in unknown])
 
     return page.next_cursor, len(page.items), save
+
+
+STEPS = (("catalog", _catalog), ("customer", _customers), ("subscription", _subscriptions))
+"""What is asked for, in this order: subscriptions are worth what their prices cost."""

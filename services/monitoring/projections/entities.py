@@ -4,6 +4,8 @@ Each stores the newest version of an entity, so that events that come twice, lat
 nothing.
 """
 
+from collections.abc import Sequence
+
 from services.monitoring.service import service
 from services.monitoring.tables import (
     KnownAddOn,
@@ -31,7 +33,11 @@ async def follow_customers(work: UnitOfWork, events: list[s.CustomerEvent]) -> N
 @service.event(c.ProductEvent, name="follow_products", together=True)
 async def follow_products(work: UnitOfWork, events: list[c.ProductEvent]) -> None:
     """Project the kinds of products."""
-    products = [event.product for event in events]
+    await project_products(work, [event.product for event in events])
+
+
+async def project_products(work: UnitOfWork, products: Sequence[c.Product]) -> None:
+    """Project the kinds of products."""
     rows = [
         {
             "code": product.code,
