@@ -46,7 +46,8 @@ async def apply_subscription(context: EventContext) -> None:
     customer = await context.customer(subscription.stripe_customer_id, known)
     # Read again under the customer's lock.
     row = await subscription_by_stripe_id(work.session, subscription.stripe_subscription_id)
-    pay_open_invoices(context, customer.customer)
+    if "default_payment_method" in event.previous:
+        pay_open_invoices(context, customer.customer)
     before = state_from_row(row) if row is not None else None
     state = await _state_after(context, before, subscription)
     if row is None:
