@@ -154,16 +154,15 @@ def _from_subscription(account: Account, params: Json) -> Json:
             "price": item["price"]["id"],
             "quantity": item.get("quantity"),
             "metadata": item["metadata"],
-            "tax_rates": [rate["id"] for rate in item["tax_rates"]],
         }
         for item in subscription["items"]["data"]
     ]
     phase = {"items": wanted, "end_date": end, "currency": subscription["currency"]}
     if subscription["status"] == "trialing":
         phase["trial_end"] = subscription["trial_end"]
-    phase["default_tax_rates"] = [rate["id"] for rate in subscription["default_tax_rates"]]
     schedule["default_settings"]["automatic_tax"] = dict(subscription["automatic_tax"])
     schedule["phases"] = _phases(account, [phase], start, schedule)
+    _copy_tax_rates(subscription, schedule["phases"][0])
     schedule.update(subscription=subscription["id"], status="active")
     schedule["current_phase"] = {"start_date": start, "end_date": end}
     account.insert(schedule)
@@ -171,6 +170,13 @@ def _from_subscription(account: Account, params: Json) -> Json:
     with updating(account, subscription):
         subscription["schedule"] = schedule["id"]
     return schedule
+
+
+def _copy_tax_rates(subscription: Json, phase: Json) -> None:
+    """Copy the tax rates of a subscription to a phase, archived ones too: it has them already."""
+    phase["default_tax_rates"] = list(subscription["default_tax_rates"])
+    for item, copied in zip(subscription["items"]["data"], phase["items"], strict=True):
+        copied["tax_rates"] = list(item["tax_rates"])
 
 
 def _new(account: Account, customer: Json, now: int, params: Json) -> Json:

@@ -240,7 +240,7 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
     tax = _tax_params(present)
     first: dict[str, Any] = {
         **tax,
-        "items": [_item_as_it_is(item) for item in present.items],
+        "items": _items_now(present, change),
         "start_date": running["start_date"],
         "end_date": int(end.timestamp()),
     }
@@ -252,18 +252,25 @@ def _phases(schedule: Json, present: StripeSubscription, change: ItemChange) -> 
 
 
 def _items_after(present: StripeSubscription, change: ItemChange) -> list[dict[str, Any]]:
+    items = _items_now(present, change)
+    items[present.items.index(_item(present, change))] |= {"price": change.after, "quantity": change.quantity}
+    return items
+
+
+def _items_now(present: StripeSubscription, change: ItemChange) -> list[dict[str, Any]]:
+    """Return the present items' parameters; what a schedule does not repeat, an item loses.
+
+    The item to change has its new tax rates already: the running period is invoiced, and Stripe refuses to
+    name rates again that are archived.
+    """
     changed = _item(present, change)
     rates = changed_rates(present, changed, change.tax_rates, change.known_tax_rates)
-    after: dict[str, Any] = {"price": change.after, "quantity": change.quantity}
-    if tax_rates := list(changed.tax_rates) if rates is None else rates:
-        after["tax_rates"] = tax_rates
-    return [after if item is changed else _item_as_it_is(item) for item in present.items]
-
-
-def _item_as_it_is(item: StripeItem) -> dict[str, Any]:
-    """Return an item's parameters; what a schedule does not repeat, the item loses."""
-    params: dict[str, Any] = {"price": item.stripe_price_id, "quantity": item.quantity}
-    return params | ({"tax_rates": list(item.tax_rates)} if item.tax_rates else {})
+    found = []
+    for item in present.items:
+        params: dict[str, Any] = {"price": item.stripe_price_id, "quantity": item.quantity}
+        tax_rates = rates if item is changed and rates is not None else list(item.tax_rates)
+        found.append(params | ({"tax_rates": tax_rates} if tax_rates else {}))
+    return found
 
 
 def _tax_params(present: StripeSubscription) -> dict[str, Any]:

@@ -160,6 +160,17 @@ async def test_a_new_rate_applies_from_the_next_change_on(by_rates: Opens) -> No
     assert taxed(preview["totals"]) == await mine.renews(MARCH + HOUR) == (4000, 640, 4640)
 
 
+async def test_a_change_is_scheduled_although_the_present_rate_is_archived(by_rates: Opens) -> None:
+    mine = await by_rates()
+    await mine.begins_at()
+    lower = {**VAT, "code": "vat_de_16", "percentage": 16}
+    changed = catalog.ApplyCatalog(command_id=mine.world.command_id(), catalog=taxed_catalog(lower))
+    await mine.world.does(changed)
+    await mine.world.does(await mine.quantity(2))
+    await mine.world.catches_up()
+    assert await mine.renews(FEBRUARY + HOUR) == (2000, 320, 2320)
+
+
 async def test_running_subscriptions_get_the_rate_that_replaced_theirs(by_rates: Opens) -> None:
     mine = await by_rates()
     world, v1 = mine.world, mine.world.stripe.v1
