@@ -6,9 +6,8 @@ from typing import Any, Literal
 from tallystick.messages.notifications import MANDATORY_KINDS, Kind
 
 Audience = Literal["customer", "member", "operator"]
-Target = Literal["claim", "billing", "invoice", "plans", "admin"]
-"""Page behind the button: the invitation, the billing page, the invoice at Stripe, the plans, the operators'
-page."""
+Target = Literal["claim", "billing", "invoice", "plans", "payouts", "admin"]
+"""Page behind the button; `invoice` is the invoice at Stripe, `admin` the page of operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ KINDS: dict[Kind, KindSpec] = {
     "recharge_failed": KindSpec(("customer", "feature", "quantity", "amount")),
     "license_issued": KindSpec(("customer", "plan", "seats", "key_hint", "expires")),
     "license_expiring": KindSpec(("customer", "plan", "seats", "key_hint", "expires")),
-    "payout_paid": KindSpec(("customer", "amount", "arrives")),
-    "payout_failed": KindSpec(("customer", "amount", "reason")),
+    "payout_paid": KindSpec(("customer", "amount", "arrives"), "payouts"),
+    "payout_failed": KindSpec(("customer", "amount", "reason"), "payouts"),
     "alarm": KindSpec(("severity", "since"), "admin", "operator"),
 }
 OPTIONAL_KINDS: tuple[Kind, ...] = tuple(

@@ -18,9 +18,9 @@ def unit_drafts(name: str, event: ConsumableEvent) -> list[Draft]:
     if balance.kind != "consumable" or recipient is None:
         return []
     facts = {"feature": balance.feature, "remaining": balance.remaining}
-    percent = getattr(event, "percent", None)
-    if name == "thresholdReached" and percent is not None:
-        return [Draft("usage_alert", event.event_id, recipient, customer, facts | {"percent": percent})]
+    if name == "thresholdReached" and event.percent is not None:
+        used = facts | {"percent": event.percent}
+        return [Draft("usage_alert", event.event_id, recipient, customer, used)]
     if name == "low" and balance.remaining:
         return [Draft("units_low", event.event_id, recipient, customer, facts)]
     if name == "exhausted":

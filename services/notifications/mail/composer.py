@@ -16,7 +16,7 @@ from services.notifications.mail.renderer import MailLinks, RenderedMail, Render
 from tallystick.messages.notifications import Kind, Language
 from tallystick.messages.seats import invitation_token
 
-PAGES = {"billing": "/billing", "plans": "/plans", "admin": "/admin"}
+PAGES = {"billing": "/billing", "plans": "/plans", "payouts": "/billing/payouts", "admin": "/admin"}
 
 _QUOTED_PRINTABLE = Charset("utf-8")
 _QUOTED_PRINTABLE.body_encoding = QP

@@ -142,11 +142,15 @@ async def test_units_are_told_to_who_uses_them(mails: NotificationsWorld) -> Non
     await hears("exhausted", account="seat:seat_1", remaining=0)
     await hears("low", account=account, kind="limit")
     await hears("consumed", account=account)
+    alert = example("consumable", consumables.ConsumableEvent, mails, kind="consumable", account=account)
+    await mails.hears(alert.model_copy(update={"percent": 80}), "thresholdReached")
     assert await mailed(mails) == [
         ("units_low", "billing@acme.example"),
         ("units_exhausted", "billing@acme.example"),
         ("units_exhausted", "anna@example.com"),
+        ("usage_alert", "billing@acme.example"),
     ]
+    assert mails.smtp.mails[-1].message["Subject"].endswith(": 80% used")
 
 
 async def test_recharges_payouts_and_licenses(mails: NotificationsWorld) -> None:
