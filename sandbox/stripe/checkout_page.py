@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from html import escape
 
-from sandbox.stripe import authentication, cards, checkout_items, checkout_taxes, pages, payments
+from sandbox.stripe import (
+    authentication,
+    cards,
+    checkout_items,
+    checkout_taxes,
+    pages,
+    payment_links,
+    payments,
+)
 from sandbox.stripe.account import Account, Json
 from sandbox.stripe.billing import pricing, taxes
 from sandbox.stripe.checkout_payment import complete
@@ -37,6 +45,8 @@ def submit(account: Account, params: Json, ids: dict[str, str]) -> Page:
     session = account.get("checkout.session", ids["id"])
     if session["status"] != "open":
         return _closed(session)
+    if not payment_links.may_complete(account, session):
+        return payment_links.closed(account.get("payment_link", session["payment_link"]))
     if params.get("cancel"):
         return pages.redirect(session["cancel_url"]) if session["cancel_url"] else _form(account, session)
     if params.get("decline"):

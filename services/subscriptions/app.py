@@ -32,8 +32,11 @@ from services.subscriptions.lifecycle import (
 )
 from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from services.subscriptions.overrides import set_override
+from services.subscriptions.payment_links import links
 from services.subscriptions.previews import changes as previews
 from services.subscriptions.reconciliation import jobs
+from services.subscriptions.refunds import queries as refund_queries
+from services.subscriptions.refunds import refund_invoice
 from services.subscriptions.service import service
 from services.subscriptions.settings import SubscriptionsSettings
 from services.subscriptions.stripe import meters
@@ -75,6 +78,9 @@ HANDLERS = (
     renewal,
     set_override,
     jobs,
+    links,
+    refund_invoice,
+    refund_queries,
     meters,
     consumer,
 )

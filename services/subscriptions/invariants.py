@@ -23,6 +23,7 @@ _KEYS = {
     ("invoice", "invoices"): "invoice_id",
     ("entitlement", "entitlements"): "customer || '.' || feature",
     ("add_on", "add_ons"): "add_on_id",
+    ("payment_link", "payment_links"): "payment_link_id",
 }
 """The expression for an entity's id in the outbox, by entity and table."""
 

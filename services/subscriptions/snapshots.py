@@ -42,6 +42,7 @@ _INVOICE_FIELDS = (
     "total",
     "amount_due",
     "amount_paid",
+    "amount_credited",
     "currency",
     "reference",
     "attempt_count",
@@ -134,6 +135,10 @@ def invoice_snapshot(row: InvoiceRow) -> m.InvoiceSnapshot:
         lines=lines,
         tax=row.total - amounts["total_excluding_tax"],
         **amounts | {"taxes": list(amounts["taxes"])},
+        amount_refunded=row.amount_refunded or 0,
+        disputed=bool(row.amount_disputed),
+        amount_disputed=row.amount_disputed or 0,
+        amount_charged_back=row.amount_charged_back or 0,
         **{field: getattr(row, field) for field in shown},
     )
 

@@ -82,17 +82,22 @@ def emit_subscription(work: UnitOfWork, row: SubscriptionRow, event: str) -> Non
     )
 
 
+def emit_invoice(work: UnitOfWork, row: InvoiceRow, event: str) -> None:
+    """Emit an invoice's event with the next version and its whole snapshot."""
+    row.version += 1
+    work.emit(
+        m.InvoiceEvent,
+        event,
+        customer=Customer.from_token(row.customer),
+        version=row.version,
+        invoice=invoice_snapshot(row),
+    )
+
+
 def change_invoice(work: UnitOfWork, row: InvoiceRow, steps: list[InvoiceChange]) -> None:
     """Write an invoice's changes one by one, with an event for each."""
     for change in steps:
-        row.version += 1
         write_invoice(row, change.invoice)
         if change.event == "paymentFailed":
             row.told_failures = change.invoice.attempt_count
-        work.emit(
-            m.InvoiceEvent,
-            change.event,
-            customer=Customer.from_token(row.customer),
-            version=row.version,
-            invoice=invoice_snapshot(row),
-        )
+        emit_invoice(work, row, change.event)

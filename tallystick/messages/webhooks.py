@@ -40,6 +40,13 @@ CONNECT_EVENT_TYPES = frozenset(
 """Stripe event types that `payouts` applies: of connected accounts, and of transfers to them."""
 APPLIED_EVENT_TYPES = CONNECT_EVENT_TYPES | frozenset(
     {
+        "charge.dispute.closed",
+        "charge.dispute.created",
+        "charge.dispute.funds_reinstated",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.updated",
+        "charge.refund.updated",
+        "charge.refunded",
         "checkout.session.completed",
         "checkout.session.expired",
         "customer.subscription.created",
@@ -50,6 +57,9 @@ APPLIED_EVENT_TYPES = CONNECT_EVENT_TYPES | frozenset(
         "customer.subscription.trial_will_end",
         "customer.updated",
         "customer.deleted",
+        "credit_note.created",
+        "credit_note.updated",
+        "credit_note.voided",
         "invoice.created",
         "invoice.deleted",
         "invoice.finalized",
@@ -59,6 +69,9 @@ APPLIED_EVENT_TYPES = CONNECT_EVENT_TYPES | frozenset(
         "invoice.payment_failed",
         "invoice.voided",
         "invoice.marked_uncollectible",
+        "refund.created",
+        "refund.failed",
+        "refund.updated",
         "subscription_schedule.aborted",
         "subscription_schedule.canceled",
         "subscription_schedule.completed",

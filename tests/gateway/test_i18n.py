@@ -31,6 +31,7 @@ ON_PAGES = (
     subscriptions.OpenPortal,
     subscriptions.PurchaseAddOn,
     subscriptions.CancelAddOn,
+    subscriptions.RefundInvoice,
     consumables.SetAutoRecharge,
     seats.AssignSeat,
     seats.AssignSeats,

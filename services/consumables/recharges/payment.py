@@ -15,6 +15,7 @@ from services.consumables.domain.auto_recharge import FAILURES_MAX
 from services.consumables.domain.balance import NewGrant
 from services.consumables.ledger.repository import Account, LedgerBatch, open_balances
 from services.consumables.recharges.low_balances import write_and_recharge
+from services.consumables.recharges.refund import follow_refunds
 from services.consumables.recharges.repository import emit_recharge, payer_of, recharge_snapshot
 from services.consumables.service import service
 from services.consumables.tables.ledger import AutoRechargeRow, RechargeRow
@@ -89,12 +90,13 @@ async def settle_recharges(transactions: Transactions, at: datetime) -> None:
 
 @service.event(InvoiceEvent, name="note_invoice")
 async def note_invoice(work: UnitOfWork, event: InvoiceEvent) -> None:
-    """Record the outcome of a recharge from the status of its invoice."""
+    """Record the outcome of a recharge from the status of its invoice, and follow its refunds."""
     invoice = event.invoice
     if invoice.reference is None:
         return
     if invoice.status == "paid":
         await record_payment(work, invoice.reference, Payment(invoice.invoice_id))
+        await follow_refunds(work, invoice)
     elif invoice.status in DEAD_INVOICES:
         await record_payment(work, invoice.reference, Payment(invoice.invoice_id, failure="payment_failed"))
 

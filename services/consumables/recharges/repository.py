@@ -73,11 +73,14 @@ async def price_of(work: UnitOfWork, feature: str) -> Price:
 
 
 async def automatic_spend(work: UnitOfWork, account: str, feature: str) -> tuple[datetime, int]:
-    """Return the start of the billing period, and the amount of its automatic recharges, paid or pending."""
+    """Return the start of the billing period, and the amount of its automatic recharges, paid or pending.
+
+    What was refunded does not count.
+    """
     row = (await work.session.execute(SELECT_PERIOD, {"account": account})).one_or_none()
     since = period_begin(row.period_start if row else None, row.period_end if row else None, work.now)
     spent = await work.session.scalar(
-        sa.select(sa.func.coalesce(sa.func.sum(RechargeRow.amount), 0)).where(
+        sa.select(sa.func.coalesce(sa.func.sum(RechargeRow.amount - RechargeRow.amount_refunded), 0)).where(
             RechargeRow.account == account,
             RechargeRow.feature == feature,
             RechargeRow.automatic,
@@ -138,6 +141,9 @@ def recharge_snapshot(row: RechargeRow) -> m.RechargeSnapshot:
         automatic=row.automatic,
         invoice_id=row.invoice_id,
         created_at=row.created_at,
+        amount_refunded=row.amount_refunded or 0,
+        units_taken_back=row.units_taken_back or 0,
+        units_used=row.units_used or 0,
     )
 
 

@@ -328,3 +328,10 @@ class RechargeRow(Row):
     automatic: Mapped[bool]
     invoice_id: Mapped[str | None]
     created_at: Mapped[datetime]
+    amount_refunded: Mapped[int] = mapped_column(server_default=text("0"))
+    """What of the amount was refunded, or lost in a dispute."""
+    units_taken_back: Mapped[int] = mapped_column(server_default=text("0"))
+    units_used: Mapped[int] = mapped_column(server_default=text("0"))
+    """Units of what was refunded that had been used."""
+    invoice_version: Mapped[int] = mapped_column(server_default=text("0"))
+    """The version of the invoice whose refunds were followed last."""

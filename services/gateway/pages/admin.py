@@ -28,6 +28,8 @@ router = APIRouter(prefix="/admin", include_in_schema=False, route_class=PageRou
 PAGE_SIZE = 50
 SNAPSHOTS_SHOWN = 30
 EVENTS_SHOWN = 20
+LATEST = 10
+"""Refunds and disputes on the overview; a customer's page and the API list more."""
 Cursor = Annotated[str | None, Query(max_length=200)]
 Search = Annotated[str, Query(max_length=100)]
 
@@ -55,6 +57,10 @@ async def overview(
         none_if_unavailable(page.services.request(monitoring.GetHealth())),
         none_if_unavailable(state.change_feed.latest(EVENTS_SHOWN)),
     )
+    refunds, disputes = await asyncio.gather(
+        none_if_unavailable(page.services.request(m.ListRefunds(limit=LATEST))),
+        none_if_unavailable(page.services.request(m.ListDisputes(limit=LATEST))),
+    )
     translations = page_translations(request, caller)
     return page.templates.render(
         request,
@@ -66,6 +72,8 @@ async def overview(
         happened=happened(latest or (), translations),
         subscriptions=subscriptions,
         customers=customers,
+        refunds=refunds,
+        disputes=disputes,
         search=search,
         chosen=status,
         statuses=m.Status.__args__,  # type: ignore[attr-defined]
@@ -79,10 +87,11 @@ async def customer(
     state: StateDep,
     page: PageContextDep,
     customer: Annotated[str, Path(pattern=r"^(user|organization)_[A-Za-z0-9-]{1,64}$")],
+    done: str = "",
 ) -> Response:
     """Show everything about one customer."""
     overview = await load_customer_overview(state, Customer.from_token(customer))
-    return page.templates.render(request, "admin/customer.html", caller=caller, overview=overview)
+    return page.templates.render(request, "admin/customer.html", caller=caller, overview=overview, done=done)
 
 
 @router.get("/events")

@@ -30,6 +30,8 @@ class CustomerOverview:
     customer: m.CustomerSnapshot
     subscriptions: list[m.SubscriptionSnapshot]
     invoices: list[m.InvoiceSnapshot]
+    refunds: list[m.RefundSnapshot]
+    disputes: list[m.DisputeSnapshot]
     entitlements: list[m.EntitlementSnapshot]
     balances: list[consumables.BalanceSnapshot]
     team: seating.TeamSnapshot | None
@@ -51,12 +53,18 @@ async def load_customer_overview(state: GatewayState, customer: Customer) -> Cus
         _none_on_error(services, seating.GetTeam(customer=customer)),
         state.change_feed.history(customer, HISTORY_MAX),
     )
+    refunds, disputes = await asyncio.gather(
+        _none_on_error(services, m.ListRefunds(customer=customer, limit=LISTED_MAX)),
+        _none_on_error(services, m.ListDisputes(customer=customer, limit=LISTED_MAX)),
+    )
     listing = seating.ListSeats(team_id=team.team.team_id, limit=LISTED_MAX) if team else None
     members = await _none_on_error(services, listing) if listing else None
     return CustomerOverview(
         customer=found.customer,
         subscriptions=plans.items if plans else [],
         invoices=invoices.items if invoices else [],
+        refunds=refunds.items if refunds else [],
+        disputes=disputes.items if disputes else [],
         entitlements=entitlements.items if entitlements else [],
         balances=balances.items if balances else [],
         team=team.team if team else None,

@@ -13,6 +13,8 @@ from services.gateway.dependencies import StateDep
 from services.gateway.pages import (
     add_on_forms,
     admin,
+    admin_payment_links,
+    admin_refunds,
     billing_forms,
     billing_page,
     change_confirmation,
@@ -86,6 +88,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     admin.router,
     monitoring.router,
     license_operations.router,
+    admin_payment_links.router,
+    admin_refunds.router,
     router,
 )
 """The routers of all pages and forms."""

@@ -13,6 +13,7 @@ from services.subscriptions.repository.subscriptions import (
     subscription_by_stripe_id,
 )
 from services.subscriptions.state_changes import change_subscription
+from services.subscriptions.tables.payment_links import FurtherStripeCustomerRow
 from services.subscriptions.tables.subscriptions import CustomerRow, SubscriptionRow
 from shared.errors import Rejected
 from shared.ids import new_id
@@ -29,6 +30,25 @@ async def link_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_custom
     owner = await customer_token_by_stripe_id(work.session, stripe_customer_id)
     require_not_taken(row.customer, row.stripe_customer_id, owner, stripe_customer_id)
     row.stripe_customer_id = stripe_customer_id
+    await _replay_parked_events(work, stripe_customer_id)
+
+
+async def link_further_stripe_customer(work: UnitOfWork, row: CustomerRow, stripe_customer_id: str) -> None:
+    """Link another Stripe customer of a customer who has one, and have its parked events replayed.
+
+    Raises Rejected `stripe_customer_taken` if it is linked to somebody else.
+    """
+    await reserve_stripe_customer(work.session, stripe_customer_id)
+    owner = await customer_token_by_stripe_id(work.session, stripe_customer_id)
+    require_not_taken(row.customer, None, owner, stripe_customer_id)
+    if owner is None:
+        further = FurtherStripeCustomerRow(stripe_customer_id=stripe_customer_id, customer=row.customer)
+        work.session.add(further)
+        await work.session.flush()
+    await _replay_parked_events(work, stripe_customer_id)
+
+
+async def _replay_parked_events(work: UnitOfWork, stripe_customer_id: str) -> None:
     waiting = await parked_events(work.session, stripe_customer_id)
     await forget_parked_events(work.session, stripe_customer_id)
     for start in range(0, len(waiting), REPLAY_MAX_EVENTS):

@@ -46,6 +46,7 @@ class Invoice:
     total: int
     amount_due: int
     amount_paid: int
+    amount_credited: int
     currency: str
     lines: tuple[InvoiceLine, ...]
     reference: str | None
@@ -104,6 +105,7 @@ def read_invoice(
         total=total,
         amount_due=_amount(body, "amount_due"),
         amount_paid=_amount(body, "amount_paid"),
+        amount_credited=_credited(body),
         currency=str(body.get("currency")),
         lines=lines,
         reference=(body.get("metadata") or {}).get(REFERENCE_KEY),
@@ -234,6 +236,12 @@ def _sold(line: Mapping[str, Any], catalog: CatalogLookup) -> tuple[Price | None
 def _amount_or(body: Mapping[str, Any], field: str, default: int) -> int:
     # Older API versions do not have every amount.
     return default if body.get(field) is None else _amount(body, field)
+
+
+def _credited(body: Mapping[str, Any]) -> int:
+    """Return the sum of the credit notes, which older API versions do not state."""
+    notes = (body.get(f"{when}_payment_credit_notes_amount") for when in ("pre", "post"))
+    return sum(amount for amount in notes if isinstance(amount, int))
 
 
 def _amount(body: Mapping[str, Any], field: str) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.snapshots import STATE_COLUMNS, state_from_columns, upcoming_from
 from services.subscriptions.tables.add_ons import AddOnRow
+from services.subscriptions.tables.payment_links import FurtherStripeCustomerRow
 from services.subscriptions.tables.subscriptions import (
     CheckoutRow,
     CustomerRow,
@@ -85,6 +86,9 @@ async def lock_customer_by_stripe_id(session: AsyncSession, stripe_customer_id: 
     if found is None:
         await reserve_stripe_customer(session, stripe_customer_id)
         found = await session.scalar(query)
+    if found is None:
+        token = await customer_token_by_stripe_id(session, stripe_customer_id)
+        found = await lock_customer(session, token) if token is not None else None
     return found
 
 
@@ -100,9 +104,12 @@ async def find_customer(session: AsyncSession, token: str) -> CustomerRow | None
 
 
 async def customer_token_by_stripe_id(session: AsyncSession, stripe_customer_id: str) -> str | None:
-    """Load the token of the customer linked to a Stripe customer."""
+    """Load the token of the customer linked to a Stripe customer, or with it as a further one."""
     query = sa.select(CustomerRow.customer).where(CustomerRow.stripe_customer_id == stripe_customer_id)
-    return await session.scalar(query)
+    further = sa.select(FurtherStripeCustomerRow.customer).where(
+        FurtherStripeCustomerRow.stripe_customer_id == stripe_customer_id
+    )
+    return await session.scalar(query) or await session.scalar(further)
 
 
 async def find_subscription(session: AsyncSession, subscription_id: str) -> SubscriptionRow | None:

@@ -1,15 +1,24 @@
 """Applying `checkout.session.*` to the checkouts that were started here."""
 
 from services.subscriptions.customers.stripe_link import adopt_subscription
+from services.subscriptions.domain.payment_links import read_link_payment
 from services.subscriptions.domain.stripe_objects import read_checkout
+from services.subscriptions.payment_links.uses import apply_link_payment
 from services.subscriptions.repository.subscriptions import find_checkout, subscription_by_stripe_id
 from services.subscriptions.stripe_webhooks.context import EventContext, IrrelevantEvent
 from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
 
 
 async def apply_checkout(context: EventContext) -> None:
-    """Complete or release one of our checkouts, and adopt the subscription it led to."""
+    """Complete or release one of our checkouts, and adopt the subscription it led to.
+
+    A completed session of a payment link is a use of the link.
+    """
     work = context.work
+    payment = read_link_payment(context.event.object)
+    if payment is not None and context.event.type == "checkout.session.completed":
+        await apply_link_payment(context, payment)
+        return
     session = read_checkout(context.event.object)
     checkout = await find_checkout(
         work.session, checkout_id=session.checkout_id, stripe_checkout_id=session.stripe_checkout_id

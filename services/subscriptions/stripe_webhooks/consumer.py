@@ -15,6 +15,11 @@ from services.subscriptions.stripe_webhooks.context import EventContext, Irrelev
 from services.subscriptions.stripe_webhooks.customer_events import apply_customer
 from services.subscriptions.stripe_webhooks.fetched_objects import FetchedObjects, NeedsStripeObject
 from services.subscriptions.stripe_webhooks.invoice_events import apply_invoice
+from services.subscriptions.stripe_webhooks.refund_events import (
+    apply_credit_note,
+    apply_dispute,
+    apply_refund,
+)
 from services.subscriptions.stripe_webhooks.subscription_events import apply_schedule, apply_subscription
 from services.subscriptions.tables.subscriptions import ParkedEventRow
 from shared.errors import Unavailable
@@ -39,6 +44,11 @@ _APPLIERS: dict[str, Callable[[EventContext], Awaitable[None]]] = {
     "invoice": apply_invoice,
     "checkout.session": apply_checkout,
     "customer": apply_customer,
+    "charge": apply_refund,
+    "charge.refund": apply_refund,
+    "refund": apply_refund,
+    "charge.dispute": apply_dispute,
+    "credit_note": apply_credit_note,
 }
 
 

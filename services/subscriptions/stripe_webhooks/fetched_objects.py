@@ -5,13 +5,15 @@ the object is fetched, and the event is applied again with it.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from services.subscriptions.domain.invoice_taxes import TaxRates
 from services.subscriptions.domain.stripe_objects import Json, StripeCustomer, StripeSubscription
 from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.refunds import find_invoice_of_payment, list_refunds
 
-Kind = Literal["subscription", "invoice", "lines", "customer", "tax_rates"]
+Kind = Literal["subscription", "invoice", "lines", "customer", "tax_rates", "invoice_of_payment", "refunds"]
 NO_REVISION = 0
 """The revision for objects that are not compared with a row."""
 
@@ -41,6 +43,8 @@ class FetchedObjects:
                 "lines": self.stripe.list_invoice_lines,
                 "customer": self.stripe.find_customer,
                 "tax_rates": lambda ids: self.stripe.tax_rates.find(ids.split()),
+                "invoice_of_payment": partial(find_invoice_of_payment, self.stripe),
+                "refunds": partial(list_refunds, self.stripe),
             }[needed.kind]
             answer = await find(needed.stripe_id)
         self._objects[needed.kind, needed.stripe_id] = (needed.revision, answer)
@@ -72,6 +76,16 @@ class FetchedObjects:
         """Return a customer, fetched when our row had this revision."""
         answer: StripeCustomer | None = self._fetched("customer", stripe_id, revision)
         return answer
+
+    def invoice_of_payment(self, payment_intent: str) -> Json | None:
+        """Return the invoice that a payment paid, if there is one."""
+        answer: Json | None = self._fetched("invoice_of_payment", payment_intent, NO_REVISION)
+        return answer
+
+    def refunds(self, payment_intent: str) -> list[Json]:
+        """Return the refunds of a payment."""
+        answer: list[Json] | None = self._fetched("refunds", payment_intent, NO_REVISION)
+        return answer or []
 
     def _fetched(self, kind: Kind, stripe_id: str, revision: int) -> Any:
         found = self._objects.get((kind, stripe_id))

@@ -24,10 +24,10 @@ ACTION_REQUIRED = "invoice.payment_action_required"
 async def apply_invoice(context: EventContext) -> None:
     """Update our row from the event or, if the order is unclear, from the invoice fetched from Stripe."""
     event, work = context.event, context.work
-    invoice = await _read(context, event.object)
+    invoice = await read_with_lines(context, event.object)
     if event.type == "invoice.deleted":
         invoice = replace(invoice, status="void")
-    customer = await context.customer(invoice.stripe_customer_id, await _find_owner_row(context, invoice))
+    customer = await context.customer(invoice.stripe_customer_id, await find_owner_row(context, invoice))
     # A failed attempt is a fact, even if a newer state of the invoice is known.
     failed = invoice.attempt_count if event.type == "invoice.payment_failed" else 0
     row = await invoice_by_stripe_id(work.session, invoice.stripe_invoice_id)
@@ -38,21 +38,43 @@ async def apply_invoice(context: EventContext) -> None:
             invoice = before
         elif verdict is EventAction.FETCH:
             invoice = await _fetch_current(context, row, invoice)
-    subscription_id = await _subscription_id(context, customer, invoice)
-    if row is None:
-        row = InvoiceRow(invoice_id=new_id("inv"), customer=customer.customer, version=0, told_failures=0)
-        row.stripe_event_at = event.created
-        work.session.add(row)
-    row.subscription_id = subscription_id
+    needs_action = event.type == ACTION_REQUIRED and invoice.status == "open"
+    row = await write_invoice_row(
+        context, customer, row, invoice, failed=failed, needs_action=needs_action
+    )
     row.stripe_event_at = max(row.stripe_event_at, event.created)
-    steps = invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=failed)
-    if event.type == ACTION_REQUIRED and invoice.status == "open":
-        steps.append(InvoiceChange("paymentActionRequired", invoice))
-    change_invoice(work, row, steps)
-    report_sale(work, row, steps, await context.catalog())
     if failed:
         row.failed_at = min(row.failed_at or event.created, event.created)
         await recount_grace(work, row, context.dunning)
+
+
+async def write_invoice_row(
+    context: EventContext,
+    customer: CustomerRow,
+    row: InvoiceRow | None,
+    invoice: Invoice,
+    *,
+    failed: int = 0,
+    needs_action: bool = False,
+) -> InvoiceRow:
+    """Write an invoice into its row, or a new one, with the events of its changes; return the row.
+
+    `failed` is the number of the last attempt that is known to have failed; `needs_action`: the payment waits
+    for the customer.
+    """
+    subscription_id = await _subscription_id(context, customer, invoice)
+    before = invoice_from_row(row) if row is not None else None
+    if row is None:
+        row = InvoiceRow(invoice_id=new_id("inv"), customer=customer.customer, version=0, told_failures=0)
+        row.stripe_event_at = context.event.created
+        context.work.session.add(row)
+    row.subscription_id = subscription_id
+    steps = invoice_changes(before, invoice, emitted_failures=row.told_failures, failed=failed)
+    if needs_action:
+        steps.append(InvoiceChange("paymentActionRequired", invoice))
+    change_invoice(context.work, row, steps)
+    report_sale(context.work, row, steps, await context.catalog())
+    return row
 
 
 def choose_invoice_action(
@@ -73,7 +95,7 @@ def choose_invoice_action(
     return EventAction.IGNORE if is_behind and event.created == row.stripe_event_at else EventAction.FETCH
 
 
-async def _find_owner_row(context: EventContext, invoice: Invoice) -> InvoiceRow | SubscriptionRow | None:
+async def find_owner_row(context: EventContext, invoice: Invoice) -> InvoiceRow | SubscriptionRow | None:
     """Load the row that shows whose invoice it is: its own, or that of its subscription."""
     session, stripe_id = context.work.session, invoice.stripe_subscription_id
     row = await invoice_by_stripe_id(session, invoice.stripe_invoice_id)
@@ -82,10 +104,10 @@ async def _find_owner_row(context: EventContext, invoice: Invoice) -> InvoiceRow
 
 async def _fetch_current(context: EventContext, row: InvoiceRow, invoice: Invoice) -> Invoice:
     answer = context.fetched.invoice(row.stripe_invoice_id, row.version)
-    return invoice if answer is None else await _read(context, answer)
+    return invoice if answer is None else await read_with_lines(context, answer)
 
 
-async def _read(context: EventContext, body: Json) -> Invoice:
+async def read_with_lines(context: EventContext, body: Json) -> Invoice:
     """Read the invoice with all its lines; Stripe sends only the first few with the event."""
     if (body.get("lines") or {}).get("has_more"):
         lines = context.fetched.lines(str(body.get("id")))

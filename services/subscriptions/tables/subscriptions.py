@@ -147,6 +147,12 @@ class InvoiceRow(Row):
     total: Mapped[int]
     amount_due: Mapped[int]
     amount_paid: Mapped[int]
+    amount_credited: Mapped[int] = mapped_column(server_default=text("0"))
+    amount_refunded: Mapped[int] = mapped_column(server_default=text("0"))
+    amount_disputed: Mapped[int] = mapped_column(server_default=text("0"))
+    """Disputes that are open or were lost."""
+    amount_charged_back: Mapped[int] = mapped_column(server_default=text("0"))
+    """Disputes that were lost."""
     currency: Mapped[str]
     lines: Mapped[list[Any]]
     reference: Mapped[str | None]

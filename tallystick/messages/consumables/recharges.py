@@ -58,6 +58,13 @@ class RechargeSnapshot(TolerantModel):
     automatic: bool = Field(description="Made by the auto-recharge, not manually.")
     invoice_id: str | None = Field(description="Set once the customer was charged.")
     created_at: Instant
+    amount_refunded: Count = Field(
+        default=0, description="What of the amount was refunded or lost in a dispute, in its minor unit."
+    )
+    units_taken_back: Count = Field(default=0, description="Units that the refund took back.")
+    units_used: Count = Field(
+        default=0, description="Units of what was refunded that were used before; they stay used."
+    )
 
 
 class RechargeFound(TolerantModel):
@@ -158,8 +165,8 @@ class ListRecharges(Page, Question[RechargePage], service=SERVICE):
 
 
 class RechargeEvent(
-    Event, service=SERVICE, entity="recharge", names=("requested", "paid", "failed", "skipped")
+    Event, service=SERVICE, entity="recharge", names=("requested", "paid", "failed", "skipped", "refunded")
 ):
-    """A recharge was requested, paid, failed, or skipped, with the reason."""
+    """A recharge was requested, paid, failed, or skipped, with the reason; or its money was given back."""
 
     recharge: RechargeSnapshot

@@ -45,8 +45,10 @@ def _check_pattern(pattern: str) -> str:
 Pattern = Annotated[str, StringConstraints(max_length=80), AfterValidator(_check_pattern)]
 """`*`, all events of an entity (`subscription.*`), or one event (`invoice.paid`)."""
 Patterns = Annotated[list[Pattern], Field(min_length=1, max_length=PATTERNS_MAX)]
-EndpointUrl = Annotated[str, StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS)]
-EventId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+EndpointUrl = Annotated[
+    str, StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS, pattern=r"^[^\x00]+$")
+]
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 DeliveryStatus = Literal["pending", "succeeded", "failed"]
 
 

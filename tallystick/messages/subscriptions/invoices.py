@@ -122,6 +122,9 @@ class InvoiceSnapshot(InvoiceAmounts):
         default=0,
         description="Sum of the disputes that are open or were lost; a dispute that was won is out.",
     )
+    amount_charged_back: Amount = Field(
+        default=0, description="Sum of the disputes that were lost; part of `amount_disputed`."
+    )
     amount_credited: Amount = Field(
         default=0, description="Sum of Stripe's credit notes, before and after the payment."
     )

@@ -44,6 +44,7 @@ def make_everything(stand_in: StandIn, browser: httpx.Client) -> dict[str, dict[
         api.credit_notes.create(
             {"invoice": subscription.latest_invoice, "amount": 1, "out_of_band_amount": 1}
         ),
+        api.payment_links.create({"line_items": [{"price": price.id, "quantity": 1}]}),
         _dispute(stand_in, browser, charge.id),
         api.payment_intents.list().data[0], api.customers.payment_methods.list(customer.id).data[0], setup,
         portal, api.billing_portal.configurations.list().data[0], api.events.list().data[0],

@@ -75,6 +75,15 @@ FIELDS = {
         "shipping source statement_descriptor statement_descriptor_suffix status transfer_data "
         "transfer_group"
     ),
+    "payment_link": (
+        "active after_completion allow_promotion_codes application application_fee_amount "
+        "application_fee_percent automatic_tax billing_address_collection consent_collection currency "
+        "custom_fields custom_text customer_creation id inactive_message invoice_creation livemode "
+        "managed_payments metadata object on_behalf_of payment_intent_data "
+        "payment_method_collection payment_method_options payment_method_types phone_number_collection "
+        "restrictions shipping_address_collection shipping_options submit_type subscription_data "
+        "tax_id_collection transfer_data url"
+    ),
     "payment_method": (
         "allow_redisplay billing_details card created customer customer_account id livemode metadata "
         "object type"

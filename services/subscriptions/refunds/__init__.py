@@ -1,0 +1,1 @@
+"""Refunds of paid invoices, by command or in Stripe, and disputes."""
