@@ -23,6 +23,7 @@ async def test_a_link_is_made_paid_and_deactivated(gateway: GatewaySystem, shop:
         made = await http.post(API, json=wish)
         assert made.status_code == 201, made.text
         link = made.json()["payment_link"]
+        assert link["customer"] is None
 
         async with httpx.AsyncClient() as stranger:
             for _ in range(2):
@@ -37,6 +38,9 @@ async def test_a_link_is_made_paid_and_deactivated(gateway: GatewaySystem, shop:
         assert await eventually(outcomes) == ["accepted", "refunded"]
         uses = (await http.get(f"{API}/{link['payment_link_id']}/uses")).json()["items"]
         payer = Customer.model_validate(uses[0]["customer"])
+        assert payer.type == "user"
+        known = (await shop.billing.ask(m.GetCustomer(customer=payer))).customer
+        assert known.email == email
 
         async def is_given_back() -> bool:
             plans = (await shop.billing.ask(m.ListSubscriptions(customer=payer))).items
@@ -56,6 +60,7 @@ async def test_a_link_is_made_paid_and_deactivated(gateway: GatewaySystem, shop:
             off = await visitor.form("/admin/payment-links", "/admin/payment-links/deactivate")
             assert (await visitor.send("/admin/payment-links/deactivate", off)).status_code == 303
         newest = (await http.get(API)).json()["items"][0]
+        assert newest["customer"] is None
         assert (newest["items"][0]["price"], newest["uses_max"], newest["status"]) == (
             "professional_monthly",
             3,

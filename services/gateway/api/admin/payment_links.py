@@ -49,8 +49,9 @@ async def payment_links(
 async def create(
     caller: AdminCaller, services: ServiceClientDep, command_id: RequestCommandId, body: PaymentLinkBody
 ) -> Response:
-    """Create a payment link."""
-    return await services.respond(command_for(m.CreatePaymentLink, caller, command_id, body), 201)
+    """Create a payment link; without a customer it is for anybody, and never for the operator."""
+    command = command_for(m.CreatePaymentLink, caller, command_id, body, customer=body.customer)
+    return await services.respond(command, 201)
 
 
 @router.get(
