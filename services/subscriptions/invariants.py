@@ -119,10 +119,38 @@ class RowsMatchLastEvents:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class RefundsAddUp:
+    """What is refunded of an invoice is the sum of its refunds, and no more than was paid."""
+
+    name: str = "refunds add up, to no more than was paid"
+
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
+        """Return invoices whose refunds do not add up."""
+        rows = await live.rows(
+            SCHEMA,
+            """SELECT invoice_id, amount_paid, amount_refunded, coalesce(made.amount, 0) AS made,
+                      coalesce(made.reserved, 0) AS reserved
+               FROM {schema}.invoices LEFT JOIN (
+                   SELECT invoice_id, sum(amount) AS reserved,
+                          coalesce(sum(amount) FILTER (WHERE stripe_refund_id IS NOT NULL), 0) AS amount
+                   FROM {schema}.refunds WHERE status NOT IN ('failed', 'canceled') GROUP BY invoice_id
+               ) AS made USING (invoice_id)
+               WHERE amount_refunded <> coalesce(made.amount, 0) OR coalesce(made.reserved, 0) > amount_paid
+               LIMIT 20""",
+        )
+        return [
+            f"{row['invoice_id']}: {row['amount_refunded']} refunded, its refunds are {row['made']},"
+            f" {row['reserved']} with those under way, of {row['amount_paid']} paid"
+            for row in rows
+        ]
+
+
 INVARIANTS = (
     BucketMatchesTables(),
     EntitlementsMatchSources(),
     RowsMatchLastEvents(),
+    RefundsAddUp(),
 )
 
 

@@ -12,6 +12,9 @@ from tests.support.call_trace import WAYS, traced_system, tracer
 from tests.support.stack import System
 
 GUIDE = ROOT / "docs" / "guides" / "architecture.md"
+pytestmark = pytest.mark.timeout(180)
+"""A system of its own, with all workers, is started for it."""
+
 STOP = re.compile(r"^\d+\. \[`(?P<shown>[^`]+)`\]\(\.\./\.\./(?P<path>[^)]+)\) \S", re.MULTILINE)
 
 

@@ -73,6 +73,8 @@ BY_NAME: dict[str, Any] = {
     "problem": "must be contiguous",
 }
 PREFIXES = {
+    "snapshot_id": "snapshot",
+    "alarm_id": "alarm",
     "add_on_id": "addon",
     "checkout_id": "chk",
     "customer_id": "cus",

@@ -39,9 +39,7 @@ async def apply_invoice(context: EventContext) -> None:
         elif verdict is EventAction.FETCH:
             invoice = await _fetch_current(context, row, invoice)
     needs_action = event.type == ACTION_REQUIRED and invoice.status == "open"
-    row = await write_invoice_row(
-        context, customer, row, invoice, failed=failed, needs_action=needs_action
-    )
+    row = await write_invoice_row(context, customer, row, invoice, failed=failed, needs_action=needs_action)
     row.stripe_event_at = max(row.stripe_event_at, event.created)
     if failed:
         row.failed_at = min(row.failed_at or event.created, event.created)

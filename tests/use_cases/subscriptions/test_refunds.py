@@ -5,9 +5,14 @@ import random
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from services.subscriptions.invariants import RefundsAddUp
+from shared.operations.audit import LiveSystem
 from tallystick.messages import subscriptions as m
+from tallystick.subjects import Subjects
 from tests.support.worlds.plan_changes import Crew
 from tests.support.worlds.subscriptions import ACME, gapless
 
@@ -104,6 +109,20 @@ async def test_partial_refunds_add_up_to_what_was_paid(refunds: Refunds) -> None
         (900, "duplicate"),
         (3000, None),
     ]
+
+
+async def test_the_audit_finds_refunds_that_do_not_add_up(refunds: Refunds) -> None:
+    invoice = await refunds.pays()
+    await refunds.world.does(refunds.refund(invoice, 1000))
+    bound = refunds.world.bound
+    async with await psycopg.AsyncConnection.connect(
+        bound.owner_url, autocommit=True, row_factory=dict_row
+    ) as database:
+        live = LiveSystem(database, None, Subjects())  # type: ignore[arg-type] # it asks the database alone
+        assert await RefundsAddUp().violations(live) == []
+        await database.execute("UPDATE subscriptions.refunds SET amount = 4901")
+        [found] = await RefundsAddUp().violations(live)
+        assert "1000 refunded, its refunds are 4901, 4901 with those under way, of 4900 paid" in found
 
 
 async def test_two_refunds_at_once_add_up_to_no_more_than_was_paid(refunds: Refunds) -> None:

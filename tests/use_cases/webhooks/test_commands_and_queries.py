@@ -129,7 +129,7 @@ async def test_events_are_listed_newest_first_page_by_page(
 async def test_lists_are_filtered_by_type_status_and_time(webhooks: Bound, store: Callable[..., Any]) -> None:
     await store("evt_1", "invoice.paid", minutes=0)
     await store("evt_2", "invoice.paid", minutes=1)
-    await store("evt_3", "charge.refunded", minutes=2)
+    await store("evt_3", "charge.succeeded", minutes=2)
     await store("evt_4", "customer.updated", minutes=3)
 
     async def ids(**filters: Any) -> list[str]:
@@ -211,7 +211,7 @@ async def test_a_span_of_any_length_is_replayed_in_arrival_order(
 ) -> None:
     for number in range(250):
         await store(
-            f"evt_{number:03}", "invoice.paid" if number % 5 else "charge.refunded", minutes=number // 10
+            f"evt_{number:03}", "invoice.paid" if number % 5 else "charge.succeeded", minutes=number // 10
         )
     webhooks.now = NOON + 60 * MINUTE
     span = m.Replay(command_id="span", since=NOON + MINUTE, until=NOON + 24 * MINUTE)
@@ -219,7 +219,7 @@ async def test_a_span_of_any_length_is_replayed_in_arrival_order(
     ids = [orjson.loads(row["payload"])["id"] for row in (await webhooks.outbox())[250:]]
     assert ids == [f"evt_{number:03}" for number in range(10, 240)]
     of_one_type = m.Replay(
-        command_id="type", since=NOON, until=NOON + 100 * MINUTE, types=["charge.refunded"]
+        command_id="type", since=NOON, until=NOON + 100 * MINUTE, types=["charge.succeeded"]
     )
     assert result_of(await webhooks.handle(of_one_type)) == {"replayed": 50}
     assert (await event_of(webhooks, "evt_000"))["status"] == "ignored"
