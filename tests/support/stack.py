@@ -134,7 +134,8 @@ class Stack:
         try:
             yield
         finally:
-            self.children.pop(program.name).stop()
+            if program.name in self.children:  # not if it could not be started
+                self.children.pop(program.name).stop()
 
     def kill(self, name: str) -> None:
         """SIGKILL a process: a worker, `stripe`, `postgres` or `nats`."""

@@ -14,6 +14,7 @@ class CustomerRow(Row):
     """A registered customer. Every change of a customer's data locks this row first."""
 
     __tablename__ = "customers"
+    __table_args__ = (Index("ix_customers_email", text("lower(email)")),)
 
     customer: Mapped[str] = mapped_column(primary_key=True)
     customer_id: Mapped[str] = mapped_column(unique=True)
