@@ -128,14 +128,16 @@ class Stack:
 
     @contextmanager
     def process(self, program: Program) -> Iterator[None]:
-        """Run a program for the block."""
+        """Run a program for the block; another of its name goes on, and has the name back afterwards."""
+        program_before, child_before = self.programs.get(program.name), self.children.get(program.name)
         self.programs[program.name] = program
         self._start(program.name)
         try:
             yield
         finally:
-            if program.name in self.children:  # not if it could not be started
-                self.children.pop(program.name).stop()
+            self.children.pop(program.name).stop()
+            if program_before is not None and child_before is not None:
+                self.programs[program.name], self.children[program.name] = program_before, child_before
 
     def kill(self, name: str) -> None:
         """SIGKILL a process: a worker, `stripe`, `postgres` or `nats`."""
