@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from services.licenses.app import service
@@ -13,9 +13,10 @@ from shared.settings import CommonSettings
 from tallystick import licensing
 from tallystick.messages import licenses as m
 from tallystick.messages import subscriptions as s
-from tallystick.messages.base import Command, Customer, Question
+from tallystick.messages.base import Customer
 from tallystick.messages.catalog import LicenseRule, Product, ProductEvent, ProductFeature, SeatRule
 from tests.support.runtime import NOON, Bound
+from tests.support.worlds.handling import FollowingSubscriptions
 
 ACME = Customer(type="organization", id="acme")
 SUBSCRIPTION = "sub_acme"
@@ -74,22 +75,13 @@ def server_item(quantity: int = 25, rule: LicenseRule | None = RULE, **fields: A
 
 
 @dataclass(slots=True)
-class LicenseWorld:
+class LicenseWorld(FollowingSubscriptions):
     """The service on a database, and the events of other services so far."""
 
     bound: Bound
     now: datetime = NOON
     told: dict[str, s.SubscriptionSnapshot] = field(default_factory=dict)
     _commands: int = 0
-
-    def command_id(self) -> str:
-        """Return a fresh command id."""
-        self._commands += 1
-        return f"command-{self._commands}"
-
-    def passes(self, **time: float) -> None:
-        """Advance the time."""
-        self.now += timedelta(**time)
 
     async def hears_product(self, product: Product | None = None) -> None:
         """Deliver an event of the catalog."""
@@ -134,42 +126,6 @@ class LicenseWorld:
         """Change the subscription and deliver its next event."""
         before = self.told[subscription]
         await self.hears(before.model_copy(update={"version": before.version + 1, **fields}), event)
-
-    async def hears(self, told: s.SubscriptionSnapshot, event: str = "changed") -> None:
-        """Deliver an event of a subscription, old or new."""
-        self.told[told.subscription_id] = told
-        self.bound.now = self.now
-        await self.bound.hears(
-            s.SubscriptionEvent(
-                event_id=f"evt_{told.subscription_id}_{told.version}",
-                occurred_at=self.now,
-                version=told.version,
-                caused_by=f"cause-{told.version}",
-                customer=told.customer,
-                subscription=told,
-            ),
-            event,
-        )
-
-    async def does(self, command: Command[Any]) -> dict[str, Any]:
-        """Handle a command that must succeed and return its result."""
-        outcome = await self.bound.handle(command, self.now)
-        assert outcome.status == "succeeded", outcome.error
-        assert outcome.result is not None
-        return outcome.result
-
-    async def refuses(self, message: Command[Any] | Question[Any]) -> tuple[str, Any]:
-        """Handle a message that must be rejected and return code and details."""
-        outcome = await self.bound.handle(message, self.now)
-        assert outcome.status == "rejected", outcome
-        assert outcome.error is not None
-        return outcome.error.code, outcome.error.details
-
-    async def asks(self, question: Question[Any]) -> dict[str, Any]:
-        """The answer to a question that has one."""
-        outcome = await self.bound.handle(question, self.now)
-        assert outcome.result is not None, outcome
-        return outcome.result
 
     async def license(self, **wanted: Any) -> dict[str, Any]:
         """Return a license, by default that of the first subscription."""

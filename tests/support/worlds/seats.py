@@ -1,14 +1,15 @@
 """A company with a team, for tests of seats: events of its subscription and commands on its seats."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
-from tallystick.messages.base import Command, Customer, Question
+from tallystick.messages.base import Customer
 from tallystick.messages.catalog import OwnerSeat, SeatRule, SeatStrategy
 from tests.support.runtime import NOON, Bound
+from tests.support.worlds.handling import FollowingSubscriptions
 
 ACME = Customer(type="organization", id="acme")
 SUBSCRIPTION = "sub_acme"
@@ -38,22 +39,13 @@ def team_item(
 
 
 @dataclass(slots=True)
-class SeatWorld:
+class SeatWorld(FollowingSubscriptions):
     """The service on a database, and the events of other services so far."""
 
     bound: Bound
     now: datetime = NOON
     told: dict[str, s.SubscriptionSnapshot] = field(default_factory=dict)
     _commands: int = 0
-
-    def command_id(self) -> str:
-        """Return a fresh command id."""
-        self._commands += 1
-        return f"command-{self._commands}"
-
-    def passes(self, **time: float) -> None:
-        """Advance the time."""
-        self.now += timedelta(**time)
 
     async def subscribed(
         self, quantity: int = 5, *, customer: Customer = ACME, subscription: str = SUBSCRIPTION, **rule: Any
@@ -88,42 +80,6 @@ class SeatWorld:
         told = before.model_copy(update={"version": before.version + 1, **fields})
         await self.hears(told, event)
         return told
-
-    async def hears(self, told: s.SubscriptionSnapshot, event: str = "changed") -> None:
-        """Deliver an event of a subscription, old or new."""
-        self.told[told.subscription_id] = told
-        self.bound.now = self.now
-        await self.bound.hears(
-            s.SubscriptionEvent(
-                event_id=f"evt_{told.subscription_id}_{told.version}",
-                occurred_at=self.now,
-                version=told.version,
-                caused_by=f"cause-{told.version}",
-                customer=told.customer,
-                subscription=told,
-            ),
-            event,
-        )
-
-    async def does(self, command: Command[Any]) -> dict[str, Any]:
-        """Handle a command that must succeed and return its result."""
-        outcome = await self.bound.handle(command, self.now)
-        assert outcome.status == "succeeded", outcome.error
-        assert outcome.result is not None
-        return outcome.result
-
-    async def refuses(self, command: Command[Any] | Question[Any]) -> tuple[str, Any]:
-        """Handle a command that must be rejected and return code and details."""
-        outcome = await self.bound.handle(command, self.now)
-        assert outcome.status == "rejected", outcome
-        assert outcome.error is not None
-        return outcome.error.code, outcome.error.details
-
-    async def asks(self, question: Question[Any]) -> dict[str, Any]:
-        """The answer to a question that has one."""
-        outcome = await self.bound.handle(question, self.now)
-        assert outcome.result is not None, outcome
-        return outcome.result
 
     async def team(self, **wanted: Any) -> dict[str, Any]:
         """Return a team, by default that of the first subscription."""

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,11 +11,12 @@ from services.payouts.stripe.client import StripeConnect
 from tallystick.messages import payouts as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages import webhooks
-from tallystick.messages.base import Command, Customer, Money, Question
+from tallystick.messages.base import Customer, Money
 from tallystick.messages.catalog import FlatFeeEntry
 from tallystick.subjects import COMMANDS_STREAM
 from tests.support.runtime import Bound
 from tests.support.stripe import SECRET_KEY, StripeStandIn
+from tests.support.worlds.handling import Handling
 
 ACME = Customer(type="organization", id="acme")
 CONSUMER = "payouts-stripe-events"
@@ -51,7 +52,7 @@ def sold(
 
 
 @dataclass(slots=True)
-class SellerWorld:
+class SellerWorld(Handling):
     """The service on a database, with Stripe."""
 
     bound: Bound
@@ -60,36 +61,6 @@ class SellerWorld:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     _commands: int = 0
     _applied: set[str] = field(default_factory=set)
-
-    def command_id(self) -> str:
-        """Return a fresh command id."""
-        self._commands += 1
-        return f"command-{self._commands}"
-
-    def passes(self, **time: float) -> None:
-        """Advance the time."""
-        self.now += timedelta(**time)
-
-    async def does(self, command: Command[Any]) -> dict[str, Any]:
-        """Handle a command that must succeed and return its result."""
-        outcome = await self.bound.handle(command, self.now)
-        assert outcome.status == "succeeded", outcome.error
-        assert outcome.result is not None
-        return outcome.result
-
-    async def refuses(self, message: Command[Any] | Question[Any]) -> tuple[str, Any]:
-        """Handle a message that must be rejected and return code and details."""
-        outcome = await self.bound.handle(message, self.now)
-        assert outcome.status == "rejected", outcome
-        assert outcome.error is not None
-        return outcome.error.code, outcome.error.details
-
-    async def asks(self, question: Question[Any]) -> dict[str, Any]:
-        """The answer to a question that has one."""
-        outcome = await self.bound.handle(question, self.now)
-        assert outcome.status == "succeeded", outcome.error
-        assert outcome.result is not None
-        return outcome.result
 
     def connect(self, customer: Customer = ACME, **fields: Any) -> m.ConnectAccount:
         """A command that connects a seller."""
