@@ -87,7 +87,9 @@ async def test_out_of_retries(shop: Shop) -> None:
         assert end is not None
         shop.saves_card(customer_id, FAILS_LATER_CARD)
         reaches(shop, clock, end + 2 * HOUR)
-        late = await shop.becomes("past_due")
+        await shop.becomes("past_due")
+        await shop.all_applied()  # grace is counted from the failed payment, once that has been told
+        late = await shop.subscription()
         assert late.grace_until is not None
         await shop.tick("subscriptions", "end_grace", late.grace_until - timedelta(seconds=1))
         await shop.tick("subscriptions", "end_grace", late.grace_until)
@@ -103,7 +105,10 @@ async def test_out_of_retries(shop: Shop) -> None:
         await shop.all_applied()
         await eventually(lambda: "canceled" in told.names("subscription"))
         failures = [event.snapshot for event in told.of("invoice") if event.event == "paymentFailed"]
-        assert [failure["attempt_count"] for failure in failures] == [1, 2, 3, 4]
+        # The new card itself may be tried while the invoice is open: told, but no attempt that Stripe counts.
+        attempts = [failure["attempt_count"] for failure in failures]
+        assert list(dict.fromkeys(attempts)) == [1, 2, 3, 4]
+        assert attempts.count(1) <= 2
         names = told.names("subscription")
         assert [names.count(name) for name in ("pastDue", "restricted", "canceled")] == [1, 1, 1]
         shop.saves_card(customer_id)

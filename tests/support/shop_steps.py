@@ -48,10 +48,10 @@ async def is_settled(shop: Shop, **wanted: Any) -> m.SubscriptionSnapshot:
 
 
 async def pays_what_is_owed(shop: Shop, customer_id: str) -> None:
-    """Save a good card and pay the open invoice with it."""
-    shop.saves_card(customer_id)
+    """Save a good card, and wait until it has paid the open invoice."""
     [owed] = shop.stripe.v1.invoices.list({"customer": customer_id, "status": "open"}).data
-    shop.stripe.v1.invoices.pay(owed.id)
+    shop.saves_card(customer_id)
+    await eventually(lambda: shop.stripe.v1.invoices.retrieve(owed.id).status == "paid")
 
 
 def somebody() -> Customer:
