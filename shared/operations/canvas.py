@@ -188,7 +188,7 @@ def _follows(service: Service, layout: Layout) -> list[Sequence[str]]:
         (
             f"`{name}`",
             stream,
-            ", ".join(f"`{subject}`" for subject in config["filter_subjects"]),
+            ", ".join(f"`{subject}`" for subject in config["filter_subjects"]) or "all",
             f"`{handlers[name]}`" if name in handlers else kinds.get(name, ""),
         )
         for name, (stream, config) in layout.consumers.items()

@@ -94,8 +94,8 @@ class Stack:
             "PYTHONPATH": str(ROOT),
         }
         profile = os.environ.get("BENCH_PROFILE")
-        profiling = ["-m", "cProfile", "-o", profile] if profile else []
-        command = [sys.executable, *profiling, "-m", module or f"services.{service}.app", *arguments]
+        profiling = ["-m", "tests.support.profiled_worker", profile] if profile else ["-m"]
+        command = [sys.executable, *profiling, module or f"services.{service}.app", *arguments]
         environment = {**os.environ, **own, **settings}
         self.health_ports[service] = port
         with self.process(Program(service, command, environment, directory=ROOT)):

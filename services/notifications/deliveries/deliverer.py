@@ -21,11 +21,11 @@ from shared.persistence.unit_of_work import Transactions
 
 log = structlog.get_logger()
 
-AT_ONCE_MAX = 256
+AT_ONCE_MAX = 512
 """Webhooks that one worker sends at the same time."""
 POLL_SECONDS = 0.25
 """How often the queue is looked at while there is nothing due."""
-REFILL_SECONDS = 0.005
+REFILL_SECONDS = 0.01
 """The shortest time between two looks at the queue while there is something due: enough to take several at
 once."""
 ERROR_SECONDS = 2.0

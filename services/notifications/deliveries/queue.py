@@ -16,7 +16,7 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 
 CLAIM_LEASE = timedelta(seconds=60)
 """A claimed delivery without a result after this is sent by somebody else: its worker has died."""
-PER_ENDPOINT_MAX = 16
+PER_ENDPOINT_MAX = 32
 """Deliveries to one endpoint at the same time."""
 PER_FAILING_ENDPOINT_MAX = 2
 """The same while an endpoint fails: enough to see that it works again, without holding places for its

@@ -1,5 +1,6 @@
 """Makes the mail of a notification: contents, links, headers, and the token of an invitation."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from services.notifications.mail.renderer import MailLinks, RenderedMail, Render
 from tallystick.messages.notifications import Kind, Language
 from tallystick.messages.seats import invitation_token
 
+BOUNDARY_BYTES = 16
+"""Random bytes in the boundary between a mail's parts: so many that no part has to be searched for it."""
 PAGES = {"billing": "/billing", "plans": "/plans", "payouts": "/billing/payouts", "admin": "/admin"}
 
 _QUOTED_PRINTABLE = Charset("utf-8")
@@ -73,7 +76,7 @@ class Composer:
         token = self.links.sign(party, kind, now)
         links = self._links(kind, facts, token)
         rendered = self.renderer.render(kind, language, facts, links)
-        message = MIMEMultipart("alternative")
+        message = MIMEMultipart("alternative", secrets.token_hex(BOUNDARY_BYTES))
         message["From"] = formataddr((self.sender.name, self.sender.address))
         message["To"] = to
         if self.sender.reply_to:

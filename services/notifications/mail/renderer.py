@@ -119,6 +119,7 @@ def _environment(*, is_html: bool) -> Environment:
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=is_html,  # noqa: S701 - text mails are not HTML
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
+from nats.js import JetStreamContext
 from prometheus_client import generate_latest
 
 from services.monitoring.app import provide, service
@@ -19,6 +20,7 @@ from tallystick.messages import monitoring as m
 from tests.support.answering import answering
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
+from tests.support.waiting import eventually
 from tests.support.worlds.balances import MEMBERS, OWN, UnitsWorld
 from tests.support.worlds.monitoring import BEGIN, MonitoringWorld
 
@@ -46,6 +48,8 @@ async def test_health_measures_services_streams_and_database(
     admin = await connect(nats_server.users["admin"], "test")
     await admin.jetstream().publish("billing.dead_letters.seats.assign_seat", b"{}")
     await admin.jetstream().publish("billing.change_feed.customer.user_7.createdV1", b"{}")
+    feed = admin.jetstream()
+    await eventually(lambda: _is_copied(feed))
     await admin.close()
     health = await watched.asks(m.GetHealth())
     assert health["status"] == "critical", "nobody reads the consumers"
@@ -59,6 +63,11 @@ async def test_health_measures_services_streams_and_database(
     streams = {stream["stream"]: stream for stream in health["streams"]}
     assert streams["BILLING_DEAD_LETTERS"]["messages"] == 1
     assert streams["BILLING_CHANGE_FEED"]["full_percent"] == 0.0
+
+
+async def _is_copied(feed: JetStreamContext) -> bool:
+    """Whether the service feed has what was published to the change feed."""
+    return (await feed.stream_info("BILLING_SERVICE_FEED")).state.messages > 0
 
 
 async def test_an_outbox_that_nobody_publishes_is_told(watched: MonitoringWorld, units: UnitsWorld) -> None:
