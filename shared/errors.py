@@ -14,9 +14,10 @@ class Rejected(Exception):
 
 
 class NotYetKnown(Rejected):
-    """A rejection that may be premature: an event that is not applied yet could make the command possible.
+    """A rejection that may be premature: an event that is not applied yet could change it.
 
-    The command is retried in new transactions for PROJECTION_LAG_SECONDS before the rejection is final.
+    The command or question is retried in new transactions for PROJECTION_LAG_SECONDS before the rejection is
+    final.
     """
 
     @classmethod

@@ -19,7 +19,7 @@ DATABASE_STATEMENT_TIMEOUT_SECONDS = 30
 PROJECTION_LAG_SECONDS = 1.0
 """An event of one service is applied by the others within this."""
 PROJECTION_RETRY_SECONDS = 0.05
-"""Pause before a command that raised NotYetKnown is retried."""
+"""Pause before a command or question that raised NotYetKnown is retried."""
 DATABASE_CONFLICT_TRIES = 4
 """How often a transaction is tried; deadlocks and serialization failures rarely need more than three."""
 

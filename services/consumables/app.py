@@ -17,6 +17,7 @@ from services.consumables.ledger import queries as ledger_queries
 from services.consumables.metering import usage_export
 from services.consumables.overage import charges, invoicing
 from services.consumables.policy import policy
+from services.consumables.previews import unit_changes
 from services.consumables.projections import entities, event_handlers
 from services.consumables.recharges import payment, preview, purchase
 from services.consumables.recharges import queries as recharges_queries
@@ -50,6 +51,7 @@ HANDLERS = (
     set_alerts,
     recharges_queries,
     feature_totals,
+    unit_changes,
 )
 """Modules with handlers; importing them registers the commands, questions, events and jobs."""
 

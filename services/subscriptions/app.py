@@ -34,6 +34,7 @@ from services.subscriptions.lifecycle.seat_quota import SeatQuota
 from services.subscriptions.overrides import set_override
 from services.subscriptions.payment_links import links
 from services.subscriptions.previews import changes as previews
+from services.subscriptions.previews.units import UnitsPreviews
 from services.subscriptions.reconciliation import jobs
 from services.subscriptions.refunds import queries as refund_queries
 from services.subscriptions.refunds import refund_invoice
@@ -96,6 +97,7 @@ def provide(settings: SubscriptionsSettings) -> list[Any]:
     return [
         client,
         SeatQuota(client),
+        UnitsPreviews(client),
         BenefitSigner(benefit_secret.get_secret_value() if benefit_secret else None),
         StripeGateway(key.get_secret_value() if key else None, settings.stripe_api_base, tax=tax),
         Trials(settings.stripe_trial_days),

@@ -174,7 +174,8 @@ class Dispatcher:
             return succeeded(command, await self._call(handler, work, command))
 
         try:
-            return await self._handle_once_known(command, now, handle)
+            outcome: Outcome = await _once_known(lambda: self._handle_once(command, now, handle))
+            return outcome
         except Rejected as rejection:
             return await self._refuse(command, now, rejection)
         except ConcurrentDuplicate:
@@ -186,17 +187,6 @@ class Dispatcher:
             if stored is None:
                 raise
             return outcome_of(stored)
-
-    async def _handle_once_known(
-        self, command: Command[Any], now: datetime, handle: Callable[[UnitOfWork], Awaitable[Outcome]]
-    ) -> Outcome:
-        """Handle a command; after NotYetKnown retry it for PROJECTION_LAG_SECONDS."""
-        for _ in range(int(PROJECTION_LAG_SECONDS / PROJECTION_RETRY_SECONDS)):
-            try:
-                return await self._handle_once(command, now, handle)
-            except NotYetKnown:
-                await asyncio.sleep(PROJECTION_RETRY_SECONDS)
-        return await self._handle_once(command, now, handle)
 
     async def _refuse(self, command: Command[Any], now: datetime, rejection: Rejected) -> Outcome:
         outcome = rejected(command.command_id, rejection)
@@ -242,11 +232,14 @@ class Dispatcher:
             if handler.together:
                 result = await self._question_group(handler).submit((question, now))
             else:
-                async with self.transactions.read(asked=handler.name, now=now) as work:
-                    result = await self._call(handler, work, question)
+                result = await _once_known(lambda: self._read(handler, question, now))
         except Rejected as rejection:
             return rejected(None, rejection)
         return Outcome.model_construct(status="succeeded", result=result.model_dump(mode="json"))
+
+    async def _read(self, handler: Handler, question: Question[Any], now: datetime) -> Any:
+        async with self.transactions.read(asked=handler.name, now=now) as work:
+            return await self._call(handler, work, question)
 
     def _question_group(self, handler: Handler) -> GroupCommit[Any, Any]:
         return self.groups.get(handler.name) or self._new_group(
@@ -284,6 +277,16 @@ class Dispatcher:
 
     def _begin(self, command: Command[Any], now: datetime) -> Any:
         return self.transactions.begin(caused_by=command.command_id, now=now)
+
+
+async def _once_known(attempt: Callable[[], Awaitable[Any]]) -> Any:
+    """Handle a message; after NotYetKnown retry it for PROJECTION_LAG_SECONDS."""
+    for _ in range(int(PROJECTION_LAG_SECONDS / PROJECTION_RETRY_SECONDS)):
+        try:
+            return await attempt()
+        except NotYetKnown:
+            await asyncio.sleep(PROJECTION_RETRY_SECONDS)
+    return await attempt()
 
 
 def _log_fields(handler: Handler, body: bytes) -> dict[str, str | None]:

@@ -206,6 +206,7 @@ COMMANDS_BETWEEN_SERVICES = {
     ("subscriptions", "billing.commands.subscriptions.refund_invoice"),
     ("subscriptions", "billing.commands.subscriptions.cancel_subscription"),
     ("subscriptions", "billing.requests.seats.hold_seat_count"),
+    ("subscriptions", "billing.requests.consumables.preview_units"),
     ("subscriptions", "billing.commands.seats.release_seat_count"),
     ("seats", "billing.requests.subscriptions.change_held_quantity"),
     ("seats", "billing.requests.subscriptions.preview_change"),
@@ -291,6 +292,7 @@ async def test_what_a_client_may_ask_and_command(any_server: NatsServer) -> None
         ):
             assert not await actor.may_publish(f"billing.commands.{said_between_services}")
             assert not await actor.may_publish(f"billing.requests.{said_between_services}")
+        assert not await actor.may_publish("billing.requests.consumables.preview_units")
 
 
 def test_the_gateway_knows_which_commands_it_may_not_send_back() -> None:

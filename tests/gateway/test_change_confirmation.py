@@ -4,10 +4,12 @@ import re
 
 import pytest
 
+from tallystick.client import CommandRejected
+from tallystick.messages import consumables
 from tallystick.messages.subscriptions import ListInvoices
 from tests.support.gateway import GatewaySystem
 from tests.support.page_visitor import visiting
-from tests.support.shop import GOOD_CARD, Shop
+from tests.support.shop import GOOD_CARD, Shop, fresh_id
 from tests.support.waiting import eventually
 
 PLANS = "/billing/plans"
@@ -142,3 +144,40 @@ async def test_more_seats_are_bought_for_the_shown_sum(gateway: GatewaySystem, s
         await shop.all_applied()
         newest = (await shop.billing.ask(ListInvoices(customer=shop.acme))).items[0]
         assert newest.amount_paid == int(form["due_amount"])
+
+
+UNITS = re.compile(r'<p class="units">(.*?)</p>')
+
+
+async def test_the_confirmation_tells_what_happens_to_units(gateway: GatewaySystem, shop: Shop) -> None:
+    # Essential has 100 orders a month, of which 30 are used; Professional has 500.
+    await shop.register()
+    await shop.buys("essential_monthly")
+    await eventually(lambda: _has_used(shop, 30))
+    more, less = "/billing/change?price=professional_monthly", "/billing/change?price=essential_monthly"
+    async with visiting(gateway, shop.acme) as visitor:
+        page = await visitor.http.get(more)
+        assert UNITS.findall(page.text) == [
+            "Orders: 400 more for this month, which makes 470. Later: 500 each month."
+        ]
+        await visitor.send("/billing/change", await visitor.form(more, "/billing/change"))
+        page = await visitor.http.get(less)
+        assert UNITS.findall(page.text) == [
+            "Orders: the 470 that are left stay until then. Later: 100 each month."
+        ]
+        page = await visitor.http.get(f"{less}&when=now", headers={"accept-language": "de"})
+        assert UNITS.findall(page.text) == [
+            "Orders: 400 übrige Einheiten dieses Monats werden zurückgenommen; es bleiben 70."
+            " Danach: 100 im Monat."
+        ]
+
+
+async def _has_used(shop: Shop, orders: int) -> bool:
+    """Consume orders; false as long as they have not come."""
+    command = consumables.Consume(
+        command_id=fresh_id("use"), consumer=shop.acme, feature="orders", quantity=orders
+    )
+    try:
+        return (await shop.billing.call(command)).consumed == orders
+    except CommandRejected:
+        return False

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.subscriptions.lifecycle.seat_quota import SeatQuota
+from services.subscriptions.previews.units import UnitsPreviews
 from shared.messaging.redelivery import Incoming
 from shared.messaging.service import Service
 from shared.messaging.service_runtime import Runtime
@@ -55,8 +56,8 @@ class Bound:
     _owner: psycopg.AsyncConnection[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        # Seats are not asked unless a test says so.
-        self.provided = [SeatQuota(), *self.provided]
+        # Other services are not asked unless a test says so.
+        self.provided = [SeatQuota(), UnitsPreviews(), *self.provided]
         self.url = self.url or role_url(self.owner_url, self.service.name)
         idle = _idle_engines.get(self.url)
         self.engine = idle.pop() if idle else make_engine(self.url, "test")

@@ -10,6 +10,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Literal
 
+from services.consumables.domain.balance import Grant
 from services.consumables.domain.grant_cycles import Cycle
 from tallystick.messages.catalog import FeatureKind, Interval
 from tallystick.messages.subscriptions import FINAL_STATUSES, GRANTING_STATUSES, ItemFeature, SubscriptionItem
@@ -137,6 +138,18 @@ class Held:
 
 
 NOTHING_HELD = Held(0, 0, 0, 0)
+
+
+def held_units(grants: Iterable[Grant]) -> Held:
+    """Return what a plan's grants of a cycle hold, its own ones and those carried over."""
+    of_cycle = list(grants)
+    own = [grant for grant in of_cycle if grant.priority == PLAN_PRIORITY]
+    return Held(
+        remaining=sum(grant.remaining for grant in own),
+        in_use=sum(grant.in_use for grant in own),
+        unused=sum(grant.unused for grant in own),
+        carried=sum(grant.unused for grant in of_cycle if grant.priority != PLAN_PRIORITY),
+    )
 
 
 def due(

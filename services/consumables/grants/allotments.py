@@ -3,11 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, NamedTuple
 
-from services.consumables.domain.allotments import Granted, multiplied
+from services.consumables.domain.allotments import (
+    PLAN_PRIORITY,
+    Due,
+    Granted,
+    Held,
+    due,
+    effective_at,
+    held_units,
+    multiplied,
+    share_left,
+)
 from services.consumables.domain.balance import Grant
-from services.consumables.domain.grant_cycles import ONCE, Cycle
+from services.consumables.domain.grant_cycles import ONCE, Cycle, cycle_at
 from services.consumables.domain.overrides import NO_END, PREFIX, REASON
 from services.consumables.ledger.repository import Account
 from tallystick.messages.catalog import Interval
@@ -103,6 +114,36 @@ def previously_granted(row: Allotment) -> Granted | None:
     if row.cycle_number is None or row.cycle_start is None:
         return None
     return Granted(Cycle(row.cycle_number, row.cycle_start, None), row.granted)
+
+
+class CycleUnits(NamedTuple):
+    """The units of an allotment in the running cycle, as they are and as they are due."""
+
+    cycle: Cycle
+    before: Granted | None
+    """The latest cycle that was granted."""
+    own: list[Grant]
+    """The plan's own grants of that cycle, without what was carried over."""
+    held: Held
+    due: Due | None
+    """What is due now; None: nothing."""
+
+
+def units_due(row: Allotment, grants: list[Grant], at: datetime) -> CycleUnits:
+    """Return what is due to an allotment with these grants at a moment, unless its subscription has ended."""
+    before, own = without_ended_override(row, [one for one in grants if one.priority == PLAN_PRIORITY])
+    cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
+    held = held_units([*own, *(one for one in grants if one.priority != PLAN_PRIORITY)])
+    units = due(
+        row.cycle_quantity,
+        row.rollover if row.offered else 0,
+        cycle,
+        before,
+        held,
+        share=share_left(cycle, at) if row.prorated else Fraction(1),
+        takes_back=row.takes_back,
+    )
+    return CycleUnits(cycle, before, own, held, units)
 
 
 def without_ended_override(row: Allotment, own: list[Grant]) -> tuple[Granted | None, list[Grant]]:

@@ -6,20 +6,15 @@ grants nothing, and the next tick grants what a crash left out.
 
 from collections.abc import Sequence
 from datetime import datetime
-from fractions import Fraction
 from typing import Any
 
 from services.consumables.domain.allotments import (
     CARRIED_PRIORITY,
     PLAN_PRIORITY,
     Due,
-    Held,
-    due,
-    effective_at,
-    share_left,
 )
 from services.consumables.domain.balance import NewGrant, end_grants, expire_units, newest_first
-from services.consumables.domain.grant_cycles import Cycle, cycle_at
+from services.consumables.domain.grant_cycles import Cycle
 from services.consumables.grants.allotments import (
     START,
     Allotment,
@@ -27,7 +22,8 @@ from services.consumables.grants.allotments import (
     Position,
     grant_key,
     grant_source,
-    without_ended_override,
+    previously_granted,
+    units_due,
 )
 from services.consumables.grants.bulk_renewal import renew_in_bulk
 from services.consumables.grants.limit_ceilings import set_ceilings
@@ -131,31 +127,11 @@ async def _grant_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> 
 
 def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentUpdate:
     grants = [batch.grants[grant_id] for grant_id in row.grant_ids if grant_id in batch.grants]
-    own = [grant for grant in grants if grant.priority == PLAN_PRIORITY]
-    before, own = without_ended_override(row, own)
     if row.ended_at is not None:
         end_grants(grants)
-        return AllotmentUpdate(
-            before.cycle if before else None, row.granted, row.grant_ids, None, closed=True
-        )
-    cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
-    quantity = row.cycle_quantity
-    share = share_left(cycle, at) if row.prorated else Fraction(1)
-    held = Held(
-        remaining=sum(grant.remaining for grant in own),
-        in_use=sum(grant.in_use for grant in own),
-        unused=sum(grant.unused for grant in own),
-        carried=sum(grant.unused for grant in grants if grant.priority != PLAN_PRIORITY),
-    )
-    units = due(
-        quantity,
-        row.rollover if row.offered else 0,
-        cycle,
-        before,
-        held,
-        share=share,
-        takes_back=row.takes_back,
-    )
+        last = previously_granted(row)
+        return AllotmentUpdate(last.cycle if last else None, row.granted, row.grant_ids, None, closed=True)
+    cycle, before, own, _, units = units_due(row, grants, at)
     next_at = cycle.end if row.offered else None
     if units is None:
         # Nothing to grant: the grants stay as they are until the cycle ends.
@@ -169,7 +145,7 @@ def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentU
     added = batch.add_grants(
         batch.balances[row.account, row.feature], _new_grants(row, cycle, units, len(kept))
     )
-    return AllotmentUpdate(cycle, quantity, [*kept, *added], next_at)
+    return AllotmentUpdate(cycle, row.cycle_quantity, [*kept, *added], next_at)
 
 
 def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[NewGrant]:

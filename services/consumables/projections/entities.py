@@ -15,6 +15,7 @@ from services.consumables.domain.allotments import ENDED, GRANTING, Terms, terms
 from services.consumables.domain.grant_cycles import anchor_of
 from services.consumables.domain.overage import units_of_cap
 from services.consumables.domain.overrides import revoked_features
+from services.consumables.domain.term_changes import bought_products, offered_slots, term_change
 from services.consumables.service import service
 from services.consumables.tables.projections import (
     AllotmentRow,
@@ -29,7 +30,7 @@ from shared.messaging.feed_consumer import keep_newest, keep_newest_of
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
-from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionSnapshot
+from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionItem, SubscriptionSnapshot
 
 DUE_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """The `next_at` of allotments that are due now; it sorts before every other one."""
@@ -38,13 +39,7 @@ LOCK_SUBSCRIPTIONS = (
     "SELECT pg_advisory_xact_lock(hashtextextended(id, 5)) FROM unnest(%s::text[]) AS id ORDER BY id"
 )
 
-ALLOT = """
-    INSERT INTO consumables.allotments AS old
-        (subscription_id, slot, account, feature, multiplier, prorated, grant_ids, next_at, closed)
-    SELECT terms.subscription_id, terms.slot, reached.account, terms.feature, reached.multiplier,
-           reached.prorated, '{}', %(at_once)s, false
-    FROM consumables.terms
-    JOIN (
+REACHED = """
         SELECT subscription_id, 'own' AS reach, 'customer:' || customer AS account, 1 AS multiplier,
                false AS prorated
         FROM consumables.known_subscriptions WHERE subscription_id = ANY(%(subscriptions)s)
@@ -56,12 +51,22 @@ ALLOT = """
         FROM consumables.known_seats
         WHERE subscription_id = ANY(%(subscriptions)s) AND status = 'claimed'
           AND (%(seats)s::text[] IS NULL OR seat_id = ANY(%(seats)s))
+"""
+"""The accounts that a subscription's terms of each reach grant to."""
+
+ALLOT = f"""
+    INSERT INTO consumables.allotments AS old
+        (subscription_id, slot, account, feature, multiplier, prorated, grant_ids, next_at, closed)
+    SELECT terms.subscription_id, terms.slot, reached.account, terms.feature, reached.multiplier,
+           reached.prorated, '{{}}', %(at_once)s, false
+    FROM consumables.terms
+    JOIN ({REACHED}
     ) AS reached USING (subscription_id, reach)
     WHERE terms.offered AND (%(slots)s::text[] IS NULL OR terms.slot = ANY(%(slots)s))
     ON CONFLICT (subscription_id, slot, account) DO UPDATE
         SET multiplier = excluded.multiplier, prorated = excluded.prorated, next_at = %(at_once)s
         WHERE old.multiplier <> excluded.multiplier AND NOT old.closed
-"""
+"""  # noqa: S608 - our own names
 """Adds an allotment for every account that the terms of a subscription reach, and makes the allotments of
 claimed seats with another multiplier due now."""
 
@@ -93,7 +98,8 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
     await lock_subscriptions(work, [snapshot.subscription_id, snapshot.customer.token])
     known = await work.session.get(KnownSubscriptionRow, snapshot.subscription_id)
     previous_anchor, previous_bought = (known.anchor, known.bought) if known else (None, None)
-    anchor, bought = _anchor(known, snapshot), _bought_products(snapshot)
+    start, end = snapshot.current_period_start, snapshot.current_period_end
+    anchor, bought = next_anchor(known, start, end, snapshot.items), bought_products(snapshot.items)
     has_ended = snapshot.status in ENDED
     is_newer = await keep_newest(
         work,
@@ -105,8 +111,8 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
         bought=bought,
         status=snapshot.status,
         grants=snapshot.status in GRANTING and not snapshot.restricted,
-        period_start=snapshot.current_period_start,
-        period_end=snapshot.current_period_end,
+        period_start=start,
+        period_end=end,
         anchor=anchor,
         ended_at=(snapshot.ended_at or work.now) if has_ended else None,
         grace_until=snapshot.grace_until if snapshot.status == "past_due" else None,
@@ -196,78 +202,53 @@ def _as_list(values: Sequence[str] | None) -> list[str] | None:
     return None if values is None else list(values)
 
 
-def _anchor(known: KnownSubscriptionRow | None, snapshot: SubscriptionSnapshot) -> datetime | None:
-    start, end = snapshot.current_period_start, snapshot.current_period_end
+def next_anchor(
+    known: KnownSubscriptionRow | None,
+    start: datetime | None,
+    end: datetime | None,
+    items: Iterable[SubscriptionItem],
+) -> datetime | None:
+    """Return the anchor of a subscription's cycles after a change to these items and this billing period."""
     anchor, latest = (known.anchor, known.period_start) if known else (None, None)
     if start is None or end is None or (latest is not None and start < latest):
         return anchor
-    interval = next((item.interval for item in snapshot.items if item.interval is not None), None)
+    interval = next((item.interval for item in items if item.interval is not None), None)
     return anchor_of(anchor, start, end, interval)
-
-
-def _bought_products(snapshot: SubscriptionSnapshot) -> str:
-    """Return the products with their quantities as text; the number of seats is not part of it.
-
-    Seats are granted their units when they are claimed.
-    """
-    return " ".join(
-        sorted(
-            f"{item.product}*{1 if item.seats else item.quantity}" for item in snapshot.items if item.product
-        )
-    )
 
 
 async def _write_terms(
     work: UnitOfWork, snapshot: SubscriptionSnapshot, *, has_new_products: bool
 ) -> list[str]:
-    """Write the terms of a subscription; return the slots whose allotments are due because of that.
-
-    If only the catalog was edited and the subscription is the same, its next cycle uses the new terms.
-    """
+    """Write the terms of a subscription; return the slots whose allotments are due because of that."""
     new = terms_of(snapshot.items)
-    revoked = revoked_features(await overrides_of(work, snapshot.customer.token))
-    offered = {slot for slot, terms in new.items() if terms.reach != "own" or terms.feature not in revoked}
-    rows = await work.session.scalars(
-        sa.select(TermsRow).where(TermsRow.subscription_id == snapshot.subscription_id)
-    )
-    before = {row.slot: row for row in rows}
-    changed = sorted(
-        slot
-        for slot, terms in new.items()
-        if not _is_current(before.get(slot), terms, is_offered=slot in offered)
-    )
-    dropped = sorted(slot for slot, row in before.items() if slot not in new and row.sold)
-    due = [
-        slot
-        for slot in changed
-        if has_new_products or new[slot].kind == "limit" or slot not in before or not before[slot].offered
-    ]
-    if changed:
+    offered = offered_slots(new, revoked_features(await overrides_of(work, snapshot.customer.token)))
+    before = await stored_terms(work, snapshot.subscription_id)
+    change = term_change(before, new, offered, has_new_products=has_new_products)
+    if change.changed:
         statement = insert(TermsRow).values(
             [
                 _columns(snapshot.subscription_id, slot, new[slot], is_offered=slot in offered)
-                for slot in changed
+                for slot in change.changed
             ]
         )
-        changes = {name: statement.excluded[name] for name in (*_COMPARED_COLUMNS, "sold", "offered")}
+        changes = {name: statement.excluded[name] for name in _CHANGING_COLUMNS}
         await work.session.execute(
             statement.on_conflict_do_update(index_elements=["subscription_id", "slot"], set_=changes)
         )
-    for slot in dropped:
+    for slot in change.dropped:
         before[slot].sold = before[slot].offered = False
     await work.flush()
-    # What an edit of the catalog drops stays until its cycle ends.
-    return due + dropped if has_new_products else due
+    return change.due
 
 
-_COMPARED_COLUMNS = ("quantity", "rollover", "kind")
+async def stored_terms(work: UnitOfWork, subscription_id: str) -> dict[str, TermsRow]:
+    """Return the terms that a subscription has had so far, by slot."""
+    rows = await work.session.scalars(sa.select(TermsRow).where(TermsRow.subscription_id == subscription_id))
+    return {row.slot: row for row in rows}
+
+
+_CHANGING_COLUMNS = ("quantity", "rollover", "kind", "sold", "offered")
 """The columns of terms that may change within a slot."""
-
-
-def _is_current(row: TermsRow | None, terms: Terms, *, is_offered: bool) -> bool:
-    if row is None or not row.sold or row.offered != is_offered:
-        return False
-    return all(getattr(row, name) == getattr(terms, name) for name in _COMPARED_COLUMNS)
 
 
 def _columns(subscription_id: str, slot: str, terms: Terms, *, is_offered: bool) -> dict[str, Any]:

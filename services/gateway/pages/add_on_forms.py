@@ -19,6 +19,7 @@ from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.forms import FormCommandId, Text, redirect, redirect_to_billing
 from services.gateway.pages.i18n import translations_for_request
 from services.gateway.pages.price_text import format_price
+from services.gateway.pages.unit_changes import unit_texts
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import GetCatalog
@@ -136,7 +137,7 @@ async def _confirmation(
         details={f"{DETAIL_PREFIX}{name}": value for name, value in details.items()},
         described=[(translations.label("detail", name), value) for name, value in details.items()],
         term=term_text(preview, cost, translations),
-        preview=view_models.preview_view(preview, translations),
+        preview=view_models.preview_view(preview, translations, unit_texts(preview, catalog, translations)),
         payment=payment_view(preview.due_now, await load_payment_method(page, caller.customer), translations),
     )
 

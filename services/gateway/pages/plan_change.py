@@ -25,6 +25,7 @@ from services.gateway.pages.forms import FormCommandId, Text, parse_number, redi
 from services.gateway.pages.i18n import translations_for_request
 from services.gateway.pages.plan_state import DEFAULT_WHEN, has_price, proration_for, state_fingerprint
 from services.gateway.pages.price_text import format_price
+from services.gateway.pages.unit_changes import unit_texts
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import subscriptions as m
 from tallystick.messages.catalog import GetCatalog
@@ -130,7 +131,7 @@ async def _confirmation(
         page_url=None if request.method == "GET" else "/billing",
         problem=error_message(error, translations) if error else None,
         heading=translations.translate("change.heading", name=product.name),
-        preview=view_models.preview_view(preview, translations),
+        preview=view_models.preview_view(preview, translations, unit_texts(preview, catalog, translations)),
         payment=payment_view(preview.due_now, method, translations, preview.proration_date),
         term=term_text(preview, cost, translations) if preview.due_now.amount else None,
         cost=cost,

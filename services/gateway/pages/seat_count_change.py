@@ -10,6 +10,7 @@ from services.gateway.auth.ownership import find_team
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
 from services.gateway.pages import view_models
+from services.gateway.pages.billing_data import CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
 from services.gateway.pages.confirmation import (
     agreed_amount,
@@ -20,10 +21,13 @@ from services.gateway.pages.confirmation import (
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.forms import FormCommandId, Text, parse_number, redirect_to_billing
-from services.gateway.pages.i18n import translations_for_request
+from services.gateway.pages.i18n import Translations, translations_for_request
 from services.gateway.pages.plan_state import DEFAULT_WHEN, proration_for
+from services.gateway.pages.unit_changes import unit_texts
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats as m
+from tallystick.messages.catalog import GetCatalog
+from tallystick.messages.subscriptions import ChangePreview
 
 router = APIRouter(prefix="/billing/seats", include_in_schema=False, route_class=BillingFormRoute)
 
@@ -103,7 +107,7 @@ async def _confirmation(
         )
         cost = await page.services.request(question)
         when = when or cost.when or DEFAULT_WHEN
-        preview = view_models.preview_view(cost, translations)
+        preview = view_models.preview_view(cost, translations, await _unit_texts(page, cost, translations))
         method = await load_payment_method(page, team.customer, team.subscription_id)
         payment = payment_view(cost.due_now, method, translations, cost.proration_date)
     return page.templates.render(
@@ -119,3 +123,11 @@ async def _confirmation(
         preview=preview,
         payment=payment,
     )
+
+
+async def _unit_texts(page: PageContext, cost: ChangePreview, translations: Translations) -> list[str]:
+    """Describe what happens to units; another number of seats usually leaves them as they are."""
+    if not cost.units:
+        return []
+    catalog = CatalogIndex((await page.services.request(GetCatalog())).catalog)
+    return unit_texts(cost, catalog, translations)

@@ -1,7 +1,7 @@
 """Builds the view models of the billing page from its data: plan, meters, offers, previews, recharges."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -108,6 +108,8 @@ class PreviewView:
     totals: list[AmountRow]
     """Discount, net amount and taxes; empty if the lines alone make the total."""
     notes: list[str]
+    units: list[str] = field(default_factory=list)
+    """What happens to units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +336,10 @@ def _feature_text(
     return f"{name}: {amount}{rhythm}{for_whom}"
 
 
-def preview_view(preview: ChangePreview, translations: Translations) -> PreviewView:
-    """Return the view of a change's cost, with the lines that will be invoiced."""
+def preview_view(
+    preview: ChangePreview, translations: Translations, units: Iterable[str] = ()
+) -> PreviewView:
+    """Return the view of a change's cost, with the lines that will be invoiced and sentences about units."""
     currency = preview.next_invoice.currency
     return PreviewView(
         due_now=translations.price(preview.due_now),
@@ -347,6 +351,7 @@ def preview_view(preview: ChangePreview, translations: Translations) -> PreviewV
         ],
         totals=total_rows(preview.totals, currency, translations) if preview.totals else [],
         notes=tax_notes(preview.totals, translations) if preview.totals else [],
+        units=list(units),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from services.subscriptions.add_ons.preview import preview_add_on
 from services.subscriptions.domain.billing_periods import period_containing
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
+from services.subscriptions.domain.catalog_lookup import build_item
 from services.subscriptions.domain.invoice_taxes import totals_of
 from services.subscriptions.domain.invoices import Invoice, invoice_totals
 from services.subscriptions.domain.plan_changes import PlanChange
@@ -16,6 +17,7 @@ from services.subscriptions.domain.stripe_objects import Json, StripeSubscriptio
 from services.subscriptions.domain.subscription_state import State
 from services.subscriptions.lifecycle.change_plan import build_change_request, item_change, plan_change
 from services.subscriptions.lifecycle.stripe_mutation import not_found
+from services.subscriptions.previews.units import UnitsPreviews
 from services.subscriptions.repository.catalog import load_catalog
 from services.subscriptions.repository.subscriptions import (
     find_customer,
@@ -37,29 +39,38 @@ from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import subscriptions as m
-from tallystick.messages.base import Money
+from tallystick.messages.base import Customer, Money
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @service.question(m.PreviewChange)
 async def preview_change(
-    work: UnitOfWork, question: m.PreviewChange, stripe: StripeGateway
+    work: UnitOfWork, question: m.PreviewChange, stripe: StripeGateway, units: UnitsPreviews
 ) -> m.ChangePreview:
-    """Preview the cost of a change; raises Rejected as the change would, except for its payment."""
+    """Preview the cost and the units of a change; raises Rejected as it would, except for its payment."""
     row = await find_subscription(work.session, question.subscription_id)
     if row is None:
         raise not_found(question.subscription_id)
     catalog = await load_catalog(work)
     if question.add_price is not None:
-        return await preview_add_on(work, row, catalog, question, stripe)
+        preview = await preview_add_on(work, row, catalog, question, stripe)
+        price = catalog.price(question.add_price)
+        given = (
+            await units.of_new(Customer.from_token(row.customer), build_item(catalog, price, 1))
+            if price is not None
+            else None
+        )
+        return preview.model_copy(update={"units": given})
     change = await plan_change(work, row, build_change_request(question))
     preview = await _preview_plan(work, row, catalog, change, question.proration, stripe)
+    changed = await units.of_change(row, catalog, change, preview.lines, work.now)
     prorated = [line.period.start for line in preview.lines if line.proration]
     return preview.model_copy(
         update={
             "when": change.how if change.how in ("now", "period_end") else None,
             "proration_date": max(prorated, default=None) if change.how == "now" else None,
+            "units": changed,
         }
     )
 

@@ -40,6 +40,7 @@ from tallystick.messages.consumables.consumption import (
 )
 from tallystick.messages.consumables.grants import Grant, Granted, RevokeGrant
 from tallystick.messages.consumables.overage import ChargeOverage, OverageCharge, OverageCharged, OverageOwed
+from tallystick.messages.consumables.previews import PlannedItem, PlannedPeriod, PreviewUnits, UnitsPreview
 from tallystick.messages.consumables.recharges import (
     AutoRecharge,
     AutoRechargePreview,
@@ -108,7 +109,10 @@ __all__ = [
     "OverageCharged",
     "OverageOwed",
     "Percents",
+    "PlannedItem",
+    "PlannedPeriod",
     "PreviewAutoRecharge",
+    "PreviewUnits",
     "Priority",
     "Recharge",
     "RechargeEvent",
@@ -127,6 +131,7 @@ __all__ = [
     "Settled",
     "TotalsByFeature",
     "Units",
+    "UnitsPreview",
     "UnitsRequest",
     "Usage",
     "UsageAlerts",

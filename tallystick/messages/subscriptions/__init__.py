@@ -159,6 +159,7 @@ from tallystick.messages.subscriptions.types import (
     Through,
     When,
 )
+from tallystick.messages.subscriptions.units import UnitsChange
 
 __all__ = [
     "CHANGEABLE_STATUSES",
@@ -286,6 +287,7 @@ __all__ = [
     "SubscriptionPage",
     "SubscriptionSnapshot",
     "Through",
+    "UnitsChange",
     "UpcomingAllowance",
     "UpcomingInvoice",
     "UsageRecorded",

@@ -22,6 +22,7 @@ from tallystick.messages.subscriptions.subscriptions import (
     SubscriptionSnapshot,
 )
 from tallystick.messages.subscriptions.types import SERVICE, Proration, Quantity, When
+from tallystick.messages.subscriptions.units import UnitsChange
 
 WHEN = "Absent: upgrades apply now and downgrades at the end of the period; in a trial all apply now."
 PRORATION = "How a change now is charged; a change at the end of the period is never prorated."
@@ -48,7 +49,7 @@ class PreviewTotals(InvoiceAmounts):
 
 
 class ChangePreview(TolerantModel):
-    """Cost of a change. Nothing has been changed."""
+    """Cost of a change, and what it does to units. Nothing has been changed."""
 
     due_now: Money = Field(description="Amount charged immediately, with its tax.")
     next_invoice: Money = Field(description="Total of the next regular invoice, with its tax.")
@@ -67,6 +68,11 @@ class ChangePreview(TolerantModel):
         default=None, description="Net amount, tax and total of the invoice whose `lines` these are."
     )
     next_invoice_tax: Money | None = Field(default=None, description="Tax within `next_invoice`.")
+    units: list[UnitsChange] | None = Field(
+        default=None,
+        description="What the change does to units of the plan, by feature, without unlimited ones; a change "
+        "at the end of the period leaves them as they are until then. Null: not known just now.",
+    )
 
 
 class ComingInvoice(InvoiceAmounts):
@@ -181,7 +187,7 @@ class PreviewChange(
         "add_on_details_required",
     ),
 ):
-    """Preview the cost and invoice lines of a change; nothing is changed."""
+    """Preview the cost, the invoice lines and the units of a change; nothing is changed."""
 
     subscription_id: EntityId
     price: Code | None = None

@@ -1,0 +1,1 @@
+"""Previews of what changes elsewhere do to units."""
