@@ -15,7 +15,8 @@ from tallystick.messages import notifications as m
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.support.worlds.notifications import NotificationsWorld
 
-NODE_MODULES = os.environ.get("NODE_PATH") or str(Path(__file__).parents[3] / "node_modules")
+PACKAGE = Path(__file__).parents[2] / "support" / "node"
+INSTALL_SECONDS = 50
 SCRIPT = """
 const {Webhook} = require("standardwebhooks");
 const {secret, body, headers} = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -48,15 +49,35 @@ async def test_python_accepts_both_secrets(delivered: tuple[str, str, dict[str, 
         Webhook(new).verify(body.replace("assigned", "claimed"), headers)
 
 
-async def test_node_accepts_both_secrets(delivered: tuple[str, str, dict[str, str], str]) -> None:
-    node = shutil.which("node")
-    if node is None or not (Path(NODE_MODULES) / "standardwebhooks").is_dir():
-        pytest.skip("needs Node with `npm install standardwebhooks`, and NODE_PATH")
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library for Node, installed from its lock file where Node and its registry are there."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("needs Node and npm")
+    directory = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PACKAGE / name, directory)
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    try:
+        done = subprocess.run(
+            command, cwd=directory, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm does not answer")
+    if done.returncode:
+        pytest.skip(f"npm could not install standardwebhooks: {done.stderr[-200:]}")
+    return directory / "node_modules"
+
+
+async def test_node_accepts_both_secrets(
+    delivered: tuple[str, str, dict[str, str], str], node_modules: Path
+) -> None:
     old, new, headers, body = delivered
     for secret in (old, new):
         given = json.dumps({"secret": secret, "body": body, "headers": headers})
-        environment = {**os.environ, "NODE_PATH": NODE_MODULES}
+        environment = {**os.environ, "NODE_PATH": str(node_modules)}
         told = subprocess.run(  # noqa: ASYNC221
-            [node, "-e", SCRIPT], input=given, capture_output=True, text=True, env=environment, timeout=20
+            ["node", "-e", SCRIPT], input=given, capture_output=True, text=True, env=environment, timeout=20
         )
         assert told.stdout.strip() == "seat.assigned", told.stderr
