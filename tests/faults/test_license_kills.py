@@ -27,7 +27,7 @@ INSTANCES = 40
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """A system whose processes the test may kill, with the example catalog."""
-    with whole_system() as running:
+    with whole_system(without=("monitoring", "payouts", "notifications")) as running:
         asyncio.run(_apply(running.stack.nats.users["client"]))
         yield running
 

@@ -32,7 +32,7 @@ ACME = Customer(type="organization", id="acme")
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """A system whose processes the test may kill."""
-    with whole_system() as running:
+    with whole_system(without=("licenses", "monitoring", "payouts", "notifications")) as running:
         yield running
 
 

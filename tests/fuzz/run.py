@@ -22,7 +22,6 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 import tallystick
-from services.gateway.dead_letters import INTERNAL_COMMANDS
 from shared.persistence.migrations import ROOT
 from tallystick.messages import COMMANDS, QUESTIONS
 from tallystick.messages.base import Customer
@@ -46,7 +45,10 @@ CODE = re.compile(r"[a-z][a-z0-9_]*")
 BROKEN = re.compile(r"handler broke|will be tried again|relay (broke|interrupted)|in ASGI application")
 """What a worker logs where something was not foreseen."""
 CUSTOMERS = [Customer(type="organization", id="fuzz"), Customer(type="user", id="fuzz-7")]
-INTERNAL = {name.rpartition(".")[2] for name in INTERNAL_COMMANDS}
+CLIENT = (ROOT / "deploy" / "nats.conf").read_text().partition("user: client,")[2]
+INTERNAL = set(
+    re.findall(r'"billing\.requests\.\w+\.(\w+)"', CLIENT.partition("deny: [")[2].partition("]")[0])
+)
 """Spoken between services; a client may not send them."""
 
 

@@ -8,7 +8,7 @@ from tests.fuzz.run import fuzz
 from tests.support.gateway import gateway_before
 from tests.support.stack import whole_system
 
-SECONDS = 60
+SECONDS = 45
 SEED = 1
 ATTEMPTS_MIN = 200
 """On the slowest machine; fewer would mean that something waits."""

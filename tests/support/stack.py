@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ NOTIFICATIONS_SECRET = "links-in-mails-of-the-stack-are-signed-so"
 READY_SECONDS = 50.0
 """Less than a test's timeout, so that a worker that does not start is reported with its log."""
 RESTART_TRIES = 10
+WORKERS = ("subscriptions", "seats", "consumables", "licenses", "monitoring", "payouts", "notifications")
+"""All but `webhooks`, which has to know its port."""
 DEPLOYED_ACK_WAIT_SECONDS = 60.0
 ACK_WAIT_SECONDS = PROGRESS_SECONDS + 2.0
 """What a killed worker was given comes again after this; shorter than deployed, because tests wait for it."""
@@ -175,10 +177,11 @@ class System:
 
 
 @contextmanager
-def whole_system(traced: Path | None = None) -> Iterator[System]:
+def whole_system(traced: Path | None = None, *, without: Collection[str] = ()) -> Iterator[System]:
     """Everything as processes, with Stripe's webhooks on their way to the ingress.
 
-    With a directory in `traced` the workers can record there what they call (`tests.support.call_trace`).
+    The workers in `without` are not started: each takes a processor for more than a second to start. With a
+    directory in `traced` the workers can record there what they call (`tests.support.call_trace`).
     """
     with stack() as running, ExitStack() as processes:
 
@@ -201,16 +204,9 @@ def whole_system(traced: Path | None = None) -> Iterator[System]:
             "STRIPE_API_BASE": stripe_url,
         }
         start("webhooks", webhooks_port)
-        for service in (
-            "subscriptions",
-            "seats",
-            "consumables",
-            "licenses",
-            "monitoring",
-            "payouts",
-            "notifications",
-        ):
-            start(service)
+        for service in WORKERS:
+            if service not in without:
+                start(service)
         for service in running.health_ports:
             running.wait_until_ready(service)
         yield System(running, stripe_url, ingress, mailbox_url)
