@@ -4,10 +4,10 @@ import sqlalchemy as sa
 
 from services.notifications.domain.kinds import sample_facts
 from services.notifications.mail.composer import Composer
+from services.notifications.rejections import require_notification
 from services.notifications.service import service
 from services.notifications.snapshots import notification_snapshot
 from services.notifications.tables import NotificationRow
-from shared.errors import Rejected
 from shared.persistence.cursors import decode_cursor, encode_cursor
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import notifications as m
@@ -16,7 +16,7 @@ from tallystick.messages import notifications as m
 @service.question(m.GetNotification)
 async def get_notification(work: UnitOfWork, question: m.GetNotification) -> m.NotificationFound:
     """Return a notification; raises Rejected `not_found`."""
-    row = await find_notification(work, question.notification_id)
+    row = await require_notification(work, question.notification_id)
     return m.NotificationFound(notification=notification_snapshot(row))
 
 
@@ -50,11 +50,3 @@ async def preview(work: UnitOfWork, question: m.Preview, composer: Composer) -> 
     """Render a mail with sample data."""
     mail = composer.preview(question.kind, question.language, sample_facts(question.kind))
     return m.MailPreview(subject=mail.subject, text=mail.text, html=mail.html)
-
-
-async def find_notification(work: UnitOfWork, notification_id: str) -> NotificationRow:
-    """Return a notification's row; raises Rejected `not_found`."""
-    row = await work.session.get(NotificationRow, notification_id)
-    if row is None:
-        raise Rejected("not_found", f"There is no notification {notification_id}.")
-    return row

@@ -3,7 +3,7 @@
 from services.notifications.domain.drafts import Draft
 from services.notifications.domain.recipients import INVITING_KINDS
 from services.notifications.mail.queue import MailQueue
-from services.notifications.queries import find_notification
+from services.notifications.rejections import require_notification
 from services.notifications.service import service
 from services.notifications.snapshots import notification_snapshot
 from services.notifications.tables import KnownInvitationRow, KnownSeatRow
@@ -17,7 +17,7 @@ async def resend_notification(
     work: UnitOfWork, command: m.ResendNotification, queue: MailQueue
 ) -> m.NotificationFound:
     """Queue a copy of a notification; raises Rejected `not_found` and `invitation_ended`."""
-    row = await find_notification(work, command.notification_id)
+    row = await require_notification(work, command.notification_id)
     if row.kind in INVITING_KINDS and "seat_id" in row.facts:
         seat = await work.session.get(KnownSeatRow, row.recipient)
         invitation = await work.session.get(KnownInvitationRow, row.recipient)

@@ -3,10 +3,10 @@
 from services.subscriptions.customers.stripe_link import adopt_subscription
 from services.subscriptions.domain.payment_links import read_link_payment
 from services.subscriptions.domain.stripe_objects import read_checkout
-from services.subscriptions.payment_links.uses import apply_link_payment
 from services.subscriptions.repository.subscriptions import find_checkout, subscription_by_stripe_id
 from services.subscriptions.stripe_webhooks.context import EventContext, IrrelevantEvent
 from services.subscriptions.stripe_webhooks.fetched_objects import NO_REVISION
+from services.subscriptions.stripe_webhooks.payment_link_uses import apply_link_payment
 
 
 async def apply_checkout(context: EventContext) -> None:
