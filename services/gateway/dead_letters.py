@@ -35,6 +35,7 @@ INTERNAL_COMMANDS = (
     "subscriptions.bill_overage",
     "seats.hold_seat_count",
     "seats.release_seat_count",
+    "licenses.confirm_license_seats",
     "consumables.charge_recharge",
     "consumables.charge_overage",
     "payouts.record_sale",

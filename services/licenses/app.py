@@ -8,7 +8,7 @@ from services.licenses import queries
 from services.licenses.activation import activate, refresh, silent_instances
 from services.licenses.issuing import issue
 from services.licenses.issuing.license_keys import LicenseKeys
-from services.licenses.lifecycle import change_seats, expiry, suspension
+from services.licenses.lifecycle import change_seats, confirm_seats, expiry, suspension
 from services.licenses.projections import catalog_projection, subscription_projection
 from services.licenses.service import service
 from services.licenses.settings import LicensesSettings
@@ -27,6 +27,7 @@ HANDLERS = (
     silent_instances,
     issue,
     change_seats,
+    confirm_seats,
     expiry,
     suspension,
     catalog_projection,

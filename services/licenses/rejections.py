@@ -28,6 +28,6 @@ def seats_in_use(members: int, seats: int) -> Rejected:
     """Build the rejection of fewer seats than the machines report to be in use."""
     return Rejected(
         "seats_in_use",
-        f"{members} seats are in use on the activated machines. Free some first.",
-        {"occupied": members, "quantity": seats},
+        f"{members} seats are in use on machines. Free some first.",
+        {"occupied": members, "members_reported": members, "quantity": seats},
     )

@@ -48,6 +48,11 @@ async def load_activations(session: AsyncSession, license_ids: Sequence[str]) ->
     return found
 
 
+def reported_members(activations: Activations) -> int:
+    """Return the members that all machines of a license report."""
+    return sum(activation.members or 0 for activation in activations)
+
+
 async def find_license(
     session: AsyncSession, *, license_id: str | None, key_hash: bytes | None, subscription_id: str | None
 ) -> LicenseRow | None:

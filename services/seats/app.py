@@ -8,7 +8,7 @@ from services.seats import queries
 from services.seats.assignments import assign, seat_lifecycle
 from services.seats.invitations import expiry
 from services.seats.invitations.tokens import Invitations
-from services.seats.projections import subscription_projection
+from services.seats.projections import license_projection, subscription_projection
 from services.seats.seat_count import change_seat_count, seat_quota_hold
 from services.seats.service import service
 from services.seats.settings import SeatsSettings
@@ -25,6 +25,7 @@ HANDLERS = (
     seat_lifecycle,
     expiry,
     subscription_projection,
+    license_projection,
     change_seat_count,
     seat_quota_hold,
     transfer_billing_manager,

@@ -53,6 +53,30 @@ class SeatsAreCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class MembersOnMachinesAreCounted:
+    """A team counts the members that the machines of its subscription's license report."""
+
+    name: str = "teams count the members on machines"
+
+    async def violations(self, live: LiveSystem) -> Sequence[str]:
+        """Return the teams with another number even after events have had time to arrive."""
+        return await lasting_violations(lambda: self._differences(live))
+
+    async def _differences(self, live: LiveSystem) -> list[str]:
+        rows = await live.rows(
+            SCHEMA,
+            """SELECT team_id, members_reported, there.members FROM {schema}.teams
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(sum(members), 0) AS members
+                    FROM licenses.licenses JOIN licenses.activations USING (license_id)
+                    WHERE licenses.subscription_id = teams.subscription_id AND ended_at IS NULL) AS there
+                WHERE NOT closing AND members_reported <> there.members LIMIT 20""",
+        )
+        message = "{team_id} counts {members_reported} members on machines, there are {members}"
+        return [message.format(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
 class MembershipsEqualClaimedSeats:
     """The members known to `subscriptions` are the holders of claimed seats."""
 
@@ -159,6 +183,7 @@ class RowsAreAtTheirLastVersion:
 INVARIANTS = (
     OccupiedIsNeverAboveCapacity(),
     SeatsAreCounted(),
+    MembersOnMachinesAreCounted(),
     MembershipsEqualClaimedSeats(),
     EveryTeamHasOneManager(),
     InvitationTokensAreNotStored(),

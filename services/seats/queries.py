@@ -1,7 +1,7 @@
 """Questions about teams, seats, memberships and their cost."""
 
 from services.seats.domain.member_shares import invoices_for_period, split_equally
-from services.seats.domain.team_capacity import Capacity, require_valid_quantity
+from services.seats.domain.team_capacity import require_valid_quantity
 from services.seats.rejections import reject_violations, require_open
 from services.seats.repository import (
     count_held_until,
@@ -14,7 +14,7 @@ from services.seats.repository import (
     team_not_found,
 )
 from services.seats.service import service
-from services.seats.snapshots import capacity_of, customer_of, seat_snapshot, team_snapshot, terms_of_team
+from services.seats.snapshots import capacity_of, customer_of, seat_snapshot, team_snapshot
 from services.seats.tables import TeamRow
 from shared.errors import Rejected
 from shared.messaging.service_client import ServiceClient
@@ -77,7 +77,7 @@ async def preview_seat_change(
     team = await _find_team(work, question.team_id)
     require_open(team)
     with reject_violations():
-        require_valid_quantity(Capacity(terms_of_team(team), team.holders), question.quantity)
+        require_valid_quantity(capacity_of(team), question.quantity)
     preview = await client.ask(
         s.PreviewChange(
             subscription_id=team.subscription_id,
@@ -120,8 +120,8 @@ async def _shares(
     work: UnitOfWork, team: TeamRow, question: m.MemberPayments, total: int
 ) -> tuple[list[m.MemberPayment], str | None]:
     capacity = capacity_of(team)
-    owners, in_use = int(team.owner_seat == "billed"), capacity.seats_in_use
-    seats = max(1, team.quantity, in_use)
+    owners, assigned = int(team.owner_seat == "billed"), capacity.assigned
+    seats = max(1, team.quantity, assigned)
     shares = split_equally(total, seats)
     after = _seat_id_from(question.cursor)
     rows = await load_held_seats(work.session, team.team_id, after=after, limit=question.limit + 1)

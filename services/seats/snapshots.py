@@ -32,7 +32,8 @@ def terms_of_team(row: TeamRow) -> SeatTerms:
 
 def capacity_of(row: TeamRow) -> Capacity:
     """Return the capacity of a team, with the change in progress."""
-    return Capacity(terms_of_team(row), row.holders, row.change["quantity"] if row.change else None)
+    requested = row.change["quantity"] if row.change else None
+    return Capacity(terms_of_team(row), row.holders, requested, row.members_reported)
 
 
 def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
@@ -50,6 +51,7 @@ def team_snapshot(row: TeamRow) -> m.TeamSnapshot:
         occupied=row.occupied,
         available=0 if row.closing else capacity.available,
         seats_in_use=0 if row.status == "closed" else capacity.seats_in_use,
+        members_reported=0 if row.status == "closed" else row.members_reported,
         scheduled_quantity=row.scheduled_quantity,
         billing_manager=customer_of(row.billing_manager),
         suspended=row.suspended,

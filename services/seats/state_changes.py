@@ -11,14 +11,18 @@ from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
 
-def emit_team(work: UnitOfWork, row: TeamRow, event: str) -> None:
-    """Increment a team's version and emit an event with its snapshot."""
+def emit_team(work: UnitOfWork, row: TeamRow, event: str, *, caused_by: str | None = None) -> None:
+    """Increment a team's version and emit an event with its snapshot.
+
+    `caused_by` is the cause where several events are handled together.
+    """
     row.version += 1
     work.emit(
         m.TeamEvent,
         event,
         customer=customer_of(row.customer),
         version=row.version,
+        caused_by=caused_by,
         billing_team=team_snapshot(row),
     )
 

@@ -1,4 +1,4 @@
-"""The tables of this service: teams, seats, and known subscriptions, customers and invoices."""
+"""The tables of this service: teams, seats, and known subscriptions, customers, invoices and licenses."""
 
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,8 @@ class TeamRow(Row):
     """Pending and claimed seats."""
     occupied: Mapped[int]
     excess: Mapped[int]
+    members_reported: Mapped[int] = mapped_column(server_default=text("0"))
+    """Members that the machines of the subscription's license report."""
     billing_manager: Mapped[str]
     manager_from: Mapped[str]
     """Source of the manager: `customer` (the payer, by default), `metadata` or `transfer`."""
@@ -148,3 +150,16 @@ class KnownInvoice(Row):
     version: Mapped[int]
     subscription_id: Mapped[str]
     snapshot: Mapped[dict[str, Any]]
+
+
+class KnownLicense(Row):
+    """The license of a subscription, as of its last event."""
+
+    __tablename__ = "known_licenses"
+    __table_args__ = (Index("ix_known_licenses_subscription_id", "subscription_id"),)
+
+    license_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    subscription_id: Mapped[str]
+    members: Mapped[int]
+    """Members that its machines report; 0 once it has ended."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 from shared.operations.audit import audit
 from tallystick.client import CommandRejected
@@ -9,9 +10,11 @@ from tallystick.licensing import check, key_set_key
 from tallystick.messages import licenses as m
 from tallystick.messages import seats
 from tallystick.messages import subscriptions as s
+from tallystick.messages.base import Question
 from tests.support.license_steps import activation, key_of, license_when, subscribes
 from tests.support.shop import Shop, fresh_id
-from tests.support.shop_steps import stripe_customer
+from tests.support.shop_steps import somebody, stripe_customer, team_of
+from tests.support.waiting import eventually
 
 FOLLOWS_SECONDS = 20.0
 """A quiet machine needs a tenth of a second; a busy one gets more, but less than a job's minute."""
@@ -21,6 +24,13 @@ def change_seats(license_id: str, seats: int) -> m.ChangeLicenseSeats:
     """A command that changes the seats of a license at once."""
     return m.ChangeLicenseSeats(
         command_id=fresh_id("seats"), license_id=license_id, seats=seats, when="now", proration="none"
+    )
+
+
+def refresh(key: str, instance_id: str, members: int) -> m.RefreshLicense:
+    """A command by which a machine gets a fresh file and reports its members."""
+    return m.RefreshLicense(
+        command_id=fresh_id("refresh"), license_key=key, instance_id=instance_id, members=members
     )
 
 
@@ -39,12 +49,9 @@ async def test_a_license_from_the_first_day_to_the_last(shop: Shop) -> None:
     assert state.license.features == {"api_access": None, "products": 1000, "white_label": None}
 
     # Eighteen people use it there: the seats cannot go below that, but to it, and Stripe has the same.
-    refresh = m.RefreshLicense(
-        command_id=fresh_id("refresh"), license_key=key, instance_id="host-1", members=18
-    )
-    await shop.billing.call(refresh)
+    await shop.billing.call(refresh(key, "host-1", 18))
     code, details = await shop.refused(change_seats(issued.license_id, 17))
-    assert (code, details) == ("seats_in_use", {"occupied": 18, "quantity": 17})
+    assert (code, details) == ("seats_in_use", {"occupied": 18, "members_reported": 18, "quantity": 17})
     assert (await shop.refused(change_seats(issued.license_id, 9_000)))[0] == "quantity_out_of_range"
     command = change_seats(issued.license_id, 18)
     assert (await shop.billing.call(command)).license.seats == 18
@@ -69,6 +76,65 @@ async def test_a_license_from_the_first_day_to_the_last(shop: Shop) -> None:
     await shop.all_applied()
     found = await audit(shop.system.stack.owner_url, shop.system.stack.nats.url, prefix="billing")
     assert {name: broken for name, broken in found.items() if broken and "license" in name} == {}
+
+
+async def test_seats_in_use_on_machines_are_not_sold_back_by_anybody(shop: Shop) -> None:
+    # Twenty-five seats, one of them assigned. Two machines report eighteen members.
+    await shop.register()
+    issued = await subscribes(shop.billing, shop.acme, 25)
+    subscription_id = str(issued.subscription_id)
+    key = await key_of(shop.billing, issued.license_id)
+    team = await eventually(lambda: team_of(shop, subscription_id))
+    await shop.billing.call(
+        seats.AssignSeat(command_id=fresh_id("one"), team_id=team.team_id, member=somebody(), immediate=True)
+    )
+    for host, members in (("host-1", 11), ("host-2", 7)):
+        await shop.billing.call(activation(key, host))
+        await shop.billing.call(refresh(key, host, members))
+    # The report is answered, and counts: nothing is waited for.
+    now: dict[str, Any] = {"when": "now", "proration": "none"}
+    directly = s.ChangeQuantity(
+        command_id=fresh_id("directly"), subscription_id=subscription_id, quantity=17, **now
+    )
+    to_another_plan = s.ChangePlan(
+        command_id=fresh_id("plan"),
+        subscription_id=subscription_id,
+        price="essential_yearly",
+        when="now",
+    )
+    of_the_team = seats.ChangeSeatCount(command_id=fresh_id("team"), team_id=team.team_id, quantity=17, **now)
+    of_the_license = change_seats(issued.license_id, 17)
+    for command in (directly, to_another_plan, of_the_team, of_the_license):
+        code, details = await shop.refused(command)
+        assert (code, details["occupied"], details["members_reported"]) == ("seats_in_use", 18, 18), command
+
+    # Team, previews and what becomes of unused seats know it in a moment.
+    await eventually(lambda: has_in_use(shop, subscription_id, 18))
+    of_the_plan = s.PreviewChange(subscription_id=subscription_id, quantity=17)
+    await eventually(lambda: is_refused_as_in_use(shop, of_the_plan))
+    of_the_seats = seats.PreviewSeatChange(team_id=team.team_id, quantity=17)
+    assert (await shop.refused(of_the_seats))[0] == "seats_in_use"
+    unused = seats.RemoveUnusedSeats(command_id=fresh_id("unused"), team_id=team.team_id, when="now")
+    assert (await shop.billing.call(unused)).team.quantity == 18
+    await license_when(shop.billing, subscription_id, seats=18)
+
+    # A machine that is given up frees its seats, in the same moment.
+    freed = m.DeactivateLicense(command_id=fresh_id("freed"), license_key=key, instance_id="host-1")
+    await shop.billing.call(freed)
+    again = directly.model_copy(update={"command_id": fresh_id("again"), "quantity": 7})
+    await eventually(lambda: has_in_use(shop, subscription_id, 7))
+    assert (await shop.billing.call(again)).subscription.items[0].quantity == 7
+
+
+async def has_in_use(shop: Shop, subscription_id: str, number: int) -> bool:
+    """Whether the team has this many seats in use."""
+    return (await team_of(shop, subscription_id)).seats_in_use == number
+
+
+async def is_refused_as_in_use(shop: Shop, question: Question[Any]) -> bool:
+    """Whether an answer is that too many seats are in use."""
+    outcome = await shop.billing.answer(question)
+    return outcome.error is not None and outcome.error.code == "seats_in_use"
 
 
 async def test_a_paused_subscription_suspends_its_license(shop: Shop) -> None:

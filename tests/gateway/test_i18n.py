@@ -294,9 +294,12 @@ def test_dates_and_numbers_follow_the_language() -> None:
 
 
 def test_a_refusal_is_told_in_words_with_its_facts() -> None:
-    refused = ProblemError("seats_in_use", "7 seats are in use.", {"occupied": 7})
+    refused = ProblemError("seats_in_use", "7 seats are in use.", {"occupied": 7, "members_reported": 3})
     assert error_message(refused, EN) == "7 seats are taken. Please take back some of them first."
     assert error_message(refused, DE) == "7 Plätze sind belegt. Bitte entziehen Sie zuerst einige."
+    on_machines = ProblemError("seats_in_use", "No.", {"occupied": 1800, "members_reported": 1800})
+    assert error_message(on_machines, EN).startswith("Machines with your license report 1,800 members.")
+    assert error_message(on_machines, DE).startswith("Rechner mit Ihrer Lizenz melden 1.800 Mitglieder.")
     assert (
         error_message(ProblemError("brand_new", "The service's own words."), DE) == "The service's own words."
     )

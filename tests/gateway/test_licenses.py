@@ -13,10 +13,11 @@ import pytest
 from tallystick.licensing import check
 from tallystick.messages import licenses as m
 from tests.support.gateway import ADMIN, READ, GatewaySystem, gateway_before
-from tests.support.license_steps import subscribes
+from tests.support.license_steps import activation, key_of, subscribes
 from tests.support.page_visitor import visiting
 from tests.support.shop import Shop, fresh_id
 from tests.support.stack import System
+from tests.support.waiting import eventually
 
 MACHINES, LICENSES, OPERATORS = "/api/v1/licenses", "/api/v1/billing/licenses", "/api/v1/admin/licenses"
 KEY_SET = "/.well-known/tallystick-licenses.json"
@@ -275,3 +276,37 @@ async def test_operators_issue_and_change_licenses_on_their_page(entrance: Gatew
         await visitor.send("/admin/licenses/change", {**change, "action": "revoke"})
     found = (await shop.billing.ask(m.GetLicense(license_key=key))).license
     assert found.status == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("language", "refused", "noted"),
+    [
+        ("en", "Machines with your license report 18 members.", "18 members are reported by machines"),
+        ("de", "Rechner mit Ihrer Lizenz melden 18 Mitglieder.", "Rechner mit Ihrer Lizenz melden 18"),
+    ],
+)
+async def test_the_page_says_why_seats_on_machines_cannot_be_given_back(
+    entrance: GatewaySystem, shop: Shop, language: str, refused: str, noted: str
+) -> None:
+    await shop.register()
+    issued = await subscribes(shop.billing, shop.acme, 25)
+    key = await key_of(shop.billing, issued.license_id)
+    await shop.billing.call(activation(key, "host-1"))
+    report = m.RefreshLicense(
+        command_id=fresh_id("refresh"), license_key=key, instance_id="host-1", members=18
+    )
+    await shop.billing.call(report)
+    async with visiting(entrance, shop.acme) as visitor:
+        visitor.http.headers["Accept-Language"] = language
+
+        async def shown(quantity: int) -> str:
+            return (await visitor.http.get(f"/billing/seats/count?quantity={quantity}")).text
+
+        async def is_noted() -> bool:
+            return noted in await shown(25)
+
+        await eventually(is_noted)
+        assert refused in await shown(17)
+        form = await visitor.form("/billing/seats/count?quantity=18", "/billing/seats/count")
+        answer = await visitor.send("/billing/seats/count", form | {"quantity": "17"})
+        assert answer.status_code == 409 and refused in answer.text

@@ -20,10 +20,13 @@ NON_PAGE_PREFIXES = ("/api/", STATIC_URL)
 
 def error_message(error: ProblemError, translations: Translations) -> str:
     """Return the translated message of an error; the service's own message if its code has no translation."""
+    facts = error.details if isinstance(error.details, dict) else {}
     key = f"error.{error.code}"
+    if error.code == "seats_in_use" and facts.get("members_reported", -1) == facts.get("occupied"):
+        # A seat of the team that is taken back would not help.
+        key = "error.seats_in_use_on_machines"
     if not translations.has_text(key):
         return error.detail or translations.translate("error.unknown")
-    facts = error.details if isinstance(error.details, dict) else {}
     try:
         return translations.translate(key, **_format_facts(facts, translations))
     except (KeyError, IndexError):

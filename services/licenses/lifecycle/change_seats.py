@@ -14,7 +14,7 @@ from services.licenses.domain.places import is_enough
 from services.licenses.issuing.license_keys import LicenseKeys
 from services.licenses.projections.subscription_projection import project_subscription, update_license
 from services.licenses.rejections import require_running, seats_in_use
-from services.licenses.repository import load_activations, lock_license
+from services.licenses.repository import load_activations, lock_license, reported_members
 from services.licenses.service import service
 from services.licenses.snapshots import license_snapshot
 from services.licenses.state_changes import emit_license
@@ -67,7 +67,7 @@ class SeatsChange:
     async def _plan(self, work: UnitOfWork) -> SeatsIntent:
         row, activations = await lock_license(work, self.command.license_id)
         require_running(row)
-        members = sum(activation.members or 0 for activation in activations)
+        members = reported_members(activations)
         if not is_enough(self.command.seats, members=members, current=row.seats):
             raise seats_in_use(members, self.command.seats)
         return SeatsIntent(subscription_id=row.subscription_id)

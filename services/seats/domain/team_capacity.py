@@ -84,6 +84,8 @@ class Capacity:
     """Pending and claimed seats."""
     requested_quantity: int | None = None
     """The number of seats requested from the subscription; None if no change is in progress."""
+    members_reported: int = 0
+    """Members that the machines of the subscription's license report."""
 
     @property
     def occupied(self) -> int:
@@ -91,16 +93,24 @@ class Capacity:
         return self.holders + self.terms.owners
 
     @property
-    def seats_in_use(self) -> int:
+    def assigned(self) -> int:
         """Purchased seats that are occupied."""
         return self.holders + (self.terms.owner_seat == "billed")
+
+    @property
+    def seats_in_use(self) -> int:
+        """Purchased seats that cannot be given back: assigned, or in use on machines, whichever are more.
+
+        A member on a machine may be one who has a seat, so that the two are not added.
+        """
+        return max(self.assigned, self.members_reported)
 
     @property
     def available(self) -> int:
         """Seats that can be assigned, by the lowest of the purchased, requested and scheduled quantities."""
         quantities = (self.terms.quantity, self.requested_quantity, self.terms.scheduled_quantity)
         lowest = min(quantity for quantity in quantities if quantity is not None)
-        return max(0, lowest - self.seats_in_use)
+        return max(0, lowest - self.assigned)
 
     @property
     def excess(self) -> int:
@@ -119,17 +129,29 @@ def require_valid_quantity(capacity: Capacity, quantity: int) -> None:
             minimum=terms.minimum,
             maximum=terms.maximum,
         )
-    if quantity < min(capacity.seats_in_use, terms.quantity):
-        raise RuleViolation(
-            "seats_in_use",
-            f"{capacity.seats_in_use} seats are taken. Free some first.",
-            occupied=capacity.seats_in_use,
-            quantity=quantity,
-        )
+    require_enough(capacity, quantity)
+
+
+def require_enough(capacity: Capacity, quantity: int) -> None:
+    """Raise RuleViolation `seats_in_use` if fewer seats would be left than are in use.
+
+    More seats are always allowed, even if the present quantity is below the seats in use.
+    """
+    if quantity >= min(capacity.seats_in_use, capacity.terms.quantity):
+        return
+    on_machines = capacity.members_reported == capacity.seats_in_use
+    raise RuleViolation(
+        "seats_in_use",
+        f"{capacity.seats_in_use} seats are {'in use on machines' if on_machines else 'taken'}. "
+        "Free some first.",
+        occupied=capacity.seats_in_use,
+        members_reported=capacity.members_reported,
+        quantity=quantity,
+    )
 
 
 def quantity_without_unused(capacity: Capacity) -> int:
-    """Return the lowest number of seats that keeps all occupied ones; never more than the present number."""
+    """Return the lowest number of seats that keeps all in use; never more than the present number."""
     return min(capacity.terms.quantity, max(capacity.seats_in_use, capacity.terms.minimum))
 
 

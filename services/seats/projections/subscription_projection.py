@@ -10,6 +10,7 @@ from services.seats.domain.team_capacity import (
     seat_terms_of,
     target_state_of,
 )
+from services.seats.projections.license_projection import count_members, lock_licenses
 from services.seats.service import service
 from services.seats.snapshots import terms_of_team
 from services.seats.state_changes import emit_seat, emit_team, free_seats, set_terms
@@ -197,16 +198,18 @@ async def follow_customer(work: UnitOfWork, event: s.CustomerEvent) -> None:
 async def _open_team(
     work: UnitOfWork, subscription: s.SubscriptionSnapshot, terms: SeatTerms, target: TargetState
 ) -> None:
-    payer = subscription.customer.token
+    payer, subscription_id = subscription.customer.token, subscription.subscription_id
     await _lock_billing_manager(work, payer)
+    await lock_licenses(work, [subscription_id])
     known = await work.session.get(KnownCustomer, payer)
     named = known.billing_manager if known is not None else None
     team = TeamRow(
         team_id=new_id("team"),
         version=0,
-        subscription_id=subscription.subscription_id,
+        subscription_id=subscription_id,
         customer=payer,
         holders=0,
+        members_reported=(await count_members(work, {subscription_id})).get(subscription_id, 0),
         billing_manager=named or payer,
         manager_from="metadata" if named else "customer",
         suspended=False,

@@ -4,12 +4,14 @@ The limit is checked and set under the team's lock. Until it is released, no sea
 quantity.
 """
 
+from services.seats.domain.team_capacity import require_enough
 from services.seats.projections.subscription_projection import lock_open_team
+from services.seats.rejections import reject_violations
 from services.seats.service import service
 from services.seats.snapshots import capacity_of
 from services.seats.state_changes import emit_team
 from services.seats.tables import KnownSubscription
-from shared.errors import Rejected, Unavailable
+from shared.errors import Unavailable
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import seats as m
 
@@ -25,14 +27,8 @@ async def hold_seat_count(work: UnitOfWork, command: m.HoldSeatCount) -> m.SeatC
         return m.SeatCountHeld(team_id=None)
     if team.change is not None:
         raise Unavailable("Another change of this team's seats is being made.")
-    capacity = capacity_of(team)
-    # More seats are always allowed, even if the present quantity is below the occupied seats.
-    if command.quantity < min(capacity.seats_in_use, capacity.terms.quantity):
-        raise Rejected(
-            "seats_in_use",
-            f"{capacity.seats_in_use} seats are taken. Free some first.",
-            {"occupied": capacity.seats_in_use, "quantity": command.quantity},
-        )
+    with reject_violations():
+        require_enough(capacity_of(team), command.quantity)
     team.change = {
         "command_id": command.held_for,
         "quantity": command.quantity,

@@ -25,6 +25,16 @@ class ChangeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SeatsInUse:
+    """The seats that cannot be sold back, as the events of teams tell them."""
+
+    occupied: int = 0
+    """Assigned, or in use on machines, whichever are more."""
+    members_reported: int = 0
+    """Those that the machines of the license report."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlanChange:
     """The decided change.
 
@@ -89,7 +99,7 @@ class _CurrentTerms:
 
 
 def decide_change(
-    catalog: CatalogLookup, state: State, request: ChangeRequest, *, seats_occupied: int
+    catalog: CatalogLookup, state: State, request: ChangeRequest, in_use: SeatsInUse
 ) -> PlanChange:
     """Decide what a requested change means for a subscription.
 
@@ -111,15 +121,7 @@ def decide_change(
         return _already_current(state, change, request)
     _check_compatibility(catalog, state, item, current, price)
     _check_quantity(price, product, quantity)
-    # A larger quantity is always allowed, even if the one set in Stripe is below the occupied seats.
-    too_few = quantity < min(seats_occupied, item.quantity)
-    if seats_occupied and (product.seats is None or too_few):
-        raise RuleViolation(
-            "seats_in_use",
-            f"{seats_occupied} seats are taken. Free some first.",
-            occupied=seats_occupied,
-            quantity=quantity,
-        )
+    _check_seats_in_use(in_use, item, product, quantity)
     when = request.when or _default_time(state, change, current)
     return change if when == "now" else _at_period_end(state, change)
 
@@ -251,6 +253,21 @@ def _check_quantity(price: Price, product: Product, quantity: int) -> None:
             minimum=minimum,
             maximum=maximum,
         )
+
+
+def _check_seats_in_use(in_use: SeatsInUse, item: SubscriptionItem, product: Product, quantity: int) -> None:
+    # A larger quantity is always allowed, even if the one set in Stripe is below the occupied seats.
+    too_few = quantity < min(in_use.occupied, item.quantity)
+    if not in_use.occupied or (product.seats is not None and not too_few):
+        return
+    where = "in use on machines" if in_use.members_reported == in_use.occupied else "taken"
+    raise RuleViolation(
+        "seats_in_use",
+        f"{in_use.occupied} seats are {where}. Free some first.",
+        occupied=in_use.occupied,
+        members_reported=in_use.members_reported,
+        quantity=quantity,
+    )
 
 
 def _with_how(change: PlanChange, how: Literal["nothing", "unschedule", "period_end"]) -> PlanChange:

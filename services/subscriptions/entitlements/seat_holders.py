@@ -73,7 +73,7 @@ async def note_team(begin: Begin, event: TeamEvent) -> None:
             await work.session.execute(
                 sa.update(SubscriptionRow)
                 .where(SubscriptionRow.subscription_id == team.subscription_id)
-                .values(seats_occupied=team.seats_in_use)
+                .values(seats_occupied=team.seats_in_use, members_reported=team.members_reported)
             )
         run = await _begin_run(work, team.team_id)
     await _refresh_holders(begin, team.team_id, run)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue
 
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.orders import find_subscription_with_plan
-from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
+from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, SeatsInUse, decide_change
 from services.subscriptions.domain.self_managed_changes import apply_change_now, with_scheduled_change
 from services.subscriptions.domain.stripe_objects import StripeSubscription
 from services.subscriptions.lifecycle.agreed_change import agreed_proration_date
@@ -54,6 +54,8 @@ class ChangeIntent(MutationIntent):
     in_stripe: ItemChange | None
     seats_left: int | None = None
     """The new number of seats if it is smaller; `seats` is asked whether they are enough."""
+    license_seats_left: int | None = None
+    """The same for a plan with a license; `licenses` is asked, also if `seats` holds them already."""
 
 
 @service.external_command(m.ChangePlan)
@@ -91,6 +93,12 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
 
     async def execute(self, intent: ChangeIntent) -> m.SubscriptionChanged:
         """Hold the remaining seats if their number gets smaller, then make the change."""
+        if intent.license_seats_left is not None:
+            await self.quota.confirm_license(
+                self.command.command_id,
+                subscription_id=self.command.subscription_id,
+                quantity=intent.license_seats_left,
+            )
         if intent.seats_left is None:
             return await StripeMutation.execute(self, intent)
         await self.quota.hold(
@@ -117,12 +125,14 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         )
         catalog = await load_catalog(work)
         in_stripe = item_change(change, catalog) if row.stripe_subscription_id is not None else None
+        seats_left = self._seats_left(change)
         return ChangeIntent(
             how=change.how,
             stripe_subscription_id=None if change.how == "nothing" else row.stripe_subscription_id,
             revision=row.stripe_revision,
             in_stripe=in_stripe,
-            seats_left=self._seats_left(change),
+            seats_left=None if self._seats_are_held() else seats_left,
+            license_seats_left=seats_left if change.item.license is not None else None,
         )
 
     async def call(self, intent: ChangeIntent, stripe_id: str) -> StripeSubscription:
@@ -167,7 +177,7 @@ class PlanOrQuantityChange(StripeMutation[ChangeIntent, m.SubscriptionChanged]):
         return isinstance(self.command, m.ChangeHeldQuantity)
 
     def _seats_left(self, change: PlanChange) -> int | None:
-        if self._seats_are_held() or not self.quota.asks_seats:
+        if not self.quota.asks_seats:
             return None
         if change.item.seats is None or change.how not in ("now", "period_end"):
             return None
@@ -238,8 +248,8 @@ async def plan_change(
     plan.
     """
     catalog, state = await load_catalog(work), state_from_row(row)
-    occupied = 0 if seats_are_held else row.seats_occupied
-    change = as_rejection(lambda: decide_change(catalog, state, request, seats_occupied=occupied))
+    in_use = SeatsInUse() if seats_are_held else SeatsInUse(row.seats_occupied, row.members_reported)
+    change = as_rejection(lambda: decide_change(catalog, state, request, in_use))
     if change.product.code not in state.products:
         await _require_plan_not_held(work, row, change.product.code)
     return change

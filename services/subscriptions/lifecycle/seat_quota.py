@@ -1,4 +1,7 @@
-"""Reducing a team's seats, which `seats` must allow, because it knows how many are occupied."""
+"""Reducing seats, which `seats` must allow, and `licenses` where machines of the customer use them.
+
+They know how many are in use.
+"""
 
 import hashlib
 from typing import Protocol, TypeVar
@@ -6,6 +9,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 from shared.persistence.unit_of_work import UnitOfWork
+from tallystick.messages import licenses
 from tallystick.messages import seats as s
 from tallystick.messages.base import Request
 from tallystick.messages.subscriptions.types import When
@@ -21,9 +25,9 @@ class Client(Protocol):
 
 
 class SeatQuota:
-    """Asks `seats` whether fewer seats are enough before the quantity is reduced.
+    """Asks `seats` and `licenses` whether fewer seats are enough before the quantity is reduced.
 
-    Without a client, the number of occupied seats from the events of teams is used.
+    Without a client, the number of seats in use from the events of teams is used.
     """
 
     def __init__(self, client: Client | None = None) -> None:
@@ -31,8 +35,23 @@ class SeatQuota:
 
     @property
     def asks_seats(self) -> bool:
-        """Whether `seats` decides, under its own lock."""
+        """Whether `seats` and `licenses` decide, under their own locks."""
         return self._client is not None
+
+    async def confirm_license(self, command_id: str, *, subscription_id: str, quantity: int) -> None:
+        """Check that so many seats are enough for the members that the license's machines report.
+
+        Nothing is held: what a machine reports later is true, whatever was sold.
+        Raises Rejected `seats_in_use`, and Unavailable while `licenses` cannot answer.
+        """
+        if self._client is not None:
+            await self._client.ask(
+                licenses.ConfirmLicenseSeats(
+                    command_id=_derived_command_id("confirm", command_id),
+                    subscription_id=subscription_id,
+                    quantity=quantity,
+                )
+            )
 
     async def hold(self, command_id: str, *, subscription_id: str, quantity: int, when: When | None) -> None:
         """Limit the team to this number of seats until `release_quota`.

@@ -93,7 +93,9 @@ class SubscriptionRow(Row):
     """When it was last compared with Stripe."""
     scheduled_change: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     seats_occupied: Mapped[int] = mapped_column(server_default=text("0"))
-    """Claimed and pending seats; a smaller quantity cannot be bought."""
+    """Seats in use, assigned or on machines; a smaller quantity cannot be bought."""
+    members_reported: Mapped[int] = mapped_column(server_default=text("0"))
+    """Members that the machines of its license report, in `seats_occupied` where they are more."""
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     created_at: Mapped[datetime]
     # The newest applied Stripe event.

@@ -19,6 +19,7 @@ from tallystick.messages.licenses.changes import (
     ShowLicenseKey,
     SuspendLicense,
 )
+from tallystick.messages.licenses.limits import ConfirmLicenseSeats, LicenseSeatsConfirmed
 from tallystick.messages.licenses.questions import (
     GetLicense,
     LicensePage,
@@ -60,6 +61,7 @@ __all__ = [
     "ActivateLicense",
     "ActivationSnapshot",
     "ChangeLicenseSeats",
+    "ConfirmLicenseSeats",
     "DeactivateLicense",
     "GetLicense",
     "Instance",
@@ -78,6 +80,7 @@ __all__ = [
     "LicensePage",
     "LicenseRefreshed",
     "LicenseSeats",
+    "LicenseSeatsConfirmed",
     "LicenseSnapshot",
     "LicenseStatus",
     "LicenseValidity",

@@ -54,7 +54,12 @@ class TeamSnapshot(TolerantModel):
     available: Count = Field(
         description="Seats that can be assigned now; while a reduction is pending, fewer than are free."
     )
-    seats_in_use: Count = Field(description="Number of bought seats in use.")
+    seats_in_use: Count = Field(
+        description="Number of bought seats in use: assigned, or by members on machines, whichever are more."
+    )
+    members_reported: Count = Field(
+        default=0, description="Members that the machines of the subscription's license report."
+    )
     scheduled_quantity: Count | None = Field(
         description="Number of seats from the end of the period on; null: unchanged."
     )

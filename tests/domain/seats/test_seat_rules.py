@@ -16,6 +16,7 @@ from services.seats.domain.team_capacity import (
     SeatTerms,
     billing_manager_from,
     quantity_without_unused,
+    require_enough,
     require_valid_quantity,
 )
 from tallystick.messages import subscriptions as s
@@ -105,6 +106,22 @@ def test_fewer_seats_than_are_taken_are_refused() -> None:
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
     require_valid_quantity(room(3), 5)
     require_valid_quantity(room(7), 7)
+
+
+def test_members_on_machines_are_seats_in_use_beside_those_who_have_one() -> None:
+    terms = room(4, 10).terms
+    more, fewer = Capacity(terms, 4, members_reported=6), Capacity(terms, 4, members_reported=3)
+    assert (more.assigned, more.seats_in_use, more.available) == (4, 6, 6)
+    assert (fewer.seats_in_use, quantity_without_unused(more), quantity_without_unused(fewer)) == (4, 6, 4)
+    for found, occupied in ((more, 6), (fewer, 4)):
+        with pytest.raises(RuleViolation) as refusal:
+            require_enough(found, occupied - 1)
+        assert refusal.value.details["occupied"] == occupied
+        require_enough(found, occupied)
+
+
+def test_more_seats_can_be_bought_whatever_is_reported() -> None:
+    require_enough(Capacity(room(0, 10).terms, 0, members_reported=30), 11)
 
 
 @pytest.mark.parametrize("quantity", [4, 21])

@@ -9,7 +9,12 @@ import pytest
 from services.subscriptions.domain.billing_periods import BillingInterval
 from services.subscriptions.domain.catalog.catalog_view import CatalogView
 from services.subscriptions.domain.catalog_lookup import build_custom_price_item, build_item
-from services.subscriptions.domain.plan_changes import ChangeRequest, PlanChange, decide_change
+from services.subscriptions.domain.plan_changes import (
+    ChangeRequest,
+    PlanChange,
+    SeatsInUse,
+    decide_change,
+)
 from services.subscriptions.domain.rule_violation import RuleViolation
 from services.subscriptions.domain.self_managed_changes import (
     apply_change_now,
@@ -98,8 +103,8 @@ def request(price: str | None = None, quantity: int | None = None, when: Any = N
     return ChangeRequest(price=price, quantity=quantity, when=when)
 
 
-def decided(of: State, wanted: ChangeRequest, occupied: int = 0) -> PlanChange:
-    return decide_change(SHELF, of, wanted, seats_occupied=occupied)
+def decided(of: State, wanted: ChangeRequest, occupied: int = 0, members_reported: int = 0) -> PlanChange:
+    return decide_change(SHELF, of, wanted, SeatsInUse(occupied, members_reported))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +188,9 @@ def test_only_what_runs_is_changed(status: Any) -> None:
 def test_an_old_price_can_change_quantity_but_not_be_chosen() -> None:
     old = SHELF.prices["crew_month"].model_copy(update={"archived": True})
     shelf = CatalogView(products=SHELF.products, prices={**SHELF.prices, "crew_month": old})
-    assert decide_change(shelf, state(("crew_month", 5)), request(quantity=6), seats_occupied=0).how == "now"
+    assert decide_change(shelf, state(("crew_month", 5)), request(quantity=6), SeatsInUse()).how == "now"
     with pytest.raises(RuleViolation) as refusal:
-        decide_change(shelf, state(("solo_month", 1)), request("crew_month"), seats_occupied=0)
+        decide_change(shelf, state(("solo_month", 1)), request("crew_month"), SeatsInUse())
     assert refusal.value.code == "unknown_price"
 
 
@@ -199,6 +204,14 @@ def test_taken_seats_cannot_be_sold_back(wanted: int, is_refused: bool) -> None:
     with pytest.raises(RuleViolation) as refusal:
         decided(crew, request(quantity=wanted), occupied=7)
     assert (refusal.value.code, refusal.value.details["occupied"]) == ("seats_in_use", 7)
+
+
+@pytest.mark.parametrize("wanted", [request(quantity=6), request("solo_month")])
+def test_seats_on_machines_cannot_be_sold_back(wanted: ChangeRequest) -> None:
+    with pytest.raises(RuleViolation) as refusal:
+        decided(state(("crew_month", 10)), wanted, occupied=7, members_reported=7)
+    assert refusal.value.code == "seats_in_use" and "on machines" in refusal.value.message
+    assert (refusal.value.details["occupied"], refusal.value.details["members_reported"]) == (7, 7)
 
 
 def test_seats_can_be_added_while_more_are_taken_than_bought() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from tallystick.messages import licenses
 from tallystick.messages import seats as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Customer
@@ -80,6 +81,56 @@ class SeatWorld(FollowingSubscriptions):
         told = before.model_copy(update={"version": before.version + 1, **fields})
         await self.hears(told, event)
         return told
+
+    async def reports(
+        self, *members: int | None, version: int, subscription: str | None = SUBSCRIPTION, **fields: Any
+    ) -> None:
+        """Deliver an event of the subscription's license, on whose machines so many members are in use."""
+        there = [
+            licenses.ActivationSnapshot(
+                instance_id=f"host-{number}",
+                name=None,
+                version=None,
+                activated_at=NOON,
+                refreshed_at=NOON,
+                members=reported,
+                not_after=PERIOD_END,
+                grace_until=PERIOD_END,
+            )
+            for number, reported in enumerate(members)
+        ]
+        told = licenses.LicenseSnapshot(
+            license_id=f"lic_{(subscription or SUBSCRIPTION).removeprefix('sub_')}",
+            version=version,
+            customer=ACME,
+            subscription_id=subscription,
+            product="server",
+            status="active",
+            seats=20,
+            features={},
+            instances=9,
+            activations=there,
+            grace_days=14,
+            offline_days=30,
+            expires_at=None,
+            suspended=False,
+            key_hint="ABCDEF",
+            key_number=1,
+            key_shown=True,
+            reason=None,
+            issued_at=NOON,
+            ended_at=None,
+        ).model_copy(update=fields)
+        self.bound.now = self.now
+        event = licenses.LicenseEvent(
+            event_id=f"evt_{told.license_id}_{version}",
+            occurred_at=self.now,
+            version=version,
+            caused_by=f"refresh-{version}",
+            customer=ACME,
+            license=told,
+        )
+        await self.bound.hears(event, "changed")
 
     async def team(self, **wanted: Any) -> dict[str, Any]:
         """Return a team, by default that of the first subscription."""

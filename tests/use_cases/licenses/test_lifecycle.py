@@ -182,7 +182,10 @@ async def test_seats_by_hand_change_unless_machines_use_more(world: LicenseWorld
             command_id=world.command_id(), license_id=license["license_id"], seats=number
         )
 
-    assert await world.refuses(seats(11)) == ("seats_in_use", {"occupied": 12, "quantity": 11})
+    assert await world.refuses(seats(11)) == (
+        "seats_in_use",
+        {"occupied": 12, "members_reported": 12, "quantity": 11},
+    )
     changed = (await world.does(seats(12)))["license"]
     assert (changed["seats"], (await world.events())[-1]) == (12, ("changedV1", changed))
     await world.does(world.refresh(key, "host-1", members=30))

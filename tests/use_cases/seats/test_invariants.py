@@ -69,6 +69,9 @@ DAMAGE = {
     "UPDATE seats.teams SET excess = 9 WHERE status = 'open'": {"occupied seats are never above capacity"},
     "UPDATE seats.teams SET holders = 1, occupied = 2 WHERE status = 'open'": {"teams count their seats"},
     "UPDATE seats.seats SET member = 'user_8' WHERE status = 'claimed'": {"memberships equal claimed seats"},
+    "UPDATE seats.teams SET members_reported = 3 WHERE status = 'open'": {
+        "teams count the members on machines"
+    },
     "DELETE FROM subscriptions.known_seats": {"memberships equal claimed seats"},
     "UPDATE seats.teams SET billing_manager = '' WHERE status = 'open'": {
         "every team has exactly one billing manager"

@@ -61,7 +61,10 @@ async def test_fewer_than_are_taken_are_refused_with_how_many(company: SeatWorld
     for number in (1, 2, 3):
         await company.does(await seat(company, number))
     before = await company.team()
-    assert await company.refuses(hold(2)) == ("seats_in_use", {"occupied": 3, "quantity": 2})
+    assert await company.refuses(hold(2)) == (
+        "seats_in_use",
+        {"occupied": 3, "members_reported": 0, "quantity": 2},
+    )
     assert await company.team() == before
 
 
