@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 from services.licenses.domain.file_times import LicenseState
 from services.licenses.domain.license_terms import LicenseTerms
+from services.licenses.domain.licenses import Activation, License
 from services.licenses.domain.places import Place
 from services.licenses.tables import ActivationRow, LicenseRow
 from tallystick.messages import licenses as m
 from tallystick.messages.base import Customer
 
 
-def license_snapshot(row: LicenseRow, activations: Sequence[ActivationRow]) -> m.LicenseSnapshot:
+def license_snapshot(
+    row: LicenseRow | License, activations: Sequence[ActivationRow | Activation]
+) -> m.LicenseSnapshot:
     """Build the snapshot of a license for results, events and answers, without its key."""
     return m.LicenseSnapshot(
         license_id=row.license_id,
@@ -36,7 +39,7 @@ def license_snapshot(row: LicenseRow, activations: Sequence[ActivationRow]) -> m
     )
 
 
-def activation_snapshot(row: ActivationRow) -> m.ActivationSnapshot:
+def activation_snapshot(row: ActivationRow | Activation) -> m.ActivationSnapshot:
     """Build the snapshot of an activated machine."""
     return m.ActivationSnapshot(
         instance_id=row.instance_id,

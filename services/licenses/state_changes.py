@@ -6,6 +6,7 @@ The caller has locked the license's row, so versions are consecutive.
 from collections.abc import Sequence
 
 from services.licenses.domain.license_terms import LicenseTerms
+from services.licenses.domain.licenses import Activation, License
 from services.licenses.snapshots import license_snapshot, terms_of
 from services.licenses.tables import ActivationRow, LicenseRow
 from shared.persistence.unit_of_work import UnitOfWork
@@ -14,8 +15,8 @@ from tallystick.messages import licenses as m
 
 def emit_license(
     work: UnitOfWork,
-    row: LicenseRow,
-    activations: Sequence[ActivationRow],
+    row: LicenseRow | License,
+    activations: Sequence[ActivationRow | Activation],
     event: str,
     *,
     caused_by: str | None = None,

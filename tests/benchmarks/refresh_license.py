@@ -23,6 +23,7 @@ from tests.benchmarks.consuming import (
     WARM_UP_SECONDS,
     pgbench,
 )
+from tests.benchmarks.processor_time import cpu_seconds, cpu_us_each
 from tests.support.stack import Stack, stack
 
 LICENSES = 10_000
@@ -79,11 +80,18 @@ def _fill(running: Stack, keys: list[str]) -> None:
         connection.execute(ACTIVATE)
 
 
+def _cpu_seconds(running: Stack) -> dict[str, float]:
+    return cpu_seconds(running) | {"load": time.process_time()}
+
+
 async def _measure(running: Stack, keys: list[str]) -> dict[str, Any]:
     caller = await connect(running.nats.users["client"], "caller")
     numbers = count(1)
+    refreshed, used = 0, list[dict[str, float]]()
 
     async def rate(seconds: float) -> float:
+        nonlocal refreshed
+        before = _cpu_seconds(running)
         answered, until = 0, time.perf_counter() + seconds
 
         async def ask() -> None:
@@ -101,9 +109,14 @@ async def _measure(running: Stack, keys: list[str]) -> dict[str, Any]:
 
         started = time.perf_counter()
         await asyncio.gather(*(ask() for _ in range(CALLERS)))
-        return answered / (time.perf_counter() - started)
+        elapsed = time.perf_counter() - started
+        refreshed += answered
+        used.append({name: seconds - before[name] for name, seconds in _cpu_seconds(running).items()})
+        return answered / elapsed
 
     await rate(WARM_UP_SECONDS)
+    refreshed = 0
+    used.clear()
     script = FLOOR.format(licenses=LICENSES, outcome=OUTCOME)
     rates, floors = [], []
     for _ in range(ROUNDS):
@@ -117,5 +130,6 @@ async def _measure(running: Stack, keys: list[str]) -> dict[str, Any]:
         "refreshes_per_second": round(median(rates)),
         "wanted_per_second": WANTED_PER_SECOND,
         "floor_per_second": round(median(floors)),
+        "cpu_us_per_refresh": cpu_us_each(used, refreshed),
         "callers": CALLERS,
     }

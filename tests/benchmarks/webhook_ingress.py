@@ -3,16 +3,15 @@
 import json
 import subprocess
 import sys
-from contextlib import suppress
 from statistics import median
 from typing import Any
 
-import psutil
 import psycopg
 
 from sandbox.ports import HOST
 from services.webhooks.ingress.http_ingress import PATH
 from shared.persistence.migrations import ROOT
+from tests.benchmarks.processor_time import cpu_seconds, cpu_us_each
 from tests.benchmarks.webhook_worker import FLOOR
 from tests.support.stack import WEBHOOK_SECRET, Stack, stack
 
@@ -60,17 +59,15 @@ def _measure(running: Stack, port: int) -> dict[str, Any]:
 
 def _watched(running: Stack, port: int, path: str, first: int) -> dict[str, Any]:
     """Run one round and measure the CPU of all programs."""
-    before = _cpu_seconds(running)
+    before = cpu_seconds(running)
     found = _load(port, path, first, ROUND_EVENTS)
-    used = {name: seconds - before[name] for name, seconds in _cpu_seconds(running).items()}
+    used = {name: seconds - before[name] for name, seconds in cpu_seconds(running).items()}
     return found | {"used": used | {"load": found["cpu_seconds"]}}
 
 
 def _cpu_us_per_event(rounds: list[dict[str, Any]]) -> dict[str, int]:
-    """By program; two processors have 2,000,000 microseconds a second for all of them."""
     answered = sum(round_["answered"] for round_ in rounds)
-    names = rounds[0]["used"]
-    return {name: round(sum(round_["used"][name] for round_ in rounds) / answered * 1e6) for name in names}
+    return cpu_us_each([round_["used"] for round_ in rounds], answered)
 
 
 def _load(port: int, path: str, first: int, count: int) -> dict[str, Any]:
@@ -78,18 +75,6 @@ def _load(port: int, path: str, first: int, count: int) -> dict[str, Any]:
     arguments = [HOST, str(port), WEBHOOK_SECRET, path, str(first), str(count), str(ROUND_SECONDS)]
     done = subprocess.run([*command, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE)
     found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def _cpu_seconds(running: Stack) -> dict[str, float]:
-    """CPU used so far by each program and its children."""
-    found = dict.fromkeys(running.children, 0.0)
-    for name, child in running.children.items():
-        program = psutil.Process(child.pid)
-        for process in [program, *program.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                found[name] += times.user + times.system
     return found
 
 

@@ -1,5 +1,6 @@
 """Activation and deactivation of machines, each in one transaction with the license locked."""
 
+from services.licenses.domain.licenses import License
 from services.licenses.domain.places import has_room, silent_places
 from services.licenses.issuing.license_keys import hash_entered, unknown_key
 from services.licenses.repository import Activations, lock_license, lock_license_where
@@ -64,7 +65,7 @@ async def lock_presented(
     return found
 
 
-def require_usable(work: UnitOfWork, row: LicenseRow) -> None:
+def require_usable(work: UnitOfWork, row: LicenseRow | License) -> None:
     """Check that files may be issued.
 
     Raises Rejected `license_revoked`, `license_expired`, `license_suspended`.

@@ -7,12 +7,15 @@ from functools import lru_cache
 import orjson
 
 from services.licenses.domain.file_times import file_times
+from services.licenses.domain.licenses import Activation, License
 from services.licenses.signing.signing_keys import SigningKeyPair
 from services.licenses.tables import ActivationRow, LicenseRow
 from tallystick.licensing import ALGORITHM, TYPE
 
 
-def issue_file(pair: SigningKeyPair, row: LicenseRow, activation: ActivationRow, now: datetime) -> str:
+def issue_file(
+    pair: SigningKeyPair, row: LicenseRow | License, activation: ActivationRow | Activation, now: datetime
+) -> str:
     """Issue the next file of a license for a machine, and write its number and times into the rows."""
     times = file_times(
         now, offline_days=row.offline_days, grace_days=row.grace_days, expires_at=row.expires_at
