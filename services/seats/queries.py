@@ -11,6 +11,7 @@ from services.seats.repository import (
     load_known_invoices,
     load_memberships,
     load_seats,
+    load_teams,
     team_not_found,
 )
 from services.seats.service import service
@@ -38,6 +39,20 @@ async def get_team(work: UnitOfWork, question: m.GetTeam) -> m.TeamFound:
     return m.TeamFound(team=team_snapshot(found))
 
 
+@service.question(m.ListTeams)
+async def list_teams(work: UnitOfWork, question: m.ListTeams) -> m.TeamPage:
+    """List a page of teams."""
+    rows = await load_teams(
+        work.session,
+        question.customer,
+        before=_last_id_of(question.cursor),
+        limit=question.limit + 1,
+    )
+    page = rows[: question.limit]
+    more = encode_cursor(page[-1].team_id) if len(rows) > len(page) else None
+    return m.TeamPage(items=[team_snapshot(row) for row in page], next_cursor=more)
+
+
 @service.question(m.ListSeats)
 async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
     """List a page of a team's seats; raise Rejected `not_found`."""
@@ -46,7 +61,7 @@ async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
         work.session,
         question.team_id,
         status=question.status,
-        before=_seat_id_from(question.cursor),
+        before=_last_id_of(question.cursor),
         limit=question.limit + 1,
     )
     page = rows[: question.limit]
@@ -58,7 +73,7 @@ async def list_seats(work: UnitOfWork, question: m.ListSeats) -> m.SeatPage:
 async def list_memberships(work: UnitOfWork, question: m.ListMemberships) -> m.MembershipPage:
     """List a page of the seats that a user has claimed."""
     rows = await load_memberships(
-        work.session, question.member, before=_seat_id_from(question.cursor), limit=question.limit + 1
+        work.session, question.member, before=_last_id_of(question.cursor), limit=question.limit + 1
     )
     page = rows[: question.limit]
     more = encode_cursor(page[-1][0].seat_id) if len(rows) > len(page) else None
@@ -123,7 +138,7 @@ async def _shares(
     owners, assigned = int(team.owner_seat == "billed"), capacity.assigned
     seats = max(1, team.quantity, assigned)
     shares = split_equally(total, seats)
-    after = _seat_id_from(question.cursor)
+    after = _last_id_of(question.cursor)
     rows = await load_held_seats(work.session, team.team_id, after=after, limit=question.limit + 1)
     page = rows[: question.limit]
     first = owners + await count_held_until(work.session, team.team_id, until=after)
@@ -162,7 +177,7 @@ async def _find_team(work: UnitOfWork, team_id: str) -> TeamRow:
     return found
 
 
-def _seat_id_from(cursor: str | None) -> str | None:
+def _last_id_of(cursor: str | None) -> str | None:
     return decode_cursor(cursor, 1)[0] if cursor is not None else None
 
 

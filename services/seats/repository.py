@@ -143,6 +143,18 @@ async def find_team(
     return (await session.scalars(query.order_by(is_closed, TeamRow.team_id.desc()).limit(1))).first()
 
 
+async def load_teams(
+    session: AsyncSession, customer: Customer | None, *, before: str | None, limit: int
+) -> Sequence[TeamRow]:
+    """Load teams of a customer or of all, newest first, with ids below `before`."""
+    query = sa.select(TeamRow)
+    if customer is not None:
+        query = query.where(TeamRow.customer == customer.token)
+    if before is not None:
+        query = query.where(TeamRow.team_id < before)
+    return (await session.scalars(query.order_by(TeamRow.team_id.desc()).limit(limit))).all()
+
+
 async def load_seats(
     session: AsyncSession, team_id: str, *, status: str | None, before: str | None, limit: int
 ) -> Sequence[SeatRow]:

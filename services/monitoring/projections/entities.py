@@ -53,6 +53,11 @@ async def project_products(work: UnitOfWork, products: Sequence[c.Product]) -> N
 @service.event(seats.TeamEvent, name="follow_teams", together=True)
 async def follow_teams(work: UnitOfWork, events: list[seats.TeamEvent]) -> None:
     """Project how many seats teams have."""
+    await project_teams(work, [event.billing_team for event in events])
+
+
+async def project_teams(work: UnitOfWork, teams: Sequence[seats.TeamSnapshot]) -> None:
+    """Project how many seats teams have."""
     rows = [
         {
             "team_id": team.team_id,
@@ -61,7 +66,7 @@ async def follow_teams(work: UnitOfWork, events: list[seats.TeamEvent]) -> None:
             "capacity": team.capacity,
             "occupied": team.occupied,
         }
-        for team in (event.billing_team for event in events)
+        for team in teams
     ]
     await keep_newest_of(work, KnownTeam, rows)
 
@@ -69,15 +74,22 @@ async def follow_teams(work: UnitOfWork, events: list[seats.TeamEvent]) -> None:
 @service.event(seats.SeatEvent, name="follow_seats", together=True)
 async def follow_seats(work: UnitOfWork, events: list[seats.SeatEvent]) -> None:
     """Project the status of seats."""
-    rows = [
-        {"seat_id": seat.seat_id, "version": seat.version, "status": seat.status}
-        for seat in (event.seat for event in events)
-    ]
+    await project_seats(work, [event.seat for event in events])
+
+
+async def project_seats(work: UnitOfWork, found: Sequence[seats.SeatSnapshot]) -> None:
+    """Project the status of seats."""
+    rows = [{"seat_id": seat.seat_id, "version": seat.version, "status": seat.status} for seat in found]
     await keep_newest_of(work, KnownSeat, rows)
 
 
 @service.event(s.AddOnEvent, name="follow_add_ons", together=True)
 async def follow_add_ons(work: UnitOfWork, events: list[s.AddOnEvent]) -> None:
+    """Project the status of add-ons."""
+    await project_add_ons(work, [event.add_on for event in events])
+
+
+async def project_add_ons(work: UnitOfWork, add_ons: Sequence[s.AddOnSnapshot]) -> None:
     """Project the status of add-ons."""
     rows = [
         {
@@ -86,7 +98,7 @@ async def follow_add_ons(work: UnitOfWork, events: list[s.AddOnEvent]) -> None:
             "product": add_on.product,
             "status": add_on.status,
         }
-        for add_on in (event.add_on for event in events)
+        for add_on in add_ons
     ]
     await keep_newest_of(work, KnownAddOn, rows)
 

@@ -38,17 +38,15 @@ async def follow_subscriptions(work: UnitOfWork, events: list[s.SubscriptionEven
 @service.event(s.InvoiceEvent, name="follow_invoices", together=True)
 async def follow_invoices(work: UnitOfWork, events: list[s.InvoiceEvent]) -> None:
     """Project what invoices brought in."""
-    await add_versions(
-        work,
-        [
-            Version(
-                event.invoice.invoice_id,
-                event.invoice.customer.token,
-                invoice_run(event.invoice, event.occurred_at),
-            )
-            for event in events
-        ],
-    )
+    await project_invoices(work, [(event.invoice, event.occurred_at) for event in events])
+
+
+async def project_invoices(work: UnitOfWork, heard: list[tuple[s.InvoiceSnapshot, datetime]]) -> None:
+    """Project snapshots of invoices, each with the time of its version."""
+    versions = [
+        Version(invoice.invoice_id, invoice.customer.token, invoice_run(invoice, at)) for invoice, at in heard
+    ]
+    await add_versions(work, versions)
 
 
 async def project_subscriptions(

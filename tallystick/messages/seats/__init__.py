@@ -27,6 +27,7 @@ from tallystick.messages.seats.questions import (
     InvitationFound,
     ListMemberships,
     ListSeats,
+    ListTeams,
     MemberPayment,
     MemberPayments,
     Membership,
@@ -35,6 +36,7 @@ from tallystick.messages.seats.questions import (
     PreviewSeatChange,
     SeatChangePreview,
     SeatPage,
+    TeamPage,
 )
 from tallystick.messages.seats.snapshots import (
     CountChange,
@@ -92,6 +94,7 @@ __all__ = [
     "InvitationResent",
     "ListMemberships",
     "ListSeats",
+    "ListTeams",
     "Member",
     "MemberPayment",
     "MemberPayments",
@@ -124,6 +127,7 @@ __all__ = [
     "SetSeatMultiplier",
     "TeamEvent",
     "TeamFound",
+    "TeamPage",
     "TeamSnapshot",
     "TeamStatus",
     "Token",

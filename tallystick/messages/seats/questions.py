@@ -105,6 +105,19 @@ class GetTeam(Question[TeamFound], service=SERVICE, rejections=("not_found",)):
         return self
 
 
+class TeamPage(TolerantModel):
+    """Page of teams, newest first."""
+
+    items: list[TeamSnapshot]
+    next_cursor: str | None = None
+
+
+class ListTeams(Page, Question[TeamPage], service=SERVICE):
+    """List teams of a customer, or of all customers, newest first."""
+
+    customer: Customer | None = None
+
+
 class ListSeats(Page, Question[SeatPage], service=SERVICE, rejections=("not_found",)):
     """List a team's seats, newest first."""
 

@@ -152,6 +152,21 @@ async def test_lists_are_paged_newest_first(company: SeatWorld) -> None:
     assert len(await company.seats("pending")) == 7
 
 
+async def test_teams_are_listed_of_one_customer_or_of_all(company: SeatWorld) -> None:
+    teams = [await company.subscribed(2, subscription=f"sub_of{number}") for number in range(3)]
+    found, cursor = [], None
+    for length in (2, 1):
+        page = await company.asks(m.ListTeams(limit=2, cursor=cursor))
+        assert len(page["items"]) == length
+        found += [team["team_id"] for team in page["items"]]
+        cursor = page["next_cursor"]
+    assert cursor is None
+    assert found == [team["team_id"] for team in reversed(teams)]
+    own = await company.asks(m.ListTeams(customer=ACME, limit=200))
+    assert [team["team_id"] for team in own["items"]] == found
+    assert (await company.asks(m.ListTeams(customer=user("nobody"))))["items"] == []
+
+
 async def test_memberships_list_claimed_seats_newest_first(company: SeatWorld) -> None:
     seats = []
     for number in range(4):
