@@ -153,6 +153,7 @@ async def test_a_member_who_is_not_the_manager_changes_nothing(gateway: GatewayS
             "auto-recharge",
             {"account": "x", "feature": "mentorship_hours", "threshold": "1", "recharge_quantity": "1"},
         ),
+        ("usage-alerts", {"account": "x", "feature": "mentorship_hours", "percents": "50"}),
         ("seats/invite", {"emails": "x@example.com"}),
         ("seats/resend", seat),
         ("seats/revoke", seat),
@@ -191,12 +192,15 @@ async def test_a_form_does_nothing_to_what_is_somebody_elses(gateway: GatewaySys
     await shop.register(other, email="other@example.com")
     theirs, held = {"subscription_id": bought.subscription_id}, {"seat_id": seat.seat.seat_id}
     rule = {"feature": "mentorship_hours", "threshold": "1", "recharge_quantity": "1", "enabled": "yes"}
+    alerts = {"feature": "mentorship_hours", "percents": "50"}
     wishes: list[tuple[str, dict[str, str], int]] = [
         ("change/cancel", theirs, 404),
         ("reactivate", theirs, 404),
         ("add-ons/cancel", {"add_on_id": owned.add_on_id}, 404),
         ("auto-recharge", {**rule, "account": f"team:{team.team_id}"}, 404),
         ("auto-recharge", {**rule, "account": f"customer:{shop.acme.token}"}, 404),
+        ("usage-alerts", {**alerts, "account": f"team:{team.team_id}"}, 404),
+        ("usage-alerts", {**alerts, "account": f"customer:{shop.acme.token}"}, 404),
         ("seats/resend", held, 403),
         ("seats/revoke", held, 403),
         ("seats/replace", held | {"email": "x@example.com"}, 403),

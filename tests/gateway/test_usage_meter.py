@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from services.gateway.auth.principal import Caller
-from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
+from services.gateway.pages.billing_data import BillingPageData
+from services.gateway.pages.billing_parts import AccountBalance, CatalogIndex
 from services.gateway.pages.i18n import load_translations
-from services.gateway.pages.view_models import Meter, meters
+from services.gateway.pages.meters import Meter, meters
 from tallystick.messages.base import Customer, Money
 from tallystick.messages.catalog import Catalog
 from tallystick.messages.consumables import BalanceSnapshot, GrantSnapshot, GrantSource, OverageOwed

@@ -11,8 +11,8 @@ from services.gateway.auth.ownership import find_subscription, require_billing_m
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
 from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import LISTED_MAX, CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
+from services.gateway.pages.billing_parts import LISTED_MAX, CatalogIndex
 from services.gateway.pages.confirmation import agreed_amount, load_payment_method, payment_view, term_text
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message

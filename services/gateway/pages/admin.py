@@ -10,7 +10,7 @@ from services.gateway.auth.authentication import AdminCaller
 from services.gateway.commands import command_for
 from services.gateway.dead_letters import read_dead_letter, read_dead_letters, retry_dead_letter
 from services.gateway.dependencies import StateDep
-from services.gateway.pages.billing_data import none_if_unavailable
+from services.gateway.pages.billing_parts import none_if_unavailable
 from services.gateway.pages.customer_overview import load_customer_overview
 from services.gateway.pages.dependencies import PageContextDep
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId

@@ -7,8 +7,9 @@ from services.gateway.auth.authentication import ManageCaller
 from services.gateway.auth.ownership import find_subscription, require_billing_manager
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
-from services.gateway.pages.billing_data import INVOICES_SHOWN, CatalogIndex
+from services.gateway.pages.billing_data import INVOICES_SHOWN
 from services.gateway.pages.billing_form_route import BillingFormRoute
+from services.gateway.pages.billing_parts import CatalogIndex
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.forms import (
     FormCommandId,

@@ -16,6 +16,7 @@ from services.gateway.pages.billing_data import BillingPageData, load_billing_pa
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.i18n import Translations, translations_for_request
+from services.gateway.pages.meters import meters
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.pages.tax_text import invoice_tax_view
 from services.gateway.pages.usage_history import load_spending, load_usage, spending_views, usage_views
@@ -109,7 +110,7 @@ def _template_values(
         "may_change": data.may_change,
         "may_manage": data.caller.may(MANAGE),
         "plan": view_models.plan_view(data, translations),
-        "meters": view_models.meters(data, translations),
+        "meters": meters(data, translations),
         "team": team,
         "team_is_open": team is not None and team.status == "open",
         "seats": data.seats,

@@ -1,6 +1,6 @@
 """The view of a cancellation: what ends when, and what is credited."""
 
-from services.gateway.pages.billing_data import CatalogIndex
+from services.gateway.pages.billing_parts import CatalogIndex
 from services.gateway.pages.i18n import Translations
 from tallystick.messages.subscriptions import CancellationPreview, EndingItem
 

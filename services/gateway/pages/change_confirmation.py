@@ -6,8 +6,8 @@ from starlette.responses import Response
 from services.gateway.auth.authentication import ReadCaller
 from services.gateway.auth.ownership import find_subscription
 from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
+from services.gateway.pages.billing_parts import CatalogIndex
 from services.gateway.pages.cancellation_view import credit_text, ending_texts
 from services.gateway.pages.dependencies import PageContextDep
 from services.gateway.pages.i18n import translations_for_request

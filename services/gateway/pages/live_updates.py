@@ -10,7 +10,7 @@ from services.gateway.auth.authentication import ReadCaller
 from services.gateway.auth.ownership import list_memberships
 from services.gateway.change_feed import EventFilter, about_customer, format_change_notice
 from services.gateway.dependencies import StateDep
-from services.gateway.pages.billing_data import none_if_unavailable
+from services.gateway.pages.billing_parts import none_if_unavailable
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.sse import EventStreamResponse, stream_events
 from tallystick.client import FeedEvent

@@ -13,12 +13,13 @@ from services.gateway.auth.principal import Caller
 from services.gateway.benefit_redirect import redirect_to
 from services.gateway.commands import command_for
 from services.gateway.dependencies import StateDep
-from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import load_billing_page_data, none_if_unavailable
+from services.gateway.pages.billing_data import load_billing_page_data
+from services.gateway.pages.billing_parts import none_if_unavailable
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId
 from services.gateway.pages.i18n import translations_for_request
+from services.gateway.pages.meters import meters
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.problem_details import ProblemError
 from tallystick.messages import seats
@@ -133,8 +134,8 @@ async def my_page(request: Request, caller: ReadCaller, page: PageContextDep, do
     )
     teams = list(dict.fromkeys(one.team.customer for one in memberships or ()))
     names = await asyncio.gather(*(_name_of(page, team) for team in teams))
-    meters = view_models.meters(data, translations)
-    counted = {meter.feature for meter in meters}
+    shown = meters(data, translations)
+    counted = {meter.feature for meter in shown}
     return page.templates.render(
         request,
         "my.html",
@@ -146,7 +147,7 @@ async def my_page(request: Request, caller: ReadCaller, page: PageContextDep, do
         benefits=benefits.benefits,
         feature_name=data.catalog.feature_name,
         is_flag=lambda code: getattr(data.catalog.feature(code), "kind", "flag") == "flag",
-        meters=meters,
+        meters=shown,
         unavailable=data.unavailable,
     )
 

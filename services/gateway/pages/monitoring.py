@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.gateway.auth.authentication import AdminCaller
 from services.gateway.commands import command_for
-from services.gateway.pages.billing_data import none_if_unavailable
+from services.gateway.pages.billing_parts import none_if_unavailable
 from services.gateway.pages.dependencies import PageContextDep
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId
 from services.gateway.pages.monitoring_views import feature_views, revenue_charts

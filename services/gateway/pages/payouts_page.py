@@ -13,7 +13,7 @@ from services.gateway.auth.ownership import require_billing_manager
 from services.gateway.auth.principal import MANAGE, Caller
 from services.gateway.commands import command_for
 from services.gateway.pages import payouts_view
-from services.gateway.pages.billing_data import none_if_unavailable
+from services.gateway.pages.billing_parts import none_if_unavailable
 from services.gateway.pages.dependencies import PageContext, PageContextDep, page_context
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.forms import SEE_OTHER, FormCommandId, Text, parse_amount, redirect

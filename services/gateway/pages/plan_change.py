@@ -10,8 +10,8 @@ from services.gateway.auth.ownership import find_subscription, require_billing_m
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
 from services.gateway.pages import view_models
-from services.gateway.pages.billing_data import CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
+from services.gateway.pages.billing_parts import CatalogIndex
 from services.gateway.pages.confirmation import (
     agreed_amount,
     agreed_moment,

@@ -7,8 +7,8 @@ from services.gateway.auth.authentication import ManageCaller
 from services.gateway.auth.ownership import find_payable_account, require_billing_manager
 from services.gateway.auth.principal import Caller
 from services.gateway.commands import command_for
-from services.gateway.pages.billing_data import CatalogIndex
 from services.gateway.pages.billing_form_route import BillingFormRoute
+from services.gateway.pages.billing_parts import CatalogIndex
 from services.gateway.pages.confirmation import agreed_amount, charge_view, load_payment_method, payment_view
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message

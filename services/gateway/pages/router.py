@@ -30,6 +30,7 @@ from services.gateway.pages import (
     seat_count_change,
     session,
     team_forms,
+    usage_alert_form,
     webhook_pages,
 )
 from services.gateway.pages.forms import SEE_OTHER
@@ -75,6 +76,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     billing_forms.router,
     add_on_forms.router,
     recharge_form.router,
+    usage_alert_form.router,
     plan_change.router,
     seat_count_change.router,
     change_confirmation.router,

@@ -1,6 +1,6 @@
 """What a confirmation says about units: those that are taken back or added, and those of later cycles."""
 
-from services.gateway.pages.billing_data import CatalogIndex
+from services.gateway.pages.billing_parts import CatalogIndex
 from services.gateway.pages.i18n import Translations
 from tallystick.messages.subscriptions import ChangePreview, UnitsChange
 

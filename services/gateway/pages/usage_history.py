@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from markupsafe import Markup
 
-from services.gateway.pages.billing_data import BillingPageData, none_if_unavailable
+from services.gateway.pages.billing_data import BillingPageData
+from services.gateway.pages.billing_parts import none_if_unavailable
 from services.gateway.pages.charts import Bar, stacked_bars
 from services.gateway.pages.i18n import Translations
 from services.gateway.problem_details import ProblemError

@@ -1,12 +1,13 @@
-"""Builds the view models of the billing page from its data: plan, meters, offers, previews, recharges."""
+"""Builds the view models of the billing page from its data: plan, offers, previews, recharges."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
-from services.gateway.pages.billing_data import AccountBalance, BillingPageData, CatalogIndex
+from services.gateway.pages.billing_data import BillingPageData
+from services.gateway.pages.billing_parts import CatalogIndex, paid_accounts
 from services.gateway.pages.i18n import Translations
+from services.gateway.pages.meters import Tone, owner_label
 from services.gateway.pages.price_text import format_amount_input, format_custom_price, format_price
 from services.gateway.pages.tax_text import AmountRow, price_note, tax_notes, total_rows
 from tallystick.messages.catalog import Price, Product, ProductFeature, ProductWithPrices
@@ -19,7 +20,6 @@ from tallystick.messages.subscriptions import (
     SubscriptionSnapshot,
 )
 
-Tone = Literal["good", "wait", "bad", "over"]
 TONES: Mapping[str, Tone] = {
     "active": "good",
     "trialing": "good",
@@ -51,23 +51,6 @@ class PlanView:
     may_change: bool
     may_cancel: bool
     may_reactivate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """A limit or a balance of units, and how much of it is used."""
-
-    feature: str
-    name: str
-    whose: str
-    text: str
-    used: int
-    total: int | None
-    """None: unlimited."""
-    tone: Tone
-    expires: str | None
-    owed: str | None
-    """What was used beyond the included units, with its price; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,73 +190,6 @@ def _scheduled(
     )
 
 
-def meters(data: BillingPageData, translations: Translations) -> list[Meter]:
-    """Return a meter for every limit and balance of units that the customer may use."""
-    return [_meter(account, data, translations) for account in data.balances if _is_relevant(account)]
-
-
-def _is_relevant(account: AccountBalance) -> bool:
-    balance = account.snapshot
-    return balance.remaining is None or balance.remaining > 0 or bool(account.grants) or balance.consumed > 0
-
-
-def _meter(account: AccountBalance, data: BillingPageData, translations: Translations) -> Meter:
-    balance = account.snapshot
-    left = balance.remaining
-    if balance.kind == "limit":
-        used, total = balance.consumed, None if left is None else balance.consumed + balance.reserved + left
-        key = "meter.limit"
-    else:
-        with_units_left = sum(grant.quantity or 0 for grant in account.grants)
-        total = None if left is None else max(account.total or with_units_left, left)
-        used = balance.consumed if total is None or left is None else total - left
-        key = "meter.units"
-    values = {
-        "used": translations.number(used),
-        "left": translations.number(left or 0),
-        "total": translations.number(total or 0),
-    }
-    return Meter(
-        feature=balance.feature,
-        name=data.catalog.feature_name(balance.feature),
-        whose=owner_label(balance.account, data, translations),
-        text=translations.translate(f"{key}.unlimited" if total is None else key, **values),
-        used=used,
-        total=total,
-        tone="good" if left is None or left * 5 > (total or 0) else "wait" if left else "bad",
-        expires=_soonest_end(account, translations),
-        owed=_owed(account, translations),
-    )
-
-
-def _owed(account: AccountBalance, translations: Translations) -> str | None:
-    if account.overage is None:
-        return None
-    return translations.translate(
-        "meter.owed",
-        units=translations.number(account.overage.quantity),
-        amount=translations.price(account.overage.amount),
-    )
-
-
-def _soonest_end(account: AccountBalance, translations: Translations) -> str | None:
-    ends = [grant.expires_at for grant in account.grants if grant.expires_at is not None]
-    return (
-        translations.translate("meter.expires", date=translations.date(min(ends)))
-        if ends and account.snapshot.kind != "limit"
-        else None
-    )
-
-
-def owner_label(account: str, data: BillingPageData, translations: Translations) -> str:
-    """Describe the owner of an account: the customer, the person, the team or a seat."""
-    kind, _, identifier = account.partition(":")
-    if kind == "customer":
-        is_own = identifier == data.caller.customer.token
-        return translations.translate("account.customer" if is_own else "account.person")
-    return translations.translate("account.team" if kind == "team" else "account.seat")
-
-
 def offers(
     products: list[ProductWithPrices],
     catalog: CatalogIndex,
@@ -360,8 +276,7 @@ def recharges(data: BillingPageData, translations: Translations) -> list[Recharg
     plan = data.subscription
     if data.is_a_guest or (plan is not None and plan.status in ENDED):
         return []
-    team = f"team:{data.team.team_id}" if data.team else None
-    paid_for = {f"customer:{data.caller.customer.token}", team}
+    paid_for = paid_accounts(data.caller, data.team)
     views = []
     for balance in data.balances:
         account, code = balance.snapshot.account, balance.snapshot.feature

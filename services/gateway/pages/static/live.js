@@ -22,6 +22,12 @@ function keepTyped(section, fresh) {
     same.dataset.typed = "";
     same.defaultValue = field.defaultValue;
     same.defaultChecked = field.defaultChecked;
+    const problem = document.getElementById(`${field.id}-problem`);
+    if (problem) {
+      same.setAttribute("aria-invalid", "true");
+      same.setAttribute("aria-describedby", field.getAttribute("aria-describedby"));
+      same.closest("p").after(problem.cloneNode(true));
+    }
     const details = same.closest("details");
     if (details) details.open = true;
   }
