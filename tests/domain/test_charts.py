@@ -57,6 +57,14 @@ def test_a_forecast_stays_in_its_box(found: list[tuple[int, int]], limit: int | 
             assert -0.5 <= y <= HEIGHT
 
 
+def test_a_phone_can_leave_out_every_other_label() -> None:
+    drawn = ElementTree.fromstring(
+        stacked_bars([Bar(f"M{n}", {"new": 1}, {}) for n in range(24)], "M", amount)
+    )
+    labels = [(part.text, part.get("class")) for part in drawn if (part.text or "").startswith("M")]
+    assert labels[:4] == [("M0", "day"), ("M2", "day other"), ("M4", "day"), ("M6", "day other")]
+
+
 def history(used: list[int], remaining: int | None) -> UsageHistory:
     days = [
         (TODAY - timedelta(days=len(used) - 1 - number), quantity) for number, quantity in enumerate(used)

@@ -1,10 +1,12 @@
 """The pages of figures, without a script: for operators, and the history of a customer's usage."""
 
 import re
+from datetime import date
 
 import pytest
 
-from tallystick.messages import consumables
+from services.gateway.pages.monitoring_views import is_at_limit
+from tallystick.messages import consumables, monitoring
 from tallystick.messages.base import Customer
 from tests.support.gateway import ADMIN, GatewaySystem
 from tests.support.page_visitor import Visitor, visiting
@@ -47,6 +49,24 @@ async def test_operators_see_revenue_capacity_and_what_happened(gateway: Gateway
         await shows(visitor, "/admin", "MRR EUR", "The last 20 events", "Health", shop.acme.token)
 
 
+@pytest.mark.parametrize(("met_on", "is_met"), [(5, True), (6, True), (7, False), (None, False)])
+def test_a_trend_can_be_at_a_limit_that_still_has_room(met_on: int | None, is_met: bool) -> None:
+    # The newest snapshot is of the 6th.
+    trend = monitoring.Trend(
+        start_value=1,
+        current_value=9,
+        change=8,
+        growth_rate_percent=800.0,
+        daily_growth_rate=100.0,
+        monthly_projection=None,
+        reaches_limit_on=date(2026, 2, met_on) if met_on else None,
+        reaches_limit_between=None,
+    )
+    newest = date(2026, 2, 6)
+    assert is_at_limit(trend, newest) is is_met
+    assert not is_at_limit(None, newest) and not is_at_limit(trend, None)
+
+
 async def test_customers_see_their_usage_and_what_they_spent(gateway: GatewaySystem, shop: Shop) -> None:
     await shop.register()
     await shop.buys("professional_monthly")
@@ -62,5 +82,6 @@ async def test_customers_see_their_usage_and_what_they_spent(gateway: GatewaySys
         page = await shows(visitor, "/billing", "The last 30 days", "Spending", "€99.00")
         assert CHART.search(page)
         assert "At this pace until" in page
+        assert re.search(r'<time datetime="20\d\d-\d\d">[A-Z][a-z]+ 20\d\d</time>', page)
         german = await visitor.http.get("/billing", headers={"Accept-Language": "de"})
         assert "In diesem Tempo bis" in german.text

@@ -61,7 +61,8 @@ def stacked_bars(bars: Sequence[Bar], label: str, amount: Format) -> Markup:
         x = LEFT + slot * number + (slot - width) / 2
         parts += _stack(bar.above, x, width, scale, 1) + _stack(bar.below, x, width, scale, -1)
         if number % every == 0:
-            parts.append(_text(x + width / 2, HEIGHT - 8, bar.label, "middle"))
+            name = "day" if number // every % 2 == 0 else "day other"
+            parts.append(_text(x + width / 2, HEIGHT - 8, bar.label, "middle", name))
     return _svg(parts, label)
 
 
@@ -96,7 +97,10 @@ def forecast(
     if trend is not None:
         parts.append(line(trend, "trend"))
     parts.append(line(points, "line"))
-    parts += [_text(LEFT, HEIGHT - 8, ends[0], "start"), _text(WIDTH - RIGHT, HEIGHT - 8, ends[1], "end")]
+    parts += [
+        _text(LEFT, HEIGHT - 8, ends[0], "start", "day"),
+        _text(WIDTH - RIGHT, HEIGHT - 8, ends[1], "end", "day"),
+    ]
     return _svg(parts, label)
 
 
@@ -149,8 +153,11 @@ def _stack(parts: Mapping[str, int], x: float, width: float, scale: _Scale, sign
     return drawn
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
+def _text(x: float, y: float, text: str, anchor: str, name: str = "amount") -> Markup:
+    """Draw a label; a small screen leaves the `other` ones out."""
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        name, x, y, anchor, text
+    )
 
 
 def _svg(parts: Sequence[Markup], label: str) -> Markup:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from babel import Locale, localedata, negotiate_locale
-from babel.dates import format_date
+from babel.dates import format_date, format_skeleton
 from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from starlette.requests import Request
 
@@ -77,6 +77,14 @@ class Translations:
     def date(self, moment: datetime) -> str:
         """Format the day of a moment, in UTC."""
         return format_date(moment, "long", locale=self.locale)
+
+    def short_day(self, moment: datetime) -> str:
+        """Format the day of a moment without its year, such as `1 Nov`."""
+        return format_skeleton("MMMd", moment, locale=self.locale)
+
+    def month(self, moment: datetime) -> str:
+        """Format the month of a moment, such as `November 2026`."""
+        return format_skeleton("yMMMM", moment, locale=self.locale)
 
 
 @lru_cache(maxsize=CACHED_LOCALES_MAX)

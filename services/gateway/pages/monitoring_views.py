@@ -44,6 +44,8 @@ class FeatureView:
     capacity: m.FeatureCapacity
     trend: m.Trend | None
     chart: Markup
+    is_at_limit: bool
+    """Whether the trend is at the limit by the newest snapshot, whatever is left of it today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,17 @@ def feature_views(
             each,
             trends.features.get(code),
             _forecast(code, each, trends.features.get(code), snapshots, translations),
+            is_at_limit(trends.features.get(code), snapshots[-1].day if snapshots else None),
         )
         for code, each in capacity.features.items()
     ]
     return sorted(views, key=lambda view: -(view.capacity.utilization_percent or -1))
+
+
+def is_at_limit(trend: m.Trend | None, newest: date | None) -> bool:
+    """Return whether a trend is at the limit by the day of the newest snapshot."""
+    met_on = trend.reaches_limit_on if trend is not None else None
+    return met_on is not None and newest is not None and met_on <= newest
 
 
 def _forecast(

@@ -53,6 +53,8 @@ class SpendingView:
     """What was spent in one month."""
 
     month: str
+    """For programs, such as `2026-11`."""
+    name: str
     amount: str
     recharges: str | None
 
@@ -148,7 +150,9 @@ def usage_views(
         name, until = data.catalog.feature_name(history.feature), lasts_until(history, today)
         dated = [(translations.date(_noon(day)), quantity) for day, quantity in history.days]
         total = translations.number(sum(quantity for _, quantity in dated))
-        bars = [Bar(f"{day:%d.%m.}", {"used": quantity}, {}) for day, quantity in history.days]
+        bars = [
+            Bar(translations.short_day(_noon(day)), {"used": quantity}, {}) for day, quantity in history.days
+        ]
         label = translations.translate("history.chart", name=name)
         views.append(
             UsageView(
@@ -172,6 +176,7 @@ def spending_views(
     return [
         SpendingView(
             month=f"{period.start:%Y-%m}",
+            name=translations.month(_noon(period.start)),
             amount=translations.money(period.net, period.currency),
             recharges=translations.translate(
                 "history.recharges", amount=translations.money(period.recharges, period.currency)

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 
 from services.monitoring.capacity.trends import load_trends
 from services.monitoring.domain.capacity import uses
-from services.monitoring.domain.recommendations import RaisedAlarm, recommend
+from services.monitoring.domain.recommendations import TREND_DAYS, RaisedAlarm, recommend
 from services.monitoring.domain.trends import Growth
 from services.monitoring.health.alarms import load_raised
 from services.monitoring.revenue.queries import churn_percent
@@ -15,8 +15,6 @@ from services.monitoring.snapshots.counts import count_everything, load_feature_
 from shared.messaging.service_client import ServiceClient
 from shared.persistence.unit_of_work import UnitOfWork
 from tallystick.messages import monitoring as m
-
-TREND_DAYS = 30
 
 
 @service.question(m.GetRecommendations)

@@ -10,6 +10,8 @@ from services.monitoring.domain.trends import Growth
 
 Severity = Literal["info", "warning", "critical"]
 Category = Literal["capacity", "infrastructure", "revenue", "reliability"]
+TREND_DAYS = 30
+"""The days that trends in recommendations are of."""
 WARNING_PERCENT = 80.0
 CRITICAL_PERCENT = 95.0
 CRITICAL_WITHIN = timedelta(days=30)
@@ -75,7 +77,7 @@ def _capacity(code: str, use: Use, trend: Growth | None, today: date) -> Iterato
     if utilization < WARNING_PERCENT and not is_soon:
         return
     is_critical = utilization >= CRITICAL_PERCENT or is_soon
-    soon = f", and the trend meets the limit on {met_on}" if met_on is not None else ""
+    soon = f", and the trend of {TREND_DAYS} days meets the limit on {met_on}" if met_on is not None else ""
     yield Advice(
         "capacity",
         "critical" if is_critical else "warning",

@@ -157,3 +157,11 @@ def test_the_status_is_that_of_the_worst() -> None:
     assert worst(["info", "warning"], all_ready=True) == "degraded"
     assert worst(["warning", "critical"], all_ready=True) == "critical"
     assert worst([], all_ready=False) == "critical"
+
+
+def test_a_recommendation_names_the_days_that_its_trend_is_of() -> None:
+    [advice] = advise({"members": Use("limit", 96, 100)}, {"members": meets_on(date(2026, 2, 8))})
+    assert advice.description == (
+        "Currently at 96.0 % of the theoretical capacity of members, "
+        "and the trend of 30 days meets the limit on 2026-02-08."
+    )

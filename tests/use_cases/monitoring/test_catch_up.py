@@ -52,7 +52,7 @@ async def late(
     company = SeatWorld(bind(seats, Invitations.of(SECRET), ServiceClient(NOWHERE, "seats")))
     await company.subscribed(5)
     await company.has("member@example.com", "7")
-    await company.assign("invited@example.com")
+    await company.does(await company.assign("invited@example.com"))
     settings = MonitoringSettings(
         nats_url=nats_server.users["monitoring"], database_url=world.bound.owner_url
     )
@@ -92,7 +92,7 @@ async def test_what_the_feed_does_not_have_is_asked_for_once(late: MonitoringWor
         " (SELECT array_agg(status ORDER BY status) FROM monitoring.known_seats) AS seats,"
         " (SELECT array_agg(product) FROM monitoring.known_add_ons) AS add_ons"
     )
-    assert counted == [{"occupied": 2, "seats": ["claimed", "pending"], "add_ons": ["badge"]}]
+    assert counted == [{"occupied": 3, "seats": ["claimed", "pending"], "add_ons": ["badge"]}]
 
 
 async def test_the_feed_comes_first(late: MonitoringWorld, nats_server: NatsServer) -> None:
