@@ -12,8 +12,8 @@ from services.subscriptions.domain.pricing import free_of_charge
 from services.subscriptions.rejections import as_rejection
 from services.subscriptions.repository.subscriptions import find_customer
 from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.invoice_previews import preview_purchase
 from services.subscriptions.stripe.invoices import read_taxed_invoice
-from services.subscriptions.stripe.subscription_updates import preview_purchase
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork

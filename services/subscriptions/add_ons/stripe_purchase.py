@@ -16,8 +16,8 @@ from services.subscriptions.domain.stripe_objects import (
 from services.subscriptions.domain.tax_settings import TaxSettings
 from services.subscriptions.rejections import require_agreed_amount
 from services.subscriptions.stripe.client import CheckoutPage, StripeGateway, stripe_rejections
+from services.subscriptions.stripe.invoice_previews import preview_purchase
 from services.subscriptions.stripe.payment_methods import saved_payment_method
-from services.subscriptions.stripe.subscription_updates import preview_purchase
 from services.subscriptions.stripe.taxes import is_location_unknown
 from shared.messaging.external_command import ExternalCommandSteps
 from tallystick.messages import subscriptions as m

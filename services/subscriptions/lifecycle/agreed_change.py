@@ -7,7 +7,8 @@ from typing import Any
 from services.subscriptions.domain.stripe_objects import StripeSubscription, moment
 from services.subscriptions.rejections import require_agreed_amount
 from services.subscriptions.stripe.client import StripeGateway
-from services.subscriptions.stripe.subscription_updates import ItemChange, preview_change
+from services.subscriptions.stripe.invoice_previews import preview_change
+from services.subscriptions.stripe.item_changes import ItemChange
 from tallystick.messages.base import Money
 from tallystick.messages.subscriptions import Proration
 

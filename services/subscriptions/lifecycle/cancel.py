@@ -17,7 +17,7 @@ from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_from_row, subscription_snapshot
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
-from services.subscriptions.stripe.subscription_updates import release_schedule
+from services.subscriptions.stripe.schedules import release_schedule
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.clock import utc_now
 from shared.errors import Rejected, Unavailable

@@ -15,7 +15,7 @@ from services.subscriptions.repository.subscriptions import find_subscription
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_from_row
 from services.subscriptions.stripe.client import StripeGateway
-from services.subscriptions.stripe.subscription_updates import preview_unused_time
+from services.subscriptions.stripe.invoice_previews import preview_unused_time
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork

@@ -30,13 +30,9 @@ from services.subscriptions.service import service
 from services.subscriptions.snapshots import state_from_row, subscription_snapshot, write_period
 from services.subscriptions.state_changes import change_subscription
 from services.subscriptions.stripe.client import StripeGateway
-from services.subscriptions.stripe.subscription_updates import (
-    ItemChange,
-    change_now,
-    get_subscription,
-    release_schedule,
-    schedule_change,
-)
+from services.subscriptions.stripe.item_changes import ItemChange
+from services.subscriptions.stripe.schedules import release_schedule, schedule_change
+from services.subscriptions.stripe.subscription_updates import change_now, get_subscription
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected, Unavailable
 from shared.messaging.external_command import ExternalCommandSteps

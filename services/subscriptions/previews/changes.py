@@ -28,13 +28,10 @@ from services.subscriptions.repository.subscriptions import (
 from services.subscriptions.service import service
 from services.subscriptions.snapshots import period_from_row, state_from_row
 from services.subscriptions.stripe.client import StripeGateway
+from services.subscriptions.stripe.invoice_previews import preview_change as preview_in_stripe
+from services.subscriptions.stripe.invoice_previews import preview_regular, preview_upcoming_invoice
 from services.subscriptions.stripe.invoices import read_taxed_invoice
-from services.subscriptions.stripe.subscription_updates import (
-    get_subscription,
-    preview_regular,
-    preview_upcoming_invoice,
-)
-from services.subscriptions.stripe.subscription_updates import preview_change as preview_in_stripe
+from services.subscriptions.stripe.subscription_updates import get_subscription
 from services.subscriptions.tables.subscriptions import SubscriptionRow
 from shared.errors import Rejected
 from shared.persistence.unit_of_work import UnitOfWork
