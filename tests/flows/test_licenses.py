@@ -20,7 +20,7 @@ from tests.support.shop_steps import somebody, stripe_customer, team_of
 from tests.support.waiting import eventually
 
 FOLLOWS_SECONDS = 10.0
-"""It takes a tenth of a second, or a quarter while others work; a busier machine gets more, but far less than a job's minute."""
+"""It takes a tenth of a second, or a quarter on a busy machine. The limit is far below a job's minute."""
 
 
 def change_seats(license_id: str, seats: int) -> m.ChangeLicenseSeats:
