@@ -28,7 +28,7 @@ class Most(NamedTuple):
 LIMITS = {
     "consume": Most(files=16, opened_again=21),
     "webhook": Most(files=39, opened_again=24),
-    "change_seat_count": Most(files=45, opened_again=40),
+    "change_seat_count": Most(files=47, opened_again=41),
     "check_entitlement": Most(files=10, opened_again=3),
 }
 HEADINGS = {
