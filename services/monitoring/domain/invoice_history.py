@@ -19,6 +19,7 @@ class InvoiceContent:
     amount_due: int
     amount_paid: int
     amount_refunded: int
+    """Refunds and lost disputes."""
     attempt_count: int
     subscription_id: str | None = None
     net_share: Fraction | None = None

@@ -40,12 +40,17 @@ def invoice_run(invoice: s.InvoiceSnapshot, at: datetime) -> Run[InvoiceContent]
         currency=invoice.currency,
         amount_due=invoice.amount_due,
         amount_paid=invoice.amount_paid,
-        amount_refunded=invoice.amount_refunded,
+        amount_refunded=_given_back(invoice),
         attempt_count=invoice.attempt_count,
         subscription_id=invoice.subscription_id,
         net_share=_net_share(invoice),
     )
     return Run(invoice.version, invoice.version, at, content)
+
+
+def _given_back(invoice: s.InvoiceSnapshot) -> int:
+    """Return what the customer got back by refunds and lost disputes; never more than was paid."""
+    return min(invoice.amount_paid, invoice.amount_refunded + invoice.amount_charged_back)
 
 
 def _net_share(invoice: s.InvoiceSnapshot) -> Fraction | None:

@@ -43,7 +43,7 @@ class RevenuePeriod(TolerantModel):
         "itself; null if there was none."
     )
     collected: Amount = Field(description="Paid on invoices, tax included.")
-    refunded: Amount = Field(description="Refunded of paid invoices.")
+    refunded: Amount = Field(description="Refunded of paid invoices, and lost in disputes.")
     past_due: Amount = Field(description="Owed at the end on invoices whose payment has failed.")
     recovered: Amount = Field(description="Paid on invoices whose payment had failed.")
 

@@ -14,7 +14,7 @@ class SpendingPeriod(TolerantModel):
     end: Day = Field(description="Day after the last one.")
     currency: Currency
     paid: Amount = Field(description="Paid on invoices, tax included.")
-    refunded: Amount
+    refunded: Amount = Field(description="Refunded of it, and taken back by the customer's bank.")
     net: Amount = Field(description="`paid` − `refunded`.")
     recharges: Amount = Field(description="Part of `paid` that bought units.")
     invoices: Count = Field(description="Number of invoices paid.")

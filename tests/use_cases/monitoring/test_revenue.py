@@ -77,6 +77,24 @@ async def test_discounts_and_taxes_of_invoices_count(monitored: MonitoringWorld)
     assert (february["mrr"], february["expansion"]) == (4118, 2059)
 
 
+async def test_a_lost_dispute_is_money_given_back(monitored: MonitoringWorld) -> None:
+    # 10.00 are refunded first. The bank takes back all 49.00, but no more than was paid can be given back.
+    for version, day, name, fields in (
+        (1, 1, "paid", {}),
+        (2, 2, "refunded", {"amount_refunded": 1000}),
+        (3, 3, "disputed", {"disputed": True, "amount_disputed": 4900}),
+        (4, 40, "disputeClosed", {"disputed": True, "amount_disputed": 4900, "amount_charged_back": 4900}),
+    ):
+        given: dict[str, Any] = {"attempt_count": 1, "amount_refunded": 1000 if version > 1 else 0} | fields
+        await monitored.hears(monitored.invoice(ACME, version, on(day), "paid", **given), name)
+    january, february, _ = await revenue(monitored)
+    assert (january["collected"], january["refunded"]) == (4900, 1000)
+    assert (february["collected"], february["refunded"]) == (0, 3900)
+    question = m.GetSpending(customer=ACME, since=BEGIN, until=on(90), by="month")
+    months = (await monitored.asks(question))["items"]
+    assert [month["net"] for month in months] == [3900, -3900]
+
+
 async def test_replayed_events_change_nothing(monitored: MonitoringWorld) -> None:
     await monitored.sells("solo", unit_amount=4900)
     for version, (day, status) in enumerate(
