@@ -12,6 +12,7 @@ from services.consumables.overage_invariants import (
 )
 from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import bucket_values, lasting_violations
+from shared.operations.row_versions import RowsMatchLastEvents
 from tallystick.messages.consumables import BucketBalance
 from tallystick.subjects import BALANCES_BUCKET
 
@@ -102,19 +103,11 @@ UNPAID_OR_UNGRANTED = """
     LIMIT 20
 """
 
-NOT_AT_LAST_EVENT = """
-    SELECT coalesce(row.id, told.entity_id) AS id, row.version, told.version AS told
-    FROM (SELECT replace(account, ':', '_') || '.' || feature AS id, version FROM {schema}.balances
-          UNION ALL SELECT recharge_id, version FROM {schema}.recharges) AS row
-    FULL JOIN (SELECT entity_id, max(version) AS version FROM {schema}.outbox
-               WHERE entity IN ('consumable', 'recharge') GROUP BY entity_id) AS told
-        ON told.entity_id = row.id
-    WHERE row.version IS DISTINCT FROM coalesce(told.version, 0)
-      -- Rows whose last event was in an outbox partition that has been dropped.
-      AND NOT (told.version IS NULL AND EXISTS (
-          SELECT FROM {schema}.partitions WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
-    LIMIT 20
-"""
+_KEYS = {
+    ("consumable", "balances"): "replace(account, ':', '_') || '.' || feature",
+    ("recharge", "recharges"): "recharge_id",
+}
+"""The expression for an entity's id in the outbox, by entity and table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +177,7 @@ INVARIANTS = (
         UNPAID_OR_UNGRANTED,
         "{recharge_id} is {status}: {quantity} bought, {given} granted",
     ),
-    QueryInvariant(
-        "rows are at the version that was told last",
-        NOT_AT_LAST_EVENT,
-        "{id} is at {version}, told {told}",
-    ),
+    RowsMatchLastEvents(SCHEMA, _KEYS),
     QueryInvariant(
         "the grants of a cycle give what is recorded",
         LESS_THAN_RECORDED,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import lasting_violations
+from shared.operations.row_versions import RowsMatchLastEvents
 
 SCHEMA = "licenses"
 
@@ -73,33 +74,9 @@ class FilesOutlastNothing:
         return [f"{row['license_id']} has a wrong file on {row['instance_id']}" for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class RowsAreAtTheirLastVersion:
-    """Each license has the version of its last event."""
-
-    name: str = "rows are at the version that was told last"
-
-    async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Return the licenses with another version."""
-        rows = await live.rows(
-            SCHEMA,
-            """SELECT coalesce(license_id, told.entity_id) AS id, licenses.version, told.version AS told
-                FROM {schema}.licenses
-                FULL JOIN (SELECT entity_id, max(version) AS version FROM {schema}.outbox
-                           WHERE entity = 'license' GROUP BY entity_id) AS told ON told.entity_id = license_id
-                WHERE licenses.version IS DISTINCT FROM coalesce(told.version, 0)
-                  -- Its last event may be in a partition that was dropped.
-                  AND NOT (told.version IS NULL AND EXISTS (
-                      SELECT FROM {schema}.partitions
-                      WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
-                LIMIT 20""",
-        )
-        return [f"license {row['id']} is at {row['version']}, told {row['told']}" for row in rows]
-
-
 INVARIANTS = (
     NoKeyIsStored(),
     LicensesFollowTheirSubscriptions(),
     FilesOutlastNothing(),
-    RowsAreAtTheirLastVersion(),
+    RowsMatchLastEvents(SCHEMA, {("license", "licenses"): "license_id"}),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import lasting_violations
+from shared.operations.row_versions import RowsMatchLastEvents
 
 SCHEMA = "notifications"
 OVERDUE_MINUTES = 10
@@ -12,29 +13,6 @@ OVERDUE_MINUTES = 10
 
 _KEYS = {("notification", "notifications"): "notification_id", ("endpoint", "endpoints"): "endpoint_id"}
 """The key column by entity and table; the outbox holds its value as `entity_id`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowsAreAtTheirLastVersion:
-    """Each notification and endpoint has the version of its last event."""
-
-    name: str = "rows are at the version that was told last"
-
-    async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Return the rows with another version; a notification may be forgotten before its events are."""
-        found = []
-        for (entity, table), key in _KEYS.items():
-            rows = await live.rows(
-                SCHEMA,
-                f"""SELECT {key} AS id, {table}.version, told.version AS told
-                    FROM {{schema}}.{table}
-                    JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
-                          WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = {key}
-                    WHERE {table}.version <> told.version LIMIT 20""",  # noqa: S608 - our own names
-                entity,
-            )
-            found += [f"{entity} {row['id']} is at {row['version']}, told {row['told']}" for row in rows]
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +82,7 @@ class SecretsAreNotStored:
 
 
 INVARIANTS = (
-    RowsAreAtTheirLastVersion(),
+    RowsMatchLastEvents(SCHEMA, _KEYS, forgets_rows=True),
     SentMailsAreComplete(),
     NothingIsOverdue(),
     SecretsAreNotStored(),

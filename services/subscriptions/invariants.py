@@ -12,6 +12,7 @@ from services.subscriptions.tables.overrides import OverrideRow
 from services.subscriptions.tables.subscriptions import EntitlementRow, SubscriptionRow
 from shared.operations.audit import LiveSystem
 from shared.operations.audit_helpers import bucket_values, lasting_violations
+from shared.operations.row_versions import RowsMatchLastEvents
 from tallystick.messages.subscriptions import Allowance, BucketEntry
 from tallystick.subjects import ENTITLEMENTS_BUCKET, entitlement_key
 
@@ -92,34 +93,6 @@ class EntitlementsMatchSources:
 
 
 @dataclass(frozen=True, slots=True)
-class RowsMatchLastEvents:
-    """Every row's version is that of its last event."""
-
-    name: str = "rows are at the version that was told last"
-
-    async def violations(self, live: LiveSystem) -> Sequence[str]:
-        """Return rows whose version is not that of their last event."""
-        found = []
-        for (entity, table), key in _KEYS.items():
-            rows = await live.rows(
-                SCHEMA,
-                f"""SELECT coalesce(row.id, told.entity_id) AS id, row.version, told.version AS told
-                    FROM (SELECT {key} AS id, version FROM {{schema}}.{table}) AS row
-                    FULL JOIN (SELECT entity_id, max(version) AS version FROM {{schema}}.outbox
-                               WHERE entity = %s GROUP BY entity_id) AS told ON told.entity_id = row.id
-                    WHERE row.version IS DISTINCT FROM coalesce(told.version, 0)
-                      -- What was told so long ago that the row is gone.
-                      AND NOT (told.version IS NULL AND EXISTS (
-                          SELECT FROM {{schema}}.partitions
-                          WHERE table_name = 'outbox' AND dropped_at IS NOT NULL))
-                    LIMIT 20""",  # noqa: S608 - our own names
-                entity,
-            )
-            found += [f"{entity} {row['id']} is at {row['version']}, told {row['told']}" for row in rows]
-        return found
-
-
-@dataclass(frozen=True, slots=True)
 class RefundsAddUp:
     """What is refunded of an invoice is the sum of its refunds, and no more than was paid."""
 
@@ -149,7 +122,7 @@ class RefundsAddUp:
 INVARIANTS = (
     BucketMatchesTables(),
     EntitlementsMatchSources(),
-    RowsMatchLastEvents(),
+    RowsMatchLastEvents(SCHEMA, _KEYS),
     RefundsAddUp(),
 )
 

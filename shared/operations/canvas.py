@@ -144,7 +144,7 @@ def _sent(service: Service) -> list[Sequence[str]]:
 
 
 def sent_commands(service: Service) -> Iterator[tuple[type[Command[Any]], str]]:
-    """Find the commands that a service sends with `work.send(Command(…))`, and the files that do so.
+    """Find the commands that a service sends with `work.send(Command(…))` or a factory of it, and the files.
 
     Raises ValueError for a call that does not name the command.
     """
@@ -154,6 +154,7 @@ def sent_commands(service: Service) -> Iterator[tuple[type[Command[Any]], str]]:
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
             argument = call.args[0] if call.args else None
             sent = _resolved(module, argument.func) if isinstance(argument, ast.Call) else None
+            sent = getattr(sent, "__self__", sent)  # the class of `Command.factory(…)`
             if not (inspect.isclass(sent) and issubclass(sent, Command)):
                 raise ValueError(f"{path}:{call.lineno}: name the command in the call of work.send")
             yield sent, str(path.relative_to(folder))

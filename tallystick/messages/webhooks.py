@@ -1,5 +1,6 @@
 """Messages of `webhooks`: stored Stripe events and their processing status."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -18,6 +19,8 @@ from tallystick.messages.base import (
 SERVICE = "webhooks"
 REPLAY_MAX_EVENTS = 500
 """Limit of event ids in one replay; use a time range for more."""
+REPORTED_ATTEMPTS_MAX = 1000
+REPORTED_ERROR_MAX_CHARACTERS = 500
 
 EventType = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+){1,7}$", max_length=120)]
 """Stripe event type, such as `customer.subscription.updated`; part of a subject."""
@@ -165,8 +168,32 @@ class RecordOutcome(Command[OutcomeRecorded], service=SERVICE, rejections=("not_
 
     event_id: StripeId
     status: StoredEventStatus
-    attempt: Annotated[int, Field(ge=1, le=1000)] = Field(description="Attempt number, from 1.")
+    attempt: Annotated[int, Field(ge=1, le=REPORTED_ATTEMPTS_MAX)] = Field(
+        description="Attempt number, from 1."
+    )
     error: Text | None = Field(default=None, description="Error, or what the event is waiting for.")
+
+    @classmethod
+    def of_delivery(
+        cls,
+        event_id: str,
+        published_at: datetime,
+        attempt: int,
+        status: StoredEventStatus,
+        error: str | None = None,
+    ) -> "RecordOutcome":
+        """Report one delivery of an event; `error` may be any text.
+
+        Its id is unique for each delivery, also when a replay starts counting deliveries from 1 again.
+        """
+        published = int(published_at.timestamp() * 1_000_000)
+        return cls(
+            command_id=f"{event_id[:80]}.{published}.{attempt}",
+            event_id=event_id,
+            status=status,
+            attempt=min(attempt, REPORTED_ATTEMPTS_MAX),
+            error=error.replace("\x00", "")[:REPORTED_ERROR_MAX_CHARACTERS] if error is not None else None,
+        )
 
 
 class GetEvent(Question[EventFound], service=SERVICE, rejections=("not_found",)):

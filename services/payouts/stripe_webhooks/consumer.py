@@ -24,9 +24,6 @@ from shared.persistence.unit_of_work import Transactions, UnitOfWork
 from tallystick.messages.webhooks import CONNECT_EVENT_TYPES, RecordOutcome, StoredEventStatus
 from tallystick.subjects import STRIPE_EVENTS_STREAM
 
-ERROR_MAX_CHARACTERS = 500
-REPORTED_ATTEMPTS_MAX = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectEvent:
@@ -60,7 +57,7 @@ async def apply_connect_event(transactions: Transactions, incoming: Incoming, st
             _report(work, incoming, event, "applied" if applied else "ignored")
     except Exception as error:
         async with transactions.begin(caused_by=event.event_id, now=incoming.published_at) as work:
-            problem = f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARACTERS]
+            problem = f"{type(error).__name__}: {error}"
             _report(work, incoming, event, "failed", problem)
         if isinstance(error, Malformed):
             raise Undeliverable(str(error)) from error
@@ -122,14 +119,6 @@ def _report(
     status: StoredEventStatus,
     error: str | None = None,
 ) -> None:
-    # The id is unique for each delivery, also when a replay starts counting deliveries from 1 again.
-    published = int(incoming.published_at.timestamp() * 1_000_000)
     work.send(
-        RecordOutcome(
-            command_id=f"{event.event_id[:80]}.{published}.{incoming.attempt}",
-            event_id=event.event_id,
-            status=status,
-            attempt=min(incoming.attempt, REPORTED_ATTEMPTS_MAX),
-            error=error.replace("\x00", "") if error is not None else None,
-        )
+        RecordOutcome.of_delivery(event.event_id, incoming.published_at, incoming.attempt, status, error)
     )

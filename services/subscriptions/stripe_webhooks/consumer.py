@@ -35,8 +35,6 @@ from tallystick.subjects import STRIPE_EVENTS_STREAM
 
 FETCHES_MAX = 8
 """Objects fetched for one event: two are common, more mean that the object keeps changing."""
-ERROR_MAX_CHARACTERS = 500
-REPORTED_ATTEMPTS_MAX = 1000
 
 _APPLIERS: dict[str, Callable[[EventContext], Awaitable[None]]] = {
     "customer.subscription": apply_subscription,
@@ -118,7 +116,7 @@ async def _report_failure(
     transactions: Transactions, incoming: Incoming, event: StripeEvent, error: Exception
 ) -> None:
     async with transactions.begin(caused_by=event.event_id, now=incoming.published_at) as work:
-        _report(work, incoming, event, "failed", f"{type(error).__name__}: {error}"[:ERROR_MAX_CHARACTERS])
+        _report(work, incoming, event, "failed", f"{type(error).__name__}: {error}")
 
 
 def _report(
@@ -128,14 +126,6 @@ def _report(
     status: StoredEventStatus,
     error: str | None = None,
 ) -> None:
-    # The id is unique for each delivery, also when a replay starts counting deliveries from 1 again.
-    published = int(incoming.published_at.timestamp() * 1_000_000)
     work.send(
-        RecordOutcome(
-            command_id=f"{event.event_id[:80]}.{published}.{incoming.attempt}",
-            event_id=event.event_id,
-            status=status,
-            attempt=min(incoming.attempt, REPORTED_ATTEMPTS_MAX),
-            error=error.replace("\x00", "") if error is not None else None,
-        )
+        RecordOutcome.of_delivery(event.event_id, incoming.published_at, incoming.attempt, status, error)
     )

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from services.consumables.invariants import INVARIANTS, BalancesBucketMatchesTables, QueryInvariant
 from shared.operations import audit_helpers
 from shared.operations.audit import LiveSystem
+from shared.operations.row_versions import RowsMatchLastEvents
 from tallystick.messages import consumables as m
 from tallystick.subjects import BALANCES_BUCKET, Subjects, kv_subject
 from tests.support.runtime import Bound
@@ -61,7 +62,8 @@ async def found(live: LiveSystem) -> dict[str, int]:
     return {
         one.name: len(violations)
         for one in INVARIANTS
-        if isinstance(one, QueryInvariant) and (violations := await one.violations(live))
+        if isinstance(one, QueryInvariant | RowsMatchLastEvents)
+        and (violations := await one.violations(live))
     }
 
 

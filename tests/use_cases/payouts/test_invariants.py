@@ -17,7 +17,7 @@ LEDGER = "balances of sellers are the sums of their ledger entries"
 SHARES = "each share of an invoice is booked once"
 PAYOUTS = "each payout is taken from the balance once"
 SALES = "every reported sale is recorded for its sellers"
-VERSIONS = "accounts, payouts and balances of sellers are at the version that was told last"
+VERSIONS = "rows are at the version that was told last"
 
 
 @pytest.fixture
