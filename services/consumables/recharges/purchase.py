@@ -1,6 +1,7 @@
 """Automatic and manual recharges up to the request of their charge, which `payment.py` carries out."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -151,12 +152,8 @@ async def _apply_rule(
     if price.currency != rule.currency:
         return 0
     since, spent = await automatic_spend(work, account, feature)
-    if (
-        not is_unlimited
-        and await automatic_recharges_within_an_hour(work, account, feature) >= policy.recharges_per_hour
-    ):
-        rule.suspended = is_suspended = True
-        rule.version += 1
+    if not (is_unlimited or is_suspended):
+        is_suspended = await _suspend_above_rate(work, rule)
     decision = decide(
         Rule(rule.threshold, rule.recharge_quantity, price.amount, rule.max_spend_amount, CHARGE_MAX),
         remaining=remaining,
@@ -166,12 +163,7 @@ async def _apply_rule(
     )
     payer = await payer_of(work, account)
     if isinstance(decision, Skip):
-        # A reached spend cap is emitted once per period, other reasons once until units are bought again.
-        is_cap = decision.reason == "spend_cap_reached"
-        emitted_reason = f"{decision.reason} {since.isoformat()}" if is_cap else decision.reason
-        if rule.skip_told != emitted_reason:
-            rule.skip_told = emitted_reason
-            _emit_skipped(work, rule, decision, payer)
+        _emit_skipped_once(work, rule, decision, since, payer)
         return 0
     if rule.skip_told in ("unlimited", "suspended"):
         rule.skip_told = None
@@ -180,6 +172,27 @@ async def _apply_rule(
         return 0
     _request_charge(work, row, payer)
     return row.amount
+
+
+async def _suspend_above_rate(work: UnitOfWork, rule: AutoRechargeRow) -> bool:
+    """Suspend a rule that has bought as often within an hour as it may; return whether it did."""
+    bought = await automatic_recharges_within_an_hour(work, rule.account, rule.feature)
+    if bought < policy.recharges_per_hour:
+        return False
+    rule.suspended = True
+    rule.version += 1
+    return True
+
+
+def _emit_skipped_once(
+    work: UnitOfWork, rule: AutoRechargeRow, decision: Skip, since: datetime, payer: Customer
+) -> None:
+    """Emit a reached spend cap once per period, other reasons once until units are bought again."""
+    is_cap = decision.reason == "spend_cap_reached"
+    emitted_reason = f"{decision.reason} {since.isoformat()}" if is_cap else decision.reason
+    if rule.skip_told != emitted_reason:
+        rule.skip_told = emitted_reason
+        _emit_skipped(work, rule, decision, payer)
 
 
 async def _insert_pending(
