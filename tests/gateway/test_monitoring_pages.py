@@ -46,7 +46,8 @@ async def test_operators_see_revenue_capacity_and_what_happened(gateway: Gateway
         assert done.headers["location"] == "/admin/capacity?done=captured"
         capacity = await shows(visitor, done.headers["location"], "snapshot was captured", "professional")
         assert re.search(r"Current tier: \w+", capacity)
-        await shows(visitor, "/admin", "MRR EUR", "The last 20 events", "Health", shop.acme.token)
+        overview = await shows(visitor, "/admin", "MRR EUR", "The last 20 events", "Health", shop.acme.token)
+        assert re.search(r"Captured <time [^>]+>20\d\d-\d\d-\d\d \d\d:\d\d</time>", overview), "figures say of when"
 
 
 @pytest.mark.parametrize(("met_on", "is_met"), [(5, True), (6, True), (7, False), (None, False)])

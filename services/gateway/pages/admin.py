@@ -68,6 +68,7 @@ async def overview(
         caller=caller,
         workers=workers,
         figures=figures(snapshots, translations),
+        figures_at=snapshots[-1].captured_at if snapshots else None,
         condition=health,
         happened=happened(latest or (), translations),
         subscriptions=subscriptions,
