@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is assigned to the internet; the rest is local, or stands for addresses of IPv4."""
 LOCAL_NAMES = ("localhost", ".localhost", ".local", ".internal")
 
 
@@ -35,6 +37,8 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in GLOBAL_UNICAST and ip not in NAT64:
+        return False
     return all(one.is_global and not one.is_multicast for one in (ip, *_embedded(ip)))
 
 
@@ -45,7 +49,9 @@ def _host_problem(host: str) -> str | None:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return None if "." in name else "must name a host of the internet"
+        # A last part that begins with a digit makes it a short form of an IPv4 address, such as 127.1.
+        is_name = "." in name and not name.rpartition(".")[2][:1].isdigit()
+        return None if is_name else "must name a host of the internet"
     return None if is_public(name) else "must not lead into a private network"
 
 

@@ -49,6 +49,10 @@ def test_patterns(patterns: list[str], event: str, is_covered: bool) -> None:
         ("64:ff9b::a00:1", False),
         ("64:ff9b::5db8:d822", True),
         ("2002:a00:1::", False),
+        ("fec0::1", False),
+        ("::a00:1", False),
+        ("::ffff:0:a00:1", False),
+        ("64:ff9b:1::a00:1", False),
         ("not an address", False),
     ],
 )
@@ -62,6 +66,9 @@ def test_urls() -> None:
     assert url_problem("http://hooks.example.com/", allow_private=False) is not None
     assert url_problem("https://hooks.example.com:99999/", allow_private=False) is not None
     assert url_problem("https://2130706433/", allow_private=False) is not None
+    assert url_problem("https://127.1/", allow_private=False) is not None
+    assert url_problem("https://0x7f.0.0.0x1/", allow_private=False) is not None
+    assert url_problem("https://[fec0::1]/", allow_private=False) is not None
     assert url_problem("https://LOCALHOST./", allow_private=False) is not None
 
 
