@@ -33,17 +33,17 @@ CLAIM = sa.text("""
     ), free AS (
         SELECT endpoint_id, url, secret, previous_secret, previous_secret_until,
                (CASE WHEN failing_since IS NULL THEN :per_endpoint ELSE :per_failing END)
-               - coalesce(busy.number, 0) AS places
+               - coalesce(busy.number, 0) AS places, coalesce(busy.number, 0) AS busy
         FROM waiting JOIN notifications.endpoints USING (endpoint_id)
         LEFT JOIN unnest(CAST(:busy_ids AS text[]), CAST(:busy_numbers AS bigint[]))
             AS busy (endpoint_id, number) USING (endpoint_id)
         WHERE endpoints.status = 'enabled'
     ), due AS (
         SELECT found.delivery_id, free.url, free.secret, free.previous_secret, free.previous_secret_until
-        FROM free CROSS JOIN LATERAL (
+        FROM (SELECT * FROM free WHERE places > 0 ORDER BY busy, endpoint_id) AS free CROSS JOIN LATERAL (
             SELECT delivery_id FROM notifications.deliveries
             WHERE endpoint_id = free.endpoint_id AND status = 'pending' AND next_attempt_at <= :now
-            ORDER BY next_attempt_at LIMIT greatest(free.places, 0)
+            ORDER BY next_attempt_at LIMIT free.places
             FOR UPDATE SKIP LOCKED
         ) AS found
         LIMIT :places
@@ -54,7 +54,8 @@ CLAIM = sa.text("""
     RETURNING deliveries.delivery_id, deliveries.endpoint_id, deliveries.event_id, deliveries.attempts,
               due.url, due.secret, due.previous_secret, due.previous_secret_until, event.body
 """)
-"""Due deliveries of every endpoint that has some, so many of each that one cannot take all places."""
+"""Due deliveries of every endpoint that has some, so many of each that one cannot take all places. Those with the
+fewest on their way come first, so that a few with a backlog do not keep the others waiting."""
 
 RECORD = sa.text("""
     UPDATE notifications.deliveries SET status = result.status,

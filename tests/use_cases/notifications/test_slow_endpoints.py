@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from services.notifications.deliveries.deliverer import Deliverer, DeliveryTools
+from services.notifications.deliveries.queue import PER_ENDPOINT_MAX, claim_due
 from tallystick.messages import notifications as m
 from tallystick.tasks import end
 from tests.support.waiting import eventually
@@ -43,3 +44,20 @@ async def test_one_dead_endpoint_among_fifty_delays_none(
     finally:
         receiver.released.set()
         await end(running)
+
+
+async def test_places_go_to_the_endpoints_that_have_the_fewest(
+    mails: NotificationsWorld, receiver: WebhookReceiver
+) -> None:
+    # The first endpoint has a backlog, and webhooks on their way already; the others have one each.
+    ids = []
+    for number in range(3):
+        events = ["seat.*"] if number == 0 else ["seat.claimed"]
+        command = m.CreateEndpoint(command_id=f"c-{number}", url=receiver.url(), events=events)
+        ids.append((await mails.does(command))["endpoint"]["endpoint_id"])
+    for number in range(EVENTS):
+        await mails.happens(mails.seat(seat_id=f"seat_{number}"), "assigned")
+    await mails.happens(mails.seat(seat_id="seat_0", version=2, status="claimed"), "claimed")
+    busy = {ids[0]: PER_ENDPOINT_MAX - 4}
+    claimed = await claim_due(mails.bound.runtime.transactions, mails.now, busy, 3)
+    assert sorted(one.endpoint_id for one in claimed) == ids
