@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from markupsafe import Markup
@@ -140,22 +140,39 @@ def _forecast(
     snapshots: Sequence[m.Snapshot],
     translations: Translations,
 ) -> Markup:
-    points = [
-        (float(each.day.toordinal()), float(each.features[code].actual))
+    known = [
+        (float(each.day.toordinal()), each.features[code])
         for each in snapshots
         if each.features is not None and code in each.features
     ]
-    if len(points) < 2 or trend is None or not (capacity.theoretical_limit or trend.current_value):
+    if len(known) < 2 or trend is None or not (capacity.theoretical_limit or trend.current_value):
         return Markup("")
-    last_day, last = points[-1]
-    a_day = (trend.current_value - trend.start_value) / max(last_day - points[0][0], 1)
-    to_limit = trend.reaches_limit_on.toordinal() - last_day if trend.reaches_limit_on else FORECAST_DAYS
-    ahead = float(min(max(to_limit, 1), 3 * FORECAST_DAYS))
-    line = ((last_day, last), (last_day + ahead, max(0.0, last + a_day * ahead)))
-    ends = (str(snapshots[0].day), str(date.fromordinal(int(last_day)) + timedelta(days=int(ahead))))
-    limit = float(capacity.theoretical_limit) if capacity.theoretical_limit else None
+    points = [(day, float(use.actual)) for day, use in known]
+    # The limit that the trend was compared with, not today's.
+    limit = float(known[-1][1].theoretical_limit) or None
+    line = forecast_line(points, trend, limit)
+    ends = (str(snapshots[0].day), str(date.fromordinal(int(line[1][0]))))
     label = f"{code}: units in use by day, the trend dashed, the limit dotted"
     return forecast(points, line, limit, label, lambda value: translations.number(round(value)), ends)
+
+
+def forecast_line(
+    points: Sequence[tuple[float, float]], trend: m.Trend, limit: float | None
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return how a trend goes on from the last point, at most 90 days: it meets the limit on the date given.
+
+    Without such a date it grows as its monthly projection does.
+    """
+    last_day, last = points[-1]
+    met_on = trend.reaches_limit_on
+    if met_on is None or limit is None or met_on.toordinal() <= last_day:
+        ahead = float(FORECAST_DAYS)
+        a_day = (trend.current_value - trend.start_value) / max(last_day - points[0][0], 1)
+    else:
+        to_limit = met_on.toordinal() - last_day
+        ahead = min(to_limit, 3.0 * FORECAST_DAYS)
+        a_day = (limit - last) / to_limit
+    return (last_day, last), (last_day + ahead, max(0.0, last + a_day * ahead))
 
 
 def happened(events: Iterable[FeedEvent], translations: Translations) -> list[Happened]:

@@ -86,20 +86,6 @@ def reaches_limit(
     return on, (meets(high), meets(low)) if on is not None else None
 
 
-def line(series: Sequence[tuple[date, Value]]) -> tuple[float, float] | None:
-    """Return intercept (at the first day) and slope of the trend; None for fewer than two days."""
-    if len(series) < 2:
-        return None
-    days = [(day - series[0][0]).days for day, _ in series]
-    values = [float(value) for _, value in series]
-    slope = median(
-        (values[j] - values[i]) / (days[j] - days[i])
-        for i in range(len(days))
-        for j in range(i + 1, len(days))
-    )
-    return median(value - slope * day for day, value in zip(days, values, strict=True)), slope
-
-
 def _interval(slopes: Sequence[float], number: int) -> tuple[float, float]:
     """Return the 80 % interval of the slope; of few days, the lowest and the highest slope."""
     spread = Z_80_PERCENT * math.sqrt(number * (number - 1) * (2 * number + 5) / 18)
