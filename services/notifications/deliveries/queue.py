@@ -54,8 +54,10 @@ CLAIM = sa.text("""
     RETURNING deliveries.delivery_id, deliveries.endpoint_id, deliveries.event_id, deliveries.attempts,
               due.url, due.secret, due.previous_secret, due.previous_secret_until, event.body
 """)
-"""Due deliveries of every endpoint that has some, so many of each that one cannot take all places. Those with the
-fewest on their way come first, so that a few with a backlog do not keep the others waiting."""
+"""Due deliveries of every endpoint that has some, so many of each that one cannot take all places.
+
+Endpoints with the fewest on their way come first, so that a few with a backlog do not delay the others.
+"""
 
 RECORD = sa.text("""
     UPDATE notifications.deliveries SET status = result.status,
