@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Literal
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -48,6 +49,10 @@ class SmtpServer:
     """Replies to the next mails, in place of 250; a mail is taken all the same before `cut`."""
     takes_before_cutting: bool = True
     delay_seconds: float = 0.0
+    holds_at: Literal["RCPT", "DATA"] | None = None
+    """The command that is not answered until `released` is set; `reached` is set when it has come."""
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
     most_at_once: int = 0
     _open: int = 0
@@ -60,6 +65,12 @@ class SmtpServer:
     def to(self, address: str) -> list[CaughtMail]:
         """The mails to an address."""
         return [mail for mail in self.mails if mail.to == address]
+
+    async def hold(self, command: str) -> None:
+        """Wait for `released` if this command is held."""
+        if command == self.holds_at:
+            self.reached.set()
+            await self.released.wait()
 
     def session(self) -> SMTP:
         """A protocol for a new connection."""
@@ -74,6 +85,7 @@ class _Handler:
     async def handle_RCPT(  # noqa: N802
         self, protocol: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
+        await self._server.hold("RCPT")
         replies = self._server.replies_to_recipient
         reply = replies.pop(0) if replies else "250 OK"
         if reply == CUT:
@@ -88,6 +100,7 @@ class _Handler:
         server.most_at_once = max(server.most_at_once, server._open)
         if server.delay_seconds:
             await asyncio.sleep(server.delay_seconds)
+        await server.hold("DATA")
         server._open -= 1
         reply = server.replies_to_data.pop(0) if server.replies_to_data else "250 OK"
         if reply.startswith("250") or (reply == CUT and server.takes_before_cutting):
