@@ -1,4 +1,4 @@
-"""The notifications worker is killed at each step of a mail, which arrives: twice only after the server's 250.
+"""The notifications worker is killed at each step of a mail, which arrives twice only after the server's 250.
 
 A mail server that holds its answer, or a lock in Postgres, stops the worker at a step, so that the moment of
 the kill is certain.
