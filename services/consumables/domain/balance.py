@@ -170,6 +170,8 @@ class Balance:
     is_changed: bool = False
     has_lost_unlimited: bool = False
     remaining_before: int = 0
+    expired_by_time: int = 0
+    """Units that were found to have expired when the balance was loaded."""
     was_unlimited: bool = False
 
     @property
@@ -186,6 +188,7 @@ class Balance:
         for grant in self.grants:
             if not grant.has_ended and grant.expires_at is not None and grant.expires_at <= now:
                 end(grant)
+        self.expired_by_time = self.remaining_before - self.remaining
 
     @property
     def level(self) -> int:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from services.consumables.domain.balance import end_grants
-from services.consumables.ledger.repository import LedgerBatch, load
+from services.consumables.ledger.repository import load
 from services.consumables.ledger.writer import write
-from services.consumables.recharges.low_balances import write_and_recharge
+from services.consumables.recharges.low_balances import renewing_balances, write_and_recharge
 from services.consumables.service import service
 from shared.messaging.service import tick_cause
 from shared.persistence.unit_of_work import Transactions, UnitOfWork
@@ -21,9 +21,6 @@ SELECT_OF_ACCOUNTS = """
 SELECT_EXPIRED = """
     SELECT grant_id, account, feature FROM consumables.grants
     WHERE open AND expires_at <= %s AND ended_at IS NULL ORDER BY expires_at LIMIT %s
-"""
-SELECT_COMING = """
-    SELECT account, feature FROM consumables.allotments WHERE account = ANY(%s) AND next_at IS NOT NULL
 """
 CLOSE_ALLOTMENTS = """
     UPDATE consumables.allotments SET closed = true, next_at = NULL WHERE account = ANY(%s) AND NOT closed
@@ -49,18 +46,11 @@ async def expire_grants(transactions: Transactions, at: datetime) -> None:
             cursor = await work.driver.execute(SELECT_EXPIRED, (at, EXPIRED_AT_ONCE))
             found = await cursor.fetchall()
             batch = await load(work, named=[(account, feature) for _, account, feature in found])
-            for key in await _renewing_balances(work, batch):
-                balance = batch.balances[key]
-                balance.remaining_before, balance.threshold = balance.remaining, None
+            for balance in await renewing_balances(work, list(batch.balances.values())):
+                balance.threshold = None
             await write_and_recharge(work, batch)
         if len(found) < EXPIRED_AT_ONCE:
             return
-
-
-async def _renewing_balances(work: UnitOfWork, batch: LedgerBatch) -> list[tuple[str, str]]:
-    """Return the keys of the balances whose allotments will be granted again."""
-    cursor = await work.driver.execute(SELECT_COMING, ([account for account, _ in batch.balances],))
-    return [(row[0], row[1]) for row in await cursor.fetchall() if (row[0], row[1]) in batch.balances]
 
 
 async def _end_grants(work: UnitOfWork, found: Iterable[tuple[str, str, str]]) -> None:

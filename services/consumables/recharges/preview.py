@@ -8,6 +8,8 @@ from services.consumables.domain.auto_recharge import Purchase, Rule, Skip, deci
 from services.consumables.policy import policy
 from services.consumables.recharges.repository import (
     HAS_ENDED,
+    HAS_LOST_ITS_PLAN,
+    IS_BETWEEN_CYCLES,
     Price,
     automatic_recharges_within_an_hour,
     automatic_spend,
@@ -27,7 +29,9 @@ SELECT_BALANCE = sa.text(f"""
                SELECT FROM consumables.recharges AS running
                WHERE running.account = holder.account AND running.feature = :feature
                  AND running.status = 'pending') AS is_buying,
-           {HAS_ENDED.format(account=":account")} AS has_ended
+           {HAS_ENDED.format(account=":account")}
+           OR {IS_BETWEEN_CYCLES.format(account=":account", feature=":feature", now=":now")}
+           OR {HAS_LOST_ITS_PLAN.format(account=":account", feature=":feature")} AS buys_nothing
     FROM consumables.accounts AS holder
     LEFT JOIN consumables.balances AS balance
            ON balance.account = holder.account AND balance.feature = :feature
@@ -68,7 +72,7 @@ async def _decide(
         return _Nothing("disabled")
     if balance.is_buying:
         return _Nothing("recharge_in_flight")
-    if balance.has_ended or balance.remaining >= question.threshold:
+    if balance.buys_nothing or balance.remaining >= question.threshold:
         return _Nothing("enough_left")
     _, spent = await automatic_spend(work, account, feature)
     recent = await automatic_recharges_within_an_hour(work, account, feature)

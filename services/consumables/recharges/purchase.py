@@ -11,6 +11,8 @@ from services.consumables.ledger.repository import Account, open_balances
 from services.consumables.policy import policy
 from services.consumables.recharges.repository import (
     HAS_ENDED,
+    HAS_LOST_ITS_PLAN,
+    IS_BETWEEN_CYCLES,
     Price,
     automatic_recharges_within_an_hour,
     automatic_spend,
@@ -32,9 +34,10 @@ from tallystick.messages.subscriptions.charges import CHARGE_MAX
 
 SELECT_LOW = f"""
     SELECT rule.account, rule.feature, balance.unlimited > 0 AS is_unlimited,
-           rule.suspended OR holder.suspended OR coalesce(holder.suspends_at <= %s, false) AS is_suspended,
+           rule.suspended OR holder.suspended
+               OR coalesce(holder.suspends_at <= %(now)s, false) AS is_suspended,
            balance.remaining
-    FROM unnest(%s::text[], %s::text[]) AS low (account, feature)
+    FROM unnest(%(accounts)s::text[], %(features)s::text[]) AS low (account, feature)
     JOIN consumables.auto_recharges AS rule USING (account, feature)
     JOIN consumables.balances AS balance USING (account, feature)
     JOIN consumables.accounts AS holder USING (account)
@@ -47,6 +50,8 @@ SELECT_LOW = f"""
           WHERE running.account = rule.account AND running.feature = rule.feature
             AND running.status = 'pending')
       AND NOT {HAS_ENDED.format(account="rule.account")}
+      AND NOT {IS_BETWEEN_CYCLES.format(account="rule.account", feature="rule.feature", now="%(now)s")}
+      AND NOT {HAS_LOST_ITS_PLAN.format(account="rule.account", feature="rule.feature")}
 """  # noqa: S608 - our own names
 
 
@@ -59,7 +64,8 @@ async def recharge_low_balances(work: UnitOfWork, low: Sequence[tuple[str, str]]
     costs one query.
     """
     accounts, features = [account for account, _ in low], [feature for _, feature in low]
-    cursor = await work.driver.execute(SELECT_LOW, (work.now, accounts, features))
+    values = {"now": work.now, "accounts": accounts, "features": features}
+    cursor = await work.driver.execute(SELECT_LOW, values)
     amount = 0
     for account, feature, is_unlimited, is_suspended, remaining in await cursor.fetchall():
         amount += await _apply_rule(

@@ -30,6 +30,17 @@ HAS_ENDED = """(
     OR EXISTS (SELECT FROM consumables.known_teams WHERE team_id = substr({account}, 6) AND closed)
 )"""
 """Whether an account has ended for good: its seat was revoked or its team closed."""
+IS_BETWEEN_CYCLES = """EXISTS (
+    SELECT FROM consumables.allotments JOIN consumables.known_subscriptions AS known USING (subscription_id)
+    WHERE allotments.account = {account} AND allotments.feature = {feature} AND NOT closed
+      AND next_at <= {now} AND known.grants AND known.ended_at IS NULL
+)"""
+"""Whether units of a new cycle are due that are not granted yet, such as before a renewal is known."""
+HAS_LOST_ITS_PLAN = """(
+    SELECT coalesce(bool_and(closed), false) FROM consumables.allotments
+    WHERE allotments.account = {account} AND allotments.feature = {feature}
+)"""
+"""Whether plans that gave the feature have all ended. Accounts that never had one live on what they buy."""
 SELECT_HAS_ENDED = sa.text(f"SELECT {HAS_ENDED.format(account=':account')}")
 
 
