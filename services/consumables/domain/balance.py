@@ -96,6 +96,8 @@ class Grant:
     has_ended: bool
     is_revoked: bool
     is_changed: bool = False
+    is_moved: bool = False
+    """Whether it expires at another time than the stored one."""
     new: NewGrant | None = None
     """The values of a grant that is not in the database yet; None for a stored one."""
 
@@ -301,6 +303,13 @@ def end(
     if balance.kind == "limit":
         balance.excess += ((grant.quantity or 0) if lowering is None else lowering) - expiring
         reduce_excess(balance, cause)
+
+
+def expire_at(grant: Grant, moment: datetime | None) -> None:
+    """Let a grant expire at another time; None: never."""
+    if grant.expires_at != moment:
+        grant.expires_at = moment
+        grant.is_moved = grant.is_changed = grant.balance.is_changed = True
 
 
 def end_grants(grants: Iterable[Grant]) -> None:

@@ -57,6 +57,7 @@ class Allotment(NamedTuple):
     period_start: datetime
     period_end: datetime
     ended_at: datetime | None
+    ends_at: datetime | None
 
     @property
     def position(self) -> Position:
@@ -75,15 +76,17 @@ class Allotment(NamedTuple):
 
     @property
     def until(self) -> datetime | None:
-        """When the override ends that gives the units; None: a subscription gives them, or no end is set."""
-        return self.period_end if self.is_override and self.period_end != NO_END else None
+        """When the subscription or override ends that gives the units; None: no end is set."""
+        if self.is_override:
+            return self.period_end if self.period_end != NO_END else None
+        return self.ends_at
 
     def by_the_clock(self, at: datetime) -> "Allotment":
-        """Return the allotment as it is at a time: an override that is over gives nothing, told or not."""
+        """Return the allotment as it is at a time: what is over by then gives nothing, told or not."""
         return self._replace(offered=False) if self.until is not None and self.until <= at else self
 
     def grant_end(self, cycle: Cycle) -> datetime | None:
-        """Return when the grants of a cycle expire: with the cycle, or before with the override."""
+        """Return when the grants of a cycle expire: with the cycle, or before with what gives them."""
         return min((end for end in (cycle.end, self.until) if end is not None), default=None)
 
     @property
@@ -131,7 +134,7 @@ class CycleUnits(NamedTuple):
 
 def units_due(row: Allotment, grants: list[Grant], at: datetime) -> CycleUnits:
     """Return what is due to an allotment with these grants at a moment, unless its subscription has ended."""
-    before, own = without_ended_override(row, [one for one in grants if one.priority == PLAN_PRIORITY])
+    before, own = without_ended_giver(row, [one for one in grants if one.priority == PLAN_PRIORITY])
     cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
     held = held_units([*own, *(one for one in grants if one.priority != PLAN_PRIORITY)])
     units = due(
@@ -146,16 +149,30 @@ def units_due(row: Allotment, grants: list[Grant], at: datetime) -> CycleUnits:
     return CycleUnits(cycle, before, own, held, units)
 
 
-def without_ended_override(row: Allotment, own: list[Grant]) -> tuple[Granted | None, list[Grant]]:
+def without_ended_giver(row: Allotment, own: list[Grant]) -> tuple[Granted | None, list[Grant]]:
     """Return what was granted in the latest cycle, and the grants that count for it.
 
-    Units that ended with an earlier override are given again by the next, less what was used in the cycle.
+    Units that ended with an earlier override are given again by the next, less what was used in the cycle; so
+    are those of a plan whose end was moved, if that is told after the old end.
     """
     before = previously_granted(row)
-    if before is None or not row.is_override or not own or not all(grant.has_ended for grant in own):
+    if before is None or not own or not all(grant.has_ended for grant in own):
+        return before, own
+    if not row.is_override and not _ended_with_the_plan(row, before.cycle, own):
         return before, own
     used = 0 if row.every is None else sum(grant.in_use for grant in own if grant.quantity is not None)
     return replace(before, quantity=used if before.quantity is None else min(used, before.quantity)), []
+
+
+def _ended_with_the_plan(row: Allotment, granted: Cycle, own: list[Grant]) -> bool:
+    """Whether grants have expired before their cycle was over."""
+    cycle = cycle_at(row.anchor, row.every, granted.start)
+    expired_at = [grant.expires_at for grant in own if grant.expires_at is not None and not grant.is_revoked]
+    return (
+        cycle.start == granted.start
+        and len(expired_at) == len(own)
+        and all(cycle.end is None or at < cycle.end for at in expired_at)
+    )
 
 
 def grant_source(row: Allotment, kind: str = "subscription") -> dict[str, Any]:

@@ -29,6 +29,7 @@ CHOOSE = f"""
         JOIN consumables.known_subscriptions USING (subscription_id)
         WHERE kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
           AND status <> 'override'  -- their grants have another source
+          AND ends_at IS NULL  -- their grants may have another end
           AND cardinality(grant_ids) < 62  -- an id has room for so many numbers
           AND NOT EXISTS (
               -- Whether a usage alert is armed again is decided one by one.

@@ -33,8 +33,9 @@ SELECT_OTHERS = """
         FROM consumables.allotments JOIN consumables.terms USING (subscription_id, slot)
         JOIN consumables.known_subscriptions USING (subscription_id)
         WHERE account = ANY(%(accounts)s) AND kind = 'limit' AND cycle_number IS NOT NULL AND NOT closed
-          -- An override that is over gives nothing, told or not.
+          -- What is over gives nothing, told or not.
           AND (status <> 'override' OR period_end > %(now)s)
+          AND (ends_at IS NULL OR ends_at > %(now)s)
           AND (subscription_id || '/' || slot || '/' || account) <> ALL(%(these)s)
         UNION ALL
         SELECT account, feature, quantity

@@ -28,6 +28,7 @@ from services.consumables.grants.allotments import (
 from services.consumables.grants.bulk_renewal import renew_in_bulk
 from services.consumables.grants.limit_ceilings import set_ceilings
 from services.consumables.grants.override_ends import move_ends
+from services.consumables.grants.plan_ends import follow_plan_end
 from services.consumables.ledger.repository import LedgerBatch, open_balances
 from services.consumables.ledger.writer import write
 from services.consumables.service import service
@@ -42,7 +43,7 @@ BATCH_SIZE = 1_000
 SELECT_DUE = """
     SELECT allotments.subscription_id, slot, account, allotments.feature, kind, reach, every, quantity,
            rollover, offered, sold, multiplier, prorated, cycle_number, cycle_start, granted, grant_ids,
-           next_at, customer, product, anchor, period_start, period_end, ended_at
+           next_at, customer, product, anchor, period_start, period_end, ended_at, ends_at
     FROM consumables.allotments
     JOIN consumables.terms USING (subscription_id, slot)
     JOIN consumables.known_subscriptions USING (subscription_id)
@@ -117,6 +118,8 @@ async def _grant_rows(work: UnitOfWork, rows: list[Allotment], at: datetime) -> 
     batch = await open_balances(work, [row.balance for row in rows], grant_ids=grant_ids)
     consumables = [row for row in rows if row.kind != "limit"]
     results = [(row, move_ends(batch, row, _grant_cycle(batch, row, at))) for row in consumables]
+    for row, update in results:
+        follow_plan_end(batch, row, update)
     limits = [row for row in rows if row.kind == "limit"]
     if limits:
         results += await set_ceilings(batch, limits)
@@ -153,7 +156,8 @@ def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[N
     if units.carried:
         source = grant_source(row, "rollover")
         key = grant_key(row, cycle, number)
-        new.append(NewGrant(new_id("grant"), units.carried, cycle.end, CARRIED_PRIORITY, source, key))
+        end = row.grant_end(cycle)
+        new.append(NewGrant(new_id("grant"), units.carried, end, CARRIED_PRIORITY, source, key))
     if units.quantity != 0:
         key = grant_key(row, cycle, number + len(new))
         new.append(

@@ -67,6 +67,11 @@ ADD_GRANTS = Statement("""
          reserved bigint, expired bigint, remaining bigint, expires_at timestamptz, priority int,
          source jsonb, version bigint, open boolean, ended boolean)
 """)
+MOVE_GRANTS = Statement("""
+    UPDATE consumables.grants AS old SET expires_at = new.expires_at
+    FROM jsonb_to_recordset($1::jsonb) AS new (grant_id text, expires_at timestamptz)
+    WHERE old.grant_id = new.grant_id
+""")
 CLOSE_OVERDUE = """
     UPDATE consumables.reservations SET status = 'expired', closed_at = %s
     WHERE reservation_id = ANY(%s)
@@ -121,6 +126,8 @@ def _statements(
     statements = [WRITE(orjson.dumps(changes).decode(), work.now, work.caused_by)]
     if added := [_new_grant_row(grant) for grant in grants if grant.new is not None]:
         statements.insert(0, ADD_GRANTS(orjson.dumps(added).decode(), work.now))
+    if moved := [_move_row(grant) for grant in grants if grant.is_moved and grant.new is None]:
+        statements.append(MOVE_GRANTS(orjson.dumps(moved).decode()))
     return statements
 
 
@@ -154,6 +161,10 @@ def _grant_row(grant: Grant) -> dict[str, Any]:
         "ended": grant.has_ended,
         "revoked": grant.is_revoked,
     }
+
+
+def _move_row(grant: Grant) -> dict[str, Any]:
+    return {"grant_id": grant.grant_id, "expires_at": grant.expires_at}
 
 
 def _new_grant_row(grant: Grant) -> dict[str, Any]:

@@ -32,6 +32,7 @@ SELECT_TERMS = """
         ON terms.subscription_id = allotments.subscription_id AND terms.slot = allotments.slot AND offered
     JOIN consumables.known_subscriptions AS known ON known.subscription_id = allotments.subscription_id
         AND status <> 'override' AND grants AND ended_at IS NULL AND period_end IS NOT NULL
+        AND (known.ends_at IS NULL OR known.ends_at > %(now)s)
     LEFT JOIN consumables.overages AS owed
         ON owed.account = key.account AND owed.feature = key.feature
         AND owed.subscription_id = known.subscription_id AND owed.period_start = known.period_start
@@ -137,7 +138,9 @@ async def load_beyond(work: UnitOfWork, batch: LedgerBatch, reaches: Iterable[Re
     wanted = [{"account": account, "feature": feature} for account, feature in sorted(keys)]
     rows = []
     if wanted:
-        cursor = await work.driver.execute(SELECT_TERMS, {"keys": orjson.dumps(wanted).decode()})
+        cursor = await work.driver.execute(
+            SELECT_TERMS, {"keys": orjson.dumps(wanted).decode(), "now": work.now}
+        )
         rows = await cursor.fetchall()
     return Beyond(work, batch, {(row[0], row[1]): Source._make(row) for row in rows})
 

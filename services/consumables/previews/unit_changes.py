@@ -208,4 +208,5 @@ def _allotment(plan: Plan, row: AllotmentRow) -> Allotment:
         period_start=plan.period[0],
         period_end=plan.period[1],
         ended_at=None,
+        ends_at=known.ends_at,
     )

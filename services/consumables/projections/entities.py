@@ -98,6 +98,7 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
     await lock_subscriptions(work, [snapshot.subscription_id, snapshot.customer.token])
     known = await work.session.get(KnownSubscriptionRow, snapshot.subscription_id)
     previous_anchor, previous_bought = (known.anchor, known.bought) if known else (None, None)
+    previous_end, ends_at = (known.ends_at if known else None), snapshot.cancel_at
     start, end = snapshot.current_period_start, snapshot.current_period_end
     anchor, bought = next_anchor(known, start, end, snapshot.items), bought_products(snapshot.items)
     has_ended = snapshot.status in ENDED
@@ -116,6 +117,7 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
         anchor=anchor,
         ended_at=(snapshot.ended_at or work.now) if has_ended else None,
         grace_until=snapshot.grace_until if snapshot.status == "past_due" else None,
+        ends_at=ends_at,
     )
     if not is_newer:
         return
@@ -123,7 +125,7 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
         slots = await _write_terms(work, snapshot, has_new_products=bought != previous_bought)
         await mark_due(work, snapshot.subscription_id, slots)
         await allot(work, [snapshot.subscription_id], slots=slots)
-    if has_ended or anchor != previous_anchor:
+    if has_ended or anchor != previous_anchor or ends_at != previous_end:
         await mark_due(work, snapshot.subscription_id, None)
 
 

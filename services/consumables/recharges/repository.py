@@ -33,9 +33,10 @@ HAS_ENDED = """(
 IS_BETWEEN_CYCLES = """EXISTS (
     SELECT FROM consumables.allotments JOIN consumables.known_subscriptions AS known USING (subscription_id)
     WHERE allotments.account = {account} AND allotments.feature = {feature} AND NOT closed
-      AND next_at <= {now} AND known.grants AND known.ended_at IS NULL
+      AND known.grants AND known.ended_at IS NULL AND (next_at <= {now} OR ends_at <= {now})
 )"""
-"""Whether units of a new cycle are due that are not granted yet, such as before a renewal is known."""
+"""Whether units of a new cycle are due that are not granted yet, such as before a renewal is known, or a plan
+is over that is not known to have ended."""
 HAS_LOST_ITS_PLAN = """(
     SELECT coalesce(bool_and(closed), false) FROM consumables.allotments
     WHERE allotments.account = {account} AND allotments.feature = {feature}

@@ -58,6 +58,8 @@ class KnownSubscriptionRow(Row):
     ended_at: Mapped[datetime | None]
     grace_until: Mapped[datetime | None]
     """The end of the grace period while the subscription is past due."""
+    ends_at: Mapped[datetime | None]
+    """When the subscription will end, as far as that is known; its units end then, told or not."""
 
 
 class KnownCustomerRow(Row):

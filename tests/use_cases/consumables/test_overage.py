@@ -10,7 +10,7 @@ from services.consumables.app import service
 from tallystick.messages import consumables as m
 from tallystick.messages.base import Money
 from tests.support.runtime import Bound
-from tests.support.worlds.grants import ACME, ANN, BOB, OWN, POOL, Grants, gives, item, team_item
+from tests.support.worlds.grants import ACME, ANN, BOB, OWN, POOL, Grants, day, gives, item, team_item
 from tests.support.worlds.overage import OverageWorld
 
 REFUSED = "insufficient_balance"
@@ -259,3 +259,14 @@ async def test_the_next_period_owes_for_itself_at_the_price_of_its_first_unit(wo
         "SELECT unit_amount, cap FROM consumables.overages ORDER BY period_start"
     )
     assert [(row["unit_amount"], row["cap"]) for row in rows] == [(200, None), (300, 4)]
+
+
+async def test_a_plan_that_is_over_by_the_clock_owes_nothing_more(world: OverageWorld) -> None:
+    await world.subscribed()
+    await world.uses(11)
+    ends_at = day("2026-01-15")
+    await world.units.subscribed(cancel_at_period_end=True, cancel_at=ends_at)
+    assert await world.uses(1) == (1, 0, 1)
+    world.units.bound.now = ends_at
+    assert await world.uses(1) == (REFUSED, {"available": 0})
+    assert await world.owed() == [(OWN, 2, 0)]

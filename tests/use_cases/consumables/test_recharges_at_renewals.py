@@ -82,3 +82,15 @@ async def test_nothing_is_bought_for_a_plan_that_has_ended(recharging: RechargeW
     )
     assert await world.uses(31) == 49
     assert await world.charges() == 1
+
+
+async def test_nothing_is_bought_for_a_plan_that_is_over_by_the_clock(
+    recharging: RechargeWorld, plan: Grants
+) -> None:
+    world = recharging
+    ends_at = world.now + timedelta(days=1)
+    await plan.subscribed(cancel_at_period_end=True, cancel_at=ends_at)
+    world.now = plan.bound.now = ends_at
+    for _ in range(2):
+        assert await world.refuses(world.wants(1)) == "insufficient_balance"
+    assert await world.charges() == 0
