@@ -8,10 +8,11 @@ from services.gateway.auth.principal import Caller
 from services.gateway.pages.billing_data import BillingPageData
 from services.gateway.pages.billing_parts import AccountBalance, CatalogIndex
 from services.gateway.pages.i18n import load_translations
-from services.gateway.pages.meters import Meter, meters
+from services.gateway.pages.meters import Meter, meters, owed_with_invoice
 from tallystick.messages.base import Customer, Money
 from tallystick.messages.catalog import Catalog
 from tallystick.messages.consumables import BalanceSnapshot, GrantSnapshot, GrantSource, OverageOwed
+from tallystick.messages.subscriptions import ComingInvoice
 
 ACME = Customer(type="organization", id="acme")
 
@@ -48,14 +49,18 @@ def grant(quantity: int, remaining: int) -> GrantSnapshot:
     )
 
 
-def meter(account: AccountBalance) -> Meter:
-    """The meter of a page that shows nothing else."""
+def page(*accounts: AccountBalance, coming: ComingInvoice | None = None) -> BillingPageData:
+    """A page that shows nothing else."""
     caller = Caller(ACME, None, frozenset(), 0)
     catalog = CatalogIndex(Catalog(revision=1, features=[], products=[]))
-    data = BillingPageData(
-        caller, frozenset(), catalog, None, None, None, None, [account], [], None, None, {}
+    return BillingPageData(
+        caller, frozenset(), catalog, None, None, None, None, list(accounts), [], None, coming, {}
     )
-    [found] = meters(data, load_translations("en"))
+
+
+def meter(account: AccountBalance) -> Meter:
+    """The meter of an account."""
+    [found] = meters(page(account), load_translations("en"))
     return found
 
 
@@ -79,3 +84,22 @@ def test_what_is_owed_stands_beside_the_meter() -> None:
     assert (found.text, found.tone) == ("10 of 10 used, 0 left", "bad")
     assert found.owed == "5 beyond the included ones: €10.00 on the next invoice"
     assert meter(AccountBalance(balance(10, 10), [], 10)).owed is None
+
+
+@pytest.mark.parametrize(
+    ("account", "currency", "added"),
+    [
+        ("customer:organization_acme", "eur", 1_000),
+        # The team of another customer pays for it, or it is on an invoice in another currency.
+        ("team:team_1", "eur", 0),
+        ("customer:organization_acme", "usd", 0),
+    ],
+)
+def test_the_next_invoice_says_what_units_beyond_add(account: str, currency: str, added: int) -> None:
+    owed = OverageOwed(quantity=5, amount=Money(amount=1_000, currency=currency))
+    coming = ComingInvoice(
+        subscription_id=None, currency="eur", total=5_000, amount_due=5_000, due_at=None, lines=[]
+    )
+    held = AccountBalance(balance(15, 15).model_copy(update={"account": account}), [], 10, owed)
+    assert owed_with_invoice(page(held, AccountBalance(balance(10, 3), [], 10), coming=coming)) == added
+    assert owed_with_invoice(page(held)) == 0

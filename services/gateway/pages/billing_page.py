@@ -16,7 +16,7 @@ from services.gateway.pages.billing_data import BillingPageData, load_billing_pa
 from services.gateway.pages.dependencies import PageContext, PageContextDep
 from services.gateway.pages.error_messages import error_message
 from services.gateway.pages.i18n import Translations, translations_for_request
-from services.gateway.pages.meters import meters
+from services.gateway.pages.meters import meters, owed_with_invoice
 from services.gateway.pages.page_route import PageRoute
 from services.gateway.pages.tax_text import invoice_tax_view
 from services.gateway.pages.usage_history import load_spending, load_usage, spending_views, usage_views
@@ -131,6 +131,7 @@ def _template_values(
             if (view := invoice_tax_view(invoice, translations)) is not None
         },
         "upcoming_invoice": data.upcoming_invoice,
+        "owed_with_invoice": owed_with_invoice(data),
         "recharges": view_models.recharges(data, translations),
         "licenses": data.licenses,
         "may_manage_licenses": data.may_change and not data.is_a_guest,

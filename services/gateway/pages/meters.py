@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.gateway.pages.billing_data import BillingPageData
-from services.gateway.pages.billing_parts import AccountBalance
+from services.gateway.pages.billing_parts import AccountBalance, paid_accounts
 from services.gateway.pages.i18n import Translations
 
 Tone = Literal["good", "wait", "bad", "over"]
@@ -99,6 +99,20 @@ def _owed(account: AccountBalance, translations: Translations) -> str | None:
         "meter.owed",
         units=translations.number(account.overage.quantity),
         amount=translations.price(account.overage.amount),
+    )
+
+
+def owed_with_invoice(data: BillingPageData) -> int:
+    """Return what units beyond the included ones add to the next invoice, in minor units of its currency."""
+    if data.upcoming_invoice is None:
+        return 0
+    paid_for = paid_accounts(data.caller, data.team)
+    return sum(
+        account.overage.amount.amount
+        for account in data.balances
+        if account.overage is not None
+        and account.snapshot.account in paid_for
+        and account.overage.amount.currency == data.upcoming_invoice.currency
     )
 
 
