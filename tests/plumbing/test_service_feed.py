@@ -1,6 +1,7 @@
 """The service feed: a copy of the change feed in the same order, whatever happens to the change feed."""
 
 from collections.abc import AsyncIterator
+from importlib import import_module
 
 import nats
 import pytest
@@ -11,6 +12,7 @@ from nats.js import JetStreamContext
 from shared.messaging.jetstream_batch import Message, publish_all
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
+from shared.persistence.migrations import service_names
 from tallystick.subjects import CHANGE_FEED_STREAM, SERVICE_FEED_STREAM
 from tests.support.servers import NatsServer
 
@@ -59,6 +61,16 @@ async def nothing_more(jetstream: JetStreamContext) -> bool:
     finally:
         await pull.unsubscribe()
     return False
+
+
+@pytest.mark.parametrize("name", service_names())
+def test_it_has_every_entity_that_a_service_follows(name: str) -> None:
+    layout = load_layout(LAYOUT_PATH, prefix="billing", webhook_subject="tunnel.webhooks")
+    (source,) = layout.streams[SERVICE_FEED_STREAM]["sources"]
+    _, consumer = layout.consumers.get(f"{name}-feed", ("", {}))
+    followed = {entity for entity, _ in import_module(f"services.{name}.app").service.event_handlers}
+    for subjects in (source["only"], consumer.get("filter_subjects") or source["only"]):
+        assert followed <= {subject.split(".")[2] for subject in subjects}
 
 
 async def test_batches_keep_their_order_and_only_followed_events(connection: Client) -> None:

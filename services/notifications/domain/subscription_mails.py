@@ -4,7 +4,7 @@ from typing import Any
 
 from services.notifications.domain.drafts import Draft
 from tallystick.messages.notifications import Kind
-from tallystick.messages.subscriptions import SubscriptionEvent, SubscriptionSnapshot
+from tallystick.messages.subscriptions import PaymentLinkEvent, SubscriptionEvent, SubscriptionSnapshot
 
 STARTED = frozenset({"trialing", "active"})
 STARTING_EVENTS = frozenset({"created", "activated", "trialStarted"})
@@ -39,6 +39,19 @@ def subscription_drafts(name: str, event: SubscriptionEvent, *, was_started: boo
     if kind is None:
         return []
     return [Draft(kind, event.event_id, token, token, facts | _own_facts(name, subscription))]
+
+
+def link_drafts(event: PaymentLinkEvent) -> list[Draft]:
+    """Return the notification of a payment through a link that is given back.
+
+    It takes the place of the one about the subscription's end, which could not say why.
+    """
+    use = event.use
+    if use is None or use.outcome != "refunded" or use.subscription_id is None:
+        return []
+    token = use.customer.token
+    facts = {"subscription_id": use.subscription_id, "given_back": use.reason}
+    return [Draft("subscription_ended", use.subscription_id, token, token, facts)]
 
 
 def has_started(subscription: SubscriptionSnapshot) -> bool:

@@ -109,6 +109,8 @@ class Composer:
             return None
         if target == "claim":
             return f"{self.public_url}/claim/{self._invitation_token(facts)}"
+        if facts.get("given_back") == "already_subscribed":
+            target = "billing"  # the plan they have, not others to choose from
         invoice_url = str(facts.get("invoice_url") or "")
         if (
             target == "invoice"

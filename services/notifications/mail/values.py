@@ -17,7 +17,7 @@ from services.notifications.domain.clean_text import (
 from services.notifications.domain.email_address import deliverable_address
 from services.notifications.domain.kinds import SAMPLE_FACTS
 
-NAMES = (*SAMPLE_FACTS, "takes_effect")
+NAMES = (*SAMPLE_FACTS, "takes_effect", "given_back")
 """All values that a text may use."""
 MONEY = frozenset({"amount", "due"})
 DAYS = frozenset(

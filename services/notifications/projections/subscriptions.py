@@ -1,8 +1,9 @@
-"""Subscriptions and invoices, and the notifications about them."""
+"""Subscriptions, invoices and payments through links, and the notifications about them."""
 
 from services.notifications.domain.invoice_mails import invoice_drafts
 from services.notifications.domain.subscription_mails import (
     has_started,
+    link_drafts,
     plan_of,
     subscription_drafts,
 )
@@ -43,3 +44,9 @@ async def follow_subscription(
 async def follow_invoice(work: UnitOfWork, event: s.InvoiceEvent, name: EventName, queue: MailQueue) -> None:
     """Queue the notifications of an invoice's event."""
     await queue.add(work, invoice_drafts(name, event), happened_at=event.occurred_at)
+
+
+@service.event(s.PaymentLinkEvent, name="follow_payment_link")
+async def follow_payment_link(work: UnitOfWork, event: s.PaymentLinkEvent, queue: MailQueue) -> None:
+    """Queue the notification of a payment through a link that is given back."""
+    await queue.add(work, link_drafts(event), happened_at=event.occurred_at)

@@ -48,7 +48,7 @@ def test_every_kind_has_a_mail_and_is_mandatory_or_not() -> None:
 
 
 def test_texts_use_values_that_exist() -> None:
-    known = {*NAMES, "brand", "if", "else", "endif", "or"}
+    known = {*NAMES, "brand", "if", "elif", "else", "endif", "or"}
     for language in LANGUAGES:
         for expression in re.findall(r"\{[{%](.*?)[%}]\}", (FOLDER / f"{language}.yaml").read_text()):
             used = set(re.findall(r"[a-z_]+", re.sub(r"'[^']*'", "", expression)))

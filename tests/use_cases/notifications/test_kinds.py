@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tallystick.messages import consumables, licenses, monitoring, payouts
+from tallystick.messages import notifications as m
 from tallystick.messages import subscriptions as s
 from tallystick.messages.base import Event
 from tests.support import golden
@@ -27,6 +28,13 @@ def example(name: str, model: type[Event], world: NotificationsWorld, **changes:
         body[name] |= {"customer": ACME.model_dump()} if "customer" in body[name] else {}
     body[name] |= changes
     return model.model_validate_json(json.dumps(body))
+
+
+def link_used(world: NotificationsWorld, **changes: Any) -> s.PaymentLinkEvent:
+    """A payment through a link for anybody, of the subscription that other examples are about."""
+    event: s.PaymentLinkEvent = example("payment_link", s.PaymentLinkEvent, world)
+    assert event.use is not None
+    return event.model_copy(update={"use": event.use.model_copy(update=changes), "customer": None})
 
 
 async def mailed(world: NotificationsWorld) -> list[tuple[str, str]]:
@@ -69,6 +77,36 @@ async def test_a_subscription_starts_once(mails: NotificationsWorld) -> None:
     for name, status in (("created", "trialing"), ("trialStarted", "trialing"), ("activated", "active")):
         await mails.hears(example("subscription", s.SubscriptionEvent, mails, status=status), name)
     assert await mailed(mails) == [("subscription_started", "billing@acme.example")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "language", "told", "page"),
+    [
+        ("already_subscribed", "en", "already have", "/billing"),
+        ("already_subscribed", "de", "bereits", "/billing"),
+        ("uses_exceeded", "en", "came too late", "/plans"),
+        ("uses_exceeded", "de", "zu spät", "/plans"),
+    ],
+)
+async def test_a_payment_by_a_link_that_is_given_back_is_told_once_and_why(
+    mails: NotificationsWorld, reason: str, language: m.Language, told: str, page: str
+) -> None:
+    await mails.hears(mails.customer(), "created")
+    await mails.does(m.SetPreferences(command_id="language", customer=ACME, language=language))
+    await mails.hears(link_used(mails, outcome="refunded", reason=reason), "used")
+    await mails.hears(example("subscription", s.SubscriptionEvent, mails, status="canceled"), "canceled")
+    assert await mailed(mails) == [("subscription_ended", "billing@acme.example")]
+    text = mails.smtp.mails[-1].text
+    assert told in text
+    assert f"https://billing.example.com{page}" in text.splitlines()
+
+
+async def test_a_payment_by_a_link_that_is_accepted_is_told_by_its_subscription(
+    mails: NotificationsWorld,
+) -> None:
+    await mails.hears(mails.customer(), "created")
+    await mails.hears(link_used(mails, outcome="accepted", reason=None), "used")
+    assert await mailed(mails) == []
 
 
 @pytest.mark.parametrize(
