@@ -12,14 +12,14 @@ SCHEMA = "consumables"
 LESS_THAN_RECORDED = """
     SELECT account, slot, granted, given
     FROM (
-        SELECT allotments.account, slot, granted, coalesce(sum(given.quantity), 0) AS given,
+        SELECT allotments.account, slot, granted, coalesce(sum(given.quantity), 0) + withheld AS given,
                count(*) FILTER (WHERE given.grant_id IS NOT NULL AND given.quantity IS NULL) AS unlimited
         FROM {schema}.allotments JOIN {schema}.terms USING (subscription_id, slot)
         LEFT JOIN {schema}.grants AS given
             ON given.grant_id = ANY (grant_ids) AND source ->> 'kind' <> 'rollover'
         -- The top-up of a seat with a multiplier may have been prorated.
         WHERE kind = 'consumable' AND cycle_number IS NOT NULL AND NOT closed AND multiplier = 1
-        GROUP BY subscription_id, slot, allotments.account, granted
+        GROUP BY subscription_id, slot, allotments.account, granted, withheld
     ) AS cycle
     WHERE CASE WHEN granted IS NULL THEN unlimited = 0 ELSE unlimited = 0 AND given < granted END
     LIMIT 20

@@ -117,6 +117,8 @@ class Due:
     """Whether the grants of the previous cycle end."""
     taken_back: int = 0
     """Units of the running cycle that expire, because the plan gives fewer now."""
+    withheld: int = 0
+    """Units of a cycle cut short that were used before it had paid for them; the new cycle gives fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Held:
 
     remaining: int
     in_use: int
-    """Consumed or reserved units."""
+    """Consumed or reserved units, and units withheld for what an earlier cycle had not paid for."""
     unused: int
     """Units that were never used, whether or not they have expired since."""
     carried: int
@@ -140,13 +142,13 @@ class Held:
 NOTHING_HELD = Held(0, 0, 0, 0)
 
 
-def held_units(grants: Iterable[Grant]) -> Held:
+def held_units(grants: Iterable[Grant], withheld: int = 0) -> Held:
     """Return what a plan's grants of a cycle hold, its own ones and those carried over."""
     of_cycle = list(grants)
     own = [grant for grant in of_cycle if grant.priority == PLAN_PRIORITY]
     return Held(
         remaining=sum(grant.remaining for grant in own),
-        in_use=sum(grant.in_use for grant in own),
+        in_use=withheld + sum(grant.in_use for grant in own),
         unused=sum(grant.unused for grant in own),
         carried=sum(grant.unused for grant in of_cycle if grant.priority != PLAN_PRIORITY),
     )
@@ -160,6 +162,7 @@ def due(
     held: Held = NOTHING_HELD,
     *,
     share: Fraction = Fraction(1),
+    paid: Fraction = Fraction(1),
     takes_back: bool = True,
 ) -> Due | None:
     """Return what an account is due in `cycle`, or None if nothing is due.
@@ -168,11 +171,16 @@ def due(
     `rollover`. In the running cycle the plan's own units become `quantity` less what was used of them, never
     below zero: the difference is granted, or only a `share` of it if the top-up is prorated, or it is taken
     back, if the decrease is one that `takes_back`. What was carried over is not touched.
+
+    `paid` is the part of the cycle `before` that was paid before a new billing period cut it short. Units
+    used beyond that part are withheld from the new cycle, and no more than that part is carried over.
     """
     if before is None:
         return Due(quantity, 0, closes=False)
     if cycle.start > before.cycle.start:
         missed = cycle.number - before.cycle.number - 1
+        if paid < 1 and before.quantity is not None:
+            return _due_after_cut(quantity, rollover, rounded(before.quantity * paid), held)
         left = held.left_of(before.quantity)
         return Due(quantity, carried_over(left, before.quantity, rollover, missed), closes=True)
     if cycle.start < before.cycle.start:
@@ -190,6 +198,14 @@ def due(
     if takes_back and quantity < before.quantity:
         return Due(0, 0, closes=False, taken_back=max(0, excess))
     return None
+
+
+def _due_after_cut(quantity: int | None, rollover: int, paid_for: int, held: Held) -> Due:
+    carried = min(rollover, max(0, paid_for - held.in_use) + held.carried)
+    if quantity is None:
+        return Due(None, carried, closes=True)
+    withheld = max(0, held.in_use - paid_for)
+    return Due(max(0, quantity - withheld), carried, closes=True, withheld=withheld)
 
 
 def carried_over(left: int, quantity: int | None, rollover: int, missed: int) -> int:

@@ -18,7 +18,7 @@ from services.consumables.domain.allotments import (
     share_left,
 )
 from services.consumables.domain.balance import Grant
-from services.consumables.domain.grant_cycles import ONCE, Cycle, cycle_at
+from services.consumables.domain.grant_cycles import ONCE, Cycle, boundary, cycle_at
 from services.consumables.domain.overrides import NO_END, PREFIX, REASON
 from services.consumables.ledger.repository import Account
 from tallystick.messages.catalog import Interval
@@ -58,6 +58,8 @@ class Allotment(NamedTuple):
     period_end: datetime
     ended_at: datetime | None
     ends_at: datetime | None
+    withheld: int
+    cut_at: datetime | None
 
     @property
     def position(self) -> Position:
@@ -110,6 +112,7 @@ class AllotmentUpdate:
     grant_ids: Sequence[str]
     next_at: datetime | None
     closed: bool = False
+    withheld: int = 0
 
 
 def previously_granted(row: Allotment) -> Granted | None:
@@ -136,7 +139,7 @@ def units_due(row: Allotment, grants: list[Grant], at: datetime) -> CycleUnits:
     """Return what is due to an allotment with these grants at a moment, unless its subscription has ended."""
     before, own = without_ended_giver(row, [one for one in grants if one.priority == PLAN_PRIORITY])
     cycle = cycle_at(row.anchor, row.every, effective_at(at, row.period_start, row.period_end))
-    held = held_units([*own, *(one for one in grants if one.priority != PLAN_PRIORITY)])
+    held = held_units([*own, *(one for one in grants if one.priority != PLAN_PRIORITY)], row.withheld)
     units = due(
         row.cycle_quantity,
         row.rollover if row.offered else 0,
@@ -144,9 +147,19 @@ def units_due(row: Allotment, grants: list[Grant], at: datetime) -> CycleUnits:
         before,
         held,
         share=share_left(cycle, at) if row.prorated else Fraction(1),
+        paid=_paid_share(row, before, cycle),
         takes_back=row.takes_back,
     )
     return CycleUnits(cycle, before, own, held, units)
+
+
+def _paid_share(row: Allotment, before: Granted | None, cycle: Cycle) -> Fraction:
+    """Return the part of the latest cycle that is paid: all of it, unless a new period has cut it short."""
+    if before is None or row.every is None or row.cut_at is None or cycle.start != row.cut_at:
+        return Fraction(1)
+    start = before.cycle.start
+    cut = Cycle(before.cycle.number, start, boundary(start, row.every, 1))
+    return 1 - share_left(cut, row.cut_at)
 
 
 def without_ended_giver(row: Allotment, own: list[Grant]) -> tuple[Granted | None, list[Grant]]:
@@ -160,7 +173,8 @@ def without_ended_giver(row: Allotment, own: list[Grant]) -> tuple[Granted | Non
         return before, own
     if not row.is_override and not _ended_with_the_plan(row, before.cycle, own):
         return before, own
-    used = 0 if row.every is None else sum(grant.in_use for grant in own if grant.quantity is not None)
+    in_cycle = row.withheld + sum(grant.in_use for grant in own if grant.quantity is not None)
+    used = 0 if row.every is None else in_cycle
     return replace(before, quantity=used if before.quantity is None else min(used, before.quantity)), []
 
 

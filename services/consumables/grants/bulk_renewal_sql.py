@@ -7,7 +7,7 @@ CHOOSE = f"""
     WITH candidates AS MATERIALIZED (
         -- Conditions that the index cannot answer would make each batch scan all due allotments.
         SELECT ctid AS place, next_at, subscription_id, account, slot, feature, granted, grant_ids,
-               cycle_number
+               cycle_number, withheld
         FROM consumables.allotments
         WHERE next_at <= %(at)s AND (next_at, subscription_id, account, slot)
               > (%(next_at)s, %(subscription_id)s, %(account)s, %(slot)s)
@@ -30,6 +30,7 @@ CHOOSE = f"""
         WHERE kind = 'consumable' AND offered AND quantity > 0 AND granted IS NOT NULL
           AND status <> 'override'  -- their grants have another source
           AND ends_at IS NULL  -- their grants may have another end
+          AND withheld = 0
           AND cardinality(grant_ids) < 62  -- an id has room for so many numbers
           AND NOT EXISTS (
               -- Whether a usage alert is armed again is decided one by one.

@@ -43,7 +43,8 @@ BATCH_SIZE = 1_000
 SELECT_DUE = """
     SELECT allotments.subscription_id, slot, account, allotments.feature, kind, reach, every, quantity,
            rollover, offered, sold, multiplier, prorated, cycle_number, cycle_start, granted, grant_ids,
-           next_at, customer, product, anchor, period_start, period_end, ended_at, ends_at
+           next_at, customer, product, anchor, period_start, period_end, ended_at, ends_at,
+           withheld, cut_at
     FROM consumables.allotments
     JOIN consumables.terms USING (subscription_id, slot)
     JOIN consumables.known_subscriptions USING (subscription_id)
@@ -63,11 +64,12 @@ WRITE_ALLOTMENTS = """
     UPDATE consumables.allotments AS old
     SET cycle_number = new.cycle_number, cycle_start = new.cycle_start, granted = new.granted,
         grant_ids = string_to_array(new.grant_ids, ' '), next_at = new.next_at, closed = new.closed,
-        prorated = false
+        withheld = new.withheld, prorated = false
     FROM unnest(
         %s::text[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[],
-        %s::timestamptz[], %s::boolean[]
-    ) AS new (subscription_id, slot, account, cycle_number, cycle_start, granted, grant_ids, next_at, closed)
+        %s::timestamptz[], %s::boolean[], %s::bigint[]
+    ) AS new (subscription_id, slot, account, cycle_number, cycle_start, granted, grant_ids, next_at, closed,
+              withheld)
     WHERE old.subscription_id = new.subscription_id AND old.slot = new.slot AND old.account = new.account
 """
 
@@ -138,7 +140,9 @@ def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentU
     next_at = cycle.end if row.offered else None
     if units is None:
         # Nothing to grant: the grants stay as they are until the cycle ends.
-        return AllotmentUpdate(before.cycle if before else None, row.granted, row.grant_ids, next_at)
+        return AllotmentUpdate(
+            before.cycle if before else None, row.granted, row.grant_ids, next_at, withheld=row.withheld
+        )
     if units.closes:
         end_grants(grants)
     if units.taken_back:
@@ -148,7 +152,8 @@ def _grant_cycle(batch: LedgerBatch, row: Allotment, at: datetime) -> AllotmentU
     added = batch.add_grants(
         batch.balances[row.account, row.feature], _new_grants(row, cycle, units, len(kept))
     )
-    return AllotmentUpdate(cycle, row.cycle_quantity, [*kept, *added], next_at)
+    withheld = units.withheld if is_new else row.withheld
+    return AllotmentUpdate(cycle, row.cycle_quantity, [*kept, *added], next_at, withheld=withheld)
 
 
 def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[NewGrant]:
@@ -169,7 +174,7 @@ def _new_grants(row: Allotment, cycle: Cycle, units: Due, number: int) -> list[N
 
 
 async def _update_allotments(work: UnitOfWork, results: Sequence[tuple[Allotment, AllotmentUpdate]]) -> None:
-    columns: list[list[Any]] = [[], [], [], [], [], [], [], [], []]
+    columns: list[list[Any]] = [[], [], [], [], [], [], [], [], [], []]
     for row, update in results:
         cycle = update.cycle
         values = (
@@ -182,6 +187,7 @@ async def _update_allotments(work: UnitOfWork, results: Sequence[tuple[Allotment
             " ".join(update.grant_ids),
             update.next_at,
             update.closed,
+            update.withheld,
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)

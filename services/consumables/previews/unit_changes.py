@@ -14,6 +14,7 @@ from services.consumables.ledger.repository import LedgerBatch, load
 from services.consumables.projections.entities import (
     DUE_NOW,
     REACHED,
+    cut_at,
     next_anchor,
     overrides_of,
     stored_terms,
@@ -209,4 +210,6 @@ def _allotment(plan: Plan, row: AllotmentRow) -> Allotment:
         period_end=plan.period[1],
         ended_at=None,
         ends_at=known.ends_at,
+        withheld=row.withheld or 0,
+        cut_at=cut_at(known, known.status, plan.period[0]),
     )

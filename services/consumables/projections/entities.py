@@ -32,6 +32,8 @@ from tallystick.messages.catalog import FeatureEvent
 from tallystick.messages.seats import SeatSnapshot, TeamSnapshot
 from tallystick.messages.subscriptions import OverrideSnapshot, SubscriptionItem, SubscriptionSnapshot
 
+PAID = ("active", "past_due")
+"""Statuses of subscriptions whose running period is or will be paid."""
 DUE_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """The `next_at` of allotments that are due now; it sorts before every other one."""
 
@@ -118,6 +120,7 @@ async def project_subscription(work: UnitOfWork, snapshot: SubscriptionSnapshot)
         ended_at=(snapshot.ended_at or work.now) if has_ended else None,
         grace_until=snapshot.grace_until if snapshot.status == "past_due" else None,
         ends_at=ends_at,
+        cut_at=cut_at(known, snapshot.status, start),
     )
     if not is_newer:
         return
@@ -216,6 +219,19 @@ def next_anchor(
         return anchor
     interval = next((item.interval for item in items if item.interval is not None), None)
     return anchor_of(anchor, start, end, interval)
+
+
+def cut_at(known: KnownSubscriptionRow | None, status: str, start: datetime | None) -> datetime | None:
+    """Return when a period begins that cuts the known one short; None: it follows, or nothing was paid.
+
+    A trial is not paid for, and who resumes a paused subscription pays from then on.
+    """
+    if known is None or start is None or known.period_start is None or known.period_end is None:
+        return None
+    if start == known.period_start:
+        return known.cut_at
+    is_paid = known.status in PAID and status in PAID
+    return start if is_paid and known.period_start < start < known.period_end else None
 
 
 async def _write_terms(

@@ -60,6 +60,8 @@ class KnownSubscriptionRow(Row):
     """The end of the grace period while the subscription is past due."""
     ends_at: Mapped[datetime | None]
     """When the subscription will end, as far as that is known; its units end then, told or not."""
+    cut_at: Mapped[datetime | None]
+    """When the current period began, if that cut the one before short, whose rest was given back."""
 
 
 class KnownCustomerRow(Row):
@@ -154,6 +156,9 @@ class AllotmentRow(Row):
     cycle_start: Mapped[datetime | None]
     granted: Mapped[int | None]
     """Units granted in the latest cycle, without the rollover; null: unlimited, or nothing yet."""
+    withheld: Mapped[int] = mapped_column(server_default=text("0"))
+    """Units used in an earlier cycle that was cut short before it had paid for them; the latest cycle counts
+    them as used."""
     grant_ids: Mapped[list[Any]] = mapped_column(ARRAY(Text))
     """The grants of the latest cycle."""
     next_at: Mapped[datetime | None]

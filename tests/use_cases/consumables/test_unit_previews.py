@@ -206,12 +206,12 @@ async def test_a_new_period_begins_a_new_cycle(world: Grants) -> None:
     await uses(world, 30)
     world.at("2026-01-11")
     year = m.PlannedPeriod(start=day("2026-01-11"), end=day("2027-01-11"))
-    # 50 are left, of which 10 are carried over: 200 + 10 - 50.
-    assert await previewed(world, pro(rollover=10), period=year) == [hours(160, 200, 200)]
+    # Ten of 31 days paid for 26 of the 30 that were used: nothing is carried over, and 200 - 4 replace 50.
+    assert await previewed(world, pro(rollover=10), period=year) == [hours(146, 196, 200)]
     await world.subscribed(
         pro(rollover=10), current_period_start="2026-01-11", current_period_end="2027-01-11"
     )
-    assert await world.remaining(OWN) == 210
+    assert await world.remaining(OWN) == 196
 
 
 async def test_the_same_plan_for_a_year_begins_a_new_cycle_too(world: Grants) -> None:
@@ -219,9 +219,22 @@ async def test_the_same_plan_for_a_year_begins_a_new_cycle_too(world: Grants) ->
     await uses(world, 30)
     world.at("2026-01-11")
     year = m.PlannedPeriod(start=day("2026-01-11"), end=day("2027-01-11"))
-    assert await previewed(world, solo(), period=year) == [hours(30, 80, 80)]
+    assert await previewed(world, solo(), period=year) == [hours(26, 76, 80)]
     await world.subscribed(current_period_start="2026-01-11", current_period_end="2027-01-11")
-    assert await world.remaining(OWN) == 80
+    assert await world.remaining(OWN) == 76
+
+
+async def test_what_was_paid_for_and_not_used_is_carried_into_the_new_period(world: Grants) -> None:
+    await world.subscribed(solo(rollover=10), **JANUARY)
+    await uses(world, 10)
+    world.at("2026-01-11")
+    year = m.PlannedPeriod(start=day("2026-01-11"), end=day("2027-01-11"))
+    # Of the 26 that are paid for 16 are left, of which 10 are carried over: 200 + 10 - 70.
+    assert await previewed(world, pro(rollover=10), period=year) == [hours(140, 200, 200)]
+    await world.subscribed(
+        pro(rollover=10), current_period_start="2026-01-11", current_period_end="2027-01-11"
+    )
+    assert await world.remaining(OWN) == 210
 
 
 async def test_a_pool_is_one_account(world: Grants) -> None:
