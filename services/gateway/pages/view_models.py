@@ -32,6 +32,8 @@ TONES: Mapping[str, Tone] = {
 }
 ENDED = FINAL_STATUSES
 CHANGEABLE = CHANGEABLE_STATUSES
+KEEPING = ("trialing", "active")
+"""Statuses in which nothing but its end is to be said of a plan that ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +153,30 @@ def _price_text(item: SubscriptionItem | None, price: Price | None, translations
 
 
 def _next_date(subscription: SubscriptionSnapshot, translations: Translations) -> str:
-    end = subscription.current_period_end
     status = subscription.status
     if status in ENDED:
-        moment = subscription.ended_at or subscription.canceled_at or end
+        moment = subscription.ended_at or subscription.canceled_at or subscription.current_period_end
         return (
             translations.translate("plan.ended", date=translations.date(moment))
             if moment
             else translations.translate("plan.over")
         )
+    ends_at = subscription.cancel_at
+    if ends_at is None:
+        return _standing(subscription, translations)
+    if status in KEEPING and not subscription.restricted:
+        return translations.translate("plan.ending", date=translations.date(ends_at))
+    ending = translations.translate("plan.ends_on", date=translations.date(ends_at))
+    return f"{_standing(subscription, translations)} {ending}"
+
+
+def _standing(subscription: SubscriptionSnapshot, translations: Translations) -> str:
+    """Say what is next for a plan, apart from its end."""
+    end, status = subscription.current_period_end, subscription.status
     if subscription.restricted:
         return translations.translate("plan.restricted")
     if status == "past_due" and subscription.grace_until is not None:
         return translations.translate("plan.grace", date=translations.date(subscription.grace_until))
-    if subscription.cancel_at is not None:
-        return translations.translate("plan.ending", date=translations.date(subscription.cancel_at))
     if status == "trialing" and subscription.trial_end is not None:
         return translations.translate("plan.trial", date=translations.date(subscription.trial_end))
     if status == "active" and end is not None:
