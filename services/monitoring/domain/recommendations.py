@@ -14,6 +14,7 @@ TREND_DAYS = 30
 """The days that trends in recommendations are of."""
 WARNING_PERCENT = 80.0
 CRITICAL_PERCENT = 95.0
+FULL_PERCENT = 100.0
 CRITICAL_WITHIN = timedelta(days=30)
 """A limit that is met within this time is critical, however much is left."""
 CHURN_WARNING_PERCENT = 5.0
@@ -77,11 +78,14 @@ def _capacity(code: str, use: Use, trend: Growth | None, today: date) -> Iterato
     if utilization < WARNING_PERCENT and not is_soon:
         return
     is_critical = utilization >= CRITICAL_PERCENT or is_soon
-    soon = f", and the trend of {TREND_DAYS} days meets the limit on {met_on}" if met_on is not None else ""
+    is_met = utilization >= FULL_PERCENT
+    tells_when = met_on is not None and not is_met
+    soon = f", and the trend of {TREND_DAYS} days meets the limit on {met_on}" if tells_when else ""
+    where = "over" if utilization > FULL_PERCENT else "at" if is_met else "approaching"
     yield Advice(
         "capacity",
         "critical" if is_critical else "warning",
-        f"{code}: capacity is approaching its limit",
+        f"{code}: capacity is {where} its limit",
         f"Currently at {utilization} % of the theoretical capacity of {code}{soon}.",
         "Offer its customers a larger plan, or add capacity.",
         code,

@@ -85,6 +85,28 @@ def test_capacity_warns_from_80_and_is_critical_from_95_or_within_30_days(
 
 
 @pytest.mark.parametrize(
+    ("actual", "title", "description"),
+    [
+        (99, "hours: capacity is approaching its limit", "and the trend of 30 days meets the limit on 2026-"),
+        (
+            100,
+            "hours: capacity is at its limit",
+            "Currently at 100.0 % of the theoretical capacity of hours.",
+        ),
+        (
+            127,
+            "hours: capacity is over its limit",
+            "Currently at 127.0 % of the theoretical capacity of hours.",
+        ),
+    ],
+)
+def test_what_is_at_its_limit_does_not_approach_it(actual: int, title: str, description: str) -> None:
+    (found,) = advise({"hours": Use("consumable", actual, 100)}, {"hours": meets_on(TODAY)})
+    assert found.title == title
+    assert description in found.description
+
+
+@pytest.mark.parametrize(
     ("customers", "name", "trigger"),
     [
         (1, "Starter", 50),
