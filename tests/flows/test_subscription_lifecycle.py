@@ -86,6 +86,7 @@ async def test_out_of_retries(shop: Shop) -> None:
         end = begun.current_period_end
         assert end is not None
         shop.saves_card(customer_id, FAILS_LATER_CARD)
+        await shop.all_applied()
         reaches(shop, clock, end + 2 * HOUR)
         await shop.becomes("past_due")
         await shop.all_applied()  # grace is counted from the failed payment, once that has been told
@@ -107,8 +108,8 @@ async def test_out_of_retries(shop: Shop) -> None:
         failures = [event.snapshot for event in told.of("invoice") if event.event == "paymentFailed"]
         # The new card itself may be tried while the invoice is open: told, but no attempt that Stripe counts.
         attempts = [failure["attempt_count"] for failure in failures]
-        assert list(dict.fromkeys(attempts)) == [1, 2, 3, 4]
-        assert attempts.count(1) <= 2
+        assert list(dict.fromkeys(filter(None, attempts))) == [1, 2, 3, 4]
+        assert len(attempts) <= 5
         names = told.names("subscription")
         assert [names.count(name) for name in ("pastDue", "restricted", "canceled")] == [1, 1, 1]
         shop.saves_card(customer_id)
