@@ -22,11 +22,12 @@ from shared.operations.audit import (
 )
 from shared.operations.jetstream_layout import apply_layout, load_layout
 from shared.operations.provision import LAYOUT_PATH
-from tallystick.subjects import Subjects
+from tallystick.subjects import CHANGE_FEED_STREAM, Subjects
 from tests.support.raw_nats import publish_raw
 from tests.support.runtime import Bound
 from tests.support.servers import NatsServer
 from tests.support.toy.service import Charge, Increment, Outside
+from tests.support.waiting import eventually
 
 FEED = "BILLING_CHANGE_FEED"
 
@@ -151,11 +152,17 @@ ODD_MESSAGES = [
 ]
 
 
+async def _is_stored(live: LiveSystem) -> bool:
+    """Whether the feed has the message after the seven events."""
+    return (await live.nats.jetstream().stream_info(CHANGE_FEED_STREAM)).state.messages == 8
+
+
 @pytest.mark.parametrize(("subject", "headers", "body"), ODD_MESSAGES, ids=repr)
 async def test_what_is_no_event_is_found_and_the_rest_is_read(
     live: LiveSystem, nats_server: NatsServer, subject: bytes, headers: bytes, body: bytes
 ) -> None:
     await publish_raw(nats_server.url, (subject, b"", headers, body))
+    await eventually(lambda: _is_stored(live))
     [said] = await FeedHasOnlyOutboxMessages().violations(live)
     assert said.startswith("message 8 on 'billing.change_feed.")
     assert said.endswith(" is no event")
